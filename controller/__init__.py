@@ -1,0 +1,1 @@
+"""The controller: gives addresses from the configured pools to Services of type LoadBalancer."""

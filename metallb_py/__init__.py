@@ -1,0 +1,1 @@
+"""The library that the controller, the speaker and the command line share."""

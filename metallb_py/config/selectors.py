@@ -1,0 +1,50 @@
+"""Node selectors: Kubernetes label selectors, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+
+class Operator(StrEnum):
+    """What a requirement asks of a label."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One term of a selector: a label key, an operator and, for In and NotIn, values."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether these labels meet the requirement. A missing label satisfies NotIn."""
+        match self.operator:
+            case Operator.IN:
+                return labels.get(self.key) in self.values
+            case Operator.NOT_IN:
+                return labels.get(self.key) not in self.values
+            case Operator.EXISTS:
+                return self.key in labels
+            case Operator.DOES_NOT_EXIST:
+                return self.key not in labels
+        assert_never(self.operator)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSelector:
+    """Requirements that must all be met. None at all selects every node."""
+
+    requirements: frozenset[Requirement] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels is selected."""
+        return all(requirement.matches(labels) for requirement in self.requirements)

@@ -1,0 +1,1 @@
+"""The speaker: runs on every node and makes service addresses reachable from outside."""
