@@ -1,0 +1,1 @@
+"""What a daemon stands on: logs, metrics, the HTTP page, tasks."""

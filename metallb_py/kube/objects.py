@@ -1,0 +1,247 @@
+"""Kubernetes objects as frozen views: only the fields that are used, decoded from raw JSON.
+
+Field names are Kubernetes' own, in Python's spelling. Unknown fields are ignored, so servers of
+any version may add to them; null and absent mean the same.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+LOAD_BALANCER = "LoadBalancer"
+
+Labels = dict[str, str]
+
+
+class _View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Base of all views."""
+
+
+class ObjectMeta(_View, frozen=True):
+    """Who an object is."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: str | None = None
+    labels: Labels | None = None
+    annotations: Labels | None = None
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``, or the name alone for what has no namespace."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+    def label(self, name: str) -> str:
+        """Return a label's value, empty where it is not set."""
+        return (self.labels or {}).get(name, "")
+
+    def annotation(self, name: str) -> str:
+        """Return an annotation's value, empty where it is not set."""
+        return (self.annotations or {}).get(name, "")
+
+
+class KubeObject(_View, frozen=True):
+    """What every object has."""
+
+    metadata: ObjectMeta
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``, or the name alone for what has no namespace."""
+        return self.metadata.key
+
+
+class ServicePort(_View, frozen=True):
+    """A port that a service offers."""
+
+    port: int
+    protocol: str = "TCP"
+
+
+class ServiceSpec(_View, frozen=True):
+    """What a service asks for."""
+
+    type: str = "ClusterIP"
+    cluster_ip: str = msgspec.field(name="clusterIP", default="")
+    cluster_ips: tuple[str, ...] | None = msgspec.field(name="clusterIPs", default=None)
+    ports: tuple[ServicePort, ...] | None = None
+    selector: Labels | None = None
+    external_traffic_policy: str = ""
+    load_balancer_ip: str = msgspec.field(name="loadBalancerIP", default="")
+    load_balancer_class: str | None = None
+    ip_family_policy: str | None = None
+
+
+class LoadBalancerIngress(_View, frozen=True):
+    """One address that a load balancer gave. Servers may add more fields (``ipMode``)."""
+
+    ip: str = ""
+    hostname: str = ""
+
+
+class LoadBalancerStatus(_View, frozen=True):
+    """The addresses that a load balancer gave."""
+
+    ingress: tuple[LoadBalancerIngress, ...] | None = None
+
+
+class ServiceStatus(_View, frozen=True):
+    """What was made of a service."""
+
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+
+
+class Service(KubeObject, frozen=True):
+    """core/v1 Service."""
+
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+    @property
+    def is_load_balancer(self) -> bool:
+        """Whether its type is LoadBalancer."""
+        return self.spec.type == LOAD_BALANCER
+
+    @property
+    def cluster_ips(self) -> tuple[str, ...]:
+        """Cluster addresses; from ``spec.clusterIP`` where a server knows no ``clusterIPs``.
+
+        A headless service has none.
+        """
+        addresses = self.spec.cluster_ips or (self.spec.cluster_ip,)
+        return tuple(address for address in addresses if address and address != "None")
+
+    @property
+    def ingress(self) -> tuple[LoadBalancerIngress, ...]:
+        """The entries of ``status.loadBalancer``."""
+        return self.status.load_balancer.ingress or ()
+
+
+class ConfigMap(KubeObject, frozen=True):
+    """core/v1 ConfigMap."""
+
+    data: dict[str, str] | None = None
+
+
+class NodeCondition(_View, frozen=True):
+    """One condition of a node or pod."""
+
+    type: str
+    status: str = ""
+
+
+class NodeStatus(_View, frozen=True):
+    """What is known of a node's health."""
+
+    conditions: tuple[NodeCondition, ...] | None = None
+
+
+class Node(KubeObject, frozen=True):
+    """core/v1 Node."""
+
+    status: NodeStatus = NodeStatus()
+
+
+class PodSpec(_View, frozen=True):
+    """Where a pod runs."""
+
+    node_name: str = ""
+
+
+class PodStatus(_View, frozen=True):
+    """What is known of a pod's health."""
+
+    phase: str = ""
+    pod_ip: str = msgspec.field(name="podIP", default="")
+    conditions: tuple[NodeCondition, ...] | None = None
+
+
+class Pod(KubeObject, frozen=True):
+    """core/v1 Pod."""
+
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def ready(self) -> bool:
+        """Whether its condition Ready is True."""
+        conditions = self.status.conditions or ()
+        return any(c.type == "Ready" and c.status == "True" for c in conditions)
+
+
+class EndpointConditions(_View, frozen=True):
+    """An endpoint's health; null means "unknown", which counts as ready."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+
+
+class SliceEndpoint(_View, frozen=True):
+    """One endpoint of a slice."""
+
+    addresses: tuple[str, ...] = ()
+    conditions: EndpointConditions = EndpointConditions()
+    node_name: str | None = None
+
+
+class EndpointSlice(KubeObject, frozen=True):
+    """discovery.k8s.io/v1 EndpointSlice."""
+
+    endpoints: tuple[SliceEndpoint, ...] | None = None
+
+    @property
+    def service_key(self) -> str:
+        """``namespace/name`` of the service that it belongs to."""
+        return f"{self.metadata.namespace}/{self.metadata.label(SERVICE_NAME_LABEL)}"
+
+
+class EndpointAddress(_View, frozen=True):
+    """One endpoint of an Endpoints object."""
+
+    ip: str
+    node_name: str | None = None
+
+
+class EndpointSubset(_View, frozen=True):
+    """The endpoints of a service that share ports."""
+
+    addresses: tuple[EndpointAddress, ...] | None = None
+    not_ready_addresses: tuple[EndpointAddress, ...] | None = None
+
+
+class Endpoints(KubeObject, frozen=True):
+    """core/v1 Endpoints, where a server has no discovery.k8s.io/v1."""
+
+    subsets: tuple[EndpointSubset, ...] | None = None
+
+
+class ListMeta(_View, frozen=True):
+    """What a list says of itself."""
+
+    resource_version: str = ""
+    continue_token: str = msgspec.field(name="continue", default="")
+
+
+class ObjectList(_View, frozen=True):
+    """One page of a list. The items' type depends on the resource."""
+
+    metadata: ListMeta
+    items: tuple[msgspec.Raw, ...] | None = None
+
+
+class WatchEvent(_View, frozen=True):
+    """One line of a watch. The object's type depends on the kind of event."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class Status(_View, frozen=True):
+    """What the API server says of a request that failed."""
+
+    message: str = ""
+    reason: str = ""
+    code: int = 0

@@ -1,0 +1,95 @@
+"""JSON logs as MetalLB writes them: one object a line on stdout, keys in alphabetical order."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+import time
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Self
+
+Value = str | int | float | bool | None | list[str]
+
+
+class Level(IntEnum):
+    """How much is logged; the names are those of ``--log-level``."""
+
+    ALL = 0
+    DEBUG = 1
+    INFO = 2
+    WARN = 3
+    ERROR = 4
+    NONE = 5
+
+
+LEVEL_NAMES = tuple(level.name.lower() for level in Level)
+
+
+class Logger:
+    """Writes events with a fixed context. ``bind`` gives a logger with more of it."""
+
+    __slots__ = ("_context", "_level", "_write")
+
+    def __init__(
+        self,
+        level: Level = Level.INFO,
+        write: Callable[[str], object] | None = None,
+        context: dict[str, Value] | None = None,
+    ) -> None:
+        self._level = level
+        self._write = write or _write_line
+        self._context = context or {}
+
+    def bind(self, **context: Value) -> Self:
+        """Return a logger that adds these fields to every line."""
+        return type(self)(self._level, self._write, self._context | context)
+
+    def debug(self, msg: str, **fields: Value) -> None:
+        """Log what helps to follow one run."""
+        self._log(Level.DEBUG, msg, fields)
+
+    def info(self, msg: str, **fields: Value) -> None:
+        """Log a change."""
+        self._log(Level.INFO, msg, fields)
+
+    def warn(self, msg: str, **fields: Value) -> None:
+        """Log what works, but perhaps not as meant."""
+        self._log(Level.WARN, msg, fields)
+
+    def error(self, msg: str, **fields: Value) -> None:
+        """Log what does not work."""
+        self._log(Level.ERROR, msg, fields)
+
+    def log(self, level: Level, msg: str, **fields: Value) -> None:
+        """Log at a level that the caller computed."""
+        self._log(level, msg, fields)
+
+    def _log(self, level: Level, msg: str, fields: dict[str, Value]) -> None:
+        if level < self._level:
+            return
+        line: dict[str, Value] = self._context | fields
+        line |= {"caller": _caller(), "level": level.name.lower(), "msg": msg, "ts": _timestamp()}
+        self._write(json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
+
+
+def _caller() -> str:
+    frame = inspect.currentframe()
+    for _ in range(3):  # _caller, _log and the method named after the level
+        frame = frame.f_back if frame else None
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else ""
+
+
+def _timestamp() -> str:
+    nanoseconds = time.time_ns()
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    digits = f".{fraction:09d}".rstrip("0").rstrip(".")  # RFC 3339 as Go prints it
+    return f"{text}{digits}Z"
+
+
+def _write_line(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

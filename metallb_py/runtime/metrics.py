@@ -1,0 +1,140 @@
+"""Prometheus metrics under MetalLB's names, labels and meanings.
+
+Dashboards and alerts made for MetalLB keep working. Two of its names, ``..._requests_received``
+and ``..._responses_sent``, lack the suffix that the Prometheus library forces onto counters;
+they are exported as untyped series, which queries treat alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterator
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client.core import UnknownMetricFamily
+from prometheus_client.registry import Collector
+
+prometheus_client.disable_created_metrics()
+
+
+class Series(Collector):
+    """A counter for each address whose name needs no suffix."""
+
+    def __init__(self, name: str, documentation: str, label: str) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._label = label
+        self._values: Tally[str] = Tally()
+
+    def add(self, label: str, amount: int) -> None:
+        """Count."""
+        self._values[label] += amount
+
+    def collect(self) -> Iterator[UnknownMetricFamily]:
+        """Give the Prometheus library what was counted."""
+        family = UnknownMetricFamily(self._name, self._documentation, labels=[self._label])
+        for label, value in self._values.items():
+            family.add_metric([label], value)
+        yield family
+
+
+class ClientMetrics:
+    """What both daemons tell of their work with Kubernetes."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.updates = Counter(
+            "metallb_k8s_client_updates_total",
+            "Changes of Kubernetes objects that were handled",
+            registry=self.registry,
+        )
+        self.update_errors = Counter(
+            "metallb_k8s_client_update_errors_total",
+            "Changes of Kubernetes objects whose handling failed and is tried again",
+            registry=self.registry,
+        )
+        self.config_loaded = Gauge(
+            "metallb_k8s_client_config_loaded_bool",
+            "1 once a configuration was loaded",
+            registry=self.registry,
+        )
+        self.config_stale = Gauge(
+            "metallb_k8s_client_config_stale_bool",
+            "1 while the latest configuration is refused and an earlier one in force",
+            registry=self.registry,
+        )
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the page and its content type."""
+        page = prometheus_client.generate_latest(self.registry)
+        return page, prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
+
+
+class ControllerMetrics(ClientMetrics):
+    """The controller's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses_total = Gauge(
+            "metallb_allocator_addresses_total",
+            "Addresses that a pool can give out",
+            ["pool"],
+            registry=self.registry,
+        )
+        self.addresses_in_use = Gauge(
+            "metallb_allocator_addresses_in_use_total",
+            "Addresses of a pool that services hold; a shared one counts once",
+            ["pool"],
+            registry=self.registry,
+        )
+
+
+class SpeakerMetrics(ClientMetrics):
+    """The speaker's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.announced = Gauge(
+            "metallb_speaker_announced",
+            "1 for each address that this node announces for a service",
+            ["service", "protocol", "node", "ip"],
+            registry=self.registry,
+        )
+        self.layer2_requests = self._series(
+            "metallb_layer2_requests_received",
+            "ARP and neighbor discovery requests for addresses that this node announces",
+        )
+        self.layer2_responses = self._series(
+            "metallb_layer2_responses_sent", "ARP and neighbor discovery answers sent"
+        )
+        self.layer2_gratuitous = self._series(
+            "metallb_layer2_gratuitous_sent",
+            "Unasked-for announcements sent after this node took an address over",
+        )
+        self.bgp_session_up = self._peer_gauge(
+            "metallb_bgp_session_up", "1 while the session is established, else 0"
+        )
+        self.bgp_updates = Counter(
+            "metallb_bgp_updates_total",
+            "UPDATE messages sent",
+            ["peer"],
+            registry=self.registry,
+        )
+        self.bgp_announced = self._peer_gauge(
+            "metallb_bgp_announced_prefixes_total",
+            "Prefixes advertised on the session; 0 while it is down",
+        )
+        self.bgp_pending = self._peer_gauge(
+            "metallb_bgp_pending_prefixes_total",
+            "Prefixes that are to be advertised on the session",
+        )
+
+    def _series(self, name: str, documentation: str) -> Series:
+        series = Series(name, documentation, "ip")
+        self.registry.register(series)
+        return series
+
+    def _peer_gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(name, documentation, ["peer"], registry=self.registry)
