@@ -76,17 +76,13 @@ class KubeClient:
         """Merge into an object (RFC 7386). With a resourceVersion in it, only onto that version."""
         return await self._read("PATCH", path, body=body, content_type=MERGE_PATCH)
 
-    async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
-        """Yield the lines of a watch until the server ends it."""
+    @asynccontextmanager
+    async def watch(
+        self, path: str, query: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a watch; inside, iterate over its lines until the server ends it."""
         async with self._request("GET", path, query=query, limits=WATCH_TIMEOUT) as response:
-            rest = b""
-            async for chunk in response.content.iter_any():
-                *lines, rest = (rest + chunk).split(b"\n")
-                if len(rest) > MAX_LINE:
-                    raise ApiError(f"watch of {path}: a line exceeds {MAX_LINE} bytes")
-                for line in lines:
-                    if line:
-                        yield line
+            yield _lines(path, response)
 
     async def _read(
         self,
@@ -133,6 +129,17 @@ class KubeClient:
     async def _credentials(self) -> dict[str, str]:
         token = await self._configuration.get_api_key_with_prefix("BearerToken", "authorization")
         return {"Authorization": token} if token else {}
+
+
+async def _lines(path: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in response.content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > MAX_LINE:
+            raise ApiError(f"watch of {path}: a line exceeds {MAX_LINE} bytes")
+        for line in lines:
+            if line:
+                yield line
 
 
 async def _raise_for_status(method: str, path: str, response: aiohttp.ClientResponse) -> None:

@@ -54,3 +54,34 @@ def _usable(endpoint: SliceEndpoint) -> bool:
 def _sum_up(health: dict[str, tuple[bool, str]]) -> ServiceEndpoints:
     nodes = [node for usable, node in health.values() if usable]
     return ServiceEndpoints(usable=len(nodes), nodes=frozenset(filter(None, nodes)))
+
+
+class SliceIndex:
+    """Sums up slices by the service that they belong to."""
+
+    __slots__ = ("_slices",)
+
+    def __init__(self) -> None:
+        self._slices: dict[str, dict[str, EndpointSlice]] = {}
+
+    def changed(
+        self, key: str, old: EndpointSlice | None, new: EndpointSlice | None
+    ) -> dict[str, ServiceEndpoints | None]:
+        """Take in a change of one slice; return what it means, by service key.
+
+        None stands for a service that has no slices left. A slice may change its service.
+        """
+        services = {item.service_key for item in (old, new) if item is not None}
+        if old is not None:
+            members = self._slices.get(old.service_key, {})
+            members.pop(key, None)
+        if new is not None:
+            self._slices.setdefault(new.service_key, {})[key] = new
+        return {service: self._sum_up(service) for service in sorted(services)}
+
+    def _sum_up(self, service: str) -> ServiceEndpoints | None:
+        members = self._slices.get(service)
+        if not members:
+            self._slices.pop(service, None)
+            return None
+        return from_slices(members.values())

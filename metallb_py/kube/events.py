@@ -112,8 +112,8 @@ class EventRecorder:
         about = event.about
         namespace = about.namespace or "default"
         path = f"/api/v1/namespaces/{namespace}/events"
-        identity = (about.kind, about.namespace, about.name, about.uid, event.type, event.reason)
-        identity = (*identity, event.message)
+        who = (about.kind, about.namespace, about.name, about.uid)
+        identity = (*who, event.type, event.reason, event.message)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         told = self._told.get(identity)
         if told is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -67,13 +67,13 @@ ReflectorEvent = Changed[T] | Synced | Unreachable | Reachable
 
 
 class Reflector(Generic[T]):
-    """Keeps ``store`` (by ``namespace/name``) and tells ``on_event`` of every change."""
+    """Keeps ``store`` (by ``namespace/name``) and tells ``on_event`` of every change, in order."""
 
     def __init__(
         self,
         client: KubeClient,
         resource: Resource[T],
-        on_event: Callable[[ReflectorEvent[T]], None],
+        on_event: Callable[[ReflectorEvent[T]], Awaitable[None]],
     ) -> None:
         self.store: dict[str, T] = {}
         self.synced = False
@@ -96,18 +96,18 @@ class Reflector(Generic[T]):
             except GoneError:
                 self._version = ""
             except (ApiError, msgspec.MsgspecError) as error:
-                self._failed(error if isinstance(error, ApiError) else ApiError(str(error)))
+                await self._failed(error if isinstance(error, ApiError) else ApiError(str(error)))
                 await asyncio.sleep(API_RETRY.delay(self._failures, random.random()))
 
-    def _failed(self, error: ApiError) -> None:
+    async def _failed(self, error: ApiError) -> None:
         self._failures += 1
         if self._failures == 1:
-            self._on_event(Unreachable(error))
+            await self._on_event(Unreachable(error))
 
-    def _succeeded(self) -> None:
+    async def _succeeded(self) -> None:
         if self._failures:
             self._failures = 0
-            self._on_event(Reachable())
+            await self._on_event(Reachable())
 
     async def _list(self) -> None:
         found: dict[str, T] = {}
@@ -119,15 +119,15 @@ class Reflector(Generic[T]):
             if not page.metadata.continue_token:
                 break
             query["continue"] = page.metadata.continue_token
-        self._succeeded()
+        await self._succeeded()
         for key in self.store.keys() - found.keys():
-            self._remove(key)
+            await self._remove(key)
         for key, item in found.items():
-            self._put(key, item)
+            await self._put(key, item)
         self._version = page.metadata.resource_version
         if not self.synced:
             self.synced = True
-            self._on_event(Synced())
+            await self._on_event(Synced())
 
     async def _watch(self) -> None:
         query = {
@@ -138,13 +138,14 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(WATCH_SECONDS),
         }
         started = asyncio.get_running_loop().time()
-        async for line in self._client.watch(self._resource.path, query):
-            self._receive(self._watch_event.decode(line))
-            self._succeeded()
+        async with self._client.watch(self._resource.path, query) as lines:
+            await self._succeeded()
+            async for line in lines:
+                await self._receive(self._watch_event.decode(line))
         if asyncio.get_running_loop().time() - started < 1:
             raise ApiError(f"watch of {self._resource.path}: the server ends it at once")
 
-    def _receive(self, event: WatchEvent) -> None:
+    async def _receive(self, event: WatchEvent) -> None:
         if event.type == "ERROR":
             status = msgspec.json.decode(event.object, type=Status)
             kind = GoneError if status.code == GONE else ApiError
@@ -153,19 +154,19 @@ class Reflector(Generic[T]):
         self._version = item.metadata.resource_version
         match event.type:
             case "ADDED" | "MODIFIED":
-                self._put(item.key, item)
+                await self._put(item.key, item)
             case "DELETED":
-                self._remove(item.key)
+                await self._remove(item.key)
             case _:  # BOOKMARK: only the version moves on
                 pass
 
-    def _put(self, key: str, item: T) -> None:
+    async def _put(self, key: str, item: T) -> None:
         old = self.store.get(key)
         self.store[key] = item
         if old is None or old.metadata.resource_version != item.metadata.resource_version:
-            self._on_event(Changed(key, old, item))
+            await self._on_event(Changed(key, old, item))
 
-    def _remove(self, key: str) -> None:
+    async def _remove(self, key: str) -> None:
         old = self.store.pop(key, None)
         if old is not None:
-            self._on_event(Changed(key, old, None))
+            await self._on_event(Changed(key, old, None))

@@ -8,7 +8,7 @@ they are exported as untyped series, which queries treat alike.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
@@ -77,6 +77,7 @@ class ControllerMetrics(ClientMetrics):
 
     def __init__(self) -> None:
         super().__init__()
+        self._pools: set[str] = set()
         self.addresses_total = Gauge(
             "metallb_allocator_addresses_total",
             "Addresses that a pool can give out",
@@ -89,6 +90,19 @@ class ControllerMetrics(ClientMetrics):
             ["pool"],
             registry=self.registry,
         )
+
+    def show_pool(self, pool: str, total: int, in_use: int) -> None:
+        """Set a pool's gauges."""
+        self.addresses_total.labels(pool).set(total)
+        self.addresses_in_use.labels(pool).set(in_use)
+        self._pools.add(pool)
+
+    def forget_pools_but(self, pools: Iterable[str]) -> None:
+        """Remove the series of pools that are no longer configured."""
+        for pool in self._pools - set(pools):
+            self.addresses_total.remove(pool)
+            self.addresses_in_use.remove(pool)
+            self._pools.discard(pool)
 
 
 class SpeakerMetrics(ClientMetrics):

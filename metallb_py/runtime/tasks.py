@@ -8,37 +8,45 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run a daemon to its end. ``main`` gets the event that a stop signal sets."""
-    asyncio.run(_with_signals(main))
+def run_with_signals(main: Callable[[asyncio.Event], Awaitable[int]]) -> int:
+    """Run a daemon to its end and return its exit status.
+
+    ``main`` gets the event that a stop signal sets.
+    """
+    return asyncio.run(_with_signals(main))
 
 
-async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        await main(stop)
-    finally:
-        for number in STOP_SIGNALS:
-            loop.remove_signal_handler(number)
+async def run_until(stop: asyncio.Event, tasks: Mapping[str, Coroutine[None, None, None]]) -> None:
+    """Run these tasks, by name, until ``stop`` is set; then cancel them and wait for their end.
 
-
-async def cancel_all(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel these tasks and wait until each has ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    Raises an ExceptionGroup where one of them fails; the others are cancelled first.
+    """
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(task, name=name) for name, task in tasks.items()]
+        await stop.wait()
+        for task in running:
+            task.cancel()
 
 
 def describe(error: BaseException) -> str:
     """Say what went wrong, looking into groups: the leaves, in order, on one line."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(describe(inner) for inner in error.exceptions)
-    return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+async def _with_signals(main: Callable[[asyncio.Event], Awaitable[int]]) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        return await main(stop)
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,227 @@
+"""The controller's tasks, and how what the core decides reaches the world."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import assert_never
+
+from controller.assignment import Outcome, Reason
+from controller.cli import Options
+from controller.core import (
+    ConfigApplied,
+    ConfigRefused,
+    Controller,
+    Decided,
+    Effect,
+    ServiceGone,
+    Started,
+    WriteStatus,
+)
+from controller.drivers.service_status import StatusEvent, StatusWriter, Written
+from metallb_py.addresses import go_quote_list
+from metallb_py.config.problems import ConfigError
+from metallb_py.errors import ConflictError
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.configmap import config_in, config_resource
+from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
+from metallb_py.kube.objects import ConfigMap, Service
+from metallb_py.kube.reflector import (
+    Changed,
+    Reachable,
+    Reflector,
+    ReflectorEvent,
+    Resource,
+    Synced,
+    Unreachable,
+)
+from metallb_py.runtime.daemon import ConfigReporter, run_daemon
+from metallb_py.runtime.httpd import Httpd
+from metallb_py.runtime.log import Level, Logger
+from metallb_py.runtime.mailbox import Mailbox
+from metallb_py.runtime.metrics import ControllerMetrics
+from metallb_py.runtime.tasks import run_until
+
+COMPONENT = "metallb-controller"
+SERVICES = Resource("/api/v1/services", Service)
+
+# MetalLB logs these losses below or above "info".
+_CLEAR_LEVELS = {Reason.NOT_LOAD_BALANCER: Level.DEBUG, Reason.LB_IP_FAMILY: Level.ERROR}
+
+
+async def run(options: Options, stop: asyncio.Event) -> int:
+    """Run the controller until ``stop`` is set; return the exit status."""
+
+    async def serve(client: KubeClient, log: Logger) -> None:
+        await App(options, client, log).run(stop)
+
+    return await run_daemon("controller", options.common, serve)
+
+
+class App:
+    """Wires the core to the API server. Everything happens in the tasks of ``run``."""
+
+    def __init__(self, options: Options, client: KubeClient, log: Logger) -> None:
+        common = options.common
+        self._log = log
+        self._metrics = ControllerMetrics()
+        self._core = Controller(options.load_balancer_class)
+        self._mailbox = Mailbox()
+        post = self._mailbox.handler
+        self._services = Reflector(client, SERVICES, post(self._on_service))
+        self._configmaps = Reflector(
+            client, config_resource(common.namespace, common.config), post(self._on_configmap)
+        )
+        self._statuses = StatusWriter(client, post(self._on_status))
+        self._events = EventRecorder(client, COMPONENT)
+        self._page = Httpd("", common.port, self._metrics.render)
+        config_key = f"{common.namespace}/{common.config}"
+        self._config = ConfigReporter(log, self._metrics, config_key)
+        self._configmap: ConfigMap | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Every task of the controller, until ``stop`` is set."""
+        await run_until(
+            stop,
+            {
+                "state": self._mailbox.run(),
+                "services": self._services.run(),
+                "config": self._configmaps.run(),
+                "statuses": self._statuses.run(),
+                "events": self._events.run(),
+                "page": self._page.run(self._on_page_error),
+            },
+        )
+
+    # What happens outside
+
+    def _on_service(self, event: ReflectorEvent[Service]) -> None:
+        match event:
+            case Changed(key, _, service):
+                self._metrics.updates.inc()
+                self._perform(self._core.service_changed(key, service))
+            case Synced():
+                self._perform(self._core.services_synced())
+            case Unreachable() | Reachable():
+                self._config.api_server(event, "services")
+            case _:
+                assert_never(event)
+
+    def _on_configmap(self, event: ReflectorEvent[ConfigMap]) -> None:
+        match event:
+            case Changed(new=None):
+                self._config.missing()
+            case Changed(new=configmap):
+                self._metrics.updates.inc()
+                self._read_config(configmap)
+            case Synced():
+                pass
+            case Unreachable() | Reachable():
+                self._config.api_server(event, "configmaps")
+            case _:
+                assert_never(event)
+
+    def _read_config(self, configmap: ConfigMap) -> None:
+        self._configmap = configmap
+        try:
+            config = config_in(configmap)
+        except ConfigError as error:
+            self._core.config_invalid()
+            self._refuse_config(tuple(map(str, error.problems)), str(error))
+            return
+        self._perform(self._core.config_changed(config))
+
+    def _on_status(self, event: StatusEvent) -> None:
+        if isinstance(event, Written):
+            self._log.info("updated service object", event="serviceUpdated", service=event.key)
+            return
+        self._metrics.update_errors.inc()
+        log = self._log.bind(service=event.key, op="updateServiceStatus", error=str(event.error))
+        if isinstance(event.error, ConflictError):
+            log.debug("service changed meanwhile, deciding again")
+        else:
+            log.error("failed to update service status")
+        self._perform(self._core.retry(event.key))
+
+    def _on_page_error(self, error: OSError) -> None:
+        self._log.error("cannot listen and serve", op="listenAndServe", err=str(error))
+
+    # What the core decided
+
+    def _perform(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            self._perform_one(effect)
+        if effects:
+            self._count()
+
+    def _perform_one(self, effect: Effect) -> None:
+        match effect:
+            case WriteStatus(service, addresses):
+                self._statuses.write(service, addresses)
+            case Decided(service, outcome):
+                self._tell(service, outcome)
+            case ServiceGone(key):
+                self._statuses.forget(key)
+                self._log.info("service deleted", event="serviceDeleted", service=key)
+            case ConfigApplied():
+                self._config.loaded()
+            case ConfigRefused(problems):
+                self._refuse_config(problems, "; ".join(problems))
+            case Started():
+                self._log.info("controller synced, can allocate IPs now", event="stateSynced")
+            case _:
+                assert_never(effect)
+
+    def _tell(self, service: Service, outcome: Outcome) -> None:
+        log = self._log.bind(service=service.key)
+        if outcome.cleared is not None:
+            reason = outcome.cleared.reason
+            level = _CLEAR_LEVELS.get(reason, Level.INFO)
+            fields = {"event": "clearAssignment", "reason": reason.value}
+            log.log(level, "address taken from service", error=outcome.cleared.detail, **fields)
+        addresses = go_quote_list(outcome.addresses)
+        if outcome.allocated:
+            ips = [str(address) for address in outcome.addresses]
+            log.info(
+                "IP address assigned by controller",
+                event="ipAllocated",
+                ip=ips,
+                pool=outcome.pool,
+            )
+            self._record(service, EventType.NORMAL, "IPAllocated", f"Assigned IP {addresses}")
+        elif outcome.verdict.reason and service.is_load_balancer:
+            self._tell_refusal(service, outcome, log)
+
+    def _tell_refusal(self, service: Service, outcome: Outcome, log: Logger) -> None:
+        detail = outcome.verdict.detail
+        match outcome.verdict.reason:
+            case Reason.ALLOCATION_FAILED:
+                log.error("IP allocation failed", op="allocateIPs", error=detail)
+                message = f'Failed to allocate IP for "{service.key}": {detail}'
+            case Reason.INVALID_REQUEST:
+                log.error(
+                    "invalid requested loadbalancer IPs", event="loadbalancerIP", error=detail
+                )
+                message = f"invalid requested loadbalancer IPs: {detail}"
+            case _:
+                log.info("no address for service", reason=outcome.verdict.reason, error=detail)
+                message = detail
+        self._record(service, EventType.WARNING, outcome.verdict.reason, message)
+
+    def _refuse_config(self, problems: tuple[str, ...], error: str) -> None:
+        self._config.stale(error)
+        if self._configmap is not None:
+            about = ObjectReference.to("ConfigMap", self._configmap)
+            text = "config (re)load failed, the last good one stays in force:\n"
+            self._events.record(
+                Event(about, EventType.WARNING, "configStale", text + "\n".join(problems))
+            )
+
+    def _record(self, service: Service, kind: EventType, reason: str, message: str) -> None:
+        about = ObjectReference.to("Service", service)
+        self._events.record(Event(about, kind, reason, message))
+
+    def _count(self) -> None:
+        usage = self._core.allocator.usage()
+        self._metrics.forget_pools_but(usage)
+        for pool, counts in usage.items():
+            self._metrics.show_pool(pool, counts.total, counts.in_use)

@@ -1,0 +1,203 @@
+"""What is to become of one service: keep its addresses, give it some, or take them away.
+
+The order of the questions is MetalLB's (its controller's converge). Where MetalLB trusts the
+service object over its own memory, and so may renumber a service whose status write is still on
+its way, the memory wins here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.allocator import Allocator, Holding
+from controller.requests import Request, families_of, read_request, sharing_terms
+from metallb_py.addresses import Family, IPAddress, go_quote_list, parse_address
+from metallb_py.errors import AllocationError
+from metallb_py.kube.objects import Service
+from metallb_py.verdict import Checks, Verdict
+
+
+class Reason(StrEnum):
+    """Why a service does not have, or keep, an address: MetalLB's tokens.
+
+    ``notAllowedByConfig`` is from 0.9; 0.12 logs an error in its place.
+    """
+
+    NOT_LOAD_BALANCER = "notLoadBalancer"
+    NO_CLUSTER_IPS = "noClusterIPs"
+    LB_IP_FAMILY = "nolbIPsIPFamily"
+    CLUSTER_IP_FAMILY = "noclusterIPsIPFamily"
+    DIFFERENT_POOL = "differentPoolRequested"
+    DIFFERENT_IP = "differentIPRequested"
+    NOT_ALLOWED = "notAllowedByConfig"
+    INVALID_REQUEST = "LoadBalancerFailed"
+    ALLOCATION_FAILED = "AllocationFailed"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A service lost what it had, and why."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was decided for one service.
+
+    ``addresses`` is what its status must hold. ``cleared`` tells of addresses that it lost on the
+    way; ``allocated`` that the addresses are new to it.
+    """
+
+    verdict: Verdict
+    addresses: tuple[IPAddress, ...] = ()
+    pool: str = ""
+    cleared: Cleared | None = None
+    allocated: bool = False
+
+
+def status_addresses(service: Service) -> tuple[IPAddress, ...]:
+    """Return the addresses in a service's status; text that is no address does not count.
+
+    Entries with a host name alone are somebody else's and are skipped.
+    """
+    found = []
+    for entry in service.ingress:
+        try:
+            found.append(parse_address(entry.ip))
+        except ValueError:
+            continue
+    return tuple(dict.fromkeys(found))
+
+
+def reclaim(service: Service, allocator: Allocator) -> None:
+    """Bind what a service's status holds, if it may still have it; else change nothing.
+
+    Done for all services before anything new is given out, so that a restart takes nobody's
+    address away.
+    """
+    addresses = status_addresses(service)
+    if service.is_load_balancer and addresses and allocator.held(service.key) is None:
+        try:
+            allocator.assign(service.key, addresses, sharing_terms(service))
+        except AllocationError:
+            return
+
+
+def converge(service: Service, allocator: Allocator) -> Outcome:
+    """Decide about one service and bind its addresses accordingly."""
+    checks = Checks()
+    refusal = _not_ours(service)
+    if refusal is not None:
+        lost = allocator.release(service.key) or bool(service.ingress)
+        verdict = checks.failed("service", refusal.reason, refusal.detail)
+        return Outcome(verdict, cleared=refusal if lost else None)
+    checks.passed("service")
+    try:
+        families = families_of(service)
+    except AllocationError as error:
+        return _unchanged(service, allocator, checks, Reason.CLUSTER_IP_FAMILY, str(error))
+    cleared = _keep_or_clear(service, families, allocator)
+    try:
+        request = read_request(service)
+    except AllocationError as error:
+        held = allocator.held(service.key)
+        reason = Reason.INVALID_REQUEST if held else Reason.ALLOCATION_FAILED
+        return _unchanged(service, allocator, checks, reason, str(error), cleared)
+    checks.passed("request")
+    cleared = _clear_unwanted(service.key, request, allocator) or cleared
+    return _finish(service.key, request, allocator, checks, cleared)
+
+
+def _not_ours(service: Service) -> Cleared | None:
+    if not service.is_load_balancer:
+        return Cleared(Reason.NOT_LOAD_BALANCER, f"its type is {service.spec.type}")
+    if not service.cluster_ips:
+        return Cleared(Reason.NO_CLUSTER_IPS, "it has no cluster addresses")
+    return None
+
+
+def _unchanged(
+    service: Service,
+    allocator: Allocator,
+    checks: Checks,
+    reason: Reason,
+    detail: str,
+    cleared: Cleared | None = None,
+) -> Outcome:
+    held = allocator.held(service.key)
+    verdict = checks.failed("request", reason, detail)
+    if held is None:
+        return Outcome(verdict, cleared=cleared)
+    return Outcome(verdict, held.addresses, held.pool, cleared)
+
+
+def _keep_or_clear(
+    service: Service, families: tuple[Family, ...], allocator: Allocator
+) -> Cleared | None:
+    """Bind what the service has, under its present terms; or say why it may not keep it."""
+    held = allocator.held(service.key)
+    addresses = held.addresses if held else status_addresses(service)
+    if not addresses:
+        return Cleared(Reason.LB_IP_FAMILY, "no valid address in it") if service.ingress else None
+    ours = {Family.of(address) for address in addresses}
+    if len(ours) != len(addresses) or not ours <= set(families):
+        allocator.release(service.key)
+        names = ",".join(family.value for family in families)
+        return Cleared(Reason.LB_IP_FAMILY, f"{go_quote_list(addresses)} does not fit {names}")
+    try:
+        allocator.assign(service.key, addresses, sharing_terms(service))
+    except AllocationError as error:
+        allocator.release(service.key)
+        return Cleared(Reason.NOT_ALLOWED, str(error))
+    return None
+
+
+def _clear_unwanted(key: str, request: Request, allocator: Allocator) -> Cleared | None:
+    """Release what a service holds, where it asks for something else now."""
+    held = allocator.held(key)
+    if held is None:
+        return None
+    unwanted: Cleared | None = None
+    if request.addresses:
+        if set(request.addresses) != set(held.addresses):
+            wanted = go_quote_list(request.addresses)
+            unwanted = Cleared(Reason.DIFFERENT_IP, f"it asks for {wanted}")
+    elif request.pool and request.pool != held.pool:
+        unwanted = Cleared(Reason.DIFFERENT_POOL, f'it asks for pool "{request.pool}"')
+    elif not request.fewer_families_do and len(held.addresses) < len(request.families):
+        unwanted = Cleared(Reason.LB_IP_FAMILY, "it asks for both families")
+    if unwanted is not None:
+        allocator.release(key)
+    return unwanted
+
+
+def _finish(
+    key: str, request: Request, allocator: Allocator, checks: Checks, cleared: Cleared | None
+) -> Outcome:
+    held = allocator.held(key)
+    if held is not None:
+        checks.passed("addresses", go_quote_list(held.addresses))
+        return Outcome(checks.all_passed(), held.addresses, held.pool, cleared)
+    try:
+        held = _allocate(key, request, allocator)
+    except AllocationError as error:
+        verdict = checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
+        return Outcome(verdict, cleared=cleared)
+    checks.passed("addresses", go_quote_list(held.addresses))
+    return Outcome(checks.all_passed(), held.addresses, held.pool, cleared, allocated=True)
+
+
+def _allocate(key: str, request: Request, allocator: Allocator) -> Holding:
+    if not request.addresses:
+        return allocator.allocate(key, request)
+    owner = allocator.owner_of(request.addresses)
+    if request.pool and owner not in (request.pool, None):
+        # MetalLB gives the address and takes it back at the next resync, for ever.
+        raise AllocationError(
+            f"requested loadBalancer IP(s) {go_quote_list(request.addresses)} are not in the "
+            f'requested pool "{request.pool}"'
+        )
+    return allocator.assign(key, request.addresses, request.terms)

@@ -1,0 +1,31 @@
+"""The controller's command line: MetalLB's flags and environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metallb_py.runtime.flags import CommonOptions, FlagParser, common_options
+
+PROG = "metallb-controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the controller was asked for."""
+
+    common: CommonOptions
+    load_balancer_class: str
+
+
+def parse(argv: list[str] | None = None) -> Options:
+    """Read the flags; end the process with usage and status 2 where they are wrong."""
+    parser = FlagParser(PROG, "Gives addresses to Kubernetes Services of type LoadBalancer.")
+    parser.flag("lb-class", "serve only services with this spec.loadBalancerClass")
+    parser.flag("ml-secret-name", "accepted for MetalLB's manifests", env="METALLB_ML_SECRET_NAME")
+    parser.flag("deployment", "accepted for MetalLB's manifests", env="METALLB_DEPLOYMENT")
+    parser.switch("disable-epslices", "accepted for MetalLB's manifests")
+    args = parser.parse(argv)
+    common = common_options(args)
+    if not common.namespace:
+        parser.fail("--namespace: not set, and this is no pod: want the ConfigMap's namespace")
+    return Options(common, args.lb_class)

@@ -1,0 +1,198 @@
+"""The controller's state and every event that changes it. Events in, effects out, no I/O.
+
+Nothing is given out before all services and a configuration are known: first every service's
+status is re-claimed, then the rest is served, the oldest service first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.allocator import Allocator
+from controller.assignment import Outcome, converge, reclaim, status_addresses
+from metallb_py.addresses import IPAddress, go_quote_list
+from metallb_py.config.model import Config
+from metallb_py.kube.objects import Service
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    """Make a service's status hold exactly these addresses."""
+
+    service: Service
+    addresses: tuple[IPAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Something was decided about a service that is worth telling."""
+
+    service: Service
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceGone:
+    """A service was deleted, or is no longer ours."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigApplied:
+    """A configuration is in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRefused:
+    """A configuration does not fit what is assigned; the earlier one stays in force."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Everything held was re-claimed; from now on addresses are given out."""
+
+
+Effect = WriteStatus | Decided | ServiceGone | ConfigApplied | ConfigRefused | Started
+
+
+class Controller:
+    """The controller's one state owner."""
+
+    def __init__(self, load_balancer_class: str = "") -> None:
+        self.allocator = Allocator()
+        self._class = load_balancer_class
+        self._services: dict[str, Service] = {}
+        self._config: Config | None = None
+        self._waiting_config: Config | None = None
+        self._services_synced = False
+        self._started = False
+        self._pending: set[str] = set()
+        self._told: dict[str, Outcome] = {}
+
+    @property
+    def pending(self) -> frozenset[str]:
+        """The services that wait for an address."""
+        return frozenset(self._pending)
+
+    def service_changed(self, key: str, service: Service | None) -> tuple[Effect, ...]:
+        """A service appeared, changed, or is gone (None)."""
+        if service is None or not self._concerns_us(service):
+            return self._forget(key)
+        earlier = self._services.get(key)
+        self._services[key] = service
+        if not self._started:
+            return ()
+        if earlier is not None and earlier.metadata.uid != service.metadata.uid:
+            self.allocator.release(key)  # deleted and made anew while nobody looked
+        return self._converge(key)
+
+    def services_synced(self) -> tuple[Effect, ...]:
+        """All services that there are have been told."""
+        self._services_synced = True
+        return self._start_if_ready()
+
+    def config_changed(self, config: Config) -> tuple[Effect, ...]:
+        """A valid configuration was read."""
+        if not self._started:
+            self._config = config
+            self.allocator.set_pools(config.pools)
+            return (ConfigApplied(), *self._start_if_ready())
+        misfits = self.allocator.misfits(config.pools)
+        if misfits:
+            self._waiting_config = config
+            return (
+                ConfigRefused(
+                    tuple(
+                        f'new config not compatible with assigned IPs: service "{key}" cannot own '
+                        f"{go_quote_list(held.addresses)} under new config"
+                        for key, held in misfits
+                    )
+                ),
+            )
+        self._waiting_config = None
+        self._config = config
+        self.allocator.set_pools(config.pools)
+        effects: list[Effect] = [ConfigApplied()]
+        for key in self._in_order(self._services):
+            effects += self._converge(key)
+        return tuple(effects)
+
+    def config_invalid(self) -> None:
+        """The latest configuration can't be used: forget one that waited to be applied."""
+        self._waiting_config = None
+
+    def retry(self, key: str) -> tuple[Effect, ...]:
+        """Decide about a service again: its status could not be written."""
+        return self._converge(key) if self._started and key in self._services else ()
+
+    def _concerns_us(self, service: Service) -> bool:
+        # MetalLB since 0.13.2: without --lb-class only services that name no class.
+        if (service.spec.load_balancer_class or "") != self._class:
+            return False
+        # One that is no load balancer concerns us while something is left to clear.
+        return service.is_load_balancer or bool(service.ingress) or service.key in self._services
+
+    def _start_if_ready(self) -> tuple[Effect, ...]:
+        if self._started or not self._services_synced or self._config is None:
+            return ()
+        self._started = True
+        order = self._in_order(self._services)
+        for key in order:
+            reclaim(self._services[key], self.allocator)
+        effects: list[Effect] = [Started()]
+        for key in order:
+            effects += self._converge(key)
+        return tuple(effects)
+
+    def _in_order(self, keys: dict[str, Service] | set[str]) -> list[str]:
+        def age(key: str) -> tuple[str, str]:
+            return (self._services[key].metadata.creation_timestamp or "", key)
+
+        return sorted(keys, key=age)
+
+    def _forget(self, key: str) -> tuple[Effect, ...]:
+        self._pending.discard(key)
+        self._told.pop(key, None)
+        if self._services.pop(key, None) is None:
+            return ()
+        released = self.allocator.release(key)
+        return (ServiceGone(key), *(self._something_became_free() if released else ()))
+
+    def _converge(self, key: str) -> tuple[Effect, ...]:
+        service = self._services[key]
+        before = self.allocator.held(key)
+        outcome = converge(service, self.allocator)
+        effects: list[Effect] = []
+        if outcome.cleared or outcome.allocated or outcome.verdict != self._last_verdict(key):
+            effects.append(Decided(service, outcome))
+        self._told[key] = outcome
+        if outcome.addresses != status_addresses(service) or (
+            not outcome.addresses and service.ingress
+        ):
+            effects.append(WriteStatus(service, outcome.addresses))
+        if service.is_load_balancer and not outcome.addresses:
+            self._pending.add(key)
+        else:
+            self._pending.discard(key)
+        if not service.is_load_balancer:
+            del self._services[key]
+        if before is not None and self.allocator.held(key) != before:
+            effects += self._something_became_free(except_for=key)
+        return tuple(effects)
+
+    def _last_verdict(self, key: str) -> object:
+        told = self._told.get(key)
+        return told.verdict if told else None
+
+    def _something_became_free(self, except_for: str = "") -> tuple[Effect, ...]:
+        """Serve who waits: an address was released, its sharing changed, or a pool grew."""
+        waiting_config = self._waiting_config
+        if waiting_config is not None and not self.allocator.misfits(waiting_config.pools):
+            return self.config_changed(waiting_config)
+        effects: list[Effect] = []
+        for key in self._in_order(self._pending - {except_for}):
+            effects += self._converge(key)
+        return tuple(effects)

@@ -1,0 +1,234 @@
+"""The speaker's state and every event that changes it. Events in, effects out, no I/O.
+
+Nothing is announced before everything was read once: services, endpoints, speakers, and a
+configuration. What the API server says later changes single services; while it is away, what was
+decided stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from metallb_py.addresses import IPAddress, go_quote_list, parse_address
+from metallb_py.config.model import Config
+from metallb_py.kube.endpoints import ServiceEndpoints
+from metallb_py.kube.objects import Service
+from metallb_py.verdict import Verdict
+from speaker.decision import Announcement, Decision, Surroundings, decide
+
+
+class Source(Enum):
+    """What must have been read once before anything is announced."""
+
+    SERVICES = auto()
+    ENDPOINTS = auto()
+    SPEAKERS = auto()
+    NODE = auto()
+    CONFIG = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Announce a service, in place of what was announced for it before."""
+
+    service: Service
+    announcement: Announcement
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Stop announcing a service."""
+
+    key: str
+    announcement: Announcement
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A service has addresses that can't be announced by anybody."""
+
+    key: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigApplied:
+    """A configuration is in force."""
+
+    config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRefused:
+    """A configuration does not fit what is announced; the earlier one stays in force."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsChanged:
+    """The labels of this node changed, so other peers may select it."""
+
+    labels: Mapping[str, str]
+
+
+Effect = Announce | Withdraw | Refused | ConfigApplied | ConfigRefused | LabelsChanged
+
+# These need somebody's attention; the other reasons are the daily business of a cluster.
+_ALARMING = frozenset({"invalidIP", "ipNotAllowed"})
+
+
+class Speaker:
+    """The speaker's one state owner."""
+
+    def __init__(self, node: str, load_balancer_class: str = "") -> None:
+        self._node = node
+        self._class = load_balancer_class
+        self._services: dict[str, Service] = {}
+        self._endpoints: dict[str, ServiceEndpoints] = {}
+        self._usable_speakers: frozenset[str] = frozenset()
+        self._labels: Mapping[str, str] = {}
+        self._config = Config()
+        self._waiting_config: Config | None = None
+        self._missing = set(Source)
+        self._announced: dict[str, Announcement] = {}
+        self._refused: dict[str, str] = {}
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of this node, as far as known."""
+        return self._labels
+
+    def synced(self, source: Source) -> tuple[Effect, ...]:
+        """Everything that a source has was told."""
+        if source not in self._missing:
+            return ()
+        self._missing.discard(source)
+        return self._decide_all()
+
+    def service_changed(self, key: str, service: Service | None) -> tuple[Effect, ...]:
+        """A service appeared, changed, or is gone (None)."""
+        if service is not None and (service.spec.load_balancer_class or "") == self._class:
+            self._services[key] = service
+        elif self._services.pop(key, None) is None:
+            return ()
+        return (*self._decide(key), *self._retry_config())
+
+    def endpoints_changed(self, key: str, endpoints: ServiceEndpoints | None) -> tuple[Effect, ...]:
+        """The endpoints of a service changed, or are gone (None)."""
+        if endpoints is None:
+            self._endpoints.pop(key, None)
+        elif self._endpoints.get(key) == endpoints:
+            return ()
+        else:
+            self._endpoints[key] = endpoints
+        return self._decide(key)
+
+    def speakers_changed(self, usable: Iterable[str]) -> tuple[Effect, ...]:
+        """Other nodes have a usable speaker now."""
+        if self._usable_speakers == frozenset(usable):
+            return ()
+        self._usable_speakers = frozenset(usable)
+        return self._decide_all()
+
+    def node_changed(self, labels: Mapping[str, str]) -> tuple[Effect, ...]:
+        """The Node object of this node was read."""
+        if labels == self._labels:
+            return ()
+        self._labels = dict(labels)
+        return (LabelsChanged(self._labels),)
+
+    def config_changed(self, config: Config) -> tuple[Effect, ...]:
+        """A valid configuration was read."""
+        problems = self._misfits(config)
+        if problems:
+            self._waiting_config = config
+            return (ConfigRefused(problems),)
+        self._waiting_config = None
+        self._config = config
+        self._missing.discard(Source.CONFIG)
+        return (ConfigApplied(config), *self._decide_all())
+
+    def config_invalid(self) -> None:
+        """The latest configuration can't be used: forget one that waited to be applied."""
+        self._waiting_config = None
+
+    def _misfits(self, config: Config) -> tuple[str, ...]:
+        """Say which services would lose their pool.
+
+        All services count, not only those that this node announces (MetalLB), so that every
+        speaker and the controller come to the same answer.
+        """
+        return tuple(
+            f'new config not compatible with assigned IPs: service "{key}" cannot own '
+            f"{go_quote_list(addresses)} under new config"
+            for key, service in sorted(self._services.items())
+            if (addresses := _valid_addresses(service))
+            and self._config.pool_of(addresses) is not None
+            and config.pool_of(addresses) is None
+        )
+
+    def _retry_config(self) -> tuple[Effect, ...]:
+        waiting = self._waiting_config
+        if waiting is None or self._misfits(waiting):
+            return ()
+        return self.config_changed(waiting)
+
+    def _decide_all(self) -> tuple[Effect, ...]:
+        keys = self._services.keys() | self._announced.keys()
+        return tuple(effect for key in sorted(keys) for effect in self._decide(key))
+
+    def _decide(self, key: str) -> tuple[Effect, ...]:
+        if self._missing:
+            return ()
+        around = Surroundings(self._node, self._usable_speakers, self._config)
+        decision = decide(self._services.get(key), self._endpoints.get(key), around)
+        if decision.announcement is None:
+            return self._stop(key, decision)
+        self._refused.pop(key, None)
+        return self._go(key, decision, decision.announcement)
+
+    def _go(self, key: str, decision: Decision, announcement: Announcement) -> tuple[Effect, ...]:
+        earlier = self._announced.get(key)
+        if earlier == announcement:
+            return ()
+        effects: list[Effect] = []
+        if earlier is not None and earlier.protocol is not announcement.protocol:
+            effects.append(Withdraw(key, earlier, "protocolChanged", ""))
+        elif earlier is not None and earlier.addresses != announcement.addresses:
+            effects.append(Withdraw(key, earlier, "loadBalancerIPChanged", ""))
+        self._announced[key] = announcement
+        effects.append(Announce(self._services[key], announcement, decision.verdict))
+        return tuple(effects)
+
+    def _stop(self, key: str, decision: Decision) -> tuple[Effect, ...]:
+        verdict = decision.verdict
+        effects: list[Effect] = []
+        if verdict.reason not in _ALARMING:
+            self._refused.pop(key, None)
+        elif self._refused.get(key) != verdict.detail:
+            self._refused[key] = verdict.detail
+            effects.append(Refused(key, verdict))
+        earlier = self._announced.pop(key, None)
+        if earlier is not None:
+            effects.append(Withdraw(key, earlier, verdict.reason, verdict.detail))
+        return tuple(effects)
+
+
+def _valid_addresses(service: Service) -> tuple[IPAddress, ...]:
+    if not service.is_load_balancer:
+        return ()
+    try:
+        return tuple(parse_address(entry.ip) for entry in service.ingress)
+    except ValueError:
+        return ()
