@@ -1,0 +1,27 @@
+"""Which node answers for an address: MetalLB's election, to the byte, so mixed clusters agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from metallb_py.addresses import IPAddress
+
+
+def ranked(address: IPAddress, candidates: Iterable[str]) -> tuple[str, ...]:
+    """Return the candidate nodes, the owner first.
+
+    The order is that of the raw SHA-256 digests of ``<node>#<address>``, ascending. Every node
+    computes the same order from the same candidates, without a word exchanged; a node that leaves
+    moves only the addresses that it owned.
+    """
+    return tuple(sorted(set(candidates), key=lambda node: _digest(node, address)))
+
+
+def owner(address: IPAddress, candidates: Iterable[str]) -> str | None:
+    """Return the node that answers for the address, or None where there is no candidate."""
+    return next(iter(ranked(address, candidates)), None)
+
+
+def _digest(node: str, address: IPAddress) -> bytes:
+    return sha256(f"{node}#{address}".encode()).digest()
