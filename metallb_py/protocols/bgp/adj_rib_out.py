@@ -1,0 +1,133 @@
+"""What one peer should know of us and what it has been told: the Adj-RIB-Out.
+
+Only the prefixes that changed since the last message are looked at, so a change costs the same
+whatever else is advertised.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from metallb_py.addresses import IPNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class RouteAttributes:
+    """What the operator wants said of a prefix, to whatever peer.
+
+    ``communities`` are 32-bit values in ascending order.
+    """
+
+    local_pref: int = 0
+    communities: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Prefixes to announce, grouped by what is said of them, and prefixes to withdraw."""
+
+    announced: Mapping[RouteAttributes, tuple[IPNetwork, ...]]
+    withdrawn: tuple[IPNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixCounts:
+    """How many prefixes the peer knows, and how many it should.
+
+    ``not_carried`` of the desired ones are of a family that the session cannot carry.
+    """
+
+    announced: int
+    desired: int
+    not_carried: int
+
+
+class AdjRibOut:
+    """Desired against advertised prefixes of one session, which carries some IP versions."""
+
+    __slots__ = ("_advertised", "_changed", "_desired", "_desired_by_version", "_versions")
+
+    def __init__(self) -> None:
+        self._desired: dict[IPNetwork, RouteAttributes] = {}
+        self._desired_by_version: Counter[int] = Counter()
+        # None: the peer was told something that we cannot rely on any more.
+        self._advertised: dict[IPNetwork, RouteAttributes | None] = {}
+        self._changed: dict[IPNetwork, None] = {}  # a set that keeps its order
+        self._versions: frozenset[int] = frozenset()
+
+    @property
+    def counts(self) -> PrefixCounts:
+        """Where the peer stands."""
+        not_carried = sum(
+            count
+            for version, count in self._desired_by_version.items()
+            if version not in self._versions
+        )
+        return PrefixCounts(len(self._advertised), len(self._desired), not_carried)
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to tell the peer."""
+        return not self._changed
+
+    def open(self, versions: frozenset[int]) -> None:
+        """A peer is there, knows nothing, and takes prefixes of these IP versions."""
+        self.close()
+        self._versions = versions
+        self._changed = dict.fromkeys(p for p in self._desired if p.version in versions)
+
+    def close(self) -> None:
+        """The peer is gone, and with it what it knew."""
+        self._versions = frozenset()
+        self._advertised.clear()
+        self._changed.clear()
+
+    def resend(self) -> None:
+        """The peer wants to be told everything again."""
+        self._advertised = dict.fromkeys(self._advertised)
+        self._changed |= dict.fromkeys(p for p in self._desired if p.version in self._versions)
+
+    def change(
+        self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
+    ) -> None:
+        """Want these prefixes from now on, as described, and those no longer."""
+        for prefix in unwanted:
+            if self._desired.pop(prefix, None) is not None:
+                self._desired_by_version[prefix.version] -= 1
+                self._note(prefix)
+        for prefix, attributes in wanted.items():
+            if prefix not in self._desired:
+                self._desired_by_version[prefix.version] += 1
+            self._desired[prefix] = attributes
+            self._note(prefix)
+
+    def take(self, limit: int) -> Batch:
+        """Take up to this many changes, which from now on count as told."""
+        announced: dict[RouteAttributes, list[IPNetwork]] = {}
+        withdrawn = []
+        for prefix in list(islice(self._changed, limit)):
+            del self._changed[prefix]
+            attributes = self._desired.get(prefix)
+            if attributes is None:
+                del self._advertised[prefix]
+                withdrawn.append(prefix)
+            else:
+                self._advertised[prefix] = attributes
+                announced.setdefault(attributes, []).append(prefix)
+        return Batch({key: tuple(value) for key, value in announced.items()}, tuple(withdrawn))
+
+    def _note(self, prefix: IPNetwork) -> None:
+        """Remember a difference; a change that returns to what the peer knows is none."""
+        if prefix.version not in self._versions:
+            return
+        if prefix in self._desired:
+            known = self._advertised.get(prefix) == self._desired[prefix]
+        else:
+            known = prefix not in self._advertised
+        if known:
+            self._changed.pop(prefix, None)
+        else:
+            self._changed[prefix] = None

@@ -1,0 +1,240 @@
+"""Path attributes: what an UPDATE says about the prefixes in it (RFC 4271 sections 4.3 and 5).
+
+This module handles the attributes that describe a route whoever carries it. Next hops and the
+multiprotocol attributes belong with the prefixes, in ``update``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Address
+
+from metallb_py.errors import LocalProtocolError
+from metallb_py.protocols.bgp.codes import BgpError, ErrorCode, UpdateError
+from metallb_py.protocols.wire import Reader, TruncatedError
+
+
+class AttributeType(IntEnum):
+    """Type codes (RFC 4271 section 4.3, RFC 1997, RFC 4760)."""
+
+    ORIGIN = 1
+    AS_PATH = 2
+    NEXT_HOP = 3
+    MULTI_EXIT_DISC = 4
+    LOCAL_PREF = 5
+    COMMUNITIES = 8
+    MP_REACH_NLRI = 14
+    MP_UNREACH_NLRI = 15
+
+
+class Origin(IntEnum):
+    """Where the first router of the path has the route from."""
+
+    IGP = 0
+    EGP = 1
+    INCOMPLETE = 2
+
+
+class SegmentKind(IntEnum):
+    """How the AS numbers of a segment relate (RFC 4271, and RFC 5065 for confederations)."""
+
+    SET = 1
+    SEQUENCE = 2
+    CONFED_SEQUENCE = 3
+    CONFED_SET = 4
+
+
+@dataclass(frozen=True, slots=True)
+class AsSegment:
+    """Part of an AS_PATH: 1 to 255 AS numbers."""
+
+    kind: SegmentKind
+    asns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PathAttributes:
+    """The attributes of a route. ``None`` and the empty tuple stand for absent ones.
+
+    An empty ``as_path`` is present and empty, as on routes from within the own AS.
+    """
+
+    origin: Origin
+    as_path: tuple[AsSegment, ...] = ()
+    med: int | None = None
+    local_pref: int | None = None
+    communities: tuple[int, ...] = ()
+
+
+_OPTIONAL = 0x80
+_TRANSITIVE = 0x40
+_EXTENDED_LENGTH = 0x10
+
+_FLAGS = {
+    AttributeType.ORIGIN: _TRANSITIVE,
+    AttributeType.AS_PATH: _TRANSITIVE,
+    AttributeType.NEXT_HOP: _TRANSITIVE,
+    AttributeType.MULTI_EXIT_DISC: _OPTIONAL,
+    AttributeType.LOCAL_PREF: _TRANSITIVE,
+    AttributeType.COMMUNITIES: _OPTIONAL | _TRANSITIVE,
+    AttributeType.MP_REACH_NLRI: _OPTIONAL,
+    AttributeType.MP_UNREACH_NLRI: _OPTIONAL,
+}
+
+
+def encode_attribute(kind: AttributeType, value: bytes) -> bytes:
+    """Encode one attribute: flags, type, length, value."""
+    if len(value) > 0xFF:
+        header = bytes((_FLAGS[kind] | _EXTENDED_LENGTH, kind)) + len(value).to_bytes(2)
+    else:
+        header = bytes((_FLAGS[kind], kind, len(value)))
+    return header + value
+
+
+def encode_attributes(
+    attributes: PathAttributes, *, four_octet: bool, next_hop: IPv4Address | None
+) -> bytes:
+    """Encode in ascending order of type. ``four_octet``: how wide an AS number is.
+
+    Raises LocalProtocolError for an AS number that does not fit.
+    """
+    fields = [
+        encode_attribute(AttributeType.ORIGIN, bytes((attributes.origin,))),
+        encode_attribute(AttributeType.AS_PATH, _encode_path(attributes.as_path, four_octet)),
+    ]
+    if next_hop is not None:
+        fields.append(encode_attribute(AttributeType.NEXT_HOP, next_hop.packed))
+    if attributes.med is not None:
+        fields.append(encode_attribute(AttributeType.MULTI_EXIT_DISC, attributes.med.to_bytes(4)))
+    if attributes.local_pref is not None:
+        value = attributes.local_pref.to_bytes(4)
+        fields.append(encode_attribute(AttributeType.LOCAL_PREF, value))
+    if attributes.communities:
+        value = b"".join(community.to_bytes(4) for community in attributes.communities)
+        fields.append(encode_attribute(AttributeType.COMMUNITIES, value))
+    return b"".join(fields)
+
+
+def split_attributes(data: bytes) -> dict[int, bytes]:
+    """Cut the path attribute field into values by type code, known or not.
+
+    Of a repeated attribute the first counts (RFC 7606 section 3g). Raises BgpError where lengths
+    don't fit or a known attribute has wrong flags.
+    """
+    values: dict[int, bytes] = {}
+    reader = Reader(data)
+    try:
+        while reader.remaining:
+            flags, kind = reader.u8(), reader.u8()
+            length = reader.u16() if flags & _EXTENDED_LENGTH else reader.u8()
+            value = reader.take(length)
+            _check_flags(flags, kind)
+            values.setdefault(kind, value)
+    except TruncatedError as error:
+        raise _malformed(f"path attributes: {error}") from error
+    return values
+
+
+def decode_attributes(values: Mapping[int, bytes], *, four_octet: bool) -> PathAttributes:
+    """Understand the attributes of a route. Raises BgpError for wrong and for missing ones."""
+    for kind in (AttributeType.ORIGIN, AttributeType.AS_PATH):
+        if kind not in values:
+            raise BgpError(
+                f"mandatory attribute {kind.name} is missing",
+                ErrorCode.UPDATE_MESSAGE,
+                UpdateError.MISSING_WELL_KNOWN,
+                bytes((kind,)),
+            )
+    return PathAttributes(
+        origin=_decode_origin(values[AttributeType.ORIGIN]),
+        as_path=_decode_path(values[AttributeType.AS_PATH], four_octet),
+        med=_decode_number(values, AttributeType.MULTI_EXIT_DISC),
+        local_pref=_decode_number(values, AttributeType.LOCAL_PREF),
+        communities=_decode_communities(values.get(AttributeType.COMMUNITIES, b"")),
+    )
+
+
+def _check_flags(flags: int, kind: int) -> None:
+    significant = _OPTIONAL | _TRANSITIVE
+    if kind in _FLAGS and flags & significant != _FLAGS[AttributeType(kind)]:
+        raise BgpError(
+            f"attribute {AttributeType(kind).name}: found flags {flags:#04x}",
+            ErrorCode.UPDATE_MESSAGE,
+            UpdateError.ATTRIBUTE_FLAGS,
+        )
+    if kind not in _FLAGS and not flags & _OPTIONAL and kind not in _WELL_KNOWN_UNUSED:
+        raise BgpError(
+            f"unrecognized well-known attribute {kind}",
+            ErrorCode.UPDATE_MESSAGE,
+            UpdateError.UNRECOGNIZED_WELL_KNOWN,
+        )
+
+
+_WELL_KNOWN_UNUSED = frozenset({6})
+"""ATOMIC_AGGREGATE is well-known, and of no use to us."""
+
+
+def _encode_path(path: tuple[AsSegment, ...], four_octet: bool) -> bytes:
+    width = 4 if four_octet else 2
+    try:
+        return b"".join(
+            bytes((segment.kind, len(segment.asns)))
+            + b"".join(asn.to_bytes(width) for asn in segment.asns)
+            for segment in path
+        )
+    except (OverflowError, ValueError) as error:
+        raise LocalProtocolError(f"AS_PATH does not fit {width}-octet numbers: {path}") from error
+
+
+def _decode_path(value: bytes, four_octet: bool) -> tuple[AsSegment, ...]:
+    segments = []
+    reader = Reader(value)
+    try:
+        while reader.remaining:
+            kind, count = SegmentKind(reader.u8()), reader.u8()
+            read = reader.u32 if four_octet else reader.u16
+            segments.append(AsSegment(kind, tuple(read() for _ in range(count))))
+    except (TruncatedError, ValueError) as error:
+        raise _malformed(f"AS_PATH: {error}", UpdateError.MALFORMED_AS_PATH) from error
+    if not all(segment.asns for segment in segments):
+        raise _malformed("AS_PATH: empty segment", UpdateError.MALFORMED_AS_PATH)
+    return tuple(segments)
+
+
+def _decode_origin(value: bytes) -> Origin:
+    _want_length(AttributeType.ORIGIN, value, 1)
+    try:
+        return Origin(value[0])
+    except ValueError as error:
+        raise _malformed(f"ORIGIN: found {value[0]}", UpdateError.INVALID_ORIGIN) from error
+
+
+def _decode_number(values: Mapping[int, bytes], kind: AttributeType) -> int | None:
+    if kind not in values:
+        return None
+    _want_length(kind, values[kind], 4)
+    return int.from_bytes(values[kind])
+
+
+def _decode_communities(value: bytes) -> tuple[int, ...]:
+    if len(value) % 4:
+        raise _malformed(
+            f"COMMUNITIES: found {len(value)} bytes, want a multiple of 4",
+            UpdateError.OPTIONAL_ATTRIBUTE,
+        )
+    return tuple(int.from_bytes(value[at : at + 4]) for at in range(0, len(value), 4))
+
+
+def _want_length(kind: AttributeType, value: bytes, length: int) -> None:
+    if len(value) != length:
+        raise _malformed(
+            f"{kind.name}: found {len(value)} bytes, want {length}", UpdateError.ATTRIBUTE_LENGTH
+        )
+
+
+def _malformed(
+    message: str, subcode: UpdateError = UpdateError.MALFORMED_ATTRIBUTE_LIST
+) -> BgpError:
+    return BgpError(message, ErrorCode.UPDATE_MESSAGE, subcode)

@@ -1,0 +1,89 @@
+"""Cuts the byte stream of a TCP connection into BGP messages (RFC 4271 section 4.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metallb_py.protocols.bgp.codes import BgpError, ErrorCode, HeaderError, MessageType
+
+MARKER = b"\xff" * 16
+HEADER_LENGTH = 19
+MAX_LENGTH = 4096
+
+_MIN_LENGTH = {
+    MessageType.OPEN: 29,
+    MessageType.UPDATE: 23,
+    MessageType.NOTIFICATION: 21,
+    MessageType.KEEPALIVE: 19,
+    MessageType.ROUTE_REFRESH: 23,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message, cut out but not understood yet."""
+
+    type: MessageType
+    body: bytes
+
+
+def frame(kind: MessageType, body: bytes) -> bytes:
+    """Put a header before a message's body."""
+    return MARKER + (HEADER_LENGTH + len(body)).to_bytes(2) + bytes((kind,)) + body
+
+
+class FrameReader:
+    """Takes bytes as they arrive and gives whole messages.
+
+    After an error the stream has no meaning any more: the connection is to be closed.
+    """
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes that the connection delivered."""
+        self._buffer += data
+
+    def next_frame(self) -> Frame | None:
+        """Return the next whole message, or None until more bytes have come.
+
+        Raises BgpError as soon as a header cannot be right, without waiting for its body.
+        """
+        if len(self._buffer) < HEADER_LENGTH:
+            return None
+        length = _checked_length(self._buffer)
+        if len(self._buffer) < length:
+            return None
+        whole = Frame(MessageType(self._buffer[18]), bytes(self._buffer[HEADER_LENGTH:length]))
+        del self._buffer[:length]
+        return whole
+
+
+def _checked_length(header: bytearray) -> int:
+    if header[:16] != MARKER:
+        raise BgpError(
+            "message marker is not all ones",
+            ErrorCode.MESSAGE_HEADER,
+            HeaderError.NOT_SYNCHRONIZED,
+        )
+    length, kind = int.from_bytes(header[16:18]), header[18]
+    if kind not in _MIN_LENGTH:
+        raise BgpError(
+            f"unknown message type {kind}",
+            ErrorCode.MESSAGE_HEADER,
+            HeaderError.BAD_TYPE,
+            bytes((kind,)),
+        )
+    minimum = _MIN_LENGTH[MessageType(kind)]
+    maximum = HEADER_LENGTH if kind == MessageType.KEEPALIVE else MAX_LENGTH
+    if not minimum <= length <= maximum:
+        raise BgpError(
+            f"{MessageType(kind).name} message: found length {length}, want {minimum} to {maximum}",
+            ErrorCode.MESSAGE_HEADER,
+            HeaderError.BAD_LENGTH,
+            bytes(header[16:18]),
+        )
+    return length

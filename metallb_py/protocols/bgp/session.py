@@ -1,0 +1,360 @@
+"""A BGP session without its socket: bytes and time in, effects out.
+
+Theory of operation. The driver opens connections, moves bytes, and asks ``next_deadline`` when to
+come back; this module decides. Each verb turns what happened into an event of ``fsm``, looks up
+the step, performs its action and returns the effects, in order, for the driver to perform. Routes
+are not part of the machine: they change at any time through ``change_routes``, and ``flush``
+turns a bounded number of changes into messages whenever the driver has room to send. So a slow
+peer holds back its own messages and nothing else, and what changes twice before it is sent is
+sent once.
+
+Times are seconds of any monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from metallb_py.addresses import IPAddress, IPNetwork
+from metallb_py.backoff import BGP_CONNECT
+from metallb_py.errors import LocalProtocolError
+from metallb_py.protocols.bgp.adj_rib_out import AdjRibOut, RouteAttributes
+from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
+from metallb_py.protocols.bgp.codes import (
+    AddressFamily,
+    BgpError,
+    Cease,
+    ErrorCode,
+    StateMachineError,
+)
+from metallb_py.protocols.bgp.effects import (
+    CloseTcp,
+    Connect,
+    ConnectFailed,
+    Effect,
+    NotificationReceived,
+    Send,
+    SessionDown,
+    SessionUp,
+    UpdateReceived,
+    UpdatesSent,
+)
+from metallb_py.protocols.bgp.framing import Frame, FrameReader
+from metallb_py.protocols.bgp.fsm import Action, Event, State, step
+from metallb_py.protocols.bgp.messages import (
+    Keepalive,
+    Message,
+    Notification,
+    Open,
+    RouteRefresh,
+    decode,
+    encode,
+)
+from metallb_py.protocols.bgp.negotiation import Settings, Terms, negotiate, our_open
+from metallb_py.protocols.bgp.update import Reach, Update, pack_announcements, pack_withdrawals
+
+SETUP_TIME = 10.0
+"""Seconds for TCP connect and the exchange of OPENs together, as in MetalLB.
+
+A session that falls within as much time of coming up counts as another failed attempt, so that
+a router which accepts us only to refuse our routes is not dialled in a tight loop.
+"""
+
+_BATCH = 4096
+"""Most prefixes in one flush: a few full messages, and never a long stay in the event loop."""
+
+
+Cause = Message | BgpError | Cease | str | None
+"""What an event comes with: the message, what was wrong with it, or what else happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """An event as an action sees it: in which state it came, and when."""
+
+    event: Event
+    state: State
+    now: float
+    cause: Cause
+
+
+class Session:
+    """One session with one peer. Passive ones are for a single connection that came in."""
+
+    def __init__(self, settings: Settings, *, passive: bool = False) -> None:
+        self._settings = settings
+        self._passive = passive
+        self._state = State.IDLE
+        self._deadlines: dict[Event, float] = {}
+        self._failures = 0
+        self._up_since = 0.0
+        self._frames = FrameReader()
+        self._local_address: IPAddress = IPv4Address(0)
+        self._router_id = IPv4Address(0)
+        self._terms: Terms | None = None
+        self._routes = AdjRibOut()
+        self._actions = {
+            Action.NOTHING: self._nothing,
+            Action.DIAL: self._dial,
+            Action.SEND_OPEN: self._send_open,
+            Action.ACCEPT_OPEN: self._accept_open,
+            Action.ESTABLISH: self._establish,
+            Action.REFRESH_HOLD: self._refresh_hold,
+            Action.TAKE_UPDATE: self._take_update,
+            Action.RESEND_ROUTES: self._resend_routes,
+            Action.SEND_KEEPALIVE: self._send_keepalive,
+            Action.HANG_UP: self._hang_up,
+            Action.REFUSE: self._refuse,
+            Action.CEASE: self._cease,
+            Action.RETIRE: self._retire,
+        }
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self._state
+
+    @property
+    def has_news(self) -> bool:
+        """Whether ``flush`` would send something."""
+        return not self._routes.settled
+
+    # Verbs: what happens to the session.
+
+    def start(self, now: float) -> tuple[Effect, ...]:
+        """Begin: dial, or if passive, wait for ``connected``."""
+        return self._step(Event.START_PASSIVE if self._passive else Event.START, now)
+
+    def stop(self, now: float, why: Cease = Cease.ADMINISTRATIVE_SHUTDOWN) -> tuple[Effect, ...]:
+        """End for good, telling the peer why if there is one to tell."""
+        return self._step(Event.STOP, now, why)
+
+    def connected(
+        self, local_address: IPAddress, router_id: IPv4Address, now: float
+    ) -> tuple[Effect, ...]:
+        """The connection stands. Its local address becomes the next hop of what we advertise."""
+        self._local_address = local_address
+        self._router_id = router_id
+        return self._step(Event.CONNECTED, now)
+
+    def connection_failed(self, error: str, now: float) -> tuple[Effect, ...]:
+        """The connection could not be opened, or is lost; ``error`` says how."""
+        return self._step(Event.CONNECTION_FAILED, now, error)
+
+    def receive(self, data: bytes, now: float) -> tuple[Effect, ...]:
+        """Bytes came in. What comes after the session's end is ignored."""
+        self._frames.feed(data)
+        effects: list[Effect] = []
+        while self._state in _CONVERSING:
+            try:
+                frame = self._frames.next_frame()
+                if frame is None:
+                    break
+                event, message = self._understand(frame)
+            except BgpError as error:
+                effects += self._step(Event.MALFORMED, now, error)
+            else:
+                effects += self._step(event, now, message)
+        return tuple(effects)
+
+    def handle_timeout(self, now: float) -> tuple[Effect, ...]:
+        """Act on every deadline that has passed."""
+        effects: list[Effect] = []
+        while due := [event for event, at in self._deadlines.items() if at <= now]:
+            event = min(due, key=self._deadlines.__getitem__)
+            del self._deadlines[event]
+            effects += self._step(event, now)
+        return tuple(effects)
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timeout`` wants to be called, if ever."""
+        return min(self._deadlines.values(), default=None)
+
+    def change_routes(
+        self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
+    ) -> tuple[Effect, ...]:
+        """Advertise these from now on, and those no longer; ``flush`` tells the peer."""
+        self._routes.change(wanted, unwanted)
+        return (self._routes.counts,)
+
+    def flush(self, now: float) -> tuple[Effect, ...]:
+        """Send the next changes of routes, a bounded number of them."""
+        if self._terms is None or self._routes.settled:
+            return ()
+        terms, batch = self._terms, self._routes.take(_BATCH)
+        updates: list[Update] = []
+        for route, prefixes in batch.announced.items():
+            reach = Reach(self._local_address, prefixes)
+            attributes = _path_attributes(terms, route)
+            updates += pack_announcements(attributes, reach, four_octet=terms.four_octet)
+        updates += pack_withdrawals(batch.withdrawn)
+        data = b"".join(encode(update, four_octet=terms.four_octet) for update in updates)
+        self._restart_keepalive(now)  # an UPDATE says as well that we live
+        return (Send(data), UpdatesSent(len(updates)), self._routes.counts)
+
+    # Events and actions.
+
+    def _understand(self, frame: Frame) -> tuple[Event, Message]:
+        """Decode a message; an OPEN that we wait for is settled at once. Raises BgpError."""
+        message = decode(frame, four_octet=self._terms is None or self._terms.four_octet)
+        if isinstance(message, Open) and self._state is State.OPEN_SENT:
+            self._terms = negotiate(self._settings, self._router_id, message)
+        return _EVENTS[type(message)], message
+
+    def _step(self, event: Event, now: float, cause: Cause = None) -> tuple[Effect, ...]:
+        outcome = step(self._state, event)
+        moment = _Moment(event, self._state, now, cause)
+        self._state = outcome.next_state
+        return self._actions[outcome.action](moment)
+
+    def _nothing(self, _: _Moment) -> tuple[Effect, ...]:
+        return ()
+
+    def _dial(self, moment: _Moment) -> tuple[Effect, ...]:
+        self._deadlines = {Event.SETUP_EXPIRED: moment.now + SETUP_TIME}
+        return (Connect(),)
+
+    def _send_open(self, moment: _Moment) -> tuple[Effect, ...]:
+        self._deadlines.setdefault(Event.SETUP_EXPIRED, moment.now + SETUP_TIME)
+        return (Send(encode(our_open(self._settings, self._router_id))),)
+
+    def _accept_open(self, moment: _Moment) -> tuple[Effect, ...]:
+        self._restart_hold(moment.now)
+        return self._send_keepalive(moment)
+
+    def _establish(self, moment: _Moment) -> tuple[Effect, ...]:
+        terms = self._agreed()
+        del self._deadlines[Event.SETUP_EXPIRED]
+        self._restart_hold(moment.now)
+        self._up_since = moment.now
+        # The next hop is our own address, so only prefixes of its family can be told of.
+        carried = {_VERSIONS[family] for family in terms.families} & {self._local_address.version}
+        self._routes.open(frozenset(carried))
+        return (SessionUp(terms), self._routes.counts)
+
+    def _refresh_hold(self, moment: _Moment) -> tuple[Effect, ...]:
+        self._restart_hold(moment.now)
+        return ()
+
+    def _take_update(self, moment: _Moment) -> tuple[Effect, ...]:
+        self._restart_hold(moment.now)
+        return (UpdateReceived(moment.cause),) if isinstance(moment.cause, Update) else ()
+
+    def _resend_routes(self, moment: _Moment) -> tuple[Effect, ...]:
+        self._restart_hold(moment.now)
+        self._routes.resend()  # one family more than was asked for does no harm
+        return ()
+
+    def _send_keepalive(self, moment: _Moment) -> tuple[Effect, ...]:
+        self._restart_keepalive(moment.now)
+        return (Send(encode(Keepalive())),)
+
+    def _hang_up(self, moment: _Moment) -> tuple[Effect, ...]:
+        reason = _reason(moment)
+        if isinstance(moment.cause, Notification) and moment.state is State.ESTABLISHED:
+            return (NotificationReceived(reason), *self._end(moment, reason))
+        return self._end(moment, reason)
+
+    def _refuse(self, moment: _Moment) -> tuple[Effect, ...]:
+        error = _complaint(moment)
+        last_words = Notification(error.code, error.subcode, error.data)
+        return (Send(encode(last_words)), *self._end(moment, str(error)))
+
+    def _cease(self, moment: _Moment) -> tuple[Effect, ...]:
+        why = moment.cause if isinstance(moment.cause, Cease) else Cease.ADMINISTRATIVE_SHUTDOWN
+        return (Send(encode(Notification(ErrorCode.CEASE, why))), *self._retire(moment))
+
+    def _retire(self, moment: _Moment) -> tuple[Effect, ...]:
+        self._forget_connection()
+        return () if moment.state in (State.IDLE, State.ACTIVE) else (CloseTcp(),)
+
+    def _end(self, moment: _Moment, reason: str) -> tuple[Effect, ...]:
+        """Close, tell the driver, and see to the next attempt."""
+        self._forget_connection()
+        was_up = moment.state is State.ESTABLISHED
+        lasted = was_up and moment.now - self._up_since >= SETUP_TIME
+        self._failures = 0 if lasted else self._failures + 1
+        if not self._passive:
+            # The first retry is immediate, as is the one after a session that lasted.
+            delay = BGP_CONNECT.delay(self._failures - 1)
+            self._deadlines[Event.RETRY_DUE] = moment.now + delay
+        if was_up:
+            return (CloseTcp(), SessionDown(reason), self._routes.counts)
+        return (CloseTcp(), ConnectFailed(reason))
+
+    def _forget_connection(self) -> None:
+        self._deadlines.clear()
+        self._frames = FrameReader()
+        self._terms = None
+        self._routes.close()
+
+    def _agreed(self) -> Terms:
+        if self._terms is None:
+            raise LocalProtocolError("a session has no terms before the peer's OPEN")
+        return self._terms
+
+    def _restart_hold(self, now: float) -> None:
+        if hold_time := self._agreed().hold_time:
+            self._deadlines[Event.HOLD_EXPIRED] = now + hold_time
+
+    def _restart_keepalive(self, now: float) -> None:
+        if keepalive_time := self._agreed().keepalive_time:
+            self._deadlines[Event.KEEPALIVE_DUE] = now + keepalive_time
+
+
+_EVENTS: dict[type[Message], Event] = {
+    Open: Event.OPEN,
+    Keepalive: Event.KEEPALIVE,
+    Update: Event.UPDATE,
+    Notification: Event.NOTIFICATION,
+    RouteRefresh: Event.ROUTE_REFRESH,
+}
+
+_CONVERSING = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
+
+_VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
+
+_UNEXPECTED = {
+    State.OPEN_SENT: StateMachineError.IN_OPEN_SENT,
+    State.OPEN_CONFIRM: StateMachineError.IN_OPEN_CONFIRM,
+    State.ESTABLISHED: StateMachineError.IN_ESTABLISHED,
+}
+
+
+def _path_attributes(terms: Terms, route: RouteAttributes) -> PathAttributes:
+    """Say of a route what this peer is to hear (RFC 4271 section 5.1)."""
+    path = AsSegment(SegmentKind.SEQUENCE, (terms.local_asn,))
+    return PathAttributes(
+        # As MetalLB 0.12 sends it: routers keep old and new speakers in one ECMP group.
+        origin=Origin.INCOMPLETE,
+        as_path=() if terms.internal else (path,),
+        local_pref=route.local_pref if terms.internal else None,
+        communities=route.communities,
+    )
+
+
+def _reason(moment: _Moment) -> str:
+    match moment.cause:
+        case Notification():
+            return f"got {moment.cause}"
+        case str():
+            return moment.cause
+        case _:
+            return f"no connection within {SETUP_TIME:g} s"
+
+
+def _complaint(moment: _Moment) -> BgpError:
+    """What the peer did wrong, as the NOTIFICATION to answer it with."""
+    if isinstance(moment.cause, BgpError):
+        return moment.cause
+    if moment.event is Event.SETUP_EXPIRED:
+        return BgpError(f"no session within {SETUP_TIME:g} s", ErrorCode.HOLD_TIMER_EXPIRED)
+    if moment.event is Event.HOLD_EXPIRED:
+        return BgpError("hold timer expired: peer is silent", ErrorCode.HOLD_TIMER_EXPIRED)
+    return BgpError(
+        f"unexpected {moment.event.name} message in state {moment.state.name}",
+        ErrorCode.FINITE_STATE_MACHINE,
+        _UNEXPECTED[moment.state],
+    )
