@@ -1,0 +1,145 @@
+"""The part of Linux' rtnetlink that tells about network interfaces (RFC 3549, rtnetlink(7)).
+
+Small enough to do without a library: pyroute2 adds 8 MB to a process and a third of a second to
+its start. All numbers are in the byte order of this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import Struct
+
+from metallb_py.errors import RemoteProtocolError
+from metallb_py.protocols.ethernet import MacAddress
+
+LINK_GROUP = 1
+"""The multicast group that is told of every change (RTMGRP_LINK)."""
+
+IFF_UP = 0x1
+IFF_BROADCAST = 0x2
+IFF_NOARP = 0x80
+IFF_LOWER_UP = 0x10000
+ARPHRD_ETHER = 1
+
+_HEADER = Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
+_LINK = Struct("=BxHiII")  # ifinfomsg: family, hardware type, index, flags, change mask
+_ATTRIBUTE = Struct("=HH")  # rtattr: length, type
+_NUMBER = Struct("=I")
+
+_NLMSG_DONE = 3
+_RTM_NEWLINK = 16
+_RTM_DELLINK = 17
+_RTM_GETLINK = 18
+_NLM_F_REQUEST = 0x1
+_NLM_F_DUMP_INTR = 0x10
+_NLM_F_DUMP = 0x300
+_IFLA_ADDRESS = 1
+_IFLA_IFNAME = 3
+_IFLA_MASTER = 10
+_IFLA_EXT_MASK = 29
+_RTEXT_FILTER_SKIP_STATS = 1 << 3
+_TYPE_BITS = 0x3FFF  # the others flag nesting and byte order
+
+
+class NetlinkError(RemoteProtocolError):
+    """These bytes are no netlink messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network interface. ``master`` is the index of its bridge, bond or VRF, 0 without one."""
+
+    index: int
+    name: str
+    hardware_type: int
+    flags: int
+    mac: MacAddress
+    master: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkGone:
+    """The interface with this index exists no more."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class DumpDone:
+    """The list that was asked for with this number ends. Ask again where it is not complete."""
+
+    sequence: int
+    complete: bool
+
+
+Message = Link | LinkGone | DumpDone
+
+
+def request_links(sequence: int) -> bytes:
+    """Return a request for the list of all interfaces."""
+    mask = _ATTRIBUTE.pack(8, _IFLA_EXT_MASK) + _NUMBER.pack(_RTEXT_FILTER_SKIP_STATS)
+    body = _LINK.pack(0, 0, 0, 0, 0) + mask
+    flags = _NLM_F_REQUEST | _NLM_F_DUMP
+    return _HEADER.pack(_HEADER.size + len(body), _RTM_GETLINK, flags, sequence, 0) + body
+
+
+def decode(data: bytes) -> tuple[Message, ...]:
+    """Read one datagram from the kernel, events and answers alike.
+
+    Messages of other kinds are left out. Raises NetlinkError, and only that.
+    """
+    return tuple(_messages(data))
+
+
+def _messages(data: bytes) -> Iterator[Message]:
+    rest = data
+    while rest:
+        if len(rest) < _HEADER.size:
+            raise NetlinkError(f"message header: found {len(rest)} bytes, want {_HEADER.size}")
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(rest)
+        if not _HEADER.size <= length <= len(rest):
+            raise NetlinkError(f"message length: found {length}, want up to {len(rest)}")
+        body = rest[_HEADER.size : length]
+        rest = rest[_aligned(length) :]
+        if kind == _NLMSG_DONE:
+            yield DumpDone(sequence, complete=not flags & _NLM_F_DUMP_INTR)
+        elif kind in (_RTM_NEWLINK, _RTM_DELLINK):
+            yield from _link(body, gone=kind == _RTM_DELLINK)
+
+
+def _link(body: bytes, *, gone: bool) -> Iterator[Link | LinkGone]:
+    if len(body) < _LINK.size:
+        raise NetlinkError(f"link message: found {len(body)} bytes, want {_LINK.size}")
+    family, hardware_type, index, flags, _ = _LINK.unpack_from(body)
+    if family:
+        return  # a bridge's view of its port: "deleted" there means released by the bridge
+    if gone:
+        yield LinkGone(index)
+        return
+    attributes = dict(_attributes(body[_LINK.size :]))
+    master = attributes.get(_IFLA_MASTER, b"")
+    yield Link(
+        index=index,
+        name=attributes.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace"),
+        hardware_type=hardware_type,
+        flags=flags,
+        mac=MacAddress(attributes.get(_IFLA_ADDRESS, b"")),
+        master=_NUMBER.unpack(master)[0] if len(master) == _NUMBER.size else 0,
+    )
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, position)
+        if not _ATTRIBUTE.size <= length <= len(data) - position:
+            raise NetlinkError(
+                f"attribute length: found {length}, want up to {len(data) - position}"
+            )
+        yield kind & _TYPE_BITS, data[position + _ATTRIBUTE.size : position + length]
+        position += _aligned(length)
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
