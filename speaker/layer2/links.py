@@ -1,0 +1,82 @@
+"""Which network interfaces answer: MetalLB's rules, on a table that follows the kernel's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from metallb_py.protocols.rtnetlink import (
+    ARPHRD_ETHER,
+    IFF_BROADCAST,
+    IFF_NOARP,
+    IFF_UP,
+    DumpDone,
+    Link,
+    LinkGone,
+    Message,
+)
+
+_MAC_LENGTH = 6
+_WANTED_FLAGS = IFF_UP | IFF_BROADCAST
+
+
+def answers_arp(link: Link) -> bool:
+    """Whether an interface gets an ARP responder.
+
+    Members of a bridge, bond or VRF leave it to their master. An IPv4 address of its own is not
+    needed.
+    """
+    return (
+        link.hardware_type == ARPHRD_ETHER
+        and len(link.mac) == _MAC_LENGTH
+        and not link.master
+        and link.flags & (_WANTED_FLAGS | IFF_NOARP) == _WANTED_FLAGS
+    )
+
+
+class LinkTable:
+    """The interfaces of this machine, from events and from complete lists, in any mixture."""
+
+    __slots__ = ("_links", "_seen", "_sequence", "listed")
+
+    def __init__(self) -> None:
+        self.listed = False
+        """Whether a complete list was read since the start."""
+        self._sequence = 0
+        self._links: dict[int, Link] = {}
+        self._seen: set[int] = set()
+
+    @property
+    def links(self) -> Mapping[int, Link]:
+        """Every interface, by index."""
+        return self._links
+
+    def list_requested(self) -> int:
+        """A complete list will be asked for; returns the number to do it with.
+
+        What is named neither by it nor by an event until it ends is gone.
+        """
+        self._seen.clear()
+        self._sequence += 1
+        return self._sequence
+
+    def receive(self, messages: Iterable[Message]) -> bool:
+        """Apply what the kernel said. Returns False where a list was cut short: ask again."""
+        complete = True
+        for message in messages:
+            match message:
+                case Link(index=index):
+                    self._links[index] = message
+                    self._seen.add(index)
+                case LinkGone(index=index):
+                    self._links.pop(index, None)
+                    self._seen.discard(index)
+                case DumpDone():
+                    complete &= self._list_ended(message)
+        return complete
+
+    def _list_ended(self, end: DumpDone) -> bool:
+        if end.sequence == self._sequence and end.complete:
+            for index in self._links.keys() - self._seen:
+                del self._links[index]
+            self.listed = True
+        return end.complete

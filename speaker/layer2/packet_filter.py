@@ -1,0 +1,92 @@
+"""The kernel's filter on our packet sockets: classic BPF, made from the owned addresses.
+
+What it rejects never reaches the responder process. It may let through too much, never too
+little: ``answer`` decides in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from struct import Struct
+
+MAX_RANGES = 64
+"""With more separate ranges of addresses than this, neighbouring ones are taken together."""
+
+# struct sock_filter of linux/filter.h, in the byte order of this machine.
+_INSTRUCTION = Struct("=HBBI")
+
+# Instruction codes: linux/bpf_common.h.
+_LOAD_BYTE = 0x30  # BPF_LD | BPF_B | BPF_ABS
+_LOAD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_LOAD_HALF = 0x28  # BPF_LD | BPF_H | BPF_ABS
+_JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+_JUMP_GREATER = 0x25  # BPF_JMP | BPF_JGT | BPF_K
+_JUMP_GREATER_EQUAL = 0x35  # BPF_JMP | BPF_JGE | BPF_K
+_RETURN = 0x06  # BPF_RET | BPF_K
+
+_PACKET_TYPE = 0xFFFFF000 + 4  # SKF_AD_OFF + SKF_AD_PKTTYPE
+_BROADCAST_PACKET = 1  # PACKET_BROADCAST; 0 is PACKET_HOST, what is above is not for us
+_WHOLE_FRAME = 0xFFFFFFFF
+
+
+def arp_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) -> bytes:
+    """Return a program that accepts the ARP requests for these packed IPv4 addresses.
+
+    Only frames that were broadcast or sent to this interface: the kernel marks as foreign also
+    those that belong to a VLAN that this interface is not in.
+    """
+    code = [
+        _instruction(_LOAD_BYTE, _PACKET_TYPE),
+        _instruction(_JUMP_GREATER, _BROADCAST_PACKET, 0, 1),
+        _reject(),
+        *_require(_LOAD_HALF, 12, 0x0806),  # EtherType ARP
+        *_require(_LOAD_WORD, 14, 0x0001_0800),  # Ethernet and IPv4
+        *_require(_LOAD_WORD, 18, 0x0604_0001),  # their address lengths, and "request"
+        _instruction(_LOAD_WORD, 38),  # target IP
+    ]
+    for first, last in ranges((int.from_bytes(address) for address in owned), max_ranges):
+        code += [
+            _instruction(_JUMP_GREATER_EQUAL, first, 0, 2),
+            _instruction(_JUMP_GREATER, last, 1, 0),
+            _accept(),
+        ]
+    return b"".join((*code, _reject()))
+
+
+def ranges(numbers: Iterable[int], limit: int) -> tuple[tuple[int, int], ...]:
+    """Return at most ``limit`` ascending ranges (first, last) that cover these numbers.
+
+    Consecutive numbers share a range. Where that is not enough, the narrowest gaps are covered
+    too, so that as few strangers as possible get in.
+    """
+    ordered = sorted(set(numbers))
+    if not ordered:
+        return ()
+    gaps = [(left, right) for left, right in pairwise(ordered) if right - left > 1]
+    gaps.sort(key=lambda gap: gap[0] - gap[1])  # widest first
+    kept = sorted(gaps[: limit - 1])
+    firsts = [ordered[0], *(right for _, right in kept)]
+    lasts = [*(left for left, _ in kept), ordered[-1]]
+    return tuple(zip(firsts, lasts, strict=True))
+
+
+def _require(load: int, offset: int, value: int) -> tuple[bytes, ...]:
+    return (
+        _instruction(load, offset),
+        _instruction(_JUMP_EQUAL, value, 1, 0),
+        _reject(),
+    )
+
+
+def _accept() -> bytes:
+    return _instruction(_RETURN, _WHOLE_FRAME)
+
+
+def _reject() -> bytes:
+    return _instruction(_RETURN, 0)
+
+
+def _instruction(code: int, operand: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """Assemble one instruction. The jumps count the instructions to skip."""
+    return _INSTRUCTION.pack(code, if_true, if_false, operand)
