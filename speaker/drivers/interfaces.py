@@ -1,0 +1,78 @@
+"""Follows the network interfaces through a netlink socket.
+
+/sys/class/net would be simpler, but shows the namespace that mounted it, which need not be ours.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from collections.abc import Mapping
+
+from metallb_py.protocols.rtnetlink import LINK_GROUP, Link, decode, request_links
+from speaker.layer2.links import LinkTable
+
+# Larger than any part of a list (the kernel makes them up to 32 KiB).
+_DATAGRAM_LIMIT = 1 << 16
+# The kernel answers at once; after so many milliseconds we go on with what events and the next
+# list tell.
+_LIST_PATIENCE = 1000
+
+
+class Interfaces:
+    """A non-blocking netlink socket, and the table of what was heard on it.
+
+    Complete from the start: the constructor waits for the first list. Raises OSError where there
+    is no netlink.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+        )
+        self._socket.bind((0, LINK_GROUP))
+        self._table = LinkTable()
+        self.resync()
+        self._read_first_list()
+
+    @property
+    def links(self) -> Mapping[int, Link]:
+        """Every interface, by index."""
+        return self._table.links
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on; when it is readable, call ``receive``."""
+        return self._socket.fileno()
+
+    def resync(self) -> None:
+        """Ask for the complete list, in case an event was lost. The answer comes as events do.
+
+        While an earlier list is being read the kernel refuses a second one; the next resync asks
+        again.
+        """
+        self._socket.send(request_links(self._table.list_requested()))
+
+    def receive(self) -> None:
+        """Read one datagram and bring the table up to date."""
+        try:
+            data = self._socket.recv(_DATAGRAM_LIMIT)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            self.resync()  # events came faster than we read, and some are lost
+            return
+        if not self._table.receive(decode(data)):
+            self.resync()
+
+    def _read_first_list(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while not self._table.listed and poll.poll(_LIST_PATIENCE):
+            self.receive()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()

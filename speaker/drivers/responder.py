@@ -1,0 +1,201 @@
+"""The speaker's handle on its responder process: starts it, feeds it, hears it, restarts it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Final
+
+from metallb_py.addresses import IPAddress
+from metallb_py.backoff import Backoff
+from speaker.drivers.responder_events import (
+    AddressCounters,
+    AddressNotSupported,
+    Counters,
+    InterfaceAdded,
+    InterfaceFailed,
+    InterfaceRemoved,
+    ResponderEvent,
+    ResponderRestarted,
+    SendFailed,
+)
+from speaker.drivers.responder_messages import (
+    BATCH,
+    MESSAGE_LIMIT,
+    Command,
+    Disown,
+    InterfaceState,
+    Own,
+    Report,
+    decode_report,
+    encode,
+)
+from speaker.layer2.gratuitous import WINDOW
+
+_PROCESS: Final = "speaker.drivers.responder_process"
+# Where the packages lie: the process runs the same code, installed or not.
+_ROOT: Final = Path(__file__).parents[2]
+# A process that lived this long is restarted at once, in seconds; one that did not waits longer
+# each time.
+_GOOD_LIFE: Final = 10.0
+_RESTART: Final = Backoff(first=0.1, limit=5.0)
+# How long the process may take to see that it is to end, in seconds.
+_GRACE: Final = 1.0
+
+
+class Responder:
+    """Answers for the announced addresses, through a process of its own.
+
+    The addresses are kept here, so the process can be replaced at any time. Create it anywhere;
+    ``announce`` and ``withdraw`` belong to the loop that runs ``run``, and never wait.
+    """
+
+    def __init__(self, on_event: Callable[[ResponderEvent], None]) -> None:
+        self._on_event = on_event
+        self._announced: dict[IPAddress, float] = {}  # and when, on the loop's clock
+        self._told: dict[IPAddress, float] = {}  # the same, as the process knows it
+        self._changed = asyncio.Event()
+        self._states: dict[str, str] = {}  # by interface: the error, empty where there is none
+
+    def announce(self, address: IPAddress) -> None:
+        """Answer for an address from now on, and tell the neighbors.
+
+        Changes nothing where it is announced already.
+        """
+        if isinstance(address, IPv6Address):
+            self._on_event(AddressNotSupported(address))
+        elif address not in self._announced:
+            self._announced[address] = asyncio.get_running_loop().time()
+            self._changed.set()
+
+    def withdraw(self, address: IPAddress) -> None:
+        """Answer for an address no more. One that is not announced is ignored."""
+        if self._announced.pop(address, None) is not None:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Keep a process running until cancelled; then end it."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            started = loop.time()
+            async with self._process() as (process, control):
+                await self._converse(control)
+            failures = 0 if loop.time() - started >= _GOOD_LIFE else failures + 1
+            await asyncio.sleep(_RESTART.delay(failures - 1))
+            self._on_event(ResponderRestarted(process.returncode or 0))
+
+    @contextlib.asynccontextmanager
+    async def _process(self) -> AsyncIterator[tuple[Process, socket.socket]]:
+        """Start a process and, in the end, make sure that it is gone."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    _PROCESS,
+                    str(theirs.fileno()),
+                    cwd=_ROOT,
+                    stdin=DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    # The terminal's Ctrl-C is for us; the process ends when we let it go.
+                    start_new_session=True,
+                )
+            ours.setblocking(False)
+            try:
+                yield process, ours
+            finally:
+                ours.close()
+                await _end(process)
+
+    async def _converse(self, control: socket.socket) -> None:
+        """Feed and hear a process until it is gone."""
+        self._told.clear()
+        self._changed.set()
+        async with asyncio.TaskGroup() as group:
+            feeding = group.create_task(self._feed(control), name="responder-feed")
+            await self._hear(control)
+            feeding.cancel()
+
+    async def _feed(self, control: socket.socket) -> None:
+        """Tell the process what is announced, as it changes, until it hears no more."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                for command in self._news(loop.time()):
+                    await loop.sock_sendall(control, encode(command))
+
+    async def _hear(self, control: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            while packet := await loop.sock_recv(control, MESSAGE_LIMIT):
+                self._report(decode_report(packet))
+
+    def _news(self, now: float) -> tuple[Command, ...]:
+        """Return what the process does not know yet, and take it as told."""
+        told, self._told = self._told, dict(self._announced)
+        lost = told.keys() - self._announced.keys()
+        # One that was withdrawn and announced again has another time: a takeover all the same.
+        gained = {a for a, since in self._announced.items() if told.get(a) != since}
+        # After a restart the neighbors know the older ones: same address, same MAC.
+        fresh = {address for address in gained if now - self._announced[address] < WINDOW}
+        return (
+            *(Disown(batch) for batch in _batches(lost)),
+            *(Own(batch, takeover=False) for batch in _batches(gained - fresh)),
+            *(Own(batch, takeover=True) for batch in _batches(fresh)),
+        )
+
+    def _report(self, report: Report) -> None:
+        if report.interfaces is not None:
+            self._compare(report.interfaces)
+        if report.counts or report.drops:
+            counted = {
+                ip_address(counts.address): AddressCounters(
+                    counts.requests, counts.responses, counts.gratuitous
+                )
+                for counts in report.counts
+            }
+            self._on_event(Counters(counted, report.drops))
+        for failure in report.failures:
+            address = ip_address(failure.address)
+            self._on_event(
+                SendFailed(
+                    failure.interface, address, failure.gratuitous, failure.error, failure.count
+                )
+            )
+
+    def _compare(self, reported: Sequence[InterfaceState]) -> None:
+        """Tell the changes of the interfaces. A restarted process that has the same makes none."""
+        before, self._states = self._states, {state.name: state.error for state in reported}
+        for name, error in before.items():
+            if not error and self._states.get(name) != "":
+                self._on_event(InterfaceRemoved(name))
+        for name, error in self._states.items():
+            if before.get(name) != error:
+                event = InterfaceFailed(name, error) if error else InterfaceAdded(name)
+                self._on_event(event)
+
+
+async def _end(process: Process) -> None:
+    """Wait for a process that was let go; kill it where it does not see that."""
+    try:
+        async with asyncio.timeout(_GRACE):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _batches(addresses: set[IPAddress]) -> Iterator[tuple[bytes, ...]]:
+    packed = [address.packed for address in addresses]
+    for start in range(0, len(packed), BATCH):
+        yield tuple(packed[start : start + BATCH])

@@ -1,0 +1,86 @@
+"""What the layer 2 responder has to say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from metallb_py.addresses import IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceAdded:
+    """This interface answers now."""
+
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceRemoved:
+    """This interface answers no more: it went down or away, or has a master now."""
+
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceFailed:
+    """This interface should answer and can't. It is tried again every 10 s."""
+
+    interface: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressCounters:
+    """Packets received and sent for one address since the last report."""
+
+    requests: int
+    responses: int
+    gratuitous: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What happened since the last report. ``drops`` counts frames without answer, by reason."""
+
+    addresses: Mapping[IPAddress, AddressCounters]
+    drops: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SendFailed:
+    """The kernel did not take ``count`` frames, replies or gratuitous ones."""
+
+    interface: str
+    address: IPAddress
+    gratuitous: bool
+    error: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResponderRestarted:
+    """The process died and a new one took over, with every address. ``status`` is how it ended.
+
+    A negative status is the number of the signal that killed it.
+    """
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressNotSupported:
+    """Nothing answers for this address: neighbor discovery for IPv6 is not there yet."""
+
+    address: IPAddress
+
+
+ResponderEvent = (
+    InterfaceAdded
+    | InterfaceRemoved
+    | InterfaceFailed
+    | Counters
+    | SendFailed
+    | ResponderRestarted
+    | AddressNotSupported
+)

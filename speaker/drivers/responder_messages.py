@@ -1,0 +1,89 @@
+"""What the speaker and its responder process say to each other.
+
+One message is one packet of a SOCK_SEQPACKET pair, so the kernel keeps them apart. The speaker
+tells the owned addresses; the process reports what is and what was since the last report, so a
+slow reader gets fewer reports, never a longer queue. Addresses are packed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+MESSAGE_LIMIT: Final = 1 << 17
+"""No message is longer, in bytes: a part of what the kernel buffers in a socket pair."""
+
+BATCH: Final = 512
+"""A message names at most this many addresses, and failures."""
+
+
+class Own(msgspec.Struct, frozen=True, tag=True):
+    """Answer for these addresses. ``takeover``: they were another node's, so announce them."""
+
+    addresses: tuple[bytes, ...]
+    takeover: bool
+
+
+class Disown(msgspec.Struct, frozen=True, tag=True):
+    """Answer no more for these addresses."""
+
+    addresses: tuple[bytes, ...]
+
+
+Command = Own | Disown
+
+
+class InterfaceState(msgspec.Struct, frozen=True, array_like=True):
+    """An interface that is to answer. ``error`` says why it can't; empty where it does."""
+
+    name: str
+    error: str
+
+
+class AddressCounts(msgspec.Struct, frozen=True, array_like=True):
+    """What was received and sent for an address since the last report, in packets."""
+
+    address: bytes
+    requests: int
+    responses: int
+    gratuitous: int
+
+
+class SendFailures(msgspec.Struct, frozen=True, array_like=True):
+    """Frames that the kernel did not take, since the last report."""
+
+    interface: str
+    gratuitous: bool
+    address: bytes
+    error: str
+    count: int
+
+
+class Report(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """What the process did. ``interfaces`` is None where they are as last reported."""
+
+    interfaces: tuple[InterfaceState, ...] | None = None
+    counts: tuple[AddressCounts, ...] = ()
+    drops: dict[str, int] = {}
+    failures: tuple[SendFailures, ...] = ()
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_COMMANDS: Final[msgspec.msgpack.Decoder[Command]] = msgspec.msgpack.Decoder(Command)
+_REPORTS: Final[msgspec.msgpack.Decoder[Report]] = msgspec.msgpack.Decoder(Report)
+
+
+def encode(message: Command | Report) -> bytes:
+    """Return the message as one packet."""
+    return _ENCODER.encode(message)
+
+
+def decode_command(packet: bytes) -> Command:
+    """Read what the speaker sent. Raises msgspec.DecodeError where it is no command."""
+    return _COMMANDS.decode(packet)
+
+
+def decode_report(packet: bytes) -> Report:
+    """Read what the process sent. Raises msgspec.DecodeError where it is no report."""
+    return _REPORTS.decode(packet)

@@ -1,0 +1,173 @@
+"""The responder process: answers for the owned addresses, and announces them.
+
+One loop, which waits only for the kernel. It imports little, so it is small and starts in no
+time. It ends when the speaker does, which it sees as the end of their socket pair.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import Final, assert_never
+
+from speaker.drivers.interfaces import Interfaces
+from speaker.drivers.ports import Ports
+from speaker.drivers.privileges import CAP_NET_RAW, keep_only
+from speaker.drivers.responder_messages import (
+    MESSAGE_LIMIT,
+    Command,
+    Disown,
+    InterfaceState,
+    Own,
+    decode_command,
+    encode,
+)
+from speaker.drivers.responder_tally import Tally
+from speaker.layer2.gratuitous import Gratuitous
+
+RESYNC_INTERVAL: Final = 10.0
+REPORT_INTERVAL: Final = 1.0
+# So many commands are taken together, so that the filters are made once for all of them.
+_COMMANDS_PER_TURN: Final = 64
+
+
+class ResponderProcess:
+    """The process' state and its loop. ``control`` is its end of the socket pair."""
+
+    def __init__(self, control: socket.socket) -> None:
+        control.setblocking(False)
+        self._control = control
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._tally = Tally()
+        self._ports = Ports(self._tally, self._watch, self._unwatch)
+        self._reported_states: tuple[InterfaceState, ...] = ()
+        self._owned: frozenset[bytes] = frozenset()
+        self._gratuitous = Gratuitous()
+        self._interfaces = Interfaces()
+        self._next_resync = monotonic() + RESYNC_INTERVAL
+        self._next_report = 0.0
+        self._running = True
+
+    def run(self) -> None:
+        """Run until the speaker is gone."""
+        self._ports.reconcile(self._interfaces.links)
+        self._watch(self._control.fileno(), self._receive_commands)
+        self._watch(self._interfaces.fileno(), self._receive_links)
+        while self._running:
+            self._handle_timeouts(monotonic())
+            for descriptor, _ in self._epoll.poll(self._patience()):
+                # A port may have been closed in this very round.
+                if handler := self._handlers.get(descriptor):
+                    handler()
+
+    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        del self._handlers[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def _patience(self) -> float:
+        """Return how long to wait for the kernel, in seconds."""
+        deadlines = [self._next_resync, self._gratuitous.next_deadline()]
+        if self._has_news():
+            deadlines.append(self._next_report)
+        return max(0.0, min(d for d in deadlines if d is not None) - monotonic())
+
+    def _handle_timeouts(self, now: float) -> None:
+        for burst in self._gratuitous.handle_timeout(now):
+            self._ports.burst(burst)
+        if now >= self._next_resync:
+            self._next_resync = now + RESYNC_INTERVAL
+            self._interfaces.resync()
+            self._follow_interfaces()  # what failed to open is tried again
+        if now >= self._next_report and self._has_news():
+            self._next_report = now + REPORT_INTERVAL
+            self._report()
+
+    def _receive_commands(self) -> None:
+        owned = set(self._owned)
+        takeovers: list[bytes] = []
+        for _ in range(_COMMANDS_PER_TURN):
+            command = self._next_command()
+            match command:
+                case Own(addresses, takeover):
+                    owned.update(addresses)
+                    takeovers += addresses if takeover else ()
+                case Disown(addresses):
+                    owned.difference_update(addresses)
+                case None:
+                    break
+                case _:
+                    assert_never(command)
+        self._own(frozenset(owned))
+        # Announced only now: whoever asks in return must get an answer.
+        self._announce([address for address in takeovers if address in owned])
+
+    def _next_command(self) -> Command | None:
+        try:
+            packet = self._control.recv(MESSAGE_LIMIT)
+        except BlockingIOError:
+            return None
+        if not packet:
+            self._running = False
+            return None
+        return decode_command(packet)
+
+    def _own(self, owned: frozenset[bytes]) -> None:
+        if owned == self._owned:
+            return
+        self._gratuitous.withdraw(self._owned - owned)
+        self._owned = owned
+        self._ports.own(owned)
+
+    def _announce(self, addresses: list[bytes]) -> None:
+        now = monotonic()
+        for address in addresses:
+            for burst in self._gratuitous.announce(address, now):
+                self._ports.burst(burst)
+
+    def _receive_links(self) -> None:
+        self._interfaces.receive()
+        self._follow_interfaces()
+
+    def _follow_interfaces(self) -> None:
+        now = monotonic()
+        for index in self._ports.reconcile(self._interfaces.links):
+            for address in self._owned:
+                for burst in self._gratuitous.announce(address, now, index):
+                    self._ports.burst(burst)
+        if self._ports.states != self._reported_states:
+            self._next_report = now
+
+    def _has_news(self) -> bool:
+        return bool(self._tally) or self._ports.states != self._reported_states
+
+    def _report(self) -> None:
+        states = self._ports.states
+        report = self._tally.report(None if states == self._reported_states else states)
+        try:
+            self._control.send(encode(report))
+        except BlockingIOError:
+            return  # the speaker is busy; the counters wait
+        except OSError:
+            self._running = False
+            return
+        self._reported_states = states
+        self._tally.reported(report)
+
+
+def main() -> None:
+    """Run on the socket whose descriptor is the only argument."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    keep_only(CAP_NET_RAW)
+    ResponderProcess(control).run()
+
+
+if __name__ == "__main__":
+    main()
