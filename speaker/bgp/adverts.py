@@ -1,0 +1,57 @@
+"""From announced services to the routes that every peer is to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+from metallb_py.addresses import IPAddress, IPNetwork
+from metallb_py.config.model import BgpAdvertisement, Community, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A prefix to advertise. ``communities`` ascend, so that equal routes compare equal."""
+
+    prefix: IPNetwork
+    local_pref: int = 0
+    communities: tuple[Community, ...] = ()
+
+
+def routes_for(
+    services: Iterable[tuple[Iterable[IPAddress], Pool]],
+) -> frozenset[Route]:
+    """Return one route for each prefix that these services' addresses aggregate to.
+
+    Each service comes as its addresses and their pool. A prefix lives as long as one service
+    needs it. Where advertisements say different things of one prefix, the result does not depend
+    on their order: the highest local preference and the communities of all.
+    """
+    said: dict[IPNetwork, tuple[int, frozenset[Community]]] = {}
+    for addresses, pool in services:
+        for address in addresses:
+            for advertisement in pool.bgp_advertisements:
+                prefix = aggregate(address, advertisement)
+                local_pref, communities = said.get(prefix, (0, frozenset()))
+                said[prefix] = (
+                    max(local_pref, advertisement.local_pref),
+                    communities | advertisement.communities,
+                )
+    return frozenset(
+        Route(prefix, local_pref, tuple(sorted(communities)))
+        for prefix, (local_pref, communities) in said.items()
+    )
+
+
+def aggregate(address: IPAddress, advertisement: BgpAdvertisement) -> IPNetwork:
+    """Return the prefix that the advertisement covers the address with."""
+    if address.version == 4:
+        length = advertisement.aggregation_length
+        return IPv4Network((_masked(int(address), 32 - length), length))
+    length = advertisement.aggregation_length_v6
+    return IPv6Network((_masked(int(address), 128 - length), length))
+
+
+def _masked(value: int, host_bits: int) -> int:
+    return value >> host_bits << host_bits

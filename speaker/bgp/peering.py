@@ -1,0 +1,118 @@
+"""Which sessions this node is to hold, and what changes when configuration or labels do."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address
+
+from metallb_py.addresses import IPAddress
+from metallb_py.config.model import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSession:
+    """What of a configured peer makes a session: if this stays, so does the session.
+
+    Prints as MetalLB's ``peer`` label. Times are in seconds; the password never prints.
+    """
+
+    local_asn: int
+    peer_asn: int
+    address: IPAddress
+    port: int = 179
+    hold_time: int = 90
+    keepalive_time: int | None = None
+    router_id: IPAddress | None = None
+    source_address: IPAddress | None = None
+    password: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        """``10.0.0.1:179``, ``[fd00::1]:179``."""
+        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """The sessions that this node is to hold, and those that only its labels forbid."""
+
+    sessions: tuple[PeerSession, ...] = ()
+    filtered: frozenset[PeerSession] = frozenset()
+
+
+class RemovalReason(StrEnum):
+    """Why a session ends, in MetalLB's words."""
+
+    REMOVED_FROM_CONFIG = "removedFromConfig"
+    FILTERED_BY_NODE_SELECTOR = "filteredByNodeSelector"
+
+
+@dataclass(frozen=True, slots=True)
+class PeeringChange:
+    """What to end, and why, and then what to begin."""
+
+    removed: tuple[tuple[PeerSession, RemovalReason], ...]
+    added: tuple[PeerSession, ...]
+
+
+def peering_for(peers: Iterable[Peer], node_labels: Mapping[str, str]) -> Peering:
+    """Return what these peers mean for a node with these labels, in the peers' order."""
+    selected: dict[PeerSession, None] = {}
+    configured: dict[PeerSession, None] = {}
+    labels = dict(node_labels)
+    for peer in peers:
+        session = _session_of(peer)
+        configured[session] = None
+        if peer.selects(labels):
+            selected[session] = None
+    return Peering(tuple(selected), frozenset(configured.keys() - selected.keys()))
+
+
+def changes(running: Iterable[PeerSession], wanted: Peering) -> PeeringChange:
+    """Compare. What is running and still wanted is in neither part."""
+    before, after = dict.fromkeys(running), dict.fromkeys(wanted.sessions)
+    removed = tuple(
+        (
+            session,
+            RemovalReason.FILTERED_BY_NODE_SELECTOR
+            if session in wanted.filtered
+            else RemovalReason.REMOVED_FROM_CONFIG,
+        )
+        for session in before
+        if session not in after
+    )
+    return PeeringChange(removed, tuple(session for session in after if session not in before))
+
+
+def router_id_for(
+    configured: IPAddress | None,
+    local: IPAddress,
+    interface_ipv4: IPv4Address | None,
+    node_name: str,
+) -> IPv4Address:
+    """Derive the BGP identifier as MetalLB does.
+
+    The configured one; else the session's local IPv4 address; else, for an IPv6 session, the
+    first IPv4 address of its interface; else the CRC-32 of the node's name, little-endian.
+    """
+    for candidate in (configured, local, interface_ipv4):
+        if isinstance(candidate, IPv4Address):
+            return candidate
+    return IPv4Address(zlib.crc32(node_name.encode()).to_bytes(4, "little"))
+
+
+def _session_of(peer: Peer) -> PeerSession:
+    return PeerSession(
+        local_asn=peer.my_asn,
+        peer_asn=peer.peer_asn,
+        address=peer.address,
+        port=peer.port,
+        hold_time=peer.hold_time,
+        keepalive_time=peer.keepalive_time,
+        router_id=peer.router_id,
+        source_address=peer.source_address,
+        password=peer.password,
+    )
