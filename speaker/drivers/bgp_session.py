@@ -1,0 +1,254 @@
+"""Performs what a BGP session asks for: one task, one TCP connection at a time.
+
+All that happens is looked at in one place, ``_turn``; the transport's callbacks only note what
+came and wake the task. A flush is bounded, and comes only when the transport has room, so the
+send buffer never holds more than one flush above its limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv6Address, ip_address
+
+from metallb_py.addresses import IPAddress, IPNetwork
+from metallb_py.errors import LocalProtocolError
+from metallb_py.protocols.bgp import effects
+from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts, RouteAttributes
+from metallb_py.protocols.bgp.codes import Cease
+from metallb_py.protocols.bgp.effects import Effect
+from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.session import Session
+from speaker.bgp import events
+from speaker.bgp.events import BgpEvent
+from speaker.bgp.peering import PeerSession, router_id_for
+from speaker.drivers.local_addresses import ipv4_beside
+from speaker.drivers.tcp_md5 import sign_segments
+
+LINGER = 1.0
+"""Seconds for the last bytes to leave; then the connection is cut."""
+
+
+class BgpSession:
+    """One session with one peer, tried for as long as ``run`` runs."""
+
+    def __init__(
+        self, peer: PeerSession, node_name: str, on_event: Callable[[BgpEvent], None]
+    ) -> None:
+        self._peer = peer
+        self._node_name = node_name
+        self._on_event = on_event
+        self._session = Session(
+            Settings(peer.local_asn, peer.peer_asn, peer.hold_time, peer.keepalive_time)
+        )
+        self._farewell = Cease.ADMINISTRATIVE_SHUTDOWN
+        self._wake = asyncio.Event()
+        self._dial_wanted = False
+        self._wire: _Wire | None = None
+        self._leaving: _Wire | None = None
+
+    def change_routes(
+        self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
+    ) -> None:
+        """Advertise these from now on, and those no longer."""
+        self._perform(self._session.change_routes(wanted, unwanted))
+        self._wake.set()
+
+    def deconfigure(self) -> None:
+        """When ``run`` is cancelled, tell the peer that it is wanted no longer."""
+        self._farewell = Cease.PEER_DECONFIGURED
+
+    async def run(self) -> None:
+        """Hold the session until cancelled; then tell the peer, within LINGER, and end."""
+        try:
+            self._perform(self._session.start(self._now()))
+            while True:
+                if self._dial_wanted:
+                    await self._dial()
+                await self._turn()
+        finally:
+            self._perform(self._session.stop(self._now(), self._farewell))
+            if self._leaving is not None:
+                await self._leaving.closed.wait()
+
+    async def _dial(self) -> None:
+        self._dial_wanted = False
+        limit = asyncio.timeout_at(self._session.next_deadline())
+        try:
+            async with limit:
+                self._wire = await self._connect()
+        except (OSError, LocalProtocolError) as error:
+            if not limit.expired():  # if it is, the session's own deadline tells it
+                words = _words(self._peer, error)
+                self._perform(self._session.connection_failed(words, self._now()))
+            return
+        local = self._wire.local_address
+        beside = ipv4_beside(local) if isinstance(local, IPv6Address) else None
+        router_id = router_id_for(self._peer.router_id, local, beside, self._node_name)
+        self._perform(self._session.connected(local, router_id, self._now()))
+
+    async def _connect(self) -> _Wire:
+        loop = asyncio.get_running_loop()
+        sock = _open_socket(self._peer)
+        with contextlib.ExitStack() as unless_connected:
+            unless_connected.callback(sock.close)
+            await loop.sock_connect(sock, (str(self._peer.address), self._peer.port))
+            _, wire = await loop.create_connection(lambda: _Wire(self._wake), sock=sock)
+            unless_connected.pop_all()
+        return wire
+
+    async def _turn(self) -> None:
+        """Wait until something happens, and deal with all that did."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._session.next_deadline()):
+                await self._wake.wait()
+        self._wake.clear()
+        wire, now = self._wire, self._now()
+        if wire is not None:
+            self._perform(self._session.receive(wire.take(), now))
+        if wire is not None and wire is self._wire and wire.lost is not None:
+            self._perform(self._session.connection_failed(wire.lost, now))
+        self._perform(self._session.handle_timeout(now))
+        if self._wire is not None and self._wire.writable and self._session.has_news:
+            self._perform(self._session.flush(now))
+            if self._session.has_news:
+                self._wake.set()
+                await asyncio.sleep(0)  # other sessions and the daemon come first
+
+    def _perform(self, wanted: Iterable[Effect]) -> None:
+        for effect in wanted:
+            match effect:
+                case effects.Connect():
+                    self._dial_wanted = True
+                case effects.Send(data):
+                    if self._wire is not None:
+                        self._wire.transport.write(data)
+                case effects.CloseTcp():
+                    self._close()
+                case _:
+                    self._report(effect)
+
+    def _close(self) -> None:
+        if self._wire is not None:
+            self._leaving, self._wire = self._wire, None
+            self._leaving.close()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _report(self, effect: Effect) -> None:
+        event = _event_for(self._peer, effect)
+        if event is not None:
+            self._on_event(event)
+
+
+class _Wire(asyncio.Protocol):
+    """Notes what a transport reports until the session's task looks."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, wake: asyncio.Event) -> None:
+        self._wake = wake
+        self._received = bytearray()
+        self.lost: str | None = None
+        self.writable = True
+        self.closed = asyncio.Event()
+
+    @property
+    def local_address(self) -> IPAddress:
+        """Our end's address, without the zone of a link-local one."""
+        host: str = self.transport.get_extra_info("sockname")[0]
+        return ip_address(host.partition("%")[0])
+
+    def take(self) -> bytes:
+        """Return what came in since the last call."""
+        data = bytes(self._received)
+        self._received.clear()
+        return data
+
+    def close(self) -> None:
+        """Close once everything has left, or after LINGER without it."""
+        self.transport.close()
+        asyncio.get_running_loop().call_later(LINGER, self.transport.abort)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        self._wake.set()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self._wake.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = "connection closed by peer" if exc is None else _plain(exc)
+        self.closed.set()
+        self._wake.set()
+
+
+def _open_socket(peer: PeerSession) -> socket.socket:
+    """Return a socket ready to connect. Raises OSError or LocalProtocolError, in words."""
+    family = socket.AF_INET if peer.address.version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    with contextlib.ExitStack() as unless_ready:
+        unless_ready.callback(sock.close)
+        sock.setblocking(False)
+        if peer.password:
+            sign_segments(sock, peer.address, peer.password)
+        if peer.source_address is not None:
+            _bind(sock, peer.source_address, peer.address)
+        unless_ready.pop_all()
+    return sock
+
+
+def _bind(sock: socket.socket, source: IPAddress, peer: IPAddress) -> None:
+    if source.version != peer.version:
+        raise LocalProtocolError(f'source address "{source}" is of another family than the peer')
+    try:
+        sock.bind((str(source), 0))
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise LocalProtocolError(f'Address "{source}" doesn\'t exist on this host') from error
+        raise
+
+
+def _words(peer: PeerSession, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f'dial "{peer}": {_plain(error)}'
+    return str(error)
+
+
+def _plain(error: Exception) -> str:
+    """Say it as the C library does, without numbers and Python's decoration."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno).lower()
+    return str(error)
+
+
+def _event_for(peer: PeerSession, effect: Effect) -> BgpEvent | None:
+    match effect:
+        case effects.SessionUp(terms):
+            return events.SessionUp(peer, terms.local_asn, terms.peer_asn, terms.hold_time)
+        case effects.SessionDown(reason):
+            return events.SessionDown(peer, reason)
+        case effects.ConnectFailed(error):
+            return events.ConnectFailed(peer, error)
+        case effects.NotificationReceived(text):
+            return events.NotificationReceived(peer, text)
+        case effects.UpdatesSent(count):
+            return events.UpdatesSent(peer, count)
+        case PrefixCounts(announced, desired, not_carried):
+            return events.PrefixCounts(peer, announced, desired, not_carried)
+        case effects.UpdateReceived(update) if update.malformed:
+            return events.UpdateMalformed(peer, update.malformed)
+    return None

@@ -1,0 +1,105 @@
+"""All BGP sessions of a node: who to hold one with, and what every peer is to know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from metallb_py.addresses import IPNetwork
+from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
+from speaker.bgp.adverts import Route
+from speaker.bgp.events import BgpEvent, PeerAdded, PeerRemoved
+from speaker.bgp.peering import Peering, PeerSession, changes
+from speaker.drivers.bgp_session import BgpSession
+
+COALESCING = 0.005
+"""Seconds to wait for more changes after a first one: a burst of them leaves as its outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    session: BgpSession
+    task: asyncio.Task[None]
+
+
+class BgpSpeaker:
+    """Holds a session with each wanted peer, and tells all of them the same routes.
+
+    ``set_peers`` and ``set_routes`` may be called at any time, from the loop, also before ``run``.
+    """
+
+    def __init__(self, node_name: str, on_event: Callable[[BgpEvent], None]) -> None:
+        self._node_name = node_name
+        self._on_event = on_event
+        self._peering = Peering()
+        self._routes_wanted: frozenset[Route] = frozenset()
+        self._routes: frozenset[Route] = frozenset()
+        self._running: dict[PeerSession, _Running] = {}
+        self._ending: set[tuple[str, asyncio.Task[None]]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def set_peers(self, peering: Peering) -> None:
+        """Hold these sessions. Those that are held already go on undisturbed."""
+        self._peering = peering
+        self._wake.set()
+
+    def set_routes(self, routes: frozenset[Route]) -> None:
+        """Advertise exactly these routes to every peer."""
+        self._routes_wanted = routes
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Make ``run`` end in good order."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Own the sessions until stopped or cancelled; then part from every peer."""
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping:
+                await self._wake.wait()
+                await asyncio.sleep(COALESCING)
+                self._wake.clear()
+                self._apply_peers(group)
+                self._apply_routes()
+            for running in self._running.values():
+                running.task.cancel()
+
+    def _apply_peers(self, group: asyncio.TaskGroup) -> None:
+        change = changes(self._running, self._peering)
+        for peer, reason in change.removed:
+            running = self._running.pop(peer)
+            running.session.deconfigure()
+            running.task.cancel()
+            self._ending.add((str(peer), running.task))
+            self._on_event(PeerRemoved(peer, reason))
+        self._ending = {(name, task) for name, task in self._ending if not task.done()}
+        for peer in change.added:
+            self._on_event(PeerAdded(peer))
+            session = BgpSession(peer, self._node_name, self._on_event)
+            session.change_routes(_by_prefix(self._routes))
+            before = [task for name, task in self._ending if name == str(peer)]
+            task = group.create_task(_hold(session, before), name=f"bgp {peer}")
+            self._running[peer] = _Running(session, task)
+
+    def _apply_routes(self) -> None:
+        if self._routes_wanted == self._routes:
+            return
+        wanted = _by_prefix(self._routes_wanted - self._routes)
+        gone = {route.prefix for route in self._routes - self._routes_wanted} - wanted.keys()
+        self._routes = self._routes_wanted
+        for running in self._running.values():
+            running.session.change_routes(wanted, gone)
+
+
+async def _hold(session: BgpSession, before: list[asyncio.Task[None]]) -> None:
+    """Hold a session once those with the same router have ended: it would refuse a second."""
+    if before:
+        await asyncio.wait(before)
+    await session.run()
+
+
+def _by_prefix(routes: Iterable[Route]) -> dict[IPNetwork, RouteAttributes]:
+    return {route.prefix: RouteAttributes(route.local_pref, route.communities) for route in routes}
