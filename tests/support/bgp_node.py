@@ -1,0 +1,70 @@
+"""The speaker under test, in this process, and what it has reported."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from ipaddress import ip_address, ip_network
+from typing import TypeVar
+
+from speaker.bgp.adverts import Route
+from speaker.bgp.events import BgpEvent
+from speaker.bgp.peering import Peering, PeerSession
+from speaker.drivers.bgp_speaker import BgpSpeaker
+
+E = TypeVar("E", bound=BgpEvent)
+
+
+class Node:
+    """Drives a BgpSpeaker and lets a test await its events."""
+
+    def __init__(self) -> None:
+        self.events: list[BgpEvent] = []
+        self._arrived = asyncio.Event()
+        self.speaker = BgpSpeaker("node1", self._note)
+
+    def peer_with(self, *sessions: PeerSession) -> None:
+        """Hold these sessions and no others."""
+        self.speaker.set_peers(Peering(sessions))
+
+    def advertise(self, *routes: Route) -> None:
+        """Advertise these routes and no others."""
+        self.speaker.set_routes(frozenset(routes))
+
+    async def saw(self, kind: type[E], within: float = 10.0) -> E:
+        """Wait for the next event of a kind that no call has returned yet."""
+        async with asyncio.timeout(within):
+            while True:
+                for event in self.events:
+                    if isinstance(event, kind):
+                        self.events.remove(event)
+                        return event
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def _note(self, event: BgpEvent) -> None:
+        self.events.append(event)
+        self._arrived.set()
+
+
+@contextlib.asynccontextmanager
+async def running_node() -> AsyncIterator[Node]:
+    """Run a node for the length of a block."""
+    node = Node()
+    task = asyncio.create_task(node.speaker.run())
+    try:
+        yield node
+    finally:
+        node.speaker.stop()
+        await task
+
+
+def route(prefix: str, local_pref: int = 0, communities: tuple[int, ...] = ()) -> Route:
+    """Write a route."""
+    return Route(ip_network(prefix), local_pref, communities)
+
+
+def peer(address: str, local_asn: int, peer_asn: int, **more: object) -> PeerSession:
+    """Write a peer."""
+    return PeerSession(local_asn, peer_asn, ip_address(address), **more)

@@ -1,0 +1,113 @@
+"""A wire for BGP tests: a node and a router, each in a network namespace, joined by a cable.
+
+The test itself enters the node's namespace, so that drivers under test run in its own process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+STRICT = os.environ.get("METALLB_PY_STRICT") == "1"
+NODE = "10.77.0.1"
+NODE_SECOND = "10.77.0.3"
+ROUTER = "10.77.0.2"
+NODE_V6 = "fd77::1"
+ROUTER_V6 = "fd77::2"
+
+T = TypeVar("T")
+
+_CLONE_NEWNET = 0x40000000
+
+
+def require(present: bool, what: str) -> None:
+    """Skip where a part is missing; in a strict run, fail."""
+    if present:
+        return
+    if STRICT:
+        pytest.fail(f"METALLB_PY_STRICT=1, and there is no {what}")
+    pytest.skip(f"no {what}")
+
+
+@dataclass(frozen=True)
+class Wire:
+    """The names of the two namespaces."""
+
+    node: str
+    router: str
+
+
+@contextlib.contextmanager
+def wire() -> Iterator[Wire]:
+    """Build it, and take it down whatever happens."""
+    require(os.geteuid() == 0, "root, to make network namespaces")
+    names = Wire(f"mbgp{os.getpid()}n", f"mbgp{os.getpid()}r")
+    with contextlib.ExitStack() as cleanup:
+        for name in (names.node, names.router):
+            _ip("netns", "add", name)
+            cleanup.callback(_ip, "netns", "del", name)
+            _ip("-n", name, "link", "set", "lo", "up")
+        _ip("-n", names.node, "link", "add", "eth0", "type", "veth", "peer", "eth0",
+            "netns", names.router)  # fmt: skip
+        for name, v4, v6 in ((names.node, NODE, NODE_V6), (names.router, ROUTER, ROUTER_V6)):
+            _ip("-n", name, "address", "add", f"{v4}/24", "dev", "eth0")
+            _ip("-n", name, "address", "add", f"{v6}/64", "dev", "eth0", "nodad")
+            _ip("-n", name, "link", "set", "eth0", "up")
+        _ip("-n", names.node, "address", "add", f"{NODE_SECOND}/24", "dev", "eth0")
+        yield names
+
+
+@contextlib.contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """Move this thread, and with it every socket it opens, into a namespace and back."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with (
+        Path("/proc/thread-self/ns/net").open("rb") as home,
+        Path("/run/netns", namespace).open("rb") as away,
+    ):
+        _set_namespace(libc, away.fileno())
+        try:
+            yield
+        finally:
+            _set_namespace(libc, home.fileno())
+
+
+async def eventually(
+    ask: Callable[[], Awaitable[T]], good: Callable[[T], bool], within: float = 10.0
+) -> T:
+    """Ask something outside this process, which has no event to await, until the answer is good."""
+    deadline = time.monotonic() + within
+    while not good(answer := await ask()):
+        assert time.monotonic() < deadline, f"still not after {within:g} s, but: {answer}"
+        await asyncio.sleep(0.02)
+    return answer
+
+
+async def exists(path: Path, within: float = 10.0) -> None:
+    """Wait until a file exists."""
+
+    look = path.exists
+
+    async def ask() -> bool:
+        return look()
+
+    await eventually(ask, bool, within)
+
+
+def _set_namespace(libc: ctypes.CDLL, descriptor: int) -> None:
+    if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)

@@ -1,0 +1,124 @@
+"""FRR's zebra and bgpd, run by hand in a namespace, and asked what they think."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from support.bgp_wire import exists, require
+
+_DAEMONS = Path("/usr/lib/frr")
+
+
+class Frr:
+    """One router. Its state directory belongs to FRR's user, who must be able to reach it."""
+
+    def __init__(self, namespace: str, directory: Path) -> None:
+        self._namespace = namespace
+        self._directory = directory
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+
+    async def start(self, config: str) -> None:
+        """Start with this bgpd configuration, and wait until it listens."""
+        self._write("zebra.conf", "")
+        self._write("bgpd.conf", config)
+        for daemon in ("zebra", "bgpd"):
+            await self._spawn(daemon)
+
+    async def stop(self) -> None:
+        """Kill what runs."""
+        for daemon in tuple(self._processes):
+            await self._kill(daemon)
+
+    async def restart_bgpd(self) -> None:
+        """Kill bgpd as a crash would, and start it anew."""
+        await self._kill("bgpd")
+        await self._spawn("bgpd")
+
+    def freeze_bgpd(self) -> None:
+        """Make bgpd mute and deaf, with its connections open."""
+        self._processes["bgpd"].send_signal(signal.SIGSTOP)
+
+    def thaw_bgpd(self) -> None:
+        """Let it go on."""
+        self._processes["bgpd"].send_signal(signal.SIGCONT)
+
+    async def show(self, command: str) -> dict[str, Any]:
+        """Ask with vtysh for JSON."""
+        text = await self.command(f"show {command} json")
+        answer: dict[str, Any] = json.loads(text or "{}")
+        return answer
+
+    async def command(self, command: str) -> str:
+        """Run one vtysh command."""
+        process = await asyncio.create_subprocess_exec(
+            "vtysh", "--vty_socket", str(self._directory), "-c", command,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return output.decode()
+
+    async def route(self, prefix: str, family: str = "ipv4") -> dict[str, Any]:
+        """Return the best path that BGP has for a prefix, or nothing."""
+        answer = await self.show(f"bgp {family} unicast {prefix}")
+        paths: list[dict[str, Any]] = answer.get("paths", [])
+        return paths[0] if paths else {}
+
+    async def prefixes(self, family: str = "ipv4") -> set[str]:
+        """Return every prefix in BGP's table."""
+        return set((await self.show(f"bgp {family} unicast")).get("routes", {}))
+
+    async def neighbor(self, address: str) -> dict[str, Any]:
+        """Return what it knows of a neighbor."""
+        answer: dict[str, Any] = (await self.show(f"bgp neighbors {address}"))[address]
+        return answer
+
+    def log(self) -> str:
+        """Return bgpd's log."""
+        return Path(self._directory, "bgpd.log").read_text()
+
+    async def _spawn(self, daemon: str) -> None:
+        state = self._directory
+        self._processes[daemon] = await asyncio.create_subprocess_exec(
+            "ip", "netns", "exec", self._namespace, str(_DAEMONS / daemon),
+            "-f", str(state / f"{daemon}.conf"), "-i", str(state / f"{daemon}.pid"),
+            "-z", str(state / "zserv.api"), "--vty_socket", str(state), "-P", "0",
+            "--log", f"file:{state / daemon}.log",
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        await exists(self._socket(daemon))
+
+    async def _kill(self, daemon: str) -> None:
+        process = self._processes.pop(daemon)
+        process.kill()
+        await process.wait()
+        self._socket(daemon).unlink(missing_ok=True)
+
+    def _socket(self, daemon: str) -> Path:
+        return self._directory / f"{daemon}.vty"
+
+    def _write(self, name: str, text: str) -> None:
+        path = self._directory / name
+        path.write_text(text)
+        shutil.chown(path, "frr")
+
+
+@contextlib.asynccontextmanager
+async def frr(namespace: str) -> AsyncIterator[Frr]:
+    """Provide a router that is not started yet, and clean up after it."""
+    require((_DAEMONS / "bgpd").exists() and shutil.which("vtysh") is not None, "FRR")
+    with tempfile.TemporaryDirectory(prefix="metallb-frr-") as name:
+        shutil.chown(name, "frr", "frr")
+        router = Frr(namespace, Path(name))
+        try:
+            yield router
+        finally:
+            await router.stop()
