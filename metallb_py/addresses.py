@@ -1,12 +1,26 @@
-"""Addresses, prefixes and ranges, with the text forms that MetalLB accepts."""
+"""Addresses, prefixes and ranges, with the text forms that MetalLB accepts.
+
+MetalLB is written in Go, so the forms are those of Go's ``net.ParseIP`` and ``net.ParseCIDR``
+(1.16, the release that MetalLB 0.12 is built with): leading zeros in an IPv4 octet are decimal,
+host bits of a prefix are cleared, dotted masks and zones are refused, and an IPv4-mapped IPv6
+address is an IPv4 address.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+import netaddr
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
+
+_OCTETS = re.compile(r"[0-9]+(?:\.[0-9]+){3}", re.ASCII)
+_LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
+_MAPPED_BITS = 96  # an IPv4-mapped prefix starts with ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)
 
 
 class Family(Enum):
@@ -15,3 +29,88 @@ class Family(Enum):
     IPV4 = "ipv4"
     IPV6 = "ipv6"
     DUAL = "dual"
+
+    @classmethod
+    def of(cls, address: IPAddress) -> Family:
+        """Return the family of one address."""
+        return cls.IPV4 if address.version == 4 else cls.IPV6
+
+
+def parse_address(text: str) -> IPAddress:
+    """Read an address. Raises ValueError, saying what was found and wanted."""
+    if _OCTETS.fullmatch(text):
+        octets = [int(octet) if len(octet) < 9 else 256 for octet in text.split(".")]
+        if max(octets) <= 255:
+            return IPv4Address(bytes(octets))
+    elif ":" in text and "%" not in text:
+        try:
+            address = IPv6Address(text)
+        except ValueError:
+            pass
+        else:
+            return address.ipv4_mapped or address
+    raise ValueError(f'"{text}": want an IPv4 or IPv6 address')
+
+
+def parse_cidr(text: str) -> IPNetwork:
+    """Read ``address/length``; host bits are cleared. Raises ValueError."""
+    host, slash, length = text.partition("/")
+    if not slash:
+        raise ValueError(f'"{text}": want an address, "/" and a prefix length')
+    address = parse_address(host)
+    bits = int(length) if _LENGTH.fullmatch(length) else -1
+    if address.version == 4 and ":" in host:
+        bits -= _MAPPED_BITS
+    if not 0 <= bits <= address.max_prefixlen:
+        raise ValueError(f'"{text}": want a prefix length up to {address.max_prefixlen}')
+    return ip_network((address, bits), strict=False)
+
+
+def parse_range(text: str) -> tuple[IPNetwork, ...]:
+    """Read ``first-last`` as the fewest prefixes that cover it, lowest first.
+
+    Raises ValueError in MetalLB's words. A range from one family into the other, which MetalLB
+    takes for an empty one, is refused.
+    """
+    first_text, _, last_text = (part.strip() for part in text.partition("-"))
+    first = _end_of_range(text, "start", first_text)
+    last = _end_of_range(text, "end", last_text)
+    if first.version != last.version:
+        raise ValueError(
+            f'invalid IP range "{text}": start IP "{first_text}" and end IP "{last_text}" are of '
+            "different families"
+        )
+    if int(first) > int(last):
+        raise ValueError(
+            f'invalid IP range "{text}": start IP "{first_text}" is after the end IP "{last_text}"'
+        )
+    return tuple(ip_network(str(c)) for c in netaddr.iprange_to_cidrs(str(first), str(last)))
+
+
+def _end_of_range(text: str, which: str, end: str) -> IPAddress:
+    try:
+        return parse_address(end)
+    except ValueError as error:
+        raise ValueError(f'invalid IP range "{text}": invalid {which} IP "{end}"') from error
+
+
+def family_of(addresses: Sequence[IPAddress]) -> Family:
+    """Return the family of a service's addresses: of one, or of one of each.
+
+    Raises ValueError in MetalLB's words for any other number or mixture.
+    """
+    families = [Family.of(address) for address in addresses]
+    if len(families) == 1:
+        return families[0]
+    if len(families) != 2:
+        raise ValueError(
+            f"IPFamilyForAddresses: invalid ips length {len(addresses)} {go_quote_list(addresses)}"
+        )
+    if families[0] is families[1]:
+        raise ValueError(f"IPFamilyForAddresses: same address family {go_quote_list(addresses)}")
+    return Family.DUAL
+
+
+def go_quote_list(addresses: Iterable[IPAddress]) -> str:
+    """Print a list as Go's ``%q`` does, as in MetalLB's logs and Events: ``["192.0.2.1"]``."""
+    return "[" + " ".join(f'"{address}"' for address in addresses) + "]"

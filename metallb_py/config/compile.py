@@ -1,0 +1,55 @@
+"""From text to the model, or to every problem that the text has.
+
+Whatever is wrong in one place is told together with what is wrong elsewhere: nobody has to mend a
+configuration line by line against the daemon's restarts. Checks and wording are MetalLB 0.12's;
+its restrictions of single modes (native, FRR) are not, because one engine serves both.
+"""
+
+from __future__ import annotations
+
+from metallb_py.config.communities import parse_community
+from metallb_py.config.compile_peers import compile_bfd_profiles, compile_peers
+from metallb_py.config.compile_pools import compile_pools
+from metallb_py.config.configmap import Record, decode
+from metallb_py.config.model import Community, Config
+from metallb_py.config.problems import ConfigError, Findings, Problem
+
+
+def read_config(text: str, first_line: int = 1) -> Config:
+    """Read a configuration. An empty text is an empty configuration.
+
+    ``first_line`` is the number of the text's first line in the file that it came from; the
+    problems' lines count from there. Raises ConfigError with every problem, in order of lines.
+    """
+    try:
+        record, problems = decode(text)
+        findings = Findings(problems)
+        config = _compile(record, findings)
+        findings.raise_if_any()
+    except ConfigError as error:
+        moved = (Problem(p.line + first_line - 1, p.path, p.message) for p in error.problems)
+        raise ConfigError(tuple(sorted(set(moved)))) from None
+    return config
+
+
+def _compile(record: Record, findings: Findings) -> Config:
+    profiles = compile_bfd_profiles(record.record_lists.get("bfd-profiles", []), findings)
+    peers = compile_peers(
+        record.record_lists.get("peers", []), {profile.name for profile in profiles}, findings
+    )
+    aliases = _compile_communities(record, findings)
+    pools = compile_pools(record.record_lists.get("address-pools", []), aliases, findings)
+    return Config(pools, peers, profiles)
+
+
+def _compile_communities(record: Record, findings: Findings) -> dict[str, Community]:
+    aliases = {}
+    for alias, text in record.string_maps.get("bgp-communities", []):
+        try:
+            aliases[alias] = parse_community(text.value)
+        except ValueError as error:
+            findings.add(
+                text.line, f"bgp-communities.{alias}", f'parsing community "{alias}": {error}'
+            )
+            aliases[alias] = Community(0)  # known, so that its users are not told again
+    return aliases

@@ -1,0 +1,259 @@
+"""The ConfigMap's schema, and YAML decoded against it: raw records that know their lines.
+
+The names of types and fields are MetalLB's, because its messages quote them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from metallb_py.config.document import Mapping, Node, Sequence, parse_document
+from metallb_py.config.problems import Problem
+from metallb_py.config.scalars import (
+    WrongTypeError,
+    is_null,
+    read_bool,
+    read_integer,
+    read_string,
+    wrong_type,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Located(Generic[T]):
+    """A value and the line where it stands."""
+
+    value: T
+    line: int
+
+
+@dataclass(slots=True)
+class Record:
+    """A mapping that was decoded against the schema. Null and absent keys are alike.
+
+    ``failed`` holds the keys whose value had the wrong type; that was told already.
+    """
+
+    line: int
+    path: str
+    strings: dict[str, Located[str]] = field(default_factory=dict)
+    numbers: dict[str, Located[int]] = field(default_factory=dict)
+    flags: dict[str, Located[bool]] = field(default_factory=dict)
+    string_lists: dict[str, list[Located[str]]] = field(default_factory=dict)
+    string_maps: dict[str, list[tuple[str, Located[str]]]] = field(default_factory=dict)
+    record_lists: dict[str, list[Record]] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+
+    def string(self, key: str) -> str:
+        """Return a string, empty where it is not set."""
+        found = self.strings.get(key)
+        return found.value if found else ""
+
+    def number(self, key: str) -> int | None:
+        """Return a number, None where it is not set."""
+        found = self.numbers.get(key)
+        return found.value if found else None
+
+    def flag(self, key: str) -> bool | None:
+        """Return a truth value, None where it is not set."""
+        found = self.flags.get(key)
+        return found.value if found else None
+
+    def line_of(self, key: str) -> int:
+        """Return the line of a key's value, or of the record where the key is not set."""
+        return self.lines.get(key, self.line)
+
+    def as_written(self) -> tuple[object, ...]:
+        """Return what tells two records apart: every key that is set, with its value."""
+        return (
+            {key: item.value for key, item in self.strings.items()},
+            {key: item.value for key, item in self.numbers.items()},
+            {key: item.value for key, item in self.flags.items()},
+            {key: [item.value for item in items] for key, items in self.string_lists.items()},
+        )
+
+
+class Decoder:
+    """Decodes nodes against the schema and collects what does not fit."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def record(self, node: Node, type_name: str, path: str) -> Record:
+        """Decode a mapping; null is an empty one."""
+        record = Record(node.line, path)
+        if is_null(node):
+            return record
+        if not isinstance(node, Mapping):
+            # The value is not quoted: it could be a password that slipped a line.
+            self._tell(path, node.line, wrong_type(node, f"config.{type_name}", quote=False))
+            record.failed.update(SCHEMA[type_name])
+            return record
+        fields = SCHEMA[type_name]
+        seen: set[str] = set()
+        for key, value in node.entries:
+            if key.text not in fields:
+                known = ", ".join(sorted(fields))
+                message = f"field {key.text} not found in type config.{type_name}: want {known}"
+                self._tell(path, key.line, message)
+            elif key.text in seen:
+                message = f"field {key.text} already set in type config.{type_name}"
+                self._tell(path, key.line, message)
+            else:
+                seen.add(key.text)
+                self._field(record, key.text, value, fields[key.text])
+        return record
+
+    def _field(self, record: Record, key: str, node: Node, read: FieldReader) -> None:
+        if is_null(node):
+            return
+        record.lines[key] = node.line
+        try:
+            read(self, record, key, node)
+        except WrongTypeError as error:
+            record.failed.add(key)
+            where = f"{record.path}.{key}" if record.path else key
+            self._tell(where, node.line, error)
+
+    def _tell(self, path: str, line: int, what: object) -> None:
+        self.problems.append(Problem(line, path, f"could not parse config: line {line}: {what}"))
+
+
+FieldReader = Callable[[Decoder, Record, str, Node], None]
+
+
+def _string(_: Decoder, record: Record, key: str, node: Node) -> None:
+    record.strings[key] = Located(read_string(node), node.line)
+
+
+def _flag(_: Decoder, record: Record, key: str, node: Node) -> None:
+    record.flags[key] = Located(read_bool(node), node.line)
+
+
+def _number(kind: str, low: int, high: int) -> FieldReader:
+    def read(_: Decoder, record: Record, key: str, node: Node) -> None:
+        record.numbers[key] = Located(read_integer(node, kind, low, high), node.line)
+
+    return read
+
+
+def _strings(_: Decoder, record: Record, key: str, node: Node) -> None:
+    if not isinstance(node, Sequence):
+        raise wrong_type(node, "[]string")
+    record.string_lists[key] = [Located(read_string(item), item.line) for item in node.items]
+
+
+def _string_map(decoder: Decoder, record: Record, key: str, node: Node) -> None:
+    if not isinstance(node, Mapping):
+        raise wrong_type(node, "map[string]string")
+    found: dict[str, Located[str]] = {}
+    for name, value in node.entries:
+        if name.text in found:
+            where = f"{record.path}.{key}" if record.path else key
+            decoder.problems.append(
+                Problem(
+                    name.line,
+                    where,
+                    f'could not parse config: line {name.line}: key "{name.text}" already set in '
+                    "map",
+                )
+            )
+            continue
+        found[name.text] = Located(read_string(value), value.line)
+    record.string_maps[key] = list(found.items())
+
+
+def _records(type_name: str) -> FieldReader:
+    def read(decoder: Decoder, record: Record, key: str, node: Node) -> None:
+        if not isinstance(node, Sequence):
+            raise wrong_type(node, f"[]config.{type_name}", quote=False)
+        prefix = f"{record.path}.{key}" if record.path else key
+        record.record_lists[key] = [
+            decoder.record(item, type_name, f"{prefix}[{index}]{_name_of(item)}")
+            for index, item in enumerate(node.items)
+        ]
+
+    return read
+
+
+def _name_of(node: Node) -> str:
+    """Return the name that a record gives itself, to lead people to it."""
+    if not isinstance(node, Mapping):
+        return ""
+    for key, value in node.entries:
+        if key.text in ("name", "peer-address") and not isinstance(value, Sequence | Mapping):
+            return f' "{value.text}"'
+    return ""
+
+
+_UINT16 = _number("uint16", 0, 2**16 - 1)
+_UINT32 = _number("uint32", 0, 2**32 - 1)
+_INT = _number("int", -(2**63), 2**63 - 1)
+
+SCHEMA: dict[str, dict[str, FieldReader]] = {
+    "configFile": {
+        "peers": _records("peer"),
+        "bgp-communities": _string_map,
+        "address-pools": _records("addressPool"),
+        "bfd-profiles": _records("bfdProfile"),
+    },
+    "peer": {
+        "my-asn": _UINT32,
+        "peer-asn": _UINT32,
+        "peer-address": _string,
+        "source-address": _string,
+        "peer-port": _UINT16,
+        "hold-time": _string,
+        "keepalive-time": _string,
+        "router-id": _string,
+        "node-selectors": _records("nodeSelector"),
+        "password": _string,
+        "bfd-profile": _string,
+        "ebgp-multihop": _flag,
+    },
+    "nodeSelector": {
+        "match-labels": _string_map,
+        "match-expressions": _records("selectorRequirements"),
+    },
+    "selectorRequirements": {"key": _string, "operator": _string, "values": _strings},
+    "addressPool": {
+        "protocol": _string,
+        "name": _string,
+        "addresses": _strings,
+        "avoid-buggy-ips": _flag,
+        "auto-assign": _flag,
+        "bgp-advertisements": _records("bgpAdvertisement"),
+    },
+    "bgpAdvertisement": {
+        "aggregation-length": _INT,
+        "aggregation-length-v6": _INT,
+        "localpref": _UINT32,
+        "communities": _strings,
+    },
+    "bfdProfile": {
+        "name": _string,
+        "receive-interval": _UINT32,
+        "transmit-interval": _UINT32,
+        "detect-multiplier": _UINT32,
+        "echo-interval": _UINT32,
+        "echo-mode": _flag,
+        "passive-mode": _flag,
+        "minimum-ttl": _UINT32,
+    },
+}
+
+
+def decode(text: str) -> tuple[Record, list[Problem]]:
+    """Decode a configuration; return it with every value that does not fit the schema.
+
+    Raises ConfigError where the text is no YAML at all.
+    """
+    decoder = Decoder()
+    node = parse_document(text)
+    record = Record(1, "") if node is None else decoder.record(node, "configFile", "")
+    return record, decoder.problems
