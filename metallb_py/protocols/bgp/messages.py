@@ -85,7 +85,7 @@ class Keepalive:
 
 
 @dataclass(frozen=True, slots=True)
-class RouteRefresh:
+class RouteRefreshRequest:
     """The sender wants all routes of a family again (RFC 2918)."""
 
     family: int
@@ -93,7 +93,7 @@ class RouteRefresh:
     subsequent: int
 
 
-Message = Open | Update | Notification | Keepalive | RouteRefresh
+Message = Open | Update | Notification | Keepalive | RouteRefreshRequest
 
 
 def two_octet(asn: int) -> int:
@@ -115,7 +115,7 @@ def encode(message: Message, *, four_octet: bool = True) -> bytes:
             return frame(MessageType.NOTIFICATION, bytes((code, subcode)) + data)
         case Keepalive():
             return frame(MessageType.KEEPALIVE, b"")
-        case RouteRefresh(family, subtype, subsequent):
+        case RouteRefreshRequest(family, subtype, subsequent):
             body = family.to_bytes(2) + bytes((subtype, subsequent))
             return frame(MessageType.ROUTE_REFRESH, body)
     assert_never(message)
@@ -197,10 +197,10 @@ def _decode_parameters(reader: Reader) -> Iterator[Capability]:
         yield from decode_capabilities(value)
 
 
-def _decode_route_refresh(body: bytes) -> RouteRefresh:
+def _decode_route_refresh(body: bytes) -> RouteRefreshRequest:
     if len(body) != 4:
         # Outbound route filters may follow (RFC 5291), but we never offer to take them.
         raise BgpError(
             f"ROUTE-REFRESH: found {len(body)} bytes, want 4", ErrorCode.ROUTE_REFRESH_MESSAGE, 1
         )
-    return RouteRefresh(int.from_bytes(body[:2]), body[2], body[3])
+    return RouteRefreshRequest(int.from_bytes(body[:2]), body[2], body[3])

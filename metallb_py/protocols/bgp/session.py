@@ -48,7 +48,7 @@ from metallb_py.protocols.bgp.messages import (
     Message,
     Notification,
     Open,
-    RouteRefresh,
+    RouteRefreshRequest,
     decode,
     encode,
 )
@@ -309,7 +309,7 @@ _EVENTS: dict[type[Message], Event] = {
     Keepalive: Event.KEEPALIVE,
     Update: Event.UPDATE,
     Notification: Event.NOTIFICATION,
-    RouteRefresh: Event.ROUTE_REFRESH,
+    RouteRefreshRequest: Event.ROUTE_REFRESH,
 }
 
 _CONVERSING = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
