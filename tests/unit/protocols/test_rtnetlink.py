@@ -1,0 +1,113 @@
+"""The netlink codec, with pyroute2 as the other opinion."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+
+from metallb_py.errors import RemoteProtocolError
+from metallb_py.protocols.ethernet import MacAddress
+from metallb_py.protocols.rtnetlink import (
+    ARPHRD_ETHER,
+    IFF_BROADCAST,
+    IFF_UP,
+    DumpDone,
+    Link,
+    LinkGone,
+    NetlinkError,
+    decode,
+    request_links,
+)
+
+RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR = 16, 17, 20
+ETH0 = Link(
+    index=7,
+    name="eth0",
+    hardware_type=ARPHRD_ETHER,
+    flags=IFF_UP | IFF_BROADCAST,
+    mac=MacAddress(bytes.fromhex("020000000001")),
+    master=3,
+)
+
+
+def message(kind: int = RTM_NEWLINK, family: int = 0, **attributes: object) -> bytes:
+    """Let pyroute2 build the message that tells about eth0."""
+    link = ifinfmsg()
+    link["header"]["type"] = kind
+    link["header"]["sequence_number"] = 5
+    link["family"], link["ifi_type"], link["index"], link["flags"] = family, 1, 7, 3
+    link["attrs"] = [(f"IFLA_{name}", value) for name, value in attributes.items()]
+    link.encode()
+    return bytes(link.data)
+
+
+def whole(**other: object) -> bytes:
+    attributes = {"IFNAME": "eth0", "MTU": 1500, "ADDRESS": "02:00:00:00:00:01", "MASTER": 3}
+    return message(**(attributes | other))
+
+
+def header(length: int, kind: int, flags: int = 0) -> bytes:
+    return struct.pack("=IHHII", length, kind, flags, 5, 0)
+
+
+def test_a_link_with_everything() -> None:
+    assert decode(whole()) == (ETH0,)
+
+
+def test_a_link_without_address_or_master() -> None:
+    (link,) = decode(message(IFNAME="tun0"))
+    assert isinstance(link, Link)
+    assert (link.name, link.mac, link.master) == ("tun0", b"", 0)
+
+
+def test_several_messages_in_one_datagram() -> None:
+    done = header(20, 3) + bytes(4)
+    assert decode(whole() + message(RTM_DELLINK, IFNAME="eth0") + done) == (
+        ETH0,
+        LinkGone(7),
+        DumpDone(5, complete=True),
+    )
+
+
+def test_a_list_that_changed_while_it_was_made_is_not_complete() -> None:
+    assert decode(header(20, 3, flags=0x10) + bytes(4)) == (DumpDone(5, complete=False),)
+
+
+def test_what_a_bridge_says_of_its_ports_is_ignored() -> None:
+    # A port that leaves its bridge is "deleted", in family AF_BRIDGE.
+    assert decode(message(RTM_DELLINK, family=7, IFNAME="eth0")) == ()
+
+
+def test_other_kinds_of_messages_are_ignored() -> None:
+    assert decode(message(RTM_NEWADDR) + header(16, 2)) == ()
+    assert decode(b"") == ()
+
+
+def test_the_request_is_what_pyroute2_reads() -> None:
+    request = ifinfmsg(request_links(9))
+    request.decode()
+
+    assert request["header"]["type"] == 18  # RTM_GETLINK
+    assert request["header"]["flags"] == 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+    assert request["header"]["sequence_number"] == 9
+    assert request["header"]["length"] == len(request_links(9))
+    assert request.get_attr("IFLA_EXT_MASK") == 8  # RTEXT_FILTER_SKIP_STATS
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (bytes(15), "message header: found 15 bytes, want 16"),
+        (header(15, 16), "message length: found 15, want up to 16"),
+        (header(17, 16), "message length: found 17, want up to 16"),
+        (header(20, 16) + bytes(4), "link message: found 4 bytes, want 16"),
+        (header(36, 16) + bytes(16) + b"\3\0\3\0", "attribute length: found 3, want up to 4"),
+        (header(36, 16) + bytes(16) + b"\5\0\3\0", "attribute length: found 5, want up to 4"),
+    ],
+)
+def test_what_no_kernel_sends_is_an_error(data: bytes, problem: str) -> None:
+    with pytest.raises(NetlinkError, match=problem):
+        decode(data)
+    assert issubclass(NetlinkError, RemoteProtocolError)

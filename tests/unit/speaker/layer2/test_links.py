@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from metallb_py.protocols.ethernet import MacAddress
+from metallb_py.protocols.rtnetlink import (
+    ARPHRD_ETHER,
+    IFF_BROADCAST,
+    IFF_NOARP,
+    IFF_UP,
+    DumpDone,
+    Link,
+    LinkGone,
+)
+from speaker.layer2.links import LinkTable, answers_arp
+
+ETH0 = Link(
+    index=2,
+    name="eth0",
+    hardware_type=ARPHRD_ETHER,
+    flags=IFF_UP | IFF_BROADCAST,
+    mac=MacAddress(bytes.fromhex("020000000001")),
+    master=0,
+)
+ETH1 = replace(ETH0, index=3, name="eth1")
+
+
+def test_an_ethernet_interface_that_is_up_answers() -> None:
+    assert answers_arp(ETH0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(ETH0, flags=IFF_BROADCAST),
+        replace(ETH0, flags=IFF_UP),
+        replace(ETH0, flags=IFF_UP | IFF_BROADCAST | IFF_NOARP),
+        replace(ETH0, master=9),
+        replace(ETH0, hardware_type=772, name="lo"),
+        replace(ETH0, hardware_type=32, mac=MacAddress(bytes(20)), name="ib0"),
+        replace(ETH0, mac=MacAddress(b"")),
+    ],
+    ids=["down", "no broadcast", "NOARP", "has a master", "loopback", "infiniband", "no MAC"],
+)
+def test_these_do_not(other: Link) -> None:
+    assert not answers_arp(other)
+
+
+def test_the_table_follows_events() -> None:
+    table = LinkTable()
+    down = replace(ETH0, flags=IFF_BROADCAST)
+
+    assert table.receive([ETH0, ETH1])
+    assert dict(table.links) == {2: ETH0, 3: ETH1}
+    assert table.receive([down, LinkGone(3), LinkGone(99)])
+    assert dict(table.links) == {2: down}
+    assert not table.listed
+
+
+def test_a_complete_list_removes_what_it_does_not_name() -> None:
+    table = LinkTable()
+    table.receive([ETH0, ETH1])
+
+    number = table.list_requested()
+    assert table.receive([ETH1])
+    assert dict(table.links) == {2: ETH0, 3: ETH1}
+    assert table.receive([DumpDone(number, complete=True)])
+    assert dict(table.links) == {3: ETH1}
+    assert table.listed
+
+
+def test_a_link_that_appears_while_a_list_is_made_stays() -> None:
+    table = LinkTable()
+    number = table.list_requested()
+    table.receive([ETH0])
+    table.receive([ETH1])  # an event, not part of the list
+    table.receive([DumpDone(number, complete=True)])
+    assert dict(table.links) == {2: ETH0, 3: ETH1}
+
+
+def test_the_end_of_an_earlier_list_removes_nothing() -> None:
+    table = LinkTable()
+    first = table.list_requested()
+    table.receive([ETH0])
+    table.list_requested()
+
+    assert table.receive([DumpDone(first, complete=True)])
+    assert dict(table.links) == {2: ETH0}
+    assert not table.listed
+
+
+def test_a_list_that_was_cut_short_removes_nothing_and_is_asked_for_again() -> None:
+    table = LinkTable()
+    table.receive([ETH0])
+    number = table.list_requested()
+
+    assert not table.receive([DumpDone(number, complete=False)])
+    assert dict(table.links) == {2: ETH0}
+    assert not table.listed
