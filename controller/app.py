@@ -6,7 +6,6 @@ import asyncio
 from typing import assert_never
 
 from controller.assignment import Outcome, Reason
-from controller.cli import Options
 from controller.core import (
     ConfigApplied,
     ConfigRefused,
@@ -18,6 +17,7 @@ from controller.core import (
     WriteStatus,
 )
 from controller.drivers.service_status import StatusEvent, StatusWriter, Written
+from controller.options import Options
 from metallb_py.addresses import go_quote_list
 from metallb_py.config.problems import ConfigError
 from metallb_py.errors import ConflictError
@@ -108,11 +108,9 @@ class App:
 
     def _on_configmap(self, event: ReflectorEvent[ConfigMap]) -> None:
         match event:
-            case Changed(new=None):
-                self._config.missing()
-            case Changed(new=configmap):
+            case Changed():
                 self._metrics.updates.inc()
-                self._read_config(configmap)
+                self._read_config(event.new)
             case Synced():
                 pass
             case Unreachable() | Reachable():
@@ -120,7 +118,10 @@ class App:
             case _:
                 assert_never(event)
 
-    def _read_config(self, configmap: ConfigMap) -> None:
+    def _read_config(self, configmap: ConfigMap | None) -> None:
+        if configmap is None:
+            self._config.missing()
+            return
         self._configmap = configmap
         try:
             config = config_in(configmap)

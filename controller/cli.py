@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from metallb_py.runtime.flags import CommonOptions, FlagParser, common_options
+from controller.options import Options
+from metallb_py.runtime.flags import FlagParser, common_options
 
 PROG = "metallb-controller"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the controller was asked for."""
-
-    common: CommonOptions
-    load_balancer_class: str
 
 
 def parse(argv: list[str] | None = None) -> Options:

@@ -18,6 +18,7 @@ MAX_BYTES = 1_500_000  # a ConfigMap holds 1 MiB
 MAX_DEPTH = 40
 MAX_NODES = 400_000
 
+_STRING_TAG = "tag:yaml.org,2002:str"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -169,5 +170,6 @@ def _line(event: yaml.Event) -> int:
 
 
 def _scalar(event: yaml.ScalarEvent) -> Scalar:
-    tagged_string = event.tag == "tag:yaml.org,2002:str" and not event.implicit[1]
-    return Scalar(_line(event), event.value, event.style is None and not tagged_string)
+    plain, quoted = event.implicit
+    tagged = not plain and not quoted and event.tag != _STRING_TAG
+    return Scalar(_line(event), event.value, plain or tagged)

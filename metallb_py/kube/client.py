@@ -153,15 +153,3 @@ async def _raise_for_status(method: str, path: str, response: aiohttp.ClientResp
     kind = _ERRORS.get(response.status, ApiError)
     text = f"{method} {path}: {response.status} {response.reason}: {message}"
     raise kind(text, response.status)
-
-
-async def serves(client: KubeClient, path: str) -> bool:
-    """Whether the server has this API path (a group's version, say).
-
-    Raises ApiError where it gives no answer at all.
-    """
-    try:
-        await client.get(path)
-    except NotFoundError:
-        return False
-    return True

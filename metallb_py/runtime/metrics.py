@@ -145,6 +145,26 @@ class SpeakerMetrics(ClientMetrics):
             "Prefixes that are to be advertised on the session",
         )
 
+    def set_announced(self, service: str, protocol: str, node: str, ips: Iterable[str]) -> None:
+        """Show that this node announces these addresses for a service."""
+        for ip in ips:
+            self.announced.labels(service, protocol, node, ip).set(1)
+
+    def clear_announced(self, service: str, protocol: str, node: str, ips: Iterable[str]) -> None:
+        """Remove the series of addresses that are no longer announced."""
+        for ip in ips:
+            self.announced.remove(service, protocol, node, ip)
+
+    def forget_peer(self, peer: str) -> None:
+        """Remove the series of a peer that is no longer configured."""
+        for metric in (
+            self.bgp_session_up,
+            self.bgp_updates,
+            self.bgp_announced,
+            self.bgp_pending,
+        ):
+            metric.remove(peer)
+
     def _series(self, name: str, documentation: str) -> Series:
         series = Series(name, documentation, "ip")
         self.registry.register(series)

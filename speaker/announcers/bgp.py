@@ -1,0 +1,116 @@
+"""BGP: every peer that selects this node is told the routes of the announced services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import assert_never
+
+from metallb_py.config.model import Config
+from metallb_py.runtime.log import Logger
+from metallb_py.runtime.metrics import SpeakerMetrics
+from speaker.bgp.adverts import routes_for
+from speaker.bgp.events import (
+    BgpEvent,
+    ConnectFailed,
+    NotificationReceived,
+    PeerAdded,
+    PeerRemoved,
+    PrefixCounts,
+    SessionDown,
+    SessionUp,
+    UpdateMalformed,
+    UpdatesSent,
+)
+from speaker.bgp.peering import PeerSession, peering_for
+from speaker.decision import Announcement
+from speaker.drivers.bgp_speaker import BgpSpeaker
+
+
+class BgpAnnouncer:
+    """Announces by advertising routes over BGP sessions."""
+
+    def __init__(self, node_name: str, log: Logger, metrics: SpeakerMetrics) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._announced: dict[str, Announcement] = {}
+        self._not_carried: dict[PeerSession, int] = {}
+        self._advertising = False
+        self._speaker = BgpSpeaker(node_name, self._on_event)
+
+    def configure(self, config: Config, labels: Mapping[str, str]) -> None:
+        """Hold a session with each peer that selects a node with these labels."""
+        self._speaker.set_peers(peering_for(config.peers, labels))
+
+    def announce(self, key: str, announcement: Announcement) -> None:
+        """Advertise a service's addresses, in place of its earlier ones."""
+        self._announced[key] = announcement
+        self._advertise()
+
+    def withdraw(self, key: str) -> None:
+        """Advertise them no more, but for prefixes that other services need."""
+        if self._announced.pop(key, None) is not None:
+            self._advertise()
+
+    async def run(self) -> None:
+        """Hold the sessions until cancelled; then part from every peer."""
+        await self._speaker.run()
+
+    def _advertise(self) -> None:
+        """Have the routes worked out, once for all changes of this turn of the loop."""
+        if not self._advertising:
+            self._advertising = True
+            asyncio.get_running_loop().call_soon(self._advertise_now)
+
+    def _advertise_now(self) -> None:
+        self._advertising = False
+        services = self._announced.values()
+        self._speaker.set_routes(routes_for((a.addresses, a.pool) for a in services))
+
+    def _on_event(self, event: BgpEvent) -> None:
+        log = self._log.bind(peer=str(event.peer), peerASN=event.peer.peer_asn)
+        log = log.bind(localASN=event.peer.local_asn)
+        metrics, peer = self._metrics, str(event.peer)
+        match event:
+            case PeerAdded():
+                metrics.bgp_session_up.labels(peer).set(0)
+                log.info("peer configured, starting BGP session", event="peerAdded")
+            case PeerRemoved(_, reason):
+                metrics.forget_peer(peer)
+                self._not_carried.pop(event.peer, None)
+                log.info(
+                    "peer deconfigured, closing BGP session", event="peerRemoved", reason=reason
+                )
+            case SessionUp(_, _, _, hold_time):
+                metrics.bgp_session_up.labels(peer).set(1)
+                log.info("BGP session established", event="sessionUp", holdTime=hold_time)
+            case SessionDown(_, reason):
+                metrics.bgp_session_up.labels(peer).set(0)
+                log.warn("BGP session down", event="sessionDown", reason=reason)
+            case ConnectFailed(_, error):
+                log.error("failed to connect to peer", op="connect", error=error)
+            case NotificationReceived(_, text):
+                log.error(
+                    "peer sent notification, closing session", event="peerNotification", error=text
+                )
+            case UpdatesSent(_, count):
+                metrics.bgp_updates.labels(peer).inc(count)
+            case PrefixCounts():
+                self._count(event, log)
+            case UpdateMalformed(_, problem):
+                log.warn("peer sent a malformed UPDATE", op="receiveUpdate", error=problem)
+            case _:
+                assert_never(event)
+
+    def _count(self, counts: PrefixCounts, log: Logger) -> None:
+        peer = str(counts.peer)
+        self._metrics.bgp_announced.labels(peer).set(counts.announced)
+        self._metrics.bgp_pending.labels(peer).set(counts.pending)
+        if self._not_carried.get(counts.peer, 0) != counts.not_carried:
+            self._not_carried[counts.peer] = counts.not_carried
+            if counts.not_carried:
+                log.warn(
+                    "this session can't carry some prefixes: wrong address family",
+                    op="sendUpdate",
+                    prefixes=counts.not_carried,
+                )

@@ -1,0 +1,255 @@
+"""The speaker's tasks, and how what the core decides reaches the world."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TypeVar, assert_never
+
+from metallb_py.config.model import Protocol
+from metallb_py.config.problems import ConfigError
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.configmap import config_in, config_resource
+from metallb_py.kube.endpoints import SliceIndex, from_endpoints
+from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
+from metallb_py.kube.objects import (
+    ConfigMap,
+    Endpoints,
+    EndpointSlice,
+    KubeObject,
+    Node,
+    Pod,
+    Service,
+)
+from metallb_py.kube.reflector import (
+    Changed,
+    Reachable,
+    Reflector,
+    ReflectorEvent,
+    Resource,
+    Synced,
+    Unreachable,
+)
+from metallb_py.runtime.daemon import ConfigReporter, run_daemon
+from metallb_py.runtime.httpd import Httpd
+from metallb_py.runtime.log import Logger
+from metallb_py.runtime.mailbox import Mailbox
+from metallb_py.runtime.metrics import SpeakerMetrics
+from metallb_py.runtime.tasks import run_until
+from speaker.announcers import Announcer
+from speaker.announcers.bgp import BgpAnnouncer
+from speaker.announcers.layer2 import Layer2Announcer
+from speaker.core import (
+    Announce,
+    ConfigApplied,
+    ConfigRefused,
+    Effect,
+    LabelsChanged,
+    Refused,
+    Source,
+    Speaker,
+    Withdraw,
+)
+from speaker.drivers.endpoints_api import ENDPOINTS, SLICES, has_slices
+from speaker.options import Options
+
+COMPONENT = "metallb-speaker"
+SERVICES = Resource("/api/v1/services", Service)
+
+T = TypeVar("T", bound=KubeObject)
+
+
+async def run(options: Options, stop: asyncio.Event) -> int:
+    """Run the speaker until ``stop`` is set; return the exit status."""
+
+    async def serve(client: KubeClient, log: Logger) -> None:
+        await App(options, client, log).run(stop)
+
+    return await run_daemon("speaker", options.common, serve)
+
+
+class App:
+    """Wires the core to the API server and the announcers, in the tasks of ``run``."""
+
+    def __init__(self, options: Options, client: KubeClient, log: Logger) -> None:
+        common = options.common
+        self._options = options
+        self._client = client
+        self._log = log
+        self._metrics = SpeakerMetrics()
+        self._core = Speaker(options.node_name, options.load_balancer_class)
+        self._slices = SliceIndex()
+        self._pods: dict[str, Pod] = {}
+        self._mailbox = Mailbox()
+        self._announcers: dict[Protocol, Announcer] = {
+            Protocol.LAYER2: Layer2Announcer(log, self._metrics),
+            Protocol.BGP: BgpAnnouncer(options.node_name, log, self._metrics),
+        }
+        self._events = EventRecorder(client, COMPONENT)
+        self._page = Httpd(common.host, common.port, self._metrics.render)
+        self._config = ConfigReporter(log, self._metrics, f"{common.namespace}/{common.config}")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Every task of the speaker, until ``stop`` is set."""
+        common = self._options.common
+        node = Resource(
+            "/api/v1/nodes", Node, {"fieldSelector": f"metadata.name={self._options.node_name}"}
+        )
+        pods = Resource(
+            f"/api/v1/namespaces/{common.namespace}/pods",
+            Pod,
+            {"labelSelector": self._options.speaker_labels},
+        )
+        configmap = config_resource(common.namespace, common.config)
+        await run_until(
+            stop,
+            {
+                "state": self._mailbox.run(),
+                "services": self._follow(SERVICES, self._on_service, Source.SERVICES),
+                "endpoints": self._follow_endpoints(),
+                "node": self._follow(node, self._on_node, Source.NODE),
+                "speakers": self._follow(pods, self._on_pod, Source.SPEAKERS),
+                "config": self._follow(configmap, self._on_configmap, None),
+                "layer2": self._announcers[Protocol.LAYER2].run(),
+                "bgp": self._announcers[Protocol.BGP].run(),
+                "events": self._events.run(),
+                "page": self._page.run(self._on_page_error),
+            },
+        )
+
+    # What happens outside
+
+    def _follow(
+        self, resource: Resource[T], changed: Callable[[Changed[T]], None], source: Source | None
+    ) -> Coroutine[None, None, None]:
+        """Follow a resource; tell the core when everything that it has was told."""
+
+        def handle(event: ReflectorEvent[T]) -> None:
+            match event:
+                case Changed():
+                    self._metrics.updates.inc()
+                    changed(event)
+                case Synced():
+                    self._perform(self._core.synced(source) if source else ())
+                case Unreachable() | Reachable():
+                    self._config.api_server(event, resource.path)
+                case _:
+                    assert_never(event)
+
+        return Reflector(self._client, resource, self._mailbox.handler(handle)).run()
+
+    async def _follow_endpoints(self) -> None:
+        if not self._options.disable_endpoint_slices and await has_slices(self._client):
+            self._log.info("using endpoint slices", op="New")
+            await self._follow(SLICES, self._on_slice, Source.ENDPOINTS)
+        else:
+            self._log.info("using endpoints", op="New")
+            await self._follow(ENDPOINTS, self._on_endpoints, Source.ENDPOINTS)
+
+    def _on_service(self, event: Changed[Service]) -> None:
+        self._perform(self._core.service_changed(event.key, event.new))
+
+    def _on_slice(self, event: Changed[EndpointSlice]) -> None:
+        for key, endpoints in self._slices.changed(event.key, event.old, event.new).items():
+            self._perform(self._core.endpoints_changed(key, endpoints))
+
+    def _on_endpoints(self, event: Changed[Endpoints]) -> None:
+        endpoints = from_endpoints(event.new) if event.new else None
+        self._perform(self._core.endpoints_changed(event.key, endpoints))
+
+    def _on_node(self, event: Changed[Node]) -> None:
+        if event.new is not None:
+            self._perform(self._core.node_changed(event.new.metadata.labels or {}))
+
+    def _on_pod(self, event: Changed[Pod]) -> None:
+        if event.new is None:
+            self._pods.pop(event.key, None)
+        else:
+            self._pods[event.key] = event.new
+        usable = {pod.spec.node_name for pod in self._pods.values() if pod.ready}
+        self._perform(self._core.speakers_changed(usable))
+
+    def _on_configmap(self, event: Changed[ConfigMap]) -> None:
+        if event.new is None:
+            self._config.missing()
+            return
+        try:
+            config = config_in(event.new)
+        except ConfigError as error:
+            self._core.config_invalid()
+            self._config.stale(str(error))
+            return
+        self._perform(self._core.config_changed(config))
+
+    def _on_page_error(self, error: OSError) -> None:
+        host, port = self._options.common.host, self._options.common.port
+        self._log.error(
+            "cannot listen and serve", op="listenAndServe", err=str(error), host=host, port=port
+        )
+
+    # What the core decided
+
+    def _perform(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case Announce():
+                    self._announce(effect)
+                case Withdraw():
+                    self._withdraw(effect)
+                case Refused(key, verdict):
+                    self._log.error(
+                        "IP allocated by controller not allowed by config",
+                        op="setBalancer",
+                        service=key,
+                        reason=verdict.reason,
+                        error=verdict.detail,
+                    )
+                case ConfigApplied():
+                    self._config.loaded()
+                    self._configure()
+                case ConfigRefused(problems):
+                    self._config.stale("; ".join(problems))
+                case LabelsChanged():
+                    self._log.info(
+                        "Node labels changed, resyncing BGP peers", event="nodeLabelsChanged"
+                    )
+                    self._configure()
+                case _:
+                    assert_never(effect)
+
+    def _configure(self) -> None:
+        for announcer in self._announcers.values():
+            announcer.configure(self._core.config, self._core.labels)
+
+    def _announce(self, effect: Announce) -> None:
+        announcement = effect.announcement
+        key, protocol = effect.service.key, announcement.protocol
+        self._announcers[protocol].announce(key, announcement)
+        ips = [str(address) for address in announcement.addresses]
+        self._metrics.set_announced(key, protocol.value, self._options.node_name, ips)
+        self._log.info(
+            "service has IP, announcing",
+            event="serviceAnnounced",
+            service=key,
+            ips=ips,
+            pool=announcement.pool.name,
+            protocol=protocol.value,
+        )
+        message = f'announcing from node "{self._options.node_name}" with protocol "{protocol}"'
+        about = ObjectReference.to("Service", effect.service)
+        self._events.record(Event(about, EventType.NORMAL, "nodeAssigned", message))
+
+    def _withdraw(self, effect: Withdraw) -> None:
+        protocol = effect.announcement.protocol
+        self._announcers[protocol].withdraw(effect.key)
+        ips = [str(address) for address in effect.announcement.addresses]
+        self._metrics.clear_announced(effect.key, protocol.value, self._options.node_name, ips)
+        self._log.info(
+            "withdrawing service announcement",
+            event="serviceWithdrawn",
+            service=effect.key,
+            ip=ips,
+            protocol=protocol.value,
+            reason=effect.reason,
+            detail=effect.detail,
+        )

@@ -1,0 +1,40 @@
+"""The speaker's command line: MetalLB's flags and environment."""
+
+from __future__ import annotations
+
+import os
+
+from metallb_py.runtime.flags import FlagParser, common_options
+from speaker.options import Options
+
+PROG = "metallb-speaker"
+BGP_TYPES = ("native", "frr")
+SPEAKER_LABELS = "app=metallb,component=speaker"
+
+
+def parse(argv: list[str] | None = None) -> Options:
+    """Read the flags; end the process with usage and status 2 where they are wrong."""
+    parser = FlagParser(PROG, "Makes the addresses of Kubernetes Services reachable from a node.")
+    parser.flag("node-name", "of this node's Node object", env="METALLB_NODE_NAME")
+    parser.flag("lb-class", "announce only services with this spec.loadBalancerClass")
+    parser.switch("disable-epslices", "read Endpoints, not EndpointSlices")
+    parser.flag("ml-labels", "labels of the speakers' pods", env="METALLB_ML_LABELS")
+    parser.flag("ml-bindaddr", "accepted for MetalLB's manifests", env="METALLB_ML_BIND_ADDR")
+    parser.flag("ml-bindport", "accepted for MetalLB's manifests", env="METALLB_ML_BIND_PORT")
+    parser.flag("ml-secret-key", "accepted for MetalLB's manifests")
+    args = parser.parse(argv)
+    common = common_options(args)
+    bgp_type = os.environ.get("METALLB_BGP_TYPE", BGP_TYPES[0])
+    if bgp_type not in BGP_TYPES:
+        parser.fail(f'METALLB_BGP_TYPE: "{bgp_type}": want one of {", ".join(BGP_TYPES)}')
+    if not args.node_name:
+        parser.fail("--node-name: not set: want the name of this node's Node object")
+    if not common.namespace:
+        parser.fail("--namespace: not set, and this is no pod: want the ConfigMap's namespace")
+    return Options(
+        common=common,
+        node_name=args.node_name,
+        load_balancer_class=args.lb_class,
+        speaker_labels=args.ml_labels or SPEAKER_LABELS,
+        disable_endpoint_slices=args.disable_epslices,
+    )

@@ -1,0 +1,32 @@
+"""Which API tells a service's endpoints: EndpointSlices, or Endpoints where a server lacks them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from metallb_py.backoff import API_RETRY
+from metallb_py.errors import ApiError, NotFoundError
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.objects import SERVICE_NAME_LABEL, Endpoints, EndpointSlice
+from metallb_py.kube.reflector import Resource
+
+SLICES_API = "/apis/discovery.k8s.io/v1"
+SLICES = Resource(
+    f"{SLICES_API}/endpointslices", EndpointSlice, {"labelSelector": SERVICE_NAME_LABEL}
+)
+ENDPOINTS = Resource("/api/v1/endpoints", Endpoints)
+
+
+async def has_slices(client: KubeClient) -> bool:
+    """Ask the server until it answers."""
+    failures = 0
+    while True:
+        try:
+            await client.get(SLICES_API)
+        except NotFoundError:
+            return False
+        except ApiError:
+            failures += 1
+            await asyncio.sleep(API_RETRY.delay(failures))
+        else:
+            return True

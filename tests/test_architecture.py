@@ -1,0 +1,117 @@
+"""What holds for the tree as a whole."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("metallb_py", "speaker", "controller")
+MODULES = sorted(
+    path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
+)
+TEST_FILES = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+LINES = 400
+
+# Each outside library is imported by these modules alone, so that it can be replaced.
+IMPORTERS = {
+    "kubernetes": {"metallb_py/kube/client.py"},
+    "prometheus_client": {"metallb_py/runtime/metrics.py"},
+    "netaddr": {"metallb_py/addresses.py"},
+    "aiomqtt": set(),
+}
+
+
+def imported(module: Path) -> set[str]:
+    """Return the first part of the name of everything that a module imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_no_module_outgrows_its_purpose(module: Path) -> None:
+    assert len((ROOT / module).read_text().splitlines()) <= LINES
+
+
+def has_behaviour(module: Path) -> bool:
+    """Whether a module has code to test, beyond names and types."""
+    tree = ast.parse((ROOT / module).read_text())
+    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [m for m in MODULES if not m.name.startswith("__") and has_behaviour(m)],
+    ids=str,
+)
+def test_every_module_has_its_test_file(module: Path) -> None:
+    assert f"test_{module.stem}.py" in TEST_FILES
+
+
+@pytest.mark.parametrize("library", IMPORTERS)
+def test_each_library_has_its_importers(library: str) -> None:
+    assert {str(m) for m in MODULES if library in imported(m)} == IMPORTERS[library]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_no_excuses_in_comments(module: Path) -> None:
+    text = (ROOT / module).read_text()
+    assert not re.search(r"#\s*type: ignore(?!\[)|\bTODO\b|\bFIXME\b|\bXXX\b", text)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "manifests").glob("*.yaml")), ids=lambda p: p.name)
+def test_manifests_are_kubernetes_objects(path: Path) -> None:
+    objects = list(yaml.safe_load_all(path.read_text()))
+    assert objects
+    for item in objects:
+        assert {"apiVersion", "kind", "metadata"} <= item.keys()
+    names = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in objects]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
+def test_sample_configurations_load(path: Path) -> None:
+    from metallb_py.config.compile import read_config
+
+    (manifest,) = (o for o in yaml.safe_load_all(path.read_text()) if o["kind"] == "ConfigMap")
+    assert read_config(manifest["data"]["config"]).pools
+
+
+@pytest.mark.parametrize("daemon", ["controller", "speaker"])
+def test_the_daemons_load_nothing_that_they_do_not_use(daemon: str) -> None:
+    code = (
+        f"import sys, {daemon}.__main__, {daemon}.app;"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = set(done.stdout.split())
+    assert not loaded & {"scapy", "aiomqtt", "hypothesis", "pytest"}
+    assert "controller" not in loaded or daemon == "controller"
+    assert "speaker" not in loaded or daemon == "speaker"
+
+
+@pytest.mark.parametrize("daemon", ["controller", "speaker"])
+def test_help_loads_no_library(daemon: str) -> None:
+    code = (
+        f"import sys; from {daemon}.cli import parse\n"
+        "try: parse(['--help'])\n"
+        "except SystemExit: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "--config" in done.stdout
+    assert not {"kubernetes", "aiohttp", "prometheus_client", "yaml"} & set(done.stderr.split())

@@ -1,0 +1,163 @@
+"""The allocator from outside: who gets what, and what is refused."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+from support.objects import pool
+
+from controller.allocator import Allocator
+from controller.requests import Request, SharingTerms
+from metallb_py.addresses import Family, IPAddress
+from metallb_py.errors import AllocationError
+
+V4 = Request((Family.IPV4,))
+ALONE = SharingTerms()
+
+
+def ips(*texts: str) -> tuple[IPAddress, ...]:
+    return tuple(map(ip_address, texts))
+
+
+def allocator(*pools: object) -> Allocator:
+    made = Allocator()
+    made.set_pools(pools)  # type: ignore[arg-type]
+    return made
+
+
+def shared(key: str, *ports: int) -> SharingTerms:
+    return SharingTerms(key, "", frozenset(("TCP", port) for port in ports))
+
+
+def test_pools_in_order_and_addresses_ascending() -> None:
+    made = allocator(pool("b", "192.0.2.8/31"), pool("a", "192.0.2.0/31"))
+    given = [made.allocate(f"default/s{n}", V4) for n in range(3)]
+    assert [held.addresses for held in given] == [
+        ips("192.0.2.8"),
+        ips("192.0.2.9"),
+        ips("192.0.2.0"),
+    ]
+    assert [held.pool for held in given] == ["b", "b", "a"]
+
+
+def test_a_released_address_is_given_out_again() -> None:
+    made = allocator(pool("a", "192.0.2.0/30"))
+    for n in range(4):
+        made.allocate(f"default/s{n}", V4)
+    with pytest.raises(AllocationError, match="no available IPs"):
+        made.allocate("default/late", V4)
+    assert made.release("default/s1")
+    assert made.allocate("default/late", V4).addresses == ips("192.0.2.1")
+
+
+def test_avoid_buggy_ips() -> None:
+    made = allocator(pool("a", "192.0.2.0/24", "198.51.100.0/31", avoid_buggy_ips=True))
+    given = [made.allocate(f"default/s{n}", V4).addresses[0] for n in range(255)]
+    assert given[0] == ip_address("192.0.2.1")
+    assert given[253] == ip_address("192.0.2.254")
+    assert given[254] == ip_address("198.51.100.1")
+    with pytest.raises(AllocationError):
+        made.allocate("default/late", V4)
+    assert made.usage()["a"].total == made.usage()["a"].in_use == 255
+    with pytest.raises(AllocationError, match=r'\["192.0.2.0"\] is not allowed in config'):
+        made.assign("default/x", ips("192.0.2.0"), ALONE)
+
+
+def test_without_auto_assign_only_on_request() -> None:
+    made = allocator(pool("a", "192.0.2.0/30", auto_assign=False))
+    with pytest.raises(AllocationError, match="no available IPs"):
+        made.allocate("default/s", V4)
+    asked = made.allocate("default/s", Request((Family.IPV4,), pool="a"))
+    assert asked.addresses == ips("192.0.2.0")
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Request((Family.IPV4,), pool="nope"), 'unknown pool "nope"'),
+        (Request((Family.IPV6,), pool="a"), 'no available IPs in pool "a" for ipv6 IPFamily'),
+        (
+            Request((Family.IPV4, Family.IPV6), pool="a"),
+            'no available IPs in pool "a" for dual IPFamily',
+        ),
+    ],
+)
+def test_refusals_in_metallbs_words(request_: Request, message: str) -> None:
+    with pytest.raises(AllocationError, match=message):
+        allocator(pool("a", "192.0.2.0/30")).allocate("default/s", request_)
+
+
+def test_dual_stack_takes_both_families_from_one_pool_in_the_services_order() -> None:
+    made = allocator(pool("v4", "192.0.2.0/30"), pool("both", "198.51.100.0/30", "2001:db8::/64"))
+    held = made.allocate("default/s", Request((Family.IPV6, Family.IPV4)))
+    assert held.addresses == ips("2001:db8::", "198.51.100.0")
+    assert held.pool == "both"
+
+
+def test_prefer_dual_stack_is_content_with_one_family() -> None:
+    made = allocator(pool("v4", "192.0.2.0/30"))
+    wish = Request((Family.IPV6, Family.IPV4), fewer_families_do=True)
+    assert made.allocate("default/s", wish).addresses == ips("192.0.2.0")
+    with pytest.raises(AllocationError):
+        made.allocate("default/t", Request((Family.IPV6, Family.IPV4)))
+
+
+def test_sharing_needs_equal_keys_and_different_ports() -> None:
+    made = allocator(pool("a", "192.0.2.0/30"))
+    address = ips("192.0.2.1")
+    made.assign("default/web", address, shared("k", 80))
+    made.assign("default/tls", address, shared("k", 443))
+    with pytest.raises(AllocationError, match=r'port TCP/80 is already in use on "192\.0\.2\.1"'):
+        made.assign("default/other", address, shared("k", 80, 8080))
+    with pytest.raises(
+        AllocationError,
+        match='can\'t change sharing key for "default/x", address also in use by default/tls,def',
+    ):
+        made.assign("default/x", address, shared("other", 22))
+    assert made.usage()["a"].in_use == 1
+
+
+def test_services_with_one_key_come_together_on_the_lowest_address() -> None:
+    made = allocator(pool("a", "192.0.2.0/30"))
+    made.allocate("default/alone", V4)
+    first = made.allocate("default/one", Request((Family.IPV4,), terms=shared("k", 80)))
+    second = made.allocate("default/two", Request((Family.IPV4,), terms=shared("k", 443)))
+    third = made.allocate("default/three", Request((Family.IPV4,), terms=shared("k", 80)))
+    assert first.addresses == second.addresses == ips("192.0.2.1")
+    assert third.addresses == ips("192.0.2.2")
+
+
+def test_a_shared_address_is_free_when_its_last_user_goes() -> None:
+    made = allocator(pool("a", "192.0.2.0/32"))
+    made.allocate("default/one", Request((Family.IPV4,), terms=shared("k", 80)))
+    made.allocate("default/two", Request((Family.IPV4,), terms=shared("k", 443)))
+    made.release("default/one")
+    with pytest.raises(AllocationError):
+        made.allocate("default/late", V4)
+    made.release("default/two")
+    assert made.allocate("default/late", V4).addresses == ips("192.0.2.0")
+
+
+def test_a_refused_assignment_changes_nothing() -> None:
+    made = allocator(pool("a", "192.0.2.0/30"))
+    mine = made.allocate("default/mine", V4)
+    made.allocate("default/theirs", V4)
+    with pytest.raises(AllocationError):
+        made.assign("default/mine", ips("192.0.2.1"), ALONE)
+    assert made.held("default/mine") == mine
+
+
+def test_a_new_configuration_keeps_holdings_and_names_what_does_not_fit() -> None:
+    made = allocator(pool("old", "192.0.2.0/30"))
+    made.assign("default/a", ips("192.0.2.1"), ALONE)
+    renamed = (pool("new", "192.0.2.0/24"),)
+    assert not made.misfits(renamed)
+    made.set_pools(renamed)
+    held = made.held("default/a")
+    assert held is not None
+    assert held.pool == "new"
+    assert made.allocate("default/b", V4).addresses == ips("192.0.2.0")
+    assert made.allocate("default/c", V4).addresses == ips("192.0.2.2")
+    elsewhere = (pool("else", "198.51.100.0/24"),)
+    assert [key for key, _ in made.misfits(elsewhere)] == ["default/a", "default/b", "default/c"]

@@ -1,0 +1,142 @@
+"""What becomes of one service."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+from support.objects import pool, service
+
+from controller.allocator import Allocator
+from controller.assignment import Reason, converge, reclaim
+
+DUAL = ("10.96.0.10", "fd00::10")
+POOL = pool("a", "192.0.2.0/29", "2001:db8::/64")
+
+
+@pytest.fixture
+def allocator() -> Allocator:
+    made = Allocator()
+    made.set_pools((POOL, pool("b", "198.51.100.0/29")))
+    return made
+
+
+def test_a_new_service_gets_the_first_address(allocator: Allocator) -> None:
+    outcome = converge(service(), allocator)
+    assert outcome.addresses == (ip_address("192.0.2.0"),)
+    assert outcome.allocated
+    assert outcome.pool == "a"
+    assert outcome.verdict.positive
+
+
+def test_what_the_status_holds_stays(allocator: Allocator) -> None:
+    outcome = converge(service(ips=("198.51.100.3",)), allocator)
+    assert outcome.addresses == (ip_address("198.51.100.3"),)
+    assert not outcome.allocated
+    assert outcome.cleared is None
+
+
+def test_memory_wins_over_a_service_that_does_not_show_the_status_yet(
+    allocator: Allocator,
+) -> None:
+    first = converge(service(), allocator)
+    again = converge(service(version="2"), allocator)
+    assert again.addresses == first.addresses
+    assert not again.allocated
+
+
+def test_reclaiming_comes_before_giving_out(allocator: Allocator) -> None:
+    holder = service("holder", ips=("192.0.2.0",))
+    reclaim(holder, allocator)
+    assert converge(service("new"), allocator).addresses == (ip_address("192.0.2.1"),)
+    assert converge(holder, allocator).addresses == (ip_address("192.0.2.0"),)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"kind": "ClusterIP"}, Reason.NOT_LOAD_BALANCER),
+        ({"cluster_ips": ()}, Reason.NO_CLUSTER_IPS),
+        ({"cluster_ips": ("None",)}, Reason.NO_CLUSTER_IPS),
+    ],
+)
+def test_who_is_no_load_balancer_loses_its_address(
+    allocator: Allocator, changed: dict[str, object], reason: Reason
+) -> None:
+    converge(service(), allocator)
+    outcome = converge(service(ips=("192.0.2.0",), **changed), allocator)  # type: ignore[arg-type]
+    assert outcome.addresses == ()
+    assert outcome.cleared is not None
+    assert outcome.cleared.reason is reason
+    assert allocator.held("default/web") is None
+
+
+@pytest.mark.parametrize(
+    ("held", "changed", "reason", "given"),
+    [
+        ("192.0.2.1", {"load_balancer_ip": "192.0.2.5"}, Reason.DIFFERENT_IP, "192.0.2.5"),
+        (
+            "192.0.2.1",
+            {"annotations": {"metallb.universe.tf/address-pool": "b"}},
+            Reason.DIFFERENT_POOL,
+            "198.51.100.0",
+        ),
+        ("203.0.113.1", {}, Reason.NOT_ALLOWED, "192.0.2.0"),
+        ("2001:db8::1", {}, Reason.LB_IP_FAMILY, "192.0.2.0"),
+        ("nonsense", {}, Reason.LB_IP_FAMILY, "192.0.2.0"),
+    ],
+)
+def test_what_no_longer_fits_is_cleared_and_replaced(
+    allocator: Allocator, held: str, changed: dict[str, object], reason: Reason, given: str
+) -> None:
+    outcome = converge(service(ips=(held,), **changed), allocator)  # type: ignore[arg-type]
+    assert outcome.cleared is not None
+    assert outcome.cleared.reason is reason
+    assert outcome.addresses == (ip_address(given),)
+    assert outcome.allocated
+
+
+def test_a_malformed_request_takes_nothing_away(allocator: Allocator) -> None:
+    outcome = converge(service(ips=("192.0.2.3",), load_balancer_ip="x"), allocator)
+    assert outcome.addresses == (ip_address("192.0.2.3"),)
+    assert outcome.verdict.reason == Reason.INVALID_REQUEST
+    assert outcome.verdict.detail == 'invalid spec.loadBalancerIP "x"'
+
+
+def test_no_address_is_left(allocator: Allocator) -> None:
+    for n in range(16):
+        converge(service(f"s{n}"), allocator)
+    outcome = converge(service("late"), allocator)
+    assert outcome.addresses == ()
+    assert outcome.verdict.reason == Reason.ALLOCATION_FAILED
+    assert outcome.verdict.detail == "no available IPs"
+
+
+def test_an_address_outside_the_requested_pool_is_an_error_not_a_flap(
+    allocator: Allocator,
+) -> None:
+    wish = {"metallb.universe.tf/address-pool": "b"}
+    asking = service(load_balancer_ip="192.0.2.1", annotations=wish)
+    outcome = converge(asking, allocator)
+    assert outcome.verdict.reason == Reason.ALLOCATION_FAILED
+    assert 'not in the requested pool "b"' in outcome.verdict.detail
+
+
+def test_a_single_stack_service_that_becomes_dual_stack_gets_both(allocator: Allocator) -> None:
+    outcome = converge(service(ips=("192.0.2.1",), cluster_ips=DUAL), allocator)
+    assert {address.version for address in outcome.addresses} == {4, 6}
+
+
+def test_prefer_dual_stack_keeps_the_one_that_it_has(allocator: Allocator) -> None:
+    asking = service(ips=("192.0.2.1",), cluster_ips=DUAL, ip_family_policy="PreferDualStack")
+    assert converge(asking, allocator).addresses == (ip_address("192.0.2.1"),)
+
+
+def test_a_dual_stack_status_keeps_its_order(allocator: Allocator) -> None:
+    both = ("2001:db8::7", "192.0.2.1")
+    asking = service(
+        ips=both,
+        cluster_ips=DUAL,
+        annotations={"metallb.universe.tf/loadBalancerIPs": ",".join(reversed(both))},
+    )
+    assert [str(a) for a in converge(asking, allocator).addresses] == list(both)

@@ -1,0 +1,141 @@
+"""The controller's core: events in, effects out."""
+
+from __future__ import annotations
+
+from support.objects import config, pool, service
+
+from controller.core import (
+    ConfigApplied,
+    ConfigRefused,
+    Controller,
+    Decided,
+    Effect,
+    Started,
+    WriteStatus,
+)
+
+SMALL = config(pool("a", "192.0.2.0/31"))
+
+
+def written(effects: tuple[Effect, ...]) -> dict[str, list[str]]:
+    return {
+        e.service.metadata.name: list(map(str, e.addresses))
+        for e in effects
+        if isinstance(e, WriteStatus)
+    }
+
+
+def started(*services: object, pools: object = SMALL, **options: str) -> Controller:
+    core = Controller(**options)
+    for item in services:
+        core.service_changed(item.key, item)  # type: ignore[attr-defined]
+    core.config_changed(pools)  # type: ignore[arg-type]
+    core.services_synced()
+    return core
+
+
+def test_nothing_is_given_out_before_everything_is_known() -> None:
+    core = Controller()
+    assert core.service_changed("default/web", service()) == ()
+    assert core.config_changed(SMALL) == (ConfigApplied(),)
+    effects = core.services_synced()
+    assert effects[0] == Started()
+    assert written(effects) == {"web": ["192.0.2.0"]}
+
+
+def test_without_a_configuration_nothing_is_touched() -> None:
+    core = Controller()
+    core.service_changed("default/web", service(ips=("192.0.2.1",)))
+    assert core.services_synced() == ()
+
+
+def test_a_restart_takes_nobodys_address_whatever_the_order() -> None:
+    core = Controller()
+    core.config_changed(SMALL)
+    core.service_changed("default/new", service("new", created="2025-01-01T00:00:00Z"))
+    core.service_changed("default/old", service("old", ips=("192.0.2.0",)))
+    assert written(core.services_synced()) == {"new": ["192.0.2.1"]}
+
+
+def test_the_oldest_waiting_service_is_served_first() -> None:
+    core = started(
+        service("c", created="2026-01-03T00:00:00Z"),
+        service("b", created="2026-01-01T00:00:00Z"),
+        service("a", created="2026-01-02T00:00:00Z"),
+    )
+    assert core.pending == {"default/c"}
+    effects = core.service_changed("default/b", None)
+    assert written(effects) == {"c": ["192.0.2.0"]}
+    assert not core.pending
+
+
+def test_any_release_wakes_who_waits() -> None:
+    core = started(service("a"), service("b"), service("c"))
+    effects = core.service_changed("default/a", service("a", kind="ClusterIP", version="2"))
+    assert written(effects) == {"c": ["192.0.2.0"]}
+
+
+def test_a_new_configuration_serves_who_waits() -> None:
+    core = started(service("a"), service("b"), service("c"))
+    effects = core.config_changed(config(pool("a", "192.0.2.0/31"), pool("b", "192.0.2.8/31")))
+    assert written(effects) == {"a": ["192.0.2.0"], "b": ["192.0.2.1"], "c": ["192.0.2.8"]}
+
+
+def test_a_status_that_holds_the_right_addresses_is_not_written_again() -> None:
+    core = started(service())
+    assert core.service_changed("default/web", service(ips=("192.0.2.0",), version="2")) == ()
+
+
+def test_a_configuration_that_drops_an_address_in_use_waits_until_it_fits() -> None:
+    core = started(service(), service("other"))
+    elsewhere = config(pool("b", "198.51.100.0/31"))
+    (refused,) = core.config_changed(elsewhere)
+    assert isinstance(refused, ConfigRefused)
+    assert refused.problems[0] == (
+        'new config not compatible with assigned IPs: service "default/other" cannot own '
+        '["192.0.2.0"] under new config'
+    )
+    assert len(refused.problems) == 2
+    core.service_changed("default/web", None)
+    effects = core.service_changed("default/other", None)
+    assert ConfigApplied() in effects
+    assert written(core.service_changed("default/n", service("n"))) == {"n": ["198.51.100.0"]}
+
+
+def test_a_refused_configuration_is_dropped_when_a_bad_one_follows() -> None:
+    core = started(service())
+    core.config_changed(config(pool("b", "198.51.100.0/31")))
+    core.config_invalid()
+    assert ConfigApplied() not in core.service_changed("default/web", None)
+
+
+def test_a_reason_is_told_once() -> None:
+    core = started(service("a"), service("b"))
+    waiting = service("late")
+    first = core.service_changed("default/late", waiting)
+    assert any(isinstance(effect, Decided) for effect in first)
+    assert core.service_changed("default/late", service("late", version="2")) == ()
+
+
+def test_other_load_balancer_classes_are_somebody_elses() -> None:
+    core = started(service(load_balancer_class="other", ips=("192.0.2.0",)))
+    assert written(core.service_changed("default/b", service("b"))) == {"b": ["192.0.2.0"]}
+
+
+def test_serves_the_class_that_it_was_given() -> None:
+    core = started(load_balancer_class="ours")
+    assert core.service_changed("default/a", service("a")) == ()
+    ours = service("b", load_balancer_class="ours")
+    assert written(core.service_changed("default/b", ours)) == {"b": ["192.0.2.0"]}
+
+
+def test_a_service_made_anew_under_the_same_name_is_another_one() -> None:
+    core = started(service(uid="1"), service("other"))
+    again = service(uid="2", annotations={"metallb.universe.tf/address-pool": "a"})
+    assert written(core.service_changed("default/web", again)) == {"web": ["192.0.2.1"]}
+
+
+def test_services_that_never_were_load_balancers_are_left_alone() -> None:
+    core = started()
+    assert core.service_changed("default/x", service("x", kind="ClusterIP")) == ()
+    assert core.service_changed("default/x", None) == ()

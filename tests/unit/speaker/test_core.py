@@ -1,0 +1,149 @@
+"""The speaker's core: events in, effects out."""
+
+from __future__ import annotations
+
+import pytest
+from support.objects import config, pool, service
+
+from metallb_py.config.model import Config, Protocol
+from metallb_py.kube.endpoints import ServiceEndpoints
+from speaker.core import (
+    Announce,
+    ConfigApplied,
+    ConfigRefused,
+    Effect,
+    LabelsChanged,
+    Refused,
+    Source,
+    Speaker,
+    Withdraw,
+)
+
+KEY = "default/web"
+LAYER2 = config(pool("l2", "10.20.30.0/24"))
+ROUTED = config(pool("routed", "10.20.30.0/24", protocol=Protocol.BGP))
+SOME = ServiceEndpoints(1, frozenset({"node2"}))
+WEB = service(ips=("10.20.30.1",))
+
+
+def told(effects: tuple[Effect, ...]) -> list[str]:
+    """Show effects in short: +address or -reason."""
+    short = []
+    for effect in effects:
+        match effect:
+            case Announce(_, announcement, _):
+                short.append("+" + ",".join(map(str, announcement.addresses)))
+            case Withdraw(_, _, reason, _):
+                short.append("-" + reason)
+            case _:
+                short.append(type(effect).__name__)
+    return short
+
+
+def running(node: str = "node1", settings: Config = LAYER2) -> Speaker:
+    core = Speaker(node)
+    core.service_changed(KEY, WEB)
+    core.endpoints_changed(KEY, SOME)
+    core.speakers_changed(("node1", "node2", "node3"))
+    core.config_changed(settings)
+    for source in Source:
+        core.synced(source)
+    return core
+
+
+@pytest.mark.parametrize("last", Source)
+def test_nothing_is_announced_before_everything_was_read(last: Source) -> None:
+    core = Speaker("node1")
+    core.service_changed(KEY, WEB)
+    core.endpoints_changed(KEY, SOME)
+    core.speakers_changed(("node1",))
+    if last is not Source.CONFIG:
+        core.config_changed(LAYER2)
+    for source in Source:
+        if source not in (last, Source.CONFIG):
+            assert core.synced(source) == ()
+    final = core.config_changed(LAYER2) if last is Source.CONFIG else core.synced(last)
+    assert "+10.20.30.1" in told(final)
+
+
+def test_what_did_not_change_is_not_announced_again() -> None:
+    core = running()
+    assert core.service_changed(KEY, service(ips=("10.20.30.1",), version="2")) == ()
+    assert core.endpoints_changed(KEY, SOME) == ()
+    assert told(core.config_changed(LAYER2)) == ["ConfigApplied"]
+
+
+def test_the_owner_changes_with_the_speakers() -> None:
+    owner, successor = running("node1"), running("node2")
+    assert told(successor.speakers_changed(("node2", "node3"))) == ["+10.20.30.1"]
+    assert told(owner.speakers_changed(("node2", "node3"))) == ["-notOwner"]
+    assert told(successor.speakers_changed(("node1", "node2"))) == ["-notOwner"]
+
+
+def test_a_service_that_goes_is_withdrawn_once() -> None:
+    core = running()
+    assert told(core.service_changed(KEY, None)) == ["-serviceDeleted"]
+    assert core.service_changed(KEY, None) == ()
+
+
+def test_without_endpoints_nothing_is_announced() -> None:
+    core = running(settings=ROUTED)
+    assert told(core.endpoints_changed(KEY, ServiceEndpoints())) == ["-noEndpoints"]
+    assert told(core.endpoints_changed(KEY, SOME)) == ["+10.20.30.1"]
+    assert told(core.endpoints_changed(KEY, None)) == ["-serviceDeleted"]
+
+
+def test_a_new_address_takes_the_place_of_the_old() -> None:
+    core = running(settings=ROUTED)
+    moved = core.service_changed(KEY, service(ips=("10.20.30.9",)))
+    assert told(moved) == ["-loadBalancerIPChanged", "+10.20.30.9"]
+
+
+def test_a_pool_that_changes_its_protocol() -> None:
+    core = running()
+    assert told(core.config_changed(ROUTED)) == [
+        "ConfigApplied",
+        "-protocolChanged",
+        "+10.20.30.1",
+    ]
+
+
+def test_a_configuration_that_drops_an_address_in_use_waits_on_every_node() -> None:
+    elsewhere = config(pool("b", "203.0.113.0/24"))
+    for node in ("node1", "node2"):
+        core = running(node)
+        (refused,) = core.config_changed(elsewhere)
+        assert isinstance(refused, ConfigRefused)
+        (problem,) = refused.problems
+        assert 'service "default/web" cannot own ["10.20.30.1"] under new config' in problem
+        assert ConfigApplied(elsewhere) in core.service_changed(KEY, None)
+
+
+def test_an_invalid_configuration_ends_the_wait_of_an_earlier_one() -> None:
+    core = running()
+    core.config_changed(config(pool("b", "203.0.113.0/24")))
+    core.config_invalid()
+    assert told(core.service_changed(KEY, None)) == ["-serviceDeleted"]
+
+
+def test_an_address_in_no_pool_is_told_once() -> None:
+    core = running()
+    stray = service("stray", ips=("203.0.113.1",))
+    core.endpoints_changed(stray.key, SOME)
+    (effect,) = core.service_changed(stray.key, stray)
+    assert isinstance(effect, Refused)
+    assert effect.verdict.reason == "ipNotAllowed"
+    assert core.service_changed(stray.key, stray) == ()
+
+
+def test_services_of_another_class_are_somebody_elses() -> None:
+    core = running()
+    theirs = service("theirs", ips=("10.20.30.2",), load_balancer_class="other")
+    core.endpoints_changed(theirs.key, SOME)
+    assert core.service_changed(theirs.key, theirs) == ()
+
+
+def test_labels_are_told_when_they_change() -> None:
+    core = running()
+    assert core.node_changed({"rack": "1"}) == (LabelsChanged({"rack": "1"}),)
+    assert core.node_changed({"rack": "1"}) == ()

@@ -1,0 +1,75 @@
+"""Whether this node announces a service: MetalLB's questions, in MetalLB's order."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+from support.objects import config, pool, service
+
+from metallb_py.config.model import Protocol
+from metallb_py.kube.endpoints import ServiceEndpoints
+from speaker.decision import Surroundings, decide
+
+CONFIG = config(
+    pool("l2", "10.20.30.0/24"), pool("routed", "198.51.100.0/24", protocol=Protocol.BGP)
+)
+AROUND = Surroundings("node1", frozenset({"node1", "node2", "node3"}), CONFIG)
+SOME = ServiceEndpoints(1, frozenset({"node2"}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "endpoints", "reason"),
+    [
+        (None, SOME, "serviceDeleted"),
+        (service(ips=("10.20.30.1",)), None, "serviceDeleted"),
+        (service(kind="NodePort"), SOME, "notLoadBalancer"),
+        (service(), SOME, "noIPAllocated"),
+        (service(ips=("",)), SOME, "invalidIP"),
+        (service(ips=("203.0.113.1",)), SOME, "ipNotAllowed"),
+        (service(ips=("10.20.30.1", "198.51.100.1")), SOME, "ipNotAllowed"),
+        (service(ips=("10.20.30.1",)), ServiceEndpoints(), "notOwner"),
+        (service(ips=("198.51.100.1",)), ServiceEndpoints(), "noEndpoints"),
+        (
+            service(ips=("198.51.100.1",), external_traffic_policy="Local"),
+            SOME,
+            "noLocalEndpoints",
+        ),
+        (service(ips=("10.20.30.1",), external_traffic_policy="Local"), SOME, "notOwner"),
+    ],
+)
+def test_reasons_are_metallbs_tokens(
+    asked: object, endpoints: ServiceEndpoints | None, reason: str
+) -> None:
+    decision = decide(asked, endpoints, AROUND)  # type: ignore[arg-type]
+    assert decision.verdict.reason == reason
+    assert decision.announcement is None
+
+
+@pytest.mark.parametrize("address", ["10.20.30.1", "198.51.100.1"])
+def test_announces_what_is_its_own(address: str) -> None:
+    decision = decide(service(ips=(address,)), SOME, AROUND)
+    assert decision.verdict.positive
+    assert decision.announcement is not None
+    assert decision.announcement.addresses == (ip_address(address),)
+
+
+def test_the_verdict_names_the_winner_and_the_order() -> None:
+    # The fact sheet's vector: node1 comes first for 10.20.30.1.
+    around = Surroundings("node3", AROUND.usable_speakers, CONFIG)
+    decision = decide(service(ips=("10.20.30.1",)), SOME, around)
+    assert decision.verdict.detail == "node1 is first of node1, node2, node3"
+    assert [check.name for check in decision.verdict.checks][-1] == "election"
+
+
+def test_local_services_are_elected_among_nodes_with_endpoints() -> None:
+    local = service(ips=("10.20.30.1",), external_traffic_policy="Local")
+    around = Surroundings("node2", AROUND.usable_speakers, CONFIG)
+    assert decide(local, SOME, around).verdict.positive
+
+
+def test_nobody_answers_where_no_speaker_is_usable() -> None:
+    around = Surroundings("node1", frozenset(), CONFIG)
+    verdict = decide(service(ips=("10.20.30.1",)), SOME, around).verdict
+    assert verdict.reason == "notOwner"
+    assert "no node has a usable speaker" in verdict.detail
