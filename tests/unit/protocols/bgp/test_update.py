@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+import pytest
+
+from metallb_py.errors import LocalProtocolError
+from metallb_py.protocols.bgp.attributes import Origin, PathAttributes
+from metallb_py.protocols.bgp.codes import BgpError
+from metallb_py.protocols.bgp.update import (
+    Reach,
+    Update,
+    decode_update,
+    encode_update,
+    pack_announcements,
+    pack_withdrawals,
+)
+
+NEXT_HOP = IPv4Address("10.0.0.1")
+NEXT_HOP_V6 = IPv6Address("fd00::1")
+ATTRIBUTES = PathAttributes(Origin.INCOMPLETE)
+COMMON = "40 01 01 02 40 02 00"
+
+
+def v4(*texts: str) -> tuple[IPv4Network, ...]:
+    return tuple(IPv4Network(text) for text in texts)
+
+
+def v6(*texts: str) -> tuple[IPv6Network, ...]:
+    return tuple(IPv6Network(text) for text in texts)
+
+
+def both_ways(update: Update, wire: str) -> None:
+    assert encode_update(update, four_octet=True).hex(" ") == bytes.fromhex(wire).hex(" ")
+    assert decode_update(bytes.fromhex(wire), four_octet=True) == update
+
+
+def test_an_ipv4_announcement_in_bytes() -> None:
+    reach = Reach(NEXT_HOP, v4("192.0.2.1/32", "198.51.100.0/24", "128.0.0.0/1", "0.0.0.0/0"))
+
+    both_ways(
+        Update(reach=(reach,), attributes=ATTRIBUTES),
+        "0000 000e" + COMMON + "40 03 04 0a000001" + "20 c0000201 18 c63364 01 80 00",
+    )
+
+
+def test_an_ipv6_announcement_in_bytes() -> None:
+    reach = Reach(NEXT_HOP_V6, v6("2001:db8::1/128", "2001:db8::/33"))
+    mp_reach = (
+        "80 0e 2c 0002 01 10 fd000000000000000000000000000001 00"
+        "80 20010db8000000000000000000000001 21 20010db800"
+    )
+
+    both_ways(Update(reach=(reach,), attributes=ATTRIBUTES), "0000 0036" + mp_reach + COMMON)
+
+
+def test_withdrawals_in_bytes() -> None:
+    both_ways(Update(withdrawn=v4("192.0.2.1/32")), "0005 20c0000201 0000")
+    both_ways(Update(withdrawn=v6("2001:db8::/32")), "0000 000b 800f08 0002 01 20 20010db8")
+
+
+def test_nothing_at_all_is_the_end_of_rib() -> None:
+    both_ways(Update(), "0000 0000")
+
+
+def test_bits_past_the_prefix_length_do_not_count() -> None:
+    update = decode_update(bytes.fromhex("0002 04ff 0000"), four_octet=True)
+
+    assert update.withdrawn == v4("240.0.0.0/4")
+
+
+def test_the_link_local_half_of_an_ipv6_next_hop_is_left_aside() -> None:
+    wire = (
+        "0000 0030 80 0e 26 0002 01 20 fd000000000000000000000000000001"
+        "fe800000000000000000000000000001 00 00" + COMMON
+    )
+    (reach,) = decode_update(bytes.fromhex(wire), four_octet=True).reach
+
+    assert reach == Reach(NEXT_HOP_V6, v6("::/0"))
+
+
+def test_families_that_we_do_not_speak_are_none_of_ours() -> None:
+    wire = "0000 0012 80 0e 05 0019 46 00 00" + "800f04 0001 02 00" + "40 02 00"
+
+    assert decode_update(bytes.fromhex(wire), four_octet=True) == Update()
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "40 02 00 40 03 04 0a000001",  # no ORIGIN
+        COMMON,  # no NEXT_HOP
+        COMMON + "40 03 03 0a0000",
+        COMMON + "40 03 04 0a000001" + "C0 08 01 00",
+        COMMON + "40 03 04 0a000001" + "80 0e 02 0002",
+        COMMON + "40 03 04 0a000001" + "80 0e 08 0002 01 03 000000 00",
+        COMMON + "40 03 04 0a000001" + "80 0f 01 00",
+        COMMON + "40 03 04 0a000001 40",
+    ],
+)
+def test_wrong_attributes_turn_an_announcement_into_a_withdrawal(attributes: str) -> None:
+    field = bytes.fromhex(attributes)
+    body = b"\0\0" + len(field).to_bytes(2) + field + bytes.fromhex("20 c0000201")
+    update = decode_update(body, four_octet=True)
+
+    assert update.withdrawn == v4("192.0.2.1/32")
+    assert update.reach == ()
+    assert update.malformed
+
+
+@pytest.mark.parametrize(
+    ("wire", "subcode"),
+    [
+        ("", 1),
+        ("0000", 1),
+        ("0009 00 0000", 1),  # withdrawn routes overrun the message
+        ("0000 0001", 1),  # attributes do
+        ("0001 21 0000", 10),  # a prefix of 33 bits
+        ("0003 20c000 0000", 10),  # a prefix cut short
+        ("0000 0000 20c000", 10),
+    ],
+)
+def test_where_the_prefixes_cannot_be_told_the_session_is_lost(wire: str, subcode: int) -> None:
+    with pytest.raises(BgpError) as caught:
+        decode_update(bytes.fromhex(wire), four_octet=True)
+
+    assert (caught.value.code, caught.value.subcode) == (3, subcode)
+
+
+def many_v4(count: int) -> tuple[IPv4Network, ...]:
+    return tuple(IPv4Network(((10 << 24) + number, 32)) for number in range(count))
+
+
+def test_equal_attributes_share_messages_up_to_the_limit() -> None:
+    fits = (4096 - 19 - 4 - 14) // 5
+    updates = list(
+        pack_announcements(ATTRIBUTES, Reach(NEXT_HOP, many_v4(fits + 1)), four_octet=True)
+    )
+
+    assert [len(update.reach[0].prefixes) for update in updates] == [fits, 1]
+    assert len(encode_update(updates[0], four_octet=True)) + 19 in range(4092, 4097)
+
+
+def test_ipv6_announcements_leave_room_for_what_carries_them() -> None:
+    prefixes = tuple(IPv6Network((number, 128)) for number in range(1000))
+    updates = list(pack_announcements(ATTRIBUTES, Reach(NEXT_HOP_V6, prefixes), four_octet=True))
+    lengths = [19 + len(encode_update(update, four_octet=True)) for update in updates]
+
+    assert tuple(p for update in updates for p in update.reach[0].prefixes) == prefixes
+    assert max(lengths) <= 4096
+    assert lengths[0] > 4096 - 17 - 4
+
+
+def test_withdrawals_are_split_too() -> None:
+    updates = list(pack_withdrawals((*many_v4(1000), *v6("2001:db8::/32"))))
+
+    assert [len(update.withdrawn) for update in updates[1:]] == [
+        1000 - len(updates[0].withdrawn),
+        1,
+    ]
+    assert all(len(encode_update(update, four_octet=True)) <= 4096 - 19 for update in updates)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        Update(reach=(Reach(NEXT_HOP, many_v4(1)),)),
+        Update(reach=(Reach(NEXT_HOP_V6, many_v4(1)),), attributes=ATTRIBUTES),
+        Update(reach=(Reach(NEXT_HOP, v6("::/0")),), attributes=ATTRIBUTES),
+        Update(withdrawn=many_v4(1000)),
+    ],
+)
+def test_what_one_message_cannot_say_is_our_own_fault(update: Update) -> None:
+    with pytest.raises(LocalProtocolError):
+        encode_update(update, four_octet=True)
