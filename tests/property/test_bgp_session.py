@@ -1,0 +1,181 @@
+"""Two sessions of ours, joined by a wire that tears: what one wants, the other ends up knowing."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts, RouteAttributes
+from metallb_py.protocols.bgp.effects import (
+    CloseTcp,
+    Connect,
+    Effect,
+    Send,
+    SessionDown,
+    SessionUp,
+    UpdateReceived,
+)
+from metallb_py.protocols.bgp.fsm import State
+from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.session import Session
+
+SPEAKER = IPv4Address("10.0.0.1")
+ROUTER = IPv4Address("10.0.0.2")
+PREFIXES = [IPv4Network(((10 << 24) + number, 32)) for number in range(6)]
+prefixes = st.sampled_from(PREFIXES)
+attributes = st.builds(RouteAttributes, st.integers(0, 2), st.sampled_from([(), (1,), (1, 2)]))
+
+
+class Torn(RuleBasedStateMachine):
+    """A speaker and a router, and the bytes that are under way between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.speaker = Session(Settings(64512, 64513, hold_time=9))
+        self.router: Session | None = None
+        self.dialling = self.connected = self.was_up = False
+        self.to_router = bytearray()
+        self.to_speaker = bytearray()
+        self.wanted: dict[IPv4Network, RouteAttributes] = {}
+        self.known: dict[IPv4Network, tuple[int, ...]] = {}
+
+    @initialize()
+    def start(self) -> None:
+        self.from_speaker(self.speaker.start(self.now))
+
+    @rule(prefix=prefixes, said=attributes)
+    def want(self, prefix: IPv4Network, said: RouteAttributes) -> None:
+        self.wanted[prefix] = said
+        self.from_speaker(self.speaker.change_routes({prefix: said}))
+
+    @rule(prefix=prefixes)
+    def want_no_longer(self, prefix: IPv4Network) -> None:
+        self.wanted.pop(prefix, None)
+        self.from_speaker(self.speaker.change_routes({}, [prefix]))
+
+    @rule()
+    def flush(self) -> None:
+        self.from_speaker(self.speaker.flush(self.now))
+
+    @precondition(lambda self: self.dialling)
+    @rule(works=st.booleans())
+    def answer_dial(self, *, works: bool) -> None:
+        self.dialling = False
+        if not works:
+            self.from_speaker(self.speaker.connection_failed("connection refused", self.now))
+            return
+        self.connected = True
+        self.to_router.clear()
+        self.to_speaker.clear()
+        self.router = Session(Settings(64513, None, hold_time=9), passive=True)
+        self.from_router(self.router.start(self.now))
+        self.from_router(self.router.connected(ROUTER, ROUTER, self.now))
+        self.from_speaker(self.speaker.connected(SPEAKER, SPEAKER, self.now))
+
+    @precondition(lambda self: self.connected)
+    @rule(size=st.integers(1, 60))
+    def deliver_to_router(self, size: int) -> None:
+        self.deliver(size, 0)
+
+    @precondition(lambda self: self.connected)
+    @rule(size=st.integers(1, 60))
+    def deliver_to_speaker(self, size: int) -> None:
+        self.deliver(0, size)
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def tear(self) -> None:
+        self.from_speaker(self.speaker.connection_failed("connection reset by peer", self.now))
+        self.hang_up()
+
+    @rule(seconds=st.floats(0.1, 5.0))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.from_speaker(self.speaker.handle_timeout(self.now))
+        if self.router is not None:
+            self.from_router(self.router.handle_timeout(self.now))
+
+    @rule()
+    def let_it_settle(self) -> None:
+        """Whatever happened: with a wire that holds, the router soon knows what is wanted."""
+        for _ in range(60):
+            if self.dialling:
+                self.answer_dial(works=True)
+            self.deliver(100_000, 100_000)
+            self.flush()
+            if self.speaker.state is State.ESTABLISHED and not self.to_router:
+                break
+            self.wait(2.5)
+        assert self.known == {prefix: said.communities for prefix, said in self.wanted.items()}
+
+    @invariant()
+    def the_machine_has_somewhere_to_go(self) -> None:
+        assert self.dialling or self.speaker.next_deadline() is not None
+
+    def deliver(self, to_router: int, to_speaker: int) -> None:
+        data, self.to_router[:to_router] = bytes(self.to_router[:to_router]), b""
+        back, self.to_speaker[:to_speaker] = bytes(self.to_speaker[:to_speaker]), b""
+        if self.router is not None:
+            self.from_router(self.router.receive(data, self.now))
+        if self.connected:
+            self.from_speaker(self.speaker.receive(back, self.now))
+
+    def from_speaker(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case Connect():
+                    assert not self.connected
+                    assert not self.dialling
+                    self.dialling = True
+                case Send(data):
+                    assert self.connected
+                    self.to_router += data
+                case CloseTcp():
+                    self.dialling = False
+                    self.hang_up()
+                case SessionUp():
+                    assert not self.was_up
+                    self.was_up = True
+                case SessionDown():
+                    assert self.was_up
+                    self.was_up = False
+                case PrefixCounts(announced, desired, _):
+                    assert desired == len(self.wanted)
+                    assert announced == 0 or self.was_up
+
+    def from_router(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data):
+                    self.to_speaker += data
+                case UpdateReceived(update):
+                    for prefix in update.withdrawn:
+                        del self.known[prefix]  # never withdrawn without being announced
+                    for reach in update.reach:
+                        assert update.attributes is not None
+                        for prefix in reach.prefixes:
+                            self.known[prefix] = update.attributes.communities
+                case CloseTcp() if self.connected:
+                    self.from_speaker(
+                        self.speaker.connection_failed("connection closed by peer", self.now)
+                    )
+                    self.hang_up()
+
+    def hang_up(self) -> None:
+        """The router forgets what it knew from this session, as every router does."""
+        self.connected = False
+        self.router = None
+        self.known.clear()
+
+
+TestTorn = Torn.TestCase
+TestTorn.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
