@@ -174,7 +174,7 @@ class Torn(RuleBasedStateMachine):
 
 TestTorn = Torn.TestCase
 TestTorn.settings = settings(
-    max_examples=60,
+    max_examples=200,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import pytest
+
+from metallb_py.config.model import Peer
+from metallb_py.config.selectors import NodeSelector, Operator, Requirement
+from speaker.bgp.peering import (
+    Peering,
+    PeeringChange,
+    PeerSession,
+    RemovalReason,
+    changes,
+    peering_for,
+    router_id_for,
+)
+
+RACK_A = NodeSelector(frozenset({Requirement("rack", Operator.IN, frozenset({"a"}))}))
+ANYWHERE = Peer(64512, 64513, ip_address("10.0.0.2"))
+IN_RACK_A = replace(ANYWHERE, address=ip_address("10.0.0.3"), node_selectors=(RACK_A,))
+
+
+def sessions(*peers: Peer, **labels: str) -> tuple[str, ...]:
+    return tuple(str(session) for session in peering_for(peers, labels).sessions)
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "text"),
+    [("10.0.0.2", 179, "10.0.0.2:179"), ("fd00::2", 1790, "[fd00::2]:1790")],
+)
+def test_a_session_prints_as_metallbs_label(address: str, port: int, text: str) -> None:
+    assert str(PeerSession(64512, 64513, ip_address(address), port)) == text
+
+
+def test_the_password_never_prints() -> None:
+    (session,) = peering_for([replace(ANYWHERE, password="s3cret")], {}).sessions
+
+    assert session.password == "s3cret"
+    assert "s3cret" not in repr(session)
+
+
+def test_a_node_holds_sessions_with_the_peers_that_select_it() -> None:
+    assert sessions(ANYWHERE, IN_RACK_A, rack="a") == ("10.0.0.2:179", "10.0.0.3:179")
+    assert sessions(ANYWHERE, IN_RACK_A, rack="b") == ("10.0.0.2:179",)
+
+
+def test_one_address_may_have_sessions_on_different_ports() -> None:
+    assert sessions(ANYWHERE, replace(ANYWHERE, port=1790)) == ("10.0.0.2:179", "10.0.0.2:1790")
+
+
+def test_peers_that_differ_in_selectors_alone_make_one_session() -> None:
+    assert sessions(ANYWHERE, replace(ANYWHERE, node_selectors=(RACK_A,)), rack="a") == (
+        "10.0.0.2:179",
+    )
+    assert not peering_for([ANYWHERE, replace(ANYWHERE, node_selectors=(RACK_A,))], {}).filtered
+
+
+def test_a_reload_leaves_what_did_not_change_alone() -> None:
+    before = peering_for([ANYWHERE, IN_RACK_A], {"rack": "a"})
+    selected_otherwise = replace(ANYWHERE, node_selectors=(RACK_A,))
+    after = peering_for([IN_RACK_A, selected_otherwise], {"rack": "a"})
+
+    assert changes(before.sessions, after) == PeeringChange((), ())
+
+
+def test_sessions_end_for_metallbs_reasons() -> None:
+    running = peering_for([ANYWHERE, IN_RACK_A], {"rack": "a"}).sessions
+    now = peering_for([IN_RACK_A], {"rack": "b"})
+
+    assert changes(running, now) == PeeringChange(
+        (
+            (running[0], RemovalReason.REMOVED_FROM_CONFIG),
+            (running[1], RemovalReason.FILTERED_BY_NODE_SELECTOR),
+        ),
+        (),
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(ANYWHERE, hold_time=30),
+        replace(ANYWHERE, keepalive_time=3),
+        replace(ANYWHERE, password="x"),
+        replace(ANYWHERE, my_asn=64514),
+        replace(ANYWHERE, peer_asn=64514),
+        replace(ANYWHERE, router_id=ip_address("10.9.9.9")),
+        replace(ANYWHERE, source_address=ip_address("10.0.0.9")),
+    ],
+)
+def test_any_change_of_a_peer_replaces_its_session(changed: Peer) -> None:
+    old, new = peering_for([ANYWHERE], {}), peering_for([changed], {})
+
+    assert changes(old.sessions, new) == PeeringChange(
+        ((old.sessions[0], RemovalReason.REMOVED_FROM_CONFIG),), new.sessions
+    )
+
+
+def test_nothing_wanted_is_nothing_running() -> None:
+    assert changes((), Peering()) == PeeringChange((), ())
+
+
+V4 = IPv4Address("10.0.0.1")
+V6 = IPv6Address("fd00::1")
+
+
+@pytest.mark.parametrize(
+    ("configured", "local", "beside", "router_id"),
+    [
+        (IPv4Address("10.9.9.9"), V4, None, "10.9.9.9"),
+        (None, V4, None, "10.0.0.1"),
+        (V6, V4, None, "10.0.0.1"),  # an IPv6 router ID counts as none
+        (None, V6, IPv4Address("10.0.0.5"), "10.0.0.5"),
+        (None, V6, None, "64.37.239.133"),  # of "node1", as MetalLB computes it
+    ],
+)
+def test_the_router_id_is_derived_as_metallb_does(
+    configured: IPv4Address | IPv6Address | None,
+    local: IPv4Address | IPv6Address,
+    beside: IPv4Address | None,
+    router_id: str,
+) -> None:
+    assert router_id_for(configured, local, beside, "node1") == IPv4Address(router_id)
