@@ -7,7 +7,7 @@ its start. All numbers are in the byte order of this machine.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 
 from metallb_py.errors import RemoteProtocolError
@@ -32,6 +32,7 @@ _RTM_NEWLINK = 16
 _RTM_DELLINK = 17
 _RTM_GETLINK = 18
 _NLM_F_REQUEST = 0x1
+_NLM_F_MULTI = 0x2
 _NLM_F_DUMP_INTR = 0x10
 _NLM_F_DUMP = 0x300
 _IFLA_ADDRESS = 1
@@ -48,7 +49,10 @@ class NetlinkError(RemoteProtocolError):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A network interface. ``master`` is the index of its bridge, bond or VRF, 0 without one."""
+    """A network interface. ``master`` is the index of its bridge, bond or VRF, 0 without one.
+
+    ``sequence`` is the number of the request for the list that this is a part of, 0 for an event.
+    """
 
     index: int
     name: str
@@ -56,6 +60,7 @@ class Link:
     flags: int
     mac: MacAddress
     master: int
+    sequence: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +109,19 @@ def _messages(data: bytes) -> Iterator[Message]:
         rest = rest[_aligned(length) :]
         if kind == _NLMSG_DONE:
             yield DumpDone(sequence, complete=not flags & _NLM_F_DUMP_INTR)
-        elif kind in (_RTM_NEWLINK, _RTM_DELLINK):
-            yield from _link(body, gone=kind == _RTM_DELLINK)
+        elif kind == _RTM_NEWLINK:
+            # Events carry the number of whatever request, by whomever, caused them.
+            yield from _link(body, sequence if flags & _NLM_F_MULTI else 0)
+        elif kind == _RTM_DELLINK:
+            yield from (LinkGone(link.index) for link in _link(body, 0))
 
 
-def _link(body: bytes, *, gone: bool) -> Iterator[Link | LinkGone]:
+def _link(body: bytes, sequence: int) -> Iterator[Link]:
     if len(body) < _LINK.size:
         raise NetlinkError(f"link message: found {len(body)} bytes, want {_LINK.size}")
     family, hardware_type, index, flags, _ = _LINK.unpack_from(body)
     if family:
         return  # a bridge's view of its port: "deleted" there means released by the bridge
-    if gone:
-        yield LinkGone(index)
-        return
     attributes = dict(_attributes(body[_LINK.size :]))
     master = attributes.get(_IFLA_MASTER, b"")
     yield Link(
@@ -126,6 +131,7 @@ def _link(body: bytes, *, gone: bool) -> Iterator[Link | LinkGone]:
         flags=flags,
         mac=MacAddress(attributes.get(_IFLA_ADDRESS, b"")),
         master=_NUMBER.unpack(master)[0] if len(master) == _NUMBER.size else 0,
+        sequence=sequence,
     )
 
 

@@ -48,8 +48,8 @@ class Interfaces:
     def resync(self) -> None:
         """Ask for the complete list, in case an event was lost. The answer comes as events do.
 
-        While an earlier list is being read the kernel refuses a second one; the next resync asks
-        again.
+        While an earlier list is being read the kernel refuses a second one, which is then asked
+        for again at the end of the first.
         """
         self._socket.send(request_links(self._table.list_requested()))
 

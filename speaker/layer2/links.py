@@ -36,12 +36,13 @@ def answers_arp(link: Link) -> bool:
 class LinkTable:
     """The interfaces of this machine, from events and from complete lists, in any mixture."""
 
-    __slots__ = ("_links", "_seen", "_sequence", "listed")
+    __slots__ = ("_begun", "_links", "_seen", "_sequence", "listed")
 
     def __init__(self) -> None:
         self.listed = False
         """Whether a complete list was read since the start."""
-        self._sequence = 0
+        self._sequence = 0  # of the list that was asked for last
+        self._begun = 0  # of the list that is being read
         self._links: dict[int, Link] = {}
         self._seen: set[int] = set()
 
@@ -53,20 +54,19 @@ class LinkTable:
     def list_requested(self) -> int:
         """A complete list will be asked for; returns the number to do it with.
 
-        What is named neither by it nor by an event until it ends is gone.
+        What is named neither by it nor by an event between its parts is gone.
         """
-        self._seen.clear()
         self._sequence += 1
         return self._sequence
 
     def receive(self, messages: Iterable[Message]) -> bool:
-        """Apply what the kernel said. Returns False where a list was cut short: ask again."""
+        """Apply what the kernel said. Returns False where a list is of no use: ask again."""
         complete = True
         for message in messages:
             match message:
                 case Link(index=index):
                     self._links[index] = message
-                    self._seen.add(index)
+                    self._note(message)
                 case LinkGone(index=index):
                     self._links.pop(index, None)
                     self._seen.discard(index)
@@ -74,9 +74,18 @@ class LinkTable:
                     complete &= self._list_ended(message)
         return complete
 
+    def _note(self, link: Link) -> None:
+        """Remember what was named. Events that waited before the list began may be outdated."""
+        if link.sequence not in (0, self._begun):
+            self._begun = link.sequence
+            self._seen.clear()
+        self._seen.add(link.index)
+
     def _list_ended(self, end: DumpDone) -> bool:
-        if end.sequence == self._sequence and end.complete:
-            for index in self._links.keys() - self._seen:
-                del self._links[index]
-            self.listed = True
-        return end.complete
+        # The end of an earlier list: while that was made, the kernel refused to make ours.
+        if end.sequence != self._sequence or not end.complete:
+            return False
+        for index in self._links.keys() - self._seen:
+            del self._links[index]
+        self.listed = True
+        return True

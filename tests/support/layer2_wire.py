@@ -60,6 +60,16 @@ class Wire:
         """Run ``ip`` in the client's namespace."""
         return ip("-n", self.client, *arguments)
 
+    def batch(self, commands: str) -> None:
+        """Run many ``ip`` commands, one on each line, in the node's namespace."""
+        subprocess.run(
+            ("ip", "-n", self.node, "-batch", "-"), input=commands, check=True, text=True
+        )
+
+    def full_queue(self, name: str) -> None:
+        """Leave no room for frames: the kernel refuses each one that is sent."""
+        _run("tc", "-n", self.node, "qdisc", "add", "dev", name, "root", "pfifo", "limit", "0")
+
     def node_mac(self, name: str = "eth0") -> str:
         """Return the MAC address of one of the node's interfaces."""
         words = self.on_node("-o", "link", "show", "dev", name).split()

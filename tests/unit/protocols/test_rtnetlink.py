@@ -75,6 +75,17 @@ def test_a_list_that_changed_while_it_was_made_is_not_complete() -> None:
     assert decode(header(20, 3, flags=0x10) + bytes(4)) == (DumpDone(5, complete=False),)
 
 
+def test_a_part_of_a_list_is_told_from_an_event() -> None:
+    event = whole()
+    length, kind, _, sequence, port = struct.unpack_from("=IHHII", event)
+    part = struct.pack("=IHHII", length, kind, 0x2, sequence, port) + event[16:]
+
+    for data, number in ((event, 0), (part, 5)):
+        (link,) = decode(data)
+        assert isinstance(link, Link)
+        assert link.sequence == number
+
+
 def test_what_a_bridge_says_of_its_ports_is_ignored() -> None:
     # A port that leaves its bridge is "deleted", in family AF_BRIDGE.
     assert decode(message(RTM_DELLINK, family=7, IFNAME="eth0")) == ()

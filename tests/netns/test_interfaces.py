@@ -1,0 +1,86 @@
+"""The interfaces of a namespace, as they come, change and go."""
+
+from __future__ import annotations
+
+import select
+import time
+
+import pytest
+from support.layer2_wire import Wire, wire
+
+from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, IFF_UP
+from speaker.drivers.interfaces import Interfaces
+from speaker.layer2.links import answers_arp
+
+pytestmark = pytest.mark.netns
+
+
+def names(interfaces: Interfaces) -> set[str]:
+    return {link.name for link in interfaces.links.values()}
+
+
+def follow(interfaces: Interfaces, wanted: set[str], within: float = 2.0) -> None:
+    """Read events until there are exactly these interfaces."""
+    deadline = time.monotonic() + within
+    while names(interfaces) != wanted:
+        readable, _, _ = select.select([interfaces], [], [], max(0.0, deadline - time.monotonic()))
+        assert readable, f"still {names(interfaces)}"
+        interfaces.receive()
+
+
+def drain(interfaces: Interfaces) -> None:
+    """Read all events that are there."""
+    while select.select([interfaces], [], [], 0.0)[0]:
+        interfaces.receive()
+
+
+def test_the_table_is_complete_from_the_start() -> None:
+    with wire() as cables:
+        interfaces = Interfaces()
+        eth0 = next(link for link in interfaces.links.values() if link.name == "eth0")
+        interfaces.close()
+
+        assert {link.name for link in interfaces.links.values()} == {"lo", "eth0"}
+        assert eth0.mac.hex(":") == cables.node_mac()
+        assert eth0.flags & IFF_UP
+        assert eth0.flags & IFF_LOWER_UP
+        assert {link.name for link in interfaces.links.values() if answers_arp(link)} == {"eth0"}
+
+
+def test_interfaces_come_change_and_go() -> None:
+    with wire() as cables:
+        interfaces = Interfaces()
+        cables.on_node("link", "add", "br0", "type", "bridge")
+        follow(interfaces, {"lo", "eth0", "br0"})
+        cables.on_node("link", "set", "eth0", "master", "br0")
+        cables.on_node("link", "set", "br0", "name", "br1")
+        follow(interfaces, {"lo", "eth0", "br1"})
+        drain(interfaces)
+        by_name = {link.name: link for link in interfaces.links.values()}
+        assert by_name["eth0"].master == by_name["br1"].index
+        # A bridge says of a port that leaves it that it is deleted. It is not.
+        cables.on_node("link", "set", "eth0", "nomaster")
+        drain(interfaces)
+        assert names(interfaces) == {"lo", "eth0", "br1"}
+        cables.on_node("link", "del", "eth0")
+        follow(interfaces, {"lo", "br1"})
+        interfaces.close()
+
+
+def test_events_that_were_lost_are_made_up_for() -> None:
+    with wire(connected=False) as cables:
+        interfaces = Interfaces()
+        flood(cables)
+
+        follow(interfaces, {"lo", "last0"}, within=10.0)
+        interfaces.close()
+
+
+def flood(cables: Wire) -> None:
+    """Make more events than a socket's buffer holds."""
+    commands = "".join(
+        "link add flood0 type veth peer flood1\n"
+        "link set flood0 up\nlink set flood1 up\nlink del flood0\n"
+        for _ in range(100)
+    )
+    cables.batch(commands + "link add last0 type bridge\n")
