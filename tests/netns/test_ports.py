@@ -1,0 +1,149 @@
+"""The ports, in this process: one interface's trouble stays its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+from scapy.layers.l2 import ARP
+from support.layer2_wire import BROADCAST, VIP, Client, Wire, wire
+
+from metallb_py.protocols.rtnetlink import Link
+from speaker.drivers.interfaces import Interfaces
+from speaker.drivers.ports import Ports
+from speaker.drivers.responder_messages import AddressCounts, InterfaceState
+from speaker.drivers.responder_tally import Tally
+from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst
+
+pytestmark = pytest.mark.netns
+
+OWNED = IPv4Address(VIP).packed
+NO_DEVICE = "No such device"
+
+
+class Bench:
+    """Ports with hands to turn them: ``turn`` does what the process' loop would."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.watched: dict[int, Callable[[], None]] = {}
+        self.ports = Ports(self.tally, self.watched.__setitem__, self.watched.__delitem__)
+
+    def turn(self) -> None:
+        """Serve every port once."""
+        for serve in tuple(self.watched.values()):
+            serve()
+
+
+@pytest.fixture
+def cables() -> Iterator[Wire]:
+    with wire() as built:
+        built.connect("eth1")
+        yield built
+
+
+@pytest.fixture
+def links(cables: Wire) -> dict[int, Link]:
+    interfaces = Interfaces()
+    interfaces.close()
+    return dict(interfaces.links)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.ports.reconcile({})
+
+
+def ghost(links: dict[int, Link]) -> Link:
+    """An interface that was taken away before we got to open it."""
+    eth0 = next(link for link in links.values() if link.name == "eth0")
+    return replace(eth0, index=99, name="ghost0")
+
+
+def test_one_interface_that_fails_does_not_keep_the_others_from_answering(
+    bench: Bench, cables: Wire, links: dict[int, Link]
+) -> None:
+    bench.ports.reconcile({99: ghost(links), **links})
+    bench.ports.own(frozenset({OWNED}))
+
+    assert set(bench.ports.states) == {
+        InterfaceState("eth0", ""),
+        InterfaceState("eth1", ""),
+        InterfaceState("ghost0", NO_DEVICE),
+    }
+    for name in ("eth0", "eth1"):
+        with Client(cables, name) as client:
+            client.ask()
+            bench.turn()
+    assert bench.tally.report(None).counts == (AddressCounts(OWNED, 2, 2, 0),)
+
+
+def test_a_failed_interface_is_tried_again_and_forgotten_when_gone(
+    bench: Bench, links: dict[int, Link]
+) -> None:
+    bench.ports.reconcile({99: ghost(links)})
+    assert bench.ports.states == (InterfaceState("ghost0", NO_DEVICE),)
+
+    found = replace(ghost(links), name="eth1")
+    assert bench.ports.reconcile({99: found}) == (99,)
+    assert bench.ports.states == (InterfaceState("eth1", ""),)
+
+    bench.ports.reconcile({99: ghost(links)})
+    assert bench.ports.states == (InterfaceState("ghost0", NO_DEVICE),)
+    bench.ports.reconcile({})
+    assert bench.ports.states == ()
+    assert bench.watched == {}
+
+
+def test_the_neighbors_of_these_must_hear_of_us(bench: Bench, links: dict[int, Link]) -> None:
+    index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
+    no_carrier = replace(eth0, flags=eth0.flags & ~0x10000)
+    other_mac = replace(eth0, mac=type(eth0.mac)(b"\2\0\0\0\0\7"))
+
+    assert bench.ports.reconcile({index: no_carrier}) == ()
+    assert bench.ports.reconcile({index: eth0}) == (index,)
+    assert bench.ports.reconcile({index: eth0}) == ()
+    assert bench.ports.reconcile({index: other_mac}) == (index,)
+    assert bench.ports.reconcile({index: replace(other_mac, flags=no_carrier.flags)}) == ()
+    assert bench.ports.reconcile({}) == ()
+    assert bench.ports.reconcile({index: eth0}) == (index,)
+
+
+async def test_a_burst_goes_out_where_it_is_to(
+    bench: Bench, cables: Wire, links: dict[int, Link]
+) -> None:
+    bench.ports.reconcile(links)
+    index = next(i for i, link in links.items() if link.name == "eth1")
+    with Client(cables, "eth0") as first, Client(cables, "eth1") as second:
+        bench.ports.burst(Burst(OWNED, index))
+        bench.ports.burst(Burst(OWNED, EVERY_INTERFACE))
+
+        async def heard(client: Client, count: int) -> list[int]:
+            frames = [await client.frame() for _ in range(count)]
+            assert {(f.dst, f[ARP].psrc, f[ARP].pdst) for f in frames} == {(BROADCAST, VIP, VIP)}
+            return [frame[ARP].op for frame in frames]
+
+        assert await heard(first, 2) == [1, 2]
+        assert await heard(second, 4) == [1, 2, 1, 2]
+    assert bench.tally.report(None).counts == (AddressCounts(OWNED, 0, 0, 6),)
+
+
+def test_frames_that_the_kernel_does_not_take_are_counted(
+    bench: Bench, cables: Wire, links: dict[int, Link]
+) -> None:
+    bench.ports.reconcile(links)
+    cables.on_node("link", "set", "eth0", "down")
+
+    bench.ports.burst(Burst(OWNED, EVERY_INTERFACE))
+    bench.turn()  # reading tells of it, too, once
+
+    report = bench.tally.report(None)
+    (failure,) = report.failures
+    assert (failure.interface, failure.gratuitous, failure.count) == ("eth0", True, 2)
+    assert failure.error == "Network is down"
+    assert report.drops == {"Error": 1}
+    assert report.counts == (AddressCounts(OWNED, 0, 0, 2),)  # through eth1

@@ -1,0 +1,159 @@
+"""The responder process itself, spoken to over its socket pair."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from scapy.layers.l2 import ARP, Ether
+from support.layer2_wire import CLIENT_IP, FENCE, VIP, Client, Wire, wire
+
+from speaker.drivers.responder_messages import (
+    BATCH,
+    MESSAGE_LIMIT,
+    Disown,
+    InterfaceState,
+    Own,
+    Report,
+    decode_report,
+    encode,
+)
+
+pytestmark = pytest.mark.netns
+
+ROOT = Path(__file__).parents[2]
+
+
+class Process:
+    """A responder process without a speaker."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self.popen = popen
+        self.control = control
+
+    def tell(self, command: Own | Disown) -> None:
+        self.control.send(encode(command))
+
+    def report(self) -> Report:
+        return decode_report(self.control.recv(MESSAGE_LIMIT))
+
+
+@pytest.fixture
+def cables() -> Iterator[Wire]:
+    with wire() as built:
+        yield built
+
+
+@pytest.fixture
+def process(cables: Wire) -> Iterator[Process]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.settimeout(5.0)
+        descriptor = theirs.fileno()
+        command = [sys.executable, "-m", "speaker.drivers.responder_process", str(descriptor)]
+        popen = subprocess.Popen(command, cwd=ROOT, pass_fds=(descriptor,))
+        theirs.close()
+        try:
+            yield Process(popen, ours)
+        finally:
+            ours.close()
+            popen.wait(5.0)
+
+
+def packed(*texts: str) -> tuple[bytes, ...]:
+    return tuple(IPv4Address(text).packed for text in texts)
+
+
+def test_the_first_report_names_the_interfaces(process: Process) -> None:
+    assert process.report() == Report(interfaces=(InterfaceState("eth0", ""),))
+
+
+def test_it_ends_when_nobody_is_there_any_more(process: Process) -> None:
+    process.report()
+    process.control.close()
+    assert process.popen.wait(2.0) == 0
+
+
+def test_it_is_small_holds_one_capability_and_imports_little(process: Process) -> None:
+    process.report()
+    status = dict(
+        line.split(":\t", 1)
+        for line in Path(f"/proc/{process.popen.pid}/status").read_text().splitlines()
+    )
+    assert int(status["CapEff"], 16) == 1 << 13  # CAP_NET_RAW
+    assert int(status["VmRSS"].split()[0]) < 24 * 1024
+    maps = Path(f"/proc/{process.popen.pid}/maps").read_text()
+    assert "_ssl" not in maps  # asyncio and the Kubernetes client would bring it
+
+
+async def test_reports_count_what_happened(process: Process, cables: Wire) -> None:
+    process.report()
+    with Client(cables) as client:
+        process.tell(Own(packed(VIP, FENCE), takeover=False))
+        await client.answered()
+        received = len([await client.replies() for _ in range(10)])
+        assert received == 10
+
+    counts: dict[bytes, int] = {}
+    while counts.get(packed(FENCE)[0], 0) < 10:
+        for each in process.report().counts:
+            assert (each.requests, each.gratuitous) == (each.responses, 0)
+            counts[each.address] = counts.get(each.address, 0) + each.responses
+    assert counts[packed(FENCE)[0]] == 10
+    assert counts[packed(VIP)[0]] >= 11
+
+
+async def test_a_takeover_is_announced_at_once_and_an_old_address_is_not(
+    process: Process, cables: Wire
+) -> None:
+    process.report()
+    with Client(cables) as client:
+        process.tell(Own(packed(FENCE), takeover=False))
+        process.tell(Own(packed(VIP), takeover=True))
+        for operation in (1, 2):
+            frame = await client.frame(within=1.0)
+            assert (frame[ARP].op, frame[ARP].psrc, frame[ARP].pdst) == (operation, VIP, VIP)
+
+
+async def test_thousands_of_addresses(process: Process, cables: Wire) -> None:
+    process.report()
+    first = int(IPv4Address("10.0.0.0"))
+    addresses = [(first + 2 * i).to_bytes(4) for i in range(5000)]
+    for start in range(0, len(addresses), BATCH):
+        process.tell(Own(tuple(addresses[start : start + BATCH]), takeover=False))
+    process.tell(Own(packed(FENCE), takeover=False))
+    with Client(cables) as client:
+        await client.answered(FENCE)
+        for number in (first, first + 4998, first + 9998):
+            assert len(await client.replies(str(IPv4Address(number)))) == 1
+        # Foreign ones may pass so large a filter; they are still foreign.
+        assert await client.replies(str(IPv4Address(first + 1))) == []
+        process.tell(Disown(tuple(addresses[:BATCH])))
+        await client.silent("10.0.0.0")
+        assert len(await client.replies(str(IPv4Address(first + 9998)))) == 1
+
+
+async def test_a_flood_of_rubbish_changes_nothing(process: Process, cables: Wire) -> None:
+    process.report()
+    process.tell(Own(packed(VIP, FENCE), takeover=False))
+    with Client(cables) as client:
+        await client.answered()
+        whole = bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, psrc=CLIENT_IP, pdst=VIP))
+        for position in range(len(whole)):
+            for flip in (0x01, 0x80, 0xFF):
+                damaged = bytearray(whole)
+                damaged[position] ^= flip
+                with contextlib.suppress(OSError):
+                    client.socket.send(damaged)
+        for length in range(14, len(whole)):
+            client.socket.send(whole[:length])
+        await client.answered()
+        os.kill(process.popen.pid, 0)
+        assert len([r for r in await client.replies() if r.dst == client.mac]) >= 1

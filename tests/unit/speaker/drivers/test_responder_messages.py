@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from speaker.drivers.responder_messages import (
+    BATCH,
+    MESSAGE_LIMIT,
+    AddressCounts,
+    Command,
+    Disown,
+    InterfaceState,
+    Own,
+    Report,
+    SendFailures,
+    decode_command,
+    decode_report,
+    encode,
+)
+
+A, B = b"\xc0\x00\x02\x01", bytes(16)
+
+
+@pytest.mark.parametrize(
+    "command", [Own((A, B), takeover=True), Own((), takeover=False), Disown((A,))]
+)
+def test_a_command_arrives_as_it_was_sent(command: Command) -> None:
+    assert decode_command(encode(command)) == command
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report(),
+        Report(interfaces=()),
+        Report(
+            (InterfaceState("eth0", ""), InterfaceState("eth1", "Operation not permitted")),
+            (AddressCounts(A, 1, 2, 3),),
+            {"Malformed": 7},
+            (SendFailures("eth0", True, B, "Network is down", 9),),
+        ),
+    ],
+)
+def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
+    assert decode_report(encode(report)) == report
+
+
+def test_the_largest_report_fits() -> None:
+    number = 2**63
+    report = Report(
+        interfaces=tuple(InterfaceState(f"interface{i:06}", "") for i in range(2000)),
+        counts=tuple(AddressCounts(bytes(16), number, number, number) for _ in range(BATCH)),
+        drops={f"reason{i}": number for i in range(10)},
+        failures=tuple(
+            SendFailures("interface000000", True, bytes(16), "e" * 50, number) for _ in range(BATCH)
+        ),
+    )
+    assert len(encode(report)) < MESSAGE_LIMIT
+
+
+@pytest.mark.parametrize(
+    "packet", [b"", b"\x00", encode(Report()), encode(Own((), takeover=True))[:-1]]
+)
+def test_anything_else_is_an_error(packet: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_command(packet)

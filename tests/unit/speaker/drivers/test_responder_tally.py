@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import errno
+import os
+
+from speaker.drivers.responder_messages import (
+    BATCH,
+    AddressCounts,
+    InterfaceState,
+    Report,
+    SendFailures,
+)
+from speaker.drivers.responder_tally import Tally
+
+A, B = b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02"
+
+
+def failed(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def test_a_report_tells_what_was_counted_and_then_it_is_forgotten() -> None:
+    tally = Tally()
+    assert not tally
+    tally.request(A)
+    tally.request(A)
+    tally.response(A)
+    tally.gratuitous(B)
+    tally.drop("Malformed")
+    tally.drop("Malformed")
+    tally.send_failed("eth0", A, failed(errno.ENOBUFS), gratuitous=False)
+    states = (InterfaceState("eth0", ""),)
+    assert tally
+
+    report = tally.report(states)
+
+    assert report == Report(
+        interfaces=states,
+        counts=(AddressCounts(A, 2, 1, 0), AddressCounts(B, 0, 0, 1)),
+        drops={"Malformed": 2},
+        failures=(SendFailures("eth0", False, A, "No buffer space available", 1),),
+    )
+    tally.reported(report)
+    assert not tally
+    assert tally.report(None) == Report()
+
+
+def test_a_report_that_was_not_sent_loses_nothing() -> None:
+    tally = Tally()
+    tally.request(A)
+    tally.report(None)
+    tally.request(A)
+    assert tally.report(None).counts == (AddressCounts(A, 2, 0, 0),)
+
+
+def test_failures_of_one_kind_are_counted_together() -> None:
+    tally = Tally()
+    for interface, gratuitous in (("eth0", False), ("eth0", False), ("eth0", True), ("eth1", True)):
+        tally.send_failed(interface, A, failed(errno.ENETDOWN), gratuitous=gratuitous)
+    failures = tally.report(None).failures
+    assert [(f.interface, f.gratuitous, f.count) for f in failures] == [
+        ("eth0", False, 2),
+        ("eth0", True, 1),
+        ("eth1", True, 1),
+    ]
+
+
+def test_what_is_too_much_for_one_report_comes_with_the_next() -> None:
+    tally = Tally()
+    addresses = [number.to_bytes(4) for number in range(BATCH + 10)]
+    for address in addresses:
+        tally.request(address)
+        tally.send_failed("eth0", address, failed(errno.ENETDOWN), gratuitous=False)
+    told: list[bytes] = []
+
+    while tally:
+        report = tally.report(None)
+        assert len(report.counts) <= BATCH
+        assert len(report.failures) <= BATCH
+        told += [counts.address for counts in report.counts]
+        tally.reported(report)
+
+    assert told == addresses
