@@ -1,0 +1,1 @@
+"""The ``metallb-py`` command."""

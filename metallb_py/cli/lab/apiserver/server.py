@@ -1,0 +1,253 @@
+"""The embedded API server over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from metallb_py.cli.lab.apiserver import defaults, resources
+from metallb_py.cli.lab.apiserver.patches import PatchError, apply_patch
+from metallb_py.cli.lab.apiserver.resources import Resource
+from metallb_py.cli.lab.apiserver.store import Change, Json, Object, Store, metadata
+from metallb_py.errors import ApiError, ConflictError, GoneError, NotFoundError
+
+BOOKMARK_SECONDS = 30
+_REASONS = {NotFoundError: "NotFound", ConflictError: "Conflict", GoneError: "Expired"}
+VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.0+lab", "platform": "linux/amd64"}
+
+
+class ApiServer:
+    """Answers requests on the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def application(self) -> web.Application:
+        """Return the application, ready to be served."""
+        app = web.Application(middlewares=[_errors])
+        app.router.add_get("/version", _always(VERSION))
+        app.router.add_get("/api", _always(resources.api_versions()))
+        app.router.add_get("/apis", _always(resources.group_list()))
+        app.router.add_get("/openapi/v3", _always(resources.openapi_index()))
+        app.router.add_get("/openapi/v3/{prefix:.*}", _openapi)
+        app.router.add_get("/api/{version}", _resource_list)
+        app.router.add_get("/apis/{group}/{version}", _resource_list)
+        for resource in resources.RESOURCES:
+            self._add_routes(app, resource)
+        return app
+
+    def _add_routes(self, app: web.Application, resource: Resource) -> None:
+        def bound(
+            method: Callable[[Resource, web.Request], Awaitable[web.StreamResponse]],
+        ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+            async def handle(request: web.Request) -> web.StreamResponse:
+                return await method(resource, request)
+
+            return handle
+
+        scopes = [f"{resource.prefix}/{resource.plural}"]
+        if resource.namespaced:
+            scopes.append(f"{resource.prefix}/namespaces/{{namespace}}/{resource.plural}")
+        for scope in scopes:
+            app.router.add_get(scope, bound(self._list))
+            app.router.add_post(scope, bound(self._create))
+        one = f"{scopes[-1]}/{{name}}"
+        for path in (one, f"{one}/status") if resource.status else (one,):
+            app.router.add_get(path, bound(self._get))
+            app.router.add_put(path, bound(self._replace))
+            app.router.add_patch(path, bound(self._patch))
+        app.router.add_delete(one, bound(self._delete))
+
+    async def _get(self, resource: Resource, request: web.Request) -> web.StreamResponse:
+        return _answer(self._store.get(resource, *_place(request)))
+
+    async def _list(self, resource: Resource, request: web.Request) -> web.StreamResponse:
+        if request.query.get("watch") in ("true", "1"):
+            return await self._watch(resource, request)
+        namespace = request.match_info.get("namespace", "")
+        found = [i for i in self._store.list(resource, namespace) if _matches(i, request)]
+        return _answer(
+            {
+                "kind": f"{resource.kind}List",
+                "apiVersion": resource.api_version,
+                "metadata": {"resourceVersion": str(self._store.version)},
+                "items": list(found),
+            }
+        )
+
+    async def _create(self, resource: Resource, request: web.Request) -> web.StreamResponse:
+        item = await _body(request)
+        namespace = str(request.match_info.get("namespace", ""))
+        if resource.kind == "Service":
+            defaults.complete_service(self._store, item)
+        return _answer(await self._store.create(resource, namespace, item), 201)
+
+    async def _replace(self, resource: Resource, request: web.Request) -> web.StreamResponse:
+        return await self._store_changed(resource, request, await _body(request))
+
+    async def _patch(self, resource: Resource, request: web.Request) -> web.StreamResponse:
+        stored = self._store.get(resource, *_place(request))
+        # Without a version in the patch, any version may be patched.
+        metadata(stored).pop("resourceVersion")
+        patch: Json = json.loads(await request.read())
+        changed = apply_patch(request.headers["Content-Type"], stored, patch)
+        return await self._store_changed(resource, request, changed)
+
+    async def _store_changed(
+        self, resource: Resource, request: web.Request, item: Object
+    ) -> web.StreamResponse:
+        namespace, name = _place(request)
+        stored = self._store.get(resource, namespace, name)
+        if resource.status:  # the spec and the status are written through different paths
+            part = "spec" if request.path.endswith("/status") else "status"
+            if part in stored:
+                item[part] = stored[part]
+            else:
+                item.pop(part, None)
+        if resource.kind == "Service":
+            defaults.complete_service(self._store, item)
+        return _answer(await self._store.update(resource, namespace, name, item))
+
+    async def _delete(self, resource: Resource, request: web.Request) -> web.StreamResponse:
+        return _answer(await self._store.delete(resource, *_place(request)))
+
+    async def _watch(self, resource: Resource, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        version = int(request.query.get("resourceVersion") or 0)
+        if version == 0:
+            version = self._store.version
+        seconds = float(request.query.get("timeoutSeconds") or 3600)
+        await response.prepare(request)
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    version = await self._tell_changes(resource, request, response, version)
+                    try:
+                        async with asyncio.timeout(BOOKMARK_SECONDS):
+                            await self._store.wait(version)
+                    except TimeoutError:
+                        await _tell(response, "BOOKMARK", _bookmark(resource, version))
+        except TimeoutError:
+            pass
+        except GoneError as error:
+            await _tell(response, "ERROR", _status(error))
+        return response
+
+    async def _tell_changes(
+        self, resource: Resource, request: web.Request, response: web.StreamResponse, version: int
+    ) -> int:
+        namespace = request.match_info.get("namespace", "")
+        for change in self._store.since(version):
+            version = change.version
+            if _concerns(change, resource, namespace) and _matches(change.item, request):
+                await _tell(response, change.type, change.item)
+        return version
+
+
+def _concerns(change: Change, resource: Resource, namespace: str) -> bool:
+    where = metadata(change.item).get("namespace", "")
+    return change.resource is resource and namespace in ("", where)
+
+
+def _bookmark(resource: Resource, version: int) -> Object:
+    meta: Object = {"resourceVersion": str(version), "name": ""}
+    return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
+
+
+async def _tell(response: web.StreamResponse, kind: str, item: Object) -> None:
+    await response.write(json.dumps({"type": kind, "object": item}).encode() + b"\n")
+
+
+def _place(request: web.Request) -> tuple[str, str]:
+    return request.match_info.get("namespace", ""), request.match_info["name"]
+
+
+async def _body(request: web.Request) -> Object:
+    if "json" not in request.content_type:
+        raise ApiError(f"{request.content_type}: want application/json", 415)
+    try:
+        item = json.loads(await request.read())
+    except ValueError as error:
+        raise ApiError(f"body: {error}", 400) from error
+    if not isinstance(item, dict):
+        raise ApiError("body: want an object", 400)
+    return item
+
+
+def _matches(item: Object, request: web.Request) -> bool:
+    """Whether an object meets the request's selectors."""
+    meta = metadata(item)
+    labels = meta.get("labels") or {}
+    for term in filter(None, request.query.get("labelSelector", "").split(",")):
+        key, equals, value = term.replace("==", "=").partition("=")
+        found = labels.get(key) if isinstance(labels, dict) else None
+        if (found != value) if equals else (found is None):
+            return False
+    for term in filter(None, request.query.get("fieldSelector", "").split(",")):
+        path, _, value = term.replace("==", "=").partition("=")
+        if _field(item, path.split(".")) != value:
+            return False
+    return True
+
+
+def _field(item: Json, steps: list[str]) -> Json:
+    for step in steps:
+        item = item.get(step, "") if isinstance(item, dict) else ""
+    return item
+
+
+def _answer(item: Object, status: int = 200) -> web.Response:
+    return web.json_response(item, status=status)
+
+
+def _always(item: object) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response(item)
+
+    return handle
+
+
+async def _openapi(request: web.Request) -> web.Response:
+    return web.json_response(resources.openapi(request.match_info["prefix"]))
+
+
+async def _resource_list(request: web.Request) -> web.Response:
+    group = request.match_info.get("group", "")
+    found = resources.resource_list(group, request.match_info["version"])
+    if found is None:
+        raise NotFoundError(f"{request.path}: no such API", 404)
+    return web.json_response(found)
+
+
+def _status(error: ApiError) -> Object:
+    reason = _REASONS.get(type(error), "BadRequest")
+    if error.status == 415:
+        reason = "UnsupportedMediaType"
+    if isinstance(error, ConflictError) and "already exists" in str(error):
+        reason = "AlreadyExists"
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": str(error),
+        "reason": reason,
+        "code": error.status or 400,
+    }
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return web.json_response(_status(error), status=error.status or 400)
+    except PatchError as error:
+        return web.json_response(_status(ApiError(str(error), 422)), status=422)
+    except web.HTTPException as error:
+        missing = ApiError(f"{request.method} {request.path}: {error.reason}", error.status)
+        return web.json_response(_status(missing), status=error.status)

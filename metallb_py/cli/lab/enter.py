@@ -1,0 +1,38 @@
+"""Runs a program inside one of the lab's network namespaces: ``enter NAMESPACE PROGRAM ...``.
+
+The program sees the namespace's own links in /sys, as it would on a machine of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from metallb_py.cli.lab.isolate import (
+    MS_NOSUID_NODEV_NOEXEC,
+    end_with_parent,
+    join_network,
+    mount,
+    new_mount_namespace,
+)
+
+NAMESPACES = "/run/netns"
+
+
+def command(namespace: str, *program: str) -> list[str]:
+    """Return the command line that runs a program inside a namespace."""
+    return [sys.executable, "-m", "metallb_py.cli.lab.enter", namespace, *program]
+
+
+def main() -> None:
+    """Enter, and become the program."""
+    namespace, *program = sys.argv[1:]
+    end_with_parent()
+    join_network(f"{NAMESPACES}/{namespace}")
+    new_mount_namespace()
+    mount("sysfs", "/sys", "sysfs", MS_NOSUID_NODEV_NOEXEC)
+    os.execvp(program[0], program)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The whole lab: puts the machines, the control plane, the daemons and the router together."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from metallb_py.cli.lab import network, routers
+from metallb_py.cli.lab.binaries import Kubernetes, find, find_kubernetes
+from metallb_py.cli.lab.cluster import ACCESS_KINDS, Cluster, Object, read_objects
+from metallb_py.cli.lab.control_plane import NAMESPACE, ControlPlane, Embedded, Real
+from metallb_py.cli.lab.network import NODES, PODS_CIDR, Node
+from metallb_py.cli.lab.processes import LabError, Program, Programs
+from metallb_py.cli.lab.routers import Router
+
+MANIFEST = Path("manifests/metallb.yaml")
+WEB_PORT = 80
+METRICS_PORT = 7472
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the lab is to be made of."""
+
+    control_plane: str = "auto"
+    kubernetes_version: str = ""
+    router: str = "auto"
+    real_root: bool = True
+    manifest: Path = MANIFEST
+
+
+class Lab:
+    """The lab, up while it is entered. Every method raises LabError."""
+
+    def __init__(self, folder: Path, wishes: Wishes) -> None:
+        self.folder = folder
+        self._wishes = wishes
+        self._stack = ExitStack()
+        self.programs = Programs(folder)
+        kubernetes = _choose_kubernetes(wishes)
+        self.control_plane: ControlPlane = (
+            Real(self.programs, kubernetes) if kubernetes else Embedded(self.programs)
+        )
+        self._proxy = kubernetes.proxy if kubernetes and find("iptables") else None
+        self.router: Router = routers.choose(
+            wishes.router, self.programs, real_root=wishes.real_root
+        )
+        self.cluster = Cluster(self.control_plane.kubeconfig("admin"))
+        self.as_root = wishes.real_root
+        self.speakers: dict[str, Program] = {}
+        self._controllers: list[Program] = []
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.programs)
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def description(self) -> str:
+        """What it is made of, in words."""
+        parts = (self.control_plane.description, self.router.description, self.proxy_description)
+        return ", ".join(parts)
+
+    @property
+    def proxy_description(self) -> str:
+        """Who does kube-proxy's job."""
+        if self._proxy is not None:
+            return "kube-proxy"
+        return f"the lab's own {self._proxy_mode} in kube-proxy's place"
+
+    def start_controller(self) -> Program:
+        """Start the controller, on the control plane's machine."""
+        program = self.programs.start(
+            "controller", *self._daemon("controller"), f"--port={METRICS_PORT}"
+        )
+        self._controllers.append(program)
+        return program
+
+    def start_speaker(self, node: Node) -> Program:
+        """Start a node's speaker, and have its pod ready."""
+        program = self.programs.start(
+            f"speaker-{node.name}",
+            *self._daemon("speaker"),
+            f"--port={METRICS_PORT}",
+            f"--host={node.address}",
+            f"--node-name={node.name}",
+            machine=node.name,
+        )
+        self.cluster.add_speaker_pod(node)
+        self.speakers[node.name] = program
+        return program
+
+    def logs(self) -> str:
+        """Return the end of what the daemons logged."""
+        return "\n".join(
+            program.tail() for program in (*self.speakers.values(), *self._controllers)
+        )
+
+    def _daemon(self, name: str) -> list[str]:
+        kubeconfig = self.control_plane.kubeconfig(name)
+        options = [f"--kubeconfig={kubeconfig}", f"--namespace={NAMESPACE}"]
+        return [sys.executable, "-m", name, *options]
+
+    def _start(self) -> None:
+        network.build()
+        self.control_plane.start()
+        self.cluster.apply(self._access_objects())
+        self.cluster.add_nodes()
+        for node in NODES:
+            if node.pod is not None:
+                page = [sys.executable, "-m", "metallb_py.cli.lab.page"]
+                self.programs.start(
+                    node.pod.name, *page, node.pod.name, str(WEB_PORT), machine=node.pod.name
+                )
+                self.cluster.add_pod(node, node.pod.name, node.pod.address, {"app": "web"})
+        self.router.start()
+        for node in NODES:
+            self._start_proxy(node)
+
+    def _access_objects(self) -> list[Object]:
+        if isinstance(self.control_plane, Embedded):  # it lets everybody do everything
+            meta = {"name": NAMESPACE}
+            return [{"apiVersion": "v1", "kind": "Namespace", "metadata": meta}]
+        objects = read_objects(self._wishes.manifest)
+        return [item for item in objects if item["kind"] in ACCESS_KINDS]
+
+    @property
+    def _proxy_mode(self) -> str:
+        return "nft" if find("nft") else "relay"
+
+    def _start_proxy(self, node: Node) -> None:
+        kubeconfig = str(self.control_plane.kubeconfig("kube-proxy"))
+        if self._proxy is None:
+            proxy = [sys.executable, "-m", "metallb_py.cli.lab.proxy", kubeconfig, self._proxy_mode]
+        else:
+            proxy = [
+                str(self._proxy),
+                f"--kubeconfig={kubeconfig}",
+                f"--hostname-override={node.name}",
+                "--proxy-mode=iptables",
+                f"--cluster-cidr={PODS_CIDR}",
+                "--conntrack-max-per-core=0",
+                "--conntrack-tcp-timeout-established=0s",
+                "--conntrack-tcp-timeout-close-wait=0s",
+                "--iptables-min-sync-period=0s",
+            ]
+        self.programs.start(f"proxy-{node.name}", *proxy, machine=node.name)
+
+
+def _choose_kubernetes(wishes: Wishes) -> Kubernetes | None:
+    if wishes.control_plane == "embedded":
+        return None
+    found = find_kubernetes(wishes.kubernetes_version)
+    if found is None and wishes.control_plane == "real":
+        which = wishes.kubernetes_version or "any version"
+        raise LabError(
+            f"--control-plane=real: found no kube-apiserver, etcd and kube-controller-manager "
+            f"({which}) in KUBEBUILDER_ASSETS, on the PATH or in ~/.cache/metallb-py"
+        )
+    return found
+
+
+def main(args: argparse.Namespace, folder: Path, process: int) -> int:
+    """Run the lab and its proofs; ``process`` is how the outside knows this process."""
+    from metallb_py.cli.lab import keep, proofs
+
+    wishes = Wishes(
+        control_plane=args.control_plane,
+        kubernetes_version=args.kubernetes_version,
+        router=args.router,
+        real_root=args.real_root,
+    )
+    try:
+        config = read_objects(Path(args.config))
+        with Lab(folder, wishes) as lab:
+            print(f"lab: {lab.description}")
+            for node in NODES:
+                lab.start_speaker(node)
+            lab.start_controller()
+            results = proofs.prove(lab, config)
+            print(proofs.table(results))
+            failed = [result for result in results if not result.held]
+            for result in failed:
+                print(f"\n{result.service}: {result.proof}: {result.seen}\n{result.log}")
+            if args.keep:
+                keep.explain(lab, process)
+                keep.wait()
+            return 1 if failed else 0
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1

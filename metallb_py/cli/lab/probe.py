@@ -1,0 +1,88 @@
+"""What a client sees: ARP answers, by scapy, and pages. One JSON line in, one out.
+
+Runs on the client's machine for as long as the lab does, because scapy takes a second to load.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from metallb_py.cli.lab.enter import command
+from metallb_py.cli.lab.processes import LabError
+
+HTTP_SECONDS = 2
+
+
+class Probe:
+    """The handle on a probe that runs on one of the machines."""
+
+    def __init__(self, machine: str) -> None:
+        line = command(machine, sys.executable, "-m", "metallb_py.cli.lab.probe")
+        self._process = subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+
+    def answers(self, address: str, seconds: float) -> list[str]:
+        """Ask by broadcast who has an address; return the MAC of every answer in that time."""
+        return [str(mac) for mac in self._ask("arp", address, seconds)]
+
+    def page(self, url: str) -> str:
+        """Return a page, empty where none comes."""
+        return "".join(map(str, self._ask("page", url)))
+
+    def close(self) -> None:
+        """End the probe."""
+        self._process.kill()
+        self._process.wait()
+
+    def _ask(self, *question: str | float) -> list[object]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise LabError("the probe has no pipes")
+        try:
+            stdin.write(json.dumps(question).encode() + b"\n")
+            stdin.flush()
+            answer: list[object] = json.loads(stdout.readline())
+        except (OSError, ValueError) as error:
+            raise LabError(f"the probe ended: {error}") from error
+        return answer
+
+
+def _arp(address: str, seconds: float) -> list[str]:
+    from scapy.layers.l2 import ARP, Ether
+    from scapy.sendrecv import srp
+
+    request = Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst=address)
+    answered, _ = srp(request, iface="eth0", timeout=seconds, multi=True, verbose=False)
+    # A gratuitous reply has the same sender and target: it answers nobody.
+    replies = [reply[ARP] for _, reply in answered if reply[ARP].psrc != reply[ARP].pdst]
+    return [reply.hwsrc for reply in replies if reply.psrc == address]
+
+
+def _page(url: str) -> list[str]:
+    try:
+        with urlopen(url, timeout=HTTP_SECONDS) as answer:
+            return [answer.read().decode()]
+    except (URLError, OSError):
+        return []
+
+
+def main() -> None:
+    """Answer questions until there are no more."""
+    for line in sys.stdin:
+        match json.loads(line):
+            case ["arp", str(address), float() | int() as seconds]:
+                answer = _arp(address, seconds)
+            case ["page", str(url)]:
+                answer = _page(url)
+            case question:
+                raise SystemExit(f"{question}: want arp or page")
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
