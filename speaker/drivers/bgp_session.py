@@ -29,6 +29,9 @@ from speaker.bgp.peering import PeerSession, router_id_for
 from speaker.drivers.local_addresses import ipv4_beside
 from speaker.drivers.tcp_md5 import sign_segments
 
+UNSENT = 65536
+"""Bytes that may wait in the kernel: what waits there can't be replaced by newer news."""
+
 LINGER = 1.0
 """Seconds for the last bytes to leave; then the connection is cut."""
 
@@ -203,6 +206,7 @@ def _open_socket(peer: PeerSession) -> socket.socket:
     with contextlib.ExitStack() as unless_ready:
         unless_ready.callback(sock.close)
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         if peer.password:
             sign_segments(sock, peer.address, peer.password)
         if peer.source_address is not None:
