@@ -48,7 +48,14 @@ class PrefixCounts:
 class AdjRibOut:
     """Desired against advertised prefixes of one session, which carries some IP versions."""
 
-    __slots__ = ("_advertised", "_changed", "_desired", "_desired_by_version", "_versions")
+    __slots__ = (
+        "_advertised",
+        "_changed",
+        "_desired",
+        "_desired_by_version",
+        "_is_open",
+        "_versions",
+    )
 
     def __init__(self) -> None:
         self._desired: dict[IPNetwork, RouteAttributes] = {}
@@ -57,14 +64,15 @@ class AdjRibOut:
         self._advertised: dict[IPNetwork, RouteAttributes | None] = {}
         self._changed: dict[IPNetwork, None] = {}  # a set that keeps its order
         self._versions: frozenset[int] = frozenset()
+        self._is_open = False
 
     @property
     def counts(self) -> PrefixCounts:
-        """Where the peer stands."""
+        """Where the peer stands. Without one, nobody knows yet what will not be carried."""
         not_carried = sum(
             count
             for version, count in self._desired_by_version.items()
-            if version not in self._versions
+            if version not in self._versions and self._is_open
         )
         return PrefixCounts(len(self._advertised), len(self._desired), not_carried)
 
@@ -76,11 +84,13 @@ class AdjRibOut:
     def open(self, versions: frozenset[int]) -> None:
         """A peer is there, knows nothing, and takes prefixes of these IP versions."""
         self.close()
+        self._is_open = True
         self._versions = versions
         self._changed = dict.fromkeys(p for p in self._desired if p.version in versions)
 
     def close(self) -> None:
         """The peer is gone, and with it what it knew."""
+        self._is_open = False
         self._versions = frozenset()
         self._advertised.clear()
         self._changed.clear()

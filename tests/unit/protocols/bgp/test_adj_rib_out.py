@@ -129,3 +129,13 @@ def test_what_is_to_be_resent_is_not_taken_for_known(told: AdjRibOut) -> None:
     told.change({A: PLAIN})
 
     assert everything(told) == Batch({PLAIN: (A, B)}, ())
+
+
+def test_a_peer_that_takes_no_family_of_ours_is_told_nothing() -> None:
+    rib = AdjRibOut()
+    rib.change({A: PLAIN, V6: PLAIN})
+    assert rib.counts == PrefixCounts(0, 2, 0)  # without a peer, nobody knows yet
+    rib.open(frozenset())
+
+    assert rib.settled
+    assert rib.counts == PrefixCounts(0, 2, 2)
