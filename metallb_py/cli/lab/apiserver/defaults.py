@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from ipaddress import IPv4Network
 
 from metallb_py.cli.lab.apiserver.resources import RESOURCES
@@ -88,7 +89,8 @@ async def _drop_orphan(store: Store, item: Object) -> None:
     try:
         store.get(SERVICES, namespace, str(service))
     except NotFoundError:
-        await store.delete(SLICES, namespace, name)
+        with contextlib.suppress(NotFoundError):  # somebody else was faster
+            await store.delete(SLICES, namespace, name)
 
 
 def _selected(pod: Object, selector: dict[str, Json]) -> bool:

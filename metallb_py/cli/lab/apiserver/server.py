@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from metallb_py.cli.lab.apiserver import defaults, resources
+from metallb_py.cli.lab.apiserver import defaults, protobuf, resources, tables
 from metallb_py.cli.lab.apiserver.patches import PatchError, apply_patch
 from metallb_py.cli.lab.apiserver.resources import Resource
-from metallb_py.cli.lab.apiserver.store import Change, Json, Object, Store, metadata
+from metallb_py.cli.lab.apiserver.selectors import selection
+from metallb_py.cli.lab.apiserver.store import Json, Object, Store, metadata
+from metallb_py.cli.lab.apiserver.watches import serve_watch
 from metallb_py.errors import ApiError, ConflictError, GoneError, NotFoundError
 
-BOOKMARK_SECONDS = 30
 _REASONS = {NotFoundError: "NotFound", ConflictError: "Conflict", GoneError: "Expired"}
 VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.0+lab", "platform": "linux/amd64"}
 
@@ -62,13 +62,18 @@ class ApiServer:
         app.router.add_delete(one, bound(self._delete))
 
     async def _get(self, resource: Resource, request: web.Request) -> web.StreamResponse:
-        return _answer(self._store.get(resource, *_place(request)))
+        found = self._store.get(resource, *_place(request))
+        if tables.wants_table(request.headers.get("Accept", "")):
+            return _answer(tables.table(resource, [found], self._store.version, tables.now()))
+        return _answer(found)
 
     async def _list(self, resource: Resource, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") in ("true", "1"):
-            return await self._watch(resource, request)
+            return await serve_watch(self._store, resource, request, _status)
         namespace = request.match_info.get("namespace", "")
-        found = [i for i in self._store.list(resource, namespace) if _matches(i, request)]
+        found = list(filter(selection(request.query), self._store.list(resource, namespace)))
+        if tables.wants_table(request.headers.get("Accept", "")):
+            return _answer(tables.table(resource, found, self._store.version, tables.now()))
         return _answer(
             {
                 "kind": f"{resource.kind}List",
@@ -83,6 +88,8 @@ class ApiServer:
         namespace = str(request.match_info.get("namespace", ""))
         if resource.kind == "Service":
             defaults.complete_service(self._store, item)
+        if resource.kind == "Namespace":
+            item["status"] = {"phase": "Active"}
         return _answer(await self._store.create(resource, namespace, item), 201)
 
     async def _replace(self, resource: Resource, request: web.Request) -> web.StreamResponse:
@@ -114,58 +121,14 @@ class ApiServer:
     async def _delete(self, resource: Resource, request: web.Request) -> web.StreamResponse:
         return _answer(await self._store.delete(resource, *_place(request)))
 
-    async def _watch(self, resource: Resource, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        version = int(request.query.get("resourceVersion") or 0)
-        if version == 0:
-            version = self._store.version
-        seconds = float(request.query.get("timeoutSeconds") or 3600)
-        await response.prepare(request)
-        try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    version = await self._tell_changes(resource, request, response, version)
-                    try:
-                        async with asyncio.timeout(BOOKMARK_SECONDS):
-                            await self._store.wait(version)
-                    except TimeoutError:
-                        await _tell(response, "BOOKMARK", _bookmark(resource, version))
-        except TimeoutError:
-            pass
-        except GoneError as error:
-            await _tell(response, "ERROR", _status(error))
-        return response
-
-    async def _tell_changes(
-        self, resource: Resource, request: web.Request, response: web.StreamResponse, version: int
-    ) -> int:
-        namespace = request.match_info.get("namespace", "")
-        for change in self._store.since(version):
-            version = change.version
-            if _concerns(change, resource, namespace) and _matches(change.item, request):
-                await _tell(response, change.type, change.item)
-        return version
-
-
-def _concerns(change: Change, resource: Resource, namespace: str) -> bool:
-    where = metadata(change.item).get("namespace", "")
-    return change.resource is resource and namespace in ("", where)
-
-
-def _bookmark(resource: Resource, version: int) -> Object:
-    meta: Object = {"resourceVersion": str(version), "name": ""}
-    return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
-
-
-async def _tell(response: web.StreamResponse, kind: str, item: Object) -> None:
-    await response.write(json.dumps({"type": kind, "object": item}).encode() + b"\n")
-
 
 def _place(request: web.Request) -> tuple[str, str]:
     return request.match_info.get("namespace", ""), request.match_info["name"]
 
 
 async def _body(request: web.Request) -> Object:
+    if request.content_type == protobuf.CONTENT_TYPE:
+        return protobuf.decode(await request.read())
     if "json" not in request.content_type:
         raise ApiError(f"{request.content_type}: want application/json", 415)
     try:
@@ -174,28 +137,6 @@ async def _body(request: web.Request) -> Object:
         raise ApiError(f"body: {error}", 400) from error
     if not isinstance(item, dict):
         raise ApiError("body: want an object", 400)
-    return item
-
-
-def _matches(item: Object, request: web.Request) -> bool:
-    """Whether an object meets the request's selectors."""
-    meta = metadata(item)
-    labels = meta.get("labels") or {}
-    for term in filter(None, request.query.get("labelSelector", "").split(",")):
-        key, equals, value = term.replace("==", "=").partition("=")
-        found = labels.get(key) if isinstance(labels, dict) else None
-        if (found != value) if equals else (found is None):
-            return False
-    for term in filter(None, request.query.get("fieldSelector", "").split(",")):
-        path, _, value = term.replace("==", "=").partition("=")
-        if _field(item, path.split(".")) != value:
-            return False
-    return True
-
-
-def _field(item: Json, steps: list[str]) -> Json:
-    for step in steps:
-        item = item.get(step, "") if isinstance(item, dict) else ""
     return item
 
 

@@ -102,9 +102,13 @@ class Store:
             await self._changed.wait_for(lambda: self.version > version)
 
     def since(self, version: int) -> Iterator[Change]:
-        """Return the changes after this version. Raises GoneError where they are forgotten."""
+        """Return the changes after this version.
+
+        Raises GoneError where they are forgotten, and for a version that only a server before
+        this one can have given.
+        """
         oldest = self._history[0].version if self._history else self.version + 1
-        if version < oldest - 1 and version < self.version:
+        if version > self.version or (version < oldest - 1 and version < self.version):
             raise GoneError(f"too old resource version: {version} ({oldest})", 410)
         return (change for change in list(self._history) if change.version > version)
 
