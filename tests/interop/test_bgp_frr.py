@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
 
 import pytest
-from support.bgp_node import Node, peer, route, running_node
-from support.bgp_wire import NODE, ROUTER, Wire, eventually, inside, wire
+from support.bgp_node import Node, killable_node, peer, route
+from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
 from support.frr import Frr, frr
 
-from speaker.bgp.events import SessionUp
+from speaker.bgp.events import (
+    ConnectFailed,
+    NotificationReceived,
+    PrefixCounts,
+    SessionDown,
+    SessionUp,
+)
 
 pytestmark = pytest.mark.interop
 
-
-@pytest.fixture
-def cable() -> Iterator[Wire]:
-    with wire() as made, inside(made.node):
-        yield made
+HOST = "192.0.2.1/32"
 
 
 @pytest.fixture
@@ -26,34 +30,263 @@ async def router(cable: Wire) -> AsyncIterator[Frr]:
         yield made
 
 
-@pytest.fixture
-async def node(cable: Wire) -> AsyncIterator[Node]:
-    async with running_node() as made:
-        yield made
+def config(*more: str, local: int = 64513, remote: int = 64512) -> str:
+    """Configure bgpd to wait for the node, over either family."""
+    lines = [
+        f"router bgp {local}",
+        " bgp router-id 10.9.9.9",
+        " no bgp ebgp-requires-policy",
+        " no bgp network import-check",
+        f" neighbor {NODE} remote-as {remote}",
+        f" neighbor {NODE} passive",
+        f" neighbor {NODE_V6} remote-as {remote}",
+        f" neighbor {NODE_V6} passive",
+        *(f" {line}" for line in more),
+        f" address-family ipv6 unicast\n  neighbor {NODE_V6} activate\n exit-address-family",
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def ebgp(more: str = "", local: int = 64513, remote: int = 64512) -> str:
-    return f"""
-router bgp {local}
- bgp router-id 10.9.9.9
- no bgp ebgp-requires-policy
- neighbor {NODE} remote-as {remote}
- neighbor {NODE} passive
-{more}
-"""
+async def learned(router: Frr, prefix: str = HOST, family: str = "ipv4") -> dict:
+    return await eventually(lambda: router.route(prefix, family), bool)
 
 
-async def test_a_route_appears_and_goes(node: Node, router: Frr) -> None:
-    await router.start(ebgp())
+async def forgotten(router: Frr, prefix: str = HOST) -> None:
+    await eventually(lambda: router.route(prefix), lambda path: not path)
+
+
+async def test_ebgp_a_route_appears_and_goes(node: Node, router: Frr) -> None:
+    await router.start(config())
     node.peer_with(peer(ROUTER, 64512, 64513))
-    node.advertise(route("192.0.2.1/32"))
+    node.advertise(route(HOST, local_pref=300))
 
     up = await node.saw(SessionUp)
     assert (up.local_asn, up.peer_asn, up.hold_time) == (64512, 64513, 90)
-    path = await eventually(lambda: router.route("192.0.2.1/32"), bool)
+    path = await learned(router)
     assert path["nexthops"][0]["ip"] == NODE
     assert path["aspath"]["string"] == "64512"
     assert path["origin"] == "incomplete"
+    assert "locPrf" not in path
 
     node.advertise()
-    await eventually(router.prefixes, lambda prefixes: prefixes == set())
+    await forgotten(router)
+
+
+async def test_ebgp_the_route_reaches_the_kernel(node: Node, router: Frr) -> None:
+    await router.start(config())
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST))
+    await learned(router)
+
+    kernel = await eventually(lambda: router.in_namespace("ip", "route", "show", HOST), bool)
+    assert f"via {NODE} dev eth0 proto bgp" in kernel
+
+
+@pytest.mark.parametrize("local_pref", [0, 300])
+async def test_ibgp_carries_local_preference_and_an_empty_path(
+    node: Node, router: Frr, local_pref: int
+) -> None:
+    await router.start(config(local=64512))
+    node.peer_with(peer(ROUTER, 64512, 64512))
+    node.advertise(route(HOST, local_pref))
+
+    path = await learned(router)
+    assert path["aspath"]["string"] == "Local"
+    assert path["locPrf"] == local_pref
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(4_200_000_001, 64513), (65536, 4_200_000_002)])
+async def test_four_octet_as_numbers(node: Node, router: Frr, ours: int, theirs: int) -> None:
+    await router.start(config(local=theirs, remote=ours))
+    node.peer_with(peer(ROUTER, ours, theirs))
+    node.advertise(route(HOST))
+
+    assert (await learned(router))["aspath"]["string"] == str(ours)
+    assert (await node.saw(SessionUp)).peer_asn == theirs
+
+
+async def test_a_router_of_old_without_four_octet_as_numbers(node: Node, router: Frr) -> None:
+    await router.start(config(f"neighbor {NODE} dont-capability-negotiate"))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST))
+
+    assert (await learned(router))["aspath"]["string"] == "64512"
+
+
+async def test_communities_arrive_and_change(node: Node, router: Frr) -> None:
+    await router.start(config())
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST, communities=(64512 << 16 | 1, 65535 << 16 | 0xFF01)))
+    path = await learned(router)
+    assert path["community"]["string"] == "64512:1 no-export"
+
+    node.advertise(route(HOST, communities=(64512 << 16 | 2,)))
+    await eventually(
+        lambda: router.route(HOST), lambda path: path["community"]["string"] == "64512:2"
+    )
+
+
+async def test_more_communities_than_a_short_attribute_holds(node: Node, router: Frr) -> None:
+    await router.start(config())
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST, communities=tuple(64512 << 16 | n for n in range(100))))
+
+    assert len((await learned(router))["community"]["list"]) == 100
+
+
+async def test_md5_and_only_with_the_right_password(node: Node, router: Frr) -> None:
+    await router.start(config(f"neighbor {NODE} password s3cret"))
+    node.peer_with(peer(ROUTER, 64512, 64513, password="s3cret"))
+    node.advertise(route(HOST))
+    await learned(router)
+
+    node.peer_with(peer(ROUTER, 64512, 64513, password="wrong"))
+    await forgotten(router)
+    failed = await node.saw(ConnectFailed, within=12.0)
+    assert failed.error == "no connection within 10 s"
+
+
+async def test_ipv6_prefixes_over_an_ipv6_session(node: Node, router: Frr) -> None:
+    await router.start(config())
+    node.peer_with(peer(ROUTER_V6, 64512, 64513))
+    node.advertise(route("2001:db8::1/128"), route(HOST), route("2001:db8:1::/48"))
+
+    path = await learned(router, "2001:db8::1/128", "ipv6")
+    assert path["nexthops"][0]["ip"] == NODE_V6
+    assert await router.prefixes("ipv6") == {"2001:db8::1/128", "2001:db8:1::/48"}
+    assert await router.prefixes("ipv4") == set()
+    assert (await router.neighbor(NODE_V6))["remoteRouterId"] == NODE
+    counts = await node.saw(PrefixCounts)
+    while counts.announced == 0:
+        counts = await node.saw(PrefixCounts)
+    assert (counts.announced, counts.pending, counts.not_carried) == (2, 3, 1)
+
+    node.advertise(route("2001:db8:1::/48"))
+    await eventually(
+        lambda: router.prefixes("ipv6"), lambda prefixes: prefixes == {"2001:db8:1::/48"}
+    )
+
+
+async def test_thousands_of_routes_come_packed_and_complete(node: Node, router: Frr) -> None:
+    await router.start(config())
+    routes = [route(f"10.{n >> 8}.{n & 255}.1/32", communities=(n & 3,)) for n in range(5000)]
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(*routes)
+    wanted = {str(one.prefix) for one in routes}
+
+    await eventually(router.prefixes, lambda prefixes: prefixes == wanted)
+    received = (await router.neighbor(NODE))["messageStats"]["updatesRecv"]
+    assert received <= 12
+
+    node.advertise(*routes[:1])
+    await eventually(router.prefixes, lambda prefixes: prefixes == {"10.0.0.1/32"})
+
+
+async def test_after_a_restart_of_the_router_it_has_the_full_set(node: Node, router: Frr) -> None:
+    await router.start(config())
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST), route("192.0.2.2/32"))
+    await learned(router)
+    await node.saw(SessionUp)
+    node.advertise(route(HOST), route("192.0.2.3/32"))
+    await router.restart_bgpd()
+
+    await node.saw(SessionDown)
+    await node.saw(SessionUp)
+    await eventually(router.prefixes, lambda prefixes: prefixes == {HOST, "192.0.2.3/32"})
+
+
+async def test_a_router_that_clears_the_session_is_understood(node: Node, router: Frr) -> None:
+    await router.start(config())
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST))
+    await learned(router)
+    await router.command("clear bgp *")
+
+    assert "administrative reset" in (await node.saw(NotificationReceived)).text
+    await learned(router)
+
+
+async def test_a_router_that_asks_again_is_told_again(node: Node, router: Frr) -> None:
+    await router.start(config())
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST))
+    await learned(router)
+    before = (await router.neighbor(NODE))["messageStats"]
+    await router.command(f"clear bgp {NODE} soft in")
+
+    stats = await eventually(
+        lambda: router.neighbor(NODE),
+        lambda neighbor: neighbor["messageStats"]["updatesRecv"] > before["updatesRecv"],
+    )
+    assert stats["messageStats"]["routeRefreshSent"] > before["routeRefreshSent"]
+    assert stats["connectionsDropped"] == 0
+
+
+async def test_a_frozen_router_is_left_at_the_end_of_its_hold_time(node: Node, router: Frr) -> None:
+    await router.start(config())
+    node.peer_with(peer(ROUTER, 64512, 64513, hold_time=3))
+    node.advertise(route(HOST))
+    await learned(router)
+    await node.saw(SessionUp)
+    router.freeze_bgpd()
+    before = time.monotonic()
+
+    assert "hold timer expired" in (await node.saw(SessionDown)).reason
+    assert 1.9 < time.monotonic() - before < 3.5
+    router.thaw_bgpd()
+    await node.saw(SessionUp)
+    await learned(router)
+    assert (await router.neighbor(NODE))["messageStats"]["notificationsRecv"] >= 1
+
+
+async def test_a_killed_node_is_forgotten_and_learned_again(cable: Wire, router: Frr) -> None:
+    await router.start(config())
+    for _ in range(2):
+        async with killable_node(cable.node, ROUTER, 64512, 64513, HOST) as process:
+            await learned(router)
+            process.kill()
+            await process.wait()
+
+            await forgotten(router)
+
+
+async def test_a_node_that_stops_withdraws_by_cease(node: Node, router: Frr) -> None:
+    await router.start(config())
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST))
+    await learned(router)
+    node.speaker.stop()
+
+    await forgotten(router)
+    neighbor = await router.neighbor(NODE)
+    assert neighbor["lastErrorCodeSubcode"] == "0602"
+
+
+async def test_what_the_router_announces_has_no_effect(node: Node, router: Frr) -> None:
+    await router.start(config(*(f"network 198.51.{n}.0/24" for n in range(100))))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST))
+    await learned(router)
+
+    neighbor = await eventually(
+        lambda: router.neighbor(NODE), lambda it: it["messageStats"]["updatesSent"] > 1
+    )
+    assert neighbor["bgpState"] == "Established"
+    assert not any(isinstance(event, SessionDown) for event in node.events)
+
+
+async def test_a_wrong_as_number_is_refused_in_words(node: Node, router: Frr) -> None:
+    await router.start(config(local=64514))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+
+    assert (await node.saw(ConnectFailed)).error == "unexpected peer ASN 64514, want 64513"
+
+
+async def test_the_source_address_is_the_next_hop(node: Node, router: Frr) -> None:
+    source = ip_address("10.77.0.3")
+    await router.start(config(f"neighbor {source} remote-as 64512", f"neighbor {source} passive"))
+    node.peer_with(peer(ROUTER, 64512, 64513, source_address=source))
+    node.advertise(route(HOST))
+
+    assert (await learned(router))["nexthops"][0]["ip"] == str(source)

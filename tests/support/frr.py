@@ -57,14 +57,13 @@ class Frr:
         answer: dict[str, Any] = json.loads(text or "{}")
         return answer
 
+    async def in_namespace(self, *command: str) -> str:
+        """Run something where the router is."""
+        return await _output("ip", "netns", "exec", self._namespace, *command)
+
     async def command(self, command: str) -> str:
         """Run one vtysh command."""
-        process = await asyncio.create_subprocess_exec(
-            "vtysh", "--vty_socket", str(self._directory), "-c", command,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        output, _ = await process.communicate()
-        return output.decode()
+        return await _output("vtysh", "--vty_socket", str(self._directory), "-c", command)
 
     async def route(self, prefix: str, family: str = "ipv4") -> dict[str, Any]:
         """Return the best path that BGP has for a prefix, or nothing."""
@@ -109,6 +108,14 @@ class Frr:
         path = self._directory / name
         path.write_text(text)
         shutil.chown(path, "frr")
+
+
+async def _output(*command: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    output, _ = await process.communicate()
+    return output.decode()
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,91 @@
+"""BIRD 2, run by hand in a namespace, and asked what it thinks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from support.bgp_wire import exists, require
+
+_ATTRIBUTE = re.compile(r"^\s+(?:BGP\.)?(\w+): (.*)$")
+_PREFIX = re.compile(r"^(\S+/\d+)\s")
+
+
+class Bird:
+    """One router."""
+
+    def __init__(self, namespace: str, directory: Path) -> None:
+        self._namespace = namespace
+        self._directory = directory
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, config: str) -> None:
+        """Start with this configuration, and wait until it can be asked."""
+        (self._directory / "bird.conf").write_text(config)
+        await self._spawn()
+
+    async def restart(self) -> None:
+        """Kill it as a crash would, and start it anew."""
+        await self.stop()
+        await self._spawn()
+
+    async def stop(self) -> None:
+        """Kill it, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            await self._process.wait()
+            self._process = None
+
+    async def ask(self, command: str) -> str:
+        """Run one birdc command."""
+        process = await asyncio.create_subprocess_exec(
+            "birdc", "-r", "-s", str(self._socket), command,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return output.decode()
+
+    async def route(self, prefix: str) -> dict[str, str]:
+        """Return the attributes of the route to a prefix, or nothing."""
+        found = map(_ATTRIBUTE.match, (await self.ask(f"show route all {prefix}")).splitlines())
+        return {match[1]: match[2].strip() for match in found if match}
+
+    async def prefixes(self) -> set[str]:
+        """Return every prefix of both families."""
+        found = map(_PREFIX.match, (await self.ask("show route")).splitlines())
+        return {match[1] for match in found if match}
+
+    async def protocol(self, name: str) -> str:
+        """Return all it says of a session."""
+        return await self.ask(f"show protocols all {name}")
+
+    @property
+    def _socket(self) -> Path:
+        return self._directory / "bird.ctl"
+
+    async def _spawn(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        self._process = await asyncio.create_subprocess_exec(
+            "ip", "netns", "exec", self._namespace, "bird", "-f",
+            "-c", str(self._directory / "bird.conf"), "-s", str(self._socket),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        await exists(self._socket)
+
+
+@contextlib.asynccontextmanager
+async def bird(namespace: str) -> AsyncIterator[Bird]:
+    """Provide a router that is not started yet, and clean up after it."""
+    require(shutil.which("bird") is not None and shutil.which("birdc") is not None, "BIRD")
+    with tempfile.TemporaryDirectory(prefix="metallb-bird-") as name:
+        router = Bird(namespace, Path(name))
+        try:
+            yield router
+        finally:
+            await router.stop()
