@@ -10,7 +10,7 @@ from metallb_py.protocols import ethernet
 from metallb_py.protocols.arp import Operation, announcement
 from metallb_py.protocols.ethernet import EtherType
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, Link
-from speaker.drivers.packet_socket import PacketSocket
+from speaker.drivers.packet_socket import FRAME_LIMIT, PacketSocket
 from speaker.drivers.responder_messages import InterfaceState
 from speaker.drivers.responder_tally import Tally
 from speaker.layer2.answer import DropReason, answer
@@ -53,12 +53,8 @@ class Ports:
         self._program = arp_filter(())
         self._ports: dict[int, Port] = {}
         self._errors: dict[int, InterfaceState] = {}
-
-    @property
-    def states(self) -> tuple[InterfaceState, ...]:
+        self.states: tuple[InterfaceState, ...] = ()
         """Every interface that is to answer, and whether it does."""
-        working = (InterfaceState(port.link.name, "") for port in self._ports.values())
-        return (*working, *self._errors.values())
 
     def own(self, addresses: frozenset[bytes]) -> None:
         """Answer for exactly these packed addresses."""
@@ -68,7 +64,9 @@ class Ports:
             try:
                 port.socket.attach(self._program)
             except OSError as error:
+                self._close(index)
                 self._fail(index, port.link.name, error)
+        self._sum_up()
 
     def reconcile(self, links: Mapping[int, Link]) -> tuple[int, ...]:
         """Follow the interfaces. Returns the indexes of those whose neighbors must hear of us.
@@ -81,7 +79,9 @@ class Ports:
         for index, port in tuple(self._ports.items()):
             if index not in wanted or wanted[index].name != port.link.name:
                 self._close(index)
-        return tuple(index for index, link in wanted.items() if self._update(index, link))
+        news = tuple(index for index, link in wanted.items() if self._update(index, link))
+        self._sum_up()
+        return news
 
     def burst(self, burst: Burst) -> None:
         """Announce an address: a request and a reply on each interface, or on one of them."""
@@ -98,9 +98,9 @@ class Ports:
         try:
             port.socket.send(ethernet.encode(frame))
         except OSError as error:
-            self._tally.send_failed(port.link.name, address, error, gratuitous=True)
+            self._tally.not_announced(port.link.name, address, error)
         else:
-            self._tally.gratuitous(address)
+            self._tally.announced(address)
 
     def _update(self, index: int, link: Link) -> bool:
         """Open or refresh a port. Returns whether its neighbors must hear of us."""
@@ -117,7 +117,7 @@ class Ports:
         try:
             port = Port(link, self._program)
         except OSError as error:
-            self._errors[index] = InterfaceState(link.name, error.strerror or str(error))
+            self._fail(index, link.name, error)
             return False
         self._errors.pop(index, None)
         self._ports[index] = port
@@ -130,32 +130,31 @@ class Ports:
         port.socket.close()
 
     def _fail(self, index: int, name: str, error: OSError) -> None:
-        self._close(index)
         self._errors[index] = InterfaceState(name, error.strerror or str(error))
 
+    def _sum_up(self) -> None:
+        working = (InterfaceState(port.link.name, "") for port in self._ports.values())
+        self.states = (*working, *self._errors.values())
+
     def _serve(self, port: Port) -> None:
-        """Answer what is waiting on a port."""
+        """Answer what is waiting on a port. The hot path: each call in it costs a percent."""
         tally, owned, mac = self._tally, self._owned, port.link.mac
+        receive, send = port.socket.recv, port.socket.send
         try:
             for _ in range(FRAMES_PER_TURN):
-                frame = port.socket.receive()
-                if frame is None:
-                    return
-                reply = answer(frame, mac, owned)
+                reply = answer(receive(FRAME_LIMIT), mac, owned)
                 if isinstance(reply, DropReason):
                     tally.drop(reply)
+                    continue
+                address = reply[28:32]  # sender IP: the address that was asked for
+                try:
+                    send(reply)
+                except OSError as error:
+                    tally.not_answered(port.link.name, address, error)
                 else:
-                    self._reply(port, reply)
+                    tally.answered(address)
+        except BlockingIOError:
+            pass
         except OSError:
             # The interface went down or away; netlink tells which, and when it is back.
             tally.drop(_ERROR)
-
-    def _reply(self, port: Port, reply: bytes) -> None:
-        address = reply[28:32]  # sender IP: the address that was asked for
-        self._tally.request(address)
-        try:
-            port.socket.send(reply)
-        except OSError as error:
-            self._tally.send_failed(port.link.name, address, error, gratuitous=False)
-        else:
-            self._tally.response(address)

@@ -6,10 +6,12 @@ time. It ends when the speaker does, which it sees as the end of their socket pa
 
 from __future__ import annotations
 
+import gc
 import select
 import socket
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final, assert_never
 
@@ -26,12 +28,16 @@ from speaker.drivers.responder_messages import (
     encode,
 )
 from speaker.drivers.responder_tally import Tally
-from speaker.layer2.gratuitous import Gratuitous
+from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst, Gratuitous
 
 RESYNC_INTERVAL: Final = 10.0
 REPORT_INTERVAL: Final = 1.0
 # So many commands are taken together, so that the filters are made once for all of them.
 _COMMANDS_PER_TURN: Final = 64
+# A thousand addresses may be taken over at once. Their announcements go out in small batches, this
+# many seconds apart: answers get in between, and no queue on the way overflows.
+_BURSTS_PER_TURN: Final = 32
+_BURST_PAUSE: Final = 0.005
 
 
 class ResponderProcess:
@@ -47,6 +53,8 @@ class ResponderProcess:
         self._reported_states: tuple[InterfaceState, ...] = ()
         self._owned: frozenset[bytes] = frozenset()
         self._gratuitous = Gratuitous()
+        self._bursts: deque[Burst] = deque()  # due, and not yet sent
+        self._next_bursts = 0.0
         self._interfaces = Interfaces()
         self._next_resync = monotonic() + RESYNC_INTERVAL
         self._next_report = 0.0
@@ -75,13 +83,17 @@ class ResponderProcess:
     def _patience(self) -> float:
         """Return how long to wait for the kernel, in seconds."""
         deadlines = [self._next_resync, self._gratuitous.next_deadline()]
+        if self._bursts:
+            deadlines.append(self._next_bursts)
         if self._has_news():
             deadlines.append(self._next_report)
         return max(0.0, min(d for d in deadlines if d is not None) - monotonic())
 
     def _handle_timeouts(self, now: float) -> None:
-        for burst in self._gratuitous.handle_timeout(now):
-            self._ports.burst(burst)
+        self._bursts += self._gratuitous.handle_timeout(now)
+        if self._bursts and now >= self._next_bursts:
+            self._next_bursts = now + _BURST_PAUSE
+            self._send_bursts()
         if now >= self._next_resync:
             self._next_resync = now + RESYNC_INTERVAL
             self._interfaces.resync()
@@ -107,13 +119,15 @@ class ResponderProcess:
                     assert_never(command)
         self._own(frozenset(owned))
         # Announced only now: whoever asks in return must get an answer.
-        self._announce([address for address in takeovers if address in owned])
+        self._announce(address for address in takeovers if address in owned)
 
     def _next_command(self) -> Command | None:
         try:
             packet = self._control.recv(MESSAGE_LIMIT)
         except BlockingIOError:
             return None
+        except ConnectionError:
+            packet = b""  # the speaker died before it had read our last report
         if not packet:
             self._running = False
             return None
@@ -126,10 +140,15 @@ class ResponderProcess:
         self._owned = owned
         self._ports.own(owned)
 
-    def _announce(self, addresses: list[bytes]) -> None:
+    def _announce(self, addresses: Iterable[bytes], interface: int = EVERY_INTERFACE) -> None:
         now = monotonic()
         for address in addresses:
-            for burst in self._gratuitous.announce(address, now):
+            self._bursts += self._gratuitous.announce(address, now, interface)
+
+    def _send_bursts(self) -> None:
+        for _ in range(min(len(self._bursts), _BURSTS_PER_TURN)):
+            burst = self._bursts.popleft()
+            if burst.address in self._owned:  # it may have been lost while it waited
                 self._ports.burst(burst)
 
     def _receive_links(self) -> None:
@@ -137,13 +156,10 @@ class ResponderProcess:
         self._follow_interfaces()
 
     def _follow_interfaces(self) -> None:
-        now = monotonic()
         for index in self._ports.reconcile(self._interfaces.links):
-            for address in self._owned:
-                for burst in self._gratuitous.announce(address, now, index):
-                    self._ports.burst(burst)
+            self._announce(self._owned, index)
         if self._ports.states != self._reported_states:
-            self._next_report = now
+            self._next_report = 0.0
 
     def _has_news(self) -> bool:
         return bool(self._tally) or self._ports.states != self._reported_states
@@ -166,7 +182,9 @@ def main() -> None:
     """Run on the socket whose descriptor is the only argument."""
     control = socket.socket(fileno=int(sys.argv[1]))
     keep_only(CAP_NET_RAW)
-    ResponderProcess(control).run()
+    process = ResponderProcess(control)
+    gc.freeze()  # what is there now stays: no collection needs to look at it again
+    process.run()
 
 
 if __name__ == "__main__":

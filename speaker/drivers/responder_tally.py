@@ -29,28 +29,28 @@ class Tally:
     def __bool__(self) -> bool:
         return bool(self._counts or self._drops or self._failures)
 
-    def request(self, address: bytes) -> None:
-        """A request for an owned address came in."""
-        self._count(address, _REQUESTS)
+    def answered(self, address: bytes) -> None:
+        """A request came in and was answered."""
+        counts = self._counts_of(address)
+        counts[_REQUESTS] += 1
+        counts[_RESPONSES] += 1
 
-    def response(self, address: bytes) -> None:
-        """A request was answered."""
-        self._count(address, _RESPONSES)
+    def not_answered(self, interface: str, address: bytes, error: OSError) -> None:
+        """A request came in, and the kernel did not take the answer."""
+        self._counts_of(address)[_REQUESTS] += 1
+        self._fail((interface, False, address, error.strerror or str(error)))
 
-    def gratuitous(self, address: bytes) -> None:
+    def announced(self, address: bytes) -> None:
         """A packet went out that nobody asked for."""
-        self._count(address, _GRATUITOUS)
+        self._counts_of(address)[_GRATUITOUS] += 1
+
+    def not_announced(self, interface: str, address: bytes, error: OSError) -> None:
+        """The kernel did not take a packet that nobody asked for."""
+        self._fail((interface, True, address, error.strerror or str(error)))
 
     def drop(self, reason: str) -> None:
         """A frame gets no answer."""
         self._drops[reason] = self._drops.get(reason, 0) + 1
-
-    def send_failed(
-        self, interface: str, address: bytes, error: OSError, *, gratuitous: bool
-    ) -> None:
-        """The kernel did not take a frame."""
-        key = (interface, gratuitous, address, error.strerror or str(error))
-        self._failures[key] = self._failures.get(key, 0) + 1
 
     def report(self, interfaces: tuple[InterfaceState, ...] | None) -> Report:
         """Return a report of what was counted, or a first part of it."""
@@ -75,8 +75,11 @@ class Tally:
             del self._failures[key]
         self._drops.clear()
 
-    def _count(self, address: bytes, what: int) -> None:
+    def _fail(self, key: _FailureKey) -> None:
+        self._failures[key] = self._failures.get(key, 0) + 1
+
+    def _counts_of(self, address: bytes) -> list[int]:
         counts = self._counts.get(address)
         if counts is None:
             counts = self._counts[address] = [0, 0, 0]
-        counts[what] += 1
+        return counts

@@ -11,7 +11,7 @@ from scapy.layers.l2 import ARP, Ether
 from support.layer2_wire import CLIENT_IP, VIP, Client, wire
 
 from metallb_py.protocols.ethernet import EtherType
-from speaker.drivers.packet_socket import PacketSocket, attach_filter
+from speaker.drivers.packet_socket import FRAME_LIMIT, PacketSocket, attach_filter
 from speaker.layer2.packet_filter import MAX_RANGES, arp_filter
 
 pytestmark = pytest.mark.netns
@@ -37,34 +37,29 @@ def request(target: str | IPv4Address) -> bytes:
     return bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, psrc=CLIENT_IP, pdst=str(target)))
 
 
+def assert_nothing_waits(receiver: socket.socket) -> None:
+    with pytest.raises(BlockingIOError):
+        receiver.recv(FRAME_LIMIT)
+
+
 def test_the_filter_holds_from_the_first_frame_on(client: Client) -> None:
-    sniffer = PacketSocket("eth0", EtherType.ARP, arp_filter([OWNED]))
-    try:
+    with PacketSocket("eth0", EtherType.ARP, arp_filter([OWNED])) as sniffer:
         for target in ("192.0.2.99", VIP, "192.0.2.101"):
             client.ask(target)
-        frame = sniffer.receive()
-        assert frame is not None
-        assert Ether(frame)[ARP].pdst == VIP
-        assert sniffer.receive() is None
+        assert Ether(sniffer.recv(FRAME_LIMIT))[ARP].pdst == VIP
+        assert_nothing_waits(sniffer)
 
         sniffer.attach(arp_filter([IPv4Address("192.0.2.101").packed]))
         for target in ("192.0.2.99", VIP, "192.0.2.101"):
             client.ask(target)
-        frame = sniffer.receive()
-        assert frame is not None
-        assert Ether(frame)[ARP].pdst == "192.0.2.101"
-        assert sniffer.receive() is None
-    finally:
-        sniffer.close()
+        assert Ether(sniffer.recv(FRAME_LIMIT))[ARP].pdst == "192.0.2.101"
+        assert_nothing_waits(sniffer)
 
 
 async def test_what_is_sent_arrives(client: Client) -> None:
-    sender = PacketSocket("eth0", EtherType.ARP, arp_filter([]))
-    try:
+    with PacketSocket("eth0", EtherType.ARP, arp_filter([])) as sender:
         sender.send(request("192.0.2.33"))
         assert (await client.frame())[ARP].pdst == "192.0.2.33"
-    finally:
-        sender.close()
 
 
 def test_an_interface_that_is_not_there_is_an_error() -> None:
@@ -87,8 +82,7 @@ def test_the_kernel_agrees_about_every_address(
         if number in owned:
             assert theirs.recv(2048) == frame
         else:
-            with pytest.raises(BlockingIOError):
-                theirs.recv(2048)
+            assert_nothing_waits(theirs)
 
 
 def test_the_kernel_takes_the_largest_filter(pair: tuple[socket.socket, socket.socket]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -81,6 +82,12 @@ def test_it_ends_when_nobody_is_there_any_more(process: Process) -> None:
     assert process.popen.wait(2.0) == 0
 
 
+def test_it_ends_in_good_order_though_its_report_was_never_read(process: Process) -> None:
+    select.select([process.control], [], [], 5.0)
+    process.control.close()
+    assert process.popen.wait(2.0) == 0
+
+
 def test_it_is_small_holds_one_capability_and_imports_little(process: Process) -> None:
     process.report()
     status = dict(
@@ -138,6 +145,31 @@ async def test_thousands_of_addresses(process: Process, cables: Wire) -> None:
         process.tell(Disown(tuple(addresses[:BATCH])))
         await client.silent("10.0.0.0")
         assert len(await client.replies(str(IPv4Address(first + 9998)))) == 1
+
+
+async def test_a_thousand_takeovers_go_out_in_order_and_answers_get_in_between(
+    process: Process, cables: Wire
+) -> None:
+    process.report()
+    first = int(IPv4Address("10.0.0.0"))
+    addresses = [(first + i).to_bytes(4) for i in range(1000)]
+    with Client(cables) as client:
+        process.tell(Own(packed(FENCE), takeover=False))
+        await client.answered(FENCE)
+        for start in range(0, len(addresses), BATCH):
+            process.tell(Own(tuple(addresses[start : start + BATCH]), takeover=True))
+        client.ask(FENCE)
+        announced: list[str] = []
+        answered_after = None
+        while len(announced) < 1000:
+            frame = await client.frame()
+            if frame[ARP].psrc == FENCE:
+                answered_after = len(announced)
+            elif frame[ARP].op == 1:
+                announced.append(frame[ARP].psrc)
+    assert announced == [str(IPv4Address(address)) for address in addresses]
+    assert answered_after is not None
+    assert answered_after < 500
 
 
 async def test_a_flood_of_rubbish_changes_nothing(process: Process, cables: Wire) -> None:

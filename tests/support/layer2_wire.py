@@ -32,6 +32,7 @@ VIP = "192.0.2.100"
 FENCE = "192.0.2.250"
 ETH_P_ARP = 0x0806
 ETH_P_ALL = 0x0003
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 E = TypeVar("E", bound=ResponderEvent)
 
@@ -104,6 +105,7 @@ class Client:
             self.socket = socket.socket(
                 socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(protocol)
             )
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)  # lose nothing
             self.socket.bind((interface, protocol))
         self.mac = self.socket.getsockname()[4].hex(":")
 

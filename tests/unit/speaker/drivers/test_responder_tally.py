@@ -22,13 +22,11 @@ def failed(number: int) -> OSError:
 def test_a_report_tells_what_was_counted_and_then_it_is_forgotten() -> None:
     tally = Tally()
     assert not tally
-    tally.request(A)
-    tally.request(A)
-    tally.response(A)
-    tally.gratuitous(B)
+    tally.answered(A)
+    tally.not_answered("eth0", A, failed(errno.ENOBUFS))
+    tally.announced(B)
     tally.drop("Malformed")
     tally.drop("Malformed")
-    tally.send_failed("eth0", A, failed(errno.ENOBUFS), gratuitous=False)
     states = (InterfaceState("eth0", ""),)
     assert tally
 
@@ -47,16 +45,19 @@ def test_a_report_tells_what_was_counted_and_then_it_is_forgotten() -> None:
 
 def test_a_report_that_was_not_sent_loses_nothing() -> None:
     tally = Tally()
-    tally.request(A)
+    tally.answered(A)
     tally.report(None)
-    tally.request(A)
-    assert tally.report(None).counts == (AddressCounts(A, 2, 0, 0),)
+    tally.answered(A)
+    assert tally.report(None).counts == (AddressCounts(A, 2, 2, 0),)
 
 
 def test_failures_of_one_kind_are_counted_together() -> None:
     tally = Tally()
-    for interface, gratuitous in (("eth0", False), ("eth0", False), ("eth0", True), ("eth1", True)):
-        tally.send_failed(interface, A, failed(errno.ENETDOWN), gratuitous=gratuitous)
+    down = failed(errno.ENETDOWN)
+    tally.not_answered("eth0", A, down)
+    tally.not_answered("eth0", A, down)
+    tally.not_announced("eth0", A, down)
+    tally.not_announced("eth1", A, down)
     failures = tally.report(None).failures
     assert [(f.interface, f.gratuitous, f.count) for f in failures] == [
         ("eth0", False, 2),
@@ -69,8 +70,7 @@ def test_what_is_too_much_for_one_report_comes_with_the_next() -> None:
     tally = Tally()
     addresses = [number.to_bytes(4) for number in range(BATCH + 10)]
     for address in addresses:
-        tally.request(address)
-        tally.send_failed("eth0", address, failed(errno.ENETDOWN), gratuitous=False)
+        tally.not_answered("eth0", address, failed(errno.ENETDOWN))
     told: list[bytes] = []
 
     while tally:
