@@ -1,0 +1,177 @@
+"""ARP under random and damaged input: no surprise, no wrong answer, no owned address left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.l2 import ARP, Dot1Q, Ether
+
+from metallb_py.errors import RemoteProtocolError
+from metallb_py.protocols import arp, ethernet, rtnetlink
+from metallb_py.protocols.arp import ArpPacket
+from metallb_py.protocols.ethernet import EthernetFrame, MacAddress, format_mac
+from speaker.layer2.answer import DropReason, answer
+from speaker.layer2.gratuitous import INTERVAL, WINDOW, Gratuitous
+from speaker.layer2.packet_filter import ranges
+
+OURS = MacAddress(bytes.fromhex("020000000001"))
+OWNED = frozenset(IPv4Address(f"192.0.2.{last}").packed for last in (1, 2, 100))
+T = TypeVar("T")
+
+macs = st.one_of(
+    st.sampled_from([OURS, ethernet.BROADCAST, bytes.fromhex("020000000002")]),
+    st.binary(min_size=6, max_size=6),
+).map(MacAddress)
+addresses = st.one_of(
+    st.sampled_from(sorted(OWNED)).map(IPv4Address), st.just(IPv4Address(0)), st.ip_addresses(v=4)
+)
+packets = st.builds(
+    ArpPacket,
+    operation=st.one_of(st.sampled_from([1, 2]), st.integers(0, 0xFFFF)),
+    sender_mac=macs,
+    sender_ip=addresses,
+    target_mac=macs,
+    target_ip=addresses,
+)
+frames = st.builds(
+    EthernetFrame,
+    destination=macs,
+    source=macs,
+    ether_type=st.one_of(
+        st.just(0x0806), st.integers(0x0600, 0xFFFF).filter(lambda t: t != 0x8100)
+    ),
+    payload=st.one_of(packets.map(arp.encode), st.binary(max_size=60)),
+    vlan=st.one_of(st.none(), st.integers(0, 0xFFF)),
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Return a frame with some bytes changed, cut off or added."""
+    data = bytearray(ethernet.encode(draw(frames)))
+    for position in draw(st.lists(st.integers(0, len(data) - 1), max_size=3)):
+        data[position] = draw(st.integers(0, 255))
+    return bytes(data[: draw(st.integers(0, len(data)))]) + draw(st.binary(max_size=20))
+
+
+def decoded(decode: Callable[[bytes], T], data: bytes) -> T | None:
+    """Decode what may be rubbish: one error is allowed, and no other."""
+    try:
+        return decode(data)
+    except RemoteProtocolError:
+        return None
+
+
+@given(frames)
+def test_a_frame_survives_its_encoding(frame: EthernetFrame) -> None:
+    assert ethernet.decode(ethernet.encode(frame)) == frame
+
+
+@given(packets, st.binary(max_size=20))
+def test_a_packet_survives_its_encoding_and_any_padding(packet: ArpPacket, padding: bytes) -> None:
+    assert arp.decode(arp.encode(packet) + padding) == packet
+
+
+@given(st.one_of(st.binary(max_size=200), damaged()))
+def test_decoders_raise_only_what_they_say(data: bytes) -> None:
+    frame = decoded(ethernet.decode, data)
+    if frame is not None:
+        assert ethernet.decode(ethernet.encode(frame)) == frame
+    packet = decoded(arp.decode, data)
+    if packet is not None:
+        assert arp.encode(packet) == data[:28]
+    decoded(rtnetlink.decode, data)
+
+
+@given(st.one_of(st.binary(max_size=200), damaged()))
+def test_what_is_answered_is_what_scapy_takes_for_a_request_to_us(data: bytes) -> None:
+    reply = answer(data, OURS, OWNED)
+
+    if isinstance(reply, DropReason):
+        assert not is_request_to_us(data)
+    else:
+        assert is_request_to_us(data)
+        asked, told = Ether(data)[ARP], Ether(reply)[ARP]
+        assert (told.op, told.hwsrc, told.psrc) == (2, format_mac(OURS), asked.pdst)
+        assert (told.hwdst, told.pdst) == (asked.hwsrc, asked.psrc)
+        assert (Ether(reply).dst, Ether(reply).src) == (asked.hwsrc, format_mac(OURS))
+
+
+def is_request_to_us(data: bytes) -> bool:
+    """Say so without our own code, as RFC 826 words it."""
+    if len(data) < 42:
+        return False
+    outer = Ether(data)
+    inner = outer
+    if Dot1Q in outer and outer.type == 0x8100:
+        inner = outer[Dot1Q]
+        if inner.vlan != 0:
+            return False
+    if inner.type != 0x0806 or ARP not in inner or len(bytes(inner.payload)) < 28:
+        return False
+    packet = inner[ARP]
+    kinds = (packet.hwtype, packet.ptype, packet.hwlen, packet.plen, packet.op)
+    return (
+        kinds == (1, 0x0800, 6, 4, 1)
+        and IPv4Address(packet.pdst).packed in OWNED
+        and outer.dst in (format_mac(OURS), "ff:ff:ff:ff:ff:ff")
+        and not int(packet.hwsrc[:2], 16) & 1
+    )
+
+
+@given(st.lists(st.integers(0, 300)), st.integers(1, 5))
+def test_ranges_cover_everything_in_order_and_within_the_limit(
+    numbers: list[int], limit: int
+) -> None:
+    found = ranges(numbers, limit)
+
+    assert len(found) <= limit
+    flat = [bound for pair in found for bound in pair]
+    assert flat == sorted(flat)
+    assert all(any(first <= n <= last for first, last in found) for n in numbers)
+    assert {bound for pair in found for bound in pair} <= set(numbers)
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["announce", "withdraw", "wait"]),
+        st.sampled_from([b"\1", b"\2", b"\3"]),
+        st.floats(0.0, 3.0),
+    ),
+    max_size=30,
+)
+
+
+@given(steps)
+def test_only_held_addresses_are_announced_and_never_too_often(
+    actions: list[tuple[str, bytes, float]],
+) -> None:
+    schedule = Gratuitous()
+    held: dict[bytes, float] = {}  # and when their windows end
+    last: dict[bytes, float] = {}
+    now = 0.0
+
+    def sent(address: bytes, at: float) -> None:
+        assert address in held
+        assert at < held[address]
+        assert at - last.get(address, -INTERVAL) >= INTERVAL - 1e-9
+        last[address] = at
+
+    for action, address, pause in actions:
+        if action == "announce":
+            held[address] = now + WINDOW
+            for burst in schedule.announce(address, now):
+                sent(burst.address, now)
+        elif action == "withdraw":
+            held.pop(address, None)
+            last.pop(address, None)
+            schedule.withdraw({address})
+        until = now + pause
+        while (deadline := schedule.next_deadline()) is not None and deadline <= until:
+            for burst in schedule.handle_timeout(deadline):
+                sent(burst.address, deadline)
+        now = until
