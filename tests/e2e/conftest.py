@@ -1,0 +1,41 @@
+"""One lab on the real control plane, with FRR and kube-proxy, for all tests of the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.cluster import Rig
+from support.parts import require
+
+from metallb_py.cli.lab.binaries import find, find_kubernetes
+from metallb_py.cli.lab.isolate import IsolationError, isolate_this_process
+from metallb_py.cli.lab.lab import Lab, Wishes
+from metallb_py.cli.lab.network import NODES
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="session")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Provide the lab, with the controller and three speakers running and a first configuration."""
+    require(find_kubernetes("1.34") is not None, "kube-apiserver 1.34")
+    require(Path("/usr/lib/frr/bgpd").exists(), "FRR")
+    for program in ("arping", "curl", "iptables"):
+        require(find(program) is not None, program)
+    try:
+        isolate_this_process()
+    except IsolationError as error:
+        require(False, str(error))
+    folder = tmp_path_factory.mktemp("lab")
+    for parent in (folder, folder.parent, folder.parent.parent):
+        parent.chmod(0o711)  # FRR's daemons have a user of their own
+    wishes = Wishes(control_plane="real", kubernetes_version="1.34", router="frr")
+    with Lab(folder, wishes) as lab:
+        rig = Rig(lab)
+        for node in NODES:
+            lab.start_speaker(node)
+        lab.start_controller()
+        rig.apply_config()
+        yield rig

@@ -1,0 +1,207 @@
+"""The whole system on a real kube-apiserver, kube-proxy and FRR, as its users see it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from support.cluster import CONFIG, Rig, eventually
+
+from metallb_py.cli.lab.control_plane import NAMESPACE
+from metallb_py.cli.lab.network import CONTROL_PLANE, NODES, mac_of
+
+pytestmark = pytest.mark.e2e
+ALL_NODES = {node.address for node in NODES}
+BROKEN = CONFIG.replace("172.30.0.200-172.30.0.219", "172.30.0.200-172.30.0.1x")
+
+
+def test_layer2_from_service_to_page(rig: Rig) -> None:
+    created = rig.add_service("l2", "wire")
+    address = eventually(lambda: rig.address("l2"), 1.0, what="address in status")
+    assert address.startswith("172.30.0.2")
+    eventually(lambda: rig.owner(address))
+    answers = rig.arping(address, count=3, seconds=4)
+    assert len(answers) == 3, "one answer to each of three requests"
+    assert len(set(answers)) == 1
+    assert set(answers) <= {mac_of(node.name) for node in NODES}
+    assert eventually(lambda: rig.page(address)) in {"pod1", "pod2"}
+    reasons = eventually(lambda: {e["reason"] for e in rig.events("Service", "l2")} | set())
+    assert "IPAllocated" in reasons
+    assert time.monotonic() - created < 60
+    deleted = rig.delete_service("l2")
+    eventually(lambda: not rig.arping(address), 3.0, what="silence")
+    assert time.monotonic() - deleted < 3.5
+
+
+def test_the_address_is_withdrawn_within_a_second(rig: Rig) -> None:
+    rig.add_service("gone-l2", "wire")
+    rig.add_service("gone-bgp", "routed")
+    wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("gone-l2", "gone-bgp"))
+    eventually(lambda: rig.owner(wire))
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES)
+    rig.kubectl("delete", "service", "gone-l2", "gone-bgp", "--wait=false")
+    deleted = time.time()
+    eventually(lambda: not rig.next_hops(routed), 1.0, what="withdrawal from FRR")
+    stopped = eventually(lambda: _withdrawals(rig, "default/gone-l2"), 1.0, what="withdrawal")
+    assert not rig.arping(wire)
+    assert time.time() - deleted < 5
+    assert len(stopped) == 1
+
+
+def _withdrawals(rig: Rig, service: str) -> list[str]:
+    return [
+        line["ts"]
+        for node in NODES
+        for line in rig.log(f"speaker-{node.name}")
+        if line.get("event") == "serviceWithdrawn" and line.get("service") == service
+    ]
+
+
+def test_bgp_from_service_to_page(rig: Rig) -> None:
+    rig.add_service("bgp", "routed")
+    address = eventually(lambda: rig.address("bgp"), 1.0, what="address in status")
+    eventually(lambda: rig.next_hops(address) == ALL_NODES, what="three next hops in FRR")
+    assert eventually(lambda: rig.page(address)) in {"pod1", "pod2"}
+    rig.delete_service("bgp")
+    eventually(lambda: not rig.next_hops(address), 1.0, what="withdrawal")
+
+
+def test_local_services_are_announced_where_their_pods_are(rig: Rig) -> None:
+    rig.add_service("local-bgp", "routed", externalTrafficPolicy="Local")
+    rig.add_service("local-l2", "wire", externalTrafficPolicy="Local")
+    routed = eventually(lambda: rig.address("local-bgp"))
+    with_pods = {node.address for node in NODES if node.pod}
+    eventually(lambda: rig.next_hops(routed) == with_pods, what="next hops with pods alone")
+    wire = eventually(lambda: rig.address("local-l2"))
+    assert eventually(lambda: rig.owner(wire)) in {node.name for node in NODES if node.pod}
+    rig.kubectl("delete", "service", "local-bgp", "local-l2")
+
+
+def test_a_broken_configuration_while_running_changes_nothing_that_works(rig: Rig) -> None:
+    rig.add_service("steady-l2", "wire")
+    rig.add_service("steady-bgp", "routed")
+    wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("steady-l2", "steady-bgp"))
+    owner = eventually(lambda: rig.owner(wire))
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES)
+    sessions = rig.sessions_established()
+    rig.apply_config(BROKEN)
+    try:
+        eventually(lambda: _stale(rig) == 4, what="stale on every daemon")
+        (line,) = [e for e in rig.log("controller") if e.get("event") == "configStale"][-1:]
+        assert 'invalid end IP "172.30.0.1x"' in line["error"]
+        assert "line 8" in line["error"]
+        event = eventually(lambda: rig.events("ConfigMap", "config", NAMESPACE))[-1]
+        assert event["type"] == "Warning"
+        assert 'invalid end IP "172.30.0.1x"' in event["message"]
+        assert rig.owner(wire) == owner
+        assert rig.next_hops(routed) == ALL_NODES
+        rig.add_service("meanwhile", "wire")
+        assert eventually(lambda: rig.address("meanwhile")), "the last good pools still serve"
+    finally:
+        rig.apply_config()
+    eventually(lambda: _stale(rig) == 0, what="all is well again")
+    assert rig.sessions_established() == sessions
+    rig.kubectl("delete", "service", "meanwhile", "steady-l2", "steady-bgp")
+
+
+def _stale(rig: Rig) -> int:
+    name = "metallb_k8s_client_config_stale_bool"
+    speakers = [rig.metric(node.name, node.address, name) for node in NODES]
+    return sum(value == 1 for value in (*speakers, rig.metric("client", CONTROL_PLANE, name)))
+
+
+def test_a_broken_configuration_at_start_takes_nothing_away(rig: Rig) -> None:
+    rig.add_service("before", "wire")
+    address = eventually(lambda: rig.address("before"))
+    owner = eventually(lambda: rig.owner(address))
+    rig.apply_config(BROKEN)
+    rig.lab.controller.kill()
+    try:
+        rig.lab.start_controller()
+        eventually(
+            lambda: rig.metric("client", CONTROL_PLANE, "metallb_k8s_client_config_stale_bool"),
+            what="the new controller says that the configuration is bad",
+        )
+        rig.add_service("after", "wire")
+        assert rig.address("before") == address
+        assert rig.owner(address) == owner
+        assert not rig.address("after")
+    finally:
+        rig.apply_config()
+    eventually(lambda: rig.address("after"), what="with a good one it goes on")
+    assert rig.address("before") == address
+    rig.kubectl("delete", "service", "before", "after")
+
+
+def test_a_controller_that_restarts_renumbers_nobody(rig: Rig) -> None:
+    names = [f"kept-{n}" for n in range(3)]
+    for name in names:
+        rig.add_service(name, "wire")
+    before = {name: eventually(lambda n=name: rig.address(n)) for name in names}
+    rig.delete_service("kept-0")
+    rig.lab.controller.kill()
+    rig.add_service("newcomer", "wire")
+    rig.lab.start_controller()
+    taken = eventually(lambda: rig.address("newcomer"))
+    assert taken not in (before["kept-1"], before["kept-2"])
+    assert {n: rig.address(n) for n in names[1:]} == {n: before[n] for n in names[1:]}
+    rig.kubectl("delete", "service", "newcomer", *names[1:])
+
+
+def test_an_api_server_that_goes_away_takes_nothing_with_it(rig: Rig) -> None:
+    rig.add_service("offline-l2", "wire")
+    rig.add_service("offline-bgp", "routed")
+    wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("offline-l2", "offline-bgp"))
+    owner = eventually(lambda: rig.owner(wire))
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES)
+    sessions = rig.sessions_established()
+    rig.lab.control_plane.kill()
+    try:
+        eventually(lambda: _without_api_server(rig), 30, what="every speaker notices")
+        assert rig.owner(wire) == owner
+        assert rig.next_hops(routed) == ALL_NODES
+        assert set(rig.sessions().values()) == {"Established"}
+    finally:
+        rig.lab.control_plane.restart()
+    rig.add_service("online", "routed")
+    address = eventually(lambda: rig.address("online"), 40, what="work goes on")
+    eventually(lambda: rig.next_hops(address) == ALL_NODES, 40)
+    assert rig.owner(wire) == owner
+    assert rig.sessions_established() == sessions
+    rig.kubectl("delete", "service", "online", "offline-l2", "offline-bgp")
+
+
+def _without_api_server(rig: Rig) -> bool:
+    logs = [rig.log(f"speaker-{node.name}") for node in NODES]
+    return all(any(line.get("op") == "watch" for line in log) for log in logs)
+
+
+def test_a_speaker_that_is_killed_comes_back_and_announces_again(rig: Rig) -> None:
+    rig.add_service("again-l2", "wire")
+    rig.add_service("again-bgp", "routed")
+    wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("again-l2", "again-bgp"))
+    owner = eventually(lambda: rig.owner(wire))
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES)
+    node = next(node for node in NODES if node.name == owner)
+    rig.lab.speakers[owner].kill()
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES - {node.address}, what="its route goes")
+    eventually(lambda: not rig.arping(wire), what="its responder ends with it")
+    rig.lab.start_speaker(node)
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES, 20, what="its route returns")
+    assert eventually(lambda: rig.owner(wire)) == owner
+    rig.kubectl("delete", "service", "again-l2", "again-bgp")
+
+
+def test_another_node_answers_when_a_speaker_is_no_longer_ready(rig: Rig) -> None:
+    rig.add_service("moves", "wire")
+    address = eventually(lambda: rig.address("moves"))
+    owner = eventually(lambda: rig.owner(address))
+    node = next(node for node in NODES if node.name == owner)
+    rig.lab.cluster.set_speaker_ready(node, ready=False)
+    try:
+        successor = eventually(lambda: rig.owner(address) not in ("", owner) and rig.owner(address))
+        assert successor != owner
+    finally:
+        rig.lab.cluster.set_speaker_ready(node, ready=True)
+    eventually(lambda: rig.owner(address) == owner, what="the hash decides again")
+    rig.delete_service("moves")

@@ -1,0 +1,16 @@
+"""What a test needs of the machine: it is skipped without, or fails where all must be there."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def require(there: object, what: str) -> None:
+    """Skip the test where a part is missing; fail it where METALLB_PY_STRICT says all must be."""
+    if there:
+        return
+    if os.environ.get("METALLB_PY_STRICT") == "1":
+        pytest.fail(f"missing: {what}")
+    pytest.skip(f"missing: {what}")
