@@ -49,13 +49,30 @@ frames = st.builds(
 )
 
 
+requests = st.builds(
+    lambda destination, sender_mac, sender_ip, target_ip, vlan: EthernetFrame(
+        destination,
+        sender_mac,
+        0x0806,
+        arp.encode(ArpPacket(1, sender_mac, sender_ip, MacAddress(bytes(6)), target_ip)),
+        vlan,
+    ),
+    destination=st.sampled_from([OURS, ethernet.BROADCAST, MacAddress(b"\2\0\0\0\0\2")]),
+    sender_mac=st.sampled_from([b"\2\0\0\0\0\2", b"\2\0\0\0\0\3", b"\3\0\0\0\0\2"]).map(MacAddress),
+    sender_ip=addresses,
+    target_ip=addresses,
+    vlan=st.sampled_from([None, None, None, 0, 5]),
+)
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """Return a frame with some bytes changed, cut off or added."""
-    data = bytearray(ethernet.encode(draw(frames)))
-    for position in draw(st.lists(st.integers(0, len(data) - 1), max_size=3)):
+    data = bytearray(ethernet.encode(draw(st.one_of(frames, requests))))
+    for position in draw(st.lists(st.integers(0, len(data) - 1), max_size=2)):
         data[position] = draw(st.integers(0, 255))
-    return bytes(data[: draw(st.integers(0, len(data)))]) + draw(st.binary(max_size=20))
+    end = draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))
+    return bytes(data[:end]) + draw(st.binary(max_size=20))
 
 
 def decoded(decode: Callable[[bytes], T], data: bytes) -> T | None:
@@ -87,7 +104,7 @@ def test_decoders_raise_only_what_they_say(data: bytes) -> None:
     decoded(rtnetlink.decode, data)
 
 
-@given(st.one_of(st.binary(max_size=200), damaged()))
+@given(st.one_of(requests.map(ethernet.encode), damaged()))
 def test_what_is_answered_is_what_scapy_takes_for_a_request_to_us(data: bytes) -> None:
     reply = answer(data, OURS, OWNED)
 
