@@ -32,6 +32,9 @@ from speaker.drivers.tcp_md5 import sign_segments
 UNSENT = 65536
 """Bytes that may wait in the kernel: what waits there can't be replaced by newer news."""
 
+RECEIVED_AT_ONCE = 16384
+"""Bytes to look at before others get their turn; four times as many may wait to be read."""
+
 LINGER = 1.0
 """Seconds for the last bytes to leave; then the connection is cut."""
 
@@ -110,17 +113,23 @@ class BgpSession:
             async with asyncio.timeout_at(self._session.next_deadline()):
                 await self._wake.wait()
         self._wake.clear()
-        wire, now = self._wire, self._now()
-        if wire is not None:
-            self._perform(self._session.receive(wire.take(), now))
-        if wire is not None and wire is self._wire and wire.lost is not None:
-            self._perform(self._session.connection_failed(wire.lost, now))
+        now = self._now()
+        if self._wire is not None:
+            self._listen(self._wire, now)
         self._perform(self._session.handle_timeout(now))
         if self._wire is not None and self._wire.writable and self._session.has_news:
             self._perform(self._session.flush(now))
             if self._session.has_news:
                 self._wake.set()
-                await asyncio.sleep(0)  # other sessions and the daemon come first
+        if self._wake.is_set():
+            await asyncio.sleep(0)  # other sessions and the daemon come first
+
+    def _listen(self, wire: _Wire, now: float) -> None:
+        if data := wire.take(RECEIVED_AT_ONCE):
+            self._wake.set()  # there may be more
+            self._perform(self._session.receive(data, now))
+        elif wire.lost is not None:
+            self._perform(self._session.connection_failed(wire.lost, now))
 
     def _perform(self, wanted: Iterable[Effect]) -> None:
         for effect in wanted:
@@ -167,10 +176,12 @@ class _Wire(asyncio.Protocol):
         host: str = self.transport.get_extra_info("sockname")[0]
         return ip_address(host.partition("%")[0])
 
-    def take(self) -> bytes:
-        """Return what came in since the last call."""
-        data = bytes(self._received)
-        self._received.clear()
+    def take(self, limit: int) -> bytes:
+        """Return what came in first, up to this many bytes."""
+        data = bytes(self._received[:limit])
+        del self._received[:limit]
+        if len(self._received) < limit:
+            self.transport.resume_reading()
         return data
 
     def close(self) -> None:
@@ -184,6 +195,8 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
+        if len(self._received) > 4 * RECEIVED_AT_ONCE:
+            self.transport.pause_reading()
         self._wake.set()
 
     def pause_writing(self) -> None:
