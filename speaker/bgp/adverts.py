@@ -9,6 +9,9 @@ from ipaddress import IPv4Network, IPv6Network
 from metallb_py.addresses import IPAddress, IPNetwork
 from metallb_py.config.model import BgpAdvertisement, Community, Pool
 
+MAX_COMMUNITIES = 900
+"""Of one route. More, and its attributes would not fit a message of 4096 bytes (RFC 4271)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -26,7 +29,8 @@ def routes_for(
 
     Each service comes as its addresses and their pool. A prefix lives as long as one service
     needs it. Where advertisements say different things of one prefix, the result does not depend
-    on their order: the highest local preference and the communities of all.
+    on their order: the highest local preference and the communities of all, up to the lowest
+    MAX_COMMUNITIES of them.
     """
     said: dict[IPNetwork, tuple[int, frozenset[Community]]] = {}
     for addresses, pool in services:
@@ -39,7 +43,7 @@ def routes_for(
                     communities | advertisement.communities,
                 )
     return frozenset(
-        Route(prefix, local_pref, tuple(sorted(communities)))
+        Route(prefix, local_pref, tuple(sorted(communities)[:MAX_COMMUNITIES]))
         for prefix, (local_pref, communities) in said.items()
     )
 

@@ -19,7 +19,8 @@ from metallb_py.protocols.bgp.messages import Open, two_octet
 class Settings:
     """Our side of a session. Times are in seconds; a hold time of 0 asks for no timers.
 
-    ``peer_asn`` None takes whoever comes. ``keepalive_time`` None means a third of the hold time.
+    ``peer_asn`` None takes whoever comes. ``keepalive_time`` None, or 0, means a third of the
+    hold time.
     """
 
     local_asn: int
@@ -78,7 +79,7 @@ def negotiate(settings: Settings, router_id: IPv4Address, theirs: Open) -> Terms
         )
     hold_time = min(settings.hold_time, theirs.hold_time)
     keepalive_time = hold_time / 3
-    if settings.keepalive_time is not None:
+    if settings.keepalive_time:  # without any, no session would outlive its hold time
         keepalive_time = min(keepalive_time, settings.keepalive_time)
     offered = {c.family for c in theirs.capabilities if isinstance(c, Multiprotocol)}
     return Terms(

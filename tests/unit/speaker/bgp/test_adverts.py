@@ -7,6 +7,9 @@ import pytest
 
 from metallb_py.addresses import IPAddress
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
+from metallb_py.protocols.bgp.messages import encode
+from metallb_py.protocols.bgp.update import Reach, pack_announcements
 from speaker.bgp.adverts import Route, aggregate, routes_for
 
 
@@ -94,3 +97,18 @@ def test_an_address_aggregates_by_its_own_family(
     advertisement = BgpAdvertisement(length, length_v6)
 
     assert aggregate(ip_address(address), advertisement) == ip_network(prefix)
+
+
+def test_a_route_never_has_more_communities_than_a_message_holds() -> None:
+    many = pool(BgpAdvertisement(communities=frozenset(map(Community, range(2000)))))
+    (route,) = routes_for([(addresses("198.51.100.7"), many)])
+    said = PathAttributes(
+        Origin.INCOMPLETE,
+        (AsSegment(SegmentKind.SEQUENCE, (4_200_000_000,)),),
+        local_pref=100,
+        communities=route.communities,
+    )
+    reach = Reach(ip_address("2001:db8::1"), (ip_network("2001:db8::2/128"),))
+
+    (update,) = pack_announcements(said, reach, four_octet=True)
+    assert len(encode(update)) <= 4096
