@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts, RouteAttributes
+from metallb_py.protocols.bgp.codes import MessageType
 from metallb_py.protocols.bgp.effects import (
     CloseTcp,
     Connect,
@@ -18,7 +19,9 @@ from metallb_py.protocols.bgp.effects import (
     SessionUp,
     UpdateReceived,
 )
+from metallb_py.protocols.bgp.framing import frame
 from metallb_py.protocols.bgp.fsm import State
+from metallb_py.protocols.bgp.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.negotiation import Settings
 from metallb_py.protocols.bgp.session import Session
 
@@ -170,6 +173,35 @@ class Torn(RuleBasedStateMachine):
         self.connected = False
         self.router = None
         self.known.clear()
+
+
+def established() -> Session:
+    session = Session(Settings(64512, None))
+    session.start(0.0)
+    session.connected(SPEAKER, SPEAKER, 0.0)
+    session.change_routes(dict.fromkeys(PREFIXES, RouteAttributes()))
+    session.receive(encode(Open(64513, 90, ROUTER)) + encode(Keepalive()), 0.0)
+    assert session.state is State.ESTABLISHED
+    return session
+
+
+bodies = st.tuples(st.sampled_from(MessageType), st.binary(max_size=80))
+
+
+@given(st.lists(bodies, max_size=6), st.binary(max_size=30), st.booleans())
+def test_no_bytes_of_the_peer_surprise_a_session(
+    messages: list[tuple[MessageType, bytes]], rest: bytes, early: bool
+) -> None:
+    session = established()
+    if early:
+        session.connection_failed("connection reset by peer", 0.0)
+        session.handle_timeout(0.0)
+        session.connected(SPEAKER, SPEAKER, 0.0)
+    session.receive(b"".join(frame(*one) for one in messages) + rest, 1.0)
+
+    assert session.next_deadline() is not None
+    if session.state is State.IDLE:
+        assert session.receive(encode(Keepalive()), 2.0) == ()
 
 
 TestTorn = Torn.TestCase

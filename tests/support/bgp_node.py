@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
 from speaker.bgp.adverts import Route
-from speaker.bgp.events import BgpEvent
+from speaker.bgp.events import BgpEvent, ConnectFailed
 from speaker.bgp.peering import Peering, PeerSession
 from speaker.drivers.bgp_speaker import BgpSpeaker
 
@@ -44,6 +44,12 @@ class Node:
                         return event
                 self._arrived.clear()
                 await self._arrived.wait()
+
+    async def failed(self, error: str, within: float = 15.0) -> None:
+        """Wait for an attempt to fail like this; a router that still starts may refuse others."""
+        async with asyncio.timeout(within):
+            while (await self.saw(ConnectFailed, within)).error != error:
+                pass
 
     def _note(self, event: BgpEvent) -> None:
         self.events.append(event)
