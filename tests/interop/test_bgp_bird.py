@@ -93,8 +93,8 @@ async def test_a_wide_as_number_of_ours_is_too_much_for_it(node: Node, router: B
     await router.start(config("enable as4 off"))
     node.peer_with(peer(ROUTER, 65536, 64513))
 
-    while (await node.saw(ConnectFailed)).error != "peer does not support 4-byte ASNs":
-        assert not any(isinstance(event, SessionUp) for event in node.events)
+    await node.failed("peer does not support 4-byte ASNs")
+    assert not any(isinstance(event, SessionUp) for event in node.events)
 
 
 async def test_ipv6_prefixes_over_an_ipv6_session(node: Node, router: Bird) -> None:
