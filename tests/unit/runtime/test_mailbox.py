@@ -1,0 +1,66 @@
+"""The queue of calls that a daemon's state owner runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from metallb_py.runtime.mailbox import CAPACITY, Mailbox
+
+
+async def test_calls_run_in_order() -> None:
+    seen: list[int] = []
+    mailbox = Mailbox()
+    post = mailbox.handler(seen.append)
+    for number in range(300):
+        await post(number)
+    runner = asyncio.create_task(mailbox.run())
+    done = asyncio.Event()
+    await mailbox.handler(lambda _: done.set())(None)
+    await done.wait()
+    runner.cancel()
+    assert seen == list(range(300))
+
+
+async def test_who_posts_into_a_full_mailbox_waits() -> None:
+    mailbox = Mailbox()
+    post = mailbox.handler(lambda _: None)
+    for number in range(CAPACITY):
+        await post(number)
+    waiting = asyncio.create_task(post(CAPACITY))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    runner = asyncio.create_task(mailbox.run())
+    await waiting
+    runner.cancel()
+
+
+async def test_others_get_their_turn_while_the_mailbox_never_empties() -> None:
+    mailbox = Mailbox()
+    turns = 0
+
+    async def flood() -> None:
+        post = mailbox.handler(lambda _: None)
+        while True:
+            await post(None)
+
+    flooder = asyncio.create_task(flood())
+    runner = asyncio.create_task(mailbox.run())
+    for _ in range(10):
+        await asyncio.sleep(0)
+        turns += 1
+    flooder.cancel()
+    runner.cancel()
+    assert turns == 10
+
+
+async def test_a_call_that_raises_ends_the_run() -> None:
+    mailbox = Mailbox()
+
+    def broken(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    await mailbox.handler(broken)(None)
+    with pytest.raises(RuntimeError, match="a bug"):
+        await mailbox.run()

@@ -1,0 +1,67 @@
+"""The metrics page, as Prometheus' own parser reads it."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from metallb_py.runtime.metrics import ClientMetrics, ControllerMetrics, SpeakerMetrics
+
+
+def samples(metrics: ClientMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
+    page, content_type = metrics.render()
+    assert content_type.startswith("text/plain")
+    families = text_string_to_metric_families(page.decode())
+    return {
+        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_names_without_a_suffix_are_metallbs() -> None:
+    metrics = SpeakerMetrics()
+    metrics.layer2_requests.add("192.0.2.1", 2)
+    metrics.layer2_responses.add("192.0.2.1", 1)
+    metrics.layer2_gratuitous.add("192.0.2.1", 10)
+    found = samples(metrics)
+    assert found["metallb_layer2_requests_received", ("192.0.2.1",)] == 2
+    assert found["metallb_layer2_responses_sent", ("192.0.2.1",)] == 1
+    assert found["metallb_layer2_gratuitous_sent", ("192.0.2.1",)] == 10
+
+
+def test_announcements_come_and_go() -> None:
+    metrics = SpeakerMetrics()
+    where = ("default/web", "layer2", "node1")
+    metrics.set_announced(*where, ["192.0.2.1", "192.0.2.2"])
+    key = "metallb_speaker_announced"
+    assert sum(name == key for name, _ in samples(metrics)) == 2
+    metrics.clear_announced(*where, ["192.0.2.1"])
+    (left,) = (labels for name, labels in samples(metrics) if name == key)
+    assert left == ("192.0.2.2", "node1", "layer2", "default/web")
+
+
+def test_the_series_of_a_removed_peer_go() -> None:
+    metrics = SpeakerMetrics()
+    metrics.bgp_session_up.labels("10.0.0.1:179").set(1)
+    metrics.bgp_updates.labels("10.0.0.1:179").inc(3)
+    assert samples(metrics)["metallb_bgp_updates_total", ("10.0.0.1:179",)] == 3
+    metrics.forget_peer("10.0.0.1:179")
+    assert not [name for name, _ in samples(metrics) if name.startswith("metallb_bgp")]
+
+
+def test_pools_come_and_go() -> None:
+    metrics = ControllerMetrics()
+    metrics.show_pool("blue", 10, 3)
+    metrics.show_pool("green", 5, 0)
+    metrics.forget_pools_but(["blue"])
+    found = samples(metrics)
+    assert found["metallb_allocator_addresses_total", ("blue",)] == 10
+    assert found["metallb_allocator_addresses_in_use_total", ("blue",)] == 3
+    assert ("metallb_allocator_addresses_total", ("green",)) not in found
+
+
+def test_nothing_is_loaded_or_stale_at_first() -> None:
+    found = samples(ClientMetrics())
+    assert found["metallb_k8s_client_config_loaded_bool", ()] == 0
+    assert found["metallb_k8s_client_config_stale_bool", ()] == 0
+    assert ("metallb_k8s_client_updates_created", ()) not in found

@@ -1,0 +1,55 @@
+"""How daemons live and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from metallb_py.runtime.tasks import describe, run_until, run_with_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+def test_a_signal_asks_for_an_orderly_stop(number: signal.Signals) -> None:
+    async def main(stop: asyncio.Event) -> int:
+        os.kill(os.getpid(), number)
+        await stop.wait()
+        return 7
+
+    assert run_with_signals(main) == 7
+
+
+async def test_tasks_are_cancelled_and_awaited_on_stop() -> None:
+    ended: list[str] = []
+    stop = asyncio.Event()
+
+    async def work(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(name)
+
+    async def stopper() -> None:
+        stop.set()
+
+    await run_until(stop, {"a": work("a"), "b": work("b"), "stopper": stopper()})
+    assert sorted(ended) == ["a", "b"]
+
+
+async def test_one_failure_ends_all_and_is_told() -> None:
+    async def broken() -> None:
+        raise OSError("no such thing")
+
+    async def patient() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as failure:
+        await run_until(asyncio.Event(), {"broken": broken(), "patient": patient()})
+    assert describe(failure.value) == "OSError: no such thing"
+
+
+def test_an_error_without_text_is_told_by_its_name() -> None:
+    assert describe(ValueError()) == "ValueError"
