@@ -82,14 +82,17 @@ class Responder:
     async def run(self) -> None:
         """Keep a process running until cancelled; then end it."""
         loop = asyncio.get_running_loop()
+        status: int | None = None
         failures = 0
         while True:
             started = loop.time()
             async with self._process() as (process, control):
+                if status is not None:
+                    self._on_event(ResponderRestarted(status))
                 await self._converse(control)
+            status = process.returncode or 0
             failures = 0 if loop.time() - started >= _GOOD_LIFE else failures + 1
             await asyncio.sleep(_RESTART.delay(failures - 1))
-            self._on_event(ResponderRestarted(process.returncode or 0))
 
     @contextlib.asynccontextmanager
     async def _process(self) -> AsyncIterator[tuple[Process, socket.socket]]:
