@@ -103,7 +103,9 @@ class BgpSession:
         with contextlib.ExitStack() as unless_connected:
             unless_connected.callback(sock.close)
             await loop.sock_connect(sock, (str(self._peer.address), self._peer.port))
-            _, wire = await loop.create_connection(lambda: _Wire(self._wake), sock=sock)
+            # Without the zone of a link-local address, which is nobody else's business.
+            local = ip_address(sock.getsockname()[0].partition("%")[0])
+            _, wire = await loop.create_connection(lambda: _Wire(self._wake, local), sock=sock)
             unless_connected.pop_all()
         return wire
 
@@ -163,18 +165,13 @@ class _Wire(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, wake: asyncio.Event) -> None:
+    def __init__(self, wake: asyncio.Event, local_address: IPAddress) -> None:
+        self.local_address = local_address
         self._wake = wake
         self._received = bytearray()
         self.lost: str | None = None
         self.writable = True
         self.closed = asyncio.Event()
-
-    @property
-    def local_address(self) -> IPAddress:
-        """Our end's address, without the zone of a link-local one."""
-        host: str = self.transport.get_extra_info("sockname")[0]
-        return ip_address(host.partition("%")[0])
 
     def take(self, limit: int) -> bytes:
         """Return what came in first, up to this many bytes."""
