@@ -9,18 +9,12 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from support.bgp_wire import (
-    NODE,
-    NODE_V6,
-    ROUTER,
-    ROUTER_V6,
-    Wire,
-    eventually,
-    exists,
-)
+from support.bgp_node import Node, peer, route
+from support.bgp_wire import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually, exists
 from support.frr import Frr, frr
 
 pytestmark = pytest.mark.interop
@@ -99,6 +93,21 @@ async def test_it_learns_and_forgets_what_frr_says(
 async def test_it_learns_ipv6(cable: Wire, speaker: Frr, tmp_path: Path) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE_V6, 64513) as running:
         await eventually(running.table, lambda table: table.get("2001:db8::1/128") == [ROUTER_V6])
+
+
+async def test_a_prefix_has_a_next_hop_for_each_session(
+    cable: Wire, node: Node, tmp_path: Path
+) -> None:
+    async with collector(cable.router, tmp_path / "routes.json", ROUTER, 64512) as running:
+        sources = [ip_address(NODE), ip_address(NODE_SECOND)]
+        sessions = [peer(ROUTER, 64512, 64512, source_address=source) for source in sources]
+        node.advertise(route("192.0.2.1/32"))
+        node.peer_with(*sessions)
+        await eventually(
+            running.table, lambda table: table == {"192.0.2.1/32": [NODE, NODE_SECOND]}
+        )
+        node.peer_with(sessions[1])
+        await eventually(running.table, lambda table: table == {"192.0.2.1/32": [NODE_SECOND]})
 
 
 async def test_it_forgets_a_speaker_that_froze(cable: Wire, speaker: Frr, tmp_path: Path) -> None:
