@@ -9,6 +9,7 @@ import sys
 CHOICES = {
     "control-plane": ("auto", "real", "embedded"),
     "router": ("auto", "frr", "bird", "builtin"),
+    "proxy": ("auto", "kube-proxy", "nft", "relay"),
 }
 
 
@@ -36,6 +37,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         choices=CHOICES["router"],
         default="auto",
         help="FRR or BIRD where they are installed, or the built-in route collector",
+    )
+    parser.add_argument(
+        "--proxy",
+        choices=CHOICES["proxy"],
+        default="auto",
+        help="kube-proxy where it is found, or nftables rules, or a TCP relay of the lab's own",
     )
     parser.add_argument(
         "--config", default="config/lab.yaml", help="ConfigMap and Services to apply"

@@ -24,9 +24,14 @@ class Kubernetes:
 
 def find(name: str, *folders: str | Path) -> Path | None:
     """Find a program in these folders or, without any, on the PATH and where daemons lie."""
-    path = os.pathsep.join(map(str, folders)) if folders else _path()
+    path = os.pathsep.join(map(str, folders)) if folders else search_path()
     found = shutil.which(name, path=path)
     return Path(found) if found else None
+
+
+def search_path() -> str:
+    """Return the PATH, with the places where daemons lie that many users' PATH lacks."""
+    return f"{os.environ.get('PATH', '')}{os.pathsep}{SYSTEM_FOLDERS}"
 
 
 def find_kubernetes(version: str = "") -> Kubernetes | None:
@@ -59,7 +64,3 @@ def _cache() -> Path:
 
 def _version_of(folder: Path) -> list[int]:
     return [int(part) for part in folder.name.split(".") if part.isdecimal()]
-
-
-def _path() -> str:
-    return f"{os.environ.get('PATH', '')}{os.pathsep}{SYSTEM_FOLDERS}"

@@ -117,6 +117,13 @@ class Cluster:
         labels: Object = {"app": "metallb", "component": "speaker"}
         self.add_pod(node, f"speaker-{node.name}", node.address, labels, NAMESPACE)
 
+    def set_speaker_ready(self, node: Node, *, ready: bool) -> None:
+        """Have the pod of a node's speaker ready or not, as its probe would."""
+        meta: Object = {"namespace": NAMESPACE, "name": f"speaker-{node.name}"}
+        condition = {"type": "Ready", "status": str(ready)}
+        item: Object = {"kind": "Pod", "metadata": meta}
+        self.set_status(item, {"conditions": [condition]})
+
     def _use(self, work: Callable[[KubeClient], Awaitable[T]]) -> T:
         async def connected() -> T:
             client = await KubeClient.connect(str(self._kubeconfig))

@@ -1,6 +1,7 @@
 """Runs a program inside one of the lab's network namespaces: ``enter NAMESPACE PROGRAM ...``.
 
-The program sees the namespace's own links in /sys, as it would on a machine of its own.
+The program sees the namespace's own links in /sys, as it would on a machine of its own, and it is
+killed when the lab is. ``-`` stands for the control plane's machine, where the lab itself runs.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from metallb_py.cli.lab.isolate import (
 )
 
 NAMESPACES = "/run/netns"
+HERE = "-"
 
 
 def command(namespace: str, *program: str) -> list[str]:
-    """Return the command line that runs a program inside a namespace."""
+    """Return the command line that runs a program inside a namespace, or HERE."""
     return [sys.executable, "-m", "metallb_py.cli.lab.enter", namespace, *program]
 
 
@@ -28,9 +30,10 @@ def main() -> None:
     """Enter, and become the program."""
     namespace, *program = sys.argv[1:]
     end_with_parent()
-    join_network(f"{NAMESPACES}/{namespace}")
-    new_mount_namespace()
-    mount("sysfs", "/sys", "sysfs", MS_NOSUID_NODEV_NOEXEC)
+    if namespace != HERE:
+        join_network(f"{NAMESPACES}/{namespace}")
+        new_mount_namespace()
+        mount("sysfs", "/sys", "sysfs", MS_NOSUID_NODEV_NOEXEC)
     os.execvp(program[0], program)
 
 

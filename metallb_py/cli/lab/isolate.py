@@ -54,6 +54,19 @@ def run_isolated(main: Callable[[int], int]) -> int:
     return _wait_for(child)
 
 
+def isolate_this_process() -> None:
+    """Give this process mounts and a network of its own, for as long as it lives.
+
+    Raises IsolationError where that is not allowed. The children end when the process does only
+    if they ask for it (``end_with_parent``).
+    """
+    try:
+        _unshare(CLONE_NEWNS | CLONE_NEWNET)
+    except OSError as error:
+        raise IsolationError(f"want root ({error.strerror})") from error
+    _mount_own(with_processes=False)
+
+
 def mount(source: str, target: str, kind: str, flags: int = 0) -> None:
     """Mount a file system. Raises OSError."""
     arguments = [os.fsencode(text) for text in (source, target, kind)]
@@ -83,10 +96,7 @@ def end_with_parent() -> None:
 def _first_process(main: Callable[[int], int]) -> int:
     end_with_parent()
     outside = int(Path("/proc/self").readlink().name)  # while /proc is still that of the outside
-    mount("none", "/", "none", MS_REC_PRIVATE)
-    mount("proc", "/proc", "proc", MS_NOSUID_NODEV_NOEXEC)
-    mount("sysfs", "/sys", "sysfs", MS_NOSUID_NODEV_NOEXEC)
-    mount("tmpfs", "/run", "tmpfs", MS_NOSUID_NODEV_NOEXEC)
+    _mount_own(with_processes=True)
     try:
         return main(outside)
     except KeyboardInterrupt:
@@ -96,6 +106,14 @@ def _first_process(main: Callable[[int], int]) -> int:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def _mount_own(*, with_processes: bool) -> None:
+    mount("none", "/", "none", MS_REC_PRIVATE)
+    if with_processes:
+        mount("proc", "/proc", "proc", MS_NOSUID_NODEV_NOEXEC)
+    mount("sysfs", "/sys", "sysfs", MS_NOSUID_NODEV_NOEXEC)
+    mount("tmpfs", "/run", "tmpfs", MS_NOSUID_NODEV_NOEXEC)
 
 
 def _wait_for(child: int) -> int:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from metallb_py.cli.lab import network, routers
-from metallb_py.cli.lab.binaries import Kubernetes, find, find_kubernetes
+from metallb_py.cli.lab import network, proxies, routers
+from metallb_py.cli.lab.binaries import Kubernetes, find_kubernetes
 from metallb_py.cli.lab.cluster import ACCESS_KINDS, Cluster, Object, read_objects
 from metallb_py.cli.lab.control_plane import NAMESPACE, ControlPlane, Embedded, Real
-from metallb_py.cli.lab.network import NODES, PODS_CIDR, Node
+from metallb_py.cli.lab.network import NODES, Node
 from metallb_py.cli.lab.processes import LabError, Program, Programs
 from metallb_py.cli.lab.routers import Router
 
@@ -29,6 +29,7 @@ class Wishes:
     control_plane: str = "auto"
     kubernetes_version: str = ""
     router: str = "auto"
+    proxy: str = "auto"
     real_root: bool = True
     manifest: Path = MANIFEST
 
@@ -45,7 +46,7 @@ class Lab:
         self.control_plane: ControlPlane = (
             Real(self.programs, kubernetes) if kubernetes else Embedded(self.programs)
         )
-        self._proxy = kubernetes.proxy if kubernetes and find("iptables") else None
+        self._proxy = proxies.choose(wishes.proxy, kubernetes)
         self.router: Router = routers.choose(
             wishes.router, self.programs, real_root=wishes.real_root
         )
@@ -69,15 +70,13 @@ class Lab:
     @property
     def description(self) -> str:
         """What it is made of, in words."""
-        parts = (self.control_plane.description, self.router.description, self.proxy_description)
-        return ", ".join(parts)
+        parts = (self.control_plane, self.router, self._proxy)
+        return ", ".join(part.description for part in parts)
 
     @property
-    def proxy_description(self) -> str:
-        """Who does kube-proxy's job."""
-        if self._proxy is not None:
-            return "kube-proxy"
-        return f"the lab's own {self._proxy_mode} in kube-proxy's place"
+    def controller(self) -> Program:
+        """The controller that was started last."""
+        return self._controllers[-1]
 
     def start_controller(self) -> Program:
         """Start the controller, on the control plane's machine."""
@@ -102,10 +101,12 @@ class Lab:
         return program
 
     def logs(self) -> str:
-        """Return the end of what the daemons logged."""
-        return "\n".join(
-            program.tail() for program in (*self.speakers.values(), *self._controllers)
-        )
+        """Return the end of what the daemons logged, and what programs that fell said last."""
+        fallen = self.programs.fallen()
+        daemons = [*self.speakers.values(), *self._controllers]
+        shown = [*fallen, *(daemon for daemon in daemons if daemon not in fallen)]
+        ended = [f"{program.name} ended: {program.process.returncode}" for program in fallen]
+        return "\n".join([*ended, *(program.tail() for program in shown)])
 
     def _daemon(self, name: str) -> list[str]:
         kubeconfig = self.control_plane.kubeconfig(name)
@@ -125,8 +126,10 @@ class Lab:
                 )
                 self.cluster.add_pod(node, node.pod.name, node.pod.address, {"app": "web"})
         self.router.start()
+        kubeconfig = self.control_plane.kubeconfig("kube-proxy")
         for node in NODES:
-            self._start_proxy(node)
+            proxy = self._proxy.command(node, kubeconfig)
+            self.programs.start(f"proxy-{node.name}", *proxy, machine=node.name)
 
     def _access_objects(self) -> list[Object]:
         if isinstance(self.control_plane, Embedded):  # it lets everybody do everything
@@ -134,28 +137,6 @@ class Lab:
             return [{"apiVersion": "v1", "kind": "Namespace", "metadata": meta}]
         objects = read_objects(self._wishes.manifest)
         return [item for item in objects if item["kind"] in ACCESS_KINDS]
-
-    @property
-    def _proxy_mode(self) -> str:
-        return "nft" if find("nft") else "relay"
-
-    def _start_proxy(self, node: Node) -> None:
-        kubeconfig = str(self.control_plane.kubeconfig("kube-proxy"))
-        if self._proxy is None:
-            proxy = [sys.executable, "-m", "metallb_py.cli.lab.proxy", kubeconfig, self._proxy_mode]
-        else:
-            proxy = [
-                str(self._proxy),
-                f"--kubeconfig={kubeconfig}",
-                f"--hostname-override={node.name}",
-                "--proxy-mode=iptables",
-                f"--cluster-cidr={PODS_CIDR}",
-                "--conntrack-max-per-core=0",
-                "--conntrack-tcp-timeout-established=0s",
-                "--conntrack-tcp-timeout-close-wait=0s",
-                "--iptables-min-sync-period=0s",
-            ]
-        self.programs.start(f"proxy-{node.name}", *proxy, machine=node.name)
 
 
 def _choose_kubernetes(wishes: Wishes) -> Kubernetes | None:
@@ -179,6 +160,7 @@ def main(args: argparse.Namespace, folder: Path, process: int) -> int:
         control_plane=args.control_plane,
         kubernetes_version=args.kubernetes_version,
         router=args.router,
+        proxy=args.proxy,
         real_root=args.real_root,
     )
     try:
@@ -192,7 +174,9 @@ def main(args: argparse.Namespace, folder: Path, process: int) -> int:
             print(proofs.table(results))
             failed = [result for result in results if not result.held]
             for result in failed:
-                print(f"\n{result.service}: {result.proof}: {result.seen}\n{result.log}")
+                print(f"{result.service}: {result.proof}: {result.seen}")
+            if failed:
+                print(lab.logs())
             if args.keep:
                 keep.explain(lab, process)
                 keep.wait()

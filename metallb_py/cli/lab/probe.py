@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from metallb_py.cli.lab.enter import command
 from metallb_py.cli.lab.processes import LabError
 
-HTTP_SECONDS = 2
+HTTP_SECONDS = 0.5
 
 
 class Probe:
@@ -29,6 +29,10 @@ class Probe:
     def answers(self, address: str, seconds: float) -> list[str]:
         """Ask by broadcast who has an address; return the MAC of every answer in that time."""
         return [str(mac) for mac in self._ask("arp", address, seconds)]
+
+    def has_answer(self, address: str, seconds: float) -> bool:
+        """Ask likewise; return as soon as anybody answers."""
+        return bool(self._ask("first", address, seconds))
 
     def page(self, url: str) -> str:
         """Return a page, empty where none comes."""
@@ -52,12 +56,12 @@ class Probe:
         return answer
 
 
-def _arp(address: str, seconds: float) -> list[str]:
+def _arp(address: str, seconds: float, *, every: bool) -> list[str]:
     from scapy.layers.l2 import ARP, Ether
     from scapy.sendrecv import srp
 
     request = Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst=address)
-    answered, _ = srp(request, iface="eth0", timeout=seconds, multi=True, verbose=False)
+    answered, _ = srp(request, iface="eth0", timeout=seconds, multi=every, verbose=False)
     # A gratuitous reply has the same sender and target: it answers nobody.
     replies = [reply[ARP] for _, reply in answered if reply[ARP].psrc != reply[ARP].pdst]
     return [reply.hwsrc for reply in replies if reply.psrc == address]
@@ -76,11 +80,13 @@ def main() -> None:
     for line in sys.stdin:
         match json.loads(line):
             case ["arp", str(address), float() | int() as seconds]:
-                answer = _arp(address, seconds)
+                answer = _arp(address, seconds, every=True)
+            case ["first", str(address), float() | int() as seconds]:
+                answer = _arp(address, seconds, every=False)
             case ["page", str(url)]:
                 answer = _page(url)
             case question:
-                raise SystemExit(f"{question}: want arp or page")
+                raise SystemExit(f"{question}: want arp, first or page")
         print(json.dumps(answer), flush=True)
 
 

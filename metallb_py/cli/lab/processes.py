@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from metallb_py.cli.lab.enter import command
+from metallb_py.cli.lab.binaries import search_path
+from metallb_py.cli.lab.enter import HERE, command
 
 GRACE_SECONDS = 3.0
 
@@ -24,6 +26,12 @@ class Program:
         self.name = name
         self.process = process
         self.log = log
+        self._expected = False
+
+    @property
+    def fell(self) -> bool:
+        """Whether it ended although nobody asked it to."""
+        return not self._expected and self.process.poll() is not None
 
     def tail(self, lines: int = 15) -> str:
         """Return the end of what it wrote."""
@@ -32,6 +40,7 @@ class Program:
 
     def end(self) -> None:
         """Ask it to end; kill it if it does not."""
+        self._expected = True
         self.process.terminate()
         try:
             self.process.wait(GRACE_SECONDS)
@@ -41,6 +50,7 @@ class Program:
 
     def kill(self) -> None:
         """End it at once, with no chance to say good-bye."""
+        self._expected = True
         self.process.kill()
         self.process.wait()
 
@@ -50,6 +60,7 @@ class Programs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._environment = os.environ | {"PATH": search_path()}
         self._running: list[Program] = []
 
     def __enter__(self) -> Self:
@@ -61,32 +72,37 @@ class Programs:
         for program in reversed(self._running):
             program.end()
 
+    def fallen(self) -> list[Program]:
+        """Return the programs that ended although nobody asked them to."""
+        return [program for program in self._running if program.fell]
+
     def start(
         self,
         name: str,
         *arguments: str,
-        machine: str = "",
-        environment: dict[str, str] | None = None,
+        machine: str = HERE,
     ) -> Program:
         """Start a program: on one of the machines, or on the control plane's."""
         log = self.folder / f"{name}.log"
-        line = command(machine, *arguments) if machine else list(arguments)
+        line = command(machine, *arguments)
         with log.open("ab") as output:
             process = subprocess.Popen(
                 line,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=self._environment,
             )
         program = Program(name, process, log)
         self._running.append(program)
         return program
 
-    def run(self, *arguments: str, machine: str = "", data: str = "") -> str:
+    def run(self, *arguments: str, machine: str = HERE, data: str = "") -> str:
         """Run a program to its end and return what it printed. Raises LabError if it fails."""
-        line = command(machine, *arguments) if machine else list(arguments)
-        done = subprocess.run(line, input=data, capture_output=True, text=True, check=False)
+        line = command(machine, *arguments)
+        done = subprocess.run(
+            line, input=data, capture_output=True, text=True, check=False, env=self._environment
+        )
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
             raise LabError(f"{' '.join(arguments)}: exit status {done.returncode}: {said}")

@@ -1,9 +1,9 @@
 """kube-proxy's job, where there is no kube-proxy: service addresses to pods, on one node.
 
-``python -m metallb_py.cli.lab.proxy KUBECONFIG nft|relay``. With nft the kernel translates the
-addresses, as kube-proxy has it do. Where there is no nft, connections are relayed: the service
-addresses become local ones (which the kernel is told not to answer ARP for) and this process
-passes the bytes on.
+``python -m metallb_py.cli.lab.proxy KUBECONFIG [NFT]``. With the program nft, the kernel translates
+the addresses, as kube-proxy has it do. Without, connections are relayed: the service addresses
+become local ones (which the kernel is told not to answer ARP for) and this process passes the
+bytes on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from pyroute2 import IPRoute
+from pyroute2 import AsyncIPRoute
 
 from metallb_py.cli.lab.network import PODS_CIDR
 from metallb_py.kube.client import KubeClient
@@ -27,6 +27,7 @@ from metallb_py.kube.objects import SERVICE_NAME_LABEL, EndpointSlice, Service
 from metallb_py.kube.reflector import Reflector, Resource
 
 IP_FREEBIND = 15
+LOCAL = 255
 CHUNK = 65536
 
 
@@ -102,9 +103,9 @@ table ip metallb-lab {{
 """
 
 
-async def use_nft(found: list[Frontend]) -> None:
+async def use_nft(nft: str, found: list[Frontend]) -> None:
     """Hand the translations to the kernel, all at once."""
-    process = await asyncio.create_subprocess_exec("nft", "-f", "-", stdin=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(nft, "-f", "-", stdin=asyncio.subprocess.PIPE)
     await process.communicate(ruleset(found).encode())
 
 
@@ -122,11 +123,11 @@ class Relay:
         wanted = {(item.address, item.port): item for item in found if item.backends}
         for place in self._servers.keys() - wanted.keys():
             self._servers.pop(place).close()
-            _route("del", place[0])
+            await _route("del", place[0])
         for place, item in wanted.items():
             self._backends[place] = itertools.cycle(item.backends)
             if place not in self._servers:
-                _route("replace", place[0])
+                await _route("replace", place[0])
                 self._servers[place] = await self._listen(place)
 
     async def _listen(self, place: tuple[str, int]) -> asyncio.Server:
@@ -142,7 +143,8 @@ class Relay:
         address, port = next(self._backends[place])
         with contextlib.suppress(OSError):
             pod_reader, pod_writer = await asyncio.open_connection(address, port)
-            await asyncio.gather(_pump(reader, pod_writer), _pump(pod_reader, writer))
+            with contextlib.closing(pod_writer):
+                await asyncio.gather(_pump(reader, pod_writer), _pump(pod_reader, writer))
         writer.close()
 
 
@@ -154,11 +156,13 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write_eof()
 
 
-def _route(action: str, address: str) -> None:
+async def _route(action: str, address: str) -> None:
     """Make an address a local one, or no longer; without an interface that would announce it."""
-    with IPRoute() as netlink:
-        index = netlink.link_lookup(ifname="lo")[0]
-        netlink.route(action, dst=f"{address}/32", oif=index, type="local", table=255)
+    async with AsyncIPRoute() as netlink:
+        (index,) = await netlink.link_lookup(ifname="lo")
+        await netlink.route(
+            action, dst=f"{address}/32", oif=index, type="local", scope="host", table=LOCAL
+        )
 
 
 async def follow(client: KubeClient, use: Callable[[list[Frontend]], Awaitable[None]]) -> None:
@@ -181,11 +185,11 @@ async def follow(client: KubeClient, use: Callable[[list[Frontend]], Awaitable[N
             await use(frontends(services.store, slices.store))
 
 
-async def main(kubeconfig: str, mode: str) -> None:
+async def main(kubeconfig: str, nft: str = "") -> None:
     """Run until killed."""
     client = await KubeClient.connect(kubeconfig)
-    await follow(client, use_nft if mode == "nft" else Relay().use)
+    await follow(client, partial(use_nft, nft) if nft else Relay().use)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    asyncio.run(main(*sys.argv[1:]))
