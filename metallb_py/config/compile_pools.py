@@ -96,17 +96,16 @@ class _PoolCompiler:
 
     def check_overlaps(self, overlaps: _Overlaps) -> None:
         """Compare the pool's addresses with each other and with earlier pools."""
+        path = f"{self._record.path}.addresses"
         for entry in self._entries:
-            for cidr in entry.cidrs:
-                clash = overlaps.add(cidr, self._name)
-                if clash is not None:
-                    other, owner = clash
-                    message = (
-                        f'CIDR "{cidr}" in pool "{self._name}" overlaps with already defined CIDR '
-                        f'"{other}" in pool "{owner}"'
-                    )
-                    path = f"{self._record.path}.addresses"
-                    self._findings.add(entry.text.line, path, message)
+            found = ((cidr, overlaps.add(cidr, self._name)) for cidr in entry.cidrs)
+            clashes = [(cidr, clash) for cidr, clash in found if clash is not None]
+            for cidr, (other, owner) in clashes[:1]:  # an entry's other blocks say no more
+                message = (
+                    f'CIDR "{cidr}" in pool "{self._name}" overlaps with already defined CIDR '
+                    f'"{other}" in pool "{owner}"'
+                )
+                self._findings.add(entry.text.line, path, message)
 
     def _read_addresses(self) -> None:
         record = self._record

@@ -1,0 +1,94 @@
+"""``metallb-py validate`` as a pipeline runs it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from metallb_py.cli.__main__ import main
+
+GOOD = "address-pools:\n- {name: a, protocol: layer2, addresses: [10.0.0.0/24]}\n"
+BAD = "address-pools:\n- {name: a, protocol: layer3, addresses: [10.0.0.0/33]}\n"
+
+
+def manifest(text: str) -> str:
+    body = "".join(f"    {line}\n" for line in text.splitlines())
+    return (
+        f"kind: ConfigMap\napiVersion: v1\nmetadata: {{name: config}}\ndata:\n  config: |\n{body}"
+    )
+
+
+def validate(path: Path, text: str | bytes) -> int:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SystemExit) as end:
+        main(["validate", str(path)])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.yaml"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [GOOD, manifest(GOOD), "", f"kind: Secret\napiVersion: v1\n---\n{manifest(GOOD)}"],
+)
+def test_a_valid_file(file: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate(file, text) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_one_line_for_each_problem(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate(file, BAD) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f'{file}:2: address-pools[0] "a".addresses: parsing address pool #1: ')
+    assert 'unknown protocol "layer3"' in second
+
+
+def test_lines_are_those_of_the_manifest(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate(file, manifest(BAD)) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[1] for line in lines] == ["7", "7"]
+
+
+def test_a_list_of_objects(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        "kind: List\napiVersion: v1\nitems:\n- kind: ConfigMap\n  data:\n    config: 'peers: 1'\n"
+    )
+    assert validate(file, text) == 1
+    assert f"{file}:6: peers: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("data", ["a: [", "kind: [\n", "[" * 5000])
+def test_what_is_no_yaml_is_a_problem(
+    file: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate(file, data) == 1
+    assert "could not parse config: " in capsys.readouterr().out
+
+
+def test_what_is_no_text_is_unreadable(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate(file, b"\xff\xfe\x00") == 2
+    assert "want UTF-8 text" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_unreadable(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["validate", "/nonexistent/file"])
+    assert end.value.code == 2
+    assert "/nonexistent/file: No such file" in capsys.readouterr().err
+
+
+def test_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(BAD.encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    with pytest.raises(SystemExit) as end:
+        main(["validate", "-"])
+    assert end.value.code == 1
+    assert capsys.readouterr().out.startswith("standard input:2: ")

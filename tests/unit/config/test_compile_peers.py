@@ -1,0 +1,71 @@
+"""Peers and BFD profiles that can't be, in MetalLB's words."""
+
+from __future__ import annotations
+
+import pytest
+from support.config_text import PEER, problems
+
+BAD_PEERS = [
+    ("peer-asn: 2, peer-address: 10.0.0.1", "missing local ASN"),
+    ("my-asn: 2, peer-address: 10.0.0.1", "missing peer ASN"),
+    ("my-asn: 1, peer-asn: 2", 'invalid peer IP ""'),
+    ("my-asn: 1, peer-asn: 2, peer-address: router", 'invalid peer IP "router"'),
+    (f"{PEER}, peer-asn: 1", "field peer-asn already set in type config.peer"),
+    (f"{PEER}, hold-time: 90", 'invalid hold time "90": time: missing unit in duration "90"'),
+    (f"{PEER}, hold-time: 2.9s", 'invalid hold time "2.9s": must be 0 or >=3s'),
+    (f"{PEER}, hold-time: 24h", 'invalid hold time "24h": must be 0 or >=3s'),
+    (f"{PEER}, keepalive-time: 91s", 'invalid keepaliveTime "91s"'),
+    (f"{PEER}, keepalive-time: x", 'invalid keepalive time "x": time: invalid duration "x"'),
+    (f"{PEER}, router-id: x", 'invalid router ID "x"'),
+    (f"{PEER}, source-address: x", 'invalid source IP "x"'),
+    (f"{PEER}, bfd-profile: x", "peer #1 referencing non existing bfd profile x"),
+    (
+        "my-asn: 1, peer-asn: 1, peer-address: 10.0.0.1, ebgp-multihop: true",
+        "invalid ebgp-multihop parameter set for an ibgp peer",
+    ),
+    (
+        f"{PEER}, node-selectors: [{{match-expressions: [{{key: a, operator: in}}]}}]",
+        'parsing node selector: "in" is not a valid pod selector operator',
+    ),
+    (
+        f"{PEER}, node-selectors: [{{match-expressions: [{{key: a, operator: In}}]}}]",
+        "for 'in', 'notin' operators, values set can't be empty",
+    ),
+    (
+        f"{PEER}, node-selectors: [match-expressions: [{{key: a, operator: Exists, values: [b]}}]]",
+        "values set must be empty for exists and does not exist",
+    ),
+    (f"{PEER}, node-selectors: [{{match-labels: {{'a b': c}}}}]", 'key: "a b"'),
+    (f"{PEER}, node-selectors: [{{match-labels: {{a: b c}}}}]", 'values: "b c"'),
+    (f"{PEER}, peer-port: 65536", "cannot unmarshal !!int `65536` into uint16"),
+    (f"{PEER}, my-asn2: 1", "field my-asn2 not found in type config.peer"),
+]
+
+
+@pytest.mark.parametrize(("peer", "told"), BAD_PEERS)
+def test_what_is_no_peer(peer: str, told: str) -> None:
+    (found,) = problems(f"peers:\n- {{{peer}}}\n")
+    assert told in found[2]
+    assert found[0] == 2
+    assert found[1].startswith("peers[0]")
+
+
+def test_a_peer_with_another_port_is_another_peer() -> None:
+    assert not problems(f"peers: [{{{PEER}}}, {{{PEER}, peer-port: 1179}}]")
+
+
+@pytest.mark.parametrize(
+    ("profile", "told"),
+    [
+        ("", "missing bfd profile name"),
+        ("name: a, detect-multiplier: 1", "invalid detect multiplier value: invalid value 1, must"),
+        ("name: a, receive-interval: 9", "invalid receive interval value: invalid value 9"),
+        ("name: a, transmit-interval: 60001", "must be in 10-60000 range"),
+        ("name: a, minimum-ttl: 255", "invalid minimum ttl value: invalid value 255"),
+        ("name: a, echo-interval: 1", "invalid value 1, must be in 10-60000 range"),
+    ],
+)
+def test_what_is_no_bfd_profile(profile: str, told: str) -> None:
+    (found,) = problems(f"bfd-profiles:\n- {{{profile}}}\n")
+    assert f"parsing bfd profile #1: {told}"[:20] == found[2][:20]
+    assert told in found[2]

@@ -1,0 +1,49 @@
+"""Durations as Go's time package reads them."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import pytest
+
+from metallb_py.config.durations import parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", "90"),
+        ("1m30s", "90"),
+        ("1.5h", "5400"),
+        ("500ms", "0.5"),
+        ("-3s", "-3"),
+        ("+3s", "3"),
+        ("0", "0"),
+        (".5s", "0.5"),
+        ("1.s", "1"),
+        ("3us", "0.000003"),
+        ("3µs", "0.000003"),
+        ("7ns", "0.000000007"),
+    ],
+)
+def test_durations(text: str, seconds: str) -> None:
+    assert parse_duration(text) == Decimal(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", 'time: invalid duration ""'),
+        ("90", 'time: missing unit in duration "90"'),
+        ("90x", 'time: unknown unit "x" in duration "90x"'),
+        ("s", 'time: invalid duration "s"'),
+        (".s", 'time: invalid duration ".s"'),
+        ("-", 'time: invalid duration "-"'),
+        ("1 s", 'time: unknown unit " s" in duration "1 s"'),
+        ("9999999h", 'time: invalid duration "9999999h"'),
+    ],
+)
+def test_what_is_no_duration(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        parse_duration(text)
