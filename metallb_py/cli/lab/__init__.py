@@ -48,6 +48,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--config", default="config/lab.yaml", help="ConfigMap and Services to apply"
     )
     parser.set_defaults(run=run)
+    _add_actions(parser)
+
+
+def _add_actions(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="on a lab that was kept", metavar="ACTION")
+    execute = actions.add_parser("exec", help="run a command in the lab, with KUBECONFIG set")
+    execute.add_argument("--on", default="-", metavar="MACHINE", help="node1, client, router, ...")
+    execute.add_argument("command", nargs=argparse.REMAINDER, help="the command")
+    execute.set_defaults(run=run_inside, action="execute")
+    kill = actions.add_parser("kill", help="kill one of the lab's programs, as a crash would")
+    kill.add_argument("program", help="speaker-node1, controller, apiserver, ...")
+    kill.add_argument("--signal", default="KILL", help="another signal: TERM, STOP, CONT")
+    kill.set_defaults(run=run_inside, action="kill")
+
+
+def run_inside(args: argparse.Namespace) -> int:
+    """Run one of the actions on a lab that was kept; return its exit status."""
+    from metallb_py.cli.lab import inside
+    from metallb_py.cli.lab.processes import LabError
+
+    try:
+        return inside.execute(args) if args.action == "execute" else inside.kill(args)
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 def run(args: argparse.Namespace) -> int:

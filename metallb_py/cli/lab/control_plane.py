@@ -32,6 +32,11 @@ USERS = {
 }
 
 
+def kubeconfig_of(folder: Path, user: str = "admin") -> Path:
+    """Return where a lab's folder has the credentials of one of USERS."""
+    return folder / f"{user}.kubeconfig"
+
+
 class ControlPlane(Protocol):
     """An API server that can be started, and killed and started again."""
 
@@ -80,7 +85,7 @@ class Embedded:
 
     def kubeconfig(self, user: str) -> Path:
         """Return the credentials of a user; here they are all alike."""
-        return self._programs.folder / f"{user}.kubeconfig"
+        return kubeconfig_of(self._programs.folder, user)
 
 
 class Real:
@@ -142,7 +147,7 @@ class Real:
 
     def kubeconfig(self, user: str) -> Path:
         """Return the credentials of a user."""
-        return self._programs.folder / f"{user}.kubeconfig"
+        return kubeconfig_of(self._programs.folder, user)
 
     def _start_etcd(self) -> None:
         folder = self._programs.folder

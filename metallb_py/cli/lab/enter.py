@@ -30,11 +30,17 @@ def main() -> None:
     """Enter, and become the program."""
     namespace, *program = sys.argv[1:]
     end_with_parent()
-    if namespace != HERE:
-        join_network(f"{NAMESPACES}/{namespace}")
-        new_mount_namespace()
-        mount("sysfs", "/sys", "sysfs", MS_NOSUID_NODEV_NOEXEC)
-    os.execvp(program[0], program)
+    try:
+        if namespace != HERE:
+            join_network(f"{NAMESPACES}/{namespace}")
+            new_mount_namespace()
+            mount("sysfs", "/sys", "sysfs", MS_NOSUID_NODEV_NOEXEC)
+    except OSError as error:
+        sys.exit(f"{namespace}: {error.strerror}: want one of the lab's machines")
+    try:
+        os.execvp(program[0], program)
+    except OSError as error:
+        sys.exit(f"{program[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":

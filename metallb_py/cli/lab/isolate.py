@@ -88,6 +88,23 @@ def join_network(path: str) -> None:
         os.close(handle)
 
 
+def join_process(process: int) -> None:
+    """Move this process to the mounts and the network of another, its children to its PIDs.
+
+    Raises IsolationError.
+    """
+    flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET
+    try:
+        handle = os.pidfd_open(process)
+        try:
+            wanted = flags if os.geteuid() == 0 else flags | CLONE_NEWUSER
+            _check(_libc.setns(handle, wanted), f"process {process}")
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise IsolationError(f"process {process}: {error.strerror}") from error
+
+
 def end_with_parent() -> None:
     """Have this process killed when its parent ends."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")

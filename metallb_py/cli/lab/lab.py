@@ -96,8 +96,8 @@ class Lab:
             f"--node-name={node.name}",
             machine=node.name,
         )
-        self.cluster.add_speaker_pod(node)
         self.speakers[node.name] = program
+        self.cluster.add_speaker_pod(node)
         return program
 
     def logs(self) -> str:
@@ -178,8 +178,7 @@ def main(args: argparse.Namespace, folder: Path, process: int) -> int:
             if failed:
                 print(lab.logs())
             if args.keep:
-                keep.explain(lab, process)
-                keep.wait()
+                keep.stay(lab, process, [result.address for result in results])
             return 1 if failed else 0
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)

@@ -19,6 +19,11 @@ class LabError(Exception):
     """A part of the lab does not come up, or a proof fails. The message says which and why."""
 
 
+def pid_file(folder: Path, name: str) -> Path:
+    """Return where the lab writes a program's number among the lab's processes."""
+    return folder / f"{name}.pid"
+
+
 class Program:
     """A running program."""
 
@@ -93,6 +98,7 @@ class Programs:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
             )
+        pid_file(self.folder, name).write_text(str(process.pid))
         program = Program(name, process, log)
         self._running.append(program)
         return program

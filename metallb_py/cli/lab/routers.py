@@ -22,10 +22,15 @@ MACHINE = "router"
 
 
 class Router(Protocol):
-    """A BGP router that every node peers with. ``forwards`` tells whether it moves packets."""
+    """A BGP router that every node peers with.
+
+    ``forwards`` tells whether it moves packets, ``question`` is a shell's command that shows its
+    routes.
+    """
 
     description: str
     forwards: bool
+    question: str
 
     def start(self) -> None:
         """Start it and wait until it listens. Raises LabError."""
@@ -43,6 +48,7 @@ class Frr:
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
         self._folder = programs.folder / "frr"
+        self.question = f"vtysh --vty_socket {self._folder} -c 'show bgp ipv4 unicast'"
 
     def start(self) -> None:
         """Start both daemons."""
@@ -107,6 +113,7 @@ class Bird:
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
         self._socket = programs.folder / "bird.ctl"
+        self.question = f"birdc -s {self._socket} show route"
 
     def start(self) -> None:
         """Start the daemon."""
@@ -153,6 +160,7 @@ class BuiltIn:
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
         self._state = programs.folder / "routes.json"
+        self.question = f"cat {self._state}"
 
     def start(self) -> None:
         """Start the collector."""
