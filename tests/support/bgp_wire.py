@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -51,6 +52,7 @@ class Wire:
 def wire() -> Iterator[Wire]:
     """Build it, and take it down whatever happens."""
     require(os.geteuid() == 0, "root, to make network namespaces")
+    require(shutil.which("ip") is not None, "ip, of iproute2")
     names = Wire(f"mbgp{os.getpid()}n", f"mbgp{os.getpid()}r")
     with contextlib.ExitStack() as cleanup:
         for name in (names.node, names.router):
