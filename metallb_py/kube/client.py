@@ -16,6 +16,7 @@ import msgspec
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config.config_exception import ConfigException
+from yaml import YAMLError
 
 from metallb_py.errors import ApiError, ConflictError, GoneError, NotFoundError
 from metallb_py.kube.objects import Status
@@ -51,7 +52,7 @@ class KubeClient:
                 )
             else:
                 kube_config.load_incluster_config(client_configuration=configuration)
-        except (ConfigException, OSError) as error:
+        except (ConfigException, OSError, ValueError, YAMLError) as error:
             where = f"kubeconfig {kubeconfig}" if kubeconfig else "in-cluster configuration"
             raise ApiError(f"{where}: {error}") from error
         return cls(configuration)

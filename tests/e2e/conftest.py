@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cluster import Rig
+from support.cluster import Rig, eventually
 from support.parts import require
 
 from metallb_py.cli.lab.binaries import find, find_kubernetes
 from metallb_py.cli.lab.isolate import IsolationError, isolate_this_process
 from metallb_py.cli.lab.lab import Lab, Wishes
 from metallb_py.cli.lab.network import NODES
-
-pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="session")
@@ -38,4 +36,5 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             lab.start_speaker(node)
         lab.start_controller()
         rig.apply_config()
+        eventually(rig.is_ready, 30, what="everybody has a configuration")
         yield rig

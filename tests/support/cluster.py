@@ -52,6 +52,14 @@ class Rig:
         beside = Path(sys.executable).parent / "kubectl"
         self._kubectl = str(beside) if beside.exists() else shutil.which("kubectl") or "kubectl"
 
+    def is_ready(self) -> bool:
+        """Whether all daemons have a configuration and every session is up."""
+        programs = ["controller", *self.lab.speakers]
+        logs = [self.log(f"speaker-{p}" if p in self.lab.speakers else p) for p in programs]
+        configured = all(any(e.get("event") == "configLoaded" for e in log) for log in logs)
+        states = self.sessions().values()
+        return configured and set(states) == {"Established"}
+
     def kubectl(self, *arguments: str, data: str = "") -> str:
         kubeconfig = self.lab.control_plane.kubeconfig("admin")
         line = [self._kubectl, f"--kubeconfig={kubeconfig}", *arguments]

@@ -1,0 +1,82 @@
+"""The client against an API server on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.api import connected, running_api
+
+from metallb_py.errors import ApiError, ConflictError, GoneError, NotFoundError
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.objects import Service, WatchEvent
+
+WEB = "/api/v1/namespaces/default/services/web"
+
+
+async def test_reads_creates_patches_and_replaces(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await client.create(
+            "/api/v1/namespaces/default/services",
+            {"metadata": {"name": "web"}, "spec": {"type": "LoadBalancer"}},
+        )
+        found = msgspec.json.decode(await client.get(WEB), type=Service)
+        assert found.is_load_balancer
+        await client.patch(WEB, {"metadata": {"labels": {"a": "b"}}})
+        found = msgspec.json.decode(await client.get(WEB), type=Service)
+        assert found.metadata.label("a") == "b"
+        body = msgspec.json.decode(await client.get(WEB), type=dict)
+        del body["metadata"]["labels"]
+        await client.replace(WEB, body)
+        found = msgspec.json.decode(await client.get(WEB), type=Service)
+        assert found.metadata.label("a") == ""
+
+
+async def test_errors_say_what_was_asked_and_what_the_server_said(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        with pytest.raises(NotFoundError, match=f'GET {WEB}: 404 Not Found: services "web" not f'):
+            await client.get(WEB)
+        await api.add_service("web")
+        stale = {"metadata": {"resourceVersion": "1"}}
+        with pytest.raises(ConflictError) as conflict:
+            await client.patch(WEB, stale)
+        assert conflict.value.status == 409
+
+
+async def test_a_watch_yields_lines_of_any_length(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        query = {"watch": "true", "resourceVersion": "1"}
+        async with client.watch("/api/v1/configmaps", query) as lines:
+            await api.set_config("x" * 1_000_000)
+            await api.set_config("y")
+            sizes = []
+            async for line in lines:
+                event = msgspec.json.decode(line, type=WatchEvent)
+                sizes.append((event.type, len(line) > 1_000_000))
+                if len(sizes) == 2:
+                    break
+    assert sizes == [("ADDED", True), ("MODIFIED", False)]
+
+
+async def test_a_server_that_is_not_there_is_an_error_of_the_api(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await api.stop()
+        with pytest.raises(ApiError) as error:
+            await client.get(WEB)
+        assert error.value.status == 0
+        assert not isinstance(error.value, NotFoundError | ConflictError | GoneError)
+
+
+@pytest.mark.parametrize("name", ["missing", "broken"])
+async def test_bad_credentials_name_their_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "broken":
+        path.write_text("a: [")
+    with pytest.raises(ApiError, match=f"kubeconfig {path}: "):
+        await KubeClient.connect(str(path))
+
+
+async def test_without_a_file_credentials_are_those_of_a_pod() -> None:
+    with pytest.raises(ApiError, match="in-cluster configuration: "):
+        await KubeClient.connect()

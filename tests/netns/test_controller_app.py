@@ -1,0 +1,141 @@
+"""The controller as a whole, against an API server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from support.api import Api, running_api
+
+from controller.app import run
+from controller.options import Options
+from metallb_py.runtime.flags import CommonOptions
+from metallb_py.runtime.log import Level
+
+CONFIG = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/30]}]"
+BROKEN = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/33]}]"
+
+
+def options(api: Api) -> Options:
+    common = CommonOptions("", 0, "config", "metallb-system", str(api.kubeconfig), Level.INFO)
+    return Options(common, load_balancer_class="")
+
+
+@asynccontextmanager
+async def controlling(api: Api) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(run(options(api), stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        assert await task == 0
+
+
+async def test_services_get_addresses_and_events(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("old", loadBalancerIP="192.0.2.2")
+        async with controlling(api):
+            await api.until(lambda: api.ips("old") == ["192.0.2.2"])
+            await api.add_service("new")
+            await api.until(lambda: api.ips("new") == ["192.0.2.0"])
+            await api.until(lambda: len(api.events()) == 2)
+    assert {e["message"] for e in api.events()} == {
+        'Assigned IP ["192.0.2.0"]',
+        'Assigned IP ["192.0.2.2"]',
+    }
+
+
+async def test_who_gets_nothing_is_told_why_and_served_later(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG.replace("/30", "/32"))
+        await api.add_service("first")
+        async with controlling(api):
+            await api.until(lambda: api.ips("first"))
+            await api.add_service("second")
+            await api.until(lambda: [e for e in api.events() if e["type"] == "Warning"])
+            (warning,) = (e for e in api.events() if e["type"] == "Warning")
+            assert warning["reason"] == "AllocationFailed"
+            assert warning["message"] == (
+                'Failed to allocate IP for "default/second": no available IPs'
+            )
+            await api.delete_service("first")
+            await api.until(lambda: api.ips("second") == ["192.0.2.0"])
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+async def test_a_broken_configuration_is_told_and_changes_nothing(
+    tmp_path: Path, at_start: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("web")
+        async with controlling(api):
+            await api.until(lambda: api.ips("web"))
+            if not at_start:
+                await api.set_config(BROKEN)
+                await api.until(lambda: _stale(api))
+                await api.add_service("more")
+                await api.until(lambda: api.ips("more"))
+        if at_start:
+            await api.set_config(BROKEN)
+            async with controlling(api):
+                await api.until(lambda: _stale(api))
+                assert api.ips("web") == ["192.0.2.0"]
+                await api.set_config(CONFIG)
+                await api.add_service("more")
+                await api.until(lambda: api.ips("more"))
+    assert api.ips("web") == ["192.0.2.0"]
+    (event,) = _stale(api)
+    assert "want a prefix length up to 32" in str(event["message"])
+    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (stale,) = (line for line in logged if line.get("event") == "configStale")
+    assert "want a prefix length up to 32" in stale["error"]
+    assert stale["configmap"] == "metallb-system/config"
+
+
+def _stale(api: Api) -> list[dict[str, object]]:
+    return [dict(e) for e in api.events() if e["reason"] == "configStale"]
+
+
+async def test_a_configuration_that_drops_an_address_in_use_is_refused_for_now(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("web")
+        async with controlling(api):
+            await api.until(lambda: api.ips("web"))
+            await api.set_config(CONFIG.replace("192.0.2", "198.51.100"))
+            await api.until(lambda: _stale(api))
+            assert 'service "default/web" cannot own ["192.0.2.0"]' in str(_stale(api)[0])
+            await api.delete_service("web")
+            await api.add_service("next")
+            await api.until(lambda: api.ips("next") == ["198.51.100.0"])
+
+
+async def test_without_credentials_it_ends_with_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = CommonOptions("", 0, "config", "x", str(tmp_path / "missing"), Level.INFO)
+    assert await run(Options(common, ""), asyncio.Event()) == 1
+    assert "failed to create k8s client" in capsys.readouterr().out
+
+
+async def test_the_credentials_never_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config("peers: [{peer-address: x, my-asn: 1, password: hunter2}]")
+        async with controlling(api):
+            await api.until(lambda: _stale(api))
+            await api.stop()
+            await api.start()
+    said = capsys.readouterr().out + str(api.events())
+    assert "hunter2" not in said
+    assert "s3cret" not in said

@@ -1,0 +1,104 @@
+"""Events written to an API server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from support.api import Api, connected, running_api
+
+from metallb_py.cli.lab.apiserver.defaults import BY_KIND
+from metallb_py.cli.lab.apiserver.store import metadata
+from metallb_py.kube.events import BURST, Event, EventRecorder, EventType, ObjectReference
+
+WEB = ObjectReference("Service", "default", "web", "uid-1", "7")
+
+
+def event(message: str, about: ObjectReference = WEB) -> Event:
+    return Event(about, EventType.NORMAL, "IPAllocated", message)
+
+
+@asynccontextmanager
+async def recording(api: Api) -> AsyncIterator[EventRecorder]:
+    async with connected(api) as client:
+        recorder = EventRecorder(client, "metallb-controller")
+        task = asyncio.create_task(recorder.run())
+        try:
+            yield recorder
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_event_is_as_kubectl_expects_it(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event('Assigned IP ["192.0.2.1"]'))
+        await api.until(api.events)
+    (item,) = api.events()
+    assert item["message"] == 'Assigned IP ["192.0.2.1"]'
+    assert item["reason"] == "IPAllocated"
+    assert item["type"] == "Normal"
+    assert item["count"] == 1
+    assert item["source"] == {"component": "metallb-controller"}
+    assert item["involvedObject"] == {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "namespace": "default",
+        "name": "web",
+        "uid": "uid-1",
+        "resourceVersion": "7",
+    }
+
+
+async def test_a_repeated_event_counts(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        for _ in range(3):
+            recorder.record(event("again"))
+        await api.until(lambda: [e for e in api.events() if e["count"] == 3])
+    assert len(api.events()) == 1
+
+
+async def test_an_event_that_expired_is_made_anew(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event("again"))
+        await api.until(api.events)
+        name = str(metadata(api.events()[0])["name"])
+        await api.store.delete(BY_KIND["Event"], "default", name)
+        recorder.record(event("again"))
+        await api.until(api.events)
+        assert metadata(api.events()[0])["name"] != name
+
+
+async def test_one_object_cannot_flood_the_server_nor_silence_others(tmp_path: Path) -> None:
+    other = ObjectReference("Service", "default", "other", "uid-2")
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        for number in range(BURST + 10):
+            recorder.record(event(f"message {number}"))
+        recorder.record(event("mine", other))
+        await api.until(lambda: [e for e in api.events() if e["message"] == "mine"])
+        assert len(api.events()) == BURST + 1
+        assert recorder.dropped == 10
+
+
+async def test_an_event_that_can_not_be_written_is_lost_alone(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        await api.stop()
+        recorder.record(event("lost"))
+        async with asyncio.timeout(10):
+            while not recorder.dropped:
+                await asyncio.sleep(0.01)
+        await api.start()
+        recorder.record(event("kept"))
+        await api.until(api.events)
+    assert [e["message"] for e in api.events()] == ["kept"]
+
+
+async def test_a_long_message_is_cut_to_what_the_server_takes(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event("ü" * 2000))
+        await api.until(api.events)
+    message = str(api.events()[0]["message"])
+    assert len(message.encode()) <= 1024
+    assert message.endswith(" ...")

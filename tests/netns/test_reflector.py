@@ -1,0 +1,112 @@
+"""A store that follows an API server, through everything that can come between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from support.api import Api, connected, running_api
+
+from metallb_py.kube.objects import Service
+from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent, Resource
+
+SERVICES = Resource("/api/v1/services", Service)
+
+
+class Follower:
+    """A reflector and what it told."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Queue[ReflectorEvent[Service]] = asyncio.Queue()
+
+    async def note(self, event: ReflectorEvent[Service]) -> None:
+        await self._told.put(event)
+
+    async def next(self) -> str:
+        """Return the next event in short: +name, ~name, -name, or the event's own name."""
+        async with asyncio.timeout(20):
+            event = await self._told.get()
+        if not isinstance(event, Changed):
+            return type(event).__name__
+        sign = "+" if event.old is None else "-" if event.new is None else "~"
+        return sign + event.key.removeprefix("default/")
+
+    async def next_few(self, count: int) -> list[str]:
+        return [await self.next() for _ in range(count)]
+
+
+@asynccontextmanager
+async def following(api: Api, resource: Resource[Service] = SERVICES) -> AsyncIterator[Follower]:
+    follower = Follower()
+    async with connected(api) as client:
+        reflector = Reflector(client, resource, follower.note)
+        task = asyncio.create_task(reflector.run())
+        try:
+            yield follower
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_is_there_then_synced_then_what_happens(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.add_service("a")
+        await api.add_service("b")
+        async with following(api) as follower:
+            assert await follower.next_few(3) == ["+a", "+b", "Synced"]
+            await api.add_service("c")
+            await api.delete_service("a")
+            assert await follower.next_few(2) == ["+c", "-a"]
+
+
+async def test_selectors_narrow_it(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.add_service("a")
+        resource = Resource("/api/v1/services", Service, {"fieldSelector": "metadata.name=b"})
+        async with following(api, resource) as follower:
+            assert await follower.next() == "Synced"
+            await api.add_service("c")
+            await api.add_service("b")
+            assert await follower.next() == "+b"
+
+
+async def test_a_server_that_comes_back_is_resumed(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.add_service("a")
+        async with following(api) as follower:
+            assert await follower.next_few(2) == ["+a", "Synced"]
+            await api.stop()
+            assert await follower.next() == "Unreachable"
+            await api.add_service("meanwhile")
+            await api.start()
+            assert await follower.next_few(2) == ["Reachable", "+meanwhile"]
+
+
+async def test_after_a_gap_the_store_is_compared_with_a_new_list(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.add_service("a")
+        await api.add_service("b")
+        async with following(api) as follower:
+            assert await follower.next_few(3) == ["+a", "+b", "Synced"]
+            await api.stop()
+            assert await follower.next() == "Unreachable"
+            await api.delete_service("a")
+            await api.add_service("c")
+            await api.restart_with_an_empty_memory()
+            told = [await follower.next()]
+            while "+c" not in told:
+                told.append(await follower.next())
+    assert [event for event in told if event[0] in "+-"] == ["-a", "+c"]
+    assert "Synced" not in told, "only the first list is told as complete"
+
+
+async def test_a_server_that_is_away_at_first_is_waited_for(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.stop()
+        async with following(api) as follower:
+            assert await follower.next() == "Unreachable"
+            await api.add_service("a")
+            await api.start()
+            assert await follower.next_few(3) == ["Reachable", "+a", "Synced"]

@@ -1,0 +1,133 @@
+"""An API server in the test's own process, on loopback: real HTTP, real watches, real conflicts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from metallb_py.cli.lab.apiserver.defaults import BY_KIND
+from metallb_py.cli.lab.apiserver.server import ApiServer
+from metallb_py.cli.lab.apiserver.store import Object, Store
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.objects import Service
+
+HOST = "127.0.0.1"
+
+
+class Api:
+    """The server, which can be stopped and started again on its port, with what it knew."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store()
+        self.kubeconfig = folder / "kubeconfig"
+        self._port = 0
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, application: web.Application | None = None) -> None:
+        """Serve, on the same port as before; another application stands for another server."""
+        application = application or ApiServer(self.store).application()
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, HOST, self._port, reuse_address=True)
+        await site.start()
+        self._port = runner.addresses[0][1]
+        self._runner = runner
+        self.kubeconfig.write_text(json.dumps(self._credentials()))
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def restart_with_an_empty_memory(self) -> None:
+        """Forget which changes there were: watches can't be resumed."""
+        await self.stop()
+        kept = self.store
+        self.store = Store()
+        self.store.version = kept.version + 1000
+        for service in kept.list(BY_KIND["Service"]):
+            await self.add(service)
+        await self.start()
+
+    async def add(self, item: Object) -> Object:
+        meta = item["metadata"]
+        assert isinstance(meta, dict)
+        kind = BY_KIND[str(item["kind"])]
+        return await self.store.create(kind, str(meta.get("namespace", "")), item)
+
+    async def add_service(self, name: str, **spec: object) -> Object:
+        cluster: Object = {"clusterIPs": ["10.96.0.10"], "ports": [{"port": 80}]}
+        body: Object = {
+            "kind": "Service",
+            "metadata": {"namespace": "default", "name": name},
+            "spec": {"type": "LoadBalancer", **cluster, **spec},  # type: ignore[dict-item]
+            "status": {"loadBalancer": {}},
+        }
+        return await self.add(body)
+
+    async def delete_service(self, name: str) -> None:
+        await self.store.delete(BY_KIND["Service"], "default", name)
+
+    async def set_config(self, text: str) -> None:
+        """Write the ConfigMap, new or over an old one."""
+        kind = BY_KIND["ConfigMap"]
+        item: Object = {"kind": "ConfigMap", "data": {"config": text}}
+        item["metadata"] = {"namespace": "metallb-system", "name": "config"}
+        if self.store.list(kind):
+            await self.store.update(kind, "metallb-system", "config", item)
+        else:
+            await self.store.create(kind, "metallb-system", item)
+
+    def service(self, name: str) -> Service:
+        item = self.store.get(BY_KIND["Service"], "default", name)
+        return msgspec.convert(item, Service)
+
+    def ips(self, name: str) -> list[str]:
+        return [entry.ip for entry in self.service(name).ingress]
+
+    def events(self) -> list[Object]:
+        return self.store.list(BY_KIND["Event"])
+
+    async def until(self, question: Callable[[], object], seconds: float = 10.0) -> None:
+        """Wait until a question is answered with yes; asked after every change in the store."""
+        async with asyncio.timeout(seconds):
+            while not question():
+                await self.store.wait(self.store.version)
+
+    def _credentials(self) -> Object:
+        server = f"http://{HOST}:{self._port}"
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": {"server": server}}],
+            "users": [{"name": "test", "user": {"token": "s3cret"}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+            "current-context": "test",
+        }
+
+
+@asynccontextmanager
+async def running_api(folder: Path) -> AsyncIterator[Api]:
+    """Provide a server."""
+    api = Api(folder)
+    await api.start()
+    try:
+        yield api
+    finally:
+        await api.stop()
+
+
+@asynccontextmanager
+async def connected(api: Api) -> AsyncIterator[KubeClient]:
+    """Provide a client."""
+    client = await KubeClient.connect(str(api.kubeconfig))
+    try:
+        yield client
+    finally:
+        await client.close()

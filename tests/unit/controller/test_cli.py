@@ -1,0 +1,30 @@
+"""The controller's command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.cli import parse
+
+
+def test_metallbs_own_manifest_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METALLB_ML_SECRET_NAME", "memberlist")
+    monkeypatch.setenv("METALLB_DEPLOYMENT", "controller")
+    monkeypatch.setenv("METALLB_NAMESPACE", "metallb-system")
+    options = parse(["--port=7472", "--config=config", "--log-level=info"])
+    assert options.common.namespace == "metallb-system"
+    assert options.load_balancer_class == ""
+
+
+def test_serves_another_class_on_request() -> None:
+    assert parse(["--namespace=x", "--lb-class=ours"]).load_balancer_class == "ours"
+
+
+def test_without_a_namespace_it_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("METALLB_NAMESPACE", raising=False)
+    with pytest.raises(SystemExit) as end:
+        parse([])
+    assert end.value.code == 2
+    assert "want the ConfigMap's namespace" in capsys.readouterr().err

@@ -1,0 +1,57 @@
+"""The speaker's command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from speaker.cli import SPEAKER_LABELS, parse
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("METALLB_NODE_NAME", "METALLB_ML_LABELS", "METALLB_BGP_TYPE", "METALLB_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("METALLB_NAMESPACE", "metallb-system")
+
+
+def test_metallbs_own_manifest_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METALLB_NODE_NAME", "node1")
+    monkeypatch.setenv("METALLB_HOST", "10.0.0.1")
+    monkeypatch.setenv("METALLB_ML_BIND_ADDR", "10.0.0.1")
+    monkeypatch.setenv("METALLB_ML_LABELS", "app=metallb,component=speaker")
+    options = parse(["--port=7472", "--config=config", "--log-level=info"])
+    assert options.node_name == "node1"
+    assert options.common.host == "10.0.0.1"
+    assert options.speaker_labels == "app=metallb,component=speaker"
+    assert not options.disable_endpoint_slices
+
+
+def test_other_speakers_are_found_by_metallbs_labels() -> None:
+    assert parse(["--node-name=n"]).speaker_labels == SPEAKER_LABELS
+
+
+@pytest.mark.parametrize("kind", ["native", "frr"])
+def test_both_bgp_types_are_one_here(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv("METALLB_BGP_TYPE", kind)
+    assert parse(["--node-name=n"]).node_name == "n"
+
+
+@pytest.mark.parametrize(
+    ("bgp_type", "line", "told"),
+    [
+        ("", ["--node-name=n"], 'METALLB_BGP_TYPE: "": want one of native, frr'),
+        ("native", [], "--node-name: not set"),
+    ],
+)
+def test_what_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    bgp_type: str,
+    line: list[str],
+    told: str,
+) -> None:
+    monkeypatch.setenv("METALLB_BGP_TYPE", bgp_type)
+    with pytest.raises(SystemExit) as end:
+        parse(line)
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err

@@ -1,0 +1,28 @@
+"""The exceptions' tree is the one that its docstring draws."""
+
+from __future__ import annotations
+
+import re
+
+from metallb_py import errors
+
+
+def test_the_tree_is_as_drawn() -> None:
+    drawn: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if match := re.match(r"    ([│├└─ ]*)(\w+Error)\b", line):
+            drawn.append((len(match[1]) // 4, match[2]))
+    parents: list[str] = []
+    for depth, name in drawn:
+        if name == "ConfigError":  # lives beside the problems that it carries
+            continue
+        parents[depth:] = [name]
+        if depth:
+            assert issubclass(getattr(errors, name), getattr(errors, parents[depth - 1]))
+    defined = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert defined == {name for _, name in drawn} - {"ConfigError"}
+
+
+def test_an_api_error_knows_its_status() -> None:
+    assert errors.ConflictError("taken", 409).status == 409
+    assert errors.ApiError("no answer").status == 0
