@@ -1,0 +1,52 @@
+"""What the daemons cost when nothing happens."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.cluster import Rig
+
+pytestmark = pytest.mark.e2e
+MEGABYTE = 1024
+
+
+def family(process: int) -> list[int]:
+    """Return a process and its descendants."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [process, *(pid for child in children for pid in family(int(child)))]
+
+
+def resident(process: int) -> int:
+    """Return the resident memory of a process, in KiB."""
+    found = re.search(
+        r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(), re.MULTILINE
+    )
+    assert found
+    return int(found[1])
+
+
+def test_each_process_of_a_speaker_stays_under_80_megabytes(rig: Rig) -> None:
+    for speaker in rig.lab.speakers.values():
+        sizes = [resident(process) for process in family(speaker.process.pid)]
+        print(f"{speaker.name}: {[size // MEGABYTE for size in sizes]} MB")
+        assert len(sizes) == 2, "the speaker and its responder"
+        assert max(sizes) < 80 * MEGABYTE
+
+
+def test_the_controller_stays_under_80_megabytes(rig: Rig) -> None:
+    assert resident(rig.lab.controller.process.pid) < 80 * MEGABYTE
+
+
+@pytest.mark.parametrize("daemon", ["speaker", "controller"])
+def test_help_comes_at_once(daemon: str) -> None:
+    times = []
+    for _ in range(5):
+        started = time.monotonic()
+        subprocess.run([sys.executable, "-m", daemon, "--help"], check=True, capture_output=True)
+        times.append(time.monotonic() - started)
+    assert min(times) < 0.5
