@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from metallb_py.cli.lab.apiserver.store import Json, Object
 
+_OPERATIONS = ("add", "remove", "replace", "test")
 # The keys by which Kubernetes merges lists of objects, the more telling first.
 _MERGE_KEYS = ("uid", "containerPort", "port", "name", "ip", "type", "key", "address")
 
@@ -95,41 +96,47 @@ def _json_patch(target: Json, patch: Json) -> Json:
 
 
 def _operate(target: Json, steps: list[str], operation: str, value: Json) -> Json:
+    """Return the target with one operation done; parts that change are copied."""
+    if operation not in _OPERATIONS:
+        raise PatchError(f"{operation}: want {', '.join(_OPERATIONS[:-1])} or {_OPERATIONS[-1]}")
     if not steps:
         return value
     step, rest = steps[0], steps[1:]
     if isinstance(target, list):
-        index = len(target) if step == "-" else int(step)
-        return _operate_list(target, index, rest, operation, value)
-    if not isinstance(target, dict):
+        return _operate_list(target, step, rest, operation, value)
+    if not isinstance(target, dict) or (step not in target and (rest or operation != "add")):
         raise PatchError(f"{step}: no such place")
     result = dict(target)
     if rest:
-        result[step] = _operate(result.get(step, {}), rest, operation, value)
+        result[step] = _operate(target[step], rest, operation, value)
     elif operation == "remove":
-        result.pop(step, None)
+        del result[step]
     elif operation == "test":
-        _test(result.get(step), value, step)
+        _test(target[step], value, step)
     else:
         result[step] = value
     return result
 
 
 def _operate_list(
-    target: list[Json], index: int, rest: list[str], operation: str, value: Json
+    target: list[Json], step: str, rest: list[str], operation: str, value: Json
 ) -> list[Json]:
-    items = list(target)
+    last = len(target) - (0 if operation == "add" and not rest else 1)
+    index = len(target) if step == "-" else int(step) if step.isdecimal() else -1
+    if not 0 <= index <= last:
+        raise PatchError(f"{step}: no such place")
+    result = list(target)
     if rest:
-        items[index] = _operate(items[index], rest, operation, value)
+        result[index] = _operate(target[index], rest, operation, value)
     elif operation == "remove":
-        del items[index]
+        del result[index]
     elif operation == "add":
-        items.insert(index, value)
+        result.insert(index, value)
     elif operation == "test":
-        _test(items[index], value, str(index))
+        _test(target[index], value, step)
     else:
-        items[index] = value
-    return items
+        result[index] = value
+    return result
 
 
 def _test(found: Json, wanted: Json, step: str) -> None:

@@ -56,6 +56,7 @@ class Store:
 
     async def create(self, resource: Resource, namespace: str, item: Object) -> Object:
         """Store a new object. Raises ConflictError where the name is taken."""
+        item = copy.deepcopy(item)
         meta = metadata(item)
         name = str(meta.get("name") or f"{meta.get('generateName', '')}{uuid.uuid4().hex[:5]}")
         if _key(resource, namespace, name) in self._items:
@@ -72,6 +73,7 @@ class Store:
         Raises NotFoundError, and ConflictError where the object names another version or uid than
         the stored one has.
         """
+        item = copy.deepcopy(item)
         stored = metadata(self.get(resource, namespace, name))
         meta = metadata(item)
         for key in ("resourceVersion", "uid"):
