@@ -23,9 +23,10 @@ _GROUP_BIT = 1
 
 
 class DropReason(StrEnum):
-    """Why a frame gets no answer. The first three are MetalLB's names."""
+    """Why a frame gets no answer. The first four are MetalLB's names."""
 
     ARP_REPLY = "ARPReply"
+    MESSAGE_TYPE = "MessageType"
     ETHERNET_DESTINATION = "EthernetDestination"
     ANNOUNCE_IP = "AnnounceIP"
     MALFORMED = "Malformed"

@@ -6,7 +6,7 @@ little: ``answer`` decides in the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from struct import Struct
 
@@ -26,7 +26,9 @@ _JUMP_GREATER_EQUAL = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
 
 _PACKET_TYPE = 0xFFFFF000 + 4  # SKF_AD_OFF + SKF_AD_PKTTYPE
-_BROADCAST_PACKET = 1  # PACKET_BROADCAST; 0 is PACKET_HOST, what is above is not for us
+# linux/if_packet.h; 0 is PACKET_HOST, and what is above these is not for us.
+_BROADCAST_PACKET = 1
+_MULTICAST_PACKET = 2
 _WHOLE_FRAME = 0xFFFFFFFF
 
 
@@ -36,22 +38,35 @@ def arp_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) -> bytes:
     Only frames that were broadcast or sent to this interface: the kernel marks as foreign also
     those that belong to a VLAN that this interface is not in.
     """
-    code = [
-        _instruction(_LOAD_BYTE, _PACKET_TYPE),
-        _instruction(_JUMP_GREATER, _BROADCAST_PACKET, 0, 1),
-        _reject(),
-        *_require(_LOAD_HALF, 12, 0x0806),  # EtherType ARP
-        *_require(_LOAD_WORD, 14, 0x0001_0800),  # Ethernet and IPv4
-        *_require(_LOAD_WORD, 18, 0x0604_0001),  # their address lengths, and "request"
-        _instruction(_LOAD_WORD, 38),  # target IP
-    ]
-    for first, last in ranges((int.from_bytes(address) for address in owned), max_ranges):
-        code += [
-            _instruction(_JUMP_GREATER_EQUAL, first, 0, 2),
-            _instruction(_JUMP_GREATER, last, 1, 0),
-            _accept(),
-        ]
-    return b"".join((*code, _reject()))
+    return b"".join(
+        (
+            *_require_at_most(_PACKET_TYPE, _BROADCAST_PACKET),
+            *_require(_LOAD_HALF, 12, 0x0806),  # EtherType ARP
+            *_require(_LOAD_WORD, 14, 0x0001_0800),  # Ethernet and IPv4
+            *_require(_LOAD_WORD, 18, 0x0604_0001),  # their address lengths, and "request"
+            _instruction(_LOAD_WORD, 38),  # target IP
+            *_accept_ranges(owned, max_ranges),
+            _reject(),
+        )
+    )
+
+
+def solicitation_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) -> bytes:
+    """Return a program that accepts the neighbor solicitations for these packed IPv6 addresses.
+
+    It looks at the last 32 bits of an address: those in which the addresses of a pool differ.
+    """
+    return b"".join(
+        (
+            *_require_at_most(_PACKET_TYPE, _MULTICAST_PACKET),
+            *_require(_LOAD_HALF, 12, 0x86DD),  # EtherType IPv6
+            *_require(_LOAD_HALF, 20, 0x3AFF),  # ICMPv6, with a hop limit of 255
+            *_require(_LOAD_BYTE, 54, 135),  # neighbor solicitation
+            _instruction(_LOAD_WORD, 74),  # the end of the target
+            *_accept_ranges((address[12:] for address in owned), max_ranges),
+            _reject(),
+        )
+    )
 
 
 def ranges(numbers: Iterable[int], limit: int) -> tuple[tuple[int, int], ...]:
@@ -69,6 +84,21 @@ def ranges(numbers: Iterable[int], limit: int) -> tuple[tuple[int, int], ...]:
     firsts = [ordered[0], *(right for _, right in kept)]
     lasts = [*(left for left, _ in kept), ordered[-1]]
     return tuple(zip(firsts, lasts, strict=True))
+
+
+def _accept_ranges(owned: Iterable[bytes], max_ranges: int) -> Iterator[bytes]:
+    for first, last in ranges((int.from_bytes(address) for address in owned), max_ranges):
+        yield _instruction(_JUMP_GREATER_EQUAL, first, 0, 2)
+        yield _instruction(_JUMP_GREATER, last, 1, 0)
+        yield _accept()
+
+
+def _require_at_most(offset: int, value: int) -> tuple[bytes, ...]:
+    return (
+        _instruction(_LOAD_BYTE, offset),
+        _instruction(_JUMP_GREATER, value, 0, 1),
+        _reject(),
+    )
 
 
 def _require(load: int, offset: int, value: int) -> tuple[bytes, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from scapy.layers.inet import IP
+from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet
 
-from speaker.layer2.packet_filter import arp_filter, ranges
+from speaker.layer2.packet_filter import arp_filter, ranges, solicitation_filter
 
 HOST, BROADCAST, MULTICAST, OTHERHOST, OUTGOING = range(5)
 LONGEST_PROGRAM = 4096  # BPF_MAXINSNS
@@ -121,3 +122,36 @@ def test_beyond_its_limit_the_filter_lets_strangers_in_but_never_an_owned_addres
 )
 def test_ranges(numbers: list[int], limit: int, expected: tuple[tuple[int, int], ...]) -> None:
     assert ranges(numbers, limit) == expected
+
+
+def solicitation(target: str, **fields: object) -> Packet:
+    outer = IPv6(**({"src": "fe80::2", "dst": "ff02::1:ff00:7", "hlim": 255} | fields))
+    return Ether(dst="33:33:ff:00:00:07") / outer / ICMPv6ND_NS(tgt=target)
+
+
+def test_solicitations_for_owned_addresses_get_through() -> None:
+    program = solicitation_filter(
+        IPv6Address(text).packed for text in ("2001:db8::7", "2001:db8::8", "2001:db8::ffff")
+    )
+
+    for text in ("2001:db8::7", "2001:db8::8", "2001:db8::ffff"):
+        assert accepts(program, bytes(solicitation(text)), MULTICAST), text
+        assert accepts(program, bytes(solicitation(text)), HOST), text
+        assert not accepts(program, bytes(solicitation(text)), OTHERHOST), text
+    for text in ("2001:db8::6", "2001:db8::9", "2001:db8::1:7"):
+        assert not accepts(program, bytes(solicitation(text)), MULTICAST), text
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        solicitation("2001:db8::7", hlim=254),
+        Ether() / IPv6(hlim=255) / ICMPv6ND_NA(tgt="2001:db8::7"),
+        Ether() / IPv6(dst="2001:db8::7", hlim=255) / ICMPv6EchoRequest(data=bytes(20)),
+        request("192.0.2.7"),
+    ],
+    ids=["hop limit", "advertisement", "echo", "ARP"],
+)
+def test_other_frames_do_not_get_through_for_ipv6(frame: Packet) -> None:
+    program = solicitation_filter([IPv6Address("2001:db8::7").packed])
+    assert not accepts(program, bytes(frame), MULTICAST)
