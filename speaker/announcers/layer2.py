@@ -11,7 +11,6 @@ from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.decision import Announcement
 from speaker.drivers.responder import Responder
 from speaker.drivers.responder_events import (
-    AddressNotSupported,
     Counters,
     InterfaceAdded,
     InterfaceFailed,
@@ -24,7 +23,7 @@ from speaker.layer2.owned import Owned, OwnershipChange
 
 
 class Layer2Announcer:
-    """Announces by answering ARP, from a process of its own."""
+    """Announces by answering ARP and neighbor discovery, from a process of its own."""
 
     def __init__(self, log: Logger, metrics: SpeakerMetrics) -> None:
         self._log = log
@@ -57,22 +56,22 @@ class Layer2Announcer:
         match event:
             case Counters():
                 self._count(event)
-            case InterfaceAdded(interface):
+            case InterfaceAdded(interface, protocol):
                 self._log.info(
-                    "created ARP responder for interface",
-                    event="createARPResponder",
+                    f"created {protocol} responder for interface",
+                    event=f"create{protocol}Responder",
                     interface=interface,
                 )
-            case InterfaceRemoved(interface):
+            case InterfaceRemoved(interface, protocol):
                 self._log.info(
-                    "deleted ARP responder for interface",
-                    event="deleteARPResponder",
+                    f"deleted {protocol} responder for interface",
+                    event=f"delete{protocol}Responder",
                     interface=interface,
                 )
-            case InterfaceFailed(interface, error):
+            case InterfaceFailed(interface, protocol, error):
                 self._log.error(
-                    "failed to create ARP responder",
-                    op="createARPResponder",
+                    f"failed to create {protocol} responder",
+                    op=f"create{protocol}Responder",
                     interface=interface,
                     error=error,
                 )
@@ -84,13 +83,6 @@ class Layer2Announcer:
                     event="responderRestarted",
                     status=status,
                 )
-            case AddressNotSupported(address):
-                self._log.error(
-                    "failed to announce service",
-                    op="setBalancer",
-                    ip=str(address),
-                    error="layer 2 answers for IPv4 alone: neighbor discovery is not there yet",
-                )
             case _:
                 assert_never(event)
 
@@ -101,10 +93,14 @@ class Layer2Announcer:
             self._metrics.layer2_gratuitous.add(str(address), counts.gratuitous)
 
     def _tell_send_failure(self, event: SendFailed) -> None:
-        what = "make gratuitous ARP announcement" if event.gratuitous else "send ARP reply"
+        protocol = "ARP" if event.address.version == 4 else "NDP"
+        if event.gratuitous:
+            what, operation = f"make gratuitous {protocol} announcement", "gratuitousAnnounce"
+        else:
+            what, operation = f"send {protocol} reply", f"{protocol.lower()}Reply"
         self._log.error(
             f"failed to {what}",
-            op="gratuitousAnnounce" if event.gratuitous else "arpReply",
+            op=operation,
             interface=event.interface,
             ip=str(event.address),
             count=event.count,

@@ -8,8 +8,8 @@ from struct import Struct
 
 from metallb_py.protocols.ethernet import EtherType
 
-FRAME_LIMIT = 128
-"""More than any ARP frame has, padded and tagged, in bytes: how much to ask for."""
+FRAME_LIMIT = 256
+"""How much of a frame to ask for, in bytes: more than what we answer to has."""
 
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 _INSTRUCTION_SIZE = 8

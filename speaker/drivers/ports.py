@@ -1,36 +1,56 @@
-"""The interfaces that answer, each with a packet socket of its own."""
+"""The interfaces that answer, each with a packet socket for each protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from ipaddress import IPv4Address
+from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address
 from typing import Final
 
-from metallb_py.protocols import ethernet
-from metallb_py.protocols.arp import Operation, announcement
-from metallb_py.protocols.ethernet import EtherType
+from metallb_py.protocols.ndp import solicited_node
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, Link
+from speaker.drivers.groups import Groups, ipv6_enabled
 from speaker.drivers.packet_socket import FRAME_LIMIT, PacketSocket
 from speaker.drivers.responder_messages import InterfaceState
 from speaker.drivers.responder_tally import Tally
-from speaker.layer2.answer import DropReason, answer
+from speaker.layer2.answer import DropReason
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst
 from speaker.layer2.links import answers_arp
-from speaker.layer2.packet_filter import arp_filter
+from speaker.layer2.resolution import ARP, NDP, Resolution
 
 # So many frames are read from one socket before the others have their turn.
 FRAMES_PER_TURN: Final = 64
 _ERROR: Final = "Error"
+_PROTOCOLS: Final = (ARP, NDP)
+_Key = tuple[int, Resolution]
 
 
 class Port:
-    """One interface. ``link`` is replaced when its MAC address or its carrier changes."""
+    """One protocol on one interface.
 
-    __slots__ = ("link", "socket")
+    ``link`` is replaced when its MAC address or its carrier changes. ``groups`` is None where the
+    protocol asks by broadcast. ``error`` says what does not work, though the rest does.
+    """
 
-    def __init__(self, link: Link, program: bytes) -> None:
+    __slots__ = ("error", "groups", "link", "protocol", "socket")
+
+    def __init__(self, link: Link, protocol: Resolution, program: bytes) -> None:
         self.link = link
-        self.socket = PacketSocket(link.name, EtherType.ARP, program)
+        self.protocol = protocol
+        self.error = ""
+        self.groups: Groups | None = None
+        self.socket = PacketSocket(link.name, protocol.ether_type, program)
+        if protocol is NDP:
+            try:
+                self.groups = Groups(link.index)
+            except OSError:
+                self.socket.close()
+                raise
+
+    def close(self) -> None:
+        """Close everything."""
+        self.socket.close()
+        if self.groups is not None:
+            self.groups.close()
 
 
 class Ports:
@@ -49,96 +69,127 @@ class Ports:
         self._tally = tally
         self._watch = watch
         self._unwatch = unwatch
-        self._owned: Collection[bytes] = frozenset()
-        self._program = arp_filter(())
-        self._ports: dict[int, Port] = {}
-        self._errors: dict[int, InterfaceState] = {}
+        self._links: Mapping[int, Link] = {}
+        self._owned = {protocol: frozenset[bytes]() for protocol in _PROTOCOLS}
+        self._programs = {protocol: protocol.program(()) for protocol in _PROTOCOLS}
+        self._groups: frozenset[bytes] = frozenset()
+        self._ports: dict[_Key, Port] = {}
+        self._errors: dict[_Key, InterfaceState] = {}
         self.states: tuple[InterfaceState, ...] = ()
-        """Every interface that is to answer, and whether it does."""
+        """Every interface that is to answer, once for each protocol, and whether it does."""
 
     def own(self, addresses: frozenset[bytes]) -> None:
         """Answer for exactly these packed addresses."""
-        self._owned = addresses
-        self._program = arp_filter(addresses)
-        for index, port in tuple(self._ports.items()):
-            try:
-                port.socket.attach(self._program)
-            except OSError as error:
-                self._close(index)
-                self._fail(index, port.link.name, error)
-        self._sum_up()
+        for protocol in _PROTOCOLS:
+            mine = frozenset(a for a in addresses if len(a) == protocol.address_length)
+            if mine != self._owned[protocol]:
+                self._owned[protocol] = mine
+                self._programs[protocol] = protocol.program(mine)
+                self._refilter(protocol)
+        self._groups = frozenset(
+            solicited_node(IPv6Address(address)).packed for address in self._owned[NDP]
+        )
+        self.reconcile(self._links)
 
-    def reconcile(self, links: Mapping[int, Link]) -> tuple[int, ...]:
+    def reconcile(self, links: Mapping[int, Link]) -> frozenset[int]:
         """Follow the interfaces. Returns the indexes of those whose neighbors must hear of us.
 
         These are the new ones, those whose carrier is back, and those with a new MAC address.
         """
-        wanted = {index: link for index, link in links.items() if answers_arp(link)}
-        for index in self._errors.keys() - wanted.keys():
-            del self._errors[index]
-        for index, port in tuple(self._ports.items()):
-            if index not in wanted or wanted[index].name != port.link.name:
-                self._close(index)
-        news = tuple(index for index, link in wanted.items() if self._update(index, link))
+        self._links = links
+        wanted = self._wanted()
+        for key in self._errors.keys() - wanted.keys():
+            del self._errors[key]
+        for key, port in tuple(self._ports.items()):
+            if key not in wanted or wanted[key].name != port.link.name:
+                self._close(key)
+        news = frozenset(key[0] for key, link in wanted.items() if self._update(key, link))
+        for port in self._ports.values():
+            if port.groups is not None:
+                port.error = port.groups.follow(self._groups)
         self._sum_up()
         return news
 
     def burst(self, burst: Burst) -> None:
-        """Announce an address: a request and a reply on each interface, or on one of them."""
-        if burst.interface == EVERY_INTERFACE:
-            ports = tuple(self._ports.values())
-        else:
-            ports = tuple(p for i, p in self._ports.items() if i == burst.interface)
-        for port in ports:
-            for operation in Operation:
-                self._announce(port, burst.address, operation)
+        """Announce an address on each interface, or on one of them."""
+        for (index, protocol), port in tuple(self._ports.items()):
+            if len(burst.address) != protocol.address_length:
+                continue
+            if burst.interface in (index, EVERY_INTERFACE):
+                for frame in protocol.announcements(port.link.mac, burst.address):
+                    self._announce(port, burst.address, frame)
 
-    def _announce(self, port: Port, address: bytes, operation: Operation) -> None:
-        frame = announcement(port.link.mac, IPv4Address(address), operation)
+    def _wanted(self) -> dict[_Key, Link]:
+        """Return what is to be open.
+
+        All IPv6 traffic of a node passes a neighbor discovery port's filter, so there are none
+        while there is nothing to answer.
+        """
+        answering = {index: link for index, link in self._links.items() if answers_arp(link)}
+        wanted: dict[_Key, Link] = {(index, ARP): link for index, link in answering.items()}
+        if self._owned[NDP]:
+            wanted |= {
+                (index, NDP): link for index, link in answering.items() if ipv6_enabled(link.name)
+            }
+        return wanted
+
+    def _announce(self, port: Port, address: bytes, frame: bytes) -> None:
         try:
-            port.socket.send(ethernet.encode(frame))
+            port.socket.send(frame)
         except OSError as error:
             self._tally.not_announced(port.link.name, address, error)
         else:
             self._tally.announced(address)
 
-    def _update(self, index: int, link: Link) -> bool:
+    def _refilter(self, protocol: Resolution) -> None:
+        for key, port in tuple(self._ports.items()):
+            if port.protocol is not protocol:
+                continue
+            try:
+                port.socket.attach(self._programs[protocol])
+            except OSError:
+                self._close(key)  # and open it anew, which tells what is wrong
+
+    def _update(self, key: _Key, link: Link) -> bool:
         """Open or refresh a port. Returns whether its neighbors must hear of us."""
-        port = self._ports.get(index)
+        port = self._ports.get(key)
         if port is None:
-            return self._open(index, link) and bool(link.flags & IFF_LOWER_UP)
+            return self._open(key, link) and bool(link.flags & IFF_LOWER_UP)
         before = port.link
         port.link = link
         returned = link.flags & ~before.flags & IFF_LOWER_UP
         moved = before.mac != link.mac
         return bool(returned or moved)
 
-    def _open(self, index: int, link: Link) -> bool:
+    def _open(self, key: _Key, link: Link) -> bool:
+        protocol = key[1]
         try:
-            port = Port(link, self._program)
+            port = Port(link, protocol, self._programs[protocol])
         except OSError as error:
-            self._fail(index, link.name, error)
+            text = error.strerror or str(error)
+            self._errors[key] = InterfaceState(link.name, protocol.name, text)
             return False
-        self._errors.pop(index, None)
-        self._ports[index] = port
+        self._errors.pop(key, None)
+        self._ports[key] = port
         self._watch(port.socket.fileno(), lambda: self._serve(port))
         return True
 
-    def _close(self, index: int) -> None:
-        port = self._ports.pop(index)
+    def _close(self, key: _Key) -> None:
+        port = self._ports.pop(key)
         self._unwatch(port.socket.fileno())
-        port.socket.close()
-
-    def _fail(self, index: int, name: str, error: OSError) -> None:
-        self._errors[index] = InterfaceState(name, error.strerror or str(error))
+        port.close()
 
     def _sum_up(self) -> None:
-        working = (InterfaceState(port.link.name, "") for port in self._ports.values())
+        working = (
+            InterfaceState(port.link.name, port.protocol.name, port.error)
+            for port in self._ports.values()
+        )
         self.states = (*working, *self._errors.values())
 
     def _serve(self, port: Port) -> None:
         """Answer what is waiting on a port. The hot path: each call in it costs a percent."""
-        tally, owned, mac = self._tally, self._owned, port.link.mac
+        tally, owned, mac = self._tally, self._owned[port.protocol], port.link.mac
+        answer, address_in = port.protocol.answer, port.protocol.address_in
         receive, send = port.socket.recv, port.socket.send
         try:
             for _ in range(FRAMES_PER_TURN):
@@ -146,7 +197,7 @@ class Ports:
                 if isinstance(reply, DropReason):
                     tally.drop(reply)
                     continue
-                address = reply[28:32]  # sender IP: the address that was asked for
+                address = reply[address_in]
                 try:
                     send(reply)
                 except OSError as error:

@@ -8,7 +8,7 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,6 @@ from metallb_py.addresses import IPAddress
 from metallb_py.backoff import Backoff
 from speaker.drivers.responder_events import (
     AddressCounters,
-    AddressNotSupported,
     Counters,
     InterfaceAdded,
     InterfaceFailed,
@@ -61,16 +60,15 @@ class Responder:
         self._announced: dict[IPAddress, float] = {}  # and when, on the loop's clock
         self._told: dict[IPAddress, float] = {}  # the same, as the process knows it
         self._changed = asyncio.Event()
-        self._states: dict[str, str] = {}  # by interface: the error, empty where there is none
+        # By interface and protocol: the error, empty where there is none.
+        self._states: dict[tuple[str, str], str] = {}
 
     def announce(self, address: IPAddress) -> None:
         """Answer for an address from now on, and tell the neighbors.
 
         Changes nothing where it is announced already.
         """
-        if isinstance(address, IPv6Address):
-            self._on_event(AddressNotSupported(address))
-        elif address not in self._announced:
+        if address not in self._announced:
             self._announced[address] = asyncio.get_running_loop().time()
             self._changed.set()
 
@@ -178,14 +176,18 @@ class Responder:
 
     def _compare(self, reported: Sequence[InterfaceState]) -> None:
         """Tell the changes of the interfaces. A restarted process that has the same makes none."""
-        before, self._states = self._states, {state.name: state.error for state in reported}
-        for name, error in before.items():
-            if not error and self._states.get(name) != "":
-                self._on_event(InterfaceRemoved(name))
-        for name, error in self._states.items():
-            if before.get(name) != error:
-                event = InterfaceFailed(name, error) if error else InterfaceAdded(name)
-                self._on_event(event)
+        before = self._states
+        self._states = {(state.name, state.protocol): state.error for state in reported}
+        for (name, protocol), error in before.items():
+            if not error and self._states.get((name, protocol)) != "":
+                self._on_event(InterfaceRemoved(name, protocol))
+        for (name, protocol), error in self._states.items():
+            if before.get((name, protocol)) == error:
+                continue
+            if error:
+                self._on_event(InterfaceFailed(name, protocol, error))
+            else:
+                self._on_event(InterfaceAdded(name, protocol))
 
 
 async def _end(process: Process) -> None:

@@ -10,23 +10,29 @@ from metallb_py.addresses import IPAddress
 
 @dataclass(frozen=True, slots=True)
 class InterfaceAdded:
-    """This interface answers now."""
+    """This interface answers now, in this protocol: ``ARP`` or ``NDP``."""
 
     interface: str
+    protocol: str
 
 
 @dataclass(frozen=True, slots=True)
 class InterfaceRemoved:
-    """This interface answers no more: it went down or away, or has a master now."""
+    """This interface answers no more: it went down or away, has a master or no IPv6 now.
+
+    Or there is no IPv6 address any more to answer for.
+    """
 
     interface: str
+    protocol: str
 
 
 @dataclass(frozen=True, slots=True)
 class InterfaceFailed:
-    """This interface should answer and can't. It is tried again every 10 s."""
+    """This interface should answer and can't, or not for all. It is tried again every 10 s."""
 
     interface: str
+    protocol: str
     error: str
 
 
@@ -68,19 +74,6 @@ class ResponderRestarted:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class AddressNotSupported:
-    """Nothing answers for this address: neighbor discovery for IPv6 is not there yet."""
-
-    address: IPAddress
-
-
 ResponderEvent = (
-    InterfaceAdded
-    | InterfaceRemoved
-    | InterfaceFailed
-    | Counters
-    | SendFailed
-    | ResponderRestarted
-    | AddressNotSupported
+    InterfaceAdded | InterfaceRemoved | InterfaceFailed | Counters | SendFailed | ResponderRestarted
 )

@@ -35,9 +35,13 @@ Command = Own | Disown
 
 
 class InterfaceState(msgspec.Struct, frozen=True, array_like=True):
-    """An interface that is to answer. ``error`` says why it can't; empty where it does."""
+    """An interface that is to answer, in one protocol: ARP or NDP.
+
+    ``error`` says what does not work, and is empty where everything does.
+    """
 
     name: str
+    protocol: str
     error: str
 
 

@@ -71,9 +71,9 @@ def test_one_interface_that_fails_does_not_keep_the_others_from_answering(
     bench.ports.own(frozenset({OWNED}))
 
     assert set(bench.ports.states) == {
-        InterfaceState("eth0", ""),
-        InterfaceState("eth1", ""),
-        InterfaceState("ghost0", NO_DEVICE),
+        InterfaceState("eth0", "ARP", ""),
+        InterfaceState("eth1", "ARP", ""),
+        InterfaceState("ghost0", "ARP", NO_DEVICE),
     }
     for name in ("eth0", "eth1"):
         with Client(cables, name) as client:
@@ -86,14 +86,14 @@ def test_a_failed_interface_is_tried_again_and_forgotten_when_gone(
     bench: Bench, links: dict[int, Link]
 ) -> None:
     bench.ports.reconcile({99: ghost(links)})
-    assert bench.ports.states == (InterfaceState("ghost0", NO_DEVICE),)
+    assert bench.ports.states == (InterfaceState("ghost0", "ARP", NO_DEVICE),)
 
     found = replace(ghost(links), name="eth1")
-    assert bench.ports.reconcile({99: found}) == (99,)
-    assert bench.ports.states == (InterfaceState("eth1", ""),)
+    assert bench.ports.reconcile({99: found}) == {99}
+    assert bench.ports.states == (InterfaceState("eth1", "ARP", ""),)
 
     bench.ports.reconcile({99: ghost(links)})
-    assert bench.ports.states == (InterfaceState("ghost0", NO_DEVICE),)
+    assert bench.ports.states == (InterfaceState("ghost0", "ARP", NO_DEVICE),)
     bench.ports.reconcile({})
     assert bench.ports.states == ()
     assert bench.watched == {}
@@ -104,13 +104,13 @@ def test_the_neighbors_of_these_must_hear_of_us(bench: Bench, links: dict[int, L
     no_carrier = replace(eth0, flags=eth0.flags & ~0x10000)
     other_mac = replace(eth0, mac=type(eth0.mac)(b"\2\0\0\0\0\7"))
 
-    assert bench.ports.reconcile({index: no_carrier}) == ()
-    assert bench.ports.reconcile({index: eth0}) == (index,)
-    assert bench.ports.reconcile({index: eth0}) == ()
-    assert bench.ports.reconcile({index: other_mac}) == (index,)
-    assert bench.ports.reconcile({index: replace(other_mac, flags=no_carrier.flags)}) == ()
-    assert bench.ports.reconcile({}) == ()
-    assert bench.ports.reconcile({index: eth0}) == (index,)
+    assert bench.ports.reconcile({index: no_carrier}) == set()
+    assert bench.ports.reconcile({index: eth0}) == {index}
+    assert bench.ports.reconcile({index: eth0}) == set()
+    assert bench.ports.reconcile({index: other_mac}) == {index}
+    assert bench.ports.reconcile({index: replace(other_mac, flags=no_carrier.flags)}) == set()
+    assert bench.ports.reconcile({}) == set()
+    assert bench.ports.reconcile({index: eth0}) == {index}
 
 
 async def test_a_burst_goes_out_where_it_is_to(

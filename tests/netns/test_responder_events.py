@@ -76,7 +76,7 @@ async def test_without_the_capability_each_interface_says_so() -> None:
         )
         output, _ = await speaker.communicate()
     assert output.decode().strip() == (
-        "InterfaceFailed(interface='eth0', error='Operation not permitted')"
+        "InterfaceFailed(interface='eth0', protocol='ARP', error='Operation not permitted')"
     )
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -37,6 +38,7 @@ SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 E = TypeVar("E", bound=ResponderEvent)
 
 _numbers = itertools.count()
+_senders = (f"198.18.{n >> 8}.{n & 255}" for n in itertools.count(1))
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,11 @@ class Wire:
 
 
 @contextlib.contextmanager
-def wire(*, connected: bool = True) -> Iterator[Wire]:
-    """Build it, go into the node's namespace, and take it all down whatever happens."""
+def wire(*, connected: bool = True, ipv6: bool = False) -> Iterator[Wire]:
+    """Build it, go into the node's namespace, and take it all down whatever happens.
+
+    Without IPv6 the kernels keep quiet, so that tests can count frames.
+    """
     require(os.geteuid() == 0, "root, to make network namespaces")
     mark = f"ml2-{os.getpid()}-{next(_numbers)}"
     cables = Wire(f"{mark}n", f"{mark}c")
@@ -87,8 +92,8 @@ def wire(*, connected: bool = True) -> Iterator[Wire]:
         for name in (cables.node, cables.client):
             ip("netns", "add", name)
             cleanup.callback(ip, "netns", "del", name)
-            # No IPv6 chatter: the tests count frames.
-            ip("netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+            setting = f"net.ipv6.conf.default.disable_ipv6={0 if ipv6 else 1}"
+            ip("netns", "exec", name, "sysctl", "-qw", setting)
             ip("-n", name, "link", "set", "lo", "up")
         if connected:
             cables.connect()
@@ -148,11 +153,13 @@ class Client:
 
     async def replies(self, target: str = VIP, destination: str = BROADCAST) -> list[Ether]:
         """Ask, and return every reply. Needs the fence to be announced."""
-        self.ask(target, destination)
-        self.ask(FENCE)
+        sender = next(_senders)  # so that late replies to earlier questions don't count
+        self.ask(target, destination, sender)
+        self.ask(FENCE, sender=sender)
         heard: list[Ether] = []
-        while (reply := await self.reply())[ARP].psrc != FENCE:
-            heard.append(reply)
+        while (reply := await self.reply())[ARP].psrc != FENCE or reply[ARP].pdst != sender:
+            if reply[ARP].pdst == sender:
+                heard.append(reply)
         return heard
 
     async def answered(self, target: str = VIP, within: float = 5.0) -> Ether:
@@ -208,6 +215,10 @@ class Node:
         """Return the number of the responder process."""
         (child,) = responder_processes(os.getpid())
         return child
+
+    def kill(self) -> None:
+        """Kill the responder process as a crash would."""
+        os.kill(self.process(), signal.SIGKILL)
 
     def _note(self, event: ResponderEvent) -> None:
         self.events.append(event)

@@ -34,7 +34,10 @@ def test_a_command_arrives_as_it_was_sent(command: Command) -> None:
         Report(),
         Report(interfaces=()),
         Report(
-            (InterfaceState("eth0", ""), InterfaceState("eth1", "Operation not permitted")),
+            (
+                InterfaceState("eth0", "ARP", ""),
+                InterfaceState("eth1", "NDP", "Operation not permitted"),
+            ),
             (AddressCounts(A, 1, 2, 3),),
             {"Malformed": 7},
             (SendFailures("eth0", True, B, "Network is down", 9),),
@@ -48,7 +51,7 @@ def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
 def test_the_largest_report_fits() -> None:
     number = 2**63
     report = Report(
-        interfaces=tuple(InterfaceState(f"interface{i:06}", "") for i in range(2000)),
+        interfaces=tuple(InterfaceState(f"interface{i:06}", "ARP", "") for i in range(2000)),
         counts=tuple(AddressCounts(bytes(16), number, number, number) for _ in range(BATCH)),
         drops={f"reason{i}": number for i in range(10)},
         failures=tuple(

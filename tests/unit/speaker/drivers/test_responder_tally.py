@@ -27,7 +27,7 @@ def test_a_report_tells_what_was_counted_and_then_it_is_forgotten() -> None:
     tally.announced(B)
     tally.drop("Malformed")
     tally.drop("Malformed")
-    states = (InterfaceState("eth0", ""),)
+    states = (InterfaceState("eth0", "ARP", ""),)
     assert tally
 
     report = tally.report(states)
