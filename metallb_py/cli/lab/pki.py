@@ -29,9 +29,9 @@ def write_certificates(folder: Path, addresses: list[str]) -> None:
     )
     (folder / "ca.crt").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     (folder / "server.crt").write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.key").write_bytes(_private(key))
+    _write_key(folder / "server.key", key)
     accounts = ec.generate_private_key(ec.SECP256R1())
-    (folder / "sa.key").write_bytes(_private(accounts))
+    _write_key(folder / "sa.key", accounts)
     (folder / "sa.pub").write_bytes(
         accounts.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -71,9 +71,12 @@ def _certificate(
     )
 
 
-def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
     )

@@ -70,9 +70,8 @@ class Frr:
         """Ask bgpd for the next hops of the multipath route."""
         text = self.vtysh(f"show bgp ipv4 unicast {prefix} json")
         paths = json.loads(text or "{}").get("paths", [])
-        hops = [p["nexthops"][0]["ip"] for p in paths if p.get("valid")]
-        multipath = [p.get("multipath") or bool(p.get("bestpath")) for p in paths]
-        return {hop for hop, used in zip(hops, multipath, strict=True) if used}
+        used = [p for p in paths if p.get("valid") and (p.get("multipath") or p.get("bestpath"))]
+        return {path["nexthops"][0]["ip"] for path in used}
 
     def vtysh(self, command: str) -> str:
         """Run one command of FRR's shell; return nothing where it can't be reached."""
@@ -98,6 +97,8 @@ class Frr:
             str(self._folder),
             "-P",
             "0",
+            "--log",
+            "stdout",
             machine=MACHINE,
         )
         socket = self._folder / f"{name}.vty"
