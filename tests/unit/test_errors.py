@@ -8,10 +8,9 @@ from metallb_py import errors
 
 
 def test_the_tree_is_as_drawn() -> None:
-    drawn: list[tuple[int, str]] = []
-    for line in (errors.__doc__ or "").splitlines():
-        if match := re.match(r"    ([│├└─ ]*)(\w+Error)\b", line):
-            drawn.append((len(match[1]) // 4, match[2]))
+    lines = (errors.__doc__ or "").splitlines()
+    matches = [re.match(r"    ([│├└─ ]*)(\w+Error)\b", line) for line in lines]
+    drawn = [(len(match[1]) // 4, match[2]) for match in matches if match]
     parents: list[str] = []
     for depth, name in drawn:
         if name == "ConfigError":  # lives beside the problems that it carries
