@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 CHOICES = {
@@ -82,7 +81,6 @@ def run(args: argparse.Namespace) -> int:
     from metallb_py.cli.lab.isolate import IsolationError, run_isolated
     from metallb_py.cli.lab.lab import main
 
-    args.real_root = os.geteuid() == 0
     try:
         with lab_folder() as folder:
             return run_isolated(lambda process: main(args, folder, process))

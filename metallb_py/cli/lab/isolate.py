@@ -35,14 +35,8 @@ def run_isolated(main: Callable[[int], int]) -> int:
     ``main`` gets the number that this process has outside. Works for root, and for others through
     a user namespace. Raises IsolationError where neither is allowed.
     """
-    user, group = os.geteuid(), os.getegid()
-    flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET
     try:
-        _unshare(flags if user == 0 else flags | CLONE_NEWUSER)
-        if user != 0:
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-            Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+        _unshare_everything()
     except OSError as error:
         raise IsolationError(
             f"the lab needs namespaces: want root, or user namespaces ({error.strerror})"
@@ -52,6 +46,12 @@ def run_isolated(main: Callable[[int], int]) -> int:
     if child == 0:
         os._exit(_first_process(main))
     return _wait_for(child)
+
+
+def has_other_users() -> bool:
+    """Whether daemons with a user of their own can run here: not where one user alone is mapped."""
+    maps = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    return sum(int(count) for _, _, count in maps) > 1
 
 
 def isolate_this_process() -> None:
@@ -97,8 +97,9 @@ def join_process(process: int) -> None:
     try:
         handle = os.pidfd_open(process)
         try:
-            wanted = flags if os.geteuid() == 0 else flags | CLONE_NEWUSER
-            _check(_libc.setns(handle, wanted), f"process {process}")
+            if not Path(f"/proc/{process}/ns/user").samefile("/proc/self/ns/user"):
+                flags |= CLONE_NEWUSER
+            _check(_libc.setns(handle, flags), f"process {process}")
         finally:
             os.close(handle)
     except OSError as error:
@@ -112,6 +113,7 @@ def end_with_parent() -> None:
 
 def _first_process(main: Callable[[int], int]) -> int:
     end_with_parent()
+    signal.signal(signal.SIGTERM, _end)
     outside = int(Path("/proc/self").readlink().name)  # while /proc is still that of the outside
     _mount_own(with_processes=True)
     try:
@@ -123,6 +125,14 @@ def _first_process(main: Callable[[int], int]) -> int:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def _end(number: int, _: object) -> None:
+    """End at a signal, which a first process would otherwise ignore; forks of it end as usual."""
+    if os.getpid() == 1:
+        sys.exit(128 + number)
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def _mount_own(*, with_processes: bool) -> None:
@@ -140,6 +150,19 @@ def _wait_for(child: int) -> int:
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def _unshare_everything() -> None:
+    """Leave the mounts, processes and network of the outside. Raises OSError."""
+    flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET
+    user, group = os.geteuid(), os.getegid()
+    if user == 0:
+        _unshare(flags)
+        return
+    _unshare(flags | CLONE_NEWUSER)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
 
 
 def _unshare(flags: int) -> None:

@@ -13,6 +13,7 @@ from metallb_py.cli.lab import network, proxies, routers
 from metallb_py.cli.lab.binaries import Kubernetes, find_kubernetes
 from metallb_py.cli.lab.cluster import ACCESS_KINDS, Cluster, Object, read_objects
 from metallb_py.cli.lab.control_plane import NAMESPACE, ControlPlane, Embedded, Real
+from metallb_py.cli.lab.isolate import has_other_users
 from metallb_py.cli.lab.network import NODES, Node
 from metallb_py.cli.lab.processes import LabError, Program, Programs
 from metallb_py.cli.lab.routers import Router
@@ -30,7 +31,6 @@ class Wishes:
     kubernetes_version: str = ""
     router: str = "auto"
     proxy: str = "auto"
-    real_root: bool = True
     manifest: Path = MANIFEST
 
 
@@ -48,10 +48,9 @@ class Lab:
         )
         self._proxy = proxies.choose(wishes.proxy, kubernetes)
         self.router: Router = routers.choose(
-            wishes.router, self.programs, real_root=wishes.real_root
+            wishes.router, self.programs, other_users=has_other_users()
         )
         self.cluster = Cluster(self.control_plane.kubeconfig("admin"))
-        self.as_root = wishes.real_root
         self.speakers: dict[str, Program] = {}
         self._controllers: list[Program] = []
 
@@ -161,7 +160,6 @@ def main(args: argparse.Namespace, folder: Path, process: int) -> int:
         kubernetes_version=args.kubernetes_version,
         router=args.router,
         proxy=args.proxy,
-        real_root=args.real_root,
     )
     try:
         config = read_objects(Path(args.config))

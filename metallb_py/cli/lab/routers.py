@@ -190,14 +190,14 @@ class BuiltIn:
         return set(routes.get(prefix, ()))
 
 
-def choose(wish: str, programs: Programs, *, real_root: bool) -> Router:
+def choose(wish: str, programs: Programs, *, other_users: bool) -> Router:
     """Return the router that is wished for; ``auto`` takes what is there. Raises LabError.
 
     FRR and BIRD change to users of their own, which a user namespace does not have.
     """
     have = {
-        "frr": real_root and Path(FRR_FOLDER, "bgpd").exists() and find("vtysh") is not None,
-        "bird": real_root and find("bird") is not None,
+        "frr": other_users and Path(FRR_FOLDER, "bgpd").exists() and find("vtysh") is not None,
+        "bird": other_users and find("bird") is not None,
         "builtin": True,
     }
     if wish == "auto":

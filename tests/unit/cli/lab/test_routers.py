@@ -28,8 +28,8 @@ def install(machine: Path, *names: str) -> None:
         file.chmod(0o755)
 
 
-def chosen(wish: str, machine: Path, *, real_root: bool = True) -> str:
-    return routers.choose(wish, Programs(machine), real_root=real_root).description
+def chosen(wish: str, machine: Path, *, other_users: bool = True) -> str:
+    return routers.choose(wish, Programs(machine), other_users=other_users).description
 
 
 def test_frr_then_bird_then_our_own(machine: Path) -> None:
@@ -44,7 +44,7 @@ def test_frr_then_bird_then_our_own(machine: Path) -> None:
 
 def test_without_root_it_is_our_own(machine: Path) -> None:
     install(machine, "bird", "vtysh", "frr/bgpd")
-    assert chosen("auto", machine, real_root=False) == "built-in route collector"
+    assert chosen("auto", machine, other_users=False) == "built-in route collector"
 
 
 @pytest.mark.parametrize("wish", ["frr", "bird"])
@@ -54,7 +54,7 @@ def test_a_wish_that_cannot_be_met(machine: Path, wish: str) -> None:
 
 
 def test_what_the_collector_wrote(machine: Path) -> None:
-    router = routers.choose("builtin", Programs(machine), real_root=False)
+    router = routers.choose("builtin", Programs(machine), other_users=False)
     routes = {"198.51.100.1/32": ["172.30.0.11", "172.30.0.12"]}
     (machine / "routes.json").write_text(json.dumps(routes))
     assert router.next_hops("198.51.100.1/32") == {"172.30.0.11", "172.30.0.12"}
