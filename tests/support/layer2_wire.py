@@ -143,6 +143,11 @@ class Client:
         async with asyncio.timeout(within):
             return Ether(await asyncio.get_running_loop().sock_recv(self.socket, 2048))
 
+    async def listen(self) -> None:
+        """Throw frames away until there is an error, and raise that."""
+        while True:
+            await self.frame()
+
     async def reply(self, within: float = 5.0) -> Ether:
         """Return the next reply to us. Gratuitous frames go to everybody and don't count."""
         async with asyncio.timeout(within):
