@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support.isolated import isolated
+from support.isolated import isolated, set_link
 
 from metallb_py.cli.lab import network
 from metallb_py.cli.lab.network import CLIENT, CONTROL_PLANE, NODES, ROUTER
@@ -76,9 +76,9 @@ def test_a_cable_can_be_cut_and_mended() -> None:
         with tempfile.TemporaryDirectory() as name, Programs(Path(name)) as programs:
             serve(programs, "node1", NODES[0].address)
             seen = [page(programs, "client", NODES[0].address)]
-            network.set_link("node1", "down")
+            set_link("node1", "down")
             seen.append(page(programs, "client", NODES[0].address))
-            network.set_link("node1", "up")
+            set_link("node1", "up")
             wait_until("mended", 10, lambda: page(programs, "client", NODES[0].address) == "node1")
             return seen
 

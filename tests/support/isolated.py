@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
+from pyroute2 import NetNS
 from support.parts import require
 
 from metallb_py.cli.lab.isolate import IsolationError, run_isolated
@@ -37,6 +38,24 @@ def isolated(work: Callable[[], T], *, user: int = 0) -> T:
     result, failure = pickle.loads(said)
     assert not failure, failure
     return result
+
+
+def set_link(machine: str, state: str) -> None:
+    """Cut a machine's cable (``down``) or mend it (``up``)."""
+    with NetNS(machine) as links:
+        links.link("set", index=links.link_lookup(ifname="eth0")[0], state=state)
+
+
+def add_address(machine: str, address: str) -> None:
+    """Give a machine one more address on the wire."""
+    with NetNS(machine) as links:
+        links.addr("add", index=links.link_lookup(ifname="eth0")[0], address=f"{address}/24")
+
+
+def add_route(machine: str, destination: str, gateway: str) -> None:
+    """Have a machine send packets for a destination through a gateway."""
+    with NetNS(machine) as links:
+        links.route("add", dst=destination, gateway=gateway)
 
 
 def _become(user: int) -> None:

@@ -168,9 +168,3 @@ def mac_of(machine: str, interface: str = "eth0") -> str:
     with _machine(machine) as found:
         index = found.link_lookup(ifname=interface)[0]
         return str(found.get_links(index)[0].get("address"))
-
-
-def set_link(machine: str, state: str, interface: str = "eth0") -> None:
-    """Cut a machine's link (``down``) or restore it (``up``)."""
-    with _machine(machine) as found:
-        found.link("set", index=found.link_lookup(ifname=interface)[0], state=state)
