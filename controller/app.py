@@ -16,13 +16,13 @@ from controller.core import (
     Started,
     WriteStatus,
 )
+from controller.drivers.config_status import ConfigState, ConfigStatusWriter
 from controller.drivers.service_status import StatusEvent, StatusWriter, Written
 from controller.options import Options
 from metallb_py.addresses import go_quote_list
-from metallb_py.config.problems import ConfigError
-from metallb_py.errors import ConflictError
+from metallb_py.errors import ApiError, ConflictError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.configmap import config_in, config_resource
+from metallb_py.kube.configmap import ConfigReader, Reading, config_resource
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import ConfigMap, Service
 from metallb_py.kube.reflector import (
@@ -76,7 +76,11 @@ class App:
         self._page = Httpd("", common.port, self._metrics.render)
         config_key = f"{common.namespace}/{common.config}"
         self._config = ConfigReporter(log, self._metrics, config_key)
+        self._config_status = ConfigStatusWriter(client, common.namespace, common.config)
+        self._reader = ConfigReader()
         self._configmap: ConfigMap | None = None
+        self._latest: Reading | None = None
+        self._in_force: Reading | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Every task of the controller, until ``stop`` is set."""
@@ -87,6 +91,7 @@ class App:
                 "services": self._services.run(),
                 "config": self._configmaps.run(),
                 "statuses": self._statuses.run(),
+                "config status": self._config_status.run(self._on_config_status_error),
                 "events": self._events.run(),
                 "page": self._page.run(self._on_page_error),
             },
@@ -123,13 +128,13 @@ class App:
             self._config.missing()
             return
         self._configmap = configmap
-        try:
-            config = config_in(configmap)
-        except ConfigError as error:
-            self._core.config_invalid()
-            self._refuse_config(tuple(map(str, error.problems)), str(error))
-            return
-        self._perform(self._core.config_changed(config))
+        for reading in self._reader.changed(configmap):
+            self._latest = reading
+            if reading.config is None:
+                self._core.config_invalid()
+                self._refuse_config(tuple(map(str, reading.problems)))
+            else:
+                self._perform(self._core.config_changed(reading.config))
 
     def _on_status(self, event: StatusEvent) -> None:
         if isinstance(event, Written):
@@ -164,9 +169,9 @@ class App:
                 self._statuses.forget(key)
                 self._log.info("service deleted", event="serviceDeleted", service=key)
             case ConfigApplied():
-                self._config.loaded()
+                self._config_applied()
             case ConfigRefused(problems):
-                self._refuse_config(problems, "; ".join(problems))
+                self._refuse_config(problems)
             case Started():
                 self._log.info("controller synced, can allocate IPs now", event="stateSynced")
             case _:
@@ -208,14 +213,25 @@ class App:
                 message = detail
         self._record(service, EventType.WARNING, outcome.verdict.reason, message)
 
-    def _refuse_config(self, problems: tuple[str, ...], error: str) -> None:
-        self._config.stale(error)
-        if self._configmap is not None:
-            about = ObjectReference.to("ConfigMap", self._configmap)
-            text = "config (re)load failed, the last good one stays in force:\n"
-            self._events.record(
-                Event(about, EventType.WARNING, "configStale", text + "\n".join(problems))
-            )
+    def _config_applied(self) -> None:
+        self._config.loaded()
+        self._in_force = self._latest
+        if self._latest is not None:
+            self._config_status.write(ConfigState(self._in_force, self._latest))
+
+    def _refuse_config(self, problems: tuple[str, ...]) -> None:
+        self._config.stale("; ".join(problems))
+        if self._configmap is None or self._latest is None:
+            return
+        about = ObjectReference.to("ConfigMap", self._configmap)
+        text = "config (re)load failed, the last good one stays in force:\n"
+        message = text + "\n".join(problems)
+        self._events.record(Event(about, EventType.WARNING, "configStale", message))
+        refusal = () if self._latest.problems else problems
+        self._config_status.write(ConfigState(self._in_force, self._latest, refusal))
+
+    def _on_config_status_error(self, error: ApiError) -> None:
+        self._log.error("failed to write config status", op="configStatus", error=str(error))
 
     def _record(self, service: Service, kind: EventType, reason: str, message: str) -> None:
         about = ObjectReference.to("Service", service)

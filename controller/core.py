@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.allocator import Allocator
+from controller.allocator import Allocator, Holding
 from controller.assignment import Outcome, converge, reclaim, status_addresses
 from metallb_py.addresses import IPAddress, go_quote_list
 from metallb_py.config.model import Config
@@ -41,6 +41,8 @@ class ServiceGone:
 @dataclass(frozen=True, slots=True)
 class ConfigApplied:
     """A configuration is in force."""
+
+    config: Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +98,16 @@ class Controller:
 
     def config_changed(self, config: Config) -> tuple[Effect, ...]:
         """A valid configuration was read."""
+        if self._config is None:
+            return (*self._apply(config), *self._start_if_ready())
         if not self._started:
-            self._config = config
-            self.allocator.set_pools(config.pools)
-            return (ConfigApplied(), *self._start_if_ready())
+            self._waiting_config = config  # what services hold is not known yet
+            return ()
         misfits = self.allocator.misfits(config.pools)
         if misfits:
             self._waiting_config = config
-            return (
-                ConfigRefused(
-                    tuple(
-                        f'new config not compatible with assigned IPs: service "{key}" cannot own '
-                        f"{go_quote_list(held.addresses)} under new config"
-                        for key, held in misfits
-                    )
-                ),
-            )
-        self._waiting_config = None
-        self._config = config
-        self.allocator.set_pools(config.pools)
-        effects: list[Effect] = [ConfigApplied()]
+            return (ConfigRefused(tuple(_describe_misfit(*misfit) for misfit in misfits)),)
+        effects = [*self._apply(config)]
         for key in self._in_order(self._services):
             effects += self._converge(key)
         return tuple(effects)
@@ -127,6 +119,12 @@ class Controller:
     def retry(self, key: str) -> tuple[Effect, ...]:
         """Decide about a service again: its status could not be written."""
         return self._converge(key) if self._started and key in self._services else ()
+
+    def _apply(self, config: Config) -> tuple[Effect, ...]:
+        self._waiting_config = None
+        self._config = config
+        self.allocator.set_pools(config.pools)
+        return (ConfigApplied(config),)
 
     def _concerns_us(self, service: Service) -> bool:
         # MetalLB since 0.13.2: without --lb-class only services that name no class.
@@ -145,7 +143,8 @@ class Controller:
         effects: list[Effect] = [Started()]
         for key in order:
             effects += self._converge(key)
-        return tuple(effects)
+        waiting = self._waiting_config
+        return (*effects, *(self.config_changed(waiting) if waiting else ()))
 
     def _in_order(self, keys: dict[str, Service] | set[str]) -> list[str]:
         def age(key: str) -> tuple[str, str]:
@@ -196,3 +195,11 @@ class Controller:
         for key in self._in_order(self._pending - {except_for}):
             effects += self._converge(key)
         return tuple(effects)
+
+
+def _describe_misfit(key: str, held: Holding) -> str:
+    """Say in MetalLB's words that a service would lose its addresses."""
+    return (
+        f'new config not compatible with assigned IPs: service "{key}" cannot own '
+        f"{go_quote_list(held.addresses)} under new config"
+    )

@@ -7,9 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import TypeVar, assert_never
 
 from metallb_py.config.model import Protocol
-from metallb_py.config.problems import ConfigError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.configmap import config_in, config_resource
+from metallb_py.kube.configmap import ConfigReader, config_resource
 from metallb_py.kube.endpoints import SliceIndex, from_endpoints
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import (
@@ -79,6 +78,7 @@ class App:
         self._metrics = SpeakerMetrics()
         self._core = Speaker(options.node_name, options.load_balancer_class)
         self._slices = SliceIndex()
+        self._reader = ConfigReader()
         self._pods: dict[str, Pod] = {}
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {
@@ -173,13 +173,12 @@ class App:
         if event.new is None:
             self._config.missing()
             return
-        try:
-            config = config_in(event.new)
-        except ConfigError as error:
-            self._core.config_invalid()
-            self._config.stale(str(error))
-            return
-        self._perform(self._core.config_changed(config))
+        for reading in self._reader.changed(event.new):
+            if reading.config is None:
+                self._core.config_invalid()
+                self._config.stale("; ".join(map(str, reading.problems)))
+            else:
+                self._perform(self._core.config_changed(reading.config))
 
     def _on_page_error(self, error: OSError) -> None:
         host, port = self._options.common.host, self._options.common.port

@@ -114,7 +114,8 @@ class Speaker:
         if source not in self._missing:
             return ()
         self._missing.discard(source)
-        return self._decide_all()
+        waiting = None if self._missing else self._waiting_config
+        return (*self._decide_all(), *(self.config_changed(waiting) if waiting else ()))
 
     def service_changed(self, key: str, service: Service | None) -> tuple[Effect, ...]:
         """A service appeared, changed, or is gone (None)."""
@@ -150,6 +151,9 @@ class Speaker:
 
     def config_changed(self, config: Config) -> tuple[Effect, ...]:
         """A valid configuration was read."""
+        if Source.CONFIG not in self._missing and self._missing:
+            self._waiting_config = config  # what services hold is not known yet
+            return ()
         problems = self._misfits(config)
         if problems:
             self._waiting_config = config

@@ -22,6 +22,7 @@ LINES = 400
 # What only runs as a part of something larger is tested there.
 TESTED_ELSEWHERE = {
     "controller/app.py": "netns/test_controller_app.py",
+    "metallb_py/kube/configmap.py": "unit/kube/test_config_reader.py",
     "metallb_py/kube/events.py": "netns/test_event_recorder.py",
     "metallb_py/runtime/daemon.py": "netns/test_controller_app.py",
     "speaker/app.py": "e2e/test_cluster.py",

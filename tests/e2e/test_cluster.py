@@ -93,26 +93,31 @@ def _stale(rig: Rig) -> int:
 
 
 def test_a_broken_configuration_at_start_takes_nothing_away(rig: Rig) -> None:
-    rig.add_service("before", "wire")
-    address = eventually(lambda: rig.address("before"))
-    owner = eventually(lambda: rig.owner(address))
+    rig.add_service("before-l2", "wire")
+    rig.add_service("before-bgp", "routed")
+    wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("before-l2", "before-bgp"))
+    owner = eventually(lambda: rig.owner(wire))
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES)
     rig.apply_config(BROKEN)
-    rig.lab.controller.kill()
     try:
+        rig.lab.controller.kill()
         rig.lab.start_controller()
-        eventually(
-            lambda: rig.metric("client", CONTROL_PLANE, "metallb_k8s_client_config_stale_bool"),
-            what="the new controller says that the configuration is bad",
-        )
+        for node in NODES:
+            rig.lab.speakers[node.name].kill()
+            rig.lab.start_speaker(node)
+        eventually(lambda: _stale(rig) == 4, 20, what="every daemon says that it is bad")
+        assert eventually(lambda: rig.owner(wire)) == owner
+        eventually(lambda: rig.next_hops(routed) == ALL_NODES, 20)
         rig.add_service("after", "wire")
-        assert rig.address("before") == address
-        assert rig.owner(address) == owner
-        assert not rig.address("after")
+        assert eventually(lambda: rig.address("after")), "the last good pools still serve"
+        assert (rig.address("before-l2"), rig.address("before-bgp")) == (wire, routed)
+        status = rig.config_status()
+        assert status["state"] == "refused"
+        assert 'invalid end IP "172.30.0.1x"' in status["problems"][0]
     finally:
         rig.apply_config()
-    eventually(lambda: rig.address("after"), what="with a good one it goes on")
-    assert rig.address("before") == address
-    rig.kubectl("delete", "service", "before", "after")
+    eventually(lambda: _stale(rig) == 0, what="all is well again")
+    rig.kubectl("delete", "service", "before-l2", "before-bgp", "after")
 
 
 def test_a_controller_that_restarts_renumbers_nobody(rig: Rig) -> None:

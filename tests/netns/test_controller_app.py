@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from support.api import Api, running_api
+from support.controller import controlling
 
 from controller.app import run
 from controller.options import Options
@@ -18,22 +17,6 @@ from metallb_py.runtime.log import Level
 
 CONFIG = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/30]}]"
 BROKEN = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/33]}]"
-
-
-def options(api: Api) -> Options:
-    common = CommonOptions("", 0, "config", "metallb-system", str(api.kubeconfig), Level.INFO)
-    return Options(common, load_balancer_class="")
-
-
-@asynccontextmanager
-async def controlling(api: Api) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    task = asyncio.create_task(run(options(api), stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        assert await task == 0
 
 
 async def test_services_get_addresses_and_events(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Api:
         await self.store.delete(BY_KIND["Service"], "default", name)
 
     async def set_config(self, text: str) -> None:
-        """Write the ConfigMap, new or over an old one."""
+        """Write the ConfigMap, new or in place of the old one, whose annotations are lost."""
         kind = BY_KIND["ConfigMap"]
         item: Object = {"kind": "ConfigMap", "data": {"config": text}}
         item["metadata"] = {"namespace": "metallb-system", "name": "config"}
@@ -83,6 +83,13 @@ class Api:
             await self.store.update(kind, "metallb-system", "config", item)
         else:
             await self.store.create(kind, "metallb-system", item)
+
+    async def change_config(self, text: str) -> None:
+        """Change the ConfigMap's text and nothing else, as ``kubectl edit`` does."""
+        kind = BY_KIND["ConfigMap"]
+        item = self.store.get(kind, "metallb-system", "config")
+        item["data"] = {"config": text}
+        await self.store.update(kind, "metallb-system", "config", item)
 
     def service(self, name: str) -> Service:
         item = self.store.get(BY_KIND["Service"], "default", name)

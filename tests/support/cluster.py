@@ -16,6 +16,7 @@ from metallb_py.cli.lab.control_plane import NAMESPACE
 from metallb_py.cli.lab.enter import command
 from metallb_py.cli.lab.lab import METRICS_PORT, Lab
 from metallb_py.cli.lab.network import NODES, ROUTER, mac_of
+from metallb_py.kube.configmap import STATUS
 
 CONFIG = """\
 peers:
@@ -44,13 +45,18 @@ def eventually(question: Callable[[], T], seconds: float = 10.0, *, what: str = 
         time.sleep(0.02)
 
 
+def find_kubectl() -> str:
+    """Return the kubectl beside this Python, or another one; nothing where there is none."""
+    beside = Path(sys.executable).parent / "kubectl"
+    return str(beside) if beside.exists() else shutil.which("kubectl") or ""
+
+
 class Rig:
     """The lab and its operator's tools."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        beside = Path(sys.executable).parent / "kubectl"
-        self._kubectl = str(beside) if beside.exists() else shutil.which("kubectl") or "kubectl"
+        self._kubectl = find_kubectl()
 
     def is_ready(self) -> bool:
         """Whether all daemons have a configuration and every session is up."""
@@ -74,6 +80,12 @@ class Rig:
         meta = {"namespace": NAMESPACE, "name": "config"}
         kind = {"apiVersion": "v1", "kind": "ConfigMap"}
         self.apply({**kind, "metadata": meta, "data": {"config": text}})
+
+    def config_status(self) -> dict[str, Any]:
+        """Return what the controller wrote onto the ConfigMap."""
+        item = self.kubectl("get", "configmap", "config", "-n", NAMESPACE, "-o", "json")
+        status: dict[str, Any] = json.loads(json.loads(item)["metadata"]["annotations"][STATUS])
+        return status
 
     def add_service(self, name: str, pool: str, **spec: object) -> float:
         """Create a service; return when, on the monotonic clock."""

@@ -37,7 +37,7 @@ def started(*services: object, pools: object = SMALL, **options: str) -> Control
 def test_nothing_is_given_out_before_everything_is_known() -> None:
     core = Controller()
     assert core.service_changed("default/web", service()) == ()
-    assert core.config_changed(SMALL) == (ConfigApplied(),)
+    assert core.config_changed(SMALL) == (ConfigApplied(SMALL),)
     effects = core.services_synced()
     assert effects[0] == Started()
     assert written(effects) == {"web": ["192.0.2.0"]}
@@ -98,7 +98,7 @@ def test_a_configuration_that_drops_an_address_in_use_waits_until_it_fits() -> N
     assert len(refused.problems) == 2
     core.service_changed("default/web", None)
     effects = core.service_changed("default/other", None)
-    assert ConfigApplied() in effects
+    assert ConfigApplied(elsewhere) in effects
     assert written(core.service_changed("default/n", service("n"))) == {"n": ["198.51.100.0"]}
 
 
@@ -106,7 +106,9 @@ def test_a_refused_configuration_is_dropped_when_a_bad_one_follows() -> None:
     core = started(service())
     core.config_changed(config(pool("b", "198.51.100.0/31")))
     core.config_invalid()
-    assert ConfigApplied() not in core.service_changed("default/web", None)
+    assert not any(
+        isinstance(effect, ConfigApplied) for effect in core.service_changed("default/web", None)
+    )
 
 
 def test_a_reason_is_told_once() -> None:
@@ -139,3 +141,15 @@ def test_services_that_never_were_load_balancers_are_left_alone() -> None:
     core = started()
     assert core.service_changed("default/x", service("x", kind="ClusterIP")) == ()
     assert core.service_changed("default/x", None) == ()
+
+
+def test_a_second_configuration_before_the_start_waits_for_what_services_hold() -> None:
+    core = Controller()
+    holder = service("holder", ips=("192.0.2.1",))
+    core.service_changed(holder.key, holder)
+    core.config_changed(SMALL)
+    elsewhere = config(pool("b", "198.51.100.0/31"))
+    assert core.config_changed(elsewhere) == ()
+    effects = core.services_synced()
+    assert any(isinstance(effect, ConfigRefused) for effect in effects)
+    assert ConfigApplied(elsewhere) in core.service_changed(holder.key, None)

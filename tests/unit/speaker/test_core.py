@@ -147,3 +147,15 @@ def test_labels_are_told_when_they_change() -> None:
     core = running()
     assert core.node_changed({"rack": "1"}) == (LabelsChanged({"rack": "1"}),)
     assert core.node_changed({"rack": "1"}) == ()
+
+
+def test_a_second_configuration_before_the_start_waits_for_what_services_hold() -> None:
+    core = Speaker("node1")
+    core.config_changed(LAYER2)
+    elsewhere = config(pool("b", "203.0.113.0/24"))
+    assert core.config_changed(elsewhere) == ()
+    core.service_changed(KEY, WEB)
+    core.endpoints_changed(KEY, SOME)
+    core.speakers_changed(("node1",))
+    told_in_the_end = [effect for source in Source for effect in core.synced(source)]
+    assert told(tuple(told_in_the_end)) == ["+10.20.30.1", "ConfigRefused"]

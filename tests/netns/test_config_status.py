@@ -1,0 +1,101 @@
+"""The state of the configuration, written onto its ConfigMap by a whole controller."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from support.api import Api, connected, running_api
+from support.controller import controlling
+
+from controller.drivers.config_status import ConfigState, ConfigStatusWriter
+from metallb_py.cli.lab.apiserver.defaults import BY_KIND
+from metallb_py.cli.lab.apiserver.store import metadata
+from metallb_py.kube.configmap import LAST_GOOD, STATUS, read
+
+GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/30]}]"
+ELSEWHERE = GOOD.replace("192.0.2", "198.51.100")
+BAD = GOOD.replace("/30", "/33")
+
+
+def annotations(api: Api) -> dict[str, Any]:
+    item = api.store.get(BY_KIND["ConfigMap"], "metallb-system", "config")
+    found = metadata(item).get("annotations") or {}
+    assert isinstance(found, dict)
+    return dict(found)
+
+
+def state(api: Api) -> str:
+    found: str = json.loads(annotations(api).get(STATUS, "{}")).get("state", "")
+    return found
+
+
+async def test_what_is_good_is_kept_and_what_is_bad_is_told(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, controlling(api):
+        await api.set_config(GOOD)
+        await api.until(lambda: state(api) == "applied")
+        assert annotations(api)[LAST_GOOD] == GOOD
+        await api.change_config(BAD)
+        await api.until(lambda: state(api) == "refused")
+        status = json.loads(annotations(api)[STATUS])
+        assert "want a prefix length up to 32" in status["problems"][0]
+        assert status["inForce"] == read(GOOD).version
+        assert annotations(api)[LAST_GOOD] == GOOD
+        await api.change_config(GOOD + " ")
+        await api.until(lambda: state(api) == "applied")
+
+
+async def test_a_controller_that_starts_with_a_bad_text_works_from_the_last_good(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(GOOD)
+        async with controlling(api):
+            await api.until(lambda: state(api) == "applied")
+        await api.change_config(BAD)
+        async with controlling(api):
+            await api.until(lambda: state(api) == "refused")
+            await api.add_service("web")
+            await api.until(lambda: api.ips("web") == ["192.0.2.0"])
+
+
+async def test_a_restart_does_not_make_a_refused_configuration_the_effective_one(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(GOOD)
+        await api.add_service("web")
+        async with controlling(api):
+            await api.until(lambda: api.ips("web"))
+            await api.change_config(ELSEWHERE)
+            await api.until(lambda: state(api) == "refused")
+        async with controlling(api):
+            await api.add_service("more")
+            await api.until(lambda: api.ips("more"))
+            assert api.ips("web") == ["192.0.2.0"]
+            problems = json.loads(annotations(api)[STATUS])["problems"]
+            assert any('service "default/web" cannot own' in problem for problem in problems)
+            await api.delete_service("web")
+            await api.delete_service("more")
+            await api.until(lambda: state(api) == "applied")
+            assert annotations(api)[LAST_GOOD] == ELSEWHERE
+
+
+async def test_a_state_is_written_when_the_server_is_back(tmp_path: Path) -> None:
+    errors: list[str] = []
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await api.set_config(GOOD)
+        await api.stop()
+        writer = ConfigStatusWriter(client, "metallb-system", "config")
+        task = asyncio.create_task(writer.run(lambda error: errors.append(str(error))))
+        writer.write(ConfigState(read(GOOD), read(GOOD)))
+        async with asyncio.timeout(10):
+            while not errors:
+                await asyncio.sleep(0.01)
+        await api.start()
+        await api.until(lambda: state(api) == "applied")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert len(errors) == 1

@@ -1,0 +1,32 @@
+"""A whole controller in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from support.api import Api
+
+from controller.app import run
+from controller.options import Options
+from metallb_py.runtime.flags import CommonOptions
+from metallb_py.runtime.log import Level
+
+
+def options(api: Api) -> Options:
+    """Return what a controller needs to work with this server."""
+    common = CommonOptions("", 0, "config", "metallb-system", str(api.kubeconfig), Level.INFO)
+    return Options(common, load_balancer_class="")
+
+
+@asynccontextmanager
+async def controlling(api: Api) -> AsyncIterator[None]:
+    """Run a controller, and stop it in good order."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(run(options(api), stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        assert await task == 0

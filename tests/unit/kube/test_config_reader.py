@@ -1,0 +1,80 @@
+"""Which texts a daemon deals with as its ConfigMap changes, and what is written back."""
+
+from __future__ import annotations
+
+import json
+
+from metallb_py.config.model import Config
+from metallb_py.kube.configmap import (
+    LAST_GOOD,
+    ConfigReader,
+    Reading,
+    config_resource,
+    read,
+    status_annotation,
+)
+from metallb_py.kube.objects import ConfigMap, ObjectMeta
+
+GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [10.0.0.0/24]}]"
+OTHER = "address-pools: [{name: b, protocol: layer2, addresses: [10.1.0.0/24]}]"
+BAD = "address-pools: [{name: a}]"
+
+
+def configmap(text: str | None, last_good: str | None = None) -> ConfigMap:
+    annotations = None if last_good is None else {LAST_GOOD: last_good}
+    meta = ObjectMeta("config", "metallb-system", annotations=annotations)
+    return ConfigMap(meta, None if text is None else {"config": text})
+
+
+def texts(readings: tuple[Reading, ...]) -> list[str]:
+    return [reading.text for reading in readings]
+
+
+def test_a_text_is_dealt_with_once() -> None:
+    reader = ConfigReader()
+    assert texts(reader.changed(configmap(GOOD))) == [GOOD]
+    assert reader.changed(configmap(GOOD, last_good=GOOD)) == ()
+    assert texts(reader.changed(configmap(BAD, last_good=GOOD))) == [BAD]
+    assert reader.changed(configmap(BAD, last_good=GOOD)) == ()
+    assert texts(reader.changed(configmap(GOOD))) == [GOOD]
+
+
+def test_a_start_with_a_bad_text_begins_with_the_last_good_one() -> None:
+    first, second = ConfigReader().changed(configmap(BAD, last_good=GOOD))
+    assert first.config is not None
+    assert first.config.pools[0].name == "a"
+    assert second.config is None
+    assert second.problems
+
+
+def test_a_start_goes_through_the_same_steps_as_a_change() -> None:
+    assert texts(ConfigReader().changed(configmap(OTHER, last_good=GOOD))) == [GOOD, OTHER]
+
+
+def test_a_last_good_text_that_is_not_good_is_nothing() -> None:
+    assert texts(ConfigReader().changed(configmap(GOOD, last_good=BAD))) == [GOOD]
+
+
+def test_a_missing_key_is_an_empty_configuration() -> None:
+    (reading,) = ConfigReader().changed(configmap(None))
+    assert reading.config == Config()
+
+
+def test_the_status_says_what_is_in_force_and_what_is_wrong() -> None:
+    good, bad = read(GOOD), read(BAD)
+    status = json.loads(status_annotation(good, bad, (), "2026-01-01T00:00:00Z"))
+    assert status["state"] == "refused"
+    assert status["inForce"] == good.version
+    assert status["latest"] == bad.version
+    assert len(status["problems"]) == len(bad.problems) == 2
+    assert status["time"] == "2026-01-01T00:00:00Z"
+    status = json.loads(status_annotation(good, good, (), "now"))
+    assert (status["state"], status["problems"]) == ("applied", [])
+    status = json.loads(status_annotation(good, read(OTHER), ("in the way",), "now"))
+    assert (status["state"], status["problems"]) == ("refused", ["in the way"])
+
+
+def test_only_the_one_configmap_is_watched() -> None:
+    resource = config_resource("metallb-system", "config")
+    assert resource.path == "/api/v1/namespaces/metallb-system/configmaps"
+    assert resource.selectors == {"fieldSelector": "metadata.name=config"}
