@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +17,9 @@ def require(there: object, what: str) -> None:
     if os.environ.get("METALLB_PY_STRICT") == "1":
         pytest.fail(f"missing: {what}")
     pytest.skip(f"missing: {what}")
+
+
+def find_kubectl() -> str:
+    """Return the kubectl beside this Python, or another one; nothing where there is none."""
+    beside = Path(sys.executable).parent / "kubectl"
+    return str(beside) if beside.exists() else shutil.which("kubectl") or ""
