@@ -143,8 +143,10 @@ def read_objects(path: Path) -> list[Object]:
     try:
         with path.open() as file:
             return [item for item in yaml.safe_load_all(file) if item]
-    except (OSError, yaml.YAMLError) as error:
-        raise LabError(f"{path}: {error}") from error
+    except OSError as error:
+        raise LabError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise LabError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def _place(item: Object) -> tuple[str, str]:

@@ -77,9 +77,12 @@ def kill(args: argparse.Namespace) -> int:
     if not file.exists():
         known = ", ".join(sorted(path.stem for path in kept.folder.glob("*.pid")))
         raise LabError(f"{args.program}: no such program: want one of {known}")
+    name = f"SIG{args.signal}"
+    if name not in signal.Signals.__members__:
+        raise LabError(f"{args.signal}: no such signal: want KILL, TERM, STOP, CONT or the like")
 
     def work() -> int:
-        os.kill(int(file.read_text()), signal.Signals[f"SIG{args.signal}"])
+        os.kill(int(file.read_text()), signal.Signals[name])
         return 0
 
     return kept.run(work)

@@ -1,0 +1,110 @@
+"""A lab that stays up: the commands that it prints, pasted."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from support.cluster import eventually
+from support.lab_command import ROOT, KeptLab, environment, kept_lab, proofs
+from support.parts import find_kubectl, require
+
+from metallb_py.cli.lab.binaries import find
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptLab]:
+    parts = ("--control-plane=embedded", "--router=builtin", "--proxy=relay")
+    with kept_lab(tmp_path_factory.mktemp("keep"), *parts) as lab:
+        yield lab
+
+
+def suggested(lab: KeptLab, what: str) -> str:
+    """Return the command that the lab prints for a purpose."""
+    (line,) = (line for line in lab.said.splitlines() if line.strip().startswith(what))
+    return line.strip().removeprefix(what).strip()
+
+
+def paste(lab: KeptLab, line: str, **more: str) -> str:
+    done = subprocess.run(
+        ["sh", "-c", line],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=ROOT,
+        env=environment(lab.folder) | more,
+    )
+    assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def address(lab: KeptLab) -> str:
+    return proofs(lab.said)[0].address
+
+
+def owner(lab: KeptLab) -> str:
+    """Return the MAC that answers for the layer2 service, nothing where none does."""
+    line = shlex.split(suggested(lab, "ask who has an address").replace("-c 3", "-c 1 -w 1"))
+    said = subprocess.run(
+        line, capture_output=True, text=True, check=False, cwd=ROOT, env=environment(lab.folder)
+    ).stdout
+    return said.partition("[")[2].partition("]")[0]
+
+
+def test_kubectl_sees_the_services(lab: KeptLab) -> None:
+    require(find_kubectl(), "kubectl")
+    said = paste(lab, suggested(lab, "see the services"))
+    assert {"on-the-wire", "routed"} <= {line.split()[0] for line in said.splitlines()}
+
+
+def test_kubectl_edits_the_configuration_and_the_controller_reads_it(lab: KeptLab) -> None:
+    require(find_kubectl(), "kubectl")
+    (folder,) = lab.folder.glob("metallb-py-lab-*")
+    log = folder / "controller.log"
+    loaded = log.read_text().count("configLoaded")
+    paste(lab, suggested(lab, "edit the configuration"), EDITOR="sed -i s/219/218/")
+    eventually(lambda: log.read_text().count("configLoaded") > loaded, what="a new configuration")
+
+
+def test_arping_and_curl(lab: KeptLab) -> None:
+    for program in ("arping", "curl"):
+        require(find(program), program)
+    assert "Received 3 response(s)" in paste(lab, suggested(lab, "ask who has an address"))
+    assert paste(lab, suggested(lab, "get a page through it")).strip() in {"pod1", "pod2"}
+
+
+def test_the_router_is_asked(lab: KeptLab) -> None:
+    assert "198.51.100." in paste(lab, suggested(lab, "ask the router"))
+
+
+def test_a_speaker_that_fails_loses_its_addresses_and_takes_them_back(lab: KeptLab) -> None:
+    require(find("arping"), "arping")
+    before = eventually(lambda: owner(lab))
+    failing = suggested(lab, "have a speaker fail")
+    line = next(line for line in lab.said.splitlines() if "one node answers ARP" in line)
+    elected = next(word for word in line.split() if word.startswith("node"))
+    paste(lab, failing.replace("speaker-node1", f"speaker-{elected}"))
+    successor = eventually(lambda: owner(lab) not in ("", before) and owner(lab), what="failover")
+    assert successor != before
+    eventually(lambda: owner(lab) == before, 30, what="it is started again")
+
+
+def test_a_controller_that_fails_is_started_again(lab: KeptLab) -> None:
+    (folder,) = lab.folder.glob("metallb-py-lab-*")
+    log = folder / "controller.log"
+    starts = log.read_text().count("controller starting")
+    assert lab("kill", "controller").returncode == 0
+    eventually(
+        lambda: log.read_text().count("controller starting") > starts, 30, what="started again"
+    )
+
+
+def test_only_what_can_work_is_suggested(lab: KeptLab) -> None:
+    assert ("kubectl" in lab.said) is bool(find_kubectl())
+    assert ("arping" in lab.said) is bool(find("arping"))
+    assert "vtysh" not in lab.said
