@@ -130,7 +130,7 @@ class Allocator:
         Raises AllocationError, in MetalLB's words, where none are to be had.
         """
         if request.pool:
-            if request.pool not in self._pools:
+            if request.pool not in self._pools or self.is_draining(request.pool):
                 raise AllocationError(f'unknown pool "{request.pool}"')
             pools = [request.pool]
         else:
@@ -152,6 +152,14 @@ class Allocator:
         wanted = tuple(addresses)
         pools = (pool for pool, _ in self._pools.values())
         return next((p.name for p in pools if all(map(p.allocatable, wanted))), None)
+
+    def is_draining(self, pool: str) -> bool:
+        """Whether a pool of this name is one that nothing new is taken from."""
+        return pool in self._pools and self._pools[pool][0].draining
+
+    def holdings(self) -> Iterable[Holding]:
+        """Return everything that is held."""
+        return self._holdings.values()
 
     def usage(self) -> dict[str, Usage]:
         """How full each pool is."""

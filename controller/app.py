@@ -11,7 +11,9 @@ from controller.core import (
     ConfigRefused,
     Controller,
     Decided,
+    DrainingChanged,
     Effect,
+    Orphaned,
     ServiceGone,
     Started,
     WriteStatus,
@@ -19,10 +21,13 @@ from controller.core import (
 from controller.drivers.config_status import ConfigState, ConfigStatusWriter
 from controller.drivers.service_status import StatusEvent, StatusWriter, Written
 from controller.options import Options
+from controller.orphans import OrphanPolicy
 from metallb_py.addresses import go_quote_list
+from metallb_py.config.draining import configured_name
+from metallb_py.config.model import Pool
 from metallb_py.errors import ApiError, ConflictError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.configmap import ConfigReader, Reading, config_resource
+from metallb_py.kube.configmap import ConfigReader, Reading, config_resource, draining_pools
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import ConfigMap, Service
 from metallb_py.kube.reflector import (
@@ -64,7 +69,7 @@ class App:
         common = options.common
         self._log = log
         self._metrics = ControllerMetrics()
-        self._core = Controller(options.load_balancer_class)
+        self._core = Controller(options.load_balancer_class, options.orphaned_addresses)
         self._mailbox = Mailbox()
         post = self._mailbox.handler
         self._services = Reflector(client, SERVICES, post(self._on_service))
@@ -81,6 +86,7 @@ class App:
         self._configmap: ConfigMap | None = None
         self._latest: Reading | None = None
         self._in_force: Reading | None = None
+        self._draining: tuple[Pool, ...] = ()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Every task of the controller, until ``stop`` is set."""
@@ -134,7 +140,8 @@ class App:
                 self._core.config_invalid()
                 self._refuse_config(tuple(map(str, reading.problems)))
             else:
-                self._perform(self._core.config_changed(reading.config))
+                draining = draining_pools(configmap)
+                self._perform(self._core.config_changed(reading.config, draining))
 
     def _on_status(self, event: StatusEvent) -> None:
         if isinstance(event, Written):
@@ -172,6 +179,10 @@ class App:
                 self._config_applied()
             case ConfigRefused(problems):
                 self._refuse_config(problems)
+            case Orphaned():
+                self._tell_orphan(effect)
+            case DrainingChanged(pools):
+                self._draining_changed(pools)
             case Started():
                 self._log.info("controller synced, can allocate IPs now", event="stateSynced")
             case _:
@@ -184,6 +195,9 @@ class App:
             level = _CLEAR_LEVELS.get(reason, Level.INFO)
             fields = {"event": "clearAssignment", "reason": reason.value}
             log.log(level, "address taken from service", error=outcome.cleared.detail, **fields)
+            if service.is_load_balancer:
+                message = f"lost its addresses: {reason}: {outcome.cleared.detail}"
+                self._record(service, EventType.WARNING, "ClearAssignment", message)
         addresses = go_quote_list(outcome.addresses)
         if outcome.allocated:
             ips = [str(address) for address in outcome.addresses]
@@ -216,8 +230,30 @@ class App:
     def _config_applied(self) -> None:
         self._config.loaded()
         self._in_force = self._latest
+        self._write_config_state()
+
+    def _draining_changed(self, pools: tuple[Pool, ...]) -> None:
+        self._draining = pools
+        names = [configured_name(pool.name) for pool in pools]
+        self._log.info("draining pools changed", event="drainingPools", pools=names)
+        self._write_config_state()
+
+    def _write_config_state(self, refusal: tuple[str, ...] = ()) -> None:
         if self._latest is not None:
-            self._config_status.write(ConfigState(self._in_force, self._latest))
+            state = ConfigState(self._in_force, self._latest, refusal, self._draining)
+            self._config_status.write(state)
+
+    def _tell_orphan(self, orphan: Orphaned) -> None:
+        held = orphan.held
+        addresses, pool = go_quote_list(held.addresses), configured_name(held.pool)
+        what = {
+            OrphanPolicy.DRAIN: "it keeps them until it lets go of them",
+            OrphanPolicy.REFUSE: "the new configuration waits for that",
+            OrphanPolicy.RENUMBER: "it gets others",
+        }[orphan.policy]
+        message = f'pool "{pool}" was removed while this service holds {addresses}: {what}'
+        self._log.warn(message, event="orphanedAddresses", service=orphan.service.key, pool=pool)
+        self._record(orphan.service, EventType.WARNING, "OrphanedAddresses", message)
 
     def _refuse_config(self, problems: tuple[str, ...]) -> None:
         self._config.stale("; ".join(problems))
@@ -228,7 +264,7 @@ class App:
         message = text + "\n".join(problems)
         self._events.record(Event(about, EventType.WARNING, "configStale", message))
         refusal = () if self._latest.problems else problems
-        self._config_status.write(ConfigState(self._in_force, self._latest, refusal))
+        self._write_config_state(refusal)
 
     def _on_config_status_error(self, error: ApiError) -> None:
         self._log.error("failed to write config status", op="configStatus", error=str(error))

@@ -13,6 +13,7 @@ from enum import StrEnum
 from controller.allocator import Allocator, Holding
 from controller.requests import Request, families_of, read_request, sharing_terms
 from metallb_py.addresses import Family, IPAddress, go_quote_list, parse_address
+from metallb_py.config.draining import configured_name
 from metallb_py.errors import AllocationError
 from metallb_py.kube.objects import Service
 from metallb_py.verdict import Checks, Verdict
@@ -165,7 +166,7 @@ def _clear_unwanted(key: str, request: Request, allocator: Allocator) -> Cleared
         if set(request.addresses) != set(held.addresses):
             wanted = go_quote_list(request.addresses)
             unwanted = Cleared(Reason.DIFFERENT_IP, f"it asks for {wanted}")
-    elif request.pool and request.pool != held.pool:
+    elif request.pool and request.pool != configured_name(held.pool):
         unwanted = Cleared(Reason.DIFFERENT_POOL, f'it asks for pool "{request.pool}"')
     elif not request.fewer_families_do and len(held.addresses) < len(request.families):
         unwanted = Cleared(Reason.LB_IP_FAMILY, "it asks for both families")
@@ -199,5 +200,9 @@ def _allocate(key: str, request: Request, allocator: Allocator) -> Holding:
         raise AllocationError(
             f"requested loadBalancer IP(s) {go_quote_list(request.addresses)} are not in the "
             f'requested pool "{request.pool}"'
+        )
+    if owner is not None and allocator.is_draining(owner):
+        raise AllocationError(
+            f"{go_quote_list(request.addresses)} is not allowed in config: its pool was removed"
         )
     return allocator.assign(key, request.addresses, request.terms)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from controller.allocator import Allocator, Holding
 from controller.assignment import Outcome, converge, reclaim, status_addresses
-from metallb_py.addresses import IPAddress, go_quote_list
-from metallb_py.config.model import Config
+from controller.orphans import OrphanPolicy, describe_misfit, pools_to_drain, still_needed
+from metallb_py.addresses import IPAddress
+from metallb_py.config.model import Config, Pool
 from metallb_py.kube.objects import Service
 
 
@@ -57,15 +58,44 @@ class Started:
     """Everything held was re-claimed; from now on addresses are given out."""
 
 
-Effect = WriteStatus | Decided | ServiceGone | ConfigApplied | ConfigRefused | Started
+@dataclass(frozen=True, slots=True)
+class Orphaned:
+    """A service holds addresses that a new configuration has no pool for."""
+
+    service: Service
+    held: Holding
+    policy: OrphanPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class DrainingChanged:
+    """These pools drain now."""
+
+    pools: tuple[Pool, ...]
+
+
+Effect = (
+    WriteStatus
+    | Decided
+    | ServiceGone
+    | ConfigApplied
+    | ConfigRefused
+    | Started
+    | Orphaned
+    | DrainingChanged
+)
 
 
 class Controller:
     """The controller's one state owner."""
 
-    def __init__(self, load_balancer_class: str = "") -> None:
+    def __init__(
+        self, load_balancer_class: str = "", policy: OrphanPolicy = OrphanPolicy.DRAIN
+    ) -> None:
         self.allocator = Allocator()
         self._class = load_balancer_class
+        self._policy = policy
+        self._draining: tuple[Pool, ...] = ()
         self._services: dict[str, Service] = {}
         self._config: Config | None = None
         self._waiting_config: Config | None = None
@@ -96,21 +126,23 @@ class Controller:
         self._services_synced = True
         return self._start_if_ready()
 
-    def config_changed(self, config: Config) -> tuple[Effect, ...]:
-        """A valid configuration was read."""
+    def config_changed(self, config: Config, draining: tuple[Pool, ...] = ()) -> tuple[Effect, ...]:
+        """A valid configuration was read.
+
+        ``draining`` are the pools that drained when the last controller ended; they count with
+        the first configuration alone.
+        """
         if self._config is None:
-            return (*self._apply(config), *self._start_if_ready())
+            return (*self._apply(config, draining), *self._start_if_ready())
         if not self._started:
             self._waiting_config = config  # what services hold is not known yet
             return ()
-        misfits = self.allocator.misfits(config.pools)
-        if misfits:
+        orphans = self.allocator.misfits((*config.pools, *self._draining))
+        if orphans and self._policy is OrphanPolicy.REFUSE:
             self._waiting_config = config
-            return (ConfigRefused(tuple(_describe_misfit(*misfit) for misfit in misfits)),)
-        effects = [*self._apply(config)]
-        for key in self._in_order(self._services):
-            effects += self._converge(key)
-        return tuple(effects)
+            problems = tuple(describe_misfit(*orphan) for orphan in orphans)
+            return (ConfigRefused(problems), *self._tell_orphans(orphans))
+        return (*self._tell_orphans(orphans), *self._replace_config(config, orphans))
 
     def config_invalid(self) -> None:
         """The latest configuration can't be used: forget one that waited to be applied."""
@@ -120,11 +152,41 @@ class Controller:
         """Decide about a service again: its status could not be written."""
         return self._converge(key) if self._started and key in self._services else ()
 
-    def _apply(self, config: Config) -> tuple[Effect, ...]:
+    def _replace_config(
+        self, config: Config, orphans: list[tuple[str, Holding]]
+    ) -> tuple[Effect, ...]:
+        draining = self._draining
+        if self._policy is OrphanPolicy.RENUMBER:
+            for key, _ in orphans:
+                self.allocator.release(key)
+        elif self._config is not None:
+            held = [held for _, held in orphans]
+            draining += pools_to_drain(self._config.pools, held)
+        effects = [*self._apply(config, draining)]
+        for key in self._in_order(self._services):
+            effects += self._converge(key)
+        return (*effects, *self._drop_drained())
+
+    def _apply(self, config: Config, draining: tuple[Pool, ...]) -> tuple[Effect, ...]:
+        changed = draining != self._draining
         self._waiting_config = None
         self._config = config
-        self.allocator.set_pools(config.pools)
-        return (ConfigApplied(config),)
+        self._draining = draining
+        self.allocator.set_pools((*config.pools, *draining))
+        told = (DrainingChanged(draining),) if changed else ()
+        return (ConfigApplied(config), *told)
+
+    def _drop_drained(self) -> tuple[Effect, ...]:
+        """Forget the pools that their last user left."""
+        needed = still_needed(self._draining, self.allocator.holdings())
+        if self._config is None or needed == self._draining:
+            return ()
+        self._draining = needed
+        self.allocator.set_pools((*self._config.pools, *needed))
+        return (DrainingChanged(needed),)
+
+    def _tell_orphans(self, orphans: list[tuple[str, Holding]]) -> tuple[Effect, ...]:
+        return tuple(Orphaned(self._services[key], held, self._policy) for key, held in orphans)
 
     def _concerns_us(self, service: Service) -> bool:
         # MetalLB since 0.13.2: without --lb-class only services that name no class.
@@ -143,6 +205,7 @@ class Controller:
         effects: list[Effect] = [Started()]
         for key in order:
             effects += self._converge(key)
+        effects += self._drop_drained()
         waiting = self._waiting_config
         return (*effects, *(self.config_changed(waiting) if waiting else ()))
 
@@ -188,18 +251,10 @@ class Controller:
 
     def _something_became_free(self, except_for: str = "") -> tuple[Effect, ...]:
         """Serve who waits: an address was released, its sharing changed, or a pool grew."""
-        waiting_config = self._waiting_config
-        if waiting_config is not None and not self.allocator.misfits(waiting_config.pools):
-            return self.config_changed(waiting_config)
-        effects: list[Effect] = []
+        waiting = self._waiting_config
+        if waiting and not self.allocator.misfits((*waiting.pools, *self._draining)):
+            return self.config_changed(waiting)
+        effects = [*self._drop_drained()]
         for key in self._in_order(self._pending - {except_for}):
             effects += self._converge(key)
         return tuple(effects)
-
-
-def _describe_misfit(key: str, held: Holding) -> str:
-    """Say in MetalLB's words that a service would lose its addresses."""
-    return (
-        f'new config not compatible with assigned IPs: service "{key}" cannot own '
-        f"{go_quote_list(held.addresses)} under new config"
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from controller.orphans import OrphanPolicy
 from metallb_py.runtime.flags import CommonOptions
 
 
@@ -13,3 +14,4 @@ class Options:
 
     common: CommonOptions
     load_balancer_class: str
+    orphaned_addresses: OrphanPolicy = OrphanPolicy.DRAIN

@@ -78,7 +78,7 @@ class App:
         self._metrics = SpeakerMetrics()
         self._core = Speaker(options.node_name, options.load_balancer_class)
         self._slices = SliceIndex()
-        self._reader = ConfigReader()
+        self._reader = ConfigReader(with_draining=True)
         self._pods: dict[str, Pod] = {}
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {

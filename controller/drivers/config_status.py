@@ -8,18 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metallb_py.backoff import ITEM_RETRY
+from metallb_py.config.draining import encode_pools
+from metallb_py.config.model import Pool
 from metallb_py.errors import ApiError, NotFoundError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.configmap import LAST_GOOD, STATUS, Reading, status_annotation
+from metallb_py.kube.configmap import DRAINING, LAST_GOOD, STATUS, Reading, status_annotation
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigState:
-    """Which text is in force, which is the latest, and why the latest is not in force."""
+    """Which text is in force, which is the latest, and why the latest is not in force.
+
+    ``draining`` are the pools that left the configuration and are still in use.
+    """
 
     in_force: Reading | None
     latest: Reading
     refusal: tuple[str, ...] = ()
+    draining: tuple[Pool, ...] = ()
 
 
 class ConfigStatusWriter:
@@ -59,7 +65,9 @@ class ConfigStatusWriter:
 
     async def _write(self, state: ConfigState, when: str) -> None:
         status = status_annotation(state.in_force, state.latest, state.refusal, when)
-        annotations = {STATUS: status}
+        # A merge patch removes what is null.
+        annotations: dict[str, str | None] = {STATUS: status}
+        annotations[DRAINING] = encode_pools(state.draining) or None
         if state.in_force is not None:
             annotations[LAST_GOOD] = state.in_force.text
         await self._client.patch(self._path, {"metadata": {"annotations": annotations}})

@@ -39,7 +39,8 @@ class BgpAdvertisement:
 class Pool:
     """A named set of addresses that services get theirs from.
 
-    ``cidrs`` are in the order in which addresses are given out.
+    ``cidrs`` are in the order in which addresses are given out. A pool that is ``draining`` left
+    the configuration; services keep what they have from it, and nothing new is taken.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Pool:
     avoid_buggy_ips: bool = False
     auto_assign: bool = True
     bgp_advertisements: tuple[BgpAdvertisement, ...] = ()
+    draining: bool = False
 
     def contains(self, address: IPAddress) -> bool:
         """Whether the address lies in the pool, be it allocatable or not."""

@@ -1,19 +1,21 @@
 """The ConfigMap that carries the configuration, and what the controller writes back onto it.
 
-The text under the key ``config`` is the operator's. Two annotations are ours: ``config-status``
-says which text is in force and what is wrong with the latest one, and ``last-good-config`` keeps
-the text that is in force, so that a daemon that starts while the operator's text is bad starts
-from there.
+The text under the key ``config`` is the operator's. Three annotations are the controller's:
+``config-status`` says which text is in force and what is wrong with the latest one,
+``last-good-config`` keeps the text in force, so that a daemon that starts while the operator's text
+is bad starts from there, and ``draining-pools`` keeps the pools that left the configuration while
+services still hold their addresses.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from metallb_py.config.compile import read_config
-from metallb_py.config.model import Config
+from metallb_py.config.draining import decode_pools
+from metallb_py.config.model import Config, Pool
 from metallb_py.config.problems import ConfigError, Problem
 from metallb_py.kube.objects import ConfigMap
 from metallb_py.kube.reflector import Resource
@@ -21,6 +23,7 @@ from metallb_py.kube.reflector import Resource
 DATA_KEY = "config"
 LAST_GOOD = "metallb.universe.tf/last-good-config"
 STATUS = "metallb.universe.tf/config-status"
+DRAINING = "metallb.universe.tf/draining-pools"
 
 
 def config_resource(namespace: str, name: str) -> Resource[ConfigMap]:
@@ -52,29 +55,53 @@ def read(text: str) -> Reading:
 
 
 class ConfigReader:
-    """Reads a ConfigMap as it changes, and only what is new in it."""
+    """Reads a ConfigMap as it changes, and only what is new in it.
 
-    __slots__ = ("_text",)
+    With ``with_draining`` the draining pools become a part of every configuration that is read,
+    which is how speakers know them.
+    """
 
-    def __init__(self) -> None:
-        self._text: str | None = None
+    __slots__ = ("_seen", "_with_draining")
+
+    def __init__(self, *, with_draining: bool = False) -> None:
+        self._with_draining = with_draining
+        self._seen: tuple[str, str] | None = None
 
     def changed(self, item: ConfigMap) -> tuple[Reading, ...]:
-        """Return what is to be dealt with, in this order; nothing where the text is the old one.
+        """Return what is to be dealt with, in this order; nothing where nothing is new.
 
         At first that is the last good text, where it differs from the operator's: a start goes
         through the same steps as if the daemon had been running all along.
         """
         text = (item.data or {}).get(DATA_KEY, "")
-        if text == self._text:
+        seen = (text, item.metadata.annotation(DRAINING) if self._with_draining else "")
+        if seen == self._seen:
             return ()
-        first, self._text = self._text is None, text
-        readings = (read(text),)
+        first, self._seen = self._seen is None, seen
+        readings = [read(text)]
         last_good = (item.metadata.annotations or {}).get(LAST_GOOD)
-        if not first or last_good in (None, text):
-            return readings
-        earlier = read(last_good or "")
-        return (earlier, *readings) if earlier.config is not None else readings
+        if first and last_good not in (None, text):
+            earlier = read(last_good or "")
+            readings = [earlier, *readings] if earlier.config is not None else readings
+        if self._with_draining:
+            pools = draining_pools(item)
+            readings = [_with_pools(reading, pools) for reading in readings]
+        return tuple(readings)
+
+
+def draining_pools(item: ConfigMap) -> tuple[Pool, ...]:
+    """Return the pools that drain; none where the annotation is not as the controller writes it."""
+    try:
+        return decode_pools(item.metadata.annotation(DRAINING))
+    except ConfigError:
+        return ()
+
+
+def _with_pools(reading: Reading, pools: tuple[Pool, ...]) -> Reading:
+    config = reading.config
+    if config is None:
+        return reading
+    return replace(reading, config=replace(config, pools=(*config.pools, *pools)))
 
 
 def status_annotation(

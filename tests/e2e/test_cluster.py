@@ -120,6 +120,39 @@ def test_a_broken_configuration_at_start_takes_nothing_away(rig: Rig) -> None:
     rig.kubectl("delete", "service", "before-l2", "before-bgp", "after")
 
 
+def test_services_of_a_removed_pool_keep_address_and_announcement(rig: Rig) -> None:
+    rig.add_service("orphan-l2", "wire")
+    rig.add_service("orphan-bgp", "routed")
+    wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("orphan-l2", "orphan-bgp"))
+    owner = eventually(lambda: rig.owner(wire))
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES)
+    moved = CONFIG.replace("172.30.0.200-172.30.0.219", "172.30.0.220-172.30.0.229")
+    rig.apply_config(moved.replace("198.51.100.0/24", "203.0.113.0/24"))
+    try:
+        eventually(lambda: len(rig.draining()) == 2, what="both pools drain")
+        rig.lab.controller.kill()
+        rig.lab.start_controller()
+        for node in NODES:
+            rig.lab.speakers[node.name].kill()
+            rig.lab.start_speaker(node)
+        rig.add_service("fresh", "wire")
+        assert eventually(lambda: rig.address("fresh"), 20).startswith("172.30.0.22")
+        assert eventually(lambda: rig.owner(wire), 20) == owner
+        eventually(lambda: rig.next_hops(routed) == ALL_NODES, 20)
+        assert (rig.address("orphan-l2"), rig.address("orphan-bgp")) == (wire, routed)
+        assert _stale(rig) == 0
+        reasons = {event["reason"] for event in rig.events("Service", "orphan-l2")}
+        assert "OrphanedAddresses" in reasons
+        rig.kubectl("delete", "service", "orphan-l2", "orphan-bgp")
+        eventually(lambda: not rig.draining(), what="the pools go with their last users")
+        eventually(lambda: not rig.next_hops(routed))
+    finally:
+        rig.apply_config()
+    eventually(lambda: _stale(rig) == 0)
+    rig.delete_service("fresh")
+    eventually(lambda: not rig.draining())
+
+
 def test_a_controller_that_restarts_renumbers_nobody(rig: Rig) -> None:
     names = [f"kept-{n}" for n in range(3)]
     for name in names:

@@ -11,9 +11,10 @@ from support.api import Api, connected, running_api
 from support.controller import controlling
 
 from controller.drivers.config_status import ConfigState, ConfigStatusWriter
+from controller.orphans import OrphanPolicy
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.store import metadata
-from metallb_py.kube.configmap import LAST_GOOD, STATUS, read
+from metallb_py.kube.configmap import DRAINING, LAST_GOOD, STATUS, read
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/30]}]"
 ELSEWHERE = GOOD.replace("192.0.2", "198.51.100")
@@ -67,11 +68,11 @@ async def test_a_restart_does_not_make_a_refused_configuration_the_effective_one
     async with running_api(tmp_path) as api:
         await api.set_config(GOOD)
         await api.add_service("web")
-        async with controlling(api):
+        async with controlling(api, OrphanPolicy.REFUSE):
             await api.until(lambda: api.ips("web"))
             await api.change_config(ELSEWHERE)
             await api.until(lambda: state(api) == "refused")
-        async with controlling(api):
+        async with controlling(api, OrphanPolicy.REFUSE):
             await api.add_service("more")
             await api.until(lambda: api.ips("more"))
             assert api.ips("web") == ["192.0.2.0"]
@@ -81,6 +82,25 @@ async def test_a_restart_does_not_make_a_refused_configuration_the_effective_one
             await api.delete_service("more")
             await api.until(lambda: state(api) == "applied")
             assert annotations(api)[LAST_GOOD] == ELSEWHERE
+
+
+async def test_what_drains_stands_on_the_configmap_and_survives_a_restart(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(GOOD)
+        await api.add_service("web")
+        async with controlling(api):
+            await api.until(lambda: api.ips("web"))
+            await api.change_config(ELSEWHERE)
+            await api.until(lambda: DRAINING in annotations(api))
+            assert state(api) == "applied"
+        async with controlling(api):
+            await api.add_service("next")
+            await api.until(lambda: api.ips("next") == ["198.51.100.0"])
+            assert api.ips("web") == ["192.0.2.0"]
+            await api.delete_service("web")
+            await api.until(lambda: DRAINING not in annotations(api))
+    orphans = [e for e in api.events() if e["reason"] == "OrphanedAddresses"]
+    assert 'pool "a" was removed while this service holds ["192.0.2.0"]' in str(orphans)
 
 
 async def test_a_state_is_written_when_the_server_is_back(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from support.controller import controlling
 
 from controller.app import run
 from controller.options import Options
+from controller.orphans import OrphanPolicy
 from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Level
 
@@ -86,13 +87,13 @@ def _stale(api: Api) -> list[dict[str, object]]:
     return [dict(e) for e in api.events() if e["reason"] == "configStale"]
 
 
-async def test_a_configuration_that_drops_an_address_in_use_is_refused_for_now(
+async def test_refuse_makes_a_configuration_that_drops_an_address_in_use_wait(
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG)
         await api.add_service("web")
-        async with controlling(api):
+        async with controlling(api, OrphanPolicy.REFUSE):
             await api.until(lambda: api.ips("web"))
             await api.set_config(CONFIG.replace("192.0.2", "198.51.100"))
             await api.until(lambda: _stale(api))
@@ -100,6 +101,18 @@ async def test_a_configuration_that_drops_an_address_in_use_is_refused_for_now(
             await api.delete_service("web")
             await api.add_service("next")
             await api.until(lambda: api.ips("next") == ["198.51.100.0"])
+
+
+async def test_renumber_gives_services_other_addresses(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("web")
+        async with controlling(api, OrphanPolicy.RENUMBER):
+            await api.until(lambda: api.ips("web"))
+            await api.set_config(CONFIG.replace("192.0.2", "198.51.100"))
+            await api.until(lambda: api.ips("web") == ["198.51.100.0"])
+            reasons = {"OrphanedAddresses", "IPAllocated"}
+            await api.until(lambda: reasons <= {str(e["reason"]) for e in api.events()})
 
 
 async def test_without_credentials_it_ends_with_status_1(

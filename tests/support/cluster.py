@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
+
+from support.parts import find_kubectl
 
 from metallb_py.cli.lab.control_plane import NAMESPACE
 from metallb_py.cli.lab.enter import command
 from metallb_py.cli.lab.lab import METRICS_PORT, Lab
 from metallb_py.cli.lab.network import NODES, ROUTER, mac_of
-from metallb_py.kube.configmap import STATUS
+from metallb_py.kube.configmap import DRAINING, STATUS
 
 CONFIG = """\
 peers:
@@ -43,12 +42,6 @@ def eventually(question: Callable[[], T], seconds: float = 10.0, *, what: str = 
             return answer
         assert time.monotonic() < deadline, f"{what or question}: not within {seconds} s: {answer}"
         time.sleep(0.02)
-
-
-def find_kubectl() -> str:
-    """Return the kubectl beside this Python, or another one; nothing where there is none."""
-    beside = Path(sys.executable).parent / "kubectl"
-    return str(beside) if beside.exists() else shutil.which("kubectl") or ""
 
 
 class Rig:
@@ -82,10 +75,19 @@ class Rig:
         self.apply({**kind, "metadata": meta, "data": {"config": text}})
 
     def config_status(self) -> dict[str, Any]:
-        """Return what the controller wrote onto the ConfigMap."""
-        item = self.kubectl("get", "configmap", "config", "-n", NAMESPACE, "-o", "json")
-        status: dict[str, Any] = json.loads(json.loads(item)["metadata"]["annotations"][STATUS])
+        """Return the state that the controller wrote onto the ConfigMap."""
+        status: dict[str, Any] = json.loads(self._config_annotations()[STATUS])
         return status
+
+    def draining(self) -> list[dict[str, Any]]:
+        """Return the pools that drain, as the controller wrote them onto the ConfigMap."""
+        pools: list[dict[str, Any]] = json.loads(self._config_annotations().get(DRAINING, "[]"))
+        return pools
+
+    def _config_annotations(self) -> dict[str, str]:
+        item = self.kubectl("get", "configmap", "config", "-n", NAMESPACE, "-o", "json")
+        annotations: dict[str, str] = json.loads(item)["metadata"].get("annotations", {})
+        return annotations
 
     def add_service(self, name: str, pool: str, **spec: object) -> float:
         """Create a service; return when, on the monotonic clock."""

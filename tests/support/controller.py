@@ -10,21 +10,22 @@ from support.api import Api
 
 from controller.app import run
 from controller.options import Options
+from controller.orphans import OrphanPolicy
 from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Level
 
 
-def options(api: Api) -> Options:
+def options(api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN) -> Options:
     """Return what a controller needs to work with this server."""
     common = CommonOptions("", 0, "config", "metallb-system", str(api.kubeconfig), Level.INFO)
-    return Options(common, load_balancer_class="")
+    return Options(common, load_balancer_class="", orphaned_addresses=policy)
 
 
 @asynccontextmanager
-async def controlling(api: Api) -> AsyncIterator[None]:
+async def controlling(api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN) -> AsyncIterator[None]:
     """Run a controller, and stop it in good order."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run(options(api), stop))
+    task = asyncio.create_task(run(options(api, policy), stop))
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.cli import parse
+from controller.orphans import OrphanPolicy
 
 
 def test_metallbs_own_manifest_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +29,14 @@ def test_without_a_namespace_it_does_not_start(
         parse([])
     assert end.value.code == 2
     assert "want the ConfigMap's namespace" in capsys.readouterr().err
+
+
+def test_what_happens_to_orphaned_addresses_is_the_operators_choice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert parse(["--namespace=x"]).orphaned_addresses is OrphanPolicy.DRAIN
+    line = ["--namespace=x", "--orphaned-addresses=renumber"]
+    assert parse(line).orphaned_addresses is OrphanPolicy.RENUMBER
+    with pytest.raises(SystemExit):
+        parse(["--namespace=x", "--orphaned-addresses=forget"])
+    assert '"forget": want one of drain, refuse, renumber' in capsys.readouterr().err

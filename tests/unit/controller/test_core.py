@@ -9,10 +9,13 @@ from controller.core import (
     ConfigRefused,
     Controller,
     Decided,
+    DrainingChanged,
     Effect,
+    Orphaned,
     Started,
     WriteStatus,
 )
+from controller.orphans import OrphanPolicy
 
 SMALL = config(pool("a", "192.0.2.0/31"))
 
@@ -25,8 +28,8 @@ def written(effects: tuple[Effect, ...]) -> dict[str, list[str]]:
     }
 
 
-def started(*services: object, pools: object = SMALL, **options: str) -> Controller:
-    core = Controller(**options)
+def started(*services: object, pools: object = SMALL, **options: object) -> Controller:
+    core = Controller(**options)  # type: ignore[arg-type]
     for item in services:
         core.service_changed(item.key, item)  # type: ignore[attr-defined]
     core.config_changed(pools)  # type: ignore[arg-type]
@@ -86,11 +89,15 @@ def test_a_status_that_holds_the_right_addresses_is_not_written_again() -> None:
     assert core.service_changed("default/web", service(ips=("192.0.2.0",), version="2")) == ()
 
 
-def test_a_configuration_that_drops_an_address_in_use_waits_until_it_fits() -> None:
-    core = started(service(), service("other"))
+def test_refuse_makes_a_configuration_that_drops_an_address_in_use_wait_until_it_fits() -> None:
+    core = started(service(), service("other"), policy=OrphanPolicy.REFUSE)
     elsewhere = config(pool("b", "198.51.100.0/31"))
-    (refused,) = core.config_changed(elsewhere)
+    refused, *orphans = core.config_changed(elsewhere)
     assert isinstance(refused, ConfigRefused)
+    assert [o.service.key for o in orphans if isinstance(o, Orphaned)] == [
+        "default/other",
+        "default/web",
+    ]
     assert refused.problems[0] == (
         'new config not compatible with assigned IPs: service "default/other" cannot own '
         '["192.0.2.0"] under new config'
@@ -103,7 +110,7 @@ def test_a_configuration_that_drops_an_address_in_use_waits_until_it_fits() -> N
 
 
 def test_a_refused_configuration_is_dropped_when_a_bad_one_follows() -> None:
-    core = started(service())
+    core = started(service(), policy=OrphanPolicy.REFUSE)
     core.config_changed(config(pool("b", "198.51.100.0/31")))
     core.config_invalid()
     assert not any(
@@ -144,7 +151,7 @@ def test_services_that_never_were_load_balancers_are_left_alone() -> None:
 
 
 def test_a_second_configuration_before_the_start_waits_for_what_services_hold() -> None:
-    core = Controller()
+    core = Controller(policy=OrphanPolicy.REFUSE)
     holder = service("holder", ips=("192.0.2.1",))
     core.service_changed(holder.key, holder)
     core.config_changed(SMALL)
@@ -153,3 +160,81 @@ def test_a_second_configuration_before_the_start_waits_for_what_services_hold() 
     effects = core.services_synced()
     assert any(isinstance(effect, ConfigRefused) for effect in effects)
     assert ConfigApplied(elsewhere) in core.service_changed(holder.key, None)
+
+
+ELSEWHERE = config(pool("b", "198.51.100.0/31"))
+
+
+def draining(effects: tuple[Effect, ...]) -> list[list[str]]:
+    return [[p.name for p in e.pools] for e in effects if isinstance(e, DrainingChanged)]
+
+
+def test_drain_applies_the_rest_at_once_and_leaves_services_what_they_have() -> None:
+    core = started(service())
+    effects = core.config_changed(ELSEWHERE)
+    assert ConfigApplied(ELSEWHERE) in effects
+    assert draining(effects) == [["a (draining)"]]
+    assert written(effects) == {"web": ["192.0.2.0"]}, "as before: its write was lost"
+    assert written(core.service_changed("default/new", service("new"))) == {"new": ["198.51.100.0"]}
+
+
+def test_nothing_new_is_taken_from_a_pool_that_drains() -> None:
+    core = started(service())
+    core.config_changed(config())
+    asks = {"metallb.universe.tf/address-pool": "a"}
+    assert not written(core.service_changed("default/x", service("x", annotations=asks)))
+    explicit = service("y", load_balancer_ip="192.0.2.1")
+    assert not written(core.service_changed("default/y", explicit))
+    assert core.pending == {"default/x", "default/y"}
+
+
+def test_a_drained_pool_goes_with_its_last_user() -> None:
+    core = started(service("one"), service("two"))
+    core.config_changed(ELSEWHERE)
+    assert draining(core.service_changed("default/one", None)) == []
+    assert draining(core.service_changed("default/two", None)) == [[]]
+
+
+def test_a_drained_pool_that_returns_is_a_pool_again() -> None:
+    core = started(service())
+    core.config_changed(ELSEWHERE)
+    assert draining(core.config_changed(SMALL)) == [[]]
+    assert core.allocator.held("default/web").pool == "a"  # type: ignore[union-attr]
+
+
+def test_two_pools_of_one_name_may_be_there_while_one_drains() -> None:
+    core = started(service(annotations={"metallb.universe.tf/address-pool": "a"}))
+    renumbered = config(pool("a", "198.51.100.0/31"))
+    core.config_changed(renumbered)
+    again = service(
+        ips=("192.0.2.0",), version="2", annotations={"metallb.universe.tf/address-pool": "a"}
+    )
+    assert core.service_changed("default/web", again) == (), "it asked for a pool of that name"
+    assert written(core.service_changed("default/n", service("n"))) == {"n": ["198.51.100.0"]}
+
+
+def test_a_restart_knows_the_pools_that_drain() -> None:
+    core = started(service())
+    (change,) = (e for e in core.config_changed(ELSEWHERE) if isinstance(e, DrainingChanged))
+    reborn = Controller()
+    reborn.config_changed(ELSEWHERE, change.pools)
+    reborn.service_changed("default/web", service(ips=("192.0.2.0",)))
+    reborn.service_changed("default/new", service("new", created="2025-01-01T00:00:00Z"))
+    assert written(reborn.services_synced()) == {"new": ["198.51.100.0"]}
+
+
+def test_a_restart_forgets_pools_that_nobody_needs_any_more() -> None:
+    core = started(service())
+    (change,) = (e for e in core.config_changed(ELSEWHERE) if isinstance(e, DrainingChanged))
+    reborn = Controller()
+    reborn.config_changed(ELSEWHERE, change.pools)
+    assert draining(reborn.services_synced()) == [[]]
+
+
+def test_renumber_gives_other_addresses_at_once() -> None:
+    core = started(service(), policy=OrphanPolicy.RENUMBER)
+    core.service_changed("default/web", service(ips=("192.0.2.0",), version="2"))
+    effects = core.config_changed(ELSEWHERE)
+    assert [o.policy for o in effects if isinstance(o, Orphaned)] == [OrphanPolicy.RENUMBER]
+    assert written(effects) == {"web": ["198.51.100.0"]}
+    assert draining(effects) == []

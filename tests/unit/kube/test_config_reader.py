@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+from metallb_py.config.draining import draining, encode_pools
 from metallb_py.config.model import Config
 from metallb_py.kube.configmap import (
+    DRAINING,
     LAST_GOOD,
     ConfigReader,
     Reading,
     config_resource,
+    draining_pools,
     read,
     status_annotation,
 )
@@ -78,3 +81,24 @@ def test_only_the_one_configmap_is_watched() -> None:
     resource = config_resource("metallb-system", "config")
     assert resource.path == "/api/v1/namespaces/metallb-system/configmaps"
     assert resource.selectors == {"fieldSelector": "metadata.name=config"}
+
+
+def test_speakers_read_the_draining_pools_as_a_part_of_the_configuration() -> None:
+    reader = ConfigReader(with_draining=True)
+    old = read(GOOD).config
+    assert old is not None
+    text = encode_pools(map(draining, old.pools))
+    reader.changed(configmap(OTHER))
+    meta = ObjectMeta("config", "metallb-system", annotations={DRAINING: text})
+    (reading,) = reader.changed(ConfigMap(meta, {"config": OTHER}))
+    assert reading.config is not None
+    assert [pool.name for pool in reading.config.pools] == ["b", "a (draining)"]
+    assert reader.changed(ConfigMap(meta, {"config": OTHER})) == ()
+    (reading,) = reader.changed(configmap(OTHER))
+    assert reading.config is not None
+    assert [pool.name for pool in reading.config.pools] == ["b"]
+
+
+def test_an_annotation_that_is_not_ours_drains_nothing() -> None:
+    meta = ObjectMeta("config", "metallb-system", annotations={DRAINING: "x"})
+    assert draining_pools(ConfigMap(meta)) == ()

@@ -1,0 +1,44 @@
+"""What becomes of addresses in use whose pool a new configuration no longer has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from controller.allocator import Holding
+from metallb_py.addresses import go_quote_list
+from metallb_py.config.draining import draining
+from metallb_py.config.model import Pool
+
+
+class OrphanPolicy(StrEnum):
+    """The operator's choice.
+
+    ``drain``: services keep their addresses until they let go of them. ``refuse``: the
+    configuration waits until nothing is in the way (MetalLB 0.12). ``renumber``: services get
+    other addresses at once (MetalLB 0.14).
+    """
+
+    DRAIN = "drain"
+    REFUSE = "refuse"
+    RENUMBER = "renumber"
+
+
+def pools_to_drain(pools: Iterable[Pool], orphans: Iterable[Holding]) -> tuple[Pool, ...]:
+    """Return the pools in force that orphaned holdings are in, as they drain."""
+    names = {held.pool for held in orphans}
+    return tuple(draining(pool) for pool in pools if pool.name in names)
+
+
+def still_needed(pools: Iterable[Pool], holdings: Iterable[Holding]) -> tuple[Pool, ...]:
+    """Return those of the draining pools that something is still held in."""
+    names = {held.pool for held in holdings}
+    return tuple(pool for pool in pools if pool.name in names)
+
+
+def describe_misfit(key: str, held: Holding) -> str:
+    """Say in MetalLB's words that a service would lose its addresses."""
+    return (
+        f'new config not compatible with assigned IPs: service "{key}" cannot own '
+        f"{go_quote_list(held.addresses)} under new config"
+    )

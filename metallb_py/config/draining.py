@@ -1,0 +1,104 @@
+"""Pools that left the configuration while services still held their addresses.
+
+Such a pool drains: its services keep their addresses and are announced as before, and nothing new
+is taken from it. Its definition travels as text, so that every daemon and every restart knows it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+import msgspec
+
+from metallb_py.addresses import parse_cidr
+from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.config.problems import ConfigError, Problem
+
+SUFFIX = " (draining)"
+
+
+class _Advertisement(msgspec.Struct, frozen=True):
+    aggregation_length: int
+    aggregation_length_v6: int
+    local_pref: int
+    communities: list[int]
+
+
+class _Pool(msgspec.Struct, frozen=True):
+    name: str
+    protocol: Protocol
+    cidrs: list[str]
+    advertisements: list[_Advertisement]
+
+
+def draining(pool: Pool) -> Pool:
+    """Return the pool as it drains. Its name differs, for a new pool may have the old one."""
+    if pool.draining:
+        return pool
+    # An address that is held stays, buggy or not: that rule is about giving out.
+    return replace(
+        pool,
+        name=pool.name + SUFFIX,
+        auto_assign=False,
+        avoid_buggy_ips=False,
+        draining=True,
+    )
+
+
+def configured_name(name: str) -> str:
+    """Return the name that a pool has, or had, in the configuration."""
+    return name.removesuffix(SUFFIX)
+
+
+def encode_pools(pools: Iterable[Pool]) -> str:
+    """Return draining pools as text; an empty one where there are none."""
+    records = [
+        _Pool(
+            name=configured_name(pool.name),
+            protocol=pool.protocol,
+            cidrs=[str(cidr) for cidr in pool.cidrs],
+            advertisements=[
+                _Advertisement(
+                    ad.aggregation_length,
+                    ad.aggregation_length_v6,
+                    ad.local_pref,
+                    sorted(ad.communities),
+                )
+                for ad in pool.bgp_advertisements
+            ],
+        )
+        for pool in pools
+    ]
+    return json.dumps(msgspec.to_builtins(records)) if records else ""
+
+
+def decode_pools(text: str) -> tuple[Pool, ...]:
+    """Read draining pools. Raises ConfigError where the text was not written by us."""
+    if not text:
+        return ()
+    try:
+        records = msgspec.json.decode(text, type=list[_Pool])
+        return tuple(_pool(record) for record in records)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ConfigError((Problem(1, "draining-pools", str(error)),)) from error
+
+
+def _pool(record: _Pool) -> Pool:
+    return draining(
+        Pool(
+            name=record.name,
+            protocol=record.protocol,
+            cidrs=tuple(parse_cidr(cidr) for cidr in record.cidrs),
+            bgp_advertisements=tuple(
+                BgpAdvertisement(
+                    ad.aggregation_length,
+                    ad.aggregation_length_v6,
+                    ad.local_pref,
+                    frozenset(map(Community, ad.communities)),
+                )
+                for ad in record.advertisements
+            ),
+        )
+    )
