@@ -13,9 +13,17 @@ from metallb_py.cli.lab.apiserver.resources import Resource
 from metallb_py.cli.lab.apiserver.selectors import selection
 from metallb_py.cli.lab.apiserver.store import Json, Object, Store, metadata
 from metallb_py.cli.lab.apiserver.watches import serve_watch
-from metallb_py.errors import ApiError, ConflictError, GoneError, NotFoundError
+from metallb_py.errors import ApiError, ConflictError, NotFoundError
 
-_REASONS = {NotFoundError: "NotFound", ConflictError: "Conflict", GoneError: "Expired"}
+_REASONS = {
+    400: "BadRequest",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    409: "Conflict",
+    410: "Expired",
+    415: "UnsupportedMediaType",
+    422: "Invalid",
+}
 VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.0+lab", "platform": "linux/amd64"}
 
 
@@ -99,7 +107,7 @@ class ApiServer:
         stored = self._store.get(resource, *_place(request))
         # Without a version in the patch, any version may be patched.
         metadata(stored).pop("resourceVersion")
-        patch: Json = json.loads(await request.read())
+        patch = await _json(request)
         changed = apply_patch(request.headers["Content-Type"], stored, patch)
         return await self._store_changed(resource, request, changed)
 
@@ -131,12 +139,17 @@ async def _body(request: web.Request) -> Object:
         return protobuf.decode(await request.read())
     if "json" not in request.content_type:
         raise ApiError(f"{request.content_type}: want application/json", 415)
+    item = await _json(request)
+    if not isinstance(item, dict) or not isinstance(item.get("metadata", {}), dict):
+        raise ApiError("body: want an object with metadata", 400)
+    return item
+
+
+async def _json(request: web.Request) -> Json:
     try:
-        item = json.loads(await request.read())
+        item: Json = json.loads(await request.read())
     except ValueError as error:
         raise ApiError(f"body: {error}", 400) from error
-    if not isinstance(item, dict):
-        raise ApiError("body: want an object", 400)
     return item
 
 
@@ -164,9 +177,8 @@ async def _resource_list(request: web.Request) -> web.Response:
 
 
 def _status(error: ApiError) -> Object:
-    reason = _REASONS.get(type(error), "BadRequest")
-    if error.status == 415:
-        reason = "UnsupportedMediaType"
+    code = error.status or 400
+    reason = _REASONS.get(code, "InternalError")
     if isinstance(error, ConflictError) and "already exists" in str(error):
         reason = "AlreadyExists"
     return {
@@ -175,7 +187,7 @@ def _status(error: ApiError) -> Object:
         "status": "Failure",
         "message": str(error),
         "reason": reason,
-        "code": error.status or 400,
+        "code": code,
     }
 
 
