@@ -168,8 +168,8 @@ class App:
 
     def _perform_one(self, effect: Effect) -> None:
         match effect:
-            case WriteStatus(service, addresses):
-                self._statuses.write(service, addresses)
+            case WriteStatus():
+                self._statuses.write(effect)
             case Decided(service, outcome):
                 self._tell(service, outcome)
             case ServiceGone(key):

@@ -12,16 +12,21 @@ from controller.allocator import Allocator, Holding
 from controller.assignment import Outcome, converge, reclaim, status_addresses
 from controller.orphans import OrphanPolicy, describe_misfit, pools_to_drain, still_needed
 from metallb_py.addresses import IPAddress
+from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
 from metallb_py.kube.objects import Service
+
+# Where a service's addresses are from (MetalLB since 0.13.9).
+POOL_ANNOTATION = "metallb.universe.tf/ip-allocated-from-pool"
 
 
 @dataclass(frozen=True, slots=True)
 class WriteStatus:
-    """Make a service's status hold exactly these addresses."""
+    """Make a service's status hold exactly these addresses, from this pool."""
 
     service: Service
     addresses: tuple[IPAddress, ...]
+    pool: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +236,9 @@ class Controller:
         if outcome.cleared or outcome.allocated or outcome.verdict != self._last_verdict(key):
             effects.append(Decided(service, outcome))
         self._told[key] = outcome
-        if outcome.addresses != status_addresses(service) or (
-            not outcome.addresses and service.ingress
-        ):
-            effects.append(WriteStatus(service, outcome.addresses))
+        pool = configured_name(outcome.pool)
+        if not _shows(service, outcome.addresses, pool):
+            effects.append(WriteStatus(service, outcome.addresses, pool))
         if service.is_load_balancer and not outcome.addresses:
             self._pending.add(key)
         else:
@@ -258,3 +262,14 @@ class Controller:
         for key in self._in_order(self._pending - {except_for}):
             effects += self._converge(key)
         return tuple(effects)
+
+
+def _shows(service: Service, addresses: tuple[IPAddress, ...], pool: str) -> bool:
+    """Whether a service's object says what it is to say. Only addresses are compared.
+
+    Servers add fields of their own to the entries of a status.
+    """
+    if not addresses and service.ingress:
+        return False
+    named = service.metadata.annotation(POOL_ANNOTATION)
+    return status_addresses(service) == addresses and named == pool

@@ -10,11 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from metallb_py.addresses import IPAddress
+from controller.core import POOL_ANNOTATION, WriteStatus
 from metallb_py.backoff import ITEM_RETRY
 from metallb_py.errors import ApiError, NotFoundError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.objects import Service
 
 WORKERS = 16
 
@@ -45,17 +44,17 @@ class StatusWriter:
     ) -> None:
         self._client = client
         self._on_event = on_event
-        self._wishes: dict[str, tuple[Service, tuple[IPAddress, ...]]] = {}
+        self._wishes: dict[str, WriteStatus] = {}
         self._ready: asyncio.Queue[str] = asyncio.Queue()  # as long as there are wishes
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
 
-    def write(self, service: Service, addresses: tuple[IPAddress, ...]) -> None:
+    def write(self, wish: WriteStatus) -> None:
         """Have a status written. Returns at once; replaces an earlier wish for the service."""
-        key = service.key
+        key = wish.service.key
         if key not in self._wishes and key not in self._busy:
             self._ready.put_nowait(key)
-        self._wishes[key] = (service, addresses)
+        self._wishes[key] = wish
 
     def forget(self, key: str) -> None:
         """Drop what is still to be written for a service that is gone."""
@@ -72,10 +71,10 @@ class StatusWriter:
     async def _work(self, group: asyncio.TaskGroup) -> None:
         while True:
             key = await self._ready.get()
-            service, addresses = self._wishes.pop(key)
+            wish = self._wishes.pop(key)
             self._busy.add(key)
             try:
-                await self._write(service, addresses)
+                await self._write(wish)
             except NotFoundError:
                 self._failures.pop(key, None)  # deleted meanwhile: the watch will tell
             except ApiError as error:
@@ -90,14 +89,20 @@ class StatusWriter:
                 if key in self._wishes:
                     self._ready.put_nowait(key)
 
-    async def _write(self, service: Service, addresses: tuple[IPAddress, ...]) -> None:
-        meta = service.metadata
+    async def _write(self, wish: WriteStatus) -> None:
+        meta = wish.service.metadata
         path = f"/api/v1/namespaces/{meta.namespace}/services/{meta.name}/status"
-        ingress = [{"ip": str(address)} for address in addresses] or None
+        ingress = [{"ip": str(address)} for address in wish.addresses] or None
+        # An update of the status may change annotations, too; a merge patch removes what is null.
+        annotations = {POOL_ANNOTATION: wish.pool or None}
         await self._client.patch(
             path,
             {
-                "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version},
+                "metadata": {
+                    "uid": meta.uid,
+                    "resourceVersion": meta.resource_version,
+                    "annotations": annotations,
+                },
                 "status": {"loadBalancer": {"ingress": ingress}},
             },
         )

@@ -27,6 +27,8 @@ def test_layer2_from_service_to_page(rig: Rig) -> None:
     assert eventually(lambda: rig.page(address)) in {"pod1", "pod2"}
     reasons = eventually(lambda: {e["reason"] for e in rig.events("Service", "l2")} | set())
     assert "IPAllocated" in reasons
+    annotations = rig.service("l2")["metadata"]["annotations"]
+    assert annotations["metallb.universe.tf/ip-allocated-from-pool"] == "wire"
     rig.delete_service("l2")
     assert _seconds_until_silence(rig, address) < 1.0
 

@@ -42,6 +42,10 @@ class Api:
 
     async def stop(self) -> None:
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+            for _ in range(5):  # connections that were accepted last get their handlers
+                await asyncio.sleep(0)
             await self._runner.cleanup()
             self._runner = None
 

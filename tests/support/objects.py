@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
+from controller.core import POOL_ANNOTATION
 from metallb_py.config.model import BgpAdvertisement, Config, Pool, Protocol
 from metallb_py.kube.objects import (
     LoadBalancerIngress,
@@ -27,9 +28,12 @@ def service(
     created: str = "2026-01-01T00:00:00Z",
     version: str = "1",
     ports: tuple[ServicePort, ...] = (ServicePort(80),),
+    pool: str = "",
     **spec: object,
 ) -> Service:
-    """Make a service ``default/<name>`` whose status holds ``ips``."""
+    """Make a service ``default/<name>`` whose status holds ``ips``, from ``pool``."""
+    if pool:
+        annotations = {**(annotations or {}), POOL_ANNOTATION: pool}
     ingress = tuple(LoadBalancerIngress(ip=ip) for ip in ips)
     meta = ObjectMeta(
         name=name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from support.objects import config, pool, service
 
 from controller.core import (
@@ -56,7 +58,7 @@ def test_a_restart_takes_nobodys_address_whatever_the_order() -> None:
     core = Controller()
     core.config_changed(SMALL)
     core.service_changed("default/new", service("new", created="2025-01-01T00:00:00Z"))
-    core.service_changed("default/old", service("old", ips=("192.0.2.0",)))
+    core.service_changed("default/old", service("old", ips=("192.0.2.0",), pool="a"))
     assert written(core.services_synced()) == {"new": ["192.0.2.1"]}
 
 
@@ -86,7 +88,17 @@ def test_a_new_configuration_serves_who_waits() -> None:
 
 def test_a_status_that_holds_the_right_addresses_is_not_written_again() -> None:
     core = started(service())
-    assert core.service_changed("default/web", service(ips=("192.0.2.0",), version="2")) == ()
+    shown = service(ips=("192.0.2.0",), pool="a", version="2")
+    assert core.service_changed("default/web", shown) == ()
+
+
+def test_where_an_address_is_from_is_written_where_it_does_not_stand_yet() -> None:
+    core = Controller()
+    core.config_changed(SMALL)
+    core.service_changed("default/web", service(ips=("192.0.2.0",)))
+    assert [
+        (e.addresses, e.pool) for e in core.services_synced() if isinstance(e, WriteStatus)
+    ] == [((ip_address("192.0.2.0"),), "a")]
 
 
 def test_refuse_makes_a_configuration_that_drops_an_address_in_use_wait_until_it_fits() -> None:
@@ -207,7 +219,10 @@ def test_two_pools_of_one_name_may_be_there_while_one_drains() -> None:
     renumbered = config(pool("a", "198.51.100.0/31"))
     core.config_changed(renumbered)
     again = service(
-        ips=("192.0.2.0",), version="2", annotations={"metallb.universe.tf/address-pool": "a"}
+        ips=("192.0.2.0",),
+        pool="a",
+        version="2",
+        annotations={"metallb.universe.tf/address-pool": "a"},
     )
     assert core.service_changed("default/web", again) == (), "it asked for a pool of that name"
     assert written(core.service_changed("default/n", service("n"))) == {"n": ["198.51.100.0"]}
@@ -218,7 +233,7 @@ def test_a_restart_knows_the_pools_that_drain() -> None:
     (change,) = (e for e in core.config_changed(ELSEWHERE) if isinstance(e, DrainingChanged))
     reborn = Controller()
     reborn.config_changed(ELSEWHERE, change.pools)
-    reborn.service_changed("default/web", service(ips=("192.0.2.0",)))
+    reborn.service_changed("default/web", service(ips=("192.0.2.0",), pool="a"))
     reborn.service_changed("default/new", service("new", created="2025-01-01T00:00:00Z"))
     assert written(reborn.services_synced()) == {"new": ["198.51.100.0"]}
 
