@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -113,6 +115,19 @@ def test_what_it_cannot_do_is_said_in_one_line(
     assert done.stderr.startswith(says)
     assert len(done.stderr.splitlines()) == 1
     assert leftovers(tmp_path) == NOTHING
+
+
+@pytest.mark.parametrize("library", ["cryptography", "scapy"])
+def test_a_library_that_is_not_installed_is_named(library: str) -> None:
+    code = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from metallb_py.cli.__main__ import main\nmain(['lab'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"the lab needs {library}: pip install 'metallb-py[lab]'\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

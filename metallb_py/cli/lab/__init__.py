@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 
+# What the extra "lab" adds to what the daemons need.
+LIBRARIES = ("cryptography", "scapy")
 CHOICES = {
     "control-plane": ("auto", "real", "embedded"),
     "router": ("auto", "frr", "bird", "builtin"),
@@ -76,6 +79,12 @@ def run_inside(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run the lab; return 0 where every proof held."""
+    for library in LIBRARIES:
+        try:
+            import_module(library)
+        except ModuleNotFoundError:
+            print(f"the lab needs {library}: pip install 'metallb-py[lab]'", file=sys.stderr)
+            return 1
     # Only now: scapy and pyroute2 cost a second, and other subcommands need neither.
     from metallb_py.cli.lab.folder import lab_folder
     from metallb_py.cli.lab.isolate import IsolationError, run_isolated
