@@ -78,7 +78,7 @@ class App:
         )
         self._statuses = StatusWriter(client, post(self._on_status))
         self._events = EventRecorder(client, COMPONENT)
-        self._page = Httpd("", common.port, self._metrics.render)
+        self._page = Httpd("", common.port, self._render)
         config_key = f"{common.namespace}/{common.config}"
         self._config = ConfigReporter(log, self._metrics, config_key)
         self._config_status = ConfigStatusWriter(client, common.namespace, common.config)
@@ -163,8 +163,6 @@ class App:
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             self._perform_one(effect)
-        if effects:
-            self._count()
 
     def _perform_one(self, effect: Effect) -> None:
         match effect:
@@ -273,8 +271,10 @@ class App:
         about = ObjectReference.to("Service", service)
         self._events.record(Event(about, kind, reason, message))
 
-    def _count(self) -> None:
+    def _render(self) -> tuple[bytes, str]:
+        """Render the page; pools are counted only when somebody looks."""
         usage = self._core.allocator.usage()
         self._metrics.forget_pools_but(usage)
         for pool, counts in usage.items():
             self._metrics.show_pool(pool, counts.total, counts.in_use)
+        return self._metrics.render()

@@ -19,7 +19,8 @@ from metallb_py.kube.objects import KubeObject
 
 BURST = 25
 REFILL_SECONDS = 300.0
-WAITING = 1000
+WORKERS = 4
+WAITING = 2500  # for each worker
 REMEMBERED = 4096
 MESSAGE_LIMIT = 1024
 
@@ -84,22 +85,29 @@ class EventRecorder:
     def __init__(self, client: KubeClient, component: str) -> None:
         self._client = client
         self._component = component
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(WAITING)
+        self._queues = [asyncio.Queue[Event](WAITING) for _ in range(WORKERS)]
         self._told: OrderedDict[tuple[str, ...], _Told] = OrderedDict()
         self._budgets: OrderedDict[str, _Budget] = OrderedDict()
         self.dropped = 0
 
     def record(self, event: Event) -> None:
         """Have an Event written. Returns at once; drops it where too many wait."""
+        # All of one object go through one worker, so that they stay in order and add up.
+        queue = self._queues[hash(event.about.uid or event.about.name) % WORKERS]
         try:
-            self._queue.put_nowait(event)
+            queue.put_nowait(event)
         except asyncio.QueueFull:
             self.dropped += 1
 
     async def run(self) -> None:
         """Write what was recorded, until cancelled. A failure loses that one Event."""
+        async with asyncio.TaskGroup() as group:
+            for number, queue in enumerate(self._queues):
+                group.create_task(self._work(queue), name=f"event writer {number}")
+
+    async def _work(self, queue: asyncio.Queue[Event]) -> None:
         while True:
-            event = await self._queue.get()
+            event = await queue.get()
             if not self._budget(event.about).take(time.monotonic()):
                 self.dropped += 1
                 continue
