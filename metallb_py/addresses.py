@@ -18,9 +18,9 @@ import netaddr
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
-_OCTETS = re.compile(r"[0-9]+(?:\.[0-9]+){3}", re.ASCII)
-_LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
-_MAPPED_BITS = 96  # an IPv4-mapped prefix starts with ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)
+_LEADING_ZEROS = re.compile(r"(?<![0-9A-Fa-f])0+(?=[0-9A-Fa-f])", re.ASCII)
+_LENGTH = re.compile(r"[0-9]{1,3}", re.ASCII)
+_MAPPED = IPv6Network("::ffff:0:0/96")  # IPv4-mapped addresses (RFC 4291 section 2.5.5.2)
 
 
 class Family(Enum):
@@ -38,17 +38,20 @@ class Family(Enum):
 
 def parse_address(text: str) -> IPAddress:
     """Read an address. Raises ValueError, saying what was found and wanted."""
-    if _OCTETS.fullmatch(text):
-        octets = [int(octet) if len(octet) < 9 else 256 for octet in text.split(".")]
-        if max(octets) <= 255:
-            return IPv4Address(bytes(octets))
-    elif ":" in text and "%" not in text:
-        try:
-            address = IPv6Address(text)
-        except ValueError:
-            pass
-        else:
-            return address.ipv4_mapped or address
+    address = _read(text)
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _read(text: str) -> IPAddress:
+    """Read an address in the family in which it is written."""
+    digits = _LEADING_ZEROS.sub("", text)
+    try:
+        if ":" not in text:
+            return IPv4Address(digits)
+        if "%" not in text:
+            return IPv6Address(digits)
+    except ValueError:
+        pass
     raise ValueError(f'"{text}": want an IPv4 or IPv6 address')
 
 
@@ -57,13 +60,15 @@ def parse_cidr(text: str) -> IPNetwork:
     host, slash, length = text.partition("/")
     if not slash:
         raise ValueError(f'"{text}": want an address, "/" and a prefix length')
-    address = parse_address(host)
-    bits = int(length) if _LENGTH.fullmatch(length) else -1
-    if address.version == 4 and ":" in host:
-        bits -= _MAPPED_BITS
-    if not 0 <= bits <= address.max_prefixlen:
+    address = _read(host)
+    digits = length.lstrip("0") or length[:1]
+    if not _LENGTH.fullmatch(digits) or int(digits) > address.max_prefixlen:
         raise ValueError(f'"{text}": want a prefix length up to {address.max_prefixlen}')
-    return ip_network((address, bits), strict=False)
+    network = ip_network((address, int(digits)), strict=False)
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        first = int(network.network_address) - int(_MAPPED.network_address)
+        return IPv4Network((first, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 def parse_range(text: str) -> tuple[IPNetwork, ...]:

@@ -27,6 +27,11 @@ from metallb_py.addresses import (
         ("010.0.0.001", "10.0.0.1"),
         ("2001:DB8::1", "2001:db8::1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.02.001", "192.0.2.1"),
+        ("::ffff:c000:201", "192.0.2.1"),
+        ("::192.0.2.1", "::192.0.2.1"),
+        ("00000000000000000010.0.0.0", "10.0.0.0"),
+        ("2001:00000db8::00000", "2001:db8::"),
     ],
 )
 def test_addresses(text: str, expected: str) -> None:
@@ -36,7 +41,8 @@ def test_addresses(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "192.0.2", "192.0.2.256", "192.0.2.1 ", "fe80::1%eth0", "router", "1.2.3.4.5",
-     "\u0660.0.0.1", "0x1.0.0.1", "1" * 5000 + ".0.0.1", ":::", "192.0.2.-1"],
+     "\u0660.0.0.1", "1::2::3", "1:2:3:4::5:6:7:8", "12345::", "::1/64", "1.2.3.4::",
+     "::\uff11", "1.2.3.4\n", "0x1.0.0.1", "1" * 5000 + ".0.0.1", ":::", "192.0.2.-1"],
 )  # fmt: skip
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match="want an IPv4 or IPv6 address"):
@@ -51,6 +57,9 @@ def test_what_is_no_address(text: str) -> None:
         ("0.0.0.0/0", "0.0.0.0/0"),
         ("2001:db8::5/64", "2001:db8::/64"),
         ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:10.1.2.3/96", "0.0.0.0/0"),
+        ("::ffff:10.0.0.0/64", "::/64"),
+        ("10.0.0.0/" + "0" * 20 + "8", "10.0.0.0/8"),
     ],
 )
 def test_prefixes_lose_their_host_bits(text: str, expected: str) -> None:
@@ -60,7 +69,8 @@ def test_prefixes_lose_their_host_bits(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["192.0.2.0", "192.0.2.0/33", "192.0.2.0/-1", "192.0.2.0/255.255.255.0", "192.0.2.0/",
-     "2001:db8::/129", "/24", "192.0.2.0/2 4", "192.0.2.0/" + "1" * 5000],
+     "2001:db8::/129", "10.0.0.0/\u0668", "10.0.0.0/+8", "fe80::%1/64", "10.0.0.0/24/1",
+     "/24", "192.0.2.0/2 4", "192.0.2.0/" + "1" * 5000],
 )  # fmt: skip
 def test_what_is_no_prefix(text: str) -> None:
     with pytest.raises(ValueError, match="want"):
