@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from metallb_py.config.model import Community
 
 _PART_LIMIT = 0xFFFF
+_DIGITS = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 def parse_community(text: str) -> Community:
@@ -29,8 +31,9 @@ def resolve_community(text: str, aliases: Mapping[str, Community]) -> Community:
 
 
 def _part(text: str, which: str, part: str) -> int:
-    if part.isascii() and part.isdecimal() and len(part) < 20 and int(part) <= _PART_LIMIT:
-        return int(part)
+    digits = part.lstrip("0") or part[:1]
+    if _DIGITS.fullmatch(digits) and int(digits) <= _PART_LIMIT:
+        return int(digits)
     raise ValueError(
         f'invalid {which} section of community "{text}": "{part}": '
         f"want a number from 0 to {_PART_LIMIT}"

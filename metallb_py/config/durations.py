@@ -18,6 +18,7 @@ _SECONDS = {
 }
 # Go counts nanoseconds in 64 bits, which ends after some 292 years.
 _LIMIT = Decimal(2**63) * _SECONDS["ns"]
+_DIGITS = 18  # more of a fraction than Go can tell apart; and any longer number is past the limit
 
 
 def parse_duration(text: str) -> Decimal:
@@ -29,16 +30,19 @@ def parse_duration(text: str) -> Decimal:
     if not rest:
         raise ValueError(f'time: invalid duration "{text}"')
     total = Decimal(0)
-    while rest:
-        match = _TERM.match(rest)
+    position = 0
+    while position < len(rest):
+        match = _TERM.match(rest, position)
         if match is None or not (match[1] or match[2]):
             raise ValueError(f'time: invalid duration "{text}"')
-        if not match[3]:
+        whole, fraction, unit = match[1].lstrip("0"), match[2] or "", match[3]
+        if not unit:
             raise ValueError(f'time: missing unit in duration "{text}"')
-        if match[3] not in _SECONDS:
-            raise ValueError(f'time: unknown unit "{match[3]}" in duration "{text}"')
-        total += Decimal(f"{match[1] or 0}.{match[2] or 0}") * _SECONDS[match[3]]
-        if total >= _LIMIT:
+        if unit not in _SECONDS:
+            raise ValueError(f'time: unknown unit "{unit}" in duration "{text}"')
+        if len(whole) <= _DIGITS + 1:
+            total += Decimal(f"{whole or 0}.{fraction[:_DIGITS] or 0}") * _SECONDS[unit]
+        if len(whole) > _DIGITS + 1 or total >= _LIMIT:
             raise ValueError(f'time: invalid duration "{text}"')
-        rest = rest[match.end() :]
+        position = match.end()
     return sign * total

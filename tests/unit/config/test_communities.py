@@ -13,6 +13,7 @@ from metallb_py.config.model import Community
 def test_two_numbers_of_sixteen_bits() -> None:
     assert parse_community("64512:1") == 64512 << 16 | 1
     assert parse_community("65535:65281") == 0xFFFFFF01
+    assert parse_community("0:" + "0" * 30 + "7") == 7
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,8 @@ def test_two_numbers_of_sixteen_bits() -> None:
         ("1:2:3", 'invalid community string "1:2:3"'),
         ("65536:1", 'invalid first section of community "65536:1"'),
         ("1:x", 'invalid second section of community "1:x"'),
+        ("1:1_0", 'invalid second section of community "1:1_0"'),
+        ("1:\u0661", "invalid second section"),
         (":1", 'invalid first section of community ":1"'),
         ("1:-1", 'invalid second section of community "1:-1"'),
         ("no-export", 'invalid community string "no-export"'),

@@ -25,6 +25,9 @@ from metallb_py.config.durations import parse_duration
         ("3us", "0.000003"),
         ("3µs", "0.000003"),
         ("7ns", "0.000000007"),
+        ("0" * 99 + "3s", "3"),
+        ("9223372036854775807ns", "9223372036.854775807"),
+        ("0.0000000000000000009999h", "0"),
     ],
 )
 def test_durations(text: str, seconds: str) -> None:
@@ -41,6 +44,8 @@ def test_durations(text: str, seconds: str) -> None:
         (".s", 'time: invalid duration ".s"'),
         ("-", 'time: invalid duration "-"'),
         ("1 s", 'time: unknown unit " s" in duration "1 s"'),
+        ("9223372036854775808ns", 'time: invalid duration "9223372036854775808ns"'),
+        ("1" * 1_300_000 + "s", "time: invalid duration"),
         ("9999999h", 'time: invalid duration "9999999h"'),
     ],
 )
