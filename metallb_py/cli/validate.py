@@ -8,25 +8,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from metallb_py.config.compile import read_config
-from metallb_py.config.problems import ConfigError
+from metallb_py.config.document import Mapping, Node, Scalar, Sequence, parse_documents
+from metallb_py.config.problems import ConfigError, Problem
 
 DESCRIPTION = """\
 Check a configuration: a ConfigMap manifest (or several documents, or a List, with ConfigMaps
 among them), or the bare text that such a ConfigMap holds under the key "config". Prints one line
-for each problem. Exit status: 0 valid, 1 problems, 2 the file can't be read.
+for each problem, FILE:LINE: PLACE: PROBLEM. Exit status: 0 valid, 1 problems (a text that is no
+YAML is one, too), 2 the file can't be read or is no UTF-8 text.
 """
 DATA_KEY = "config"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A configuration's text and the number of its first line in the file."""
+    """A configuration's text and the line in the file where it stands.
+
+    ``exact`` tells a text whose lines are the file's, the first one at ``line``. Else it was
+    quoted or folded, and only where it begins is known.
+    """
 
     text: str
-    first_line: int
+    line: int
+    exact: bool = True
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,65 +55,71 @@ def run(args: argparse.Namespace) -> int:
     except UnicodeDecodeError as error:
         print(f"{name}: byte {error.start}: want UTF-8 text", file=sys.stderr)
         return 2
-    return _check(name, text)
-
-
-def _check(name: str, text: str) -> int:
-    problems = 0
-    for found in find_configs(text):
-        try:
-            read_config(found.text, found.first_line)
-        except ConfigError as error:
-            for problem in error.problems:
-                place = f"{problem.path}: " if problem.path else ""
-                print(f"{name}:{problem.line}: {place}{problem.message}")
-            problems += len(error.problems)
+    problems = list(_problems(text))
+    for problem in problems:
+        place = f"{problem.path}: " if problem.path else ""
+        print(f"{name}:{problem.line}: {place}{problem.message}")
     return 1 if problems else 0
 
 
-def find_configs(text: str) -> Iterator[Found]:
-    """Find the configurations in a file: in its ConfigMaps, or the whole text where there are none.
-
-    A text that is no YAML counts as a configuration, for ``read_config`` to say what is wrong.
-    """
+def _problems(text: str) -> Iterator[Problem]:
+    """Yield every problem of a file, with the file's lines."""
     try:
-        documents = list(yaml.compose_all(text, yaml.SafeLoader))
-    except (yaml.YAMLError, RecursionError):
-        yield Found(text, 1)
+        configs = find_configs(text)
+    except ConfigError as error:
+        yield from error.problems
         return
+    for found in configs:
+        try:
+            read_config(found.text, found.line if found.exact else 1)
+        except ConfigError as error:
+            if found.exact:
+                yield from error.problems
+            else:
+                yield from (Problem(found.line, f"data.{DATA_KEY}", str(p)) for p in error.problems)
+
+
+def find_configs(text: str) -> list[Found]:
+    """Find the configurations in a file: in its ConfigMaps, or the whole text if it has no objects.
+
+    Raises ConfigError where there is none to find.
+    """
+    documents = parse_documents(text)
     objects = [item for document in documents for item in _objects(document)]
     if not objects:
-        yield Found(text, 1)
-    for item in objects:
-        if _text(_value(item, "kind")) == "ConfigMap":
-            config = _value(_value(item, "data"), DATA_KEY)
-            if isinstance(config, yaml.ScalarNode):
-                yield _found(config)
+        return [Found(text, 1)]
+    maps = [item for item in objects if _text(_value(item, "kind")) == "ConfigMap"]
+    values = [value for item in maps if (value := _value(_value(item, "data"), DATA_KEY))]
+    if not values:
+        wanted = f'no configuration found: want a ConfigMap with the key "{DATA_KEY}" in its data'
+        raise ConfigError((Problem(objects[0].line, "", wanted),))
+    return [_found(value) for value in values]
 
 
-def _objects(document: yaml.Node) -> Iterator[yaml.Node]:
+def _objects(document: Node) -> Iterator[Node]:
     """The Kubernetes objects in a document; a List stands for its items."""
     if _value(document, "kind") is None or _value(document, "apiVersion") is None:
         return
     members = _value(document, "items")
-    if isinstance(members, yaml.SequenceNode):
-        yield from members.value
+    if isinstance(members, Sequence):
+        yield from members.items
     else:
         yield document
 
 
-def _found(config: yaml.ScalarNode) -> Found:
-    # A block starts on the line after its "|"; the text of other styles on their own line.
-    line = config.start_mark.line + 1
-    return Found(config.value, line + 1 if config.style in ("|", ">") else line)
+def _found(value: Node) -> Found:
+    if not isinstance(value, Scalar):
+        wanted = f'want text, not YAML: "{DATA_KEY}: |" and the configuration indented below it'
+        raise ConfigError((Problem(value.line, f"data.{DATA_KEY}", wanted),))
+    # A block starts on the line after its "|".
+    return Found(value.text, value.line + 1 if value.literal else value.line, value.literal)
 
 
-def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    if not isinstance(node, yaml.MappingNode):
+def _value(node: Node | None, key: str) -> Node | None:
+    if not isinstance(node, Mapping):
         return None
-    pairs: list[tuple[yaml.Node, yaml.Node]] = node.value
-    return next((value for name, value in pairs if _text(name) == key), None)
+    return next((value for name, value in node.entries if name.text == key), None)
 
 
-def _text(node: yaml.Node | None) -> str:
-    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+def _text(node: Node | None) -> str:
+    return node.text if isinstance(node, Scalar) else ""

@@ -7,12 +7,14 @@ its restrictions of single modes (native, FRR) are not, because one engine serve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from metallb_py.config.communities import parse_community
 from metallb_py.config.compile_peers import compile_bfd_profiles, compile_peers
 from metallb_py.config.compile_pools import compile_pools
 from metallb_py.config.configmap import Record, decode
 from metallb_py.config.model import Community, Config
-from metallb_py.config.problems import ConfigError, Findings, Problem
+from metallb_py.config.problems import Findings
 
 
 def read_config(text: str, first_line: int = 1) -> Config:
@@ -21,35 +23,37 @@ def read_config(text: str, first_line: int = 1) -> Config:
     ``first_line`` is the number of the text's first line in the file that it came from; the
     problems' lines count from there. Raises ConfigError with every problem, in order of lines.
     """
-    try:
-        record, problems = decode(text)
-        findings = Findings(problems)
-        config = _compile(record, findings)
-        findings.raise_if_any()
-    except ConfigError as error:
-        moved = (Problem(p.line + first_line - 1, p.path, p.message) for p in error.problems)
-        raise ConfigError(tuple(sorted(set(moved)))) from None
+    findings = Findings()
+    config = _compile(decode(text, findings, first_line), findings)
+    findings.raise_if_any()
     return config
 
 
 def _compile(record: Record, findings: Findings) -> Config:
-    profiles = compile_bfd_profiles(record.record_lists.get("bfd-profiles", []), findings)
+    profiles = record.record_lists.get("bfd-profiles", [])
+    known = {profile.string("name") for profile in profiles}
+    bfd_profiles = compile_bfd_profiles(profiles, findings)
     peers = compile_peers(
-        record.record_lists.get("peers", []), {profile.name for profile in profiles}, findings
+        record.record_lists.get("peers", []),
+        # Where a name could not be read, nobody knows which are missing.
+        None if _failed(record, "bfd-profiles", profiles) else known,
+        findings,
     )
     aliases = _compile_communities(record, findings)
     pools = compile_pools(record.record_lists.get("address-pools", []), aliases, findings)
-    return Config(pools, peers, profiles)
+    return Config(pools, peers, bfd_profiles)
 
 
-def _compile_communities(record: Record, findings: Findings) -> dict[str, Community]:
+def _failed(record: Record, key: str, items: list[Record]) -> bool:
+    return key in record.failed or any("name" in item.failed for item in items)
+
+
+def _compile_communities(record: Record, findings: Findings) -> Mapping[str, Community] | None:
     aliases = {}
-    for alias, text in record.string_maps.get("bgp-communities", []):
+    for alias, text in record.string_maps.get("bgp-communities", {}).items():
         try:
             aliases[alias] = parse_community(text.value)
         except ValueError as error:
-            findings.add(
-                text.line, f"bgp-communities.{alias}", f'parsing community "{alias}": {error}'
-            )
+            findings.add(text.line, text.path, f'parsing community "{alias}": {error}')
             aliases[alias] = Community(0)  # known, so that its users are not told again
-    return aliases
+    return None if "bgp-communities" in record.failed else aliases

@@ -16,10 +16,11 @@ from metallb_py.config.selectors import NodeSelector, Operator, Requirement
 DEFAULT_PORT = 179
 DEFAULT_HOLD_TIME = 90
 MIN_HOLD_TIME = 3
-MAX_HOLD_TIME = 0xFFFF  # RFC 4271 section 4.2: two octets
+MAX_HOLD_TIME = 0xFFFF  # RFC 4271 section 4.2: two octets. MetalLB takes more, and so do we
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?", re.ASCII)
-_DOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
+_DOMAIN_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?", re.ASCII)
+_DOMAIN_LENGTH = 253
 
 _BFD_RANGES = {
     "detect-multiplier": ("detect multiplier", 2, 255),
@@ -45,8 +46,8 @@ def compile_bfd_profiles(records: Iterable[Record], findings: Findings) -> tuple
                     f"{context}invalid {words} value: invalid value {value}, "
                     f"must be in {low}-{high} range"
                 )
-                findings.add(record.line_of(key), f"{record.path}.{key}", message)
-        if name in profiles:
+                findings.add(record.line_of(key), record.path_of(key), message)
+        if name and name in profiles:
             message = f"found duplicate bfd profile name {name}"
             findings.add(record.line_of("name"), record.path, message)
         profiles[name] = BfdProfile(
@@ -63,24 +64,24 @@ def compile_bfd_profiles(records: Iterable[Record], findings: Findings) -> tuple
 
 
 def compile_peers(
-    records: Iterable[Record], profiles: set[str], findings: Findings
+    records: Iterable[Record], profiles: set[str] | None, findings: Findings
 ) -> tuple[Peer, ...]:
-    """Check the peers; ``profiles`` are the names of the BFD profiles."""
-    peers: list[Peer] = []
+    """Check the peers; ``profiles`` are the names of the BFD profiles, None if not known."""
+    peers: dict[Peer, None] = {}
     for number, record in enumerate(records, 1):
         peer = _PeerCompiler(record, number, findings).compile()
         profile = record.string("bfd-profile")
-        if profile and profile not in profiles:
+        if profile and profiles is not None and profile not in profiles:
             findings.add(
                 record.line_of("bfd-profile"),
-                f"{record.path}.bfd-profile",
+                record.path_of("bfd-profile"),
                 f"peer #{number} referencing non existing bfd profile {profile}",
             )
         if peer is None:
             continue
         if peer in peers:
             findings.add(record.line, record.path, f"peer #{number} already exists")
-        peers.append(peer)
+        peers[peer] = None
     return tuple(peers)
 
 
@@ -111,14 +112,14 @@ class _PeerCompiler:
             compile_selector(item, self._context, self._findings)
             for item in record.record_lists.get("node-selectors", [])
         )
-        if self._failed or address is None or None in selectors:
+        if self._failed or address is None or hold_time is None or None in selectors:
             return None
         return Peer(
             my_asn=my_asn,
             peer_asn=peer_asn,
             address=address,
             port=record.number("peer-port") or DEFAULT_PORT,
-            hold_time=hold_time,
+            hold_time=min(hold_time, MAX_HOLD_TIME),
             keepalive_time=keepalive_time,
             ebgp_multihop=multihop,
             router_id=router_id,
@@ -144,34 +145,33 @@ class _PeerCompiler:
             self._tell(key, f'invalid {what} "{text}": want an IPv4 or IPv6 address')
             return None
 
-    def _hold_time(self) -> int:
+    def _hold_time(self) -> int | None:
+        """Return the hold time, None where it is none."""
         text = self._record.string("hold-time")
         if not text:
-            return DEFAULT_HOLD_TIME
+            return None if "hold-time" in self._record.failed else DEFAULT_HOLD_TIME
         seconds = self._duration("hold-time", text, "hold time")
         if seconds is None:
-            return DEFAULT_HOLD_TIME
+            return None
         whole = int(seconds)  # towards zero, as Go truncates
-        if (whole != 0 and whole < MIN_HOLD_TIME) or whole > MAX_HOLD_TIME:
-            self._tell(
-                "hold-time",
-                f'invalid hold time "{text}": must be 0 or >=3s, and up to {MAX_HOLD_TIME}s',
-            )
+        if whole != 0 and whole < MIN_HOLD_TIME:
+            self._tell("hold-time", f'invalid hold time "{text}": must be 0 or >=3s')
+            return None
         return whole
 
-    def _keepalive_time(self, hold_time: int) -> int | None:
+    def _keepalive_time(self, hold_time: int | None) -> int | None:
         text = self._record.string("keepalive-time")
         if not text:
             return None
         seconds = self._duration("keepalive-time", text, "keepalive time")
-        if seconds is None:
+        if seconds is None or hold_time is None:
             return None
         if not 0 <= seconds <= hold_time:
             self._tell(
                 "keepalive-time",
                 f'invalid keepaliveTime "{text}": want at most the hold time, {hold_time}s',
             )
-        return int(seconds)
+        return min(int(seconds), MAX_HOLD_TIME)
 
     def _duration(self, key: str, text: str, what: str) -> Decimal | None:
         try:
@@ -183,17 +183,15 @@ class _PeerCompiler:
     def _tell(self, key: str, message: str) -> None:
         self._failed = True
         record = self._record
-        where = f"{record.path}.{key}"
-        self._findings.add(record.line_of(key), where, self._context + message)
+        self._findings.add(record.line_of(key), record.path_of(key), self._context + message)
 
 
 def compile_selector(record: Record, context: str, findings: Findings) -> NodeSelector | None:
     """Check a node selector; return None where a problem was told."""
     requirements: set[Requirement] = set()
     faults: list[tuple[int, str, str]] = []
-    for key, value in record.string_maps.get("match-labels", []):
-        where = f"{record.path}.match-labels"
-        faults += [(value.line, where, fault) for fault in _label_faults(key, [value.value])]
+    for key, value in record.string_maps.get("match-labels", {}).items():
+        faults += [(value.line, value.path, fault) for fault in _label_faults(key, [value.value])]
         requirements.add(Requirement(key, Operator.IN, frozenset({value.value})))
     expressions = record.record_lists.get("match-expressions", [])
     for expression in expressions:
@@ -233,7 +231,7 @@ def _read_requirement(record: Record) -> Requirement | list[str]:
 def _label_faults(key: str, values: Iterable[str]) -> list[str]:
     faults = []
     domain, slash, name = key.rpartition("/")
-    if not _NAME.fullmatch(name) or (slash and not _DOMAIN.fullmatch(domain)):
+    if not _NAME.fullmatch(name) or (slash and not _is_domain(domain)):
         faults.append(f'key: "{key}": want a label key, as in kubernetes.io/hostname')
     faults += [
         f'values: "{value}": want a label value: up to 63 letters, digits, "-", "_", "."'
@@ -241,3 +239,8 @@ def _label_faults(key: str, values: Iterable[str]) -> list[str]:
         if value and not _NAME.fullmatch(value)
     ]
     return faults
+
+
+def _is_domain(text: str) -> bool:
+    labels = text.split(".") if len(text) <= _DOMAIN_LENGTH else []
+    return bool(labels) and all(map(_DOMAIN_LABEL.fullmatch, labels))

@@ -5,12 +5,13 @@ The names of types and fields are MetalLB's, because its messages quote them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from metallb_py.config.document import Mapping, Node, Sequence, parse_document
-from metallb_py.config.problems import Problem
+from metallb_py.config.document import Mapping, Node, Scalar, Sequence, parse_document
+from metallb_py.config.problems import Findings
 from metallb_py.config.scalars import (
     WrongTypeError,
     is_null,
@@ -22,20 +23,26 @@ from metallb_py.config.scalars import (
 
 T = TypeVar("T")
 
+_WORD = re.compile(r"[-\w]*")
+
+_NAME_SHOWN = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Located(Generic[T]):
-    """A value and the line where it stands."""
+    """A value, the line where it stands and the path to it. It may be secret: it doesn't print."""
 
-    value: T
+    value: T = field(repr=False)
     line: int
+    path: str
 
 
 @dataclass(slots=True)
 class Record:
     """A mapping that was decoded against the schema. Null and absent keys are alike.
 
-    ``failed`` holds the keys whose value had the wrong type; that was told already.
+    ``failed`` holds the keys whose value, or a part of it, had the wrong type; that was told
+    already.
     """
 
     line: int
@@ -44,7 +51,7 @@ class Record:
     numbers: dict[str, Located[int]] = field(default_factory=dict)
     flags: dict[str, Located[bool]] = field(default_factory=dict)
     string_lists: dict[str, list[Located[str]]] = field(default_factory=dict)
-    string_maps: dict[str, list[tuple[str, Located[str]]]] = field(default_factory=dict)
+    string_maps: dict[str, dict[str, Located[str]]] = field(default_factory=dict)
     record_lists: dict[str, list[Record]] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
@@ -68,42 +75,46 @@ class Record:
         """Return the line of a key's value, or of the record where the key is not set."""
         return self.lines.get(key, self.line)
 
+    def path_of(self, key: str) -> str:
+        """Return the path to a key's value."""
+        return f"{self.path}.{key}" if self.path else key
+
     def as_written(self) -> tuple[object, ...]:
         """Return what tells two records apart: every key that is set, with its value."""
         return (
-            {key: item.value for key, item in self.strings.items()},
-            {key: item.value for key, item in self.numbers.items()},
-            {key: item.value for key, item in self.flags.items()},
-            {key: [item.value for item in items] for key, items in self.string_lists.items()},
+            frozenset((key, item.value) for key, item in self.strings.items()),
+            frozenset((key, item.value) for key, item in self.numbers.items()),
+            frozenset((key, item.value) for key, item in self.flags.items()),
+            frozenset((k, tuple(i.value for i in items)) for k, items in self.string_lists.items()),
         )
 
 
 class Decoder:
     """Decodes nodes against the schema and collects what does not fit."""
 
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
 
     def record(self, node: Node, type_name: str, path: str) -> Record:
         """Decode a mapping; null is an empty one."""
         record = Record(node.line, path)
         if is_null(node):
             return record
+        fields = SCHEMA[type_name]
         if not isinstance(node, Mapping):
             # The value is not quoted: it could be a password that slipped a line.
-            self._tell(path, node.line, wrong_type(node, f"config.{type_name}", quote=False))
-            record.failed.update(SCHEMA[type_name])
+            self.tell(path, node.line, wrong_type(node, f"config.{type_name}", quote=False))
+            record.failed.update(fields)
             return record
-        fields = SCHEMA[type_name]
         seen: set[str] = set()
-        for key, value in node.entries:
+        for key, shown, value in _keys(node):
             if key.text not in fields:
                 known = ", ".join(sorted(fields))
-                message = f"field {key.text} not found in type config.{type_name}: want {known}"
-                self._tell(path, key.line, message)
+                message = f"field {shown} not found in type config.{type_name}: want {known}"
+                self.tell(path, key.line, message)
             elif key.text in seen:
                 message = f"field {key.text} already set in type config.{type_name}"
-                self._tell(path, key.line, message)
+                self.tell(path, key.line, message)
             else:
                 seen.add(key.text)
                 self._field(record, key.text, value, fields[key.text])
@@ -117,35 +128,66 @@ class Decoder:
             read(self, record, key, node)
         except WrongTypeError as error:
             record.failed.add(key)
-            where = f"{record.path}.{key}" if record.path else key
-            self._tell(where, node.line, error)
+            self.tell(record.path_of(key), node.line, error)
 
-    def _tell(self, path: str, line: int, what: object) -> None:
-        self.problems.append(Problem(line, path, f"could not parse config: line {line}: {what}"))
+    def tell(self, path: str, line: int, what: object) -> None:
+        """Take note of a problem with the YAML, in the words of MetalLB's decoder."""
+        message = f"could not parse config: yaml: unmarshal errors: line {line}: {what}"
+        self._findings.add(line, path, message)
+
+
+def _keys(node: Mapping) -> Iterator[tuple[Scalar, str, Node]]:
+    """Yield each key, the form in which it may be shown, and its value.
+
+    What is no plain word may be a password that slipped, as in ``{password:secret}``, and so may
+    be what follows a password in braces, as in ``{password: with,a comma}``.
+    """
+    hide = False
+    for key, value in node.entries:
+        word = _WORD.match(key.text)
+        shown = word[0] if word and not hide else ""
+        yield key, shown if shown == key.text else f"{shown}...", value
+        hide = hide or (node.flow and key.text == "password")
 
 
 FieldReader = Callable[[Decoder, Record, str, Node], None]
 
 
 def _string(_: Decoder, record: Record, key: str, node: Node) -> None:
-    record.strings[key] = Located(read_string(node), node.line)
+    record.strings[key] = Located(read_string(node), node.line, record.path_of(key))
+
+
+def _secret(decoder: Decoder, record: Record, key: str, node: Node) -> None:
+    try:
+        _string(decoder, record, key, node)
+    except WrongTypeError:
+        raise wrong_type(node, "string", quote=False) from None
 
 
 def _flag(_: Decoder, record: Record, key: str, node: Node) -> None:
-    record.flags[key] = Located(read_bool(node), node.line)
+    record.flags[key] = Located(read_bool(node), node.line, record.path_of(key))
 
 
 def _number(kind: str, low: int, high: int) -> FieldReader:
     def read(_: Decoder, record: Record, key: str, node: Node) -> None:
-        record.numbers[key] = Located(read_integer(node, kind, low, high), node.line)
+        number = read_integer(node, kind, low, high)
+        record.numbers[key] = Located(number, node.line, record.path_of(key))
 
     return read
 
 
-def _strings(_: Decoder, record: Record, key: str, node: Node) -> None:
+def _strings(decoder: Decoder, record: Record, key: str, node: Node) -> None:
     if not isinstance(node, Sequence):
         raise wrong_type(node, "[]string")
-    record.string_lists[key] = [Located(read_string(item), item.line) for item in node.items]
+    found: list[Located[str]] = []
+    for index, item in enumerate(node.items):
+        path = f"{record.path_of(key)}[{index}]"
+        try:
+            found.append(Located(read_string(item), item.line, path))
+        except WrongTypeError as error:
+            record.failed.add(key)
+            decoder.tell(path, item.line, error)
+    record.string_lists[key] = found
 
 
 def _string_map(decoder: Decoder, record: Record, key: str, node: Node) -> None:
@@ -153,28 +195,24 @@ def _string_map(decoder: Decoder, record: Record, key: str, node: Node) -> None:
         raise wrong_type(node, "map[string]string")
     found: dict[str, Located[str]] = {}
     for name, value in node.entries:
+        path = f"{record.path_of(key)}.{name.text[:_NAME_SHOWN]}"
         if name.text in found:
-            where = f"{record.path}.{key}" if record.path else key
-            decoder.problems.append(
-                Problem(
-                    name.line,
-                    where,
-                    f'could not parse config: line {name.line}: key "{name.text}" already set in '
-                    "map",
-                )
-            )
+            decoder.tell(path, name.line, f'key "{name.text}" already set in map')
             continue
-        found[name.text] = Located(read_string(value), value.line)
-    record.string_maps[key] = list(found.items())
+        try:
+            found[name.text] = Located(read_string(value), value.line, path)
+        except WrongTypeError as error:
+            record.failed.add(key)
+            decoder.tell(path, value.line, error)
+    record.string_maps[key] = found
 
 
 def _records(type_name: str) -> FieldReader:
     def read(decoder: Decoder, record: Record, key: str, node: Node) -> None:
         if not isinstance(node, Sequence):
             raise wrong_type(node, f"[]config.{type_name}", quote=False)
-        prefix = f"{record.path}.{key}" if record.path else key
         record.record_lists[key] = [
-            decoder.record(item, type_name, f"{prefix}[{index}]{_name_of(item)}")
+            decoder.record(item, type_name, f"{record.path_of(key)}[{index}]{_name_of(item)}")
             for index, item in enumerate(node.items)
         ]
 
@@ -186,8 +224,8 @@ def _name_of(node: Node) -> str:
     if not isinstance(node, Mapping):
         return ""
     for key, value in node.entries:
-        if key.text in ("name", "peer-address") and not isinstance(value, Sequence | Mapping):
-            return f' "{value.text}"'
+        if key.text in ("name", "peer-address") and isinstance(value, Scalar):
+            return f' "{value.text[:_NAME_SHOWN]}"'
     return ""
 
 
@@ -212,7 +250,7 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
         "keepalive-time": _string,
         "router-id": _string,
         "node-selectors": _records("nodeSelector"),
-        "password": _string,
+        "password": _secret,
         "bfd-profile": _string,
         "ebgp-multihop": _flag,
     },
@@ -248,12 +286,12 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
 }
 
 
-def decode(text: str) -> tuple[Record, list[Problem]]:
-    """Decode a configuration; return it with every value that does not fit the schema.
+def decode(text: str, findings: Findings, first_line: int = 1) -> Record:
+    """Decode a configuration; every value that does not fit the schema goes to ``findings``.
 
-    Raises ConfigError where the text is no YAML at all.
+    Lines count from ``first_line``. Raises ConfigError where the text is no YAML at all.
     """
-    decoder = Decoder()
-    node = parse_document(text)
-    record = Record(1, "") if node is None else decoder.record(node, "configFile", "")
-    return record, decoder.problems
+    node = parse_document(text, first_line)
+    if node is None:
+        return Record(first_line, "")
+    return Decoder(findings).record(node, "configFile", "")

@@ -1,35 +1,48 @@
-"""YAML text as a tree that keeps what Go's decoder looks at: lines, quotes, raw scalars.
+"""YAML text as a tree that keeps what Go's decoder looks at: lines, tags, raw scalars.
 
 PyYAML's own constructors resolve scalars as YAML 1.1 says, which turns ``64512:1`` into a number
-to the base 60. So only its events are used. The tree is built without recursion and its size is
-bounded, so that no text, however made, costs more than an error.
+to the base 60. So only its events are used. The tree is built without recursion, and what it
+stands for with its aliases expanded is bounded, so that no text, however made, costs more than an
+error.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
+from yaml.reader import Reader
 
 from metallb_py.config.problems import ConfigError, Problem
 
-MAX_BYTES = 1_500_000  # a ConfigMap holds 1 MiB
-MAX_DEPTH = 40
-MAX_NODES = 400_000
+MAX_CHARACTERS = 1_500_000  # a ConfigMap holds 1 MiB
+MAX_DEPTH = 200
+MAX_WEIGHT = 200_000
+_CHARACTERS_PER_WEIGHT = 32
 
-_STRING_TAG = "tag:yaml.org,2002:str"
+STRING_TAG = "!!str"
+MERGE_TAG = "!!merge"
+_LONG_TAG = "tag:yaml.org,2002:"
+# What PyYAML quotes of the text; libyaml does not.
+_QUOTED = re.compile(r"(character|handle) (?:'.*?'|\".*?\")|, but found.*")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(slots=True)
 class Scalar:
-    """A single value as written; ``plain`` unless it was quoted, a block, or tagged a string."""
+    """A single value as written. It may be secret, so it does not print.
+
+    ``tag`` is "!!str" for what was quoted, and empty for what is plain and may be anything.
+    ``literal`` tells a block under a "|", whose lines are those of the text.
+    """
 
     line: int
-    text: str
-    plain: bool
-    size: int = 1
+    text: str = field(repr=False)
+    tag: str = ""
+    literal: bool = False
+    weight: int = 1
 
 
 @dataclass(slots=True)
@@ -38,19 +51,59 @@ class Sequence:
 
     line: int
     items: list[Node] = field(default_factory=list)
-    size: int = 1
+    weight: int = 1
 
 
 @dataclass(slots=True)
 class Mapping:
-    """Keys and values, in order: its own, repeated keys included, then what it merges in."""
+    """Keys and values, in order: its own, repeated keys included, then what it merges in.
+
+    ``flow`` tells one in braces.
+    """
 
     line: int
     entries: list[tuple[Scalar, Node]] = field(default_factory=list)
-    size: int = 1
+    flow: bool = False
+    weight: int = 1
 
 
 Node = Scalar | Sequence | Mapping
+
+
+def parse_document(text: str, first_line: int = 1) -> Node | None:
+    """Read the first document of a YAML text; None where there is none.
+
+    Lines count from ``first_line``. Raises ConfigError with one problem: a text that is no YAML is
+    told by its first fault.
+    """
+    return next(_documents(text, first_line), None)
+
+
+def parse_documents(text: str) -> list[Node]:
+    """Read every document of a YAML text. Raises ConfigError with one problem."""
+    return list(_documents(text, 1))
+
+
+def _documents(text: str, first_line: int) -> Iterator[Node]:
+    if len(text) > MAX_CHARACTERS:
+        raise _error(first_line, f"{len(text)} characters: want at most {MAX_CHARACTERS}")
+    try:
+        yield from _Builder(first_line).build(yaml.parse(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        # Never str(error): it quotes the line, and the line may hold a password.
+        said = _QUOTED.sub(r"\1", error.problem or error.context or "malformed")
+        raise _error(first_line + (mark.line if mark else 0), said) from None
+    except (yaml.YAMLError, ValueError) as error:
+        said = getattr(error, "reason", "unreadable character")
+        bad = Reader.NON_PRINTABLE.search(text)
+        raise _error(first_line + text.count("\n", 0, bad.start() if bad else 0), said) from None
+
+
+def _error(line: int, message: str) -> ConfigError:
+    return ConfigError(
+        (Problem(line, "", f"could not parse config: yaml: line {line}: {message}"),)
+    )
 
 
 @dataclass(slots=True)
@@ -63,64 +116,58 @@ class _Open:
     merged: list[Mapping] = field(default_factory=list)
 
 
-def parse_document(text: str) -> Node | None:
-    """Read the first document of a YAML text; None where there is none.
-
-    Raises ConfigError with one problem: a text that is no YAML is told by its first fault.
-    """
-    if len(text) > MAX_BYTES:
-        raise _error(1, f"{len(text)} characters: want at most {MAX_BYTES}")
-    try:
-        return _Builder().build(yaml.parse(text, Loader=_Loader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        # Never str(error): it quotes the line, and the line may hold a password.
-        said = error.problem or error.context or "malformed"
-        raise _error(mark.line + 1 if mark else 1, f"yaml: {said}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        said = getattr(error, "reason", None) or "unreadable character"
-        raise _error(1, f"yaml: {said}") from None
-
-
-def _error(line: int, message: str) -> ConfigError:
-    return ConfigError((Problem(line, "", f"could not parse config: {message}"),))
-
-
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, first_line: int) -> None:
+        self._first_line = first_line
         self._anchors: dict[str, Node] = {}
         self._open: list[_Open] = []
         self._root: Node | None = None
 
-    def build(self, events: Iterator[yaml.Event]) -> Node | None:
+    def build(self, events: Iterator[yaml.Event]) -> Iterator[Node]:
         for event in events:
             match event:
                 case yaml.ScalarEvent():
-                    self._add(_scalar(event), event.anchor)
+                    self._add(self._scalar(event), event.anchor)
                 case yaml.AliasEvent():
                     self._add(self._anchored(event), None)
                 case yaml.SequenceStartEvent():
-                    self._enter(Sequence(_line(event)), event.anchor)
+                    self._enter(Sequence(self._line(event)), event.anchor)
                 case yaml.MappingStartEvent():
-                    self._enter(Mapping(_line(event)), event.anchor)
+                    flow = bool(event.flow_style)
+                    self._enter(Mapping(self._line(event), flow=flow), event.anchor)
                 case yaml.CollectionEndEvent():
                     self._leave(self._open.pop())
                 case yaml.DocumentEndEvent():
-                    return self._root
+                    if self._root is not None:
+                        yield self._root
+                    self._root = None
+                    self._anchors.clear()
                 case _:
                     pass
-        return self._root
+
+    def _line(self, event: yaml.Event) -> int:
+        mark = event.start_mark
+        return self._first_line + (mark.line if mark else 0)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        tag = event.tag or ("" if event.implicit[0] else STRING_TAG)
+        if tag.startswith(_LONG_TAG):
+            tag = "!!" + tag.removeprefix(_LONG_TAG)
+        text: str = event.value
+        weight = 1 + len(text) // _CHARACTERS_PER_WEIGHT
+        return Scalar(self._line(event), text, tag, event.style == "|", weight)
 
     def _anchored(self, event: yaml.AliasEvent) -> Node:
+        # The anchor is not named: it could be a password that begins with "*".
         if any(item.anchor == event.anchor for item in self._open):
-            raise _error(_line(event), f"yaml: anchor '{event.anchor}' value contains itself")
+            raise _error(self._line(event), "anchor value contains itself")
         if event.anchor not in self._anchors:
-            raise _error(_line(event), f"yaml: unknown anchor '{event.anchor}' referenced")
+            raise _error(self._line(event), "unknown anchor referenced")
         return self._anchors[event.anchor]
 
     def _enter(self, node: Sequence | Mapping, anchor: str | None) -> None:
         if len(self._open) >= MAX_DEPTH:
-            raise _error(node.line, f"yaml: nested deeper than {MAX_DEPTH} levels")
+            raise _error(node.line, f"nested deeper than {MAX_DEPTH} levels")
         self._open.append(_Open(node, anchor))
 
     def _leave(self, done: _Open) -> None:
@@ -139,37 +186,26 @@ class _Builder:
             self._root = node
             return
         parent = self._open[-1]
-        parent.node.size += node.size
-        if parent.node.size > MAX_NODES:
-            raise _error(node.line, "yaml: document contains excessive aliasing")
+        parent.node.weight += node.weight
+        if parent.node.weight > MAX_WEIGHT:
+            raise _error(node.line, "document contains excessive aliasing, or too much")
         if isinstance(parent.node, Sequence):
             parent.node.items.append(node)
         elif parent.key is None:
             if not isinstance(node, Scalar):
-                raise _error(node.line, "yaml: want a scalar as a key")
+                raise _error(node.line, "want a scalar as a key")
             parent.key = node
         else:
             self._add_entry(parent, parent.node, parent.key, node)
             parent.key = None
 
     def _add_entry(self, parent: _Open, mapping: Mapping, key: Scalar, value: Node) -> None:
-        if not (key.plain and key.text == "<<"):
+        if key.text != "<<" or key.tag not in ("", MERGE_TAG):
             mapping.entries.append((key, value))
             return
         # A list is merged in order, and the first one's keys win (YAML's merge type).
         for source in value.items if isinstance(value, Sequence) else [value]:
             if not isinstance(source, Mapping):
                 wanted = "map merge requires map or sequence of maps as the value"
-                raise _error(key.line, f"yaml: {wanted}")
+                raise _error(key.line, wanted)
             parent.merged.append(source)
-
-
-def _line(event: yaml.Event) -> int:
-    mark = event.start_mark
-    return mark.line + 1 if mark else 1
-
-
-def _scalar(event: yaml.ScalarEvent) -> Scalar:
-    plain, quoted = event.implicit
-    tagged = not plain and not quoted and event.tag != _STRING_TAG
-    return Scalar(_line(event), event.value, plain or tagged)

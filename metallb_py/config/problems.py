@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from metallb_py.errors import MetallbError
+
+MAX_PROBLEMS = 1000  # more help nobody, and a text can be made to have millions
+_HEAD, _TAIL = 400, 200  # what is shown of a long message: its start, and what was wanted
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -13,8 +15,9 @@ class Problem:
     """One thing that is wrong.
 
     ``line`` counts from 1 in the text that was read. ``path`` leads to the place, with list
-    indices from 0, as in ``address-pools[1] "blue"``; it is empty for the text as a whole. Inside
-    the message MetalLB's own wording is kept, whose ``#2`` counts from 1.
+    indices from 0, as in ``address-pools[1] "blue".addresses[0]``; it is empty for the text as a
+    whole. Inside the message MetalLB's own wording is kept, whose ``#2`` counts from 1. Neither
+    ever breaks a line.
     """
 
     line: int
@@ -37,16 +40,33 @@ class ConfigError(MetallbError):
 class Findings:
     """Collects problems on the way through a configuration."""
 
-    __slots__ = ("_problems",)
+    __slots__ = ("_left_out", "_problems")
 
-    def __init__(self, problems: Iterable[Problem] = ()) -> None:
-        self._problems = list(problems)
+    def __init__(self) -> None:
+        self._problems: set[Problem] = set()
+        self._left_out = 0
 
     def add(self, line: int, path: str, message: str) -> None:
-        """Take note of a problem."""
-        self._problems.append(Problem(line, path, message))
+        """Take note of a problem, in one line of bounded length."""
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems.add(Problem(line, one_line(path), one_line(message)))
+        else:
+            self._left_out += 1
 
     def raise_if_any(self) -> None:
         """Raise ConfigError if there were problems."""
-        if self._problems:
-            raise ConfigError(tuple(self._problems))
+        if not self._problems:
+            return
+        problems = sorted(self._problems)
+        if self._left_out:
+            problems.append(Problem(problems[-1].line, "", f"{self._left_out} more problems"))
+        raise ConfigError(tuple(problems))
+
+
+def one_line(text: str) -> str:
+    """Return a text with its middle left out where it is long, and line breaks and such escaped."""
+    if len(text) > _HEAD + _TAIL:
+        text = f"{text[:_HEAD]} ... {text[-_TAIL:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -6,21 +6,28 @@ is a string and nothing else.
 
 from __future__ import annotations
 
+import binascii
 import re
 
-from metallb_py.config.document import Mapping, Node, Scalar, Sequence
+from metallb_py.config.document import STRING_TAG, Mapping, Node, Scalar, Sequence
 
 _TRUE = {"y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE"}
 _FALSE = {"n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"}
 _NULL = {"", "~", "null", "Null", "NULL"}
+_NULL_TAG, _BOOL_TAG, _INT_TAG, _FLOAT_TAG = "!!null", "!!bool", "!!int", "!!float"
+_BINARY_TAG = "!!binary"
+# With one of these tags a value is still resolved, and has to turn out to be what the tag says.
+_RESOLVED_TAGS = {"", _NULL_TAG, _BOOL_TAG, _INT_TAG, _FLOAT_TAG, "!!timestamp"}
 _INTEGER = re.compile(
     r"[-+]?(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|"
     r"(?P<dec>0|[1-9][0-9]*))",
     re.ASCII,
 )
-_FLOAT = re.compile(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+][0-9]+)?", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _BASES = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
 _DIGITS = 400  # far beyond any type; keeps conversions cheap
+_LIMIT = 2**64  # Go takes a longer integer for a float
+_SHOWN = 10
 
 
 class WrongTypeError(ValueError):
@@ -29,25 +36,27 @@ class WrongTypeError(ValueError):
 
 def is_null(node: Node) -> bool:
     """Whether a value is null, which stands for "not set"."""
-    return isinstance(node, Scalar) and node.plain and node.text in _NULL
+    return isinstance(node, Scalar) and node.tag in ("", _NULL_TAG) and node.text in _NULL
 
 
 def read_string(node: Node) -> str:
     """Return the text as written. Raises WrongTypeError."""
-    if isinstance(node, Scalar):
-        return "" if is_null(node) else node.text
-    raise wrong_type(node, "string")
+    if not isinstance(node, Scalar):
+        raise wrong_type(node, "string")
+    if is_null(node):
+        return ""
+    if node.tag == _BINARY_TAG:
+        return _from_base64(node.text)
+    _resolve(node)  # a tag that does not fit the text is an error for Go even here
+    return node.text
 
 
 def read_bool(node: Node) -> bool:
     """Return a truth value. Raises WrongTypeError."""
     if is_null(node):
         return False
-    if isinstance(node, Scalar) and node.plain:
-        if node.text in _TRUE:
-            return True
-        if node.text in _FALSE:
-            return False
+    if isinstance(node, Scalar) and _resolve(node) == _BOOL_TAG:
+        return node.text in _TRUE
     raise wrong_type(node, "bool")
 
 
@@ -55,8 +64,8 @@ def read_integer(node: Node, kind: str, low: int, high: int) -> int:
     """Return a whole number; a fraction is cut off, as Go does. Raises WrongTypeError."""
     if is_null(node):
         return 0
-    if isinstance(node, Scalar) and node.plain and len(node.text) < _DIGITS:
-        number = _integer(node.text)
+    if isinstance(node, Scalar) and _resolve(node) in (_INT_TAG, _FLOAT_TAG):
+        number = _number(node.text)
         if number is not None and low <= number <= high:
             return number
     raise wrong_type(node, kind)
@@ -64,38 +73,65 @@ def read_integer(node: Node, kind: str, low: int, high: int) -> int:
 
 def wrong_type(node: Node, kind: str, *, quote: bool = True) -> WrongTypeError:
     """Return the error in MetalLB's words; ``quote`` tells whether to show the value."""
-    shown = ""
-    if isinstance(node, Scalar) and quote:
-        text = node.text if len(node.text) <= 10 else node.text[:7] + "..."
-        shown = f" `{text}`"
-    return WrongTypeError(f"cannot unmarshal {_tag(node)}{shown} into {kind}")
+    match node:
+        case Sequence():
+            return WrongTypeError(f"cannot unmarshal !!seq into {kind}")
+        case Mapping():
+            return WrongTypeError(f"cannot unmarshal !!map into {kind}")
+    tag = node.tag or _natural_tag(node.text)
+    shown = f" `{_shortened(node.text)}`" if quote else ""
+    return WrongTypeError(f"cannot unmarshal {tag}{shown} into {kind}")
 
 
-def _integer(text: str) -> int | None:
-    digits = text.replace("_", "")
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _resolve(node: Scalar) -> str:
+    """Return the tag that a value has or resolves to. Raises WrongTypeError if they disagree."""
+    if node.tag not in _RESOLVED_TAGS:
+        return node.tag
+    natural = _natural_tag(node.text)
+    if node.tag in ("", natural) or (node.tag == _FLOAT_TAG and natural == _INT_TAG):
+        return natural
+    if node.tag == "!!timestamp":
+        return node.tag  # no field wants one, and a string takes it as written
+    found = f"{natural} `{_shortened(node.text)}`"
+    raise WrongTypeError(f"cannot decode {found} as a {node.tag}")
+
+
+def _natural_tag(text: str) -> str:
+    """Return what Go takes a plain scalar for, by its text."""
+    if text in _NULL:
+        return _NULL_TAG
+    if text in _TRUE or text in _FALSE:
+        return _BOOL_TAG
+    digits = _digits(text)
+    if _INTEGER.fullmatch(digits):
+        return _INT_TAG
+    return _FLOAT_TAG if _FLOAT.fullmatch(digits) else STRING_TAG
+
+
+def _digits(text: str) -> str:
+    # Go drops the underscores of what starts like a number.
+    return text.replace("_", "") if text[:1] in set("+-0123456789") else text
+
+
+def _number(text: str) -> int | None:
+    """Return the number that a text stands for, None where it is too long for any type."""
+    digits = _digits(text)
+    if len(digits) > _DIGITS:
+        return None
     match = _INTEGER.fullmatch(digits)
     if match and match.lastgroup:
         value = int(match[match.lastgroup], _BASES[match.lastgroup])
         return -value if digits.startswith("-") else value
-    if _FLOAT.fullmatch(digits):
-        number = float(digits)
-        return int(number) if abs(number) < 2**64 else None
-    return None
+    number = float(digits)
+    return int(number) if abs(number) < _LIMIT else None
 
 
-def _tag(node: Node) -> str:
-    match node:
-        case Sequence():
-            return "!!seq"
-        case Mapping():
-            return "!!map"
-        case Scalar(plain=False):
-            return "!!str"
-    if node.text in _NULL:
-        return "!!null"
-    if node.text in _TRUE | _FALSE:
-        return "!!bool"
-    digits = node.text.replace("_", "")
-    if _INTEGER.fullmatch(digits):
-        return "!!int"
-    return "!!float" if _FLOAT.fullmatch(digits) else "!!str"
+def _from_base64(text: str) -> str:
+    try:
+        return binascii.a2b_base64("".join(text.split()), strict_mode=True).decode()
+    except ValueError:
+        raise WrongTypeError("!!binary value contains invalid base64 data") from None

@@ -45,7 +45,9 @@ def test_a_valid_file(file: Path, text: str, capsys: pytest.CaptureFixture[str])
 def test_one_line_for_each_problem(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert validate(file, BAD) == 1
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith(f'{file}:2: address-pools[0] "a".addresses: parsing address pool #1: ')
+    assert first.startswith(
+        f'{file}:2: address-pools[0] "a".addresses[0]: parsing address pool #1: '
+    )
     assert 'unknown protocol "layer3"' in second
 
 
@@ -60,7 +62,51 @@ def test_a_list_of_objects(file: Path, capsys: pytest.CaptureFixture[str]) -> No
         "kind: List\napiVersion: v1\nitems:\n- kind: ConfigMap\n  data:\n    config: 'peers: 1'\n"
     )
     assert validate(file, text) == 1
-    assert f"{file}:6: peers: " in capsys.readouterr().out
+    assert f"{file}:6: data.config: peers, line 1: " in capsys.readouterr().out
+
+
+def test_a_quoted_text_is_told_where_it_stands(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = 'kind: ConfigMap\napiVersion: v1\ndata:\n  config: "peers:\\n- x: 1\\n"\n'
+    assert validate(file, text) == 1
+    assert f"{file}:4: data.config: peers[0], line 2: " in capsys.readouterr().out
+
+
+def test_several_config_maps(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate(file, f"{manifest(GOOD)}---\n{manifest(BAD)}---\n{manifest(BAD)}") == 1
+    lines = [line.split(":")[1] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["15", "15", "23", "23"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ("kind: Secret\napiVersion: v1\n---\na: [", 4, "did not find expected node content"),
+        ("kind: Secret\napiVersion: v1\n", 1, 'want a ConfigMap with the key "config"'),
+        ("kind: ConfigMap\napiVersion: v1\ndata: {config.yaml: x}", 1, "no configuration found"),
+        ("kind: ConfigMap\napiVersion: v1\ndata:\n  config:\n    peers: []", 5, "not YAML"),
+    ],
+)
+def test_a_manifest_that_is_none(
+    file: Path, text: str, line: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate(file, text) == 1
+    (said,) = capsys.readouterr().out.splitlines()
+    assert told in said
+    assert said.startswith((f"{file}:{line}: ", f"{file}:{line + 1}: "))
+
+
+def test_other_objects_may_be_deep(file: Path) -> None:
+    deep = "".join(f"{' ' * n}a:\n" for n in range(1, 100))
+    assert validate(file, f"kind: X\napiVersion: v1\nb:\n{deep}---\n{manifest(GOOD)}") == 0
+
+
+def test_a_name_does_not_break_the_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate(file, 'address-pools: [{name: "a\\nb", protocol: x, addresses: [y]}]') == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all('address-pools[0] "a\\nb"' in line for line in lines)
 
 
 @pytest.mark.parametrize("data", ["a: [", "kind: [\n", "[" * 5000])

@@ -178,7 +178,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_lines() -> None:
         """
     )
     assert [line for line, _, _ in found] == [2, 2, 3, 4, 6, 8, 10, 11, 12]
-    assert found[5][1] == 'address-pools[0] "blue".addresses'
+    assert found[5][1] == 'address-pools[0] "blue".addresses[0]'
     assert "hunter2" not in str(found)
 
 

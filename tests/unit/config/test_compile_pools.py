@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from ipaddress import ip_network
+
 import pytest
 from support.config_text import BGP, POOL, problems
 
@@ -60,6 +63,68 @@ def test_what_is_no_pool(pool: str, told: str) -> None:
     assert told in found[2]
     assert found[0] == 2
     assert found[1].startswith("address-pools[0]")
+
+
+def test_mixed_families_in_a_range_are_no_pool() -> None:
+    (found,) = problems("address-pools: [{name: a, protocol: bgp, addresses: [10.0.0.1-fd00::1]}]")
+    assert 'invalid IP range "10.0.0.1-fd00::1"' in found[2]
+
+
+def test_each_address_has_its_place() -> None:
+    found = problems(
+        """\
+        address-pools:
+        - name: a
+          protocol: layer2
+          addresses:
+          - 10.0.0.0/33
+          - [10.0.0.0/24]
+          - 10.0.0.0/24
+          - fd00::/129
+        """
+    )
+    places = [(line, path.rpartition(".")[2]) for line, path, _ in found]
+    assert places == [(5, "addresses[0]"), (6, "addresses[1]"), (8, "addresses[3]")]
+    assert found[0][2] == (
+        'parsing address pool #1: invalid CIDR "10.0.0.0/33" in pool "a": '
+        'invalid CIDR "10.0.0.0/33": want a prefix length up to 32'
+    )
+
+
+def test_an_overlap_names_both_pools() -> None:
+    (found,) = problems(
+        f"address-pools: [{{{POOL}}}, {{name: b, protocol: bgp, addresses: [10.0.0.0/8]}}]"
+    )
+    assert found[1] == 'address-pools[1] "b".addresses[0]'
+    assert found[2] == (
+        'CIDR "10.0.0.0/8" in pool "b" overlaps with already defined CIDR "10.0.0.0/24" in pool "a"'
+    )
+
+
+def test_overlaps_are_found_as_by_comparing_all_with_all() -> None:
+    blocks = [ip_network((start << 24, length)) for start in range(4) for length in (8, 9, 32)]
+    for first, second, third in itertools.permutations(blocks, 3):
+        clash = first.overlaps(second) or first.overlaps(third) or second.overlaps(third)
+        addresses = f"addresses: [{first}, {second}, {third}]"
+        found = problems(f"address-pools: [{{name: a, protocol: layer2, {addresses}}}]")
+        assert bool(found) == clash
+
+
+def test_pools_have_bounds() -> None:
+    widest = "::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"
+    text = f"x: &x {widest}\naddress-pools: [{{name: a, addresses: [{'*x, ' * 500}]}}]"
+    assert any("more than 100000 blocks" in message for _, _, message in problems(text))
+
+
+def test_communities_are_not_checked_against_aliases_that_could_not_be_read() -> None:
+    pools = f"address-pools: [{{{BGP}, bgp-advertisements: [communities: [x]]}}]"
+    assert len(problems(f"bgp-communities: {{x: [1]}}\n{pools}")) == 1
+    assert len(problems(f"bgp-communities: 1\n{pools}")) == 1
+
+
+def test_a_key_that_is_not_set_differs_from_its_default() -> None:
+    ads = "bgp-advertisements: [{}, {aggregation-length: 32}, {communities: []}]"
+    assert not problems(f"address-pools: [{{{BGP}, {ads}}}]")
 
 
 def test_a_range_may_aggregate_to_its_largest_block() -> None:

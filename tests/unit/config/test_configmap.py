@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from metallb_py.config.configmap import SCHEMA, decode
+from metallb_py.config import configmap
+from metallb_py.config.configmap import SCHEMA, Record
+from metallb_py.config.problems import ConfigError, Findings, Problem
+
+
+def decode(text: str) -> tuple[Record, tuple[Problem, ...]]:
+    """Decode a text; return the record and what did not fit."""
+    findings = Findings()
+    record = configmap.decode(text, findings)
+    try:
+        findings.raise_if_any()
+    except ConfigError as error:
+        return record, error.problems
+    return record, ()
 
 
 def test_records_know_their_lines_and_paths() -> None:
@@ -47,3 +60,43 @@ def test_a_value_of_the_wrong_type_marks_its_key() -> None:
     record, (problem,) = decode("peers:\n- my-asn: abc\n")
     assert record.record_lists["peers"][0].failed == {"my-asn"}
     assert problem.path == "peers[0].my-asn"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("peers: [{password:hunter2}]", "field password... not found in type config.peer"),
+        ("peers: [{password hunter2}]", "field password... not found in type config.peer"),
+        ("peers: [{password: a,hunter2: b}]", "field ... not found in type config.peer"),
+        ("peers: [{password: a,b,hunter2}]", "field ... not found in type config.peer"),
+        ("peers:\n- password: a\n  pasword: hunter2", "field pasword not found"),
+        ("peers:\n- password: !!int hunter2", "cannot unmarshal !!int into string"),
+        ("peers:\n- password: !!binary hunter2", "cannot unmarshal !!binary into string"),
+        ("peers:\n- password: {hunter2: x}", "cannot unmarshal !!map into string"),
+    ],
+)
+def test_passwords_do_not_slip_out(text: str, shown: str) -> None:
+    record, problems = decode(text)
+    assert any(shown in problem.message for problem in problems)
+    assert "hunter2" not in str(problems)
+    assert "hunter2" not in repr(record)
+
+
+def test_each_of_several_wrong_types_is_told() -> None:
+    record, problems = decode(
+        "address-pools:\n- addresses: [[], a, {}]\nbgp-communities: {x: [], y: 1:1, z: {}}\n"
+    )
+    assert [problem.path for problem in problems] == [
+        "address-pools[0].addresses[0]",
+        "address-pools[0].addresses[2]",
+        "bgp-communities.x",
+        "bgp-communities.z",
+    ]
+    (pool,) = record.record_lists["address-pools"]
+    assert [item.value for item in pool.string_lists["addresses"]] == ["a"]
+    assert list(record.string_maps["bgp-communities"]) == ["y"]
+
+
+def test_long_names_do_not_make_long_paths() -> None:
+    _, (problem,) = decode(f"address-pools: [{{name: {'x' * 100_000}, y: 1}}]")
+    assert len(problem.path) < 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metallb_py.config.problems import ConfigError, Findings, Problem
+from metallb_py.config.problems import MAX_PROBLEMS, ConfigError, Findings, Problem, one_line
 
 
 def test_a_problem_says_where_and_what() -> None:
@@ -25,3 +25,31 @@ def test_findings_raise_only_if_there_are_any() -> None:
     with pytest.raises(ConfigError) as error:
         findings.raise_if_any()
     assert error.value.problems == (Problem(3, "peers[0]", "bad"),)
+
+
+def test_findings_are_sorted_and_each_is_told_once() -> None:
+    findings = Findings()
+    for line in (5, 2, 5):
+        findings.add(line, "x", "bad")
+    with pytest.raises(ConfigError) as error:
+        findings.raise_if_any()
+    assert [problem.line for problem in error.value.problems] == [2, 5]
+
+
+def test_findings_are_bounded() -> None:
+    findings = Findings()
+    for line in range(1, MAX_PROBLEMS + 4):
+        findings.add(line, "x", "bad")
+    with pytest.raises(ConfigError) as error:
+        findings.raise_if_any()
+    assert len(error.value.problems) == MAX_PROBLEMS + 1
+    assert error.value.problems[-1] == Problem(MAX_PROBLEMS, "", "3 more problems")
+
+
+def test_a_message_is_one_line_of_bounded_length() -> None:
+    assert one_line('a "b" c') == 'a "b" c'
+    assert one_line("a\nb\x1b[0m\ud800\u2028é") == "a\\nb\\x1b[0m\\ud800\\u2028é"
+    shown = one_line("start " + "x" * 10_000 + " want y")
+    assert len(shown) < 700
+    assert shown.startswith("start x")
+    assert shown.endswith("x want y")

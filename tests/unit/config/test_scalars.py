@@ -16,11 +16,11 @@ from metallb_py.config.scalars import (
 
 
 def plain(text: str) -> Scalar:
-    return Scalar(1, text, plain=True)
+    return Scalar(1, text)
 
 
 def quoted(text: str) -> Scalar:
-    return Scalar(1, text, plain=False)
+    return Scalar(1, text, "!!str")
 
 
 @pytest.mark.parametrize("text", ["123", "yes", "0123", "64512:1", "1e3", "2001-01-01", "0x10"])
@@ -51,6 +51,12 @@ def test_null_is_nothing(text: str) -> None:
         ("-7", -7),
         ("3.9", 3),
         ("1e+3", 1000),
+        ("1e3", 1000),
+        ("1.", 1),
+        (".5e1", 5),
+        ("08", 8),
+        ("-0.5", 0),
+        ("1e18", 10**18),
         ("0", 0),
     ],
 )
@@ -65,6 +71,10 @@ def test_integers(text: str, number: int) -> None:
         (plain("-1"), "cannot unmarshal !!int `-1` into uint32"),
         (plain("42949672960"), "cannot unmarshal !!int `4294967...` into uint32"),
         (quoted("5"), "cannot unmarshal !!str `5` into uint32"),
+        (plain("_1"), "cannot unmarshal !!str `_1` into uint32"),
+        (plain(".inf"), "cannot unmarshal !!str `.inf` into uint32"),
+        (Scalar(1, "5", "!foo"), "cannot unmarshal !foo `5` into uint32"),
+        (Scalar(1, "5.5", "!!int"), "cannot decode !!float `5.5` as a !!int"),
         (plain("true"), "cannot unmarshal !!bool `true` into uint32"),
         (plain("1e+99"), "cannot unmarshal !!float `1e+99` into uint32"),
         (plain("9" * 10000), "cannot unmarshal !!int `9999999...` into uint32"),
@@ -101,3 +111,19 @@ def test_collections_are_no_strings() -> None:
 
 def test_a_value_that_may_be_secret_is_not_quoted() -> None:
     assert "hunter2" not in str(wrong_type(plain("hunter2"), "config.peer", quote=False))
+
+
+def test_tags_that_fit() -> None:
+    assert read_integer(Scalar(1, "5", "!!int"), "int", 0, 9) == 5
+    assert read_integer(Scalar(1, "5", "!!float"), "int", 0, 9) == 5
+    assert read_bool(Scalar(1, "yes", "!!bool")) is True
+    assert is_null(Scalar(1, "", "!!null"))
+    assert read_string(Scalar(1, "5", "!foo")) == "5"
+    assert read_string(Scalar(1, "2001-01-01", "!!timestamp")) == "2001-01-01"
+
+
+def test_base64() -> None:
+    assert read_string(Scalar(1, "aHVudGVyMg==\n", "!!binary")) == "hunter2"
+    for text in ("x", "/w==", "aHVud\u00e9"):
+        with pytest.raises(WrongTypeError, match="invalid base64 data"):
+            read_string(Scalar(1, text, "!!binary"))
