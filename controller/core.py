@@ -166,7 +166,7 @@ class Controller:
                 self.allocator.release(key)
         elif self._config is not None:
             held = [held for _, held in orphans]
-            draining += pools_to_drain(self._config.pools, held)
+            draining = pools_to_drain(self._config.pools, held, draining)
         effects = [*self._apply(config, draining)]
         for key in self._in_order(self._services):
             effects += self._converge(key)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from controller.allocator import Holding
 from metallb_py.addresses import go_quote_list
-from metallb_py.config.draining import draining
+from metallb_py.config.draining import drain
 from metallb_py.config.model import Pool
 
 
@@ -24,10 +24,12 @@ class OrphanPolicy(StrEnum):
     RENUMBER = "renumber"
 
 
-def pools_to_drain(pools: Iterable[Pool], orphans: Iterable[Holding]) -> tuple[Pool, ...]:
-    """Return the pools in force that orphaned holdings are in, as they drain."""
+def pools_to_drain(
+    pools: Iterable[Pool], orphans: Iterable[Holding], already: tuple[Pool, ...] = ()
+) -> tuple[Pool, ...]:
+    """Return what drains from now on: more than ``already``, the pools that orphans are in."""
     names = {held.pool for held in orphans}
-    return tuple(draining(pool) for pool in pools if pool.name in names)
+    return drain((pool for pool in pools if pool.name in names), already)
 
 
 def still_needed(pools: Iterable[Pool], holdings: Iterable[Holding]) -> tuple[Pool, ...]:

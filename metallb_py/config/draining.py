@@ -7,8 +7,10 @@ is taken from it. Its definition travels as text, so that every daemon and every
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 
 import msgspec
 
@@ -16,7 +18,7 @@ from metallb_py.addresses import parse_cidr
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.problems import ConfigError, Problem
 
-SUFFIX = " (draining)"
+_SUFFIX = re.compile(r" \(draining( \d+)?\)$")
 
 
 class _Advertisement(msgspec.Struct, frozen=True):
@@ -33,23 +35,35 @@ class _Pool(msgspec.Struct, frozen=True):
     advertisements: list[_Advertisement]
 
 
-def draining(pool: Pool) -> Pool:
-    """Return the pool as it drains. Its name differs, for a new pool may have the old one."""
+def draining(pool: Pool, others: Iterable[Pool] = ()) -> Pool:
+    """Return the pool as it drains. Its name differs, for a new pool may have the old one.
+
+    ``others`` drain already; one of them may have had the same name.
+    """
     if pool.draining:
         return pool
+    taken = {other.name for other in others}
+    names = (f"{pool.name} (draining{f' {number}' if number > 1 else ''})" for number in count(1))
     # An address that is held stays, buggy or not: that rule is about giving out.
     return replace(
         pool,
-        name=pool.name + SUFFIX,
+        name=next(name for name in names if name not in taken),
         auto_assign=False,
         avoid_buggy_ips=False,
         draining=True,
     )
 
 
+def drain(pools: Iterable[Pool], already: tuple[Pool, ...] = ()) -> tuple[Pool, ...]:
+    """Return what drains when these pools join those that drain already."""
+    for pool in pools:
+        already += (draining(pool, already),)
+    return already
+
+
 def configured_name(name: str) -> str:
     """Return the name that a pool has, or had, in the configuration."""
-    return name.removesuffix(SUFFIX)
+    return _SUFFIX.sub("", name)
 
 
 def encode_pools(pools: Iterable[Pool]) -> str:
@@ -80,25 +94,24 @@ def decode_pools(text: str) -> tuple[Pool, ...]:
         return ()
     try:
         records = msgspec.json.decode(text, type=list[_Pool])
-        return tuple(_pool(record) for record in records)
+        pools = [_pool(record) for record in records]
     except (msgspec.MsgspecError, ValueError) as error:
         raise ConfigError((Problem(1, "draining-pools", str(error)),)) from error
+    return drain(pools)
 
 
 def _pool(record: _Pool) -> Pool:
-    return draining(
-        Pool(
-            name=record.name,
-            protocol=record.protocol,
-            cidrs=tuple(parse_cidr(cidr) for cidr in record.cidrs),
-            bgp_advertisements=tuple(
-                BgpAdvertisement(
-                    ad.aggregation_length,
-                    ad.aggregation_length_v6,
-                    ad.local_pref,
-                    frozenset(map(Community, ad.communities)),
-                )
-                for ad in record.advertisements
-            ),
-        )
+    return Pool(
+        name=record.name,
+        protocol=record.protocol,
+        cidrs=tuple(parse_cidr(cidr) for cidr in record.cidrs),
+        bgp_advertisements=tuple(
+            BgpAdvertisement(
+                ad.aggregation_length,
+                ad.aggregation_length_v6,
+                ad.local_pref,
+                frozenset(map(Community, ad.communities)),
+            )
+            for ad in record.advertisements
+        ),
     )

@@ -7,7 +7,13 @@ from ipaddress import ip_network
 import pytest
 from support.objects import pool
 
-from metallb_py.config.draining import configured_name, decode_pools, draining, encode_pools
+from metallb_py.config.draining import (
+    configured_name,
+    decode_pools,
+    drain,
+    draining,
+    encode_pools,
+)
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.problems import ConfigError
 
@@ -32,6 +38,13 @@ def test_a_pool_that_drains_keeps_its_settings_but_gives_nothing_out() -> None:
 
 def test_text_tells_everything() -> None:
     pools = (draining(BGP), draining(pool("wire", "192.0.2.0/30")))
+    assert decode_pools(encode_pools(pools)) == pools
+
+
+def test_two_pools_that_had_one_name_drain_under_two() -> None:
+    pools = drain([BGP, pool("blue", "192.0.2.0/30")])
+    assert len({made.name for made in pools}) == 2
+    assert {configured_name(made.name) for made in pools} == {"blue"}
     assert decode_pools(encode_pools(pools)) == pools
 
 

@@ -228,6 +228,16 @@ def test_two_pools_of_one_name_may_be_there_while_one_drains() -> None:
     assert written(core.service_changed("default/n", service("n"))) == {"n": ["198.51.100.0"]}
 
 
+def test_pools_of_one_name_drain_one_after_the_other() -> None:
+    core = started(service())
+    core.config_changed(config(pool("a", "198.51.100.0/31")))
+    core.service_changed("default/n", service("n"))
+    effects = core.config_changed(config(pool("a", "203.0.113.0/31")))
+    assert draining(effects) == [["a (draining)", "a (draining 2)"]]
+    assert written(effects) == {"web": ["192.0.2.0"], "n": ["198.51.100.0"]}
+    assert draining(core.service_changed("default/web", None)) == [["a (draining 2)"]]
+
+
 def test_a_restart_knows_the_pools_that_drain() -> None:
     core = started(service())
     (change,) = (e for e in core.config_changed(ELSEWHERE) if isinstance(e, DrainingChanged))
