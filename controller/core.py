@@ -119,12 +119,11 @@ class Controller:
         if service is None or not self._concerns_us(service):
             return self._forget(key)
         earlier = self._services.get(key)
-        self._services[key] = service
-        if not self._started:
-            return ()
+        gone: tuple[Effect, ...] = ()
         if earlier is not None and earlier.metadata.uid != service.metadata.uid:
-            self.allocator.release(key)  # deleted and made anew while nobody looked
-        return self._converge(key)
+            gone = self._forget(key)  # deleted and made anew while nobody looked
+        self._services[key] = service
+        return (*gone, *self._converge(key)) if self._started else gone
 
     def services_synced(self) -> tuple[Effect, ...]:
         """All services that there are have been told."""

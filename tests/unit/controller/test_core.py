@@ -156,6 +156,12 @@ def test_a_service_made_anew_under_the_same_name_is_another_one() -> None:
     assert written(core.service_changed("default/web", again)) == {"web": ["192.0.2.1"]}
 
 
+def test_what_an_unseen_deletion_freed_goes_to_who_waits() -> None:
+    core = started(service("a"), service("b"), service("c"))
+    again = service("a", uid="2", load_balancer_ip="203.0.113.1")
+    assert written(core.service_changed("default/a", again)) == {"c": ["192.0.2.0"]}
+
+
 def test_services_that_never_were_load_balancers_are_left_alone() -> None:
     core = started()
     assert core.service_changed("default/x", service("x", kind="ClusterIP")) == ()
