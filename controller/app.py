@@ -123,7 +123,8 @@ class App:
                 self._metrics.updates.inc()
                 self._read_config(event.new)
             case Synced():
-                pass
+                if self._configmap is None:
+                    self._config.absent()
             case Unreachable() | Reachable():
                 self._config.api_server(event, "configmaps")
             case _:

@@ -129,8 +129,10 @@ class App:
                 case Changed():
                     self._metrics.updates.inc()
                     changed(event)
+                case Synced() if source is not None:
+                    self._perform(self._core.synced(source))
                 case Synced():
-                    self._perform(self._core.synced(source) if source else ())
+                    self._on_config_synced()
                 case Unreachable() | Reachable():
                     self._config.api_server(event, resource.path)
                 case _:
@@ -179,6 +181,10 @@ class App:
                 self._config.stale("; ".join(map(str, reading.problems)))
             else:
                 self._perform(self._core.config_changed(reading.config))
+
+    def _on_config_synced(self) -> None:
+        if self._core.waits_for_config:
+            self._config.absent()
 
     def _on_page_error(self, error: OSError) -> None:
         host, port = self._options.common.host, self._options.common.port

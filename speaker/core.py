@@ -105,6 +105,11 @@ class Speaker:
         return self._config
 
     @property
+    def waits_for_config(self) -> bool:
+        """Whether no valid configuration was read yet."""
+        return Source.CONFIG in self._missing
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """The labels of this node, as far as known."""
         return self._labels

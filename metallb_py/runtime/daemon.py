@@ -61,6 +61,13 @@ class ConfigReporter:
             "config (re)load failed, config marked stale", event="configStale", error=error
         )
 
+    def absent(self) -> None:
+        """There is no valid configuration to begin with."""
+        self._log.warn(
+            "no valid configuration yet, nothing is given out or announced before there is one",
+            op="setConfig",
+        )
+
     def missing(self) -> None:
         """The ConfigMap was deleted; what it said stays in force."""
         self._metrics.config_stale.set(1)

@@ -115,6 +115,21 @@ async def test_renumber_gives_services_other_addresses(tmp_path: Path) -> None:
             await api.until(lambda: reasons <= {str(e["reason"]) for e in api.events()})
 
 
+async def test_a_configuration_that_is_not_there_yet_is_waited_for_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.add_service("web")
+        async with controlling(api):
+            said = ""
+            async with asyncio.timeout(10):
+                while "no valid configuration yet" not in said:
+                    said += capsys.readouterr().out
+                    await asyncio.sleep(0.01)
+            await api.set_config(CONFIG)
+            await api.until(lambda: api.ips("web"))
+
+
 async def test_without_credentials_it_ends_with_status_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
