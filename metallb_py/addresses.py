@@ -89,7 +89,9 @@ def parse_range(text: str) -> tuple[IPNetwork, ...]:
         raise ValueError(
             f'invalid IP range "{text}": start IP "{first_text}" is after the end IP "{last_text}"'
         )
-    return tuple(ip_network(str(c)) for c in netaddr.iprange_to_cidrs(str(first), str(last)))
+    network = IPv4Network if isinstance(first, IPv4Address) else IPv6Network
+    cidrs = netaddr.iprange_to_cidrs(str(first), str(last))
+    return tuple(network((cidr.first, cidr.prefixlen)) for cidr in cidrs)
 
 
 def _end_of_range(text: str, which: str, end: str) -> IPAddress:

@@ -26,6 +26,7 @@ T = TypeVar("T")
 _WORD = re.compile(r"[-\w]*")
 
 _NAME_SHOWN = 60
+_NEAR_A_PASSWORD = {"peer", "nodeSelector", "selectorRequirements"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Decoder:
             record.failed.update(fields)
             return record
         seen: set[str] = set()
-        for key, shown, value in _keys(node):
+        for key, shown, value in _keys(node, secretive=type_name in _NEAR_A_PASSWORD):
             if key.text not in fields:
                 known = ", ".join(sorted(fields))
                 message = f"field {shown} not found in type config.{type_name}: want {known}"
@@ -136,17 +137,19 @@ class Decoder:
         self._findings.add(line, path, message)
 
 
-def _keys(node: Mapping) -> Iterator[tuple[Scalar, str, Node]]:
+def _keys(node: Mapping, *, secretive: bool) -> Iterator[tuple[Scalar, str, Node]]:
     """Yield each key, the form in which it may be shown, and its value.
 
-    What is no plain word may be a password that slipped, as in ``{password:secret}``, and so may
-    be what follows a password in braces, as in ``{password: with,a comma}``.
+    With ``secretive``, what is no plain word may be a password that slipped, as in
+    ``{password:secret}``, and so may be what follows a password in braces, as in
+    ``{password: with,a comma}``.
     """
     hide = False
     for key, value in node.entries:
         word = _WORD.match(key.text)
         shown = word[0] if word and not hide else ""
-        yield key, shown if shown == key.text else f"{shown}...", value
+        whole = not secretive or shown == key.text
+        yield key, key.text if whole else f"{shown}...", value
         hide = hide or (node.flow and key.text == "password")
 
 

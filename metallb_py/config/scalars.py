@@ -24,6 +24,7 @@ _INTEGER = re.compile(
     re.ASCII,
 )
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _BASES = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
 _DIGITS = 400  # far beyond any type; keeps conversions cheap
 _LIMIT = 2**64  # Go takes a longer integer for a float
@@ -109,7 +110,9 @@ def _natural_tag(text: str) -> str:
     digits = _digits(text)
     if _INTEGER.fullmatch(digits):
         return _INT_TAG
-    return _FLOAT_TAG if _FLOAT.fullmatch(digits) else STRING_TAG
+    if _FLOAT.fullmatch(digits) or _NO_NUMBER.fullmatch(text):
+        return _FLOAT_TAG
+    return STRING_TAG
 
 
 def _digits(text: str) -> str:
@@ -118,9 +121,9 @@ def _digits(text: str) -> str:
 
 
 def _number(text: str) -> int | None:
-    """Return the number that a text stands for, None where it is too long for any type."""
+    """Return the number that a text stands for, None where it is beyond any type."""
     digits = _digits(text)
-    if len(digits) > _DIGITS:
+    if len(digits) > _DIGITS or _NO_NUMBER.fullmatch(text):
         return None
     match = _INTEGER.fullmatch(digits)
     if match and match.lastgroup:

@@ -72,7 +72,7 @@ def test_integers(text: str, number: int) -> None:
         (plain("42949672960"), "cannot unmarshal !!int `4294967...` into uint32"),
         (quoted("5"), "cannot unmarshal !!str `5` into uint32"),
         (plain("_1"), "cannot unmarshal !!str `_1` into uint32"),
-        (plain(".inf"), "cannot unmarshal !!str `.inf` into uint32"),
+        (plain(".inf"), "cannot unmarshal !!float `.inf` into uint32"),
         (Scalar(1, "5", "!foo"), "cannot unmarshal !foo `5` into uint32"),
         (Scalar(1, "5.5", "!!int"), "cannot decode !!float `5.5` as a !!int"),
         (plain("true"), "cannot unmarshal !!bool `true` into uint32"),
