@@ -46,6 +46,9 @@ class _Prefix:
         self.avoid_buggy = avoid_buggy
         self.free = FreeList(int(cidr.network_address), int(cidr.broadcast_address))
 
+    def may_give(self, address: IPAddress) -> bool:
+        return address in self.cidr and not (self.avoid_buggy and is_buggy(address))
+
     def lowest_free(self) -> IPAddress | None:
         while (number := self.free.lowest()) is not None:
             address = self.kind(number)
@@ -195,7 +198,7 @@ class Allocator:
         shareable = (
             address
             for address, users in self._users.items()
-            if address in prefix.cidr
+            if prefix.may_give(address)
             and not any(_conflict(terms, other) for other in users.values())
         )
         return min(shareable, key=int, default=None)
@@ -228,7 +231,7 @@ class Allocator:
 
     def _prefix_of(self, address: IPAddress) -> _Prefix:
         prefixes = (prefix for _, members in self._pools.values() for prefix in members)
-        return next(prefix for prefix in prefixes if address in prefix.cidr)
+        return next(prefix for prefix in prefixes if prefix.may_give(address))
 
 
 KEYS_DIFFER = "keys differ"

@@ -10,6 +10,7 @@ from support.objects import pool
 from controller.allocator import Allocator
 from controller.requests import Request, SharingTerms
 from metallb_py.addresses import Family, IPAddress
+from metallb_py.config.draining import draining
 from metallb_py.errors import AllocationError
 
 V4 = Request((Family.IPV4,))
@@ -161,3 +162,14 @@ def test_a_new_configuration_keeps_holdings_and_names_what_does_not_fit() -> Non
     assert made.allocate("default/c", V4).addresses == ips("192.0.2.2")
     elsewhere = (pool("else", "198.51.100.0/24"),)
     assert [key for key, _ in made.misfits(elsewhere)] == ["default/a", "default/b", "default/c"]
+
+
+def test_a_buggy_address_of_a_draining_pool_is_none_of_the_new_pools() -> None:
+    old = pool("a", "192.0.2.0/30")
+    made = allocator(pool("a", "192.0.2.0/30", avoid_buggy_ips=True), draining(old))
+    assert made.allocate("default/new", V4).addresses == ips("192.0.2.1")
+    made.assign("default/old", ips("192.0.2.0"), shared("k", 80))
+    asks = Request((Family.IPV4,), terms=shared("k", 443))
+    assert made.allocate("default/other", asks).addresses == ips("192.0.2.2")
+    made.release("default/old")
+    made.assign("default/old", ips("192.0.2.0"), ALONE)
