@@ -177,7 +177,7 @@ class _PeerCompiler:
         try:
             return parse_duration(text)
         except ValueError as error:
-            self._tell(key, f'invalid {what} "{text}": {error}')
+            self._tell(key, f'invalid {what} "{text}": {error}: want one as in "90s"')
             return None
 
     def _tell(self, key: str, message: str) -> None:
