@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from metallb_py.addresses import parse_range
+from metallb_py.config import document
 from metallb_py.config.compile import read_config
 from metallb_py.config.configmap import SCHEMA
+from metallb_py.config.model import Config
 from metallb_py.config.problems import ConfigError, Problem
 
 SAMPLES = [
@@ -20,6 +26,7 @@ SAMPLES = [
 ]
 KEYS = sorted({key for fields in SCHEMA.values() for key in fields})
 WORDS = ["layer2", "bgp", "10.0.0.0/24", "10.0.0.1-10.0.0.9", "fd00::/64", "64512:1", "90s", "In"]
+SECRET = "hunter2"
 
 leaves = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS) | st.text()
@@ -32,15 +39,25 @@ trees = st.recursive(
     ),
     max_leaves=25,
 )
+peers = st.dictionaries(st.sampled_from(sorted(SCHEMA["peer"])) | st.text(max_size=5), leaves)
+
+
+def read(text: str) -> Config | tuple[Problem, ...]:
+    try:
+        return read_config(text)
+    except ConfigError as error:
+        return error.problems
 
 
 def reads(text: str) -> None:
-    problems: tuple[Problem, ...] | None = None
-    try:
-        read_config(text)
-    except ConfigError as error:
-        problems = error.problems
-    assert problems is None or (problems and all(p.message and p.line >= 1 for p in problems))
+    found = read(text)
+    if isinstance(found, Config):
+        return
+    assert found
+    for problem in found:
+        assert problem.line >= 1
+        assert problem.message
+        assert str(problem).isprintable()
 
 
 @given(st.text())
@@ -49,6 +66,9 @@ def reads(text: str) -> None:
 @example("%YAML 9")
 @example("\ufeff")
 @example("!<tag:yaml.org,2002:binary> x")
+@example("- " * 5000)
+@example("a: &a [*a]")
+@example("peers: [{my-asn: !!float .inf}]")
 def test_any_text(text: str) -> None:
     reads(text)
 
@@ -58,9 +78,9 @@ def test_any_bytes_that_are_text(data: bytes) -> None:
     reads(data.decode("latin-1"))
 
 
-@given(trees)
-def test_any_tree(tree: object) -> None:
-    reads(yaml.safe_dump(tree, allow_unicode=True))
+@given(trees, st.sampled_from([True, False, None]))
+def test_any_tree(tree: object, flow: bool | None) -> None:
+    reads(yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow))
 
 
 @given(st.sampled_from(SAMPLES), st.data())
@@ -70,3 +90,81 @@ def test_mutated_samples(text: str, data: st.DataObject) -> None:
         end = data.draw(st.integers(start, min(len(text), start + 12)))
         text = text[:start] + data.draw(st.text(max_size=6)) + text[end:]
     reads(text)
+
+
+@given(
+    st.lists(peers, max_size=3),
+    peers,
+    st.sampled_from([SECRET, [SECRET], {SECRET: 1}, f"'{SECRET}", f"{SECRET}: *x", f"@{SECRET}\n"]),
+    st.sampled_from([True, False, None]),
+)
+def test_a_password_never_shows(
+    others: list[dict[str, object]], peer: dict[str, object], password: object, flow: bool | None
+) -> None:
+    tree = {"peers": [*others, peer | {"password": password}]}
+    found = read(yaml.safe_dump(tree, default_flow_style=flow))
+    assert SECRET not in repr(found)
+    assert isinstance(found, Config) or SECRET not in " ".join(map(str, found))
+
+
+# What may stand there unquoted, and what follows on the line.
+SLIPS = [": {}", ":{}", " {}", ": *{}", ": &{} x", ": !{} x", ": @{}", ": %{}", ": '{}", ': "\\{}',
+         ": a,{}", ": a,{}: b", ": a: {}", ": [{}", ": {{{}: x}}", ": !!int {}", ": !!binary {}",
+         ":\n  {}", ": |{}", ": >\n{}", ": `{}"]  # fmt: skip
+
+
+@given(
+    st.sampled_from(["peers:\n- password{}\n  my-asn: 1\n", "peers: [{{my-asn: 1, password{}}}]"]),
+    st.sampled_from(SLIPS),
+    st.sampled_from(["CSafeLoader", "SafeLoader"]),
+)
+def test_a_password_never_shows_however_it_is_mistyped(frame: str, slip: str, loader: str) -> None:
+    with loading_by(loader):
+        found = read(frame.format(slip.format(SECRET)))
+    assert SECRET not in repr(found)
+    assert isinstance(found, Config) or "h'" not in " ".join(map(str, found))
+
+
+@given(trees, st.sampled_from([True, False, None]))
+def test_with_and_without_libyaml_the_same(tree: object, flow: bool | None) -> None:
+    text = yaml.safe_dump(tree, default_flow_style=flow)
+    with loading_by("SafeLoader"):
+        slow = read(text)
+    assert slow == read(text)
+
+
+@contextmanager
+def loading_by(name: str) -> Iterator[None]:
+    """Read with this one of PyYAML's loaders."""
+    usual = document._Loader
+    document._Loader = getattr(yaml, name)
+    try:
+        yield
+    finally:
+        document._Loader = usual
+
+
+def minimal_cover(first: int, last: int, bits: int) -> list[tuple[int, int]]:
+    """Cover a range from the root of the tree of all prefixes: take a whole one, or its halves."""
+    found: list[tuple[int, int]] = []
+    waiting = [(0, 0)]
+    while waiting:
+        start, length = waiting.pop()
+        end = start + (1 << bits - length) - 1
+        if first <= start and end <= last:
+            found.append((start, length))
+        elif start <= last and first <= end:
+            half = 1 << bits - length - 1
+            waiting += [(start + half, length + 1), (start, length + 1)]
+    return found
+
+
+@given(st.sampled_from([32, 128]), st.data())
+def test_a_range_is_covered_as_by_brute_force(bits: int, data: st.DataObject) -> None:
+    lowest = 0 if bits == 32 else 2**48  # below are IPv4-mapped addresses, which are IPv4's
+    first = data.draw(st.integers(lowest, 2**bits - 1))
+    last = data.draw(st.integers(first, 2**bits - 1))
+    kind = IPv4Address if bits == 32 else IPv6Address
+    cover = minimal_cover(first, last, bits)
+    expected = [ip_network((kind(start), length)) for start, length in cover]
+    assert list(parse_range(f"{kind(first)}-{kind(last)}")) == expected
