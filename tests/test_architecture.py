@@ -38,7 +38,6 @@ IMPORTERS = {
     "scapy": {"metallb_py/cli/lab/probe.py"},
     "yaml": {
         "metallb_py/cli/lab/cluster.py",
-        "metallb_py/cli/validate.py",
         "metallb_py/config/document.py",
         "metallb_py/kube/client.py",  # what the Kubernetes client lets through
     },
