@@ -1,0 +1,219 @@
+"""The controller is killed again and again while services come, change and go.
+
+``METALLB_PY_CHURN`` is how many times (10 where it is not set).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from random import Random
+
+import msgspec
+import pytest
+from support.cluster import CONFIG, Rig, eventually
+
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.objects import ObjectList, Service
+from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent, Resource
+
+pytestmark = pytest.mark.e2e
+
+KILLS = int(os.environ.get("METALLB_PY_CHURN", "10"))
+SERVICES = 300
+NAMESPACE = "churn"
+PATH = f"/api/v1/namespaces/{NAMESPACE}/services"
+POOL = "metallb.universe.tf/address-pool"
+# Too few addresses in the one, so that services wait; enough in the other.
+SIZES = {"scarce": 128, "ample": 512}
+POOLS = """\
+- {name: scarce, protocol: layer2, addresses: [10.77.0.0/25], auto-assign: false}
+- {name: ample, protocol: layer2, addresses: [10.78.0.0/23], auto-assign: false}
+"""
+
+
+class Admin(KubeClient):
+    """Does to services what people do."""
+
+    async def apply(self, name: str, pool: str) -> None:
+        spec = {
+            "type": "LoadBalancer",
+            "allocateLoadBalancerNodePorts": False,
+            "ports": [{"port": 80}],
+        }
+        meta = {"name": name, "annotations": {POOL: pool}}
+        await self.create(PATH, {"metadata": meta, "spec": spec})
+
+    async def change(self, name: str, change: dict[str, object]) -> None:
+        await self.patch(f"{PATH}/{name}", change)
+
+    async def delete(self, name: str) -> None:
+        await self._read("DELETE", f"{PATH}/{name}")
+
+    async def services(self) -> list[Service]:
+        items = msgspec.json.decode(await self.get(PATH), type=ObjectList).items or ()
+        return [msgspec.json.decode(item, type=Service) for item in items]
+
+
+class Witness:
+    """Sees every state of every service, and what must not be."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.moved: set[str] = set()
+        self.written = asyncio.Event()
+        self._has: dict[str, tuple[str, str]] = {}
+        self._owners: dict[str, str] = {}
+
+    async def see(self, event: ReflectorEvent[Service]) -> None:
+        if not isinstance(event, Changed):
+            return
+        key, had = event.key, self._has.get(event.key)
+        if had is not None and (event.new is None or event.new.metadata.uid != had[0]):
+            self._forget(key)
+            had = None
+        if event.new is not None and event.new.metadata.name not in self.moved:
+            self._stays(event.new, had)
+        elif had is not None:
+            self._forget(key)
+
+    def _stays(self, service: Service, had: tuple[str, str] | None) -> None:
+        address = ",".join(entry.ip for entry in service.ingress)
+        if had is not None and had[1] != address:
+            self.faults.append(f"{service.key} had {had[1]}, has {address or 'none'}")
+        if address and had is None:
+            other = self._owners.setdefault(address, service.key)
+            if other != service.key:
+                self.faults.append(f"{address} of {other} was given to {service.key}, too")
+            self._has[service.key] = (service.metadata.uid, address)
+            self.written.set()
+
+    def _forget(self, key: str) -> None:
+        _, address = self._has.pop(key)
+        self._owners.pop(address, None)
+
+
+class Churn:
+    """Creates, changes and deletes services, one after the other."""
+
+    def __init__(self, admin: Admin, witness: Witness, random: Random) -> None:
+        self._admin = admin
+        self._witness = witness
+        self._random = random
+        self._live: list[str] = []
+        self._created = 0
+        self.done: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        while True:
+            act = self._random.choice((self._change, self._move, self._stop, self._delete))
+            if len(self._live) < SERVICES and self._random.random() < 0.6:
+                act = self._create
+            if self._live or act == self._create:
+                await self.once(act)
+
+    async def once(self, act: Callable[[], Awaitable[None]]) -> None:
+        await act()
+        self.done[act.__name__.strip("_")] += 1
+
+    async def fill(self) -> None:
+        for _ in range(SERVICES):
+            await self.once(self._create)
+
+    async def _create(self) -> None:
+        self._created += 1
+        name = f"s{self._created}"
+        await self._admin.apply(name, self._random.choice(("scarce", "scarce", "ample")))
+        self._live.append(name)
+
+    async def _change(self) -> None:
+        """Change what has nothing to do with its address."""
+        ports = [{"port": self._random.randrange(1, 65536)}]
+        await self._admin.change(self._random.choice(self._live), {"spec": {"ports": ports}})
+
+    async def _move(self) -> None:
+        """Ask for another pool."""
+        name = self._random.choice(self._live)
+        self._witness.moved.add(name)
+        pool = self._random.choice(tuple(SIZES))
+        await self._admin.change(name, {"metadata": {"annotations": {POOL: pool}}})
+
+    async def _stop(self) -> None:
+        """Make it a load balancer no longer."""
+        name = self._random.choice(self._live)
+        self._witness.moved.add(name)
+        await self._admin.change(name, {"spec": {"type": "ClusterIP"}})
+
+    async def _delete(self) -> None:
+        name = self._random.choice(self._live)
+        self._live.remove(name)
+        await self._admin.delete(name)
+
+
+async def kill_again_and_again(rig: Rig, witness: Witness, random: Random) -> None:
+    """Kill the controller at any time of its life, or right after it wrote a status."""
+    for _ in range(KILLS):
+        witness.written.clear()
+        if random.random() < 0.5:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(witness.written.wait(), 5)
+            await asyncio.sleep(random.uniform(0, 0.3))
+        else:
+            await asyncio.sleep(random.uniform(0, 3))
+        rig.lab.controller.kill()
+        rig.lab.start_controller()
+
+
+def stuck(services: list[Service]) -> list[str]:
+    """Say what is not as it must be when nothing happens any more."""
+    wrong = [f"{s.key} keeps {s.ingress}" for s in services if not s.is_load_balancer and s.ingress]
+    for pool, size in SIZES.items():
+        asking = [s for s in services if s.is_load_balancer and s.metadata.annotation(POOL) == pool]
+        addresses = [entry.ip for s in asking for entry in s.ingress]
+        if len(addresses) != min(len(asking), size):
+            wrong.append(f"{pool}: {len(asking)} services have {len(addresses)} addresses")
+        wrong += [f"{ip}: given {n} times" for ip, n in Counter(addresses).items() if n > 1]
+    return wrong
+
+
+async def churn(rig: Rig) -> None:
+    random = Random(20)
+    witness = Witness()
+    admin = await Admin.connect(str(rig.lab.control_plane.kubeconfig("admin")))
+    people = Churn(admin, witness, random)
+    reflector = Reflector(admin, Resource(PATH, Service), witness.see)
+    tasks = [asyncio.create_task(reflector.run())]
+    try:
+        await people.fill()
+        tasks.append(asyncio.create_task(people.run()))
+        await kill_again_and_again(rig, witness, Random(21))
+        tasks[1].cancel()
+        with suppress(asyncio.CancelledError):
+            await tasks[1]
+        async with asyncio.timeout(30):
+            while wrong := stuck(await admin.services()):
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        pytest.fail(f"services are stuck: {wrong}")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await admin.close()
+    print(f"{KILLS} kills during {dict(people.done)}")
+    assert not witness.faults
+    assert len(people.done) == 5, "everything happened"
+
+
+def test_a_controller_that_is_killed_loses_and_doubles_no_address(rig: Rig) -> None:
+    rig.apply_config(CONFIG + POOLS)
+    rig.kubectl("create", "namespace", NAMESPACE)
+    try:
+        asyncio.run(churn(rig))
+    finally:
+        rig.kubectl("delete", "service", "-n", NAMESPACE, "--all", "--wait=false")
+        rig.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        rig.apply_config()
+        eventually(lambda: not rig.draining(), 30, what="the pools go with their last users")
