@@ -1,0 +1,259 @@
+"""The controller's core among services that come, change and go, lost writes, and restarts.
+
+No service that is left alone loses its address, none is given twice but by legal sharing, and
+when everything has settled nobody waits while there is something for him.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.allocation import Addresses, Model
+from support.objects import config, pool, service
+
+from controller.assignment import status_addresses
+from controller.core import (
+    POOL_ANNOTATION,
+    ConfigApplied,
+    Controller,
+    DrainingChanged,
+    Effect,
+    WriteStatus,
+)
+from controller.requests import read_request
+from metallb_py.config.model import Config, Pool
+from metallb_py.errors import AllocationError
+from metallb_py.kube.objects import (
+    LoadBalancerIngress,
+    LoadBalancerStatus,
+    Service,
+    ServicePort,
+    ServiceStatus,
+)
+
+CONFIGS = (
+    config(
+        pool("a", "192.0.2.0/31", "2001:db8::/127"),
+        pool("b", "192.0.2.8/31", auto_assign=False),
+    ),
+    config(pool("a", "192.0.2.0/31", "2001:db8::/126"), pool("c", "192.0.2.4/31")),
+    config(pool("a", "192.0.2.1/32", "192.0.2.8/31"), pool("c", "2001:db8::/127")),
+)
+TICKS_TO_SETTLE = 500
+
+names = st.sampled_from([f"s{number}" for number in range(6)])
+annotations = st.fixed_dictionaries(
+    {},
+    optional={
+        "metallb.universe.tf/address-pool": st.sampled_from(["a", "b", "nope"]),
+        "metallb.universe.tf/allow-shared-ip": st.sampled_from(["k", "l"]),
+        "metallb.universe.tf/loadBalancerIPs": st.sampled_from(
+            ["192.0.2.0", "192.0.2.8", "192.0.2.1,2001:db8::", "nonsense"]
+        ),
+    },
+)
+wishes = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["LoadBalancer"] * 4 + ["ClusterIP"]),
+        "cluster_ips": st.sampled_from([("10.96.0.1",)] * 3 + [("10.96.0.1", "fd00::1")]),
+        "ports": st.sampled_from([(ServicePort(80),), (ServicePort(443),)]),
+        "annotations": annotations,
+        "ip_family_policy": st.sampled_from(["SingleStack", "PreferDualStack"]),
+    }
+)
+
+
+class Churn(RuleBasedStateMachine):
+    """An API server, what is under way from it and to it, and a controller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = 0
+        self.server: dict[str, Service] = {}
+        self.untouched: dict[str, Addresses] = {}
+        self.told: dict[str, Service] = {}
+        self.news: list[tuple[str, Service | None]] = []
+        self.writes: dict[str, WriteStatus] = {}
+        self.config = CONFIGS[0]
+        self.kept: tuple[Config, tuple[Pool, ...]] = (self.config, ())
+
+    @initialize(shuffle=st.randoms())
+    def start(self, shuffle: Random) -> None:
+        self.restart(shuffle)
+
+    # What people do
+
+    @rule(name=names, wish=wishes, age=st.integers(0, 9))
+    def apply(self, name: str, wish: dict[str, object], age: int) -> None:
+        key = f"default/{name}"
+        had = self.server.get(key)
+        self.version += 1
+        made = service(
+            name,
+            version=str(self.version),
+            uid=had.metadata.uid if had else f"uid-{self.version}",
+            created=had.metadata.creation_timestamp or "" if had else f"2026-01-0{age}T00:00:00Z",
+            ips=tuple(entry.ip for entry in had.ingress) if had else (),
+            pool=had.metadata.annotation(POOL_ANNOTATION) if had else "",
+            **wish,  # type: ignore[arg-type]
+        )
+        self.untouched.pop(key, None)
+        self.put(key, made)
+
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        key = f"default/{name}"
+        if self.server.pop(key, None):
+            self.untouched.pop(key, None)
+            self.news.append((key, None))
+
+    @rule(new=st.sampled_from(CONFIGS))
+    def change_config(self, new: Config) -> None:
+        self.config = new
+        self.perform(self.core.config_changed(new))
+
+    # What the network does
+
+    @rule(count=st.integers(1, 8))
+    def deliver(self, count: int) -> None:
+        for key, item in self.news[:count]:
+            self.tell(key, item)
+        del self.news[:count]
+
+    @rule()
+    def relist(self) -> None:
+        """The watch broke: what happened in between shows only in what there is now."""
+        self.news.clear()
+        for key in sorted(self.told.keys() - self.server.keys()):
+            self.tell(key, None)
+        for key, item in sorted(self.server.items()):
+            if self.told.get(key) != item:
+                self.tell(key, item)
+
+    @rule(count=st.integers(1, 8))
+    def write(self, count: int) -> None:
+        for key in list(self.writes)[:count]:
+            wish = self.writes.pop(key)
+            now = self.server.get(key)
+            if now is None:
+                continue
+            if now.metadata.resource_version != wish.service.metadata.resource_version:
+                self.perform(self.core.retry(key))
+            else:
+                self.store(now, wish)
+
+    @rule()
+    def fail_to_write(self) -> None:
+        for key in list(self.writes)[:1]:
+            del self.writes[key]
+            self.perform(self.core.retry(key))
+
+    @rule()
+    def write_config_status(self) -> None:
+        self.kept = self.in_force
+
+    @rule(shuffle=st.randoms())
+    def restart(self, shuffle: Random) -> None:
+        """A new controller; whatever was not written is lost."""
+        self.core = Controller()
+        self.news.clear()
+        self.writes.clear()
+        self.in_force = self.kept
+        self.told = dict(self.server)
+        steps = [lambda k=k, s=s: self.core.service_changed(k, s) for k, s in self.told.items()]
+        steps.append(lambda: self.core.config_changed(*self.kept))
+        shuffle.shuffle(steps)
+        for step in [*steps, self.core.services_synced]:
+            self.perform(step())
+        if self.config != self.kept[0]:
+            self.perform(self.core.config_changed(self.config))
+
+    # What must hold
+
+    @invariant()
+    def nothing_is_given_twice(self) -> None:
+        self.model().assert_legal()
+
+    @rule()
+    def settle(self) -> None:
+        for _ in range(TICKS_TO_SETTLE):
+            if not self.news and not self.writes:
+                break
+            self.deliver(len(self.news))
+            self.write(len(self.writes))
+        assert not self.news
+        assert not self.writes
+        self.write_config_status()
+        for key, item in self.server.items():
+            held = self.core.allocator.held(key)
+            assert status_addresses(item) == (held.addresses if held else ()), key
+            if item.is_load_balancer and held is None:
+                assert key in self.core.pending
+                assert not self.could_be_served(key, item)
+            if held is not None:
+                self.untouched[key] = held.addresses
+
+    def teardown(self) -> None:
+        self.settle()
+
+    def model(self) -> Model:
+        """What the controller's memory says, for the model to judge."""
+        config, draining = self.in_force
+        model = Model((*config.pools, *draining))
+        for key in self.server.keys() | self.told.keys():
+            held = self.core.allocator.held(key)
+            if held is not None:
+                model.held[key] = (held.addresses, held.terms)
+        return model
+
+    def could_be_served(self, key: str, item: Service) -> bool:
+        try:
+            return self.model().can_be_served(key, read_request(item))
+        except AllocationError:
+            return False
+
+    def put(self, key: str, item: Service) -> None:
+        self.server[key] = item
+        self.news.append((key, item))
+
+    def tell(self, key: str, item: Service | None) -> None:
+        if item is None:
+            self.told.pop(key, None)
+        else:
+            self.told[key] = item
+        self.perform(self.core.service_changed(key, item))
+
+    def store(self, now: Service, wish: WriteStatus) -> None:
+        had = self.untouched.get(now.key)
+        assert had is None or had == wish.addresses, f"{now.key} lost {had}"
+        self.version += 1
+        annotated = {**(now.metadata.annotations or {}), POOL_ANNOTATION: wish.pool}
+        if not wish.pool:
+            del annotated[POOL_ANNOTATION]
+        replace = msgspec.structs.replace
+        meta = replace(
+            now.metadata, resource_version=str(self.version), annotations=annotated or None
+        )
+        ingress = tuple(LoadBalancerIngress(str(address)) for address in wish.addresses)
+        status = ServiceStatus(LoadBalancerStatus(ingress))
+        self.put(now.key, replace(now, metadata=meta, status=status))
+
+    def perform(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case WriteStatus():
+                    self.writes[effect.service.key] = effect
+                case ConfigApplied(new):
+                    self.in_force = (new, self.in_force[1])
+                case DrainingChanged(pools):
+                    self.in_force = (self.in_force[0], pools)
+                case _:
+                    pass
+
+
+TestChurn = Churn.TestCase
+TestChurn.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
