@@ -114,6 +114,7 @@ def end_with_parent() -> None:
 def _first_process(main: Callable[[int], int]) -> int:
     end_with_parent()
     signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells hide it from what has an "&"
     outside = int(Path("/proc/self").readlink().name)  # while /proc is still that of the outside
     _mount_own(with_processes=True)
     try:

@@ -21,11 +21,11 @@ LOOK_SECONDS = 0.2
 
 def stay(lab: Lab, process: int, addresses: list[str]) -> None:
     """Print commands to paste, and keep the lab up until Ctrl-C or SIGTERM."""
-    Kept(lab.folder, process).leave_mark()
-    print(explanation(lab, addresses[0] if addresses else "ADDRESS"), flush=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    Kept(lab.folder, process).leave_mark()
+    print(explanation(lab, addresses[0] if addresses else "ADDRESS"), flush=True)
     kubelet = Kubelet(lab)
     while not stop.wait(LOOK_SECONDS):
         try:
