@@ -1,0 +1,52 @@
+"""An API server that hangs: nothing refuses, nothing answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from support.cluster import Rig, eventually
+
+from metallb_py.cli.lab.network import NODES
+from metallb_py.cli.lab.processes import pid_file
+
+pytestmark = pytest.mark.e2e
+ALL_NODES = {node.address for node in NODES}
+FROZEN_SECONDS = 5.0
+
+
+@contextmanager
+def frozen_api_server(rig: Rig) -> Iterator[None]:
+    process = int(pid_file(rig.lab.folder, "apiserver").read_text())
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def test_nothing_is_withdrawn_while_it_hangs_and_all_goes_on_afterwards(rig: Rig) -> None:
+    rig.add_service("hung-l2", "wire")
+    rig.add_service("hung-bgp", "routed")
+    wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("hung-l2", "hung-bgp"))
+    owner = eventually(lambda: rig.owner(wire))
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES)
+    eventually(lambda: rig.page(routed), what="a page")
+    sessions = rig.sessions_established()
+    with frozen_api_server(rig):
+        until = time.monotonic() + FROZEN_SECONDS
+        while time.monotonic() < until:
+            assert rig.owner(wire) == owner
+            assert rig.next_hops(routed) == ALL_NODES
+            assert rig.page(wire)
+            assert rig.page(routed)
+    rig.add_service("thawed", "routed")
+    address = eventually(lambda: rig.address("thawed"), 20, what="work goes on")
+    eventually(lambda: rig.next_hops(address) == ALL_NODES, 20)
+    assert rig.owner(wire) == owner
+    assert rig.sessions_established() == sessions
+    rig.kubectl("delete", "service", "thawed", "hung-l2", "hung-bgp")
