@@ -1,0 +1,384 @@
+"""MetalLB 0.12's rules of allocation, each as a case, and where this controller differs.
+
+What the tests of the single modules show already is not shown again. Names with "where MetalLB"
+tell of a difference that is meant.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import msgspec
+import pytest
+from support.objects import config, pool, service
+
+from controller.allocator import Allocator
+from controller.assignment import Outcome, Reason, converge
+from controller.core import (
+    ConfigApplied,
+    ConfigRefused,
+    Controller,
+    Decided,
+    DrainingChanged,
+    Effect,
+    WriteStatus,
+)
+from controller.orphans import OrphanPolicy
+from metallb_py.kube.objects import (
+    LoadBalancerIngress,
+    LoadBalancerStatus,
+    Service,
+    ServicePort,
+    ServiceStatus,
+)
+
+DUAL = ("10.96.0.10", "fd00::10")
+SMALL = config(pool("a", "192.0.2.0/31"))
+IPS = "metallb.universe.tf/loadBalancerIPs"
+POOL = "metallb.universe.tf/address-pool"
+SHARED = {"metallb.universe.tf/allow-shared-ip": "k"}
+
+
+@pytest.fixture
+def allocator() -> Allocator:
+    made = Allocator()
+    made.set_pools(
+        (
+            pool("a", "192.0.2.0/29", "2001:db8::/64"),
+            pool("b", "198.51.100.0/29"),
+            pool("asked", "203.0.113.0/30", auto_assign=False),
+            pool("careful", "10.0.0.0/30", avoid_buggy_ips=True),
+        )
+    )
+    return made
+
+
+def started(*services: Service, **options: OrphanPolicy) -> Controller:
+    core = Controller(**options)
+    for item in services:
+        core.service_changed(item.key, item)
+    core.config_changed(SMALL)
+    core.services_synced()
+    return core
+
+
+def written(effects: tuple[Effect, ...]) -> dict[str, list[str]]:
+    writes = [effect for effect in effects if isinstance(effect, WriteStatus)]
+    return {e.service.metadata.name: list(map(str, e.addresses)) for e in writes}
+
+
+def texts(outcome: Outcome) -> list[str]:
+    return list(map(str, outcome.addresses))
+
+
+def why(outcome: Outcome) -> tuple[object, str]:
+    return outcome.verdict.reason, outcome.verdict.detail
+
+
+# 2.1 Inputs and order
+
+
+def test_a_service_that_is_gone_leaves_its_address_to_others() -> None:
+    core = started(service())
+    core.service_changed("default/web", None)
+    assert written(core.service_changed("default/n", service("n"))) == {"n": ["192.0.2.0"]}
+
+
+def test_a_deletion_that_frees_nothing_wakes_nobody_where_metallb_queues_all_services() -> None:
+    core = started(service("a"), service("b"), service("c"), service("d"))
+    effects = core.service_changed("default/d", None)
+    assert not [effect for effect in effects if isinstance(effect, Decided)]
+
+
+def test_who_is_no_load_balancer_any_more_has_an_empty_status() -> None:
+    core = started(service(ips=("192.0.2.0",), pool="a"))
+    stopped = service(ips=("192.0.2.0",), pool="a", kind="ClusterIP", version="2")
+    assert written(core.service_changed("default/web", stopped)) == {"web": []}
+
+
+def test_without_cluster_addresses_the_status_is_emptied() -> None:
+    core = started(service(ips=("192.0.2.0",), pool="a", cluster_ips=()))
+    assert core.pending == {"default/web"}
+    assert core.allocator.held("default/web") is None
+
+
+def test_the_single_cluster_address_counts_where_metallb_gives_old_servers_nothing(
+    allocator: Allocator,
+) -> None:
+    old = service(cluster_ips=(), cluster_ip="10.96.0.10")
+    assert texts(converge(old, allocator)) == ["192.0.2.0"]
+
+
+def test_entries_with_a_host_name_are_ignored(allocator: Allocator) -> None:
+    entries = (LoadBalancerIngress(hostname="lb.example"), LoadBalancerIngress(ip="192.0.2.4"))
+    status = ServiceStatus(LoadBalancerStatus(entries))
+    outcome = converge(msgspec.structs.replace(service(), status=status), allocator)
+    assert texts(outcome) == ["192.0.2.4"]
+    assert outcome.cleared is None
+
+
+@pytest.mark.parametrize(
+    "ips", [("192.0.2.1", "192.0.2.2"), ("192.0.2.1", "192.0.2.2", "2001:db8::1")]
+)
+def test_a_status_of_impossible_families_is_replaced_where_metallb_is_stuck(
+    allocator: Allocator, ips: tuple[str, ...]
+) -> None:
+    outcome = converge(service(ips=ips), allocator)
+    assert outcome.cleared is not None
+    assert outcome.cleared.reason is Reason.LB_IP_FAMILY
+    assert texts(outcome) == ["192.0.2.0"]
+
+
+def test_bad_cluster_addresses_stop_everything_and_take_nothing_away(allocator: Allocator) -> None:
+    converge(service(), allocator)
+    bad = service(ips=("192.0.2.0",), cluster_ips=("10.96.0.1", "10.96.0.2"))
+    outcome = converge(bad, allocator)
+    assert outcome.verdict.reason == Reason.CLUSTER_IP_FAMILY
+    assert texts(outcome) == ["192.0.2.0"]
+
+
+def test_a_dual_stack_service_that_becomes_single_stack_loses_both(allocator: Allocator) -> None:
+    outcome = converge(service(ips=("192.0.2.1", "2001:db8::1")), allocator)
+    assert outcome.cleared is not None
+    assert outcome.cleared.reason is Reason.LB_IP_FAMILY
+    assert texts(outcome) == ["192.0.2.0"]
+
+
+def test_an_address_in_the_status_that_another_service_has_is_replaced(
+    allocator: Allocator,
+) -> None:
+    converge(service("first", ips=("192.0.2.3",)), allocator)
+    outcome = converge(service("second", ips=("192.0.2.3",)), allocator)
+    assert outcome.cleared is not None
+    assert outcome.cleared.reason is Reason.NOT_ALLOWED
+    assert texts(outcome) == ["192.0.2.0"]
+
+
+def test_what_is_in_the_status_is_claimed_under_the_present_ports(allocator: Allocator) -> None:
+    one = service("one", ips=("192.0.2.3",), annotations=SHARED)
+    converge(one, allocator)
+    tls = (ServicePort(443),)
+    converge(service("two", ips=("192.0.2.3",), annotations=SHARED, ports=tls), allocator)
+    clash = service("two", ips=("192.0.2.3",), annotations=SHARED, version="2")
+    outcome = converge(clash, allocator)
+    assert outcome.cleared is not None
+    assert outcome.cleared.detail == 'port TCP/80 is already in use on "192.0.2.3"'
+    assert texts(outcome) == ["192.0.2.0"]
+
+
+def test_who_loses_an_address_and_gets_none_has_an_empty_status() -> None:
+    core = started(service("a"), service("b"), service("c", ips=("203.0.113.9",), pool="x"))
+    moved = service("c", ips=("203.0.113.9",), pool="x", version="2")
+    assert written(core.service_changed("default/c", moved)) == {"c": []}
+    assert core.pending == {"default/c"}
+
+
+def test_only_addresses_are_compared_before_a_status_is_written() -> None:
+    core = started(service())
+    raw = msgspec.json.decode(msgspec.json.encode(service(ips=("192.0.2.0",), pool="a")))
+    raw["status"]["loadBalancer"]["ingress"][0] |= {"ipMode": "VIP", "ports": []}
+    shown = msgspec.convert(raw, Service)
+    assert core.service_changed("default/web", shown) == ()
+
+
+# 2.2 What is preferred
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ("192.0.2.1,2001:db8::1,192.0.2.2", "invalid ips length 3"),
+        ("192.0.2.1,192.0.2.2", "same address family"),
+        ("192.0.2.1,", 'invalid metallb.universe.tf/loadBalancerIPs: "192.0.2.1,"'),
+    ],
+)
+def test_impossible_wishes_are_explained(allocator: Allocator, wish: str, message: str) -> None:
+    outcome = converge(service(annotations={IPS: wish}, cluster_ips=DUAL), allocator)
+    assert message in outcome.verdict.detail
+    assert not outcome.addresses
+
+
+def test_an_address_that_was_asked_for_needs_no_auto_assign(allocator: Allocator) -> None:
+    outcome = converge(service(load_balancer_ip="203.0.113.2"), allocator)
+    assert texts(outcome) == ["203.0.113.2"]
+    assert outcome.pool == "asked"
+
+
+def test_a_list_of_addresses_is_trimmed_and_given_in_its_order(allocator: Allocator) -> None:
+    asking = service(annotations={IPS: " 2001:db8::5 , 192.0.2.5"}, cluster_ips=DUAL)
+    assert texts(converge(asking, allocator)) == ["2001:db8::5", "192.0.2.5"]
+
+
+@pytest.mark.parametrize("wanted", ["172.16.0.1", "10.0.0.0"], ids=["in no pool", "buggy"])
+def test_an_address_that_no_pool_gives_out_is_refused(allocator: Allocator, wanted: str) -> None:
+    outcome = converge(service(load_balancer_ip=wanted), allocator)
+    assert why(outcome) == (Reason.ALLOCATION_FAILED, f'["{wanted}"] is not allowed in config')
+
+
+def test_addresses_that_were_asked_for_must_be_in_one_pool(allocator: Allocator) -> None:
+    wish = {IPS: "198.51.100.1,2001:db8::1"}
+    outcome = converge(service(annotations=wish, cluster_ips=DUAL), allocator)
+    assert why(outcome) == (
+        Reason.ALLOCATION_FAILED,
+        '["198.51.100.1" "2001:db8::1"] is not allowed in config',
+    )
+
+
+def test_addresses_that_agree_with_the_pool_that_was_asked_for(allocator: Allocator) -> None:
+    asking = service(load_balancer_ip="198.51.100.3", annotations={POOL: "b"})
+    assert texts(converge(asking, allocator)) == ["198.51.100.3"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "cluster_ips", "message"),
+    [
+        ("nope", DUAL[:1], 'unknown pool "nope"'),
+        ("b", DUAL[1:], 'no available IPs in pool "b" for ipv6 IPFamily'),
+        ("b", DUAL, 'no available IPs in pool "b" for dual IPFamily'),
+    ],
+)
+def test_a_pool_that_can_not_serve(
+    allocator: Allocator, wish: str, cluster_ips: tuple[str, ...], message: str
+) -> None:
+    outcome = converge(service(annotations={POOL: wish}, cluster_ips=cluster_ips), allocator)
+    assert why(outcome) == (Reason.ALLOCATION_FAILED, message)
+
+
+def test_both_families_come_from_one_pool_or_not_at_all() -> None:
+    made = Allocator()
+    made.set_pools((pool("v4", "192.0.2.0/30"), pool("v6", "2001:db8::/64")))
+    outcome = converge(service(cluster_ips=DUAL, ip_family_policy="RequireDualStack"), made)
+    assert why(outcome) == (Reason.ALLOCATION_FAILED, "no available IPs")
+
+
+def test_prefer_dual_stack_takes_one_where_metallb_gives_nothing() -> None:
+    made = Allocator()
+    made.set_pools((pool("v4", "192.0.2.0/30"),))
+    asking = service(cluster_ips=DUAL, ip_family_policy="PreferDualStack")
+    assert texts(converge(asking, made)) == ["192.0.2.0"]
+
+
+def test_families_are_in_the_services_order_where_metallbs_follow_the_pool(
+    allocator: Allocator,
+) -> None:
+    outcome = converge(service(cluster_ips=DUAL[::-1]), allocator)
+    assert texts(outcome) == ["2001:db8::", "192.0.2.0"]
+
+
+# 2.3 Sharing
+
+
+def local(name: str, selector: dict[str, str] | None, port: int) -> Service:
+    return service(
+        name,
+        ips=("192.0.2.3",),
+        annotations=SHARED,
+        ports=(ServicePort(port),),
+        selector=selector,
+        external_traffic_policy="Local",
+    )
+
+
+def test_without_a_key_nothing_is_shared(allocator: Allocator) -> None:
+    converge(service("one", load_balancer_ip="192.0.2.3"), allocator)
+    tls = (ServicePort(443),)
+    outcome = converge(service("two", load_balancer_ip="192.0.2.3", ports=tls), allocator)
+    assert why(outcome) == (
+        Reason.ALLOCATION_FAILED,
+        'can\'t change sharing key for "default/two", address also in use by default/one',
+    )
+
+
+def test_one_port_in_two_protocols_is_two_ports(allocator: Allocator) -> None:
+    for name, protocol in (("tcp", "TCP"), ("udp", "UDP")):
+        dns = service(name, annotations=SHARED, ports=(ServicePort(53, protocol),))
+        assert texts(converge(dns, allocator)) == ["192.0.2.0"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "shares"),
+    [({"app": "web"}, True), ({"app": "other"}, False), (None, False)],
+)
+def test_local_services_share_if_they_select_the_same(
+    allocator: Allocator, selector: dict[str, str] | None, shares: bool
+) -> None:
+    converge(local("one", {"app": "web"}, 80), allocator)
+    outcome = converge(local("two", selector, 443), allocator)
+    assert (texts(outcome) == ["192.0.2.3"]) is shares
+
+
+def test_a_local_service_that_selects_nothing_is_as_a_cluster_service(
+    allocator: Allocator,
+) -> None:
+    converge(service("one", ips=("192.0.2.3",), annotations=SHARED), allocator)
+    assert texts(converge(local("two", None, 443), allocator)) == ["192.0.2.3"]
+
+
+def test_an_only_user_may_change_its_key_and_ports(allocator: Allocator) -> None:
+    converge(service(ips=("192.0.2.3",), annotations=SHARED), allocator)
+    changed = service(ips=("192.0.2.3",), ports=(ServicePort(443),), version="2")
+    outcome = converge(changed, allocator)
+    assert texts(outcome) == ["192.0.2.3"]
+    assert outcome.cleared is None
+
+
+def test_who_may_share_no_longer_is_moved_and_told_where_metallb_is_silent(
+    allocator: Allocator,
+) -> None:
+    tls = (ServicePort(443),)
+    converge(service("one", annotations=SHARED), allocator)
+    converge(service("two", annotations=SHARED, ports=tls), allocator)
+    outcome = converge(service("two", ips=("192.0.2.0",), ports=tls, version="2"), allocator)
+    assert texts(outcome) == ["192.0.2.1"]
+    assert outcome.cleared is not None
+    assert outcome.cleared.reason is Reason.NOT_ALLOWED
+
+
+def test_a_sharing_change_wakes_who_waits_where_metallb_lets_it_wait() -> None:
+    tls = (ServicePort(443),)
+    core = started(service("one"), service("two"), service("x", annotations=SHARED, ports=tls))
+    assert core.pending == {"default/x"}
+    shares = service("one", annotations=SHARED, version="2")
+    assert written(core.service_changed("default/one", shares))["x"] == ["192.0.2.0"]
+
+
+# 2.4 Changes of the configuration
+
+
+def test_addresses_that_moved_to_another_pool_are_kept() -> None:
+    core = started(service(ips=("192.0.2.1",), pool="a"))
+    effects = core.config_changed(config(pool("renamed", "192.0.2.0/24")))
+    (write,) = (effect for effect in effects if isinstance(effect, WriteStatus))
+    assert write.addresses == (ip_address("192.0.2.1"),)
+    assert write.pool == "renamed"
+
+
+CAREFUL = config(pool("a", "192.0.2.0/31", avoid_buggy_ips=True))
+
+
+def test_avoid_buggy_ips_over_an_address_in_use_does_not_fit() -> None:
+    core = started(service(), policy=OrphanPolicy.REFUSE)
+    (refused,) = (e for e in core.config_changed(CAREFUL) if isinstance(e, ConfigRefused))
+    assert 'service "default/web" cannot own ["192.0.2.0"]' in refused.problems[0]
+
+
+def test_avoid_buggy_ips_leaves_what_is_in_use_where_metallb_refuses_the_configuration() -> None:
+    core = started(service(ips=("192.0.2.0",), pool="a"))
+    effects = core.config_changed(CAREFUL)
+    assert ConfigApplied(CAREFUL) in effects
+    assert any(isinstance(effect, DrainingChanged) for effect in effects)
+    assert not written(effects)
+    assert written(core.service_changed("default/n", service("n"))) == {"n": ["192.0.2.1"]}
+
+
+def test_addresses_outside_the_configuration_that_a_restart_finds_are_replaced() -> None:
+    core = Controller()
+    core.service_changed("default/web", service(ips=("203.0.113.1",), pool="gone"))
+    core.config_changed(SMALL)
+    assert written(core.services_synced()) == {"web": ["192.0.2.0"]}
+
+
+def test_a_smaller_configuration_is_applied_where_nothing_in_use_is_dropped() -> None:
+    core = started(service(ips=("192.0.2.0",), pool="a"))
+    less = config(pool("a", "192.0.2.0/32"))
+    assert core.config_changed(less) == (ConfigApplied(less),)
