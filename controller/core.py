@@ -242,7 +242,7 @@ class Controller:
             self._pending.add(key)
         else:
             self._pending.discard(key)
-        if not service.is_load_balancer:
+        if not service.is_load_balancer and not service.ingress:
             del self._services[key]
         if before is not None and self.allocator.held(key) != before:
             effects += self._something_became_free(except_for=key)

@@ -41,7 +41,8 @@ CONFIGS = (
         pool("b", "192.0.2.8/31", auto_assign=False),
     ),
     config(pool("a", "192.0.2.0/31", "2001:db8::/126"), pool("c", "192.0.2.4/31")),
-    config(pool("a", "192.0.2.1/32", "192.0.2.8/31"), pool("c", "2001:db8::/127")),
+    # A pool of another name has some of the addresses; nobody asks for "c" by its name.
+    config(pool("d", "192.0.2.4/31", "192.0.2.12/32"), pool("a", "192.0.2.1/32", "2001:db8::/127")),
 )
 TICKS_TO_SETTLE = 500
 

@@ -162,6 +162,15 @@ def test_what_an_unseen_deletion_freed_goes_to_who_waits() -> None:
     assert written(core.service_changed("default/a", again)) == {"c": ["192.0.2.0"]}
 
 
+def test_the_status_of_who_is_no_load_balancer_is_emptied_though_a_write_failed() -> None:
+    core = started(service(ips=("192.0.2.0",), pool="a"))
+    stopped = service(ips=("192.0.2.0",), pool="a", kind="ClusterIP", version="2")
+    core.service_changed("default/web", stopped)
+    assert written(core.retry("default/web")) == {"web": []}
+    assert core.service_changed("default/web", service(kind="ClusterIP", version="3")) == ()
+    assert core.retry("default/web") == ()
+
+
 def test_services_that_never_were_load_balancers_are_left_alone() -> None:
     core = started()
     assert core.service_changed("default/x", service("x", kind="ClusterIP")) == ()
