@@ -25,10 +25,10 @@ from metallb_py.kube.reflector import (
     Reachable,
     Reflector,
     ReflectorEvent,
-    Resource,
     Synced,
     Unreachable,
 )
+from metallb_py.kube.resource import Resource
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.httpd import Httpd
 from metallb_py.runtime.log import Logger

@@ -18,7 +18,7 @@ from metallb_py.config.draining import decode_pools
 from metallb_py.config.model import Config, Pool
 from metallb_py.config.problems import ConfigError, Problem
 from metallb_py.kube.objects import ConfigMap
-from metallb_py.kube.reflector import Resource
+from metallb_py.kube.resource import Resource
 
 DATA_KEY = "config"
 LAST_GOOD = "metallb.universe.tf/last-good-config"

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
@@ -20,21 +20,13 @@ from metallb_py.backoff import API_RETRY
 from metallb_py.errors import ApiError, GoneError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import KubeObject, ObjectList, Status, WatchEvent
+from metallb_py.kube.resource import Resource
 
 PAGE = 1000
 WATCH_SECONDS = 240
 GONE = 410
 
 T = TypeVar("T", bound=KubeObject)
-
-
-@dataclass(frozen=True)
-class Resource(Generic[T]):
-    """A collection of objects: its path, the view to decode them to, and selectors."""
-
-    path: str
-    view: type[T]
-    selectors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

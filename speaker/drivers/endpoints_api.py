@@ -8,7 +8,7 @@ from metallb_py.backoff import API_RETRY
 from metallb_py.errors import ApiError, NotFoundError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import SERVICE_NAME_LABEL, Endpoints, EndpointSlice
-from metallb_py.kube.reflector import Resource
+from metallb_py.kube.resource import Resource
 
 SLICES_API = "/apis/discovery.k8s.io/v1"
 SLICES = Resource(

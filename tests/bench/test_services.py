@@ -20,7 +20,8 @@ from metallb_py.cli.lab.isolate import IsolationError, isolate_this_process
 from metallb_py.cli.lab.lab import Lab, Wishes
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import Service
-from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent, Resource
+from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
+from metallb_py.kube.resource import Resource
 
 AT_ONCE = 30
 FEW = 1000

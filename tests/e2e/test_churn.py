@@ -18,7 +18,8 @@ from support.cluster import CONFIG, Rig, eventually
 
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import ObjectList, Service
-from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent, Resource
+from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
+from metallb_py.kube.resource import Resource
 
 pytestmark = pytest.mark.e2e
 
@@ -28,9 +29,9 @@ NAMESPACE = "churn"
 PATH = f"/api/v1/namespaces/{NAMESPACE}/services"
 POOL = "metallb.universe.tf/address-pool"
 # Too few addresses in the one, so that services wait; enough in the other.
-SIZES = {"scarce": 128, "ample": 512}
+SIZES = {"scarce": 64, "ample": 512}
 POOLS = """\
-- {name: scarce, protocol: layer2, addresses: [10.77.0.0/25], auto-assign: false}
+- {name: scarce, protocol: layer2, addresses: [10.77.0.0/26], auto-assign: false}
 - {name: ample, protocol: layer2, addresses: [10.78.0.0/23], auto-assign: false}
 """
 
@@ -109,7 +110,7 @@ class Churn:
 
     async def run(self) -> None:
         while True:
-            act = self._random.choice((self._change, self._move, self._stop, self._delete))
+            act = self._random.choice((self._change, self._move, self._turn, self._delete))
             if len(self._live) < SERVICES and self._random.random() < 0.6:
                 act = self._create
             if self._live or act == self._create:
@@ -141,11 +142,14 @@ class Churn:
         pool = self._random.choice(tuple(SIZES))
         await self._admin.change(name, {"metadata": {"annotations": {POOL: pool}}})
 
-    async def _stop(self) -> None:
-        """Make it a load balancer no longer."""
+    async def _turn(self) -> None:
+        """Make it a load balancer no longer, or again."""
         name = self._random.choice(self._live)
         self._witness.moved.add(name)
-        await self._admin.change(name, {"spec": {"type": "ClusterIP"}})
+        kind = self._random.choice(("LoadBalancer", "LoadBalancer", "ClusterIP"))
+        ports = False if kind == "LoadBalancer" else None
+        spec = {"type": kind, "allocateLoadBalancerNodePorts": ports}
+        await self._admin.change(name, {"spec": spec})
 
     async def _delete(self) -> None:
         name = self._random.choice(self._live)

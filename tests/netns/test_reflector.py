@@ -10,7 +10,8 @@ from pathlib import Path
 from support.api import Api, connected, running_api
 
 from metallb_py.kube.objects import Service
-from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent, Resource
+from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
+from metallb_py.kube.resource import Resource
 
 SERVICES = Resource("/api/v1/services", Service)
 

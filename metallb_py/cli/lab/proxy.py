@@ -24,7 +24,8 @@ from pyroute2 import AsyncIPRoute
 from metallb_py.cli.lab.network import PODS_CIDR
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import SERVICE_NAME_LABEL, EndpointSlice, Service
-from metallb_py.kube.reflector import Reflector, Resource
+from metallb_py.kube.reflector import Reflector
+from metallb_py.kube.resource import Resource
 
 IP_FREEBIND = 15
 LOCAL = 255

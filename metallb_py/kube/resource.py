@@ -1,0 +1,20 @@
+"""Which objects to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from metallb_py.kube.objects import KubeObject
+
+T = TypeVar("T", bound=KubeObject)
+
+
+@dataclass(frozen=True)
+class Resource(Generic[T]):
+    """A collection of objects: its path, the view to decode them to, and selectors."""
+
+    path: str
+    view: type[T]
+    selectors: Mapping[str, str] = field(default_factory=dict)
