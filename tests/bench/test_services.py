@@ -1,6 +1,11 @@
 """Services created at once on a real kube-apiserver: until all have addresses, and the memory.
 
-``METALLB_PY_BENCH_SERVICES=10000`` measures that many after the 1,000, and prints the ratio.
+``METALLB_PY_BENCH_SERVICES=10000`` measures that many after the 1,000, and prints the ratio; the
+1,000 are still there then, and count in the memory.
+
+Measured with ``METALLB_PY_BENCH_SERVICES=10000 pytest -s tests/bench/test_services.py`` on two
+busy cores, kube-apiserver 1.34 included: 1,000 services have their addresses 0.04 s after the last
+create (created in 23 s), peak memory 74 MiB; 10,000 after 0.05 s (created in 742 s), 110 MiB.
 """
 
 from __future__ import annotations
