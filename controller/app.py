@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from functools import partial
 from typing import assert_never
 
+from controller.admission import review
 from controller.assignment import Outcome, Reason
 from controller.core import (
     ConfigApplied,
@@ -35,10 +38,10 @@ from metallb_py.kube.reflector import (
     Reachable,
     Reflector,
     ReflectorEvent,
-    Resource,
     Synced,
     Unreachable,
 )
+from metallb_py.kube.resource import Resource
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.httpd import Httpd
 from metallb_py.runtime.log import Level, Logger
@@ -67,6 +70,8 @@ class App:
 
     def __init__(self, options: Options, client: KubeClient, log: Logger) -> None:
         common = options.common
+        self._options = options
+        self._client = client
         self._log = log
         self._metrics = ControllerMetrics()
         self._core = Controller(options.load_balancer_class, options.orphaned_addresses)
@@ -93,6 +98,7 @@ class App:
         await run_until(
             stop,
             {
+                **self._webhook_task(),
                 "state": self._mailbox.run(),
                 "services": self._services.run(),
                 "config": self._configmaps.run(),
@@ -102,6 +108,21 @@ class App:
                 "page": self._page.run(self._on_page_error),
             },
         )
+
+    def _webhook_task(self) -> dict[str, Coroutine[None, None, None]]:
+        options = self._options
+        if not options.webhook_port:
+            return {}
+        # Only now: who does without the webhook does without a library for certificates.
+        from controller.drivers.webhook import Webhook, WebhookOptions
+
+        common = options.common
+        where = WebhookOptions(
+            options.webhook_port, options.webhook_hosts, options.webhook_configuration
+        )
+        judge = partial(review, namespace=common.namespace, name=common.config)
+        webhook = Webhook(self._client, where, judge)
+        return {"webhook": webhook.run(self._on_webhook_error)}
 
     # What happens outside
 
@@ -264,6 +285,9 @@ class App:
         self._events.record(Event(about, EventType.WARNING, "configStale", message))
         refusal = () if self._latest.problems else problems
         self._write_config_state(refusal)
+
+    def _on_webhook_error(self, error: Exception) -> None:
+        self._log.error("webhook does not work", op="webhook", error=str(error))
 
     def _on_config_status_error(self, error: ApiError) -> None:
         self._log.error("failed to write config status", op="configStatus", error=str(error))

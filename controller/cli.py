@@ -6,7 +6,7 @@ import argparse
 
 from controller.options import Options
 from controller.orphans import OrphanPolicy
-from metallb_py.runtime.flags import FlagParser, common_options
+from metallb_py.runtime.flags import FlagParser, common_options, read_port
 
 PROG = "metallb-controller"
 
@@ -22,6 +22,17 @@ def parse(argv: list[str] | None = None) -> Options:
         default=OrphanPolicy.DRAIN,
         read=_policy,
     )
+    parser.flag("webhook-port", "of the validating webhook; 0: none", default="0", read=read_port)
+    parser.flag(
+        "webhook-hosts",
+        "names and addresses by which the API server calls it, separated by commas; "
+        "webhook-service.NAMESPACE.svc by default",
+    )
+    parser.flag(
+        "webhook-configuration",
+        "the ValidatingWebhookConfiguration that is to trust it",
+        default="metallb-webhook-configuration",
+    )
     parser.flag("ml-secret-name", "accepted for MetalLB's manifests", env="METALLB_ML_SECRET_NAME")
     parser.flag("deployment", "accepted for MetalLB's manifests", env="METALLB_DEPLOYMENT")
     parser.switch("disable-epslices", "accepted for MetalLB's manifests")
@@ -29,7 +40,15 @@ def parse(argv: list[str] | None = None) -> Options:
     common = common_options(args)
     if not common.namespace:
         parser.fail("--namespace: not set, and this is no pod: want the ConfigMap's namespace")
-    return Options(common, args.lb_class, args.orphaned_addresses)
+    hosts = args.webhook_hosts or f"webhook-service.{common.namespace}.svc"
+    return Options(
+        common=common,
+        load_balancer_class=args.lb_class,
+        orphaned_addresses=args.orphaned_addresses,
+        webhook_port=args.webhook_port,
+        webhook_hosts=tuple(hosts.split(",")),
+        webhook_configuration=args.webhook_configuration,
+    )
 
 
 def _policy(text: str) -> OrphanPolicy:

@@ -10,8 +10,11 @@ from metallb_py.runtime.flags import CommonOptions
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the controller was asked for."""
+    """What the controller was asked for. A ``webhook_port`` of 0 means: no webhook."""
 
     common: CommonOptions
     load_balancer_class: str
     orphaned_addresses: OrphanPolicy = OrphanPolicy.DRAIN
+    webhook_port: int = 0
+    webhook_hosts: tuple[str, ...] = ()
+    webhook_configuration: str = ""

@@ -32,6 +32,7 @@ TESTED_ELSEWHERE = {
 
 # Each outside library is imported by these modules alone, so that it can be replaced.
 IMPORTERS = {
+    "cryptography": {"metallb_py/runtime/pki.py"},
     "kubernetes": {"metallb_py/kube/client.py"},
     "prometheus_client": {"metallb_py/runtime/metrics.py"},
     "netaddr": {"metallb_py/addresses.py"},

@@ -38,7 +38,7 @@ class FlagParser:
 
     def __init__(self, prog: str, description: str) -> None:
         self._parser = argparse.ArgumentParser(prog, description=description, allow_abbrev=False)
-        self.flag("port", "HTTP port of the metrics page", default="7472", read=_port)
+        self.flag("port", "HTTP port of the metrics page", default="7472", read=read_port)
         self.flag("host", "address of the metrics page; all by default", env="METALLB_HOST")
         self.flag("config", "name of the ConfigMap", default="config")
         self.flag("namespace", "of the ConfigMap; the pod's by default", env="METALLB_NAMESPACE")
@@ -104,7 +104,8 @@ def _pod_namespace() -> str:
         return ""
 
 
-def _port(text: str) -> int:
+def read_port(text: str) -> int:
+    """Read a port number. Raises ArgumentTypeError."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f'"{text}": want a port from 0 to 65535')
     return int(text)

@@ -6,13 +6,9 @@ import asyncio
 import socket
 
 import aiohttp
+from support.ports import free_port
 
 from metallb_py.runtime.httpd import Httpd
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def test_the_metrics_page() -> None:

@@ -59,10 +59,14 @@ class Rig:
         states = self.sessions().values()
         return configured and set(states) == {"Established"}
 
-    def kubectl(self, *arguments: str, data: str = "") -> str:
+    def try_kubectl(self, *arguments: str, data: str = "") -> subprocess.CompletedProcess[str]:
+        """Run kubectl, which may fail."""
         kubeconfig = self.lab.control_plane.kubeconfig("admin")
         line = [self._kubectl, f"--kubeconfig={kubeconfig}", *arguments]
-        done = subprocess.run(line, input=data, capture_output=True, text=True, check=False)
+        return subprocess.run(line, input=data, capture_output=True, text=True, check=False)
+
+    def kubectl(self, *arguments: str, data: str = "") -> str:
+        done = self.try_kubectl(*arguments, data=data)
         assert done.returncode == 0, f"{arguments}: {done.stderr}"
         return done.stdout
 

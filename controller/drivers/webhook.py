@@ -1,0 +1,134 @@
+"""Serves the validating webhook over TLS, with a certificate that it makes and rotates itself.
+
+The authority lives in memory alone. Its certificate is published in the webhook's configuration in
+the API server, beside the one before it, so that nothing is refused while the server learns of the
+new one. Two controllers would overwrite each other's; there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from aiohttp import web
+
+from controller.admission import AdmissionError
+from metallb_py.errors import ApiError, NotFoundError
+from metallb_py.kube.client import KubeClient
+from metallb_py.runtime.pki import Authority, Identity
+
+VALID = timedelta(days=90)
+ROTATE_AFTER = timedelta(days=60)
+CHECK_SECONDS = 60.0
+RETRY_SECONDS = 2.0
+PATH = "/validate"
+_CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookOptions:
+    """Where to serve, under which names, and which configuration to publish the authority in."""
+
+    port: int
+    hosts: tuple[str, ...]
+    configuration: str
+
+
+class Webhook:
+    """The webhook, for as long as ``run`` runs."""
+
+    def __init__(
+        self, client: KubeClient, options: WebhookOptions, judge: Callable[[bytes], bytes]
+    ) -> None:
+        self._client = client
+        self._options = options
+        self._judge = judge
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._trusted: list[bytes] = []
+        self._made = datetime.min.replace(tzinfo=UTC)
+
+    async def run(self, on_error: Callable[[Exception], None]) -> None:
+        """Serve, rotate and publish until cancelled. A failure is told once, and tried again."""
+        self.rotate(datetime.now(UTC))
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, None, self._options.port, ssl_context=self._context).start()
+        except OSError as error:
+            on_error(error)
+        try:
+            await self._keep_published(on_error)
+        finally:
+            await runner.cleanup()
+
+    async def _keep_published(self, on_error: Callable[[Exception], None]) -> None:
+        failing = False
+        while True:
+            now = datetime.now(UTC)
+            if now - self._made > ROTATE_AFTER:
+                self.rotate(now)
+            try:
+                await self.publish()
+            except ApiError as error:
+                if not failing:
+                    on_error(error)
+                failing = True
+                await asyncio.sleep(CHECK_SECONDS if _is_absent(error) else RETRY_SECONDS)
+            else:
+                failing = False
+                await asyncio.sleep(CHECK_SECONDS)
+
+    async def publish(self) -> None:
+        """Have the API server trust us, unless it does already. Raises ApiError."""
+        path = f"{_CONFIGURATIONS}/{self._options.configuration}"
+        item = msgspec.json.decode(await self._client.get(path), type=dict[str, object])
+        bundle = b64encode(b"".join(self._trusted)).decode()
+        webhooks = msgspec.convert(item.get("webhooks", []), list[dict[str, object]])
+        changed = False
+        for webhook in webhooks:
+            settings = msgspec.convert(webhook["clientConfig"], dict[str, object])
+            changed = changed or settings.get("caBundle") != bundle
+            webhook["clientConfig"] = {**settings, "caBundle": bundle}
+        if changed:
+            await self._client.replace(path, {**item, "webhooks": webhooks})
+
+    def rotate(self, now: datetime) -> None:
+        """Make a new authority and certificate; the authority before stays trusted."""
+        authority = Authority.create("metallb-webhook", now, VALID)
+        name = self._options.hosts[0]
+        identity = authority.issue(name, list(self._options.hosts), now, VALID)
+        self._trusted = [authority.certificate, *self._trusted[:1]]
+        self._made = now
+        _load(self._context, identity)
+
+    def _application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post(PATH, self._answer)
+        return app
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        try:
+            answer = self._judge(await request.read())
+        except AdmissionError as error:
+            return web.Response(status=400, text=str(error))
+        return web.Response(body=answer, content_type="application/json")
+
+
+def _is_absent(error: ApiError) -> bool:
+    return isinstance(error, NotFoundError)
+
+
+def _load(context: ssl.SSLContext, identity: Identity) -> None:
+    """Give a certificate to OpenSSL, which takes files alone; this one is never on a disk."""
+    handle = os.memfd_create("webhook", os.MFD_CLOEXEC)
+    try:
+        os.write(handle, identity.certificate + identity.key)
+        context.load_cert_chain(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)

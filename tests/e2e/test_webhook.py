@@ -1,0 +1,70 @@
+"""A bad ConfigMap meets the webhook, on a real API server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.cluster import CONFIG, Rig, eventually
+
+from metallb_py.cli.lab.control_plane import NAMESPACE
+from metallb_py.cli.lab.network import CONTROL_PLANE
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
+PORT = 9443
+NAME = "metallb-webhook-configuration"
+BROKEN = CONFIG.replace("protocol: layer2", "protocol: arp").replace("/24]", "/33]")
+
+
+def registration(policy: str) -> dict[str, Any]:
+    """Return the shipped configuration; the lab's API server calls an address, not a Service."""
+    file = {"Ignore": "metallb.yaml", "Fail": "webhook-fail.yaml"}[policy]
+    objects = yaml.safe_load_all((ROOT / "manifests" / file).read_text())
+    (item,) = (o for o in objects if o["kind"] == "ValidatingWebhookConfiguration")
+    (webhook,) = item["webhooks"]
+    assert webhook["failurePolicy"] == policy
+    webhook["clientConfig"] = {"url": f"https://{CONTROL_PLANE}:{PORT}/validate"}
+    found: dict[str, Any] = item
+    return found
+
+
+@pytest.fixture(params=["Ignore", "Fail"])
+def policy(rig: Rig, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have a controller with a webhook that the API server trusts."""
+    chosen: str = request.param
+    rig.apply(registration(chosen))
+    rig.lab.controller.kill()
+    rig.lab.start_controller(f"--webhook-port={PORT}", f"--webhook-hosts={CONTROL_PLANE}")
+    kind = "validatingwebhookconfigurations"
+    eventually(lambda: "caBundle" in rig.kubectl("get", kind, NAME, "-o", "yaml"))
+    yield chosen
+    rig.kubectl("delete", "validatingwebhookconfigurations", NAME)
+    rig.lab.controller.kill()
+    rig.lab.start_controller()
+    rig.apply_config()
+    eventually(rig.is_ready, 20)
+
+
+def refusal(rig: Rig, text: str) -> str:
+    """Apply a configuration; return what kubectl says where it is refused, else nothing."""
+    meta = {"namespace": NAMESPACE, "name": "config"}
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"config": text}}
+    done = rig.try_kubectl("apply", "-f", "-", data=json.dumps(item))
+    return done.stderr if done.returncode else ""
+
+
+def test_a_bad_configmap_is_refused_with_every_problem(rig: Rig, policy: str) -> None:
+    said = eventually(lambda: refusal(rig, BROKEN), what="the API server asks")
+    assert "config.metallb.universe.tf" in said
+    assert 'unknown protocol "arp"' in said
+    assert "line 7" in said
+    assert "want a prefix length up to 32" in said
+    assert refusal(rig, CONFIG + "# with a comment\n") == ""
+    rig.lab.controller.kill()
+    said = refusal(rig, CONFIG + f"# while the controller is away, {policy}\n")
+    assert bool(said) is (policy == "Fail")

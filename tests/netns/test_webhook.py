@@ -1,0 +1,139 @@
+"""The webhook on loopback: TLS as OpenSSL's own client judges it, and what is published."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from support.api import HOST
+from support.ports import free_port
+
+from controller.admission import AdmissionError
+from controller.drivers.webhook import Webhook, WebhookOptions
+from metallb_py.kube.client import KubeClient
+
+NAME = "metallb-webhook-configuration"
+
+
+class Registration:
+    """An API server that knows one webhook configuration, for the client to read and replace."""
+
+    def __init__(self) -> None:
+        self.item = {
+            "metadata": {"name": NAME, "resourceVersion": "1"},
+            "webhooks": [
+                {"name": "a", "clientConfig": {"url": "https://x"}, "sideEffects": "None"}
+            ],
+        }
+        self.changed = asyncio.Event()
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        path = f"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{NAME}"
+        app.router.add_get(path, self._get)
+        app.router.add_put(path, self._put)
+        return app
+
+    def bundle(self) -> bytes:
+        return b64decode(self.item["webhooks"][0]["clientConfig"]["caBundle"])  # type: ignore[index]
+
+    async def _get(self, _: web.Request) -> web.Response:
+        return web.json_response(self.item)
+
+    async def _put(self, request: web.Request) -> web.Response:
+        self.item = await request.json()
+        self.changed.set()
+        return web.json_response(self.item)
+
+
+@asynccontextmanager
+async def registering(tmp_path: Path) -> AsyncIterator[tuple[Registration, KubeClient]]:
+    registration, port = Registration(), free_port()
+    runner = web.AppRunner(registration.application(), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, port).start()
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        f"""{{"apiVersion": "v1", "kind": "Config", "current-context": "t",
+        "clusters": [{{"name": "t", "cluster": {{"server": "http://{HOST}:{port}"}}}}],
+        "users": [{{"name": "t", "user": {{}}}}],
+        "contexts": [{{"name": "t", "context": {{"cluster": "t", "user": "t"}}}}]}}"""
+    )
+    client = await KubeClient.connect(str(kubeconfig))
+    try:
+        yield registration, client
+    finally:
+        await client.close()
+        await runner.cleanup()
+
+
+def judge(body: bytes) -> bytes:
+    if body == b"nonsense":
+        raise AdmissionError("AdmissionReview: nonsense")
+    return b'{"echo": "' + body + b'"}'
+
+
+@asynccontextmanager
+async def serving(client: KubeClient) -> AsyncIterator[tuple[Webhook, str]]:
+    port = free_port()
+    webhook = Webhook(client, WebhookOptions(port, (HOST, "webhook.example"), NAME), judge)
+    task = asyncio.create_task(webhook.run(lambda error: pytest.fail(str(error))))
+    try:
+        yield webhook, f"https://{HOST}:{port}/validate"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def ask(url: str, bundle: bytes, body: bytes = b"hello") -> tuple[int, str]:
+    context = ssl.create_default_context(cadata=bundle.decode())
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=body, ssl=context) as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+async def test_who_trusts_the_published_authority_gets_an_answer(tmp_path: Path) -> None:
+    async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
+        await asyncio.wait_for(registration.changed.wait(), 10)
+        assert await ask(url, registration.bundle()) == (200, '{"echo": "hello"}')
+        assert registration.item["webhooks"][0]["clientConfig"]["url"] == "https://x"  # type: ignore[index]
+        status, text = await ask(url, registration.bundle(), b"nonsense")
+        assert (status, text) == (400, "AdmissionReview: nonsense")
+
+
+async def test_who_does_not_trust_it_hangs_up(tmp_path: Path) -> None:
+    async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
+        await asyncio.wait_for(registration.changed.wait(), 10)
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                await session.post(url, data=b"x", ssl=ssl.create_default_context())
+
+
+async def test_after_a_rotation_both_the_old_and_the_new_are_trusted(tmp_path: Path) -> None:
+    async with registering(tmp_path) as (registration, client), serving(client) as (webhook, url):
+        await asyncio.wait_for(registration.changed.wait(), 10)
+        before = registration.bundle()
+        webhook.rotate(datetime.now(UTC))
+        await webhook.publish()
+        after = registration.bundle()
+        assert before in after
+        assert after.count(b"BEGIN CERTIFICATE") == 2
+        assert (await ask(url, after))[0] == 200
+
+
+async def test_what_is_published_already_is_not_written_again(tmp_path: Path) -> None:
+    async with registering(tmp_path) as (registration, client), serving(client) as (webhook, _):
+        await asyncio.wait_for(registration.changed.wait(), 10)
+        registration.changed.clear()
+        await webhook.publish()
+        assert not registration.changed.is_set()
