@@ -27,7 +27,7 @@ from controller.options import Options
 from controller.orphans import OrphanPolicy
 from metallb_py.addresses import go_quote_list
 from metallb_py.config.draining import configured_name
-from metallb_py.config.model import Pool
+from metallb_py.config.model import Config, Pool
 from metallb_py.errors import ApiError, ConflictError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.configmap import ConfigReader, Reading, config_resource, draining_pools
@@ -89,7 +89,8 @@ class App:
         self._config_status = ConfigStatusWriter(client, common.namespace, common.config)
         self._reader = ConfigReader()
         self._configmap: ConfigMap | None = None
-        self._latest: Reading | None = None
+        # The latest at the end; one before it may still be what comes into force.
+        self._readings: tuple[Reading, ...] = ()
         self._in_force: Reading | None = None
         self._draining: tuple[Pool, ...] = ()
 
@@ -156,8 +157,9 @@ class App:
             self._config.missing()
             return
         self._configmap = configmap
-        for reading in self._reader.changed(configmap):
-            self._latest = reading
+        readings = self._reader.changed(configmap)
+        self._readings = (*self._readings[-1:], *readings)
+        for reading in readings:
             if reading.config is None:
                 self._core.config_invalid()
                 self._refuse_config(tuple(map(str, reading.problems)))
@@ -195,8 +197,8 @@ class App:
             case ServiceGone(key):
                 self._statuses.forget(key)
                 self._log.info("service deleted", event="serviceDeleted", service=key)
-            case ConfigApplied():
-                self._config_applied()
+            case ConfigApplied(config):
+                self._config_applied(config)
             case ConfigRefused(problems):
                 self._refuse_config(problems)
             case Orphaned():
@@ -247,9 +249,9 @@ class App:
                 message = detail
         self._record(service, EventType.WARNING, outcome.verdict.reason, message)
 
-    def _config_applied(self) -> None:
+    def _config_applied(self, config: Config) -> None:
         self._config.loaded()
-        self._in_force = self._latest
+        self._in_force = next((r for r in self._readings if r.config == config), None)
         self._write_config_state()
 
     def _draining_changed(self, pools: tuple[Pool, ...]) -> None:
@@ -259,8 +261,9 @@ class App:
         self._write_config_state()
 
     def _write_config_state(self, refusal: tuple[str, ...] = ()) -> None:
-        if self._latest is not None:
-            state = ConfigState(self._in_force, self._latest, refusal, self._draining)
+        if self._readings:
+            latest = self._readings[-1]
+            state = ConfigState(self._in_force, latest, refusal, self._draining)
             self._config_status.write(state)
 
     def _tell_orphan(self, orphan: Orphaned) -> None:
@@ -277,14 +280,13 @@ class App:
 
     def _refuse_config(self, problems: tuple[str, ...]) -> None:
         self._config.stale("; ".join(problems))
-        if self._configmap is None or self._latest is None:
+        if self._configmap is None:
             return
         about = ObjectReference.to("ConfigMap", self._configmap)
         text = "config (re)load failed, the last good one stays in force:\n"
         message = text + "\n".join(problems)
         self._events.record(Event(about, EventType.WARNING, "configStale", message))
-        refusal = () if self._latest.problems else problems
-        self._write_config_state(refusal)
+        self._write_config_state(() if self._readings[-1].problems else problems)
 
     def _on_webhook_error(self, error: Exception) -> None:
         self._log.error("webhook does not work", op="webhook", error=str(error))

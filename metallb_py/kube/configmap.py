@@ -112,8 +112,12 @@ def status_annotation(
     ``refusal`` says why a valid text is not in force; ``time`` is when this was found.
     """
     problems = [*map(str, latest.problems), *refusal]
+    if problems:
+        state = "refused"
+    else:
+        state = "applied" if in_force and in_force.text == latest.text else "pending"
     status = {
-        "state": "refused" if problems else "applied",
+        "state": state,
         "inForce": in_force.version if in_force else None,
         "latest": latest.version,
         "problems": problems,

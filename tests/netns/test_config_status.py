@@ -76,6 +76,7 @@ async def test_a_restart_does_not_make_a_refused_configuration_the_effective_one
             await api.add_service("more")
             await api.until(lambda: api.ips("more"))
             assert api.ips("web") == ["192.0.2.0"]
+            await api.until(lambda: state(api) == "refused")
             problems = json.loads(annotations(api)[STATUS])["problems"]
             assert any('service "default/web" cannot own' in problem for problem in problems)
             await api.delete_service("web")

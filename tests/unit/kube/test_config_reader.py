@@ -73,6 +73,8 @@ def test_the_status_says_what_is_in_force_and_what_is_wrong() -> None:
     assert status["time"] == "2026-01-01T00:00:00Z"
     status = json.loads(status_annotation(good, good, (), "now"))
     assert (status["state"], status["problems"]) == ("applied", [])
+    status = json.loads(status_annotation(good, read(OTHER), (), "now"))
+    assert (status["state"], status["problems"]) == ("pending", [])
     status = json.loads(status_annotation(good, read(OTHER), ("in the way",), "now"))
     assert (status["state"], status["problems"]) == ("refused", ["in the way"])
 
