@@ -133,7 +133,7 @@ class Allocator:
         Raises AllocationError, in MetalLB's words, where none are to be had.
         """
         if request.pool:
-            if request.pool not in self._pools or self.is_draining(request.pool):
+            if not self.offers(request.pool):
                 raise AllocationError(f'unknown pool "{request.pool}"')
             pools = [request.pool]
         else:
@@ -155,6 +155,10 @@ class Allocator:
         wanted = tuple(addresses)
         pools = (pool for pool, _ in self._pools.values())
         return next((p.name for p in pools if all(map(p.allocatable, wanted))), None)
+
+    def offers(self, pool: str) -> bool:
+        """Whether there is a pool of this name that addresses can be taken from."""
+        return pool in self._pools and not self.is_draining(pool)
 
     def is_draining(self, pool: str) -> bool:
         """Whether a pool of this name is one that nothing new is taken from."""

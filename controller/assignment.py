@@ -7,6 +7,7 @@ its way, the memory wins here.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -77,14 +78,22 @@ def reclaim(service: Service, allocator: Allocator) -> None:
     """Bind what a service's status holds, if it may still have it; else change nothing.
 
     Done for all services before anything new is given out, so that a restart takes nobody's
-    address away.
+    address away. A service that asks for other addresses by now has none to reclaim: the one that
+    it still shows may be somebody else's already.
     """
     addresses = status_addresses(service)
-    if service.is_load_balancer and addresses and allocator.held(service.key) is None:
-        try:
-            allocator.assign(service.key, addresses, sharing_terms(service))
-        except AllocationError:
+    if not service.is_load_balancer or not addresses or allocator.held(service.key) is not None:
+        return
+    with contextlib.suppress(AllocationError):
+        if _asks_for_others(service, addresses):
             return
+    with contextlib.suppress(AllocationError):
+        allocator.assign(service.key, addresses, sharing_terms(service))
+
+
+def _asks_for_others(service: Service, addresses: tuple[IPAddress, ...]) -> bool:
+    wanted = read_request(service).addresses
+    return bool(wanted) and set(wanted) != set(addresses)
 
 
 def converge(service: Service, allocator: Allocator) -> Outcome:
@@ -107,6 +116,11 @@ def converge(service: Service, allocator: Allocator) -> Outcome:
         held = allocator.held(service.key)
         reason = Reason.INVALID_REQUEST if held else Reason.ALLOCATION_FAILED
         return _unchanged(service, allocator, checks, reason, str(error), cleared)
+    held = allocator.held(service.key)
+    if held is not None and _asks_for_an_unknown_pool(request, held, allocator):
+        # MetalLB takes the address away, and then has none to give.
+        detail = f'unknown pool "{request.pool}"'
+        return _unchanged(service, allocator, checks, Reason.INVALID_REQUEST, detail, cleared)
     checks.passed("request")
     cleared = _clear_unwanted(service.key, request, allocator) or cleared
     return _finish(service.key, request, allocator, checks, cleared)
@@ -154,6 +168,11 @@ def _keep_or_clear(
         allocator.release(service.key)
         return Cleared(Reason.NOT_ALLOWED, str(error))
     return None
+
+
+def _asks_for_an_unknown_pool(request: Request, held: Holding, allocator: Allocator) -> bool:
+    named = request.pool and not request.addresses and request.pool != configured_name(held.pool)
+    return bool(named) and not allocator.offers(request.pool)
 
 
 def _clear_unwanted(key: str, request: Request, allocator: Allocator) -> Cleared | None:

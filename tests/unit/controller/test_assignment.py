@@ -140,3 +140,31 @@ def test_a_dual_stack_status_keeps_its_order(allocator: Allocator) -> None:
         annotations={"metallb.universe.tf/loadBalancerIPs": ",".join(reversed(both))},
     )
     assert [str(a) for a in converge(asking, allocator).addresses] == list(both)
+
+
+def test_a_service_that_asks_for_a_pool_that_is_not_there_keeps_what_it_has(
+    allocator: Allocator,
+) -> None:
+    asking = service(ips=("192.0.2.3",), annotations={"metallb.universe.tf/address-pool": "gone"})
+    outcome = converge(asking, allocator)
+    assert outcome.addresses == (ip_address("192.0.2.3"),)
+    assert outcome.cleared is None
+    assert outcome.verdict.detail == 'unknown pool "gone"'
+    nothing_yet = service("new", annotations={"metallb.universe.tf/address-pool": "gone"})
+    assert converge(nothing_yet, allocator).addresses == ()
+
+
+def test_what_a_service_shows_but_no_longer_asks_for_is_not_reclaimed(
+    allocator: Allocator,
+) -> None:
+    reclaim(service("moved", ips=("192.0.2.0",), load_balancer_ip="192.0.2.5"), allocator)
+    reclaim(service("successor", ips=("192.0.2.0",)), allocator)
+    held = allocator.held("default/successor")
+    assert held is not None
+    assert held.addresses == (ip_address("192.0.2.0"),)
+    assert allocator.held("default/moved") is None
+
+
+def test_a_malformed_request_keeps_nobody_from_reclaiming(allocator: Allocator) -> None:
+    reclaim(service(ips=("192.0.2.0",), load_balancer_ip="x"), allocator)
+    assert allocator.held("default/web") is not None
