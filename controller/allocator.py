@@ -7,6 +7,7 @@ that they contain all of them (``misfits``).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -74,6 +75,8 @@ class Allocator:
         self._pools: dict[str, tuple[Pool, tuple[_Prefix, ...]]] = {}
         self._holdings: dict[str, Holding] = {}
         self._users: dict[IPAddress, dict[str, SharingTerms]] = {}
+        # How many services hold an address under a sharing key.
+        self._shared: dict[str, Counter[IPAddress]] = {}
 
     def set_pools(self, pools: Iterable[Pool]) -> None:
         """Use these pools from now on. Every holding must fit into them (see ``misfits``)."""
@@ -84,7 +87,7 @@ class Allocator:
             )
             for pool in pools
         }
-        holdings, self._holdings, self._users = self._holdings, {}, {}
+        holdings, self._holdings, self._users, self._shared = self._holdings, {}, {}, {}
         for key, held in holdings.items():
             self._bind(key, held.addresses, held.terms)
 
@@ -107,6 +110,7 @@ class Allocator:
         if held is None:
             return False
         for address in held.addresses:
+            self._count_shared(address, held.terms, -1)
             users = self._users[address]
             del users[key]
             if not users:
@@ -197,15 +201,23 @@ class Allocator:
         return None
 
     def _lowest_shareable(self, prefix: _Prefix, terms: SharingTerms) -> IPAddress | None:
-        if not terms.key:
-            return None
         shareable = (
             address
-            for address, users in self._users.items()
+            for address in self._shared.get(terms.key, ())
             if prefix.may_give(address)
-            and not any(_conflict(terms, other) for other in users.values())
+            and not any(_conflict(terms, other) for other in self._users[address].values())
         )
         return min(shareable, key=int, default=None)
+
+    def _count_shared(self, address: IPAddress, terms: SharingTerms, change: int) -> None:
+        if not terms.key:
+            return
+        counts = self._shared.setdefault(terms.key, Counter())
+        counts[address] += change
+        if not counts[address]:
+            del counts[address]
+        if not counts:
+            del self._shared[terms.key]
 
     def _check_sharing(self, key: str, address: IPAddress, terms: SharingTerms) -> None:
         others = {k: t for k, t in self._users.get(address, {}).items() if k != key}
@@ -229,6 +241,7 @@ class Allocator:
             if not users:
                 self._prefix_of(address).free.take(int(address))
             users[key] = terms
+            self._count_shared(address, terms, 1)
         held = Holding(addresses, pool, terms)
         self._holdings[key] = held
         return held
