@@ -23,13 +23,14 @@ class _Kind(msgspec.Struct, frozen=True):
     kind: str
 
 
-class _Request(msgspec.Struct, frozen=True):
+class _Request(msgspec.Struct, frozen=True, rename="camel"):
     uid: str
     kind: _Kind
     operation: str
     name: str = ""
     namespace: str = ""
     object: msgspec.Raw = msgspec.Raw(b"null")
+    old_object: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Review(msgspec.Struct, frozen=True, rename="camel"):
@@ -41,12 +42,13 @@ class _Review(msgspec.Struct, frozen=True, rename="camel"):
 def review(body: bytes, namespace: str, name: str) -> bytes:
     """Answer a review: a ConfigMap of this name is refused with every problem that it has.
 
-    Everything else is allowed. Raises AdmissionError where the body is no review.
+    Everything else is allowed, also a change that leaves a bad text as it is: the controller's own
+    annotations say what is wrong with it. Raises AdmissionError where the body is no review.
     """
     try:
         asked = msgspec.json.decode(body, type=_Review)
         problems = _problems(asked.request, namespace, name)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise AdmissionError(f"AdmissionReview: {error}") from error
     if asked.kind != "AdmissionReview" or asked.api_version != API_VERSION:
         raise AdmissionError(f"{asked.api_version} {asked.kind}: want {API_VERSION}")
@@ -66,6 +68,11 @@ def _problems(request: _Request, namespace: str, name: str) -> list[str]:
     )
     if not concerned or request.operation not in ("CREATE", "UPDATE"):
         return []
-    item = msgspec.json.decode(request.object, type=ConfigMap)
-    reading = read((item.data or {}).get(DATA_KEY, ""))
-    return [str(problem) for problem in reading.problems]
+    text = _text(request.object)
+    if request.operation == "UPDATE" and text == _text(request.old_object):
+        return []
+    return [str(problem) for problem in read(text).problems]
+
+
+def _text(item: msgspec.Raw) -> str:
+    return (msgspec.json.decode(item, type=ConfigMap).data or {}).get(DATA_KEY, "")

@@ -1,8 +1,9 @@
 """Serves the validating webhook over TLS, with a certificate that it makes and rotates itself.
 
 The authority lives in memory alone. Its certificate is published in the webhook's configuration in
-the API server, beside the one before it, so that nothing is refused while the server learns of the
-new one. Two controllers would overwrite each other's; there is one.
+the API server, beside the one before it. A new certificate is served only once its authority has
+been published for a while, so that no call fails while the API server learns of it. Two controllers
+would overwrite each other's; there is one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ VALID = timedelta(days=90)
 ROTATE_AFTER = timedelta(days=60)
 CHECK_SECONDS = 60.0
 RETRY_SECONDS = 2.0
+# A review holds the old and the new object, with annotations; an API server takes 3 MiB of each.
+MAX_BODY_BYTES = 8 << 20
 PATH = "/validate"
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
@@ -51,11 +54,13 @@ class Webhook:
         self._judge = judge
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._trusted: list[bytes] = []
+        self._coming: Identity | None = None
         self._made = datetime.min.replace(tzinfo=UTC)
 
     async def run(self, on_error: Callable[[Exception], None]) -> None:
         """Serve, rotate and publish until cancelled. A failure is told once, and tried again."""
         self.rotate(datetime.now(UTC))
+        self.serve_latest()
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -83,6 +88,7 @@ class Webhook:
             else:
                 failing = False
                 await asyncio.sleep(CHECK_SECONDS)
+                self.serve_latest()
 
     async def publish(self) -> None:
         """Have the API server trust us, unless it does already. Raises ApiError."""
@@ -99,16 +105,21 @@ class Webhook:
             await self._client.replace(path, {**item, "webhooks": webhooks})
 
     def rotate(self, now: datetime) -> None:
-        """Make a new authority and certificate; the authority before stays trusted."""
+        """Make a new authority and certificate, to be published; what was served still is."""
         authority = Authority.create("metallb-webhook", now, VALID)
         name = self._options.hosts[0]
-        identity = authority.issue(name, list(self._options.hosts), now, VALID)
+        self._coming = authority.issue(name, list(self._options.hosts), now, VALID)
         self._trusted = [authority.certificate, *self._trusted[:1]]
         self._made = now
-        _load(self._context, identity)
+
+    def serve_latest(self) -> None:
+        """Serve the certificate that ``rotate`` made last."""
+        if self._coming is not None:
+            _load(self._context, self._coming)
+            self._coming = None
 
     def _application(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post(PATH, self._answer)
         return app
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.cluster import CONFIG, Rig, eventually
 
 from metallb_py.cli.lab.control_plane import NAMESPACE
 from metallb_py.cli.lab.network import CONTROL_PLANE
+from metallb_py.kube.configmap import STATUS
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
@@ -33,13 +35,17 @@ def registration(policy: str) -> dict[str, Any]:
     return found
 
 
+def restart_controller(rig: Rig) -> None:
+    rig.lab.controller.kill()
+    rig.lab.start_controller(f"--webhook-port={PORT}", f"--webhook-hosts={CONTROL_PLANE}")
+
+
 @pytest.fixture(params=["Ignore", "Fail"])
 def policy(rig: Rig, request: pytest.FixtureRequest) -> Iterator[str]:
     """Have a controller with a webhook that the API server trusts."""
     chosen: str = request.param
     rig.apply(registration(chosen))
-    rig.lab.controller.kill()
-    rig.lab.start_controller(f"--webhook-port={PORT}", f"--webhook-hosts={CONTROL_PLANE}")
+    restart_controller(rig)
     kind = "validatingwebhookconfigurations"
     eventually(lambda: "caBundle" in rig.kubectl("get", kind, NAME, "-o", "yaml"))
     yield chosen
@@ -59,7 +65,9 @@ def refusal(rig: Rig, text: str) -> str:
 
 
 def test_a_bad_configmap_is_refused_with_every_problem(rig: Rig, policy: str) -> None:
-    said = eventually(lambda: refusal(rig, BROKEN), what="the API server asks")
+    # An unchanged text is not sent again: each attempt has its own.
+    texts = (f"{BROKEN}# attempt {number}\n" for number in count())
+    said = eventually(lambda: refusal(rig, next(texts)), what="the API server asks")
     assert "config.metallb.universe.tf" in said
     assert 'unknown protocol "arp"' in said
     assert "line 7" in said
@@ -68,3 +76,17 @@ def test_a_bad_configmap_is_refused_with_every_problem(rig: Rig, policy: str) ->
     rig.lab.controller.kill()
     said = refusal(rig, CONFIG + f"# while the controller is away, {policy}\n")
     assert bool(said) is (policy == "Fail")
+
+
+def test_a_bad_text_that_got_in_can_still_be_annotated(rig: Rig, policy: str) -> None:
+    rig.kubectl("delete", "validatingwebhookconfigurations", NAME)
+    rig.apply_config(BROKEN)
+    rig.apply(registration(policy))
+    restart_controller(rig)
+    texts = (f"{BROKEN}# attempt {number}\n" for number in count())
+    eventually(lambda: "unknown protocol" in refusal(rig, next(texts)), what="the API server asks")
+    config = ("configmap", "config", "-n", NAMESPACE)
+    rig.kubectl("annotate", "--overwrite", *config, "touched=yes", f"{STATUS}-")
+    restart_controller(rig)
+    eventually(lambda: STATUS in rig.kubectl("get", *config, "-o", "yaml"), what="the state")
+    assert "unknown protocol" in str(rig.config_status())

@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import aiohttp
@@ -97,7 +98,7 @@ async def ask(url: str, bundle: bytes, body: bytes = b"hello") -> tuple[int, str
     context = ssl.create_default_context(cadata=bundle.decode())
     async with (
         aiohttp.ClientSession() as session,
-        session.post(url, data=body, ssl=context) as answer,
+        session.post(url, data=BytesIO(body), ssl=context) as answer,
     ):
         return answer.status, await answer.text()
 
@@ -124,11 +125,22 @@ async def test_after_a_rotation_both_the_old_and_the_new_are_trusted(tmp_path: P
         await asyncio.wait_for(registration.changed.wait(), 10)
         before = registration.bundle()
         webhook.rotate(datetime.now(UTC))
+        assert (await ask(url, before))[0] == 200
         await webhook.publish()
         after = registration.bundle()
         assert before in after
         assert after.count(b"BEGIN CERTIFICATE") == 2
+        assert (await ask(url, before))[0] == 200
+        webhook.serve_latest()
         assert (await ask(url, after))[0] == 200
+        assert (await ask(url, after.removesuffix(before)))[0] == 200
+
+
+async def test_a_review_of_two_large_objects_is_read(tmp_path: Path) -> None:
+    async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
+        await asyncio.wait_for(registration.changed.wait(), 10)
+        body = b"x" * (6 << 20)
+        assert (await ask(url, registration.bundle(), body))[0] == 200
 
 
 async def test_what_is_published_already_is_not_written_again(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ def question(
     namespace: str = "metallb-system",
     operation: str = "CREATE",
     kind: str = "ConfigMap",
+    before: str = GOOD,
 ) -> bytes:
     meta = {"name": name, "namespace": namespace, "uid": "x", "creationTimestamp": None}
     item = {"kind": kind, "apiVersion": "v1", "metadata": meta}
@@ -34,7 +35,7 @@ def question(
         "operation": operation,
         "userInfo": {"username": "admin"},
         "object": None if operation == "DELETE" else item,
-        "oldObject": item if operation != "CREATE" else None,
+        "oldObject": {**item, "data": {"config": before}} if operation != "CREATE" else None,
         "dryRun": False,
     }
     envelope = {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
@@ -77,11 +78,24 @@ def test_everything_else_is_allowed(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{}", b"[]", b"\xff", question(GOOD).replace(b"k8s.io/v1", b"k8s.io/v1beta1")],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        question(GOOD).replace(b"k8s.io/v1", b"k8s.io/v1beta1"),
+        b'{"request":' * 100_000,
+    ],
 )
 def test_what_is_no_review_is_an_error(body: bytes) -> None:
     with pytest.raises(AdmissionError, match="AdmissionReview"):
         review(body, "metallb-system", "config")
+
+
+def test_a_bad_text_that_is_there_already_stands_in_nobodys_way() -> None:
+    assert answer(question(BAD, operation="UPDATE", before=BAD))["allowed"] is True
+    worse = answer(question(BAD + "peers: x\n", operation="UPDATE", before=BAD))
+    assert worse["allowed"] is False
 
 
 def test_a_password_never_shows() -> None:
