@@ -249,7 +249,7 @@ def responder_processes(parent: int) -> list[int]:
     """Return the numbers of the responder processes that a process has started."""
     return [
         int(line.split()[0])
-        for line in _run("ps", "-o", "pid=,args=", "--ppid", str(parent)).splitlines()
+        for line in _run("ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)).splitlines()
         if "responder_process" in line
     ]
 
