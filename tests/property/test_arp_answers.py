@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import TypeVar
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
@@ -105,6 +105,7 @@ def test_decoders_raise_only_what_they_say(data: bytes) -> None:
 
 
 @given(st.one_of(requests.map(ethernet.encode), damaged()))
+@example(ethernet.BROADCAST + OURS + b"\0\x06" + bytes(40))
 def test_what_is_answered_is_what_scapy_takes_for_a_request_to_us(data: bytes) -> None:
     reply = answer(data, OURS, OWNED)
 
@@ -123,6 +124,8 @@ def is_request_to_us(data: bytes) -> bool:
     if len(data) < 42:
         return False
     outer = Ether(data)
+    if not isinstance(outer, Ether):  # a length in place of the type: IEEE 802.3
+        return False
     inner = outer
     if Dot1Q in outer and outer.type == 0x8100:
         inner = outer[Dot1Q]
