@@ -1,6 +1,7 @@
 """Which service holds which addresses of which pool: the controller's memory.
 
-Pools are used in the order of the configuration, addresses in ascending order. A change of the
+Pools are used in the order of their priority, then of the configuration, addresses in ascending
+order. Whom a pool is for matters when an address is chosen, not to who holds one. A change of the
 configuration keeps every holding that the new pools contain; the caller sees to it beforehand
 that they contain all of them (``misfits``).
 """
@@ -15,7 +16,10 @@ from controller.freelist import FreeList
 from controller.requests import Request, SharingTerms
 from metallb_py.addresses import Family, IPAddress, IPNetwork, go_quote_list
 from metallb_py.config.model import Pool, is_buggy
+from metallb_py.config.tenancy import Tenant
 from metallb_py.errors import AllocationError
+
+MAX_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,22 @@ class Usage:
 
     total: int
     in_use: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a pool has no address for a service."""
+
+    pool: str
+    detail: str
+
+
+class NoAddressError(AllocationError):
+    """No pool has an address for a service: why not, for each pool."""
+
+    def __init__(self, message: str, rejections: tuple[Rejection, ...]) -> None:
+        super().__init__(message)
+        self.rejections = rejections
 
 
 class _Prefix:
@@ -73,6 +93,7 @@ class Allocator:
 
     def __init__(self) -> None:
         self._pools: dict[str, tuple[Pool, tuple[_Prefix, ...]]] = {}
+        self._by_priority: tuple[Pool, ...] = ()
         self._holdings: dict[str, Holding] = {}
         self._users: dict[IPAddress, dict[str, SharingTerms]] = {}
         # How many services hold an address under a sharing key.
@@ -87,6 +108,7 @@ class Allocator:
             )
             for pool in pools
         }
+        self._by_priority = tuple(sorted((pool for pool, _ in self._pools.values()), key=_rank))
         holdings, self._holdings, self._users, self._shared = self._holdings, {}, {}, {}
         for key, held in holdings.items():
             self._bind(key, held.addresses, held.terms)
@@ -134,31 +156,54 @@ class Allocator:
     def allocate(self, key: str, request: Request) -> Holding:
         """Choose addresses for a service that holds none.
 
-        Raises AllocationError, in MetalLB's words, where none are to be had.
+        Raises AllocationError, in MetalLB's words, where none are to be had: a NoAddressError
+        where pools were asked.
         """
-        if request.pool:
-            if not self.offers(request.pool):
-                raise AllocationError(f'unknown pool "{request.pool}"')
-            pools = [request.pool]
-        else:
-            pools = [name for name, (pool, _) in self._pools.items() if pool.auto_assign]
+        if request.pool and not self.offers(request.pool):
+            raise AllocationError(f'unknown pool "{request.pool}"')
         for families in _family_choices(request):
-            for name in pools:
-                addresses = self._find(name, families, request.terms)
-                if addresses:
-                    return self._bind(key, addresses, request.terms)
+            for pool in self._by_priority:
+                if not _refusal(pool, request):
+                    addresses = self._find(pool.name, families, request.terms)
+                    if addresses:
+                        return self._bind(key, addresses, request.terms)
+        raise self._no_address(request)
+
+    def _no_address(self, request: Request) -> NoAddressError:
+        pools = [p for p in self._by_priority if request.pool in ("", p.name)]
+        rejections = tuple(Rejection(pool.name, self._shortage(pool, request)) for pool in pools)
+        message = "no available IPs"
         if request.pool:
             wanted = request.families[0] if len(request.families) == 1 else Family.DUAL
-            raise AllocationError(
-                f'no available IPs in pool "{request.pool}" for {wanted.value} IPFamily'
-            )
-        raise AllocationError("no available IPs")
+            message += f' in pool "{request.pool}" for {wanted.value} IPFamily'
+        return NoAddressError(f"{message}: {_in_brief(rejections)}", rejections)
+
+    def _shortage(self, pool: Pool, request: Request) -> str:
+        refusal = _refusal(pool, request)
+        if refusal:
+            return refusal
+        members = self._pools[pool.name][1]
+        missing = []
+        for family in request.families:
+            if all(prefix.family is not family for prefix in members):
+                missing.append(f"no {family.value} addresses in it")
+            elif self._find_one(pool.name, family, request.terms) is None:
+                missing.append(f"no {family.value} address free")
+        return ", ".join(missing)
 
     def owner_of(self, addresses: Iterable[IPAddress]) -> str | None:
         """Return the name of the one pool that may give out all these addresses."""
         wanted = tuple(addresses)
         pools = (pool for pool, _ in self._pools.values())
         return next((p.name for p in pools if all(map(p.allocatable, wanted))), None)
+
+    def pools(self) -> tuple[Pool, ...]:
+        """Return the pools in use, in the order in which addresses are taken from them."""
+        return self._by_priority
+
+    def refusal(self, pool: str, tenant: Tenant) -> str:
+        """Return why a pool is not for a service; nothing where it is."""
+        return self._pools[pool][0].tenancy.refusal(tenant)
 
     def offers(self, pool: str) -> bool:
         """Whether there is a pool of this name that addresses can be taken from."""
@@ -260,6 +305,30 @@ def _conflict(ours: SharingTerms, theirs: SharingTerms) -> str:
         return KEYS_DIFFER
     common = ours.ports & theirs.ports
     return "/".join(map(str, min(common))) if common else ""
+
+
+def _rank(pool: Pool) -> tuple[bool, int]:
+    return (pool.priority is None, pool.priority or 0)
+
+
+def _refusal(pool: Pool, request: Request) -> str:
+    """Return why a pool is out of the question for a request, however much is free in it."""
+    if pool.draining:
+        return "it was removed from the configuration"
+    if not pool.auto_assign and not request.pool:
+        return "auto-assign is off: it must be asked for by name"
+    if request.pool not in ("", pool.name):
+        return "another pool is asked for"
+    return pool.tenancy.refusal(request.tenant)
+
+
+def _in_brief(rejections: tuple[Rejection, ...]) -> str:
+    """Return the first few rejections as words; ``metallb-py explain`` tells all of them."""
+    if not rejections:
+        return "no pool is configured"
+    told = [f'pool "{each.pool}": {each.detail}' for each in rejections[:MAX_TOLD]]
+    left = len(rejections) - MAX_TOLD
+    return "; ".join([*told, f"and {left} more pools"] if left > 0 else told)
 
 
 def _family_choices(request: Request) -> Iterable[tuple[Family, ...]]:

@@ -32,7 +32,7 @@ from metallb_py.errors import ApiError, ConflictError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.configmap import ConfigReader, Reading, config_resource, draining_pools
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
-from metallb_py.kube.objects import ConfigMap, Service
+from metallb_py.kube.objects import ConfigMap, Namespace, Service
 from metallb_py.kube.reflector import (
     Changed,
     Reachable,
@@ -51,6 +51,7 @@ from metallb_py.runtime.tasks import run_until
 
 COMPONENT = "metallb-controller"
 SERVICES = Resource("/api/v1/services", Service)
+NAMESPACES = Resource("/api/v1/namespaces", Namespace)
 
 # MetalLB logs these losses below or above "info".
 _CLEAR_LEVELS = {Reason.NOT_LOAD_BALANCER: Level.DEBUG, Reason.LB_IP_FAMILY: Level.ERROR}
@@ -78,6 +79,8 @@ class App:
         self._mailbox = Mailbox()
         post = self._mailbox.handler
         self._services = Reflector(client, SERVICES, post(self._on_service))
+        self._namespaces = Reflector(client, NAMESPACES, post(self._on_namespace))
+        self._namespaces_wanted = asyncio.Event()
         self._configmaps = Reflector(
             client, config_resource(common.namespace, common.config), post(self._on_configmap)
         )
@@ -102,6 +105,7 @@ class App:
                 **self._webhook_task(),
                 "state": self._mailbox.run(),
                 "services": self._services.run(),
+                "namespaces": self._follow_namespaces(),
                 "config": self._configmaps.run(),
                 "statuses": self._statuses.run(),
                 "config status": self._config_status.run(self._on_config_status_error),
@@ -125,6 +129,11 @@ class App:
         webhook = Webhook(self._client, where, judge)
         return {"webhook": webhook.run(self._on_webhook_error)}
 
+    async def _follow_namespaces(self) -> None:
+        """Follow them once a pool asks for their labels; MetalLB's roles don't allow it."""
+        await self._namespaces_wanted.wait()
+        await self._namespaces.run()
+
     # What happens outside
 
     def _on_service(self, event: ReflectorEvent[Service]) -> None:
@@ -136,6 +145,19 @@ class App:
                 self._perform(self._core.services_synced())
             case Unreachable() | Reachable():
                 self._config.api_server(event, "services")
+            case _:
+                assert_never(event)
+
+    def _on_namespace(self, event: ReflectorEvent[Namespace]) -> None:
+        match event:
+            case Changed(key, _, namespace):
+                self._metrics.updates.inc()
+                labels = (namespace.metadata.labels or {}) if namespace else None
+                self._perform(self._core.namespace_changed(key, labels))
+            case Synced():
+                self._perform(self._core.namespaces_synced())
+            case Unreachable() | Reachable():
+                self._config.api_server(event, "namespaces")
             case _:
                 assert_never(event)
 
@@ -164,6 +186,8 @@ class App:
                 self._core.config_invalid()
                 self._refuse_config(tuple(map(str, reading.problems)))
             else:
+                if reading.config.selects_namespaces:
+                    self._namespaces_wanted.set()
                 draining = draining_pools(configmap)
                 self._perform(self._core.config_changed(reading.config, draining))
 

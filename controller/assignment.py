@@ -11,12 +11,13 @@ import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.allocator import Allocator, Holding
-from controller.requests import Request, families_of, read_request, sharing_terms
+from controller.allocator import Allocator, Holding, NoAddressError
+from controller.requests import Request, families_of, read_request, sharing_terms, tenant_of
 from metallb_py.addresses import Family, IPAddress, go_quote_list, parse_address
 from metallb_py.config.draining import configured_name
+from metallb_py.config.tenancy import Tenant
 from metallb_py.errors import AllocationError
-from metallb_py.kube.objects import Service
+from metallb_py.kube.objects import Labels, Service
 from metallb_py.verdict import Checks, Verdict
 
 
@@ -96,8 +97,13 @@ def _asks_for_others(service: Service, addresses: tuple[IPAddress, ...]) -> bool
     return bool(wanted) and set(wanted) != set(addresses)
 
 
-def converge(service: Service, allocator: Allocator) -> Outcome:
-    """Decide about one service and bind its addresses accordingly."""
+def converge(
+    service: Service, allocator: Allocator, namespace_labels: Labels | None = None
+) -> Outcome:
+    """Decide about one service and bind its addresses accordingly.
+
+    ``namespace_labels`` are those of its namespace, None as long as they are not known.
+    """
     checks = Checks()
     refusal = _not_ours(service)
     if refusal is not None:
@@ -109,9 +115,10 @@ def converge(service: Service, allocator: Allocator) -> Outcome:
         families = families_of(service)
     except AllocationError as error:
         return _unchanged(service, allocator, checks, Reason.CLUSTER_IP_FAMILY, str(error))
-    cleared = _keep_or_clear(service, families, allocator)
+    tenant = tenant_of(service, namespace_labels)
+    cleared = _keep_or_clear(service, families, tenant, allocator)
     try:
-        request = read_request(service)
+        request = read_request(service, namespace_labels)
     except AllocationError as error:
         held = allocator.held(service.key)
         reason = Reason.INVALID_REQUEST if held else Reason.ALLOCATION_FAILED
@@ -150,9 +157,13 @@ def _unchanged(
 
 
 def _keep_or_clear(
-    service: Service, families: tuple[Family, ...], allocator: Allocator
+    service: Service, families: tuple[Family, ...], tenant: Tenant, allocator: Allocator
 ) -> Cleared | None:
-    """Bind what the service has, under its present terms; or say why it may not keep it."""
+    """Bind what the service has, under its present terms; or say why it may not keep it.
+
+    What it holds it may keep, whoever its pool is for by now. What only its status says is a
+    claim like any other.
+    """
     held = allocator.held(service.key)
     addresses = held.addresses if held else status_addresses(service)
     if not addresses:
@@ -163,11 +174,23 @@ def _keep_or_clear(
         names = ",".join(family.value for family in families)
         return Cleared(Reason.LB_IP_FAMILY, f"{go_quote_list(addresses)} does not fit {names}")
     try:
+        if held is None:
+            _check_tenancy(addresses, tenant, allocator)
         allocator.assign(service.key, addresses, sharing_terms(service))
     except AllocationError as error:
         allocator.release(service.key)
         return Cleared(Reason.NOT_ALLOWED, str(error))
     return None
+
+
+def _check_tenancy(addresses: tuple[IPAddress, ...], tenant: Tenant, allocator: Allocator) -> None:
+    """Raise AllocationError if the addresses' pool is not for the service."""
+    owner = allocator.owner_of(addresses)
+    refusal = allocator.refusal(owner, tenant) if owner else ""
+    if refusal:
+        raise AllocationError(
+            f'{go_quote_list(addresses)} is not allowed in config: pool "{owner}": {refusal}'
+        )
 
 
 def _asks_for_an_unknown_pool(request: Request, held: Holding, allocator: Allocator) -> bool:
@@ -204,6 +227,8 @@ def _finish(
     try:
         held = _allocate(key, request, allocator)
     except AllocationError as error:
+        for rejection in error.rejections if isinstance(error, NoAddressError) else ():
+            checks.refused(f'pool "{rejection.pool}"', rejection.detail)
         verdict = checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
         return Outcome(verdict, cleared=cleared)
     checks.passed("addresses", go_quote_list(held.addresses))
@@ -211,6 +236,10 @@ def _finish(
 
 
 def _allocate(key: str, request: Request, allocator: Allocator) -> Holding:
+    asked = [pool for pool in allocator.pools() if request.pool in ("", pool.name)]
+    if any(pool.tenancy.is_undecided(request.tenant) for pool in asked):
+        namespace = request.tenant.namespace
+        raise AllocationError(f'the labels of namespace "{namespace}" are not known yet')
     if not request.addresses:
         return allocator.allocate(key, request)
     owner = allocator.owner_of(request.addresses)
@@ -224,4 +253,5 @@ def _allocate(key: str, request: Request, allocator: Allocator) -> Holding:
         raise AllocationError(
             f"{go_quote_list(request.addresses)} is not allowed in config: its pool was removed"
         )
+    _check_tenancy(request.addresses, request.tenant, allocator)
     return allocator.assign(key, request.addresses, request.terms)

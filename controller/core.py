@@ -1,7 +1,8 @@
 """The controller's state and every event that changes it. Events in, effects out, no I/O.
 
 Nothing is given out before all services and a configuration are known: first every service's
-status is re-claimed, then the rest is served, the oldest service first.
+status is re-claimed, then the rest is served, the oldest service first. A configuration that
+selects namespaces by their labels waits until those are known, too.
 """
 
 from __future__ import annotations
@@ -10,11 +11,19 @@ from dataclasses import dataclass
 
 from controller.allocator import Allocator, Holding
 from controller.assignment import Outcome, converge, reclaim, status_addresses
-from controller.orphans import OrphanPolicy, describe_misfit, pools_to_drain, still_needed
+from controller.orphans import (
+    OrphanPolicy,
+    describe_misfit,
+    expelled,
+    pools_to_drain,
+    still_needed,
+)
+from controller.requests import tenant_of
 from metallb_py.addresses import IPAddress
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
-from metallb_py.kube.objects import Service
+from metallb_py.config.tenancy import Tenant
+from metallb_py.kube.objects import Labels, Service
 
 # Where a service's addresses are from (MetalLB since 0.13.9).
 POOL_ANNOTATION = "metallb.universe.tf/ip-allocated-from-pool"
@@ -105,6 +114,8 @@ class Controller:
         self._config: Config | None = None
         self._waiting_config: Config | None = None
         self._services_synced = False
+        self._namespaces: dict[str, Labels] = {}
+        self._namespaces_synced = False
         self._started = False
         self._pending: set[str] = set()
         self._told: dict[str, Outcome] = {}
@@ -130,6 +141,28 @@ class Controller:
         self._services_synced = True
         return self._start_if_ready()
 
+    def namespace_changed(self, name: str, labels: Labels | None) -> tuple[Effect, ...]:
+        """A namespace appeared, its labels changed, or it is gone (None)."""
+        if labels == self._namespaces.get(name):
+            return ()
+        if labels is None:
+            del self._namespaces[name]
+        else:
+            self._namespaces[name] = labels
+        return self._something_became_free() if self._started else ()
+
+    def namespaces_synced(self) -> tuple[Effect, ...]:
+        """All namespaces that there are have been told."""
+        self._namespaces_synced = True
+        if not self._started:
+            return self._start_if_ready()
+        waiting = self._waiting_config
+        return self.config_changed(waiting) if waiting else ()
+
+    def outcome(self, key: str) -> Outcome | None:
+        """Return what was decided last about a service."""
+        return self._told.get(key)
+
     def config_changed(self, config: Config, draining: tuple[Pool, ...] = ()) -> tuple[Effect, ...]:
         """A valid configuration was read.
 
@@ -138,10 +171,10 @@ class Controller:
         """
         if self._config is None:
             return (*self._apply(config, draining), *self._start_if_ready())
-        if not self._started:
-            self._waiting_config = config  # what services hold is not known yet
+        if not self._started or not self._knows_enough_for(config):
+            self._waiting_config = config
             return ()
-        orphans = self.allocator.misfits((*config.pools, *self._draining))
+        orphans = self._orphans(config)
         if orphans and self._policy is OrphanPolicy.REFUSE:
             self._waiting_config = config
             problems = tuple(describe_misfit(*orphan) for orphan in orphans)
@@ -155,6 +188,24 @@ class Controller:
     def retry(self, key: str) -> tuple[Effect, ...]:
         """Decide about a service again: its status could not be written."""
         return self._converge(key) if self._started and key in self._services else ()
+
+    def _knows_enough_for(self, config: Config) -> bool:
+        return self._namespaces_synced or not config.selects_namespaces
+
+    def _orphans(self, config: Config) -> list[tuple[str, Holding]]:
+        """Return the holdings that a configuration leaves without a pool.
+
+        Those whose pool is for others now keep their addresses where pools may drain.
+        """
+        pools = (*config.pools, *self._draining)
+        orphans = self.allocator.misfits(pools)
+        if self._policy is OrphanPolicy.DRAIN:
+            return orphans
+        tenants = {key: self._tenant(service) for key, service in self._services.items()}
+        return sorted([*orphans, *expelled(self.allocator, pools, tenants)])
+
+    def _tenant(self, service: Service) -> Tenant:
+        return tenant_of(service, self._namespaces.get(service.metadata.namespace))
 
     def _replace_config(
         self, config: Config, orphans: list[tuple[str, Holding]]
@@ -202,6 +253,8 @@ class Controller:
     def _start_if_ready(self) -> tuple[Effect, ...]:
         if self._started or not self._services_synced or self._config is None:
             return ()
+        if not self._knows_enough_for(self._config):
+            return ()
         self._started = True
         order = self._in_order(self._services)
         for key in order:
@@ -230,7 +283,8 @@ class Controller:
     def _converge(self, key: str) -> tuple[Effect, ...]:
         service = self._services[key]
         before = self.allocator.held(key)
-        outcome = converge(service, self.allocator)
+        labels = self._namespaces.get(service.metadata.namespace)
+        outcome = converge(service, self.allocator, labels)
         effects: list[Effect] = []
         if outcome.cleared or outcome.allocated or outcome.verdict != self._last_verdict(key):
             effects.append(Decided(service, outcome))
@@ -255,7 +309,7 @@ class Controller:
     def _something_became_free(self, except_for: str = "") -> tuple[Effect, ...]:
         """Serve who waits: an address was released, its sharing changed, or a pool grew."""
         waiting = self._waiting_config
-        if waiting and not self.allocator.misfits((*waiting.pools, *self._draining)):
+        if waiting and self._knows_enough_for(waiting) and not self._orphans(waiting):
             return self.config_changed(waiting)
         effects = [*self._drop_drained()]
         for key in self._in_order(self._pending - {except_for}):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from controller.allocator import Holding
+from controller.allocator import Allocator, Holding
 from metallb_py.addresses import go_quote_list
 from metallb_py.config.draining import drain
 from metallb_py.config.model import Pool
+from metallb_py.config.tenancy import Tenant
 
 
 class OrphanPolicy(StrEnum):
@@ -30,6 +31,26 @@ def pools_to_drain(
     """Return what drains from now on: more than ``already``, the pools that orphans are in."""
     names = {held.pool for held in orphans}
     return drain((pool for pool in pools if pool.name in names), already)
+
+
+def expelled(
+    allocator: Allocator, pools: Iterable[Pool], tenants: Mapping[str, Tenant]
+) -> list[tuple[str, Holding]]:
+    """Return the holdings that new pools contain, in a pool that is no longer for their service.
+
+    Those that the present pools are not for either are left alone: no change of the configuration
+    did that, but one of the labels.
+    """
+    found = []
+    candidates = tuple(pools)
+    for key, tenant in tenants.items():
+        held = allocator.held(key)
+        if held is None or allocator.refusal(held.pool, tenant):
+            continue
+        owner = next((p for p in candidates if all(map(p.allocatable, held.addresses))), None)
+        if owner is not None and owner.tenancy.refusal(tenant):
+            found.append((key, held))
+    return found
 
 
 def still_needed(pools: Iterable[Pool], holdings: Iterable[Holding]) -> tuple[Pool, ...]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from metallb_py.addresses import Family, IPAddress, family_of, go_quote_list, parse_address
+from metallb_py.config.tenancy import ANYBODY, Tenant
 from metallb_py.errors import AllocationError
-from metallb_py.kube.objects import ObjectMeta, Service
+from metallb_py.kube.objects import Labels, ObjectMeta, Service
 
 # MetalLB 0.14.9 prefers the second prefix and honours the first still; so do we.
 PREFIXES = ("metallb.io/", "metallb.universe.tf/")
@@ -33,7 +34,7 @@ class Request:
 
     ``families`` are in the service's own order; ``fewer_families_do`` tells whether the first
     alone will do where both can't be had. ``addresses`` and ``pool`` are empty where the choice
-    is left to us.
+    is left to us. ``tenant`` is who asks, for pools that are not for everybody.
     """
 
     families: tuple[Family, ...]
@@ -41,6 +42,7 @@ class Request:
     addresses: tuple[IPAddress, ...] = ()
     pool: str = ""
     terms: SharingTerms = SharingTerms()
+    tenant: Tenant = ANYBODY
 
 
 def annotation(meta: ObjectMeta, name: str) -> str:
@@ -73,7 +75,13 @@ def families_of(service: Service) -> tuple[Family, ...]:
     return tuple(Family.of(address) for address in addresses)
 
 
-def read_request(service: Service) -> Request:
+def tenant_of(service: Service, namespace_labels: Labels | None = None) -> Tenant:
+    """Return what pools may choose the service by; without namespace labels they are unknown."""
+    meta = service.metadata
+    return Tenant(meta.namespace, namespace_labels, meta.labels or {})
+
+
+def read_request(service: Service, namespace_labels: Labels | None = None) -> Request:
     """Read what a service asks for.
 
     Raises AllocationError, in MetalLB's words, where it asks for what can't be.
@@ -90,7 +98,8 @@ def read_request(service: Service) -> Request:
                 "ipFamily of the service"
             )
     pool = annotation(service.metadata, "address-pool")
-    return Request(families, fewer, addresses, pool, sharing_terms(service))
+    tenant = tenant_of(service, namespace_labels)
+    return Request(families, fewer, addresses, pool, sharing_terms(service), tenant)
 
 
 def _wanted_addresses(service: Service) -> tuple[IPAddress, ...]:

@@ -1,4 +1,4 @@
-"""A decision and why it fell: an ordered list of named checks that ends at the first failure.
+"""A decision and why it fell: an ordered list of named checks that ends at the deciding one.
 
 One verdict feeds the log line, the Event, the metric, the status page and the test's assert, so
 that a reason is worded in one place.
@@ -51,6 +51,10 @@ class Checks:
     def passed(self, name: str, detail: str = "") -> None:
         """Record a check that held."""
         self._checks.append(Check(name, True, detail))
+
+    def refused(self, name: str, detail: str) -> None:
+        """Record one of several possibilities that does not do; that alone decides nothing."""
+        self._checks.append(Check(name, False, detail))
 
     def failed(self, name: str, reason: str, detail: str = "") -> Verdict:
         """Record the check that decides against, and close."""

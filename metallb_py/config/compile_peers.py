@@ -11,7 +11,7 @@ from metallb_py.config.configmap import Record
 from metallb_py.config.durations import parse_duration
 from metallb_py.config.model import BfdProfile, Peer
 from metallb_py.config.problems import Findings
-from metallb_py.config.selectors import NodeSelector, Operator, Requirement
+from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 
 DEFAULT_PORT = 179
 DEFAULT_HOLD_TIME = 90
@@ -186,8 +186,10 @@ class _PeerCompiler:
         self._findings.add(record.line_of(key), record.path_of(key), self._context + message)
 
 
-def compile_selector(record: Record, context: str, findings: Findings) -> NodeSelector | None:
-    """Check a node selector; return None where a problem was told."""
+def compile_selector(
+    record: Record, context: str, findings: Findings, what: str = "node selector"
+) -> LabelSelector | None:
+    """Check a label selector; return None where a problem was told."""
     requirements: set[Requirement] = set()
     faults: list[tuple[int, str, str]] = []
     for key, value in record.string_maps.get("match-labels", {}).items():
@@ -201,10 +203,10 @@ def compile_selector(record: Record, context: str, findings: Findings) -> NodeSe
         else:
             faults += [(expression.line, expression.path, fault) for fault in found]
     for line, path, fault in faults:
-        findings.add(line, path, f"{context}parsing node selector: {fault}")
+        findings.add(line, path, f"{context}parsing {what}: {fault}")
     if faults or record.failed or any(expression.failed for expression in expressions):
         return None
-    return NodeSelector(frozenset(requirements))
+    return LabelSelector(frozenset(requirements))
 
 
 def _read_requirement(record: Record) -> Requirement | list[str]:

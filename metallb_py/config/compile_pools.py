@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from metallb_py.addresses import IPNetwork, parse_cidr, parse_range
 from metallb_py.config.communities import resolve_community
+from metallb_py.config.compile_peers import compile_selector
 from metallb_py.config.configmap import Located, Record
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.problems import Findings
+from metallb_py.config.selectors import LabelSelector
+from metallb_py.config.tenancy import Tenancy
 
 MAX_BLOCKS = 100_000  # of all pools together: a range of IPv6 addresses can be 254 blocks
 
+# RFC 1123 labels, as Kubernetes wants them.
+_NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _LENGTHS = {
     4: ("aggregation-length", "IPv4", 32),
     6: ("aggregation-length-v6", "IPv6", 128),
@@ -94,7 +100,28 @@ class _PoolCompiler:
             avoid_buggy_ips=record.flag("avoid-buggy-ips") or False,
             auto_assign=True if auto_assign is None else auto_assign,
             bgp_advertisements=self._advertisements(protocol, aliases),
+            tenancy=self._tenancy(),
+            priority=record.number("priority"),
         )
+
+    def _tenancy(self) -> Tenancy:
+        names = self._record.string_lists.get("namespaces", [])
+        for name in names:
+            if not _NAMESPACE.fullmatch(name.value):
+                message = f'invalid namespace "{name.value}": want a name, as in "default"'
+                self._findings.add(name.line, name.path, self._context + message)
+        return Tenancy(
+            frozenset(name.value for name in names),
+            self._selectors("namespace-selectors", "namespace selector"),
+            self._selectors("service-selectors", "service selector"),
+        )
+
+    def _selectors(self, key: str, what: str) -> tuple[LabelSelector, ...]:
+        found = [
+            compile_selector(item, self._context, self._findings, what)
+            for item in self._record.record_lists.get(key, [])
+        ]
+        return tuple(selector for selector in found if selector is not None)
 
     def _read_addresses(self) -> tuple[IPNetwork, ...]:
         record = self._record

@@ -269,6 +269,15 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
         "avoid-buggy-ips": _flag,
         "auto-assign": _flag,
         "bgp-advertisements": _records("bgpAdvertisement"),
+        # Not MetalLB 0.12's: who may have addresses of the pool, and which pool comes first.
+        "namespaces": _strings,
+        "namespace-selectors": _records("labelSelector"),
+        "service-selectors": _records("labelSelector"),
+        "priority": _UINT32,
+    },
+    "labelSelector": {
+        "match-labels": _string_map,
+        "match-expressions": _records("selectorRequirements"),
     },
     "bgpAdvertisement": {
         "aggregation-length": _INT,

@@ -17,6 +17,7 @@ import msgspec
 from metallb_py.addresses import parse_cidr
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.config.tenancy import EVERYBODY
 
 _SUFFIX = re.compile(r" \(draining( \d+)?\)$")
 
@@ -51,6 +52,8 @@ def draining(pool: Pool, others: Iterable[Pool] = ()) -> Pool:
         auto_assign=False,
         avoid_buggy_ips=False,
         draining=True,
+        tenancy=EVERYBODY,
+        priority=None,
     )
 
 

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import NewType
 
 from metallb_py.addresses import IPAddress, IPNetwork
-from metallb_py.config.selectors import NodeSelector
+from metallb_py.config.selectors import LabelSelector
+from metallb_py.config.tenancy import EVERYBODY, Tenancy
 
 Community = NewType("Community", int)
 """A BGP community (RFC 1997) as its 32-bit value: ``64512:1`` is ``64512 << 16 | 1``."""
@@ -41,6 +42,8 @@ class Pool:
 
     ``cidrs`` are in the order in which addresses are given out. A pool that is ``draining`` left
     the configuration; services keep what they have from it, and nothing new is taken.
+    ``tenancy`` and ``priority`` matter when an address is given out, and never take one away: the
+    lowest priority comes first, and pools without one come last.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Pool:
     auto_assign: bool = True
     bgp_advertisements: tuple[BgpAdvertisement, ...] = ()
     draining: bool = False
+    tenancy: Tenancy = EVERYBODY
+    priority: int | None = None
 
     def contains(self, address: IPAddress) -> bool:
         """Whether the address lies in the pool, be it allocatable or not."""
@@ -90,7 +95,7 @@ class Peer:
     ebgp_multihop: bool = False
     router_id: IPAddress | None = None
     source_address: IPAddress | None = None
-    node_selectors: tuple[NodeSelector, ...] = ()
+    node_selectors: tuple[LabelSelector, ...] = ()
     password: str = field(default="", repr=False)
     bfd_profile: str = ""
 
@@ -107,6 +112,11 @@ class Config:
     pools: tuple[Pool, ...] = ()
     peers: tuple[Peer, ...] = ()
     bfd_profiles: tuple[BfdProfile, ...] = ()
+
+    @property
+    def selects_namespaces(self) -> bool:
+        """Whether the labels of namespaces must be known to give out addresses."""
+        return any(pool.tenancy.namespace_selectors for pool in self.pools)
 
     def pool_of(self, addresses: Iterable[IPAddress]) -> Pool | None:
         """Return the one pool that contains all these addresses, buggy ones included."""

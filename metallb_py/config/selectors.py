@@ -1,4 +1,4 @@
-"""Node selectors: Kubernetes label selectors, as values."""
+"""Label selectors (Kubernetes), as values: which nodes, namespaces or services are meant."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeSelector:
-    """Requirements that must all be met. None at all selects every node."""
+class LabelSelector:
+    """Requirements that must all be met. None at all selects everything."""
 
     requirements: frozenset[Requirement] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether a node with these labels is selected."""
+        """Whether what has these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)

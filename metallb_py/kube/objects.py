@@ -126,6 +126,10 @@ class ConfigMap(KubeObject, frozen=True):
     data: dict[str, str] | None = None
 
 
+class Namespace(KubeObject, frozen=True):
+    """core/v1 Namespace."""
+
+
 class NodeCondition(_View, frozen=True):
     """One condition of a node or pod."""
 

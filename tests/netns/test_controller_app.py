@@ -46,10 +46,28 @@ async def test_who_gets_nothing_is_told_why_and_served_later(tmp_path: Path) -> 
             (warning,) = (e for e in api.events() if e["type"] == "Warning")
             assert warning["reason"] == "AllocationFailed"
             assert warning["message"] == (
-                'Failed to allocate IP for "default/second": no available IPs'
+                'Failed to allocate IP for "default/second": no available IPs: '
+                'pool "a": no ipv4 address free'
             )
             await api.delete_service("first")
             await api.until(lambda: api.ips("second") == ["192.0.2.0"])
+
+
+async def test_a_pool_for_some_namespaces(tmp_path: Path) -> None:
+    """Their labels are followed from the moment that a pool asks for them."""
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG.replace("/30", "/32"))
+        await api.add({"kind": "Namespace", "metadata": {"name": "default"}})
+        await api.add_service("first")
+        async with controlling(api):
+            await api.until(lambda: api.ips("first"))
+            more = "{name: b, protocol: layer2, addresses: [192.0.2.8/31], namespace-selectors: "
+            more += "[{match-labels: {team: x}}]}"
+            await api.change_config(CONFIG.replace("/30", "/32")[:-1] + f", {more}]")
+            await api.add_service("second")
+            await api.until(lambda: [e for e in api.events() if 'pool "b": not for' in str(e)])
+            await api.label_namespace("default", {"team": "x"})
+            await api.until(lambda: api.ips("second") == ["192.0.2.8"])
 
 
 @pytest.mark.parametrize("at_start", [True, False])

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.allocation import Addresses, Model
-from support.objects import config, pool, service
+from support.objects import config, pool, selector, service
 
 from controller.assignment import status_addresses
 from controller.core import (
@@ -26,6 +26,7 @@ from controller.core import (
 )
 from controller.requests import read_request
 from metallb_py.config.model import Config, Pool
+from metallb_py.config.tenancy import Tenancy
 from metallb_py.errors import AllocationError
 from metallb_py.kube.objects import (
     LoadBalancerIngress,
@@ -43,10 +44,19 @@ CONFIGS = (
     config(pool("a", "192.0.2.0/31", "2001:db8::/126"), pool("c", "192.0.2.4/31")),
     # A pool of another name has some of the addresses; nobody asks for "c" by its name.
     config(pool("d", "192.0.2.4/31", "192.0.2.12/32"), pool("a", "192.0.2.1/32", "2001:db8::/127")),
+    # Not everybody may have an address of these any longer, and the last comes first.
+    config(
+        pool("a", "192.0.2.0/31", tenancy=Tenancy(frozenset({"shop"}))),
+        pool("b", "192.0.2.8/31", tenancy=Tenancy(service_selectors=(selector(tier="front"),))),
+        pool("e", "192.0.2.6/32", tenancy=Tenancy(namespace_selectors=(selector(team="x"),))),
+        pool("f", "192.0.2.5/32", "2001:db8::/127", priority=7),
+        pool("g", "192.0.2.4/32", priority=5),
+    ),
 )
+NAMESPACES = ("default", "shop")
 TICKS_TO_SETTLE = 500
 
-names = st.sampled_from([f"s{number}" for number in range(6)])
+keys = st.tuples(st.sampled_from(NAMESPACES), st.sampled_from(["s0", "s1", "s2"]))
 annotations = st.fixed_dictionaries(
     {},
     optional={
@@ -63,6 +73,7 @@ wishes = st.fixed_dictionaries(
         "cluster_ips": st.sampled_from([("10.96.0.1",)] * 3 + [("10.96.0.1", "fd00::1")]),
         "ports": st.sampled_from([(ServicePort(80),), (ServicePort(443),)]),
         "annotations": annotations,
+        "labels": st.sampled_from([None, {"tier": "front"}]),
         "ip_family_policy": st.sampled_from(["SingleStack", "PreferDualStack"]),
     }
 )
@@ -79,6 +90,8 @@ class Churn(RuleBasedStateMachine):
         self.told: dict[str, Service] = {}
         self.news: list[tuple[str, Service | None]] = []
         self.writes: dict[str, WriteStatus] = {}
+        self.namespaces: dict[str, dict[str, str]] = {name: {} for name in NAMESPACES}
+        self.namespaces_told: dict[str, dict[str, str]] = {}
         self.config = CONFIGS[0]
         self.kept: tuple[Config, tuple[Pool, ...]] = (self.config, ())
 
@@ -88,13 +101,15 @@ class Churn(RuleBasedStateMachine):
 
     # What people do
 
-    @rule(name=names, wish=wishes, age=st.integers(0, 9))
-    def apply(self, name: str, wish: dict[str, object], age: int) -> None:
-        key = f"default/{name}"
+    @rule(where=keys, wish=wishes, age=st.integers(0, 9))
+    def apply(self, where: tuple[str, str], wish: dict[str, object], age: int) -> None:
+        namespace, name = where
+        key = f"{namespace}/{name}"
         had = self.server.get(key)
         self.version += 1
         made = service(
             name,
+            namespace=namespace,
             version=str(self.version),
             uid=had.metadata.uid if had else f"uid-{self.version}",
             created=had.metadata.creation_timestamp or "" if had else f"2026-01-0{age}T00:00:00Z",
@@ -105,12 +120,16 @@ class Churn(RuleBasedStateMachine):
         self.untouched.pop(key, None)
         self.put(key, made)
 
-    @rule(name=names)
-    def delete(self, name: str) -> None:
-        key = f"default/{name}"
+    @rule(where=keys)
+    def delete(self, where: tuple[str, str]) -> None:
+        key = "/".join(where)
         if self.server.pop(key, None):
             self.untouched.pop(key, None)
             self.news.append((key, None))
+
+    @rule(name=st.sampled_from(NAMESPACES), team=st.sampled_from(["x", "y"]))
+    def label_namespace(self, name: str, team: str) -> None:
+        self.namespaces[name] = {"team": team}
 
     @rule(new=st.sampled_from(CONFIGS))
     def change_config(self, new: Config) -> None:
@@ -124,6 +143,13 @@ class Churn(RuleBasedStateMachine):
         for key, item in self.news[:count]:
             self.tell(key, item)
         del self.news[:count]
+
+    @rule()
+    def deliver_namespaces(self) -> None:
+        for name, labels in self.namespaces.items():
+            self.namespaces_told[name] = labels
+            self.perform(self.core.namespace_changed(name, labels))
+        self.perform(self.core.namespaces_synced())
 
     @rule()
     def relist(self) -> None:
@@ -165,11 +191,13 @@ class Churn(RuleBasedStateMachine):
         self.writes.clear()
         self.in_force = self.kept
         self.told = dict(self.server)
+        self.namespaces_told.clear()
         steps = [lambda k=k, s=s: self.core.service_changed(k, s) for k, s in self.told.items()]
         steps.append(lambda: self.core.config_changed(*self.kept))
         shuffle.shuffle(steps)
         for step in [*steps, self.core.services_synced]:
             self.perform(step())
+        self.deliver_namespaces()
         if self.config != self.kept[0]:
             self.perform(self.core.config_changed(self.config))
 
@@ -181,6 +209,7 @@ class Churn(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
+        self.deliver_namespaces()
         for _ in range(TICKS_TO_SETTLE):
             if not self.news and not self.writes:
                 break
@@ -213,7 +242,8 @@ class Churn(RuleBasedStateMachine):
 
     def could_be_served(self, key: str, item: Service) -> bool:
         try:
-            return self.model().can_be_served(key, read_request(item))
+            labels = self.namespaces_told.get(item.metadata.namespace)
+            return self.model().can_be_served(key, read_request(item, labels))
         except AllocationError:
             return False
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from controller.requests import Request, SharingTerms
 from metallb_py.addresses import Family, IPAddress
 from metallb_py.config.model import Pool
+from metallb_py.config.selectors import LabelSelector
+from metallb_py.config.tenancy import Tenant
 
 Addresses = tuple[IPAddress, ...]
 
@@ -19,6 +21,21 @@ def may_share(one: SharingTerms, other: SharingTerms) -> bool:
         and one.backend_key == other.backend_key
         and not one.ports & other.ports
     )
+
+
+def admits(pool: Pool, tenant: Tenant) -> bool:
+    """Whether a pool is for a service. In these tests selectors name one label each."""
+
+    def selected(selectors: tuple[LabelSelector, ...], labels: Mapping[str, str]) -> bool:
+        wanted = [next(iter(selector.requirements)) for selector in selectors]
+        return any(labels.get(item.key) in item.values for item in wanted)
+
+    rule = pool.tenancy
+    everywhere = not rule.namespaces and not rule.namespace_selectors
+    here = tenant.namespace in rule.namespaces
+    here = here or selected(rule.namespace_selectors, tenant.namespace_labels or {})
+    ours = not rule.service_selectors or selected(rule.service_selectors, tenant.labels)
+    return ours and (everywhere or here)
 
 
 def given_out_by(pool: Pool) -> Iterator[IPAddress]:
@@ -55,6 +72,10 @@ class Model:
             pools = [p for p in self.pools if p.name == request.pool and not p.draining]
         else:
             pools = [p for p in self.pools if p.auto_assign]
+        pools = [p for p in pools if admits(p, request.tenant)]
+        # Those with a priority first, and pools of one priority as they are configured.
+        numbers = sorted({p.priority for p in pools if p.priority is not None})
+        pools = [p for number in (*numbers, None) for p in pools if p.priority == number]
         wishes = [request.families]
         if request.fewer_families_do:
             wishes += [(family,) for family in request.families]
@@ -72,7 +93,7 @@ class Model:
             return bool(self.choice(key, request))
         owner = self.owner(request.addresses)
         return (
-            owner in {pool.name for pool in self.pools if not pool.draining}
+            owner in {p.name for p in self.pools if not p.draining and admits(p, request.tenant)}
             and request.pool in ("", owner)
             and all(self.may_have(key, address, request.terms) for address in request.addresses)
         )

@@ -95,6 +95,12 @@ class Api:
         item["data"] = {"config": text}
         await self.store.update(kind, "metallb-system", "config", item)
 
+    async def label_namespace(self, name: str, labels: dict[str, str]) -> None:
+        kind = BY_KIND["Namespace"]
+        item = self.store.get(kind, "", name)
+        item["metadata"] = {**item["metadata"], "labels": labels}  # type: ignore[dict-item]
+        await self.store.update(kind, "", name, item)
+
     def service(self, name: str) -> Service:
         item = self.store.get(BY_KIND["Service"], "default", name)
         return msgspec.convert(item, Service)

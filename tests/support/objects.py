@@ -6,6 +6,8 @@ from ipaddress import ip_network
 
 from controller.core import POOL_ANNOTATION
 from metallb_py.config.model import BgpAdvertisement, Config, Pool, Protocol
+from metallb_py.config.selectors import LabelSelector, Operator, Requirement
+from metallb_py.config.tenancy import EVERYBODY, Tenancy
 from metallb_py.kube.objects import (
     LoadBalancerIngress,
     LoadBalancerStatus,
@@ -29,15 +31,18 @@ def service(
     version: str = "1",
     ports: tuple[ServicePort, ...] = (ServicePort(80),),
     pool: str = "",
+    namespace: str = "default",
+    labels: dict[str, str] | None = None,
     **spec: object,
 ) -> Service:
-    """Make a service ``default/<name>`` whose status holds ``ips``, from ``pool``."""
+    """Make a service ``<namespace>/<name>`` whose status holds ``ips``, from ``pool``."""
     if pool:
         annotations = {**(annotations or {}), POOL_ANNOTATION: pool}
     ingress = tuple(LoadBalancerIngress(ip=ip) for ip in ips)
     meta = ObjectMeta(
         name=name,
-        namespace="default",
+        namespace=namespace,
+        labels=labels,
         uid=uid or f"uid-{name}",
         resource_version=version,
         creation_timestamp=created,
@@ -56,11 +61,29 @@ def pool(
     protocol: Protocol = Protocol.LAYER2,
     auto_assign: bool = True,
     avoid_buggy_ips: bool = False,
+    tenancy: Tenancy = EVERYBODY,
+    priority: int | None = None,
 ) -> Pool:
     """Make a pool."""
     advertisements = (BgpAdvertisement(),) if protocol is Protocol.BGP else ()
     networks = tuple(ip_network(cidr) for cidr in cidrs)
-    return Pool(name, protocol, networks, avoid_buggy_ips, auto_assign, advertisements)
+    return Pool(
+        name,
+        protocol,
+        networks,
+        avoid_buggy_ips,
+        auto_assign,
+        advertisements,
+        tenancy=tenancy,
+        priority=priority,
+    )
+
+
+def selector(**labels: str) -> LabelSelector:
+    """Make a selector of these labels."""
+    return LabelSelector(
+        frozenset(Requirement(k, Operator.IN, frozenset({v})) for k, v in labels.items())
+    )
 
 
 def config(*pools: Pool) -> Config:

@@ -11,7 +11,7 @@ from support.config_text import PEER, POOL, problems
 from metallb_py.config.compile import read_config
 from metallb_py.config.model import BgpAdvertisement, Config, Peer, Pool, Protocol
 from metallb_py.config.problems import ConfigError
-from metallb_py.config.selectors import NodeSelector, Operator, Requirement
+from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing", "{}", "null", "peers:\naddress-pools: []"])
@@ -94,7 +94,7 @@ def test_everything_about_bgp() -> None:
         password="0123",
         bfd_profile="fast",
         node_selectors=(
-            NodeSelector(
+            LabelSelector(
                 frozenset(
                     {
                         Requirement("rack", Operator.IN, frozenset({"1"})),
@@ -102,7 +102,7 @@ def test_everything_about_bgp() -> None:
                     }
                 )
             ),
-            NodeSelector(),
+            LabelSelector(),
         ),
     )
     assert "0123" not in repr(config)

@@ -49,6 +49,7 @@ def test_unknown_keys_are_told_with_those_that_are_known(type_name: str) -> None
         "selectorRequirements": "peers: [{node-selectors: [{match-expressions: [{x: 1}]}]}]",
         "addressPool": "address-pools: [{x: 1}]",
         "bgpAdvertisement": "address-pools: [{bgp-advertisements: [{x: 1}]}]",
+        "labelSelector": "address-pools: [{service-selectors: [{x: 1}]}]",
         "bfdProfile": "bfd-profiles: [{x: 1}]",
     }
     _, (problem,) = decode(places[type_name])

@@ -8,7 +8,7 @@ import pytest
 from support.objects import config, pool
 
 from metallb_py.config.model import Peer, is_buggy
-from metallb_py.config.selectors import NodeSelector, Operator, Requirement
+from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_the_pool_of_addresses_contains_all_of_them() -> None:
 
 
 def test_a_peer_selects_nodes_by_any_of_its_selectors() -> None:
-    rack = NodeSelector(frozenset({Requirement("rack", Operator.EXISTS)}))
-    zone = NodeSelector(frozenset({Requirement("zone", Operator.EXISTS)}))
+    rack = LabelSelector(frozenset({Requirement("rack", Operator.EXISTS)}))
+    zone = LabelSelector(frozenset({Requirement("zone", Operator.EXISTS)}))
     peer = Peer(1, 2, ip_address("10.0.0.1"), node_selectors=(rack, zone))
     assert peer.selects({"zone": "a"})
     assert not peer.selects({})

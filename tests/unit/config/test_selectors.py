@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metallb_py.config.selectors import NodeSelector, Operator, Requirement
+from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 
 LABELS = {"rack": "1", "zone": "a"}
 
@@ -31,6 +31,6 @@ def test_requirements(requirement: Requirement, matches: bool) -> None:
 def test_a_selector_wants_all_of_its_requirements() -> None:
     rack = Requirement("rack", Operator.IN, frozenset({"1"}))
     zone = Requirement("zone", Operator.IN, frozenset({"b"}))
-    assert NodeSelector(frozenset({rack})).matches(LABELS)
-    assert not NodeSelector(frozenset({rack, zone})).matches(LABELS)
-    assert NodeSelector().matches({})
+    assert LabelSelector(frozenset({rack})).matches(LABELS)
+    assert not LabelSelector(frozenset({rack, zone})).matches(LABELS)
+    assert LabelSelector().matches({})

@@ -109,7 +109,10 @@ def test_no_address_is_left(allocator: Allocator) -> None:
     outcome = converge(service("late"), allocator)
     assert outcome.addresses == ()
     assert outcome.verdict.reason == Reason.ALLOCATION_FAILED
-    assert outcome.verdict.detail == "no available IPs"
+    full = "no ipv4 address free"
+    assert outcome.verdict.detail == f'no available IPs: pool "a": {full}; pool "b": {full}'
+    refused = [(check.name, check.detail) for check in outcome.verdict.checks if not check.passed]
+    assert refused[:-1] == [('pool "a"', full), ('pool "b"', full)]
 
 
 def test_an_address_outside_the_requested_pool_is_an_error_not_a_flap(

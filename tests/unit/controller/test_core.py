@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from support.objects import config, pool, service
+import pytest
+from support.objects import config, pool, selector, service
 
 from controller.core import (
     ConfigApplied,
@@ -18,6 +19,7 @@ from controller.core import (
     WriteStatus,
 )
 from controller.orphans import OrphanPolicy
+from metallb_py.config.tenancy import Tenancy
 
 SMALL = config(pool("a", "192.0.2.0/31"))
 
@@ -278,3 +280,101 @@ def test_renumber_gives_other_addresses_at_once() -> None:
     assert [o.policy for o in effects if isinstance(o, Orphaned)] == [OrphanPolicy.RENUMBER]
     assert written(effects) == {"web": ["198.51.100.0"]}
     assert draining(effects) == []
+
+
+FRONT = Tenancy(namespace_selectors=(selector(team="front"),))
+TENANTED = config(
+    pool("ours", "192.0.2.0/31", tenancy=FRONT, priority=1), pool("rest", "192.0.2.8/31")
+)
+
+
+def test_a_configuration_that_selects_namespaces_waits_for_their_labels() -> None:
+    core = started(service("a"), pools=TENANTED)
+    assert core.namespace_changed("default", {"team": "front"}) == ()
+    assert written(core.namespaces_synced()) == {"a": ["192.0.2.0"]}
+
+
+def test_it_waits_also_where_another_one_is_in_force() -> None:
+    core = started(service("a"))
+    assert core.config_changed(TENANTED) == ()
+    assert written(core.service_changed("default/b", service("b"))) == {"b": ["192.0.2.1"]}
+    core.namespace_changed("default", {"team": "back"})
+    assert core.namespaces_synced()[0] == ConfigApplied(TENANTED)
+    assert written(core.service_changed("default/c", service("c"))) == {"c": ["192.0.2.8"]}
+
+
+def test_a_service_of_a_namespace_that_nobody_knows_yet_waits_for_it() -> None:
+    core = started(pools=TENANTED)
+    core.namespaces_synced()
+    effects = core.service_changed("default/a", service("a"))
+    assert written(effects) == {}
+    (told,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert told.outcome.verdict.detail == 'the labels of namespace "default" are not known yet'
+    assert written(core.namespace_changed("default", {"team": "front"})) == {"a": ["192.0.2.0"]}
+
+
+def test_new_labels_of_a_namespace_take_nothing_away_and_wake_who_waits() -> None:
+    core = started(service("a"), pools=config(pool("ours", "192.0.2.0/31", tenancy=FRONT)))
+    core.namespace_changed("default", {"team": "front"})
+    assert written(core.namespaces_synced()) == {"a": ["192.0.2.0"]}
+    assert core.namespace_changed("default", {"team": "back"}) == ()
+    assert written(core.service_changed("default/b", service("b"))) == {}
+    assert core.pending == {"default/b"}
+    assert written(core.namespace_changed("default", {"team": "front"})) == {"b": ["192.0.2.1"]}
+
+
+def test_a_restart_keeps_the_address_of_who_would_not_get_it_today() -> None:
+    core = Controller()
+    core.namespace_changed("default", {})
+    core.namespaces_synced()
+    core.config_changed(TENANTED)
+    core.service_changed("default/a", service("a", ips=("192.0.2.1",), pool="ours"))
+    assert written(core.services_synced()) == {}
+    assert core.allocator.held("default/a") is not None
+
+
+CLOSED = config(
+    pool("a", "192.0.2.0/31", tenancy=Tenancy(frozenset({"x"}))), pool("b", "192.0.2.8/31")
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "addresses"),
+    [
+        (OrphanPolicy.DRAIN, {"a": ["192.0.2.0"]}),  # as before
+        (OrphanPolicy.REFUSE, {}),
+        (OrphanPolicy.RENUMBER, {"a": ["192.0.2.8"]}),
+    ],
+)
+def test_a_pool_that_is_closed_to_its_users(
+    policy: OrphanPolicy, addresses: dict[str, list[str]]
+) -> None:
+    core = started(service("a"), policy=policy)
+    effects = core.config_changed(CLOSED)
+    assert written(effects) == addresses
+    refused = any(isinstance(effect, ConfigRefused) for effect in effects)
+    assert refused == (policy is OrphanPolicy.REFUSE)
+
+
+def test_pools_of_lower_priority_are_used_up_first() -> None:
+    pools = config(
+        pool("last", "192.0.2.0/32"),
+        pool("second", "192.0.2.1/32", priority=2),
+        pool("first", "192.0.2.2/32", priority=1),
+    )
+    names = ("a", "b", "c")
+    core = started(pools=pools)
+    given = [written(core.service_changed(f"default/{n}", service(n)))[n] for n in names]
+    assert given == [["192.0.2.2"], ["192.0.2.1"], ["192.0.2.0"]]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{"load_balancer_ip": "192.0.2.0"}, {"annotations": {"metallb.universe.tf/address-pool": "a"}}],
+)
+def test_a_closed_pool_is_closed_also_to_who_asks_for_it(wish: dict[str, object]) -> None:
+    core = started(pools=CLOSED)
+    effects = core.service_changed("default/a", service("a", **wish))  # type: ignore[arg-type]
+    assert written(effects) == {}
+    (told,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert 'pool "a": not for namespace "default"' in told.outcome.verdict.detail

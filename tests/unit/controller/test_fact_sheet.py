@@ -233,8 +233,16 @@ def test_addresses_that_agree_with_the_pool_that_was_asked_for(allocator: Alloca
     ("wish", "cluster_ips", "message"),
     [
         ("nope", DUAL[:1], 'unknown pool "nope"'),
-        ("b", DUAL[1:], 'no available IPs in pool "b" for ipv6 IPFamily'),
-        ("b", DUAL, 'no available IPs in pool "b" for dual IPFamily'),
+        (
+            "b",
+            DUAL[1:],
+            'no available IPs in pool "b" for ipv6 IPFamily: pool "b": no ipv6 addresses in it',
+        ),
+        (
+            "b",
+            DUAL,
+            'no available IPs in pool "b" for dual IPFamily: pool "b": no ipv6 addresses in it',
+        ),
     ],
 )
 def test_a_pool_that_can_not_serve(
@@ -248,7 +256,10 @@ def test_both_families_come_from_one_pool_or_not_at_all() -> None:
     made = Allocator()
     made.set_pools((pool("v4", "192.0.2.0/30"), pool("v6", "2001:db8::/64")))
     outcome = converge(service(cluster_ips=DUAL, ip_family_policy="RequireDualStack"), made)
-    assert why(outcome) == (Reason.ALLOCATION_FAILED, "no available IPs")
+    detail = (
+        'no available IPs: pool "v4": no ipv6 addresses in it; pool "v6": no ipv4 addresses in it'
+    )
+    assert why(outcome) == (Reason.ALLOCATION_FAILED, detail)
 
 
 def test_prefer_dual_stack_takes_one_where_metallb_gives_nothing() -> None:

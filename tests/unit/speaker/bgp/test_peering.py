@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 
 from metallb_py.config.model import Peer
-from metallb_py.config.selectors import NodeSelector, Operator, Requirement
+from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 from speaker.bgp.peering import (
     Peering,
     PeeringChange,
@@ -17,7 +17,7 @@ from speaker.bgp.peering import (
     router_id_for,
 )
 
-RACK_A = NodeSelector(frozenset({Requirement("rack", Operator.IN, frozenset({"a"}))}))
+RACK_A = LabelSelector(frozenset({Requirement("rack", Operator.IN, frozenset({"a"}))}))
 ANYWHERE = Peer(64512, 64513, ip_address("10.0.0.2"))
 IN_RACK_A = replace(ANYWHERE, address=ip_address("10.0.0.3"), node_selectors=(RACK_A,))
 
