@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from metallb_py.config.model import Config
+from metallb_py.config.routes import routes_for
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
-from speaker.bgp.adverts import routes_for
 from speaker.bgp.events import (
     BgpEvent,
     ConnectFailed,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from metallb_py.addresses import IPNetwork
+from metallb_py.config.routes import Route
 from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
-from speaker.bgp.adverts import Route
 from speaker.bgp.events import BgpEvent, PeerAdded, PeerRemoved
 from speaker.bgp.peering import Peering, PeerSession, changes
 from speaker.drivers.bgp_session import BgpSession

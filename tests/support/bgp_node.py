@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
-from speaker.bgp.adverts import Route
+from metallb_py.config.routes import Route
 from speaker.bgp.events import BgpEvent, ConnectFailed
 from speaker.bgp.peering import Peering, PeerSession
 from speaker.drivers.bgp_speaker import BgpSpeaker

@@ -7,10 +7,10 @@ import pytest
 
 from metallb_py.addresses import IPAddress
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.config.routes import Route, aggregate, routes_for
 from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
 from metallb_py.protocols.bgp.messages import encode
 from metallb_py.protocols.bgp.update import Reach, pack_announcements
-from speaker.bgp.adverts import Route, aggregate, routes_for
 
 
 def pool(*advertisements: BgpAdvertisement) -> Pool:
