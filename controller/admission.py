@@ -5,10 +5,12 @@ admission.k8s.io/v1, AdmissionReview: bytes in, bytes out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
 from metallb_py.errors import RemoteProtocolError
-from metallb_py.kube.configmap import DATA_KEY, read
+from metallb_py.kube.configmap import DATA_KEY, Reading, read
 from metallb_py.kube.objects import ConfigMap
 
 API_VERSION = "admission.k8s.io/v1"
@@ -39,39 +41,50 @@ class _Review(msgspec.Struct, frozen=True, rename="camel"):
     request: _Request
 
 
-def review(body: bytes, namespace: str, name: str) -> bytes:
-    """Answer a review: a ConfigMap of this name is refused with every problem that it has.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A review that was read. ``reading`` is the text to be stored, if it is ours and new."""
 
-    Everything else is allowed, also a change that leaves a bad text as it is: the controller's own
-    annotations say what is wrong with it. Raises AdmissionError where the body is no review.
+    uid: str
+    reading: Reading | None
+
+    def answer(self, warnings: tuple[str, ...] = ()) -> bytes:
+        """Return the answer: a text with problems is refused with every one of them."""
+        problems = [str(problem) for problem in self.reading.problems] if self.reading else []
+        response: dict[str, object] = {"uid": self.uid, "allowed": not problems}
+        if problems:
+            response["status"] = {"code": UNPROCESSABLE, "message": "\n".join(problems)}
+        if warnings:
+            response["warnings"] = warnings
+        return msgspec.json.encode(
+            {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}
+        )
+
+
+def read_review(body: bytes, namespace: str, name: str) -> Question:
+    """Read a review of the ConfigMap of this name, or of anything else, which is let through.
+
+    So is a change that leaves a bad text as it is: the controller's own annotations say what is
+    wrong with it. Raises AdmissionError where the body is no review.
     """
     try:
         asked = msgspec.json.decode(body, type=_Review)
-        problems = _problems(asked.request, namespace, name)
+        reading = _reading(asked.request, namespace, name)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise AdmissionError(f"AdmissionReview: {error}") from error
     if asked.kind != "AdmissionReview" or asked.api_version != API_VERSION:
         raise AdmissionError(f"{asked.api_version} {asked.kind}: want {API_VERSION}")
-    response: dict[str, object] = {"uid": asked.request.uid, "allowed": not problems}
-    if problems:
-        response["status"] = {"code": UNPROCESSABLE, "message": "\n".join(problems)}
-    return msgspec.json.encode(
-        {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}
-    )
+    return Question(asked.request.uid, reading)
 
 
-def _problems(request: _Request, namespace: str, name: str) -> list[str]:
-    concerned = (request.kind.kind, request.namespace, request.name) == (
-        "ConfigMap",
-        namespace,
-        name,
-    )
-    if not concerned or request.operation not in ("CREATE", "UPDATE"):
-        return []
+def _reading(request: _Request, namespace: str, name: str) -> Reading | None:
+    asked = (request.kind.kind, request.namespace, request.name)
+    if asked != ("ConfigMap", namespace, name) or request.operation not in ("CREATE", "UPDATE"):
+        return None
     text = _text(request.object)
     if request.operation == "UPDATE" and text == _text(request.old_object):
-        return []
-    return [str(problem) for problem in read(text).problems]
+        return None
+    return read(text)
 
 
 def _text(item: msgspec.Raw) -> str:

@@ -41,7 +41,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a pool has no address for a service."""
+    """Why a pool has no address for a service; without ``detail`` it has one."""
 
     pool: str
     detail: str
@@ -169,9 +169,15 @@ class Allocator:
                         return self._bind(key, addresses, request.terms)
         raise self._no_address(request)
 
+    def survey(self, request: Request) -> tuple[Rejection, ...]:
+        """Return, pool by pool, what speaks against it; nothing where it has an address."""
+        return tuple(
+            Rejection(pool.name, self._shortage(pool, request)) for pool in self._by_priority
+        )
+
     def _no_address(self, request: Request) -> NoAddressError:
-        pools = [p for p in self._by_priority if request.pool in ("", p.name)]
-        rejections = tuple(Rejection(pool.name, self._shortage(pool, request)) for pool in pools)
+        asked = (each for each in self.survey(request) if request.pool in ("", each.pool))
+        rejections = tuple(asked)
         message = "no available IPs"
         if request.pool:
             wanted = request.families[0] if len(request.families) == 1 else Family.DUAL

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from functools import partial
 from typing import assert_never
 
-from controller.admission import review
 from controller.assignment import Outcome, Reason
 from controller.core import (
     ConfigApplied,
@@ -22,6 +20,7 @@ from controller.core import (
     WriteStatus,
 )
 from controller.drivers.config_status import ConfigState, ConfigStatusWriter
+from controller.drivers.reviewer import Reviewer
 from controller.drivers.service_status import StatusEvent, StatusWriter, Written
 from controller.options import Options
 from controller.orphans import OrphanPolicy
@@ -41,7 +40,7 @@ from metallb_py.kube.reflector import (
     Synced,
     Unreachable,
 )
-from metallb_py.kube.resource import Resource
+from metallb_py.kube.resource import NAMESPACES, SERVICES
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.httpd import Httpd
 from metallb_py.runtime.log import Level, Logger
@@ -50,8 +49,6 @@ from metallb_py.runtime.metrics import ControllerMetrics
 from metallb_py.runtime.tasks import run_until
 
 COMPONENT = "metallb-controller"
-SERVICES = Resource("/api/v1/services", Service)
-NAMESPACES = Resource("/api/v1/namespaces", Namespace)
 
 # MetalLB logs these losses below or above "info".
 _CLEAR_LEVELS = {Reason.NOT_LOAD_BALANCER: Level.DEBUG, Reason.LB_IP_FAMILY: Level.ERROR}
@@ -125,8 +122,14 @@ class App:
         where = WebhookOptions(
             options.webhook_port, options.webhook_hosts, options.webhook_configuration
         )
-        judge = partial(review, namespace=common.namespace, name=common.config)
-        webhook = Webhook(self._client, where, judge)
+        reviewer = Reviewer(
+            self._client,
+            common.namespace,
+            common.config,
+            options.orphaned_addresses,
+            options.load_balancer_class,
+        )
+        webhook = Webhook(self._client, where, reviewer.answer)
         return {"webhook": webhook.run(self._on_webhook_error)}
 
     async def _follow_namespaces(self) -> None:

@@ -127,7 +127,7 @@ class Controller:
 
     def service_changed(self, key: str, service: Service | None) -> tuple[Effect, ...]:
         """A service appeared, changed, or is gone (None)."""
-        if service is None or not self._concerns_us(service):
+        if service is None or not self.concerns(service):
             return self._forget(key)
         earlier = self._services.get(key)
         gone: tuple[Effect, ...] = ()
@@ -243,7 +243,8 @@ class Controller:
     def _tell_orphans(self, orphans: list[tuple[str, Holding]]) -> tuple[Effect, ...]:
         return tuple(Orphaned(self._services[key], held, self._policy) for key, held in orphans)
 
-    def _concerns_us(self, service: Service) -> bool:
+    def concerns(self, service: Service) -> bool:
+        """Whether the service is this controller's to serve, or to clear."""
         # MetalLB since 0.13.2: without --lb-class only services that name no class.
         if (service.spec.load_balancer_class or "") != self._class:
             return False

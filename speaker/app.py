@@ -28,7 +28,7 @@ from metallb_py.kube.reflector import (
     Synced,
     Unreachable,
 )
-from metallb_py.kube.resource import Resource
+from metallb_py.kube.resource import SERVICES, Resource
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.httpd import Httpd
 from metallb_py.runtime.log import Logger
@@ -53,7 +53,6 @@ from speaker.drivers.endpoints_api import ENDPOINTS, SLICES, has_slices
 from speaker.options import Options
 
 COMPONENT = "metallb-speaker"
-SERVICES = Resource("/api/v1/services", Service)
 
 T = TypeVar("T", bound=KubeObject)
 

@@ -12,7 +12,7 @@ import asyncio
 import os
 import ssl
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -47,7 +47,10 @@ class Webhook:
     """The webhook, for as long as ``run`` runs."""
 
     def __init__(
-        self, client: KubeClient, options: WebhookOptions, judge: Callable[[bytes], bytes]
+        self,
+        client: KubeClient,
+        options: WebhookOptions,
+        judge: Callable[[bytes], Awaitable[bytes]],
     ) -> None:
         self._client = client
         self._options = options
@@ -125,7 +128,7 @@ class Webhook:
 
     async def _answer(self, request: web.Request) -> web.Response:
         try:
-            answer = self._judge(await request.read())
+            answer = await self._judge(await request.read())
         except AdmissionError as error:
             return web.Response(status=400, text=str(error))
         return web.Response(body=answer, content_type="application/json")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from metallb_py.cli import lab, validate
+from metallb_py.cli import explain, lab, plan, validate
 
-SUBCOMMANDS = (validate, lab)
+SUBCOMMANDS = (validate, plan, explain, lab)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from metallb_py.config.compile import read_config
 from metallb_py.config.document import Mapping, Node, Scalar, Sequence, parse_documents
 from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.errors import MetallbError
 
 DESCRIPTION = """\
 Check a configuration: a ConfigMap manifest (or several documents, or a List, with ConfigMaps
@@ -19,6 +20,10 @@ for each problem, FILE:LINE: PLACE: PROBLEM. Exit status: 0 valid, 1 problems (a
 YAML is one, too), 2 the file can't be read or is no UTF-8 text.
 """
 DATA_KEY = "config"
+
+
+class UnreadableError(MetallbError):
+    """A file can't be read, or is no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +50,36 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Check one file and print its problems; return the exit status."""
-    name = "standard input" if args.file == "-" else args.file
     try:
-        data = sys.stdin.buffer.read() if args.file == "-" else Path(args.file).read_bytes()
-        text = data.decode()
+        problems = list(_problems(read_file(args.file)))
+    except UnreadableError as error:
+        print(error, file=sys.stderr)
+        return 2
+    tell_problems(args.file, problems)
+    return 1 if problems else 0
+
+
+def read_file(name: str) -> str:
+    """Return a file's text; "-" names standard input. Raises UnreadableError."""
+    shown = _shown(name)
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return data.decode()
     except OSError as error:
-        print(f"{name}: {error.strerror}", file=sys.stderr)
-        return 2
+        raise UnreadableError(f"{shown}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        print(f"{name}: byte {error.start}: want UTF-8 text", file=sys.stderr)
-        return 2
-    problems = list(_problems(text))
+        raise UnreadableError(f"{shown}: byte {error.start}: want UTF-8 text") from error
+
+
+def tell_problems(name: str, problems: Iterable[Problem]) -> None:
+    """Print one line for each problem of a file."""
     for problem in problems:
         place = f"{problem.path}: " if problem.path else ""
-        print(f"{name}:{problem.line}: {place}{problem.message}")
-    return 1 if problems else 0
+        print(f"{_shown(name)}:{problem.line}: {place}{problem.message}")
+
+
+def _shown(name: str) -> str:
+    return "standard input" if name == "-" else name
 
 
 def _problems(text: str) -> Iterator[Problem]:

@@ -19,10 +19,10 @@ import msgspec
 from metallb_py.backoff import API_RETRY
 from metallb_py.errors import ApiError, GoneError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.objects import KubeObject, ObjectList, Status, WatchEvent
+from metallb_py.kube.listing import list_objects
+from metallb_py.kube.objects import KubeObject, Status, WatchEvent
 from metallb_py.kube.resource import Resource
 
-PAGE = 1000
 WATCH_SECONDS = 240
 GONE = 410
 
@@ -75,7 +75,6 @@ class Reflector(Generic[T]):
         self._version = ""
         self._failures = 0
         self._object = msgspec.json.Decoder(resource.view)
-        self._page = msgspec.json.Decoder(ObjectList)
         self._watch_event = msgspec.json.Decoder(WatchEvent)
 
     async def run(self) -> None:
@@ -102,21 +101,14 @@ class Reflector(Generic[T]):
             await self._on_event(Reachable())
 
     async def _list(self) -> None:
-        found: dict[str, T] = {}
-        query = {**self._resource.selectors, "limit": str(PAGE)}
-        while True:
-            page = self._page.decode(await self._client.get(self._resource.path, query))
-            items = map(self._object.decode, page.items or ())
-            found.update((item.key, item) for item in items)
-            if not page.metadata.continue_token:
-                break
-            query["continue"] = page.metadata.continue_token
+        listing = await list_objects(self._client, self._resource)
+        found = listing.items
         await self._succeeded()
         for key in self.store.keys() - found.keys():
             await self._remove(key)
         for key, item in found.items():
             await self._put(key, item)
-        self._version = page.metadata.resource_version
+        self._version = listing.version
         if not self.synced:
             self.synced = True
             await self._on_event(Synced())

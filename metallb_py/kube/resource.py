@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from metallb_py.kube.objects import KubeObject
+from metallb_py.kube.objects import KubeObject, Namespace, Service
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -18,3 +18,7 @@ class Resource(Generic[T]):
     path: str
     view: type[T]
     selectors: Mapping[str, str] = field(default_factory=dict)
+
+
+SERVICES = Resource("/api/v1/services", Service)
+NAMESPACES = Resource("/api/v1/namespaces", Namespace)

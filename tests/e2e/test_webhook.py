@@ -78,6 +78,26 @@ def test_a_bad_configmap_is_refused_with_every_problem(rig: Rig, policy: str) ->
     assert bool(said) is (policy == "Fail")
 
 
+def test_an_effect_on_services_is_warned_of(rig: Rig, policy: str) -> None:
+    rig.add_service("warned", "wire")
+    address = eventually(lambda: rig.address("warned"))
+    elsewhere = CONFIG.replace("172.30.0.200-172.30.0.219", "172.30.0.220-172.30.0.229")
+    meta = {"namespace": NAMESPACE, "name": "config"}
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"config": ""}}
+
+    def said() -> str:
+        text = f"{elsewhere}# attempt {next(attempts)}\n"
+        document = json.dumps({**item, "data": {"config": text}})
+        done = rig.try_kubectl("apply", "--dry-run=server", "-f", "-", data=document)
+        assert done.returncode == 0, f"{policy}: {done.stderr}"
+        return done.stderr if "Warning: default/warned" in done.stderr else ""
+
+    attempts = count()
+    kept = f'Warning: default/warned keeps {address}, and pool "wire" drains'
+    assert kept in eventually(said, what="the API server asks")
+    rig.delete_service("warned")
+
+
 def test_a_bad_text_that_got_in_can_still_be_annotated(rig: Rig, policy: str) -> None:
     rig.kubectl("delete", "validatingwebhookconfigurations", NAME)
     rig.apply_config(BROKEN)

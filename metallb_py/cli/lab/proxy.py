@@ -25,7 +25,7 @@ from metallb_py.cli.lab.network import PODS_CIDR
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import SERVICE_NAME_LABEL, EndpointSlice, Service
 from metallb_py.kube.reflector import Reflector
-from metallb_py.kube.resource import Resource
+from metallb_py.kube.resource import SERVICES, Resource
 
 IP_FREEBIND = 15
 LOCAL = 255
@@ -173,7 +173,7 @@ async def follow(client: KubeClient, use: Callable[[list[Frontend]], Awaitable[N
     async def wake(_: object) -> None:
         changed.set()
 
-    services = Reflector(client, Resource("/api/v1/services", Service), wake)
+    services = Reflector(client, SERVICES, wake)
     path = "/apis/discovery.k8s.io/v1/endpointslices"
     selector = {"labelSelector": SERVICE_NAME_LABEL}
     slices = Reflector(client, Resource(path, SliceWithPorts, selector), wake)

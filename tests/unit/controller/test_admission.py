@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.admission import AdmissionError, review
+from controller.admission import AdmissionError, read_review
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/24]}]"
 BAD = "address-pools:\n- name: a\n  protocol: arp\n  addresses: [192.0.2.0/33]\n"
@@ -43,7 +43,7 @@ def question(
 
 
 def answer(body: bytes) -> dict[str, Any]:
-    said = json.loads(review(body, "metallb-system", "config"))
+    said = json.loads(read_review(body, "metallb-system", "config").answer())
     assert said["kind"] == "AdmissionReview"
     assert said["apiVersion"] == "admission.k8s.io/v1"
     response: dict[str, Any] = said["response"]
@@ -89,7 +89,7 @@ def test_everything_else_is_allowed(body: bytes) -> None:
 )
 def test_what_is_no_review_is_an_error(body: bytes) -> None:
     with pytest.raises(AdmissionError, match="AdmissionReview"):
-        review(body, "metallb-system", "config")
+        read_review(body, "metallb-system", "config")
 
 
 def test_a_bad_text_that_is_there_already_stands_in_nobodys_way() -> None:

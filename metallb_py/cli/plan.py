@@ -1,0 +1,92 @@
+"""``metallb-py plan FILE``: what a configuration would do to the Services that there are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+
+from controller.orphans import OrphanPolicy
+from controller.plan import Plan, make_plan
+from controller.plan_text import describe, describe_route
+from metallb_py.cli import cluster
+from metallb_py.cli.validate import UnreadableError, find_configs, read_file, tell_problems
+from metallb_py.config.compile import read_config
+from metallb_py.config.model import Config
+from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.errors import ApiError
+
+DESCRIPTION = """\
+Say what a configuration would do to the Services of the running cluster, before it is applied:
+which keep their addresses, which keep them from a pool that drains, which lose them, and which
+pools and routes appear or go. FILE is as for "validate". Exit status: 0 no effect on a Service
+that exists, 3 some effect, 1 problems in the configuration, 2 the file can't be read or the
+cluster can't be asked.
+"""
+SOME_EFFECT = 3
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "plan", help="say what a configuration would do", description=DESCRIPTION
+    )
+    parser.add_argument("file", help='a file, or "-" for standard input')
+    parser.add_argument(
+        "--orphaned-addresses",
+        type=OrphanPolicy,
+        choices=list(OrphanPolicy),
+        default=OrphanPolicy.DRAIN,
+        help="as the controller's flag of this name (%(default)s)",
+    )
+    cluster.add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan and print; return the exit status."""
+    try:
+        text = read_file(args.file)
+        config = _only_config(text)
+        snapshot = cluster.snapshot(args)
+    except ConfigError as error:
+        tell_problems(args.file, error.problems)
+        return 1
+    except (UnreadableError, ApiError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    plan = make_plan(snapshot, config, args.orphaned_addresses, args.lb_class)
+    lines = [json.dumps(as_json(plan), indent=2)] if args.json else list(describe(plan))
+    print("\n".join(lines))
+    return SOME_EFFECT if plan.affected or plan.refusal else 0
+
+
+def _only_config(text: str) -> Config:
+    found = find_configs(text)
+    if len(found) != 1:
+        wanted = f"{len(found)} configurations found: want one"
+        raise ConfigError((Problem(found[-1].line, "", wanted),))
+    return read_config(found[0].text, found[0].line if found[0].exact else 1)
+
+
+def as_json(plan: Plan) -> Mapping[str, object]:
+    """Return the plan as it is printed with ``--json``."""
+    return {
+        "refusal": plan.refusal,
+        "pools": plan.pools,
+        "routesAppearing": [describe_route(route) for route in plan.routes_appearing],
+        "routesGoing": [describe_route(route) for route in plan.routes_going],
+        "services": [
+            {
+                "service": service.key,
+                "fate": service.fate,
+                "before": [str(address) for address in service.before],
+                "after": [str(address) for address in service.after],
+                "poolBefore": service.pool_before,
+                "poolAfter": service.pool_after,
+                "detail": service.detail,
+            }
+            for service in plan.services
+        ],
+    }

@@ -1,0 +1,64 @@
+"""Pools for some namespaces, a plan and an explanation, on a real API server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support.cluster import CONFIG, Rig, eventually
+
+pytestmark = pytest.mark.e2e
+SHOP = """\
+- name: shop
+  protocol: layer2
+  addresses: [172.30.0.230-172.30.0.231]
+  priority: 1
+  namespace-selectors:
+  - match-labels: {team: shop}
+"""
+WITH_SHOP = CONFIG.rstrip() + "\n" + SHOP
+
+
+def metallb(rig: Rig, *arguments: str, text: str = "") -> tuple[int, str]:
+    """Call the command with the administrator's credentials."""
+    kubeconfig = f"--kubeconfig={rig.lab.control_plane.kubeconfig('admin')}"
+    line = [sys.executable, "-m", "metallb_py.cli", *arguments, kubeconfig]
+    done = subprocess.run(line, input=text, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    return done.returncode, done.stdout
+
+
+def test_a_pool_for_the_namespaces_with_a_label(rig: Rig) -> None:
+    rig.add_service("stranger", "shop")
+    refused = eventually(lambda: rig.events("Service", "stranger"), what="it is told")
+    assert 'unknown pool "shop"' in refused[0]["message"]
+    status, said = metallb(rig, "plan", "-", text=WITH_SHOP)
+    assert (status, said.splitlines()[0]) == (0, 'pool "shop" appears')
+
+    rig.apply_config(WITH_SHOP)
+    eventually(lambda: rig.config_status()["state"] == "applied")
+    told = 'pool "shop": not for namespace "default"'
+    eventually(lambda: told in str(rig.events("Service", "stranger")), what="it is told why")
+    status, said = metallb(rig, "explain", "stranger", "--json")
+    assert status == 1
+    pools = {each["pool"]: each["detail"] for each in json.loads(said)["pools"]}
+    assert pools["shop"] == 'not for namespace "default"'
+
+    rig.kubectl("label", "namespace", "default", "team=shop")
+    address = eventually(lambda: rig.address("stranger"), what="its namespace may")
+    assert address == "172.30.0.230"
+    assert metallb(rig, "explain", "default/stranger")[0] == 0
+    rig.kubectl("label", "namespace", "default", "team-")
+
+    status, said = metallb(rig, "plan", "-", "--orphaned-addresses=renumber", text=CONFIG)
+    assert status == 3
+    assert "default/stranger loses 172.30.0.230: " in said
+    status, said = metallb(rig, "plan", "-", text=CONFIG)
+    assert 'default/stranger keeps 172.30.0.230, and pool "shop" drains' in said
+    rig.apply_config()
+    eventually(rig.draining)
+    assert rig.address("stranger") == address
+    rig.delete_service("stranger")
+    eventually(lambda: not rig.draining())

@@ -1,0 +1,118 @@
+"""The diagnostic commands, as people call them, against an API server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from support.api import Api, running_api
+from support.controller import controlling
+
+CONFIG = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/32]}]"
+ELSEWHERE = CONFIG.replace("192.0.2", "198.51.100")
+
+
+async def command(api: Api, *arguments: str, text: str = "") -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "metallb_py.cli",
+        *arguments,
+        "--kubeconfig",
+        str(api.kubeconfig),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate(text.encode())
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+async def served(api: Api) -> None:
+    """Have a controller serve one service, and leave another one waiting."""
+    await api.set_config(CONFIG)
+    await api.add_service("first")
+    async with controlling(api):
+        await api.until(lambda: api.ips("first"))
+        await api.add_service("second")
+        await api.until(lambda: [e for e in api.events() if e["type"] == "Warning"])
+
+
+async def test_plan(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await served(api)
+        assert await command(api, "plan", "-", text=CONFIG) == (0, "2 services: 2 as before\n")
+        status, said = await command(api, "plan", "-", text=ELSEWHERE)
+        assert status == 3
+        assert 'default/first keeps 192.0.2.0, and pool "a" drains\n' in said
+        assert 'default/second gets 198.51.100.0 of pool "a"\n' in said
+        status, said = await command(
+            api, "plan", "-", "--json", "--orphaned-addresses", "renumber", text=ELSEWHERE
+        )
+        fates = {each["service"]: each["fate"] for each in json.loads(said)["services"]}
+        assert fates == {"default/first": "loses", "default/second": "keeps"}
+        assert status == 3
+        status, said = await command(
+            api, "plan", "-", "--orphaned-addresses", "refuse", text=ELSEWHERE
+        )
+        assert status == 3
+        assert (
+            'refused: new config not compatible with assigned IPs: service "default/first"' in said
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("address-pools: [{name: a}]", "standard input:1: address-pools[0]"),
+        ("kind: ConfigMap\napiVersion: v1\n", "no configuration found"),
+    ],
+)
+async def test_a_plan_of_what_is_no_configuration(tmp_path: Path, text: str, why: str) -> None:
+    async with running_api(tmp_path) as api:
+        status, said = await command(api, "plan", "-", text=text)
+        assert status == 1
+        assert why in said
+
+
+async def test_a_plan_of_what_is_no_text(tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff")
+    async with running_api(tmp_path) as api:
+        assert await command(api, "plan", str(binary)) == (
+            2,
+            f"{binary}: byte 0: want UTF-8 text\n",
+        )
+
+
+async def test_explain(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await served(api)
+        status, said = await command(api, "explain", "default/first")
+        assert status == 0
+        assert said.splitlines() == [
+            "default/first: 192.0.2.0: served",
+            '  holds 192.0.2.0 of pool "a" (layer2)',
+            "  asks for ipv4",
+            '  1. pool "a": its addresses are from this one',
+        ]
+        status, said = await command(api, "explain", "second")
+        assert status == 1
+        assert '  AllocationFailed: no available IPs: pool "a": no ipv4 address free\n' in said
+        status, said = await command(api, "explain", "second", "--json")
+        (pool,) = json.loads(said)["pools"]
+        assert pool == {"pool": "a", "available": False, "detail": "no ipv4 address free"}
+        assert await command(api, "explain", "none") == (2, "service default/none: not found\n")
+
+
+async def test_a_cluster_that_can_not_be_asked(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.stop()
+        for arguments in (["explain", "x"], ["plan", "-"]):
+            status, said = await command(api, *arguments)
+            assert status == 2
+            assert "GET /api/v1/services" in said

@@ -1,0 +1,47 @@
+"""A plan in words."""
+
+from __future__ import annotations
+
+from support.objects import config, pool, service
+from support.snapshots import snapshot
+
+from controller.orphans import OrphanPolicy
+from controller.plan import make_plan
+from controller.plan_text import MAX_WARNINGS, describe, warnings
+from metallb_py.config.model import Protocol
+
+NOW = "{name: a, protocol: bgp, addresses: [192.0.2.0/24]}"
+WEB = service("web", ips=("192.0.2.7",), pool="a")
+
+
+def test_every_line_names_what_and_whose() -> None:
+    elsewhere = config(pool("b", "198.51.100.0/31", protocol=Protocol.BGP))
+    plan = make_plan(snapshot(NOW, WEB), elsewhere, OrphanPolicy.RENUMBER)
+    assert list(describe(plan)) == [
+        'pool "a" goes',
+        'pool "b" appears',
+        "route 198.51.100.0/32 appears",
+        "route 192.0.2.7/32 goes",
+        'default/web loses 192.0.2.7: gets 198.51.100.0 of pool "b"',
+        "1 services: 1 with other addresses or none",
+    ]
+
+
+def test_a_refusal_names_who_is_in_the_way() -> None:
+    plan = make_plan(snapshot(NOW, WEB), config(), OrphanPolicy.REFUSE)
+    first, *_ = warnings(plan)
+    assert 'refused: new config not compatible with assigned IPs: service "default/web"' in first
+
+
+def test_without_an_effect_there_is_nothing_to_warn_of() -> None:
+    same = config(pool("a", "192.0.2.0/24", protocol=Protocol.BGP), pool("new", "198.51.100.0/24"))
+    assert warnings(make_plan(snapshot(NOW, WEB), same, OrphanPolicy.DRAIN)) == ()
+
+
+def test_warnings_are_few_and_short() -> None:
+    many = [service(f"s{n}", ips=(f"192.0.2.{n}",), pool="a") for n in range(100)]
+    plan = make_plan(snapshot(NOW, *many), config(), OrphanPolicy.RENUMBER)
+    told = warnings(plan)
+    assert len(told) == MAX_WARNINGS
+    assert told[-1].endswith("more: metallb-py plan tells all")
+    assert sum(map(len, told)) < 4096
