@@ -76,7 +76,7 @@ async def registering(tmp_path: Path) -> AsyncIterator[tuple[Registration, KubeC
         await runner.cleanup()
 
 
-def judge(body: bytes) -> bytes:
+async def judge(body: bytes) -> bytes:
     if body == b"nonsense":
         raise AdmissionError("AdmissionReview: nonsense")
     return b'{"echo": "' + body + b'"}'

@@ -137,4 +137,4 @@ class AgainstTheModel(RuleBasedStateMachine):
 
 
 TestAgainstTheModel = AgainstTheModel.TestCase
-TestAgainstTheModel.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestAgainstTheModel.settings = settings(max_examples=100, stateful_step_count=40)

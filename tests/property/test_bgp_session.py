@@ -208,6 +208,5 @@ TestTorn = Torn.TestCase
 TestTorn.settings = settings(
     max_examples=200,
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

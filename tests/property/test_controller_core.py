@@ -287,4 +287,4 @@ class Churn(RuleBasedStateMachine):
 
 
 TestChurn = Churn.TestCase
-TestChurn.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestChurn.settings = settings(max_examples=100, stateful_step_count=40)

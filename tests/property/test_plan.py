@@ -125,7 +125,7 @@ class Cluster:
         return {key for key, each in held.items() if each and each.pool in pools}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(wishes, max_size=6),
     st.lists(st.sampled_from(TEXTS), min_size=1, max_size=3),
