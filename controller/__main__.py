@@ -11,7 +11,7 @@ def main() -> None:
     """Run until a signal asks for the end."""
     options = parse()
     # Only now, so that --help and a wrong flag answer at once.
-    from controller.app import run
+    from controller.replica import run
     from metallb_py.runtime.tasks import run_with_signals
 
     sys.exit(run_with_signals(lambda stop: run(options, stop)))

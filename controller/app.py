@@ -1,9 +1,8 @@
-"""The controller's tasks, and how what the core decides reaches the world."""
+"""The tasks of the one controller that writes, and how what the core decides reaches the world."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import assert_never
 
 from controller.assignment import Outcome, Reason
@@ -20,7 +19,6 @@ from controller.core import (
     WriteStatus,
 )
 from controller.drivers.config_status import ConfigState, ConfigStatusWriter
-from controller.drivers.reviewer import Reviewer
 from controller.drivers.service_status import StatusEvent, StatusWriter, Written
 from controller.options import Options
 from controller.orphans import OrphanPolicy
@@ -41,8 +39,7 @@ from metallb_py.kube.reflector import (
     Unreachable,
 )
 from metallb_py.kube.resource import NAMESPACES, SERVICES
-from metallb_py.runtime.daemon import ConfigReporter, run_daemon
-from metallb_py.runtime.httpd import Httpd
+from metallb_py.runtime.daemon import ConfigReporter
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.metrics import ControllerMetrics
@@ -54,24 +51,15 @@ COMPONENT = "metallb-controller"
 _CLEAR_LEVELS = {Reason.NOT_LOAD_BALANCER: Level.DEBUG, Reason.LB_IP_FAMILY: Level.ERROR}
 
 
-async def run(options: Options, stop: asyncio.Event) -> int:
-    """Run the controller until ``stop`` is set; return the exit status."""
-
-    async def serve(client: KubeClient, log: Logger) -> None:
-        await App(options, client, log).run(stop)
-
-    return await run_daemon("controller", options.common, serve)
-
-
 class App:
     """Wires the core to the API server. Everything happens in the tasks of ``run``."""
 
-    def __init__(self, options: Options, client: KubeClient, log: Logger) -> None:
+    def __init__(
+        self, options: Options, client: KubeClient, log: Logger, metrics: ControllerMetrics
+    ) -> None:
         common = options.common
-        self._options = options
-        self._client = client
         self._log = log
-        self._metrics = ControllerMetrics()
+        self._metrics = metrics
         self._core = Controller(options.load_balancer_class, options.orphaned_addresses)
         self._mailbox = Mailbox()
         post = self._mailbox.handler
@@ -83,7 +71,6 @@ class App:
         )
         self._statuses = StatusWriter(client, post(self._on_status))
         self._events = EventRecorder(client, COMPONENT)
-        self._page = Httpd("", common.port, self._render)
         config_key = f"{common.namespace}/{common.config}"
         self._config = ConfigReporter(log, self._metrics, config_key)
         self._config_status = ConfigStatusWriter(client, common.namespace, common.config)
@@ -95,11 +82,10 @@ class App:
         self._draining: tuple[Pool, ...] = ()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Every task of the controller, until ``stop`` is set."""
+        """Every task that writes, until ``stop`` is set."""
         await run_until(
             stop,
             {
-                **self._webhook_task(),
                 "state": self._mailbox.run(),
                 "services": self._services.run(),
                 "namespaces": self._follow_namespaces(),
@@ -107,30 +93,8 @@ class App:
                 "statuses": self._statuses.run(),
                 "config status": self._config_status.run(self._on_config_status_error),
                 "events": self._events.run(),
-                "page": self._page.run(self._on_page_error),
             },
         )
-
-    def _webhook_task(self) -> dict[str, Coroutine[None, None, None]]:
-        options = self._options
-        if not options.webhook_port:
-            return {}
-        # Only now: who does without the webhook does without a library for certificates.
-        from controller.drivers.webhook import Webhook, WebhookOptions
-
-        common = options.common
-        where = WebhookOptions(
-            options.webhook_port, options.webhook_hosts, options.webhook_configuration
-        )
-        reviewer = Reviewer(
-            self._client,
-            common.namespace,
-            common.config,
-            options.orphaned_addresses,
-            options.load_balancer_class,
-        )
-        webhook = Webhook(self._client, where, reviewer.answer)
-        return {"webhook": webhook.run(self._on_webhook_error)}
 
     async def _follow_namespaces(self) -> None:
         """Follow them once a pool asks for their labels; MetalLB's roles don't allow it."""
@@ -205,9 +169,6 @@ class App:
         else:
             log.error("failed to update service status")
         self._perform(self._core.retry(event.key))
-
-    def _on_page_error(self, error: OSError) -> None:
-        self._log.error("cannot listen and serve", op="listenAndServe", err=str(error))
 
     # What the core decided
 
@@ -315,9 +276,6 @@ class App:
         self._events.record(Event(about, EventType.WARNING, "configStale", message))
         self._write_config_state(() if self._readings[-1].problems else problems)
 
-    def _on_webhook_error(self, error: Exception) -> None:
-        self._log.error("webhook does not work", op="webhook", error=str(error))
-
     def _on_config_status_error(self, error: ApiError) -> None:
         self._log.error("failed to write config status", op="configStatus", error=str(error))
 
@@ -325,7 +283,7 @@ class App:
         about = ObjectReference.to("Service", service)
         self._events.record(Event(about, kind, reason, message))
 
-    def _render(self) -> tuple[bytes, str]:
+    def render(self) -> tuple[bytes, str]:
         """Render the page; pools are counted only when somebody looks."""
         usage = self._core.allocator.usage()
         self._metrics.forget_pools_but(usage)

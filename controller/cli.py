@@ -33,8 +33,19 @@ def parse(argv: list[str] | None = None) -> Options:
         "the ValidatingWebhookConfiguration that is to trust it",
         default="metallb-webhook-configuration",
     )
-    parser.flag("ml-secret-name", "accepted for MetalLB's manifests", env="METALLB_ML_SECRET_NAME")
-    parser.flag("deployment", "accepted for MetalLB's manifests", env="METALLB_DEPLOYMENT")
+    parser.switch("leader-elect", "work only while holding a Lease, as one of several replicas")
+    parser.flag(
+        "leader-elect-lease-duration",
+        "whole seconds without a renewal after which another replica takes over",
+        default="2s",
+        read=_lease_duration,
+    )
+    parser.flag(
+        "ml-secret-name",
+        "of the Secret to make for the speakers' memberlist; none by default",
+        env="METALLB_ML_SECRET_NAME",
+    )
+    parser.flag("deployment", "the controller's, which owns that Secret", env="METALLB_DEPLOYMENT")
     parser.switch("disable-epslices", "accepted for MetalLB's manifests")
     args = parser.parse(argv)
     common = common_options(args)
@@ -48,7 +59,17 @@ def parse(argv: list[str] | None = None) -> Options:
         webhook_port=args.webhook_port,
         webhook_hosts=tuple(hosts.split(",")),
         webhook_configuration=args.webhook_configuration,
+        lease_seconds=args.leader_elect_lease_duration if args.leader_elect else 0,
+        memberlist_secret=args.ml_secret_name,
+        deployment=args.deployment,
     )
+
+
+def _lease_duration(text: str) -> int:
+    number = text.removesuffix("s")
+    if not number.isdecimal() or not 0 < int(number) <= 3600:
+        raise argparse.ArgumentTypeError(f'"{text}": want whole seconds from 1s to 3600s')
+    return int(number)
 
 
 def _policy(text: str) -> OrphanPolicy:

@@ -10,7 +10,11 @@ from metallb_py.runtime.flags import CommonOptions
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the controller was asked for. A ``webhook_port`` of 0 means: no webhook."""
+    """What the controller was asked for.
+
+    A ``webhook_port`` of 0 means: no webhook; ``lease_seconds`` of 0: this is the only controller;
+    an empty ``memberlist_secret``: somebody else makes it.
+    """
 
     common: CommonOptions
     load_balancer_class: str
@@ -18,3 +22,6 @@ class Options:
     webhook_port: int = 0
     webhook_hosts: tuple[str, ...] = ()
     webhook_configuration: str = ""
+    lease_seconds: int = 0
+    memberlist_secret: str = ""
+    deployment: str = ""

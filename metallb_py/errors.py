@@ -2,6 +2,7 @@
 
     MetallbError
     ├── ConfigError              the operator's configuration is wrong; carries every problem
+    ├── StartupError             a daemon can't begin its work; the message says what is missing
     ├── AllocationError          no address can be given as asked; the message is for the user
     ├── ApiError                 the Kubernetes API refused a request, or could not be reached
     │   ├── NotFoundError        404: the object does not exist
@@ -18,6 +19,10 @@ from __future__ import annotations
 
 class MetallbError(Exception):
     """Root of every exception that metallb-py raises on purpose."""
+
+
+class StartupError(MetallbError):
+    """A daemon can't begin its work. Its cause, where there is one, says why."""
 
 
 class AllocationError(MetallbError):

@@ -6,6 +6,7 @@ carries the requests. Its models are left out: the caller decodes what it needs.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Self
@@ -19,6 +20,7 @@ from kubernetes.aio.config.config_exception import ConfigException
 from yaml import YAMLError
 
 from metallb_py.errors import ApiError, ConflictError, GoneError, NotFoundError
+from metallb_py.kube.fence import Fence
 from metallb_py.kube.objects import Status
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -33,8 +35,9 @@ _ERRORS = {404: NotFoundError, 409: ConflictError, 410: GoneError}
 class KubeClient:
     """A connection to one API server. Every method raises ApiError or a subclass of it."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, fence: Fence | None = None) -> None:
         self._configuration = configuration
+        self._fence = fence or Fence()
         self._api = ApiClient(configuration)
         self._api.user_agent = "metallb-py"
 
@@ -57,6 +60,14 @@ class KubeClient:
             raise ApiError(f"{where}: {error}") from error
         return cls(configuration)
 
+    def fenced(self, fence: Fence) -> Self:
+        """Return another client, with connections of its own, that writes while a fence is open.
+
+        A write that comes later never starts, and never ends: who sends it has lost the right to,
+        and is about to be cancelled.
+        """
+        return type(self)(self._configuration, fence)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._api.close()
@@ -67,15 +78,15 @@ class KubeClient:
 
     async def create(self, path: str, body: Mapping[str, object]) -> bytes:
         """Create an object in a collection."""
-        return await self._read("POST", path, body=body)
+        return await self._write("POST", path, body)
 
     async def replace(self, path: str, body: Mapping[str, object]) -> bytes:
         """Replace an object."""
-        return await self._read("PUT", path, body=body)
+        return await self._write("PUT", path, body)
 
     async def patch(self, path: str, body: Mapping[str, object]) -> bytes:
         """Merge into an object (RFC 7386). With a resourceVersion in it, only onto that version."""
-        return await self._read("PATCH", path, body=body, content_type=MERGE_PATCH)
+        return await self._write("PATCH", path, body, MERGE_PATCH)
 
     @asynccontextmanager
     async def watch(
@@ -84,6 +95,24 @@ class KubeClient:
         """Open a watch; inside, iterate over its lines until the server ends it."""
         async with self._request("GET", path, query=query, limits=WATCH_TIMEOUT) as response:
             yield _lines(path, response)
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object],
+        content_type: str = "application/json",
+    ) -> bytes:
+        if not self._fence.is_open():
+            await asyncio.get_running_loop().create_future()
+        try:
+            return await self._read(method, path, body=body, content_type=content_type)
+        except ApiError as error:
+            self._fence.unsure |= error.status == 0 or error.status >= 500
+            raise
+        except asyncio.CancelledError:
+            self._fence.unsure = True
+            raise
 
     async def _read(
         self,

@@ -222,6 +222,27 @@ class Endpoints(KubeObject, frozen=True):
     subsets: tuple[EndpointSubset, ...] | None = None
 
 
+class LeaseSpec(_View, frozen=True):
+    """Who holds a lease. Times are RFC 3339, by the clock of whoever wrote them."""
+
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class Lease(KubeObject, frozen=True):
+    """coordination.k8s.io/v1 Lease."""
+
+    spec: LeaseSpec = LeaseSpec()
+
+    @property
+    def holder(self) -> str:
+        """Who holds it, empty where nobody does."""
+        return self.spec.holder_identity or ""
+
+
 class ListMeta(_View, frozen=True):
     """What a list says of itself."""
 

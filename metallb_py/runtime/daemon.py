@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
-from metallb_py.errors import ApiError
+from metallb_py.errors import ApiError, StartupError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.reflector import Reachable, Unreachable
 from metallb_py.runtime.flags import CommonOptions
@@ -32,6 +32,10 @@ async def run_daemon(
         return 1
     try:
         await serve(client, log)
+    except StartupError as error:
+        why = {"error": str(error.__cause__)} if error.__cause__ else {}
+        log.error(str(error), op="startup", **why)
+        return 1
     except Exception as error:  # the root of every task: whatever it was, say it and end
         log.error(f"{name} failed", op="shutdown", error=describe(error))
         return 1

@@ -68,15 +68,38 @@ class ClientMetrics:
 
     def render(self) -> tuple[bytes, str]:
         """Return the page and its content type."""
-        page = prometheus_client.generate_latest(self.registry)
-        return page, prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
+        return _render(self.registry)
+
+
+def leading_gauge(registry: CollectorRegistry) -> Gauge:
+    """Return the gauge that Kubernetes' own components have, without a value yet."""
+    return Gauge(
+        "leader_election_master_status",
+        "1 while this replica is the leader, 0 while it is a standby, by the lease's name",
+        ["name"],
+        registry=registry,
+    )
+
+
+class StandbyMetrics:
+    """What a replica of the controller tells that waits for the leader's end."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.leading = leading_gauge(self.registry)
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the page and its content type."""
+        return _render(self.registry)
 
 
 class ControllerMetrics(ClientMetrics):
-    """The controller's."""
+    """The controller's; where there are several, the leader's."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.leading = leading_gauge(self.registry)
         self._pools: set[str] = set()
         self.addresses_total = Gauge(
             "metallb_allocator_addresses_total",
@@ -172,3 +195,8 @@ class SpeakerMetrics(ClientMetrics):
 
     def _peer_gauge(self, name: str, documentation: str) -> Gauge:
         return Gauge(name, documentation, ["peer"], registry=self.registry)
+
+
+def _render(registry: CollectorRegistry) -> tuple[bytes, str]:
+    page = prometheus_client.generate_latest(registry)
+    return page, prometheus_client.CONTENT_TYPE_PLAIN_0_0_4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from support.api import connected, running_api
 
 from metallb_py.errors import ApiError, ConflictError, GoneError, NotFoundError
 from metallb_py.kube.client import KubeClient
+from metallb_py.kube.fence import Fence
 from metallb_py.kube.objects import Service, WatchEvent
 
 WEB = "/api/v1/namespaces/default/services/web"
@@ -80,3 +82,46 @@ async def test_bad_credentials_name_their_file(tmp_path: Path, name: str) -> Non
 async def test_without_a_file_credentials_are_those_of_a_pod() -> None:
     with pytest.raises(ApiError, match="in-cluster configuration: "):
         await KubeClient.connect()
+
+
+async def test_behind_a_shut_fence_it_reads_and_never_writes(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as open_client:
+        await api.add_service("web")
+        fence = Fence()
+        client = open_client.fenced(fence)
+        try:
+            await client.patch(WEB, {"metadata": {"labels": {"a": "1"}}})
+            fence.shut()
+            version = api.store.version
+            writes = [
+                client.patch(WEB, {"metadata": {"labels": {"a": "2"}}}),
+                client.replace(WEB, {"metadata": {"name": "web"}}),
+                client.create(WEB.removesuffix("/web"), {"metadata": {"name": "new"}}),
+            ]
+            tasks = [asyncio.ensure_future(write) for write in writes]
+            await client.get(WEB)
+            assert not any(task.done() for task in tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert api.store.version == version
+            assert not fence.unsure
+            await open_client.patch(WEB, {"metadata": {"labels": {"a": "3"}}})
+        finally:
+            await client.close()
+
+
+async def test_a_write_without_an_answer_is_noted(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as open_client:
+        fence = Fence()
+        client = open_client.fenced(fence)
+        try:
+            with pytest.raises(NotFoundError):
+                await client.patch(WEB, {})
+            assert not fence.unsure
+            await api.stop()
+            with pytest.raises(ApiError):
+                await client.patch(WEB, {})
+            assert fence.unsure
+        finally:
+            await client.close()

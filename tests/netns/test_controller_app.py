@@ -10,9 +10,9 @@ import pytest
 from support.api import Api, running_api
 from support.controller import controlling
 
-from controller.app import run
 from controller.options import Options
 from controller.orphans import OrphanPolicy
+from controller.replica import run
 from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Level
 

@@ -8,24 +8,26 @@ from contextlib import asynccontextmanager
 
 from support.api import Api
 
-from controller.app import run
 from controller.options import Options
 from controller.orphans import OrphanPolicy
+from controller.replica import run
 from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Level
 
 
-def options(api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN) -> Options:
+def options(api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN, lease_seconds: int = 0) -> Options:
     """Return what a controller needs to work with this server."""
     common = CommonOptions("", 0, "config", "metallb-system", str(api.kubeconfig), Level.INFO)
-    return Options(common, load_balancer_class="", orphaned_addresses=policy)
+    return Options(common, "", orphaned_addresses=policy, lease_seconds=lease_seconds)
 
 
 @asynccontextmanager
-async def controlling(api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN) -> AsyncIterator[None]:
+async def controlling(
+    api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN, lease_seconds: int = 0
+) -> AsyncIterator[None]:
     """Run a controller, and stop it in good order."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run(options(api, policy), stop))
+    task = asyncio.create_task(run(options(api, policy, lease_seconds), stop))
     try:
         yield
     finally:

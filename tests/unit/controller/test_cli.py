@@ -15,6 +15,8 @@ def test_metallbs_own_manifest_starts_it(monkeypatch: pytest.MonkeyPatch) -> Non
     options = parse(["--port=7472", "--config=config", "--log-level=info"])
     assert options.common.namespace == "metallb-system"
     assert options.load_balancer_class == ""
+    assert (options.memberlist_secret, options.deployment) == ("memberlist", "controller")
+    assert options.lease_seconds == 0, "its Role knows no leases"
 
 
 def test_serves_another_class_on_request() -> None:
@@ -40,3 +42,13 @@ def test_what_happens_to_orphaned_addresses_is_the_operators_choice(
     with pytest.raises(SystemExit):
         parse(["--namespace=x", "--orphaned-addresses=forget"])
     assert '"forget": want one of drain, refuse, renumber' in capsys.readouterr().err
+
+
+def test_replicas_elect_a_leader_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["--namespace=x", "--leader-elect"]
+    assert parse(line).lease_seconds == 2
+    assert parse([*line, "--leader-elect-lease-duration=15s"]).lease_seconds == 15
+    assert parse(["--namespace=x", "--leader-elect=false"]).lease_seconds == 0
+    with pytest.raises(SystemExit):
+        parse([*line, "--leader-elect-lease-duration=500ms"])
+    assert '"500ms": want whole seconds' in capsys.readouterr().err

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from metallb_py.runtime.metrics import ClientMetrics, ControllerMetrics, SpeakerMetrics
+from metallb_py.runtime.metrics import (
+    ClientMetrics,
+    ControllerMetrics,
+    SpeakerMetrics,
+    StandbyMetrics,
+)
 
 
-def samples(metrics: ClientMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
+def samples(metrics: ClientMetrics | StandbyMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
     page, content_type = metrics.render()
     assert content_type.startswith("text/plain")
     families = text_string_to_metric_families(page.decode())
@@ -65,3 +70,14 @@ def test_nothing_is_loaded_or_stale_at_first() -> None:
     assert found["metallb_k8s_client_config_loaded_bool", ()] == 0
     assert found["metallb_k8s_client_config_stale_bool", ()] == 0
     assert ("metallb_k8s_client_updates_created", ()) not in found
+
+
+def test_a_standby_tells_that_it_is_one_and_nothing_of_the_leaders_work() -> None:
+    standby, leader, alone = StandbyMetrics(), ControllerMetrics(), ControllerMetrics()
+    standby.leading.labels("metallb-controller").set(0)
+    leader.leading.labels("metallb-controller").set(1)
+    key = ("leader_election_master_status", ("metallb-controller",))
+    assert samples(standby)[key] == 0
+    assert samples(leader)[key] == 1
+    assert key not in samples(alone)
+    assert not any(name.startswith("metallb_") for name, _ in samples(standby))

@@ -39,6 +39,7 @@ RESOURCES = (
     Resource("", "v1", "pods", "Pod", status=True, short=("po",)),
     Resource("", "v1", "secrets", "Secret"),
     Resource("", "v1", "services", "Service", status=True, short=("svc",)),
+    Resource("apps", "v1", "deployments", "Deployment", status=True, short=("deploy",)),
     Resource("coordination.k8s.io", "v1", "leases", "Lease"),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
 )

@@ -1,0 +1,47 @@
+"""Makes the key by which the speakers know each other, as MetalLB's controller does it."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b64encode
+
+import msgspec
+
+from metallb_py.errors import ApiError, ConflictError
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.objects import KubeObject, ObjectList
+
+KEY_BYTES = 16
+
+
+async def ensure_secret(client: KubeClient, namespace: str, name: str, deployment: str) -> bool:
+    """Create the Secret unless it is there; return whether it was created. Raises ApiError.
+
+    It belongs to the Deployment, so it goes with it. One that exists is never changed.
+    """
+    collection = f"/api/v1/namespaces/{namespace}/secrets"
+    # MetalLB's own Role lets it be listed by name, and not be read.
+    found = await client.get(collection, {"fieldSelector": f"metadata.name={name}"})
+    if msgspec.json.decode(found, type=ObjectList).items:
+        return False
+    if not deployment:
+        raise ApiError("no Deployment is named that could own it")
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}"
+    owner = msgspec.json.decode(await client.get(path), type=KubeObject).metadata
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner.name}
+    meta = {"name": name, "ownerReferences": [{**reference, "uid": owner.uid}]}
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"secretkey": _key()}}
+    try:
+        await client.create(collection, body)
+    except ConflictError:  # another replica was faster
+        return False
+    return True
+
+
+def _key() -> str:
+    """Return 16 random bytes as MetalLB writes them: base64 without padding, and that once more.
+
+    What the speakers read is the text of the inner base64.
+    """
+    text = b64encode(secrets.token_bytes(KEY_BYTES)).rstrip(b"=")
+    return b64encode(text).decode()

@@ -1,0 +1,165 @@
+"""The election on loopback: several candidates, one API server that comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.api import Api, connected, running_api
+
+from controller.drivers.leadership import (
+    Candidacy,
+    ElectionEvent,
+    Gained,
+    Leadership,
+    Term,
+    Unreachable,
+)
+from metallb_py.cli.lab.apiserver.defaults import BY_KIND
+from metallb_py.kube.lease import Durations, Follow, Lose
+from metallb_py.kube.objects import Lease
+
+NAMESPACE = "metallb-system"
+LEASE = "metallb-controller"
+# A Lease lasts whole seconds: no shorter one can be had.
+D = Durations(lease=1, deadline=0.7, renew=0.1, poll=0.1, attempt=0.5)
+
+
+class Candidate:
+    """Stands for election, and notes what it hears."""
+
+    def __init__(self, api: Api, name: str) -> None:
+        self.events: list[ElectionEvent] = []
+        self.term: Term | None = None
+        self.changed = asyncio.Event()
+        candidacy = Candidacy(str(api.kubeconfig), NAMESPACE, LEASE, name, D)
+        leadership = Leadership(candidacy, self._hear)
+        self._task = asyncio.create_task(leadership.run(self._lead))
+
+    async def until_leading(self) -> Term:
+        async with asyncio.timeout(10):
+            while self.term is None:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.term
+
+    async def until_heard(self, kind: type[ElectionEvent]) -> None:
+        async with asyncio.timeout(10):
+            while not any(isinstance(event, kind) for event in self.events):
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def leave(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _hear(self, event: ElectionEvent) -> None:
+        self.events.append(event)
+        self.changed.set()
+
+    async def _lead(self, term: Term) -> None:
+        self.term = term
+        self.changed.set()
+        try:
+            await term.ended.wait()
+        finally:
+            self.term = None
+
+
+@asynccontextmanager
+async def standing(api: Api, *names: str) -> AsyncIterator[list[Candidate]]:
+    candidates = [Candidate(api, name) for name in names]
+    try:
+        yield candidates
+    finally:
+        await asyncio.gather(*(candidate.leave() for candidate in candidates))
+
+
+def stored(api: Api) -> Lease:
+    return msgspec.convert(api.store.get(BY_KIND["Lease"], NAMESPACE, LEASE), Lease)
+
+
+async def test_one_leads_and_renews_and_another_follows_when_it_leaves(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, standing(api, "a") as (first,):
+        await first.until_leading()
+        made = stored(api)
+        assert made.holder == "a"
+        assert made.spec.lease_duration_seconds == 1
+        await api.until(lambda: stored(api).spec.renew_time != made.spec.renew_time)
+        assert stored(api).spec.acquire_time == made.spec.acquire_time
+        async with standing(api, "b") as (second,):
+            await second.until_heard(Follow)
+            left = time.monotonic()
+            await first.leave()
+            assert stored(api).holder in ("", "b")
+            await second.until_leading()
+            assert time.monotonic() - left < 0.8  # without waiting for the lease to expire
+            assert stored(api).spec.lease_transitions == 1
+
+
+async def test_who_leaves_a_write_without_answer_leaves_the_lease_to_expire(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api, standing(api, "a", "b") as (first, second):
+        await api.until(lambda: api.store.list(BY_KIND["Lease"]))
+        leader, other = (first, second) if stored(api).holder == "a" else (second, first)
+        term = await leader.until_leading()
+        term.fence.unsure = True
+        left = time.monotonic()
+        await leader.leave()
+        await other.until_leading()
+        assert time.monotonic() - left > 0.7
+
+
+async def test_without_an_api_server_nobody_leads_and_afterwards_one_does(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, standing(api, "a", "b") as candidates:
+        await api.until(lambda: api.store.list(BY_KIND["Lease"]))
+        leader = candidates[0] if stored(api).holder == "a" else candidates[1]
+        term = await leader.until_leading()
+        await api.stop()
+        await asyncio.wait_for(term.ended.wait(), 10)
+        assert not term.fence.is_open()
+        await leader.until_heard(Lose)
+        await leader.until_heard(Unreachable)
+        await api.start()
+        await api.until(lambda: stored(api).spec.lease_transitions == 1)
+
+
+async def test_a_leader_whose_lease_is_taken_from_it_stops_at_once(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, standing(api, "a") as (leader,):
+        term = await leader.until_leading()
+        async with connected(api) as client:
+            path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}"
+            await client.patch(path, {"spec": {"holderIdentity": "thief"}})
+        taken = time.monotonic()
+        await asyncio.wait_for(term.ended.wait(), 10)
+        assert time.monotonic() - taken < 0.5
+        assert Follow("thief") in leader.events
+
+
+async def test_work_that_fails_is_told_and_the_lease_left_to_expire(tmp_path: Path) -> None:
+    async def fail(_: Term) -> None:
+        raise ValueError("broken")
+
+    async with running_api(tmp_path) as api:
+        candidacy = Candidacy(str(api.kubeconfig), NAMESPACE, LEASE, "a", D)
+        with pytest.raises(ValueError, match="broken"):
+            await Leadership(candidacy, lambda _: None).run(fail)
+        assert stored(api).holder == "a"
+
+
+async def test_a_term_that_ended_is_followed_by_another(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, standing(api, "a") as (leader,):
+        first = await leader.until_leading()
+        await api.stop()
+        await asyncio.wait_for(first.ended.wait(), 10)
+        await api.start()
+        second = await leader.until_leading()
+        assert second is not first
+        kinds = [type(e) for e in leader.events if not isinstance(e, Unreachable)]
+        assert kinds == [Gained, Lose, Gained]

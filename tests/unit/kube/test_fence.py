@@ -1,0 +1,21 @@
+"""A fence, by the clock of this machine."""
+
+from __future__ import annotations
+
+import time
+
+from metallb_py.kube.fence import Fence
+
+
+def test_it_is_open_until_its_time() -> None:
+    assert Fence().is_open()
+    assert not Fence(time.monotonic()).is_open()
+    fence = Fence(0.0)
+    fence.open_until(time.monotonic() + 60)
+    assert fence.is_open()
+
+
+def test_once_shut_it_stays_so() -> None:
+    fence = Fence()
+    fence.shut()
+    assert not fence.is_open()
