@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from metallb_py.addresses import IPNetwork, parse_cidr, parse_range
 from metallb_py.config.communities import resolve_community
-from metallb_py.config.compile_peers import compile_selector
+from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Located, Record
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.problems import Findings
+from metallb_py.config.routes import MAX_COMMUNITIES
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import Tenancy
 
@@ -197,7 +199,24 @@ class _PoolCompiler:
         if not records:
             return (BgpAdvertisement(),)
         self._check_duplicates(records)
-        return tuple(self._advertisement(record, aliases) for record in records)
+        advertisements = tuple(self._advertisement(record, aliases) for record in records)
+        self._check_communities(advertisements)
+        return advertisements
+
+    def _check_communities(self, advertisements: Iterable[BgpAdvertisement]) -> None:
+        """Advertisements of one length are one route, with the communities of all of them."""
+        of_length: dict[tuple[str, int], set[Community]] = defaultdict(set)
+        for each in advertisements:
+            of_length["aggregation-length", each.aggregation_length] |= each.communities
+            of_length["aggregation-length-v6", each.aggregation_length_v6] |= each.communities
+        for (key, length), communities in of_length.items():
+            if len(communities) > MAX_COMMUNITIES:
+                message = (
+                    f"{len(communities)} communities for {key} {length}: want "
+                    f"{MAX_COMMUNITIES} at the most, or they would not fit one BGP message"
+                )
+                self._tell("bgp-advertisements", message)
+                return  # the other family has the same
 
     def _check_duplicates(self, records: Iterable[Record]) -> None:
         earlier: dict[object, int] = {}

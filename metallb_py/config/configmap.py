@@ -137,6 +137,11 @@ class Decoder:
         self._findings.add(line, path, message)
 
 
+def is_secret(key: str) -> bool:
+    """Whether what stands under this key is never to be shown, wherever it stands."""
+    return key == "password"
+
+
 def _keys(node: Mapping, *, secretive: bool) -> Iterator[tuple[Scalar, str, Node]]:
     """Yield each key, the form in which it may be shown, and its value.
 
@@ -150,7 +155,7 @@ def _keys(node: Mapping, *, secretive: bool) -> Iterator[tuple[Scalar, str, Node
         shown = word[0] if word and not hide else ""
         whole = not secretive or shown == key.text
         yield key, key.text if whole else f"{shown}...", value
-        hide = hide or (node.flow and key.text == "password")
+        hide = hide or (node.flow and is_secret(key.text))
 
 
 FieldReader = Callable[[Decoder, Record, str, Node], None]
@@ -197,16 +202,23 @@ def _string_map(decoder: Decoder, record: Record, key: str, node: Node) -> None:
     if not isinstance(node, Mapping):
         raise wrong_type(node, "map[string]string")
     found: dict[str, Located[str]] = {}
+    secret = False  # a password may have slipped in here, and in braces what follows is its rest
     for name, value in node.entries:
-        path = f"{record.path_of(key)}.{name.text[:_NAME_SHOWN]}"
+        shown = "..." if secret else name.text[:_NAME_SHOWN]
+        path = f"{record.path_of(key)}.{shown}"
+        slipped = is_secret(name.text)
+        secret = secret or (slipped and node.flow)
         if name.text in found:
-            decoder.tell(path, name.line, f'key "{name.text}" already set in map')
+            decoder.tell(path, name.line, f'key "{shown}" already set in map')
             continue
         try:
             found[name.text] = Located(read_string(value), value.line, path)
         except WrongTypeError as error:
             record.failed.add(key)
-            decoder.tell(path, value.line, error)
+            hidden = slipped or secret
+            decoder.tell(
+                path, value.line, wrong_type(value, "string", quote=False) if hidden else error
+            )
     record.string_maps[key] = found
 
 

@@ -29,8 +29,8 @@ def routes_for(
 
     Each service comes as its addresses and their pool. A prefix lives as long as one service
     needs it. Where advertisements say different things of one prefix, the result does not depend
-    on their order: the highest local preference and the communities of all, up to the lowest
-    MAX_COMMUNITIES of them.
+    on their order: the highest local preference and the communities of all. One pool has no more
+    than MAX_COMMUNITIES; should several pools aggregate to one prefix, the lowest ones count.
     """
     said: dict[IPNetwork, tuple[int, frozenset[Community]]] = {}
     for addresses, pool in services:

@@ -197,6 +197,10 @@ def test_lines_count_in_the_file_that_the_text_came_from() -> None:
         "peers:\n- {my-asn: x, password: hunter2}",
         "peers:\n- password: 'hunter2",
         "peers:\n- password: hunter2: x",
+        "peers: [{node-selectors: [{match-labels: {password: hunter2!}}]}]",
+        "peers: [{node-selectors: [{match-labels: {password: [hunter2]}}]}]",
+        "peers: [{node-selectors: [{match-labels: {password: a,b hunter2: [x]}}]}]",
+        "peers: [{node-selectors: [{match-labels: {password: a, hunter2!}}]}]",
     ],
 )
 def test_a_password_never_shows(text: str) -> None:

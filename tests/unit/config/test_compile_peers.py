@@ -19,8 +19,6 @@ BAD_PEERS = [
     (f"{PEER}, hold-time: x, keepalive-time: 24h", 'invalid hold time "x"'),
     (f"{PEER}, hold-time: 0, keepalive-time: 1s", 'invalid keepaliveTime "1s"'),
     (f"{PEER}, keepalive-time: -1s", 'invalid keepaliveTime "-1s"'),
-    (f"{PEER}, node-selectors: [match-labels: {{a..b/c: d}}]", 'key: "a..b/c"'),
-    (f"{PEER}, node-selectors: [match-labels: {{/c: d}}]", 'key: "/c"'),
     (f"{PEER}, keepalive-time: 91s", 'invalid keepaliveTime "91s"'),
     (f"{PEER}, keepalive-time: x", 'invalid keepalive time "x": time: invalid duration "x"'),
     (f"{PEER}, router-id: x", 'invalid router ID "x"'),
@@ -30,20 +28,6 @@ BAD_PEERS = [
         "my-asn: 1, peer-asn: 1, peer-address: 10.0.0.1, ebgp-multihop: true",
         "invalid ebgp-multihop parameter set for an ibgp peer",
     ),
-    (
-        f"{PEER}, node-selectors: [{{match-expressions: [{{key: a, operator: in}}]}}]",
-        'parsing node selector: "in" is not a valid pod selector operator',
-    ),
-    (
-        f"{PEER}, node-selectors: [{{match-expressions: [{{key: a, operator: In}}]}}]",
-        "for 'in', 'notin' operators, values set can't be empty",
-    ),
-    (
-        f"{PEER}, node-selectors: [match-expressions: [{{key: a, operator: Exists, values: [b]}}]]",
-        "values set must be empty for exists and does not exist",
-    ),
-    (f"{PEER}, node-selectors: [{{match-labels: {{'a b': c}}}}]", 'key: "a b"'),
-    (f"{PEER}, node-selectors: [{{match-labels: {{a: b c}}}}]", 'values: "b c"'),
     (f"{PEER}, peer-port: 65536", "cannot unmarshal !!int `65536` into uint16"),
     (f"{PEER}, my-asn2: 1", "field my-asn2 not found in type config.peer"),
 ]

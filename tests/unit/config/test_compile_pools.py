@@ -135,3 +135,19 @@ def test_a_range_may_aggregate_to_its_largest_block() -> None:
     assert not problems(
         f"address-pools: [{{{pool}, bgp-advertisements: [{{aggregation-length: 25}}]}}]"
     )
+
+
+def test_more_communities_than_a_message_holds() -> None:
+    def advertisement(first: int, count: int, length: int) -> str:
+        communities = ", ".join(f"1:{n}" for n in range(first, first + count))
+        return f"{{aggregation-length: {length}, communities: [{communities}]}}"
+
+    def told(*advertisements: str) -> list[str]:
+        text = f"address-pools: [{{{BGP}, bgp-advertisements: [{', '.join(advertisements)}]}}]"
+        return [message for _, _, message in problems(text)]
+
+    assert told(advertisement(0, 900, 32)) == []
+    (message,) = told(advertisement(0, 900, 32), advertisement(900, 1, 32))
+    assert "901 communities for aggregation-length 32: want 900 at the most" in message
+    (message,) = told(advertisement(0, 900, 32), advertisement(900, 1, 28))
+    assert "901 communities for aggregation-length-v6 128" in message
