@@ -33,10 +33,10 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How many addresses a pool can give out, and how many of them are held."""
+    """How many addresses of one family a pool can give out, and how many of them are held."""
 
-    total: int
-    in_use: int
+    total: int = 0
+    in_use: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,15 +223,18 @@ class Allocator:
         """Return everything that is held."""
         return self._holdings.values()
 
-    def usage(self) -> dict[str, Usage]:
-        """How full each pool is."""
-        counts = dict.fromkeys(self._pools, 0)
-        for address in self._users:
-            owner = self.owner_of((address,))
-            if owner is not None:
-                counts[owner] += 1
+    def usage(self) -> dict[str, dict[Family, Usage]]:
+        """How full each pool is, IPv4 and IPv6 apart; a shared address counts once."""
+        # By address: a pool may have one that another, which drains, holds for a pair.
+        counts = Counter((self.owner_of((each,)), Family.of(each)) for each in self._users)
         return {
-            name: Usage(sum(prefix.size() for prefix in prefixes), counts[name])
+            name: {
+                family: Usage(
+                    sum(prefix.size() for prefix in prefixes if prefix.family is family),
+                    counts[name, family],
+                )
+                for family in (Family.IPV4, Family.IPV6)
+            }
             for name, (_, prefixes) in self._pools.items()
         }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import datetime
 from typing import assert_never
 
 from controller.assignment import Outcome, Reason
@@ -80,6 +82,8 @@ class App:
         self._readings: tuple[Reading, ...] = ()
         self._in_force: Reading | None = None
         self._draining: tuple[Pool, ...] = ()
+        # When those were created whose new addresses are not in their status yet.
+        self._unwritten: dict[str, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Every task that writes, until ``stop`` is set."""
@@ -161,6 +165,9 @@ class App:
     def _on_status(self, event: StatusEvent) -> None:
         if isinstance(event, Written):
             self._log.info("updated service object", event="serviceUpdated", service=event.key)
+            created = self._unwritten.pop(event.key, None)
+            if created is not None:
+                self._metrics.allocation_seconds.observe(max(0.0, time.time() - created))
             return
         self._metrics.update_errors.inc()
         log = self._log.bind(service=event.key, op="updateServiceStatus", error=str(event.error))
@@ -184,6 +191,7 @@ class App:
                 self._tell(service, outcome)
             case ServiceGone(key):
                 self._statuses.forget(key)
+                self._unwritten.pop(key, None)
                 self._log.info("service deleted", event="serviceDeleted", service=key)
             case ConfigApplied(config):
                 self._config_applied(config)
@@ -210,6 +218,7 @@ class App:
                 self._record(service, EventType.WARNING, "ClearAssignment", message)
         addresses = go_quote_list(outcome.addresses)
         if outcome.allocated:
+            self._unwritten[service.key] = _created(service)
             ips = [str(address) for address in outcome.addresses]
             log.info(
                 "IP address assigned by controller",
@@ -286,7 +295,18 @@ class App:
     def render(self) -> tuple[bytes, str]:
         """Render the page; pools are counted only when somebody looks."""
         usage = self._core.allocator.usage()
-        self._metrics.forget_pools_but(usage)
-        for pool, counts in usage.items():
-            self._metrics.show_pool(pool, counts.total, counts.in_use)
-        return self._metrics.render()
+        metrics = self._metrics
+        metrics.forget_pools_but(usage)
+        for pool, families in usage.items():
+            counts = {family.value: (each.total, each.in_use) for family, each in families.items()}
+            metrics.show_pool(pool, counts)
+        metrics.pending.set(len(self._core.pending))
+        metrics.draining_services.set(self._core.draining)
+        metrics.draining_pools.set(len(self._draining))
+        return metrics.render()
+
+
+def _created(service: Service) -> float:
+    """Return when the service was created, in seconds of the epoch; now, where nobody says."""
+    text = service.metadata.creation_timestamp
+    return datetime.fromisoformat(text).timestamp() if text else time.time()

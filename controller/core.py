@@ -125,6 +125,12 @@ class Controller:
         """The services that wait for an address."""
         return frozenset(self._pending)
 
+    @property
+    def draining(self) -> int:
+        """How many services hold addresses of pools that drain."""
+        names = {pool.name for pool in self._draining}
+        return sum(held.pool in names for held in self.allocator.holdings())
+
     def service_changed(self, key: str, service: Service | None) -> tuple[Effect, ...]:
         """A service appeared, changed, or is gone (None)."""
         if service is None or not self.concerns(service):

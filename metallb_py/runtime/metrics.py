@@ -8,14 +8,17 @@ they are exported as untyped series, which queries treat alike.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import UnknownMetricFamily
 from prometheus_client.registry import Collector
 
 prometheus_client.disable_created_metrics()
+
+# A service may wait for hours where no address is free.
+ALLOCATION_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 
 
 class Series(Collector):
@@ -101,31 +104,59 @@ class ControllerMetrics(ClientMetrics):
         super().__init__()
         self.leading = leading_gauge(self.registry)
         self._pools: set[str] = set()
-        self.addresses_total = Gauge(
-            "metallb_allocator_addresses_total",
-            "Addresses that a pool can give out",
-            ["pool"],
-            registry=self.registry,
+        self._pool_gauges = {
+            family: (
+                self._pool_gauge(f"{prefix}addresses_total", f"{words} that a pool can give out"),
+                self._pool_gauge(
+                    f"{prefix}addresses_in_use_total",
+                    f"{words} of a pool that services hold; a shared one counts once",
+                ),
+            )
+            for family, prefix, words in (
+                ("", "", "Addresses"),
+                ("ipv4", "ipv4_", "IPv4 addresses"),
+                ("ipv6", "ipv6_", "IPv6 addresses"),
+            )
+        }
+        self.pending = self._gauge("services_pending", "Services that wait for an address")
+        self.draining_services = self._gauge(
+            "services_draining", "Services that hold addresses of a pool that drains"
         )
-        self.addresses_in_use = Gauge(
-            "metallb_allocator_addresses_in_use_total",
-            "Addresses of a pool that services hold; a shared one counts once",
-            ["pool"],
+        self.draining_pools = self._gauge(
+            "pools_draining", "Pools that left the configuration and are still in use"
+        )
+        self.allocation_seconds = Histogram(
+            "metallb_controller_allocation_seconds",
+            "From the creation of a Service, a time of whole seconds, until its addresses were "
+            "written to its status; of addresses that this process allocated",
+            buckets=ALLOCATION_BUCKETS,
             registry=self.registry,
         )
 
-    def show_pool(self, pool: str, total: int, in_use: int) -> None:
-        """Set a pool's gauges."""
-        self.addresses_total.labels(pool).set(total)
-        self.addresses_in_use.labels(pool).set(in_use)
+    def show_pool(self, pool: str, counts: Mapping[str, tuple[int, int]]) -> None:
+        """Set a pool's gauges: how many addresses there are and are in use, by family.
+
+        A pool that drains has another name than the one of that name in the configuration.
+        """
+        whole = tuple(map(sum, zip(*counts.values(), strict=True)))
+        for family, values in {**counts, "": whole}.items():
+            for gauge, value in zip(self._pool_gauges[family], values, strict=True):
+                gauge.labels(pool).set(value)
         self._pools.add(pool)
 
     def forget_pools_but(self, pools: Iterable[str]) -> None:
         """Remove the series of pools that are no longer configured."""
         for pool in self._pools - set(pools):
-            self.addresses_total.remove(pool)
-            self.addresses_in_use.remove(pool)
+            for gauges in self._pool_gauges.values():
+                for gauge in gauges:
+                    gauge.remove(pool)
             self._pools.discard(pool)
+
+    def _pool_gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(f"metallb_allocator_{name}", documentation, ["pool"], registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(f"metallb_controller_{name}", documentation, registry=self.registry)
 
 
 class SpeakerMetrics(ClientMetrics):

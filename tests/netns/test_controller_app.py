@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from support.api import Api, running_api
 from support.controller import controlling
+from support.ports import free_port
 
 from controller.options import Options
 from controller.orphans import OrphanPolicy
@@ -51,6 +53,31 @@ async def test_who_gets_nothing_is_told_why_and_served_later(tmp_path: Path) -> 
             )
             await api.delete_service("first")
             await api.until(lambda: api.ips("second") == ["192.0.2.0"])
+
+
+async def test_the_page_tells_of_pools_and_of_who_waits(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG.replace("/30", "/32"))
+        await api.add_service("first")
+        async with controlling(api, port=(port := free_port())):
+            await api.until(lambda: api.ips("first"))
+            await api.add_service("second")
+            await api.until(lambda: [e for e in api.events() if e["type"] == "Warning"])
+            said: list[str] = []
+            async with asyncio.timeout(10):
+                while "metallb_controller_allocation_seconds_count 1.0" not in said:
+                    said = (await asyncio.to_thread(_page, port)).splitlines()
+    assert 'metallb_allocator_ipv4_addresses_total{pool="a"} 1.0' in said
+    assert 'metallb_allocator_ipv4_addresses_in_use_total{pool="a"} 1.0' in said
+    assert 'metallb_allocator_ipv6_addresses_total{pool="a"} 0.0' in said
+    assert "metallb_controller_services_pending 1.0" in said
+    assert "metallb_controller_services_draining 0.0" in said
+
+
+def _page(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text: str = answer.read().decode()
+    return text
 
 
 async def test_a_pool_for_some_namespaces(tmp_path: Path) -> None:

@@ -129,7 +129,12 @@ class AgainstTheModel(RuleBasedStateMachine):
             assert held.pool == self.model.owner(addresses)
         assert len(list(self.allocator.holdings())) == len(self.model.held)
         usage = self.allocator.usage()
-        assert {name: (u.total, u.in_use) for name, u in usage.items()} == self.model.usage()
+        counted = {
+            (name, family): (each.total, each.in_use)
+            for name, families in usage.items()
+            for family, each in families.items()
+        }
+        assert counted == self.model.usage()
 
     def use(self, pools: tuple[Pool, ...]) -> None:
         self.allocator.set_pools(pools)

@@ -98,10 +98,18 @@ class Model:
             and all(self.may_have(key, address, request.terms) for address in request.addresses)
         )
 
-    def usage(self) -> dict[str, tuple[int, int]]:
-        """How many addresses each pool has, and how many of them are held."""
-        owners = [self.owner((a,)) for a in {a for had, _ in self.held.values() for a in had}]
-        return {p.name: (len(list(given_out_by(p))), owners.count(p.name)) for p in self.pools}
+    def usage(self) -> dict[tuple[str, Family], tuple[int, int]]:
+        """How many addresses each pool has, and how many of them are held, for each family."""
+        held = {a for had, _ in self.held.values() for a in had}
+        owners = [(self.owner((a,)), Family.of(a)) for a in held]
+        return {
+            (p.name, f): (
+                sum(Family.of(a) is f for a in given_out_by(p)),
+                owners.count((p.name, f)),
+            )
+            for p in self.pools
+            for f in (Family.IPV4, Family.IPV6)
+        }
 
     def assert_legal(self) -> None:
         for key, (addresses, terms) in self.held.items():

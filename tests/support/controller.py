@@ -15,19 +15,21 @@ from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Level
 
 
-def options(api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN, lease_seconds: int = 0) -> Options:
-    """Return what a controller needs to work with this server."""
-    common = CommonOptions("", 0, "config", "metallb-system", str(api.kubeconfig), Level.INFO)
+def options(
+    api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN, lease_seconds: int = 0, port: int = 0
+) -> Options:
+    """Return what a controller needs to work with this server; ``port`` is its page's."""
+    common = CommonOptions("", port, "config", "metallb-system", str(api.kubeconfig), Level.INFO)
     return Options(common, "", orphaned_addresses=policy, lease_seconds=lease_seconds)
 
 
 @asynccontextmanager
 async def controlling(
-    api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN, lease_seconds: int = 0
+    api: Api, policy: OrphanPolicy = OrphanPolicy.DRAIN, lease_seconds: int = 0, port: int = 0
 ) -> AsyncIterator[None]:
     """Run a controller, and stop it in good order."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run(options(api, policy, lease_seconds), stop))
+    task = asyncio.create_task(run(options(api, policy, lease_seconds, port), stop))
     try:
         yield
     finally:

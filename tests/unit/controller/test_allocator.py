@@ -60,7 +60,8 @@ def test_avoid_buggy_ips() -> None:
     assert given[254] == ip_address("198.51.100.1")
     with pytest.raises(AllocationError):
         made.allocate("default/late", V4)
-    assert made.usage()["a"].total == made.usage()["a"].in_use == 255
+    used = made.usage()["a"][Family.IPV4]
+    assert used.total == used.in_use == 255
     with pytest.raises(AllocationError, match=r'\["192.0.2.0"\] is not allowed in config'):
         made.assign("default/x", ips("192.0.2.0"), ALONE)
 
@@ -116,7 +117,7 @@ def test_sharing_needs_equal_keys_and_different_ports() -> None:
         match='can\'t change sharing key for "default/x", address also in use by default/tls,def',
     ):
         made.assign("default/x", address, shared("other", 22))
-    assert made.usage()["a"].in_use == 1
+    assert made.usage()["a"][Family.IPV4].in_use == 1
 
 
 def test_services_with_one_key_come_together_on_the_lowest_address() -> None:

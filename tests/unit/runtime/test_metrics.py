@@ -56,12 +56,15 @@ def test_the_series_of_a_removed_peer_go() -> None:
 
 def test_pools_come_and_go() -> None:
     metrics = ControllerMetrics()
-    metrics.show_pool("blue", 10, 3)
-    metrics.show_pool("green", 5, 0)
+    metrics.show_pool("blue", {"ipv4": (10, 3), "ipv6": (2**64, 1)})
+    metrics.show_pool("green", {"ipv4": (5, 0), "ipv6": (0, 0)})
     metrics.forget_pools_but(["blue"])
     found = samples(metrics)
-    assert found["metallb_allocator_addresses_total", ("blue",)] == 10
-    assert found["metallb_allocator_addresses_in_use_total", ("blue",)] == 3
+    assert found["metallb_allocator_addresses_total", ("blue",)] == 2.0**64 + 10
+    assert found["metallb_allocator_addresses_in_use_total", ("blue",)] == 4
+    assert found["metallb_allocator_ipv4_addresses_total", ("blue",)] == 10
+    assert found["metallb_allocator_ipv6_addresses_total", ("blue",)] == 2.0**64
+    assert found["metallb_allocator_ipv6_addresses_in_use_total", ("blue",)] == 1
     assert ("metallb_allocator_addresses_total", ("green",)) not in found
 
 
