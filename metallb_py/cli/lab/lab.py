@@ -46,6 +46,7 @@ class Lab:
         self.control_plane: ControlPlane = (
             Real(self.programs, kubernetes) if kubernetes else Embedded(self.programs)
         )
+        self.proxies: list[Program] = []
         self._proxy = proxies.choose(wishes.proxy, kubernetes)
         self.router: Router = routers.choose(
             wishes.router, self.programs, other_users=has_other_users()
@@ -127,8 +128,9 @@ class Lab:
         self.router.start()
         kubeconfig = self.control_plane.kubeconfig("kube-proxy")
         for node in NODES:
-            proxy = self._proxy.command(node, kubeconfig)
-            self.programs.start(f"proxy-{node.name}", *proxy, machine=node.name)
+            command = self._proxy.command(node, kubeconfig)
+            proxy = self.programs.start(f"proxy-{node.name}", *command, machine=node.name)
+            self.proxies.append(proxy)
 
     def _access_objects(self) -> list[Object]:
         if isinstance(self.control_plane, Embedded):  # it lets everybody do everything
