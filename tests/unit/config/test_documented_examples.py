@@ -1,0 +1,174 @@
+"""What MetalLB documents for its ConfigMap, case by case: what each configuration means."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from textwrap import dedent
+
+from support.config_text import problems
+
+from metallb_py.config.communities import parse_community
+from metallb_py.config.compile import read_config
+from metallb_py.config.model import BgpAdvertisement, Config, Protocol
+
+
+def read(text: str) -> Config:
+    return read_config(dedent(text))
+
+
+def test_layer_2_with_a_range() -> None:
+    (pool,) = read("""
+        address-pools:
+        - name: house
+          protocol: layer2
+          addresses:
+          - 10.7.0.100-10.7.0.103
+    """).pools
+    assert pool.protocol is Protocol.LAYER2
+    assert pool.auto_assign
+    assert pool.cidrs == (ip_network("10.7.0.100/30"),)
+
+
+def test_bgp_with_one_router() -> None:
+    config = read("""
+        peers:
+        - peer-address: 10.7.0.1
+          peer-asn: 65010
+          my-asn: 65011
+        address-pools:
+        - name: routed
+          protocol: bgp
+          addresses: [203.0.113.0/26]
+    """)
+    (peer,) = config.peers
+    assert (peer.address, peer.port) == (ip_address("10.7.0.1"), 179)
+    assert (peer.peer_asn, peer.my_asn, peer.hold_time) == (65010, 65011, 90)
+    assert config.pools[0].bgp_advertisements == (BgpAdvertisement(),)
+
+
+def test_an_aggregate_for_everybody_and_host_routes_for_the_neighbor() -> None:
+    (pool,) = read("""
+        address-pools:
+        - name: routed
+          protocol: bgp
+          addresses: [203.0.113.0/24]
+          bgp-advertisements:
+          - aggregation-length: 32
+            localpref: 150
+            communities: [stay-here]
+          - aggregation-length: 24
+        bgp-communities:
+          stay-here: 65535:65282
+    """).pools
+    near, far = pool.bgp_advertisements
+    assert (near.aggregation_length, near.local_pref) == (32, 150)
+    assert near.communities == {parse_community("65535:65282")}
+    assert (far.aggregation_length, far.local_pref, far.communities) == (24, 0, frozenset())
+
+
+def test_an_aggregate_wider_than_the_pool_is_refused() -> None:
+    ((line, _, message),) = problems("""
+        address-pools:
+        - name: routed
+          protocol: bgp
+          addresses: [203.0.113.0/28]
+          bgp-advertisements:
+          - aggregation-length: 24
+    """)
+    assert "more specific than the aggregation length" in message
+    assert line == 7
+
+
+def test_a_session_from_some_nodes_only() -> None:
+    (peer,) = read("""
+        peers:
+        - peer-address: 10.7.0.1
+          peer-asn: 65010
+          my-asn: 65011
+          node-selectors:
+          - match-labels: {row: "3"}
+          - match-expressions:
+            - {key: kubernetes.io/hostname, operator: In, values: [left, right]}
+    """).peers
+    assert peer.selects({"row": "3"})
+    assert peer.selects({"kubernetes.io/hostname": "right"})
+    assert not peer.selects({"row": "4", "kubernetes.io/hostname": "middle"})
+
+
+def test_a_session_that_bfd_watches() -> None:
+    config = read("""
+        bfd-profiles:
+        - name: quick
+          receive-interval: 120
+          transmit-interval: 130
+          detect-multiplier: 4
+          echo-interval: 60
+          echo-mode: true
+          passive-mode: true
+          minimum-ttl: 250
+        peers:
+        - {peer-address: 10.7.0.1, peer-asn: 65010, my-asn: 65011, bfd-profile: quick}
+    """)
+    (profile,) = config.bfd_profiles
+    assert config.peers[0].bfd_profile == profile.name == "quick"
+    assert (profile.receive_interval, profile.transmit_interval) == (120, 130)
+    assert (profile.detect_multiplier, profile.echo_interval) == (4, 60)
+    assert (profile.echo_mode, profile.passive_mode, profile.minimum_ttl) == (True, True, 250)
+
+
+def test_dear_addresses_are_given_only_to_who_asks() -> None:
+    cheap, dear = read("""
+        address-pools:
+        - name: cheap
+          protocol: bgp
+          addresses: [10.80.0.0/16]
+        - name: dear
+          protocol: bgp
+          addresses: [203.0.113.8/30]
+          auto-assign: false
+    """).pools
+    assert cheap.auto_assign
+    assert not dear.auto_assign
+
+
+def test_addresses_that_some_equipment_mistakes_for_a_broadcast() -> None:
+    (pool,) = read("""
+        address-pools:
+        - name: old-routers
+          protocol: bgp
+          addresses: [203.0.113.0/24]
+          avoid-buggy-ips: true
+    """).pools
+    assert not pool.allocatable(ip_address("203.0.113.0"))
+    assert not pool.allocatable(ip_address("203.0.113.255"))
+    assert pool.allocatable(ip_address("203.0.113.1"))
+
+
+def test_both_families_in_one_pool() -> None:
+    (pool,) = read("""
+        address-pools:
+        - name: both
+          protocol: layer2
+          addresses: [10.7.0.64/27, "2001:db8:7::/112"]
+    """).pools
+    assert [cidr.version for cidr in pool.cidrs] == [4, 6]
+    assert pool.contains(ip_address("2001:db8:7::ffff"))
+
+
+def test_a_passworded_session_with_its_own_timers() -> None:
+    (peer,) = read("""
+        peers:
+        - peer-address: 2001:db8:7::1
+          peer-asn: 4200000001
+          my-asn: 4200000001
+          peer-port: 1790
+          source-address: 2001:db8:7::9
+          hold-time: 2m
+          router-id: 10.7.0.9
+          password: "s3cret"
+    """).peers
+    assert (peer.port, peer.hold_time) == (1790, 120)
+    assert peer.source_address == ip_address("2001:db8:7::9")
+    assert peer.router_id == ip_address("10.7.0.9")
+    assert peer.password == "s3cret"
+    assert "s3cret" not in repr(peer)
