@@ -23,28 +23,45 @@ NAME = "metallb-webhook-configuration"
 BROKEN = CONFIG.replace("protocol: layer2", "protocol: arp").replace("/24]", "/33]")
 
 
-def registration(policy: str) -> dict[str, Any]:
-    """Return the shipped configuration; the lab's API server calls an address, not a Service."""
-    file = {"Ignore": "metallb.yaml", "Fail": "webhook-fail.yaml"}[policy]
-    objects = yaml.safe_load_all((ROOT / "manifests" / file).read_text())
-    (item,) = (o for o in objects if o["kind"] == "ValidatingWebhookConfiguration")
-    (webhook,) = item["webhooks"]
-    assert webhook["failurePolicy"] == policy
-    webhook["clientConfig"] = {"url": f"https://{CONTROL_PLANE}:{PORT}/validate"}
-    found: dict[str, Any] = item
-    return found
+def shipped(policy: str) -> list[dict[str, Any]]:
+    """Return the shipped configuration, and the Service that it names."""
+    objects = list(yaml.safe_load_all((ROOT / "manifests" / "metallb.yaml").read_text()))
+    if policy == "Fail":
+        fail = (ROOT / "manifests" / "webhook-fail.yaml").read_text()
+        objects = [*(o for o in objects if o["kind"] == "Service"), *yaml.safe_load_all(fail)]
+    kinds = ("Service", "ValidatingWebhookConfiguration")
+    service, configuration = (o for kind in kinds for o in objects if o["kind"] == kind)
+    assert configuration["webhooks"][0]["failurePolicy"] == policy
+    # The lab's controller is no pod: no selector finds it, so its endpoint is written by hand.
+    del service["spec"]["selector"]
+    name = service["metadata"]["name"]
+    port = {"name": "", "port": PORT, "protocol": "TCP"}
+    endpoint = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": f"{name}-lab",
+            "namespace": NAMESPACE,
+            "labels": {"kubernetes.io/service-name": name},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [CONTROL_PLANE], "conditions": {"ready": True}}],
+        "ports": [port],
+    }
+    return [service, endpoint, configuration]
 
 
 def restart_controller(rig: Rig) -> None:
     rig.lab.controller.kill()
-    rig.lab.start_controller(f"--webhook-port={PORT}", f"--webhook-hosts={CONTROL_PLANE}")
+    rig.lab.start_controller(f"--webhook-port={PORT}")
 
 
 @pytest.fixture(params=["Ignore", "Fail"])
 def policy(rig: Rig, request: pytest.FixtureRequest) -> Iterator[str]:
     """Have a controller with a webhook that the API server trusts."""
     chosen: str = request.param
-    rig.apply(registration(chosen))
+    for item in shipped(chosen):
+        rig.apply(item)
     restart_controller(rig)
     kind = "validatingwebhookconfigurations"
     eventually(lambda: "caBundle" in rig.kubectl("get", kind, NAME, "-o", "yaml"))
@@ -101,7 +118,7 @@ def test_an_effect_on_services_is_warned_of(rig: Rig, policy: str) -> None:
 def test_a_bad_text_that_got_in_can_still_be_annotated(rig: Rig, policy: str) -> None:
     rig.kubectl("delete", "validatingwebhookconfigurations", NAME)
     rig.apply_config(BROKEN)
-    rig.apply(registration(policy))
+    rig.apply(shipped(policy)[-1])
     restart_controller(rig)
     texts = (f"{BROKEN}# attempt {number}\n" for number in count())
     eventually(lambda: "unknown protocol" in refusal(rig, next(texts)), what="the API server asks")
