@@ -27,6 +27,7 @@ FLAGS = {"METALLB_ML_SECRET_NAME": "--ml-secret-name", "METALLB_DEPLOYMENT": "--
 # (group, resource, names; none for all) -> verbs, in the namespace of the controller.
 RIGHTS = {
     ("", "services", ()): {"get", "list", "watch"},
+    ("", "namespaces", ()): {"get", "list", "watch"},
     ("", "services/status", ()): {"patch"},
     ("", "events", ()): {"create", "patch"},
     ("", "configmaps", ()): {"get", "list", "watch"},
