@@ -56,6 +56,7 @@ class Replica:
         self._metrics = StandbyMetrics()
         self._app: App | None = None
         self._page = Httpd("", options.common.port, self._render)
+        self._identity = f"{socket.gethostname()}_{uuid4()}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Every task, until ``stop`` is set. Raises StartupError."""
@@ -115,8 +116,8 @@ class Replica:
             common.kubeconfig,
             common.namespace,
             LEASE,
-            identity=f"{socket.gethostname()}_{uuid4()}",
-            durations=Durations.for_lease(self._options.lease_seconds),
+            self._identity,
+            Durations.for_lease(self._options.lease_seconds),
         )
         self._metrics.leading.labels(LEASE).set(0)
         await Leadership(candidacy, self._on_election).run(self._lead)
@@ -148,7 +149,7 @@ class Replica:
         log = self._log.bind(lease=f"{self._options.common.namespace}/{LEASE}")
         match event:
             case Gained():
-                log.info("elected, leading from now on", event="leaderElected")
+                log.info("leading from now on", event="leaderElected", identity=self._identity)
             case Lose(reason):
                 log.warn("leading no longer", event="leaderLost", reason=reason)
             case Follow(holder):

@@ -2,8 +2,11 @@
 
 The authority lives in memory alone. Its certificate is published in the webhook's configuration in
 the API server, beside the one before it. A new certificate is served only once its authority has
-been published for a while, so that no call fails while the API server learns of it. Two controllers
-would overwrite each other's; there is one.
+been published for a while, so that no call fails while the API server learns of it.
+
+Every replica of the controller serves, and has an authority of its own. Each adds what is missing
+of its own to what the others published, and writes nothing where nothing is missing, so they agree;
+the authorities of replicas that are gone make room when there are too many, or expire.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,9 +23,9 @@ import msgspec
 from aiohttp import web
 
 from controller.admission import AdmissionError
-from metallb_py.errors import ApiError, NotFoundError
+from metallb_py.errors import ApiError, ConflictError, NotFoundError
 from metallb_py.kube.client import KubeClient
-from metallb_py.runtime.pki import Authority, Identity
+from metallb_py.runtime.pki import Authority, Identity, merge_bundle
 
 VALID = timedelta(days=90)
 ROTATE_AFTER = timedelta(days=60)
@@ -30,6 +33,8 @@ CHECK_SECONDS = 60.0
 RETRY_SECONDS = 2.0
 # A review holds the old and the new object, with annotations; an API server takes 3 MiB of each.
 MAX_BODY_BYTES = 8 << 20
+# Two for each of several replicas, and some of replicas that were restarted.
+MAX_TRUSTED = 16
 PATH = "/validate"
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
@@ -67,13 +72,26 @@ class Webhook:
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, None, self._options.port, ssl_context=self._context).start()
-        except OSError as error:
-            on_error(error)
-        try:
-            await self._keep_published(on_error)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(runner, on_error), name="webhook listener")
+                group.create_task(self._keep_published(on_error), name="webhook publisher")
         finally:
             await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner, on_error: Callable[[Exception], None]) -> None:
+        failing = False
+        while True:
+            site = web.TCPSite(runner, None, self._options.port, ssl_context=self._context)
+            try:
+                await site.start()
+            except OSError as error:
+                await site.stop()
+                if not failing:
+                    on_error(error)
+                failing = True
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
 
     async def _keep_published(self, on_error: Callable[[Exception], None]) -> None:
         failing = False
@@ -83,6 +101,8 @@ class Webhook:
                 self.rotate(now)
             try:
                 await self.publish()
+            except ConflictError:
+                continue  # another replica was faster: add to what it wrote
             except ApiError as error:
                 if not failing:
                     on_error(error)
@@ -94,16 +114,22 @@ class Webhook:
                 self.serve_latest()
 
     async def publish(self) -> None:
-        """Have the API server trust us, unless it does already. Raises ApiError."""
+        """Have the API server trust us, unless it does already.
+
+        Raises ApiError; ConflictError where somebody else wrote meanwhile.
+        """
         path = f"{_CONFIGURATIONS}/{self._options.configuration}"
         item = msgspec.json.decode(await self._client.get(path), type=dict[str, object])
-        bundle = b64encode(b"".join(self._trusted)).decode()
         webhooks = msgspec.convert(item.get("webhooks", []), list[dict[str, object]])
         changed = False
         for webhook in webhooks:
             settings = msgspec.convert(webhook["clientConfig"], dict[str, object])
-            changed = changed or settings.get("caBundle") != bundle
-            webhook["clientConfig"] = {**settings, "caBundle": bundle}
+            found = b64decode(str(settings.get("caBundle") or ""))
+            if not all(certificate in found for certificate in self._trusted):
+                now = datetime.now(UTC)
+                bundle = b"".join(merge_bundle(self._trusted, found, now, MAX_TRUSTED))
+                webhook["clientConfig"] = {**settings, "caBundle": b64encode(bundle).decode()}
+                changed = True
         if changed:
             await self._client.replace(path, {**item, "webhooks": webhooks})
 

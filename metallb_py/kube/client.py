@@ -7,6 +7,7 @@ carries the requests. Its models are left out: the caller decodes what it needs.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Self
@@ -36,9 +37,11 @@ class KubeClient:
     """A connection to one API server. Every method raises ApiError or a subclass of it."""
 
     def __init__(self, configuration: Configuration, fence: Fence | None = None) -> None:
-        self._configuration = configuration
         self._fence = fence or Fence()
-        self._api = ApiClient(configuration)
+        self._configuration = copy.copy(configuration)
+        if fence is not None:
+            self._configuration.trace_configs = [_last_look(fence)]
+        self._api = ApiClient(self._configuration)
         self._api.user_agent = "metallb-py"
 
     @classmethod
@@ -63,7 +66,7 @@ class KubeClient:
     def fenced(self, fence: Fence) -> Self:
         """Return another client, with connections of its own, that writes while a fence is open.
 
-        A write that comes later never starts, and never ends: who sends it has lost the right to,
+        A write that comes later is never sent, and never ends: who sends it has lost the right to,
         and is about to be cancelled.
         """
         return type(self)(self._configuration, fence)
@@ -103,8 +106,6 @@ class KubeClient:
         body: Mapping[str, object],
         content_type: str = "application/json",
     ) -> bytes:
-        if not self._fence.is_open():
-            await asyncio.get_running_loop().create_future()
         try:
             return await self._read(method, path, body=body, content_type=content_type)
         except ApiError as error:
@@ -159,6 +160,22 @@ class KubeClient:
     async def _credentials(self) -> dict[str, str]:
         token = await self._configuration.get_api_key_with_prefix("BearerToken", "authorization")
         return {"Authorization": token} if token else {}
+
+
+def _last_look(fence: Fence) -> aiohttp.TraceConfig:
+    """Have a fence asked right before a request's body is given to the kernel.
+
+    Before that a request waits for its turn more than once: for a connection, for the event loop.
+    A process that stands still there must not send it when it goes on.
+    """
+
+    async def look(*_: object) -> None:
+        if not fence.is_open():
+            await asyncio.get_running_loop().create_future()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(look)
+    return trace
 
 
 async def _lines(path: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

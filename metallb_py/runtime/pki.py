@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -14,6 +16,8 @@ from cryptography.x509.oid import NameOID
 
 # Clocks differ: what is valid from now on is valid from a little earlier.
 _SLACK = timedelta(hours=1)
+
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,25 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         return Identity(_pem(certificate), private_pem(key))
+
+
+def merge_bundle(own: Sequence[bytes], bundle: bytes, now: datetime, limit: int) -> list[bytes]:
+    """Return the certificates to trust: one's own, then the newest others of a bundle, in PEM.
+
+    At most ``limit`` in all. What has expired or can't be read is left out.
+    """
+    others: dict[bytes, datetime] = {}
+    for text in _PEM.findall(bundle):
+        try:
+            certificate = x509.load_pem_x509_certificate(text)
+        except ValueError:
+            continue
+        if now <= certificate.not_valid_after_utc:
+            others[_pem(certificate)] = certificate.not_valid_before_utc
+    for known in own:
+        others.pop(known, None)
+    newest = sorted(others, key=others.__getitem__, reverse=True)
+    return [*own, *newest[: max(0, limit - len(own))]]
 
 
 def key_pair() -> tuple[bytes, bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.api import Api, connected, running_api
+from support.api import HOST, Api, connected, running_api
+from support.ports import free_port
 
 from controller.drivers.leadership import (
     Candidacy,
@@ -33,11 +36,11 @@ D = Durations(lease=1, deadline=0.7, renew=0.1, poll=0.1, attempt=0.5)
 class Candidate:
     """Stands for election, and notes what it hears."""
 
-    def __init__(self, api: Api, name: str) -> None:
+    def __init__(self, kubeconfig: Path, name: str) -> None:
         self.events: list[ElectionEvent] = []
         self.term: Term | None = None
         self.changed = asyncio.Event()
-        candidacy = Candidacy(str(api.kubeconfig), NAMESPACE, LEASE, name, D)
+        candidacy = Candidacy(str(kubeconfig), NAMESPACE, LEASE, name, D)
         leadership = Leadership(candidacy, self._hear)
         self._task = asyncio.create_task(leadership.run(self._lead))
 
@@ -73,7 +76,7 @@ class Candidate:
 
 @asynccontextmanager
 async def standing(api: Api, *names: str) -> AsyncIterator[list[Candidate]]:
-    candidates = [Candidate(api, name) for name in names]
+    candidates = [Candidate(api.kubeconfig, name) for name in names]
     try:
         yield candidates
     finally:
@@ -163,3 +166,41 @@ async def test_a_term_that_ended_is_followed_by_another(tmp_path: Path) -> None:
         assert second is not first
         kinds = [type(e) for e in leader.events if not isinstance(e, Unreachable)]
         assert kinds == [Gained, Lose, Gained]
+
+
+@asynccontextmanager
+async def api_in_another_process(folder: Path) -> AsyncIterator[Path]:
+    """Provide credentials for a server that answers whatever this process does."""
+    port = free_port()
+    module = "metallb_py.cli.lab.apiserver"
+    server = await asyncio.create_subprocess_exec(sys.executable, "-m", module, HOST, str(port))
+    kubeconfig = folder / "kubeconfig"
+    cluster = {"name": "x", "cluster": {"server": f"http://{HOST}:{port}"}}
+    context = {"name": "x", "context": {"cluster": "x", "user": ""}}
+    config = {"clusters": [cluster], "contexts": [context], "current-context": "x"}
+    kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **config}))
+    try:
+        yield kubeconfig
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def test_a_leader_that_is_busy_stays_the_leader(tmp_path: Path) -> None:
+    async with api_in_another_process(tmp_path) as kubeconfig:
+        leader, other = Candidate(kubeconfig, "a"), Candidate(kubeconfig, "b")
+        try:
+            done = [asyncio.create_task(c.until_leading()) for c in (leader, other)]
+            await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED)
+            term = (leader if leader.term else other).term
+            assert term is not None
+            until = time.monotonic() + 2.5 * D.lease
+            while time.monotonic() < until:
+                sum(range(1000))  # what a controller does whose event loop gets no turn
+            assert term.fence.is_open()
+            await asyncio.sleep(0)
+            assert not term.ended.is_set()
+            for task in done:
+                task.cancel()
+        finally:
+            await asyncio.gather(leader.leave(), other.leave())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -18,7 +19,8 @@ from support.api import HOST
 from support.ports import free_port
 
 from controller.admission import AdmissionError
-from controller.drivers.webhook import Webhook, WebhookOptions
+from controller.drivers import webhook as module
+from controller.drivers.webhook import MAX_TRUSTED, Webhook, WebhookOptions
 from metallb_py.kube.client import KubeClient
 
 NAME = "metallb-webhook-configuration"
@@ -46,11 +48,20 @@ class Registration:
     def bundle(self) -> bytes:
         return b64decode(self.item["webhooks"][0]["clientConfig"]["caBundle"])  # type: ignore[index]
 
+    def bundle_size(self) -> int:
+        settings = self.item["webhooks"][0]["clientConfig"]  # type: ignore[index]
+        return b64decode(settings.get("caBundle", "")).count(b"BEGIN CERTIFICATE")
+
     async def _get(self, _: web.Request) -> web.Response:
         return web.json_response(self.item)
 
     async def _put(self, request: web.Request) -> web.Response:
-        self.item = await request.json()
+        item = await request.json()
+        version = self.item["metadata"]["resourceVersion"]  # type: ignore[index]
+        if item["metadata"]["resourceVersion"] != version:
+            return web.json_response({"message": "modified"}, status=409)
+        self.item = item
+        self.item["metadata"]["resourceVersion"] = str(int(version) + 1)  # type: ignore[index]
         self.changed.set()
         return web.json_response(self.item)
 
@@ -149,3 +160,66 @@ async def test_what_is_published_already_is_not_written_again(tmp_path: Path) ->
         registration.changed.clear()
         await webhook.publish()
         assert not registration.changed.is_set()
+
+
+async def test_replicas_leave_each_other_trusted(tmp_path: Path) -> None:
+    async with (
+        registering(tmp_path) as (registration, client),
+        serving(client) as (first, one),
+        serving(client) as (second, other),
+    ):
+        async with asyncio.timeout(10):
+            while registration.bundle_size() < 2:
+                registration.changed.clear()
+                await registration.changed.wait()
+        registration.changed.clear()
+        for webhook in (first, second):
+            await webhook.publish()
+        assert not registration.changed.is_set(), "they agree"
+        for url in (one, other):
+            assert (await ask(url, registration.bundle()))[0] == 200
+
+
+async def test_who_is_gone_makes_room(tmp_path: Path) -> None:
+    async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
+        await asyncio.wait_for(registration.changed.wait(), 10)
+        options = WebhookOptions(0, (HOST,), NAME)
+        for _ in range(MAX_TRUSTED + 3):
+            replica = Webhook(client, options, judge)
+            replica.rotate(datetime.now(UTC))
+            await replica.publish()
+        assert registration.bundle_size() == MAX_TRUSTED
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await ask(url, registration.bundle())
+
+
+async def test_a_port_that_is_taken_is_told_once_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
+    errors: list[Exception] = []
+    async with registering(tmp_path) as (registration, client):
+        taken = socket.create_server(("", 0))
+        port = taken.getsockname()[1]
+        webhook = Webhook(client, WebhookOptions(port, (HOST,), NAME), judge)
+        task = asyncio.create_task(webhook.run(errors.append))
+        try:
+            await asyncio.wait_for(registration.changed.wait(), 10)
+            async with asyncio.timeout(10):
+                while not errors:
+                    await asyncio.sleep(0.01)
+            taken.close()
+            status = 0
+            async with asyncio.timeout(10):
+                while status != 200:
+                    try:
+                        url = f"https://{HOST}:{port}/validate"
+                        status, _ = await ask(url, registration.bundle())
+                    except aiohttp.ClientConnectorError:
+                        await asyncio.sleep(0.01)
+            assert len(errors) == 1
+            assert isinstance(errors[0], OSError)
+        finally:
+            taken.close()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -78,10 +78,10 @@ class Lab:
         """The controller that was started last."""
         return self._controllers[-1]
 
-    def start_controller(self, *options: str) -> Program:
-        """Start the controller, on the control plane's machine."""
+    def start_controller(self, *options: str, name: str = "controller") -> Program:
+        """Start the controller, on the control plane's machine; replicas need names."""
         program = self.programs.start(
-            "controller", *self._daemon("controller"), f"--port={METRICS_PORT}", *options
+            name, *self._daemon("controller"), f"--port={METRICS_PORT}", *options
         )
         self._controllers.append(program)
         return program

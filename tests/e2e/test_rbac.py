@@ -1,0 +1,175 @@
+"""The controller, run as the manifest runs it, under exactly the manifest's rights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.cluster import CONFIG, Rig, eventually
+
+from metallb_py.cli.lab.control_plane import NAMESPACE
+from metallb_py.cli.lab.processes import Program
+from metallb_py.kube.configmap import STATUS
+
+pytestmark = pytest.mark.e2e
+MANIFEST = Path(__file__).parents[2] / "manifests" / "metallb.yaml"
+USER = f"system:serviceaccount:{NAMESPACE}:controller"
+BROKEN = CONFIG.replace("/24]", "/33]")
+WEBHOOK = ("validatingwebhookconfigurations", "metallb-webhook-configuration")
+REPLICA = "rbac"
+# What the environment in the manifest says, as flags: the lab's programs share an environment.
+FLAGS = {"METALLB_ML_SECRET_NAME": "--ml-secret-name", "METALLB_DEPLOYMENT": "--deployment"}
+
+# (group, resource, names; none for all) -> verbs, in the namespace of the controller.
+RIGHTS = {
+    ("", "services", ()): {"get", "list", "watch"},
+    ("", "namespaces", ()): {"get", "list", "watch"},
+    ("", "services/status", ()): {"patch"},
+    ("", "events", ()): {"create", "patch"},
+    ("", "configmaps", ()): {"get", "list", "watch"},
+    ("", "configmaps", ("config",)): {"patch"},
+    ("", "secrets", ()): {"create"},
+    ("", "secrets", ("memberlist",)): {"list"},
+    ("apps", "deployments", ("controller",)): {"get"},
+    ("coordination.k8s.io", "leases", ()): {"create"},
+    ("coordination.k8s.io", "leases", ("metallb-controller",)): {"get", "update"},
+    ("admissionregistration.k8s.io", WEBHOOK[0], WEBHOOK[1:]): {"get", "update"},
+}
+# What every user may: ask about itself.
+ABOUT_ONESELF = {"authentication.k8s.io", "authorization.k8s.io"}
+
+
+def shipped(kind: str, name: str) -> dict[str, Any]:
+    """Return an object of the manifest."""
+    objects = yaml.safe_load_all(MANIFEST.read_text())
+    (found,) = (o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name))
+    item: dict[str, Any] = found
+    return item
+
+
+def start(rig: Rig) -> Program:
+    """Start a controller as the manifest does, but for its port."""
+    (container,) = shipped("Deployment", "controller")["spec"]["template"]["spec"]["containers"]
+    environment = [f"{FLAGS[entry['name']]}={entry['value']}" for entry in container["env"]]
+    return rig.lab.start_controller(*container["args"], *environment, "--port=0", name=REPLICA)
+
+
+@pytest.fixture
+def alone(rig: Rig) -> Iterator[Rig]:
+    """Have what the manifest makes, and no controller."""
+    rig.lab.controller.end()
+    rig.apply(shipped("Deployment", "controller"))
+    rig.apply(shipped("ValidatingWebhookConfiguration", WEBHOOK[1]))
+    rig.apply_config()
+    yield rig
+    rig.kubectl("delete", *WEBHOOK)
+    rig.kubectl("delete", "deployment,secret", "-n", NAMESPACE, "controller", "memberlist")
+    rig.apply_config()
+    rig.lab.start_controller()
+    eventually(rig.is_ready, 20)
+
+
+def said(rig: Rig, message: str) -> bool:
+    return any(line["msg"] == message for line in rig.log(REPLICA))
+
+
+def stale_events(rig: Rig) -> int:
+    """Return how often the last Event about the bad configuration was told."""
+    events = rig.events("ConfigMap", "config", NAMESPACE)
+    return max((e["count"] for e in events if e["reason"] == "configStale"), default=0)
+
+
+def in_system(rig: Rig, *arguments: str) -> dict[str, Any]:
+    item: dict[str, Any] = json.loads(rig.kubectl("get", "-n", NAMESPACE, *arguments, "-o", "json"))
+    return item
+
+
+def test_it_can_do_everything_that_it_does(alone: Rig) -> None:
+    controller = start(alone)
+    eventually(lambda: said(alone, "leading from now on"), 15)
+    assert said(alone, "secret succesfully created")
+    secret = in_system(alone, "secret", "memberlist")
+    deployment = in_system(alone, "deployment", "controller")
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"]
+    alone.add_service("rights", "wire")
+    eventually(lambda: alone.address("rights"))
+    eventually(lambda: alone.events("Service", "rights"))
+    annotations = in_system(alone, "configmap", "config")["metadata"]["annotations"]
+    assert STATUS in annotations
+    eventually(lambda: in_system(alone, *WEBHOOK)["webhooks"][0]["clientConfig"].get("caBundle"))
+    before = stale_events(alone)
+    for _ in range(2):  # the second time the Event is patched
+        alone.apply_config(BROKEN)
+        eventually(lambda: alone.config_status()["state"] == "refused", what="it is refused")
+        alone.apply_config()
+        eventually(lambda: alone.config_status()["state"] == "applied")
+    eventually(lambda: stale_events(alone) >= before + 2)
+    alone.delete_service("rights")
+    controller.end()
+    holder = in_system(alone, "lease", "metallb-controller")["spec"].get("holderIdentity", "")
+    assert holder == "", "released"
+    controller = start(alone)
+    eventually(lambda: said(alone, "secret already exists, nothing to do"))
+    controller.end()
+    troubles = [line for line in alone.log(REPLICA) if "403" in line.get("error", "")]
+    assert not troubles
+    assert secret["data"]["secretkey"] not in str(alone.log(REPLICA))
+
+
+def test_it_can_do_nothing_else(rig: Rig) -> None:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": NAMESPACE},
+    }
+    as_controller = ("--as", USER, "create", "-f", "-", "-o", "json")
+    answer = json.loads(rig.kubectl(*as_controller, data=json.dumps(review)))
+    found: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
+    for rule in answer["status"]["resourceRules"]:
+        for group in set(rule["apiGroups"]) - ABOUT_ONESELF:
+            for resource in rule["resources"]:
+                names = tuple(rule.get("resourceNames", ()))
+                found.setdefault((group, resource, names), set()).update(rule["verbs"])
+    assert found == RIGHTS
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "create services",
+        "update services",
+        "delete services",
+        "patch services",
+        "update services --subresource=status",
+        "list secrets",
+        "get secrets/memberlist",
+        "watch secrets",
+        "update secrets/memberlist",
+        "delete secrets/memberlist",
+        "delete leases/metallb-controller",
+        "update leases/another",
+        "list leases",
+        "patch configmaps/another",
+        "update deployments/controller",
+        "get deployments/another",
+        "get nodes",
+        "list pods",
+        "create pods",
+        "create serviceaccounts/controller --subresource=token",
+        "list configmaps --namespace=default",
+        "create secrets --namespace=default",
+        "create leases --namespace=default",
+        "update validatingwebhookconfigurations/another",
+        "create validatingwebhookconfigurations",
+        "impersonate users",
+        "escalate clusterroles",
+    ],
+)
+def test_it_is_refused(rig: Rig, question: str) -> None:
+    where = () if "--namespace" in question else (f"--namespace={NAMESPACE}",)
+    done = rig.try_kubectl("auth", "can-i", *question.split(), *where, "--as", USER)
+    assert (done.returncode, done.stdout.strip()) == (1, "no")

@@ -1,0 +1,37 @@
+"""What a bundle of authorities becomes, when several keep it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from metallb_py.runtime.pki import Authority, merge_bundle
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def made(days_ago: int, valid: int = 90) -> bytes:
+    return Authority.create("x", NOW - days_ago * DAY, valid * DAY).certificate
+
+
+def test_ones_own_come_first_then_the_newest_others() -> None:
+    own, old, new = made(5), made(20), made(1)
+    assert merge_bundle([own], old + own + new, NOW, 10) == [own, new, old]
+    assert merge_bundle([own], old + new, NOW, 2) == [own, new]
+    assert merge_bundle([own], b"", NOW, 2) == [own]
+
+
+def test_ones_own_are_never_left_out() -> None:
+    own = [made(0), made(60)]
+    assert merge_bundle(own, made(1) + made(2), NOW, 2) == own
+
+
+def test_what_has_expired_or_is_no_certificate_goes() -> None:
+    own, expired = made(0), made(10, valid=9)
+    nonsense = b"-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n"
+    assert merge_bundle([own], expired + nonsense + b"# a comment\n", NOW, 9) == [own]
+
+
+def test_twice_the_same_is_once() -> None:
+    own, other = made(0), made(1)
+    assert merge_bundle([own], other + b"\n" + other.rstrip(), NOW, 9) == [own, other]
