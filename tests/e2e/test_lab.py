@@ -22,6 +22,7 @@ pytestmark = pytest.mark.e2e
 NOTHING: tuple[list[str], list[str]] = ([], [])
 # What there is where nothing but Python is installed.
 FROM_NOTHING = ("--control-plane=embedded", "--router=builtin", "--proxy=relay")
+OLDEST = "--kubernetes-version=1.20"
 REAL = ("--control-plane=real", "--router=frr", "--proxy=kube-proxy")
 
 
@@ -56,6 +57,8 @@ def check(found: list[Proof], *, forwards: bool) -> None:
             id="bird-nft",
         ),
         pytest.param(REAL, ", FRR, kube-proxy", True, id="real"),
+        # The oldest supported: Endpoints in place of EndpointSlices.
+        pytest.param((*REAL, OLDEST), "kube-apiserver 1.20.2, FRR, kube-proxy", True, id="oldest"),
     ],
 )
 def test_the_proofs_hold(
@@ -65,6 +68,7 @@ def test_the_proofs_hold(
     require("--proxy=nft" not in options or find("nft"), "nft")
     require("--router=frr" not in options or Path(FRR_FOLDER, "bgpd").exists(), "FRR")
     require("--control-plane=real" not in options or find_kubernetes(), "kube-apiserver")
+    require(OLDEST not in options or find_kubernetes("1.20"), "kube-apiserver 1.20")
     require(os.geteuid() == 0, "root, for daemons with users of their own")
     started = time.monotonic()
     done = run_lab(*options, folder=tmp_path)
