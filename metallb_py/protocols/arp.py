@@ -7,8 +7,8 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 from struct import Struct
 
-from metallb_py.errors import RemoteProtocolError
 from metallb_py.protocols.ethernet import BROADCAST, EthernetFrame, EtherType, MacAddress
+from metallb_py.protocols.wire import Flaw, FlawedError
 
 UNSPECIFIED = IPv4Address(0)
 """The sender address of a probe: its sender has no address yet (RFC 5227 section 2.1.1)."""
@@ -25,7 +25,7 @@ class Operation(IntEnum):
     REPLY = 2
 
 
-class ArpError(RemoteProtocolError):
+class ArpError(FlawedError):
     """These bytes are no ARP packet for IPv4 on Ethernet."""
 
 
@@ -55,11 +55,14 @@ def encode(packet: ArpPacket) -> bytes:
 def decode(data: bytes) -> ArpPacket:
     """Read a packet; what follows it is padding. Raises ArpError, and only that."""
     if len(data) < _LAYOUT.size:
-        raise ArpError(f"arp packet ends early: found {len(data)} bytes, want {_LAYOUT.size}")
+        raise ArpError(
+            f"arp packet ends early: found {len(data)} bytes, want {_LAYOUT.size}", Flaw.TRUNCATED
+        )
     kinds, operation, sender_mac, sender_ip, target_mac, target_ip = _LAYOUT.unpack_from(data)
     if kinds != _ETHERNET_IPV4:
         raise ArpError(
-            f"arp address kinds: found {kinds.hex()}, want {_ETHERNET_IPV4.hex()} (IPv4, Ethernet)"
+            f"arp address kinds: found {kinds.hex()}, want {_ETHERNET_IPV4.hex()} (IPv4, Ethernet)",
+            Flaw.ADDRESS_KINDS,
         )
     return ArpPacket(
         operation,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NewType
 
-from metallb_py.errors import RemoteProtocolError
-from metallb_py.protocols.wire import Reader, TruncatedError
+from metallb_py.protocols.wire import Flaw, FlawedError, Reader, TruncatedError
 
 MacAddress = NewType("MacAddress", bytes)
 """An IEEE 802 MAC address: six bytes."""
@@ -28,7 +27,7 @@ class EtherType(IntEnum):
     IPV6 = 0x86DD
 
 
-class EthernetError(RemoteProtocolError):
+class EthernetError(FlawedError):
     """These bytes are no Ethernet II frame."""
 
 
@@ -68,7 +67,7 @@ def decode(data: bytes) -> EthernetFrame:
             vlan = reader.u16() & _VLAN_ID_BITS
             ether_type = reader.u16()
     except TruncatedError as error:
-        raise EthernetError(f"ethernet header: {error}") from error
+        raise EthernetError(f"ethernet header: {error}", Flaw.TRUNCATED) from error
     if ether_type < _LOWEST_ETHER_TYPE:
         raise EthernetError(
             f"ethernet header: found type {ether_type:#06x}, want {_LOWEST_ETHER_TYPE:#06x} or more"

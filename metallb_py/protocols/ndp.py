@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 
-from metallb_py.errors import RemoteProtocolError
 from metallb_py.protocols.ethernet import EthernetFrame, EtherType, MacAddress
+from metallb_py.protocols.wire import Flaw, FlawedError
 
 ALL_NODES = IPv6Address("ff02::1")
 UNSPECIFIED = IPv6Address(0)
@@ -30,7 +30,7 @@ _OPTION_UNIT = 8
 _ROUTER, _SOLICITED, _OVERRIDE = 1 << 31, 1 << 30, 1 << 29
 
 
-class NdpError(RemoteProtocolError):
+class NdpError(FlawedError):
     """These bytes are no IPv6 packet, or a neighbor solicitation that must be discarded."""
 
 
@@ -88,19 +88,23 @@ def decode_solicitation(data: bytes) -> Solicitation | None:
     7.1.1), or no IPv6 packet. What follows the packet is padding.
     """
     if len(data) < _IPV6.size:
-        raise NdpError(f"ipv6 header ends early: found {len(data)} bytes, want {_IPV6.size}")
+        raise NdpError(
+            f"ipv6 header ends early: found {len(data)} bytes, want {_IPV6.size}", Flaw.TRUNCATED
+        )
     first, length, next_header, hop_limit, source, destination = _IPV6.unpack_from(data)
     if first & _VERSION_BITS != _VERSION:
         raise NdpError(f"ip version: found {first >> 28}, want 6")
     message = data[_IPV6.size : _IPV6.size + length]
     if len(message) < length:
-        raise NdpError(f"ipv6 packet ends early: found {len(message)} bytes, want {length}")
+        raise NdpError(
+            f"ipv6 packet ends early: found {len(message)} bytes, want {length}", Flaw.TRUNCATED
+        )
     if next_header != ICMPV6 or not message or message[0] != SOLICITATION:
         return None
     if hop_limit != HOP_LIMIT:
-        raise NdpError(f"hop limit: found {hop_limit}, want {HOP_LIMIT}")
+        raise NdpError(f"hop limit: found {hop_limit}, want {HOP_LIMIT}", Flaw.HOP_LIMIT)
     if _sum(source, destination, message):
-        raise NdpError(f"checksum: found {message[2:4].hex()}, which does not match")
+        raise NdpError(f"checksum: found {message[2:4].hex()}, which does not match", Flaw.CHECKSUM)
     return _solicitation(IPv6Address(source), IPv6Address(destination), message)
 
 
@@ -126,7 +130,10 @@ def multicast_mac(group: IPv6Address) -> MacAddress:
 
 def _solicitation(source: IPv6Address, destination: IPv6Address, message: bytes) -> Solicitation:
     if len(message) < _MESSAGE.size:
-        raise NdpError(f"solicitation: found {len(message)} bytes, want {_MESSAGE.size} or more")
+        raise NdpError(
+            f"solicitation: found {len(message)} bytes, want {_MESSAGE.size} or more",
+            Flaw.TRUNCATED,
+        )
     _, code, _, _, packed_target = _MESSAGE.unpack_from(message)
     if code:
         raise NdpError(f"solicitation code: found {code}, want 0")

@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from metallb_py.errors import RemoteProtocolError
+
+
+class Flaw(StrEnum):
+    """What is wrong with a frame or packet, as far as it is worth counting apart."""
+
+    TRUNCATED = "Truncated"
+    ADDRESS_KINDS = "AddressKinds"
+    HOP_LIMIT = "HopLimit"
+    CHECKSUM = "Checksum"
+    MALFORMED = "Malformed"  # anything else
+
+
+class FlawedError(RemoteProtocolError):
+    """These bytes are not what they should be. ``flaw`` tells for counters what the message tells.
+
+    Each decoder raises a subclass of its own.
+    """
+
+    def __init__(self, message: str, flaw: Flaw = Flaw.MALFORMED) -> None:
+        super().__init__(message)
+        self.flaw = flaw
 
 
 class TruncatedError(RemoteProtocolError):
