@@ -13,6 +13,7 @@ from enum import StrEnum
 from metallb_py.protocols import arp, ethernet
 from metallb_py.protocols.arp import ArpError, Operation
 from metallb_py.protocols.ethernet import BROADCAST, EthernetError, EtherType, MacAddress
+from metallb_py.protocols.wire import Flaw
 
 # An untagged frame with an ARP packet for IPv4 on Ethernet (RFC 826, "Packet format"), by offset:
 #   0 destination  6 source  12 EtherType | 14 kinds  20 operation
@@ -29,17 +30,30 @@ class DropReason(StrEnum):
     MESSAGE_TYPE = "MessageType"
     ETHERNET_DESTINATION = "EthernetDestination"
     ANNOUNCE_IP = "AnnounceIP"
-    MALFORMED = "Malformed"
     NOT_ARP = "NotARP"
-    VLAN = "VLAN"
+    VLAN = "VLAN"  # tagged for a network that the interface is not in
+    GROUP_SENDER = "GroupSender"  # an answer to it would go to many
+    OWN = "Own"  # our own announcement or probe, heard on another interface
+    TRUNCATED = Flaw.TRUNCATED.value
+    ADDRESS_KINDS = Flaw.ADDRESS_KINDS.value
+    HOP_LIMIT = Flaw.HOP_LIMIT.value
+    CHECKSUM = Flaw.CHECKSUM.value
+    MALFORMED = Flaw.MALFORMED.value
 
 
-def answer(frame: bytes, mac: MacAddress, owned: Container[bytes]) -> bytes | DropReason:
+def answer(
+    frame: bytes,
+    mac: MacAddress,
+    owned: Container[bytes],
+    ours: Container[bytes] = frozenset(),
+) -> bytes | DropReason:
     """Return the reply to a frame that came in where we have this MAC, or why there is none.
 
-    ``owned`` holds packed addresses. A request gets its answer whether it was broadcast or, as a
-    neighbor's cache check is, unicast (RFC 1122 section 2.3.2.1), and whoever sent it: a probe,
-    whose sender address is 0.0.0.0, must learn that the address is taken (RFC 5227 section 2.1.1).
+    ``owned`` holds packed addresses, ``ours`` the MAC addresses of all our interfaces. A request
+    gets its answer whether it was broadcast or, as a neighbor's cache check is, unicast (RFC 1122
+    section 2.3.2.1), and whoever sent it: a probe, whose sender address is 0.0.0.0, must learn that
+    the address is taken (RFC 5227 section 2.1.1). Only what we said ourselves, through another
+    interface on the same wire, is no question.
     """
     target_ip = frame[38:42]  # shorter than any owned address where the frame ends early
     if (
@@ -47,21 +61,28 @@ def answer(frame: bytes, mac: MacAddress, owned: Container[bytes]) -> bytes | Dr
         and target_ip in owned
         and frame.startswith((mac, BROADCAST))
         and not frame[22] & _GROUP_BIT
+        and frame[22:28] not in ours
     ):
-        sender = frame[22:32]
-        # RFC 826: swap sender and target, put our own hardware address in the sender's place.
-        return b"".join((sender[:6], mac, _REPLY, mac, target_ip, sender))
-    return _why_not(frame, mac, owned)
+        return _reply(frame, mac)
+    return _consider(frame, mac, owned, ours)
 
 
-def _why_not(frame: bytes, mac: MacAddress, owned: Container[bytes]) -> bytes | DropReason:
+def _reply(frame: bytes, mac: MacAddress) -> bytes:
+    # RFC 826: swap sender and target, put our own hardware address in the sender's place.
+    sender = frame[22:32]
+    return b"".join((sender[:6], mac, _REPLY, mac, frame[38:42], sender))
+
+
+def _consider(
+    frame: bytes, mac: MacAddress, owned: Container[bytes], ours: Container[bytes]
+) -> bytes | DropReason:
     try:
         outer = ethernet.decode(frame)
         if outer.ether_type != EtherType.ARP:
             return DropReason.NOT_ARP
         packet = arp.decode(outer.payload)
-    except (EthernetError, ArpError):
-        return DropReason.MALFORMED
+    except (EthernetError, ArpError) as error:
+        return DropReason(error.flaw)
     if packet.operation != Operation.REQUEST:
         return DropReason.ARP_REPLY
     if outer.destination not in (mac, BROADCAST):
@@ -69,9 +90,10 @@ def _why_not(frame: bytes, mac: MacAddress, owned: Container[bytes]) -> bytes | 
     if packet.target_ip.packed not in owned:
         return DropReason.ANNOUNCE_IP
     if ethernet.is_group(packet.sender_mac):
-        return DropReason.MALFORMED  # an answer to it would go to everybody
+        return DropReason.GROUP_SENDER
     if outer.vlan:
         return DropReason.VLAN  # it belongs to another interface, whose responder gets it too
-    # What is left has a tag that carries a priority only (IEEE 802.1Q: VLAN 0 is no VLAN).
-    untagged = frame[:12] + frame[16:]
-    return answer(untagged, mac, owned)
+    if packet.sender_mac in ours and packet.sender_ip in (packet.target_ip, arp.UNSPECIFIED):
+        return DropReason.OWN
+    # A tag that is left here carries a priority only (IEEE 802.1Q: VLAN 0 is no VLAN).
+    return _reply(frame if outer.vlan is None else frame[:12] + frame[16:], mac)

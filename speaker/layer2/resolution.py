@@ -27,7 +27,7 @@ class Resolution:
     ether_type: EtherType
     address_length: int
     address_in: slice
-    answer: Callable[[bytes, MacAddress, Container[bytes]], bytes | DropReason]
+    answer: Callable[[bytes, MacAddress, Container[bytes], Container[bytes]], bytes | DropReason]
     program: Callable[[Iterable[bytes]], bytes]
     announcements: Callable[[MacAddress, bytes], tuple[bytes, ...]]
 

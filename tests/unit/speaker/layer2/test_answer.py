@@ -72,9 +72,9 @@ def test_a_priority_tag_changes_nothing() -> None:
         (request("02:00:00:00:00:99"), DropReason.ETHERNET_DESTINATION),
         (request("01:00:5e:00:00:01"), DropReason.ETHERNET_DESTINATION),
         (request(target="192.0.2.102"), DropReason.ANNOUNCE_IP),
-        (request(hwsrc=BROADCAST), DropReason.MALFORMED),
-        (request(hwsrc="01:00:5e:00:00:01"), DropReason.MALFORMED),
-        (request(plen=16), DropReason.MALFORMED),
+        (request(hwsrc=BROADCAST), DropReason.GROUP_SENDER),
+        (request(hwsrc="01:00:5e:00:00:01"), DropReason.GROUP_SENDER),
+        (request(plen=16), DropReason.ADDRESS_KINDS),
         (Dot3(dst=BROADCAST, src=THEIRS) / LLC(), DropReason.MALFORMED),
         (Ether(dst=OURS, src=THEIRS) / IP(), DropReason.NOT_ARP),
         (Ether(dst=BROADCAST, src=THEIRS) / Dot1Q(vlan=5) / request()[ARP], DropReason.VLAN),
@@ -85,8 +85,22 @@ def test_why_a_frame_gets_no_answer(frame: Packet, reason: DropReason) -> None:
 
 
 @pytest.mark.parametrize("length", range(42))
-def test_a_frame_that_ends_early_is_malformed(length: int) -> None:
-    assert answer(bytes(request())[:length], MAC, OWNED) is DropReason.MALFORMED
+def test_a_frame_that_ends_early_is_truncated(length: int) -> None:
+    assert answer(bytes(request())[:length], MAC, OWNED) is DropReason.TRUNCATED
+
+
+@pytest.mark.parametrize("sender", ["192.0.2.100", "0.0.0.0"])
+def test_our_own_announcements_and_probes_are_no_questions(sender: str) -> None:
+    # Two interfaces on one wire: the second hears what the first says.
+    ours = frozenset({MAC, bytes.fromhex(THEIRS.replace(":", ""))})
+    frame = bytes(request(psrc=sender))
+    assert answer(frame, MAC, OWNED, ours) is DropReason.OWN
+    assert isinstance(answer(frame, MAC, OWNED, frozenset({MAC})), bytes)
+
+
+def test_the_kernel_of_our_own_node_may_ask() -> None:
+    ours = frozenset({bytes.fromhex(THEIRS.replace(":", ""))})
+    assert answer(bytes(request()), MAC, OWNED, ours) == answer(bytes(request()), MAC, OWNED)
 
 
 def test_nothing_is_answered_while_nothing_is_owned() -> None:

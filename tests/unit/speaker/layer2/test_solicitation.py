@@ -10,6 +10,7 @@ from scapy.layers.inet6 import (
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptMTU,
     ICMPv6NDOptSrcLLAddr,
     IPv6,
     in6_getnsma,
@@ -92,6 +93,44 @@ def test_padding_changes_nothing() -> None:
     assert answer_solicitation(frame + bytes(10), MAC, OWNED) == plain
 
 
+def marked(**fields: int) -> Packet:
+    """A solicitation with something in the header that most hosts leave at zero."""
+    frame = solicitation()
+    for name, value in fields.items():
+        setattr(frame[IPv6], name, value)
+    return frame
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        marked(tc=0xE0),
+        marked(fl=0x12345),
+        Ether(dst=GROUP_MAC, src=THEIRS) / Dot1Q(vlan=0, prio=6) / solicitation()[IPv6],
+        solicitation() / ICMPv6NDOptMTU(),
+    ],
+    ids=["traffic class", "flow label", "priority tag", "another option"],
+)
+def test_an_unusual_solicitation_gets_the_usual_answer(frame: Packet) -> None:
+    usual = answer_solicitation(bytes(solicitation()), MAC, OWNED)
+    assert answer_solicitation(bytes(frame), MAC, OWNED) == usual
+
+
+def test_our_own_search_for_duplicates_is_no_question() -> None:
+    # Two interfaces on one wire: the second hears what the first says.
+    ours = frozenset({bytes.fromhex(THEIRS.replace(":", ""))})
+    search = bytes(solicitation(mac=None, source="::"))
+    assert answer_solicitation(search, MAC, OWNED, ours) is DropReason.OWN
+    question = bytes(solicitation())
+    assert isinstance(answer_solicitation(question, MAC, OWNED, ours), bytes)
+
+
+def test_a_wrong_checksum_is_told_apart() -> None:
+    frame = bytearray(bytes(solicitation()))
+    frame[56] ^= 1
+    assert answer_solicitation(bytes(frame), MAC, OWNED) is DropReason.CHECKSUM
+
+
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
@@ -99,8 +138,11 @@ def test_padding_changes_nothing() -> None:
         (solicitation(target="2001:db8::65", to=OURS), DropReason.ANNOUNCE_IP),
         (solicitation(target="2001:db8:1::64"), DropReason.ANNOUNCE_IP),
         (solicitation(to="02:00:00:00:00:99"), DropReason.ETHERNET_DESTINATION),
-        (solicitation(hop_limit=64), DropReason.MALFORMED),
-        (solicitation(mac="33:33:00:00:00:01"), DropReason.MALFORMED),
+        (solicitation(hop_limit=64), DropReason.HOP_LIMIT),
+        (solicitation(mac="33:33:00:00:00:01"), DropReason.GROUP_SENDER),
+        (solicitation(source="ff02::1"), DropReason.GROUP_SENDER),
+        (solicitation(source="ff02::1", mac=None), DropReason.GROUP_SENDER),
+        (solicitation(source="::"), DropReason.MALFORMED),
         (Ether(dst=OURS) / IPv6(dst=VIP) / ICMPv6EchoRequest(), DropReason.MESSAGE_TYPE),
         (Ether(dst=OURS) / IPv6(dst=VIP, hlim=255) / ICMPv6ND_NA(), DropReason.MESSAGE_TYPE),
         (Ether(dst=OURS) / ARP(), DropReason.MESSAGE_TYPE),
@@ -112,7 +154,7 @@ def test_why_a_frame_gets_no_answer(frame: Packet, reason: DropReason) -> None:
 
 
 @pytest.mark.parametrize("length", range(86))
-def test_a_frame_that_ends_early_is_malformed(length: int) -> None:
+def test_a_frame_that_ends_early_is_truncated(length: int) -> None:
     frame = bytes(solicitation())
     assert len(frame) == 86
-    assert answer_solicitation(frame[:length], MAC, OWNED) is DropReason.MALFORMED
+    assert answer_solicitation(frame[:length], MAC, OWNED) is DropReason.TRUNCATED
