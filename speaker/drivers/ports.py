@@ -19,6 +19,11 @@ from speaker.layer2.resolution import ARP, NDP, Resolution
 
 # So many frames are read from one socket before the others have their turn.
 FRAMES_PER_TURN: Final = 64
+# After an answer the next request is often on its way already. To look a few times more, in a
+# turn, costs a microsecond each; to fall asleep and be woken costs more.
+LOOKS: Final = 10
+# So many different frames are remembered with their replies, on each port.
+REPLIES_LIMIT: Final = 4096
 _ERROR: Final = "Error"
 _PROTOCOLS: Final = (ARP, NDP)
 _Key = tuple[int, Resolution]
@@ -29,14 +34,17 @@ class Port:
 
     ``link`` is replaced when its MAC address or its carrier changes. ``groups`` is None where the
     protocol asks by broadcast. ``error`` says what does not work, though the rest does.
+    ``replies`` are those to frames that came lately, each with the address that it is about:
+    neighbors ask in the same words again and again.
     """
 
-    __slots__ = ("error", "groups", "link", "protocol", "socket")
+    __slots__ = ("error", "groups", "link", "protocol", "replies", "socket")
 
     def __init__(self, link: Link, protocol: Resolution, program: bytes) -> None:
         self.link = link
         self.protocol = protocol
         self.error = ""
+        self.replies: dict[bytes, tuple[bytes, bytes]] = {}
         self.groups: Groups | None = None
         self.socket = PacketSocket(link.name, protocol.ether_type, program)
         if protocol is NDP:
@@ -73,6 +81,7 @@ class Ports:
         self._owned = {protocol: frozenset[bytes]() for protocol in _PROTOCOLS}
         self._programs = {protocol: protocol.program(()) for protocol in _PROTOCOLS}
         self._groups: frozenset[bytes] = frozenset()
+        self._macs: frozenset[bytes] = frozenset()  # of the interfaces that answer
         self._ports: dict[_Key, Port] = {}
         self._errors: dict[_Key, InterfaceState] = {}
         self.states: tuple[InterfaceState, ...] = ()
@@ -98,6 +107,8 @@ class Ports:
         """
         self._links = links
         wanted = self._wanted()
+        for port in self._ports.values():
+            port.replies.clear()  # made for what was owned, and for the MAC address of then
         for key in self._errors.keys() - wanted.keys():
             del self._errors[key]
         for key, port in tuple(self._ports.items()):
@@ -107,6 +118,7 @@ class Ports:
         for port in self._ports.values():
             if port.groups is not None:
                 port.error = port.groups.follow(self._groups)
+        self._macs = frozenset(port.link.mac for port in self._ports.values())
         self._sum_up()
         return news
 
@@ -188,24 +200,41 @@ class Ports:
 
     def _serve(self, port: Port) -> None:
         """Answer what is waiting on a port. The hot path: each call in it costs a percent."""
-        tally, owned, mac = self._tally, self._owned[port.protocol], port.link.mac
-        answer, address_in = port.protocol.answer, port.protocol.address_in
-        receive, send = port.socket.recv, port.socket.send
-        try:
-            for _ in range(FRAMES_PER_TURN):
-                reply = answer(receive(FRAME_LIMIT), mac, owned)
-                if isinstance(reply, DropReason):
-                    tally.drop(reply)
+        replies, receive, send = port.replies, port.socket.recv, port.socket.send
+        answered: list[bytes] = []
+        looks = LOOKS
+        for _ in range(FRAMES_PER_TURN):
+            try:
+                frame = receive(FRAME_LIMIT)
+            except BlockingIOError:
+                looks -= 1
+                if looks and answered:
                     continue
-                address = reply[address_in]
-                try:
-                    send(reply)
-                except OSError as error:
-                    tally.not_answered(port.link.name, address, error)
-                else:
-                    tally.answered(address)
-        except BlockingIOError:
-            pass
-        except OSError:
-            # The interface went down or away; netlink tells which, and when it is back.
-            tally.drop(_ERROR)
+                break
+            except OSError:
+                # The interface went down or away; netlink tells which, and when it is back.
+                self._tally.drop(_ERROR)
+                break
+            found = replies.get(frame) or self._consider(port, frame)
+            if found is None:
+                continue
+            reply, address = found
+            try:
+                send(reply)
+            except OSError as error:
+                self._tally.not_answered(port.link.name, address, error)
+            else:
+                answered.append(address)
+        self._tally.answered(answered)
+
+    def _consider(self, port: Port, frame: bytes) -> tuple[bytes, bytes] | None:
+        """Make the reply to a frame that did not come lately; remember it, or count why not."""
+        protocol = port.protocol
+        reply = protocol.answer(frame, port.link.mac, self._owned[protocol], self._macs)
+        if isinstance(reply, DropReason):
+            self._tally.drop(reply)
+            return None
+        if len(port.replies) >= REPLIES_LIMIT:
+            port.replies.clear()
+        found = port.replies[frame] = (reply, reply[protocol.address_in])
+        return found

@@ -22,7 +22,7 @@ def failed(number: int) -> OSError:
 def test_a_report_tells_what_was_counted_and_then_it_is_forgotten() -> None:
     tally = Tally()
     assert not tally
-    tally.answered(A)
+    tally.answered([A])
     tally.not_answered("eth0", A, failed(errno.ENOBUFS))
     tally.announced(B)
     tally.drop("Malformed")
@@ -45,9 +45,9 @@ def test_a_report_tells_what_was_counted_and_then_it_is_forgotten() -> None:
 
 def test_a_report_that_was_not_sent_loses_nothing() -> None:
     tally = Tally()
-    tally.answered(A)
+    tally.answered([A])
     tally.report(None)
-    tally.answered(A)
+    tally.answered([A])
     assert tally.report(None).counts == (AddressCounts(A, 2, 2, 0),)
 
 
