@@ -4,45 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import select
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
+from support.layer2_process import Process, packed, running_process
 from support.layer2_wire import CLIENT_IP, FENCE, VIP, Client, Wire, wire
 
-from speaker.drivers.responder_messages import (
-    BATCH,
-    MESSAGE_LIMIT,
-    Disown,
-    InterfaceState,
-    Own,
-    Report,
-    decode_report,
-    encode,
-)
+from speaker.drivers.responder_messages import BATCH, Disown, InterfaceState, Own, Report
 
 pytestmark = pytest.mark.netns
-
-ROOT = Path(__file__).parents[2]
-
-
-class Process:
-    """A responder process without a speaker."""
-
-    def __init__(self, popen: subprocess.Popen[bytes], control: socket.socket) -> None:
-        self.popen = popen
-        self.control = control
-
-    def tell(self, command: Own | Disown) -> None:
-        self.control.send(encode(command))
-
-    def report(self) -> Report:
-        return decode_report(self.control.recv(MESSAGE_LIMIT))
 
 
 @pytest.fixture
@@ -53,22 +26,8 @@ def cables() -> Iterator[Wire]:
 
 @pytest.fixture
 def process(cables: Wire) -> Iterator[Process]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        ours.settimeout(5.0)
-        descriptor = theirs.fileno()
-        command = [sys.executable, "-m", "speaker.drivers.responder_process", str(descriptor)]
-        popen = subprocess.Popen(command, cwd=ROOT, pass_fds=(descriptor,))
-        theirs.close()
-        try:
-            yield Process(popen, ours)
-        finally:
-            ours.close()
-            popen.wait(5.0)
-
-
-def packed(*texts: str) -> tuple[bytes, ...]:
-    return tuple(IPv4Address(text).packed for text in texts)
+    with running_process() as started:
+        yield started
 
 
 def test_the_first_report_names_the_interfaces(process: Process) -> None:

@@ -1,0 +1,71 @@
+"""A responder process without a speaker, spoken to over its socket pair."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+from speaker.drivers.responder_messages import (
+    BATCH,
+    MESSAGE_LIMIT,
+    Disown,
+    Own,
+    Report,
+    decode_report,
+    encode,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+class Process:
+    """The process, and the speaker's end of their socket pair."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self.popen = popen
+        self.control = control
+
+    def tell(self, command: Own | Disown) -> None:
+        """Send a command."""
+        self.control.send(encode(command))
+
+    def own(self, addresses: Iterable[str]) -> None:
+        """Have it answer for these, too, without announcing them."""
+        each = packed(*addresses)
+        for start in range(0, len(each), BATCH):
+            self.tell(Own(each[start : start + BATCH], takeover=False))
+
+    def busy(self) -> float:
+        """Return how long it has occupied a core, in seconds."""
+        return int(Path(f"/proc/{self.popen.pid}/schedstat").read_text().split()[0]) / 1e9
+
+    def report(self) -> Report:
+        """Return its next report."""
+        return decode_report(self.control.recv(MESSAGE_LIMIT))
+
+
+@contextlib.contextmanager
+def running_process() -> Iterator[Process]:
+    """Run a process in this thread's network namespace for the length of a block."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.settimeout(5.0)
+        descriptor = theirs.fileno()
+        command = [sys.executable, "-m", "speaker.drivers.responder_process", str(descriptor)]
+        popen = subprocess.Popen(command, cwd=ROOT, pass_fds=(descriptor,))
+        theirs.close()
+        try:
+            yield Process(popen, ours)
+        finally:
+            ours.close()
+            popen.wait(5.0)
+
+
+def packed(*texts: str) -> tuple[bytes, ...]:
+    """Return addresses as the messages have them."""
+    return tuple(ip_address(text).packed for text in texts)
