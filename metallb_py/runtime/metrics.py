@@ -181,6 +181,12 @@ class SpeakerMetrics(ClientMetrics):
             "metallb_layer2_gratuitous_sent",
             "Unasked-for announcements sent after this node took an address over",
         )
+        self.layer2_dropped = Counter(
+            "metallb_layer2_dropped_total",
+            "ARP and neighbor discovery frames that got no answer",
+            ["reason"],
+            registry=self.registry,
+        )
         self.bgp_session_up = self._peer_gauge(
             "metallb_bgp_session_up", "1 while the session is established, else 0"
         )

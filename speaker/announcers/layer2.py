@@ -91,6 +91,8 @@ class Layer2Announcer:
             self._metrics.layer2_requests.add(str(address), counts.requests)
             self._metrics.layer2_responses.add(str(address), counts.responses)
             self._metrics.layer2_gratuitous.add(str(address), counts.gratuitous)
+        for reason, count in counters.drops.items():
+            self._metrics.layer2_dropped.labels(reason).inc(count)
 
     def _tell_send_failure(self, event: SendFailed) -> None:
         protocol = "ARP" if event.address.version == 4 else "NDP"

@@ -13,6 +13,9 @@ FRAME_LIMIT = 256
 
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 _INSTRUCTION_SIZE = 8
+_SOL_PACKET = 263  # linux/socket.h
+_PACKET_STATISTICS = 6  # linux/if_packet.h
+_STATISTICS = Struct("II")  # struct tpacket_stats: all frames, and those dropped of them
 _PROGRAM = Struct("HP")  # struct sock_fprog: count of instructions, pointer to them
 
 
@@ -38,6 +41,11 @@ class PacketSocket(socket.socket):
     def attach(self, program: bytes) -> None:
         """Put this filter in place of the present one, without losing a frame between the two."""
         attach_filter(self, program)
+
+    def overruns(self) -> int:
+        """Return how many frames the kernel dropped for want of room since the last call."""
+        statistics = self.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, _STATISTICS.size)
+        return int(_STATISTICS.unpack(statistics)[1])
 
 
 def attach_filter(target: socket.socket, program: bytes) -> None:

@@ -24,7 +24,6 @@ FRAMES_PER_TURN: Final = 64
 LOOKS: Final = 10
 # So many different frames are remembered with their replies, on each port.
 REPLIES_LIMIT: Final = 4096
-_ERROR: Final = "Error"
 _PROTOCOLS: Final = (ARP, NDP)
 _Key = tuple[int, Resolution]
 
@@ -131,6 +130,12 @@ class Ports:
                 for frame in protocol.announcements(port.link.mac, burst.address):
                     self._announce(port, burst.address, frame)
 
+    def count_overruns(self) -> None:
+        """Count what the kernel dropped because we were too slow."""
+        for port in self._ports.values():
+            if overruns := port.socket.overruns():
+                self._tally.drop(DropReason.OVERRUN, overruns)
+
     def _wanted(self) -> dict[_Key, Link]:
         """Return what is to be open.
 
@@ -213,7 +218,7 @@ class Ports:
                 break
             except OSError:
                 # The interface went down or away; netlink tells which, and when it is back.
-                self._tally.drop(_ERROR)
+                self._tally.drop(DropReason.ERROR)
                 break
             found = replies.get(frame) or self._consider(port, frame)
             if found is None:

@@ -165,6 +165,7 @@ class ResponderProcess:
         return bool(self._tally) or self._ports.states != self._reported_states
 
     def _report(self) -> None:
+        self._ports.count_overruns()
         states = self._ports.states
         report = self._tally.report(None if states == self._reported_states else states)
         try:

@@ -49,9 +49,9 @@ class Tally:
         """The kernel did not take a packet that nobody asked for."""
         self._fail((interface, True, address, error.strerror or str(error)))
 
-    def drop(self, reason: str) -> None:
-        """A frame gets no answer."""
-        self._drops[reason] += 1
+    def drop(self, reason: str, count: int = 1) -> None:
+        """A frame, or several, get no answer."""
+        self._drops[reason] += count
 
     def report(self, interfaces: tuple[InterfaceState, ...] | None) -> Report:
         """Return a report of what was counted, or a first part of it."""

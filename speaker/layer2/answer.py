@@ -24,12 +24,14 @@ _GROUP_BIT = 1
 
 
 class DropReason(StrEnum):
-    """Why a frame gets no answer. The first four are MetalLB's names."""
+    """Why a frame gets no answer. The first five are MetalLB's names."""
 
     ARP_REPLY = "ARPReply"
     MESSAGE_TYPE = "MessageType"
     ETHERNET_DESTINATION = "EthernetDestination"
     ANNOUNCE_IP = "AnnounceIP"
+    ERROR = "Error"  # it could not be read
+    OVERRUN = "Overrun"  # it came faster than we read, and the kernel dropped it
     NOT_ARP = "NotARP"
     VLAN = "VLAN"  # tagged for a network that the interface is not in
     GROUP_SENDER = "GroupSender"  # an answer to it would go to many

@@ -21,13 +21,12 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import Ether
 from support.bgp_wire import eventually, require
-from support.layer2_wire import BROADCAST, Client, Wire, gone, running_node, wire
+from support.layer2_wire import BROADCAST, ETH_P_IPV6, Client, Wire, gone, running_node, wire
 
 from speaker.drivers.responder_events import Counters, InterfaceAdded, InterfaceRemoved
 
 pytestmark = pytest.mark.netns
 
-ETH_P_IPV6 = 0x86DD
 VIP6 = "2001:db8::64"
 FENCE6 = "2001:db8::fa"
 VIP4 = "192.0.2.100"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -95,3 +96,18 @@ def test_the_kernel_takes_the_largest_filter(pair: tuple[socket.socket, socket.s
 def test_the_kernel_refuses_what_is_no_program(pair: tuple[socket.socket, socket.socket]) -> None:
     with pytest.raises(OSError, match="Invalid argument"):
         attach_filter(pair[1], bytes(8))
+
+
+def test_what_there_was_no_room_for_is_counted(client: Client) -> None:
+    with PacketSocket("eth0", EtherType.ARP, arp_filter([OWNED])) as receiver:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the least there is
+        assert receiver.overruns() == 0
+        for _ in range(100):
+            client.ask(VIP)
+        received = 0
+        with contextlib.suppress(BlockingIOError):
+            while receiver.recv(FRAME_LIMIT):
+                received += 1
+        assert 0 < received < 100
+        assert receiver.overruns() == 100 - received
+        assert receiver.overruns() == 0

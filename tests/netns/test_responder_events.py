@@ -9,7 +9,18 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from support.layer2_wire import FENCE, VIP, Client, running_node, wire
+from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
+from scapy.layers.l2 import ARP, Ether
+from support.layer2_wire import (
+    BROADCAST,
+    CLIENT_IP,
+    ETH_P_IPV6,
+    FENCE,
+    VIP,
+    Client,
+    running_node,
+    wire,
+)
 
 from speaker.drivers.responder_events import (
     Counters,
@@ -54,6 +65,27 @@ async def test_counters_add_up_to_what_the_client_saw() -> None:
                     totals["requests"] += counters.requests
                     totals["responses"] += counters.responses
                     totals["gratuitous"] += counters.gratuitous
+
+
+async def test_what_gets_no_answer_is_counted_by_reason() -> None:
+    with wire(ipv6=True) as cables:
+        async with running_node(VIP, "2001:db8::64", FENCE) as node:
+            with Client(cables) as client, Client(cables, protocol=ETH_P_IPV6) as client6:
+                await client.answered(FENCE)
+                group_sender = Ether(src=client.mac, dst=BROADCAST)
+                client.send(group_sender / ARP(op=1, hwsrc=BROADCAST, psrc=CLIENT_IP, pdst=VIP))
+                group = Ether(src=client.mac, dst="33:33:ff:00:00:64")
+                solicitation = IPv6(src="fe80::1", dst="ff02::1:ff00:64", hlim=255)
+                good, bad = (ICMPv6ND_NS(tgt="2001:db8::64", **f) for f in ({}, {"cksum": 1}))
+                counted: Counter[str] = Counter()
+                while (
+                    counted["Checksum"] == 0
+                ):  # the first ones may come before the group is joined
+                    client6.send(group / solicitation / bad)
+                    client6.send(group / solicitation / good)
+                    counted.update((await node.saw(Counters)).drops)
+            assert counted["GroupSender"] == 1
+            assert set(counted) == {"GroupSender", "Checksum"}
 
 
 async def test_frames_that_cannot_be_sent_are_reported() -> None:

@@ -32,6 +32,7 @@ VIP = "192.0.2.100"
 # order of their requests, so whatever came before the fence's reply is all there is.
 FENCE = "192.0.2.250"
 ETH_P_ARP = 0x0806
+ETH_P_IPV6 = 0x86DD
 ETH_P_ALL = 0x0003
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 

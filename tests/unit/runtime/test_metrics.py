@@ -28,10 +28,12 @@ def test_names_without_a_suffix_are_metallbs() -> None:
     metrics.layer2_requests.add("192.0.2.1", 2)
     metrics.layer2_responses.add("192.0.2.1", 1)
     metrics.layer2_gratuitous.add("192.0.2.1", 10)
+    metrics.layer2_dropped.labels("Checksum").inc(3)
     found = samples(metrics)
     assert found["metallb_layer2_requests_received", ("192.0.2.1",)] == 2
     assert found["metallb_layer2_responses_sent", ("192.0.2.1",)] == 1
     assert found["metallb_layer2_gratuitous_sent", ("192.0.2.1",)] == 10
+    assert found["metallb_layer2_dropped_total", ("Checksum",)] == 3
 
 
 def test_announcements_come_and_go() -> None:
