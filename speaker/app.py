@@ -81,7 +81,7 @@ class App:
         self._pods: dict[str, Pod] = {}
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {
-            Protocol.LAYER2: Layer2Announcer(log, self._metrics),
+            Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics),
             Protocol.BGP: BgpAnnouncer(options.node_name, log, self._metrics),
         }
         self._events = EventRecorder(client, COMPONENT)

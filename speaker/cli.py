@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 
 from metallb_py.runtime.flags import FlagParser, common_options
+from speaker.layer2.links import EXCLUDED
+from speaker.layer2.settings import Settings
 from speaker.options import Options
 
 PROG = "metallb-speaker"
@@ -22,6 +26,13 @@ def parse(argv: list[str] | None = None) -> Options:
     parser.flag("ml-bindaddr", "accepted for MetalLB's manifests", env="METALLB_ML_BIND_ADDR")
     parser.flag("ml-bindport", "accepted for MetalLB's manifests", env="METALLB_ML_BIND_PORT")
     parser.flag("ml-secret-key", "accepted for MetalLB's manifests")
+    parser.flag(
+        "l2-exclude-interfaces",
+        "regular expressions, separated by spaces: interfaces in whose names one is found do not"
+        f' answer on layer 2; by default "{" ".join(EXCLUDED)}"',
+        default=" ".join(EXCLUDED),
+        read=_patterns,
+    )
     args = parser.parse(argv)
     common = common_options(args)
     bgp_type = os.environ.get("METALLB_BGP_TYPE", BGP_TYPES[0])
@@ -37,4 +48,17 @@ def parse(argv: list[str] | None = None) -> Options:
         load_balancer_class=args.lb_class,
         speaker_labels=args.ml_labels or SPEAKER_LABELS,
         disable_endpoint_slices=args.disable_epslices,
+        layer2=Settings(excluded=args.l2_exclude_interfaces),
     )
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    patterns = tuple(text.split())
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise argparse.ArgumentTypeError(
+                f'"{pattern}": {error}: want a regular expression'
+            ) from error
+    return patterns

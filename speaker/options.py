@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metallb_py.runtime.flags import CommonOptions
+from speaker.layer2.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,4 @@ class Options:
     load_balancer_class: str
     speaker_labels: str
     disable_endpoint_slices: bool
+    layer2: Settings

@@ -20,16 +20,17 @@ from speaker.drivers.responder_events import (
     SendFailed,
 )
 from speaker.layer2.owned import Owned, OwnershipChange
+from speaker.layer2.settings import Settings
 
 
 class Layer2Announcer:
     """Announces by answering ARP and neighbor discovery, from a process of its own."""
 
-    def __init__(self, log: Logger, metrics: SpeakerMetrics) -> None:
+    def __init__(self, settings: Settings, log: Logger, metrics: SpeakerMetrics) -> None:
         self._log = log
         self._metrics = metrics
         self._owned = Owned()
-        self._responder = Responder(self._on_event)
+        self._responder = Responder(self._on_event, settings)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
         """Nothing in a configuration concerns layer 2 but what announcements carry."""

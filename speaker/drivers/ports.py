@@ -64,7 +64,7 @@ class Ports:
     """Opens and closes ports as interfaces come and go; answers and announces through them.
 
     ``watch`` is told of a new socket: its descriptor and what to call when it is readable;
-    ``unwatch`` of one that is about to be closed.
+    ``unwatch`` of one that is about to be closed. Interfaces whose names are ``excluded`` get none.
     """
 
     def __init__(
@@ -72,10 +72,12 @@ class Ports:
         tally: Tally,
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
+        excluded: Callable[[str], bool],
     ) -> None:
         self._tally = tally
         self._watch = watch
         self._unwatch = unwatch
+        self._excluded = excluded
         self._links: Mapping[int, Link] = {}
         self._owned = {protocol: frozenset[bytes]() for protocol in _PROTOCOLS}
         self._programs = {protocol: protocol.program(()) for protocol in _PROTOCOLS}
@@ -142,7 +144,11 @@ class Ports:
         All IPv6 traffic of a node passes a neighbor discovery port's filter, so there are none
         while there is nothing to answer.
         """
-        answering = {index: link for index, link in self._links.items() if answers_arp(link)}
+        answering = {
+            index: link
+            for index, link in self._links.items()
+            if answers_arp(link) and not self._excluded(link.name)
+        }
         wanted: dict[_Key, Link] = {(index, ARP): link for index, link in answering.items()}
         if self._owned[NDP]:
             wanted |= {

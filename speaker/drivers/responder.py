@@ -34,8 +34,10 @@ from speaker.drivers.responder_messages import (
     Report,
     decode_report,
     encode,
+    encode_settings,
 )
 from speaker.layer2.gratuitous import WINDOW
+from speaker.layer2.settings import Settings
 
 _PROCESS: Final = "speaker.drivers.responder_process"
 # Where the packages lie: the process runs the same code, installed or not.
@@ -55,8 +57,11 @@ class Responder:
     ``announce`` and ``withdraw`` belong to the loop that runs ``run``, and never wait.
     """
 
-    def __init__(self, on_event: Callable[[ResponderEvent], None]) -> None:
+    def __init__(
+        self, on_event: Callable[[ResponderEvent], None], settings: Settings | None = None
+    ) -> None:
         self._on_event = on_event
+        self._settings = settings or Settings()
         self._announced: dict[IPAddress, float] = {}  # and when, on the loop's clock
         self._told: dict[IPAddress, float] = {}  # the same, as the process knows it
         self._changed = asyncio.Event()
@@ -103,6 +108,7 @@ class Responder:
                     "-m",
                     _PROCESS,
                     str(theirs.fileno()),
+                    encode_settings(self._settings),
                     cwd=_ROOT,
                     stdin=DEVNULL,
                     pass_fds=(theirs.fileno(),),

@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from speaker.layer2.settings import Settings
+
 MESSAGE_LIMIT: Final = 1 << 17
 """No message is longer, in bytes: a part of what the kernel buffers in a socket pair."""
 
@@ -81,6 +83,16 @@ _REPORTS: Final[msgspec.msgpack.Decoder[Report]] = msgspec.msgpack.Decoder(Repor
 def encode(message: Command | Report) -> bytes:
     """Return the message as one packet."""
     return _ENCODER.encode(message)
+
+
+def encode_settings(settings: Settings) -> str:
+    """Return the settings as one word of a command line."""
+    return msgspec.json.encode(settings).decode()
+
+
+def decode_settings(text: str) -> Settings:
+    """Read what the speaker gave on the command line. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(text, type=Settings)
 
 
 def decode_command(packet: bytes) -> Command:

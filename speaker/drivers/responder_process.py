@@ -25,10 +25,13 @@ from speaker.drivers.responder_messages import (
     InterfaceState,
     Own,
     decode_command,
+    decode_settings,
     encode,
 )
 from speaker.drivers.responder_tally import Tally
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst, Gratuitous
+from speaker.layer2.links import excluding
+from speaker.layer2.settings import Settings
 
 RESYNC_INTERVAL: Final = 10.0
 REPORT_INTERVAL: Final = 1.0
@@ -43,13 +46,13 @@ _BURST_PAUSE: Final = 0.005
 class ResponderProcess:
     """The process' state and its loop. ``control`` is its end of the socket pair."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, settings: Settings) -> None:
         control.setblocking(False)
         self._control = control
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._tally = Tally()
-        self._ports = Ports(self._tally, self._watch, self._unwatch)
+        self._ports = Ports(self._tally, self._watch, self._unwatch, excluding(settings.excluded))
         self._reported_states: tuple[InterfaceState, ...] = ()
         self._owned: frozenset[bytes] = frozenset()
         self._gratuitous = Gratuitous()
@@ -180,10 +183,10 @@ class ResponderProcess:
 
 
 def main() -> None:
-    """Run on the socket whose descriptor is the only argument."""
+    """Run on the socket whose descriptor is the first argument, with the settings in the second."""
     control = socket.socket(fileno=int(sys.argv[1]))
     keep_only(CAP_NET_RAW)
-    process = ResponderProcess(control)
+    process = ResponderProcess(control, decode_settings(sys.argv[2]))
     gc.freeze()  # what is there now stays: no collection needs to look at it again
     process.run()
 

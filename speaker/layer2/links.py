@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 
 from metallb_py.protocols.rtnetlink import (
     ARPHRD_ETHER,
@@ -17,6 +18,22 @@ from metallb_py.protocols.rtnetlink import (
 
 _MAC_LENGTH = 6
 _WANTED_FLAGS = IFF_UP | IFF_BROADCAST
+
+
+EXCLUDED = (
+    *("^docker.*", "^cbr.*", "^dummy.*", "^virbr.*", "^lxcbr.*", "^veth.*", "^lo$", "^cali.*"),
+    *("^tunl.*", "^flannel.*", "^kube-ipvs.*", "^cni.*", "^nodelocaldns.*", "^lxc.*"),
+)
+"""The interfaces of containers and their networks, by name: those that MetalLB leaves out, too."""
+
+
+def excluding(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Return what tells whether one of these regular expressions is found in a name.
+
+    Raises re.error where one of them is none.
+    """
+    compiled = tuple(re.compile(pattern) for pattern in patterns)
+    return lambda name: any(pattern.search(name) for pattern in compiled)
 
 
 def answers_arp(link: Link) -> bool:

@@ -16,6 +16,7 @@ from speaker.drivers.ports import Ports
 from speaker.drivers.responder_messages import AddressCounts, InterfaceState
 from speaker.drivers.responder_tally import Tally
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst
+from speaker.layer2.links import excluding
 
 pytestmark = pytest.mark.netns
 
@@ -29,7 +30,9 @@ class Bench:
     def __init__(self) -> None:
         self.tally = Tally()
         self.watched: dict[int, Callable[[], None]] = {}
-        self.ports = Ports(self.tally, self.watched.__setitem__, self.watched.__delitem__)
+        self.ports = Ports(
+            self.tally, self.watched.__setitem__, self.watched.__delitem__, excluding(["^veth"])
+        )
 
     def turn(self) -> None:
         """Serve every port once."""
@@ -97,6 +100,18 @@ def test_a_failed_interface_is_tried_again_and_forgotten_when_gone(
     bench.ports.reconcile({})
     assert bench.ports.states == ()
     assert bench.watched == {}
+
+
+def test_excluded_interfaces_are_left_out_by_the_name_that_they_have_now(
+    bench: Bench, links: dict[int, Link]
+) -> None:
+    index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
+    assert bench.ports.reconcile({index: replace(eth0, name="veth0")}) == set()
+    assert bench.ports.states == ()
+    assert bench.ports.reconcile({index: eth0}) == {index}
+    assert bench.ports.states == (InterfaceState("eth0", "ARP", ""),)
+    bench.ports.reconcile({index: replace(eth0, name="veth0")})
+    assert bench.ports.states == ()
 
 
 def test_the_neighbors_of_these_must_hear_of_us(bench: Bench, links: dict[int, Link]) -> None:

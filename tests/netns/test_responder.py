@@ -36,6 +36,7 @@ from speaker.drivers.responder_events import (
     InterfaceRemoved,
     ResponderRestarted,
 )
+from speaker.layer2.settings import Settings
 
 pytestmark = pytest.mark.netns
 
@@ -166,6 +167,23 @@ async def test_a_lost_address_is_not_announced_for_the_rest_of_its_window(client
         node.withdraw(VIP)
         await client.silent()
         assert await gratuitous(client, VIP, within=1.5) == []
+
+
+async def test_interfaces_that_are_excluded_do_not_answer(cables: Wire, client: Client) -> None:
+    cables.connect("veth0")  # as containers have it
+    cables.connect("uplink0")
+    async with running_node(VIP, settings=Settings(("^veth", "link"))) as node:
+        with Client(cables, "veth0") as second, Client(cables, "uplink0") as third:
+            await client.answered()
+            for unheard in (second, third):
+                unheard.ask()
+            cables.connect("last0")
+            await node.saw(InterfaceAdded, lambda event: event.interface == "last0")
+            for unheard in (second, third):
+                with pytest.raises(TimeoutError):
+                    await unheard.frame(within=0.1)
+    added = [event.interface for event in node.history if isinstance(event, InterfaceAdded)]
+    assert added == ["eth0", "last0"]
 
 
 async def test_an_interface_that_comes_later_answers_and_is_announced_on() -> None:

@@ -18,7 +18,9 @@ from speaker.drivers.responder_messages import (
     Report,
     decode_report,
     encode,
+    encode_settings,
 )
+from speaker.layer2.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,13 +52,14 @@ class Process:
 
 
 @contextlib.contextmanager
-def running_process() -> Iterator[Process]:
+def running_process(settings: Settings | None = None) -> Iterator[Process]:
     """Run a process in this thread's network namespace for the length of a block."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         ours.settimeout(5.0)
         descriptor = theirs.fileno()
         command = [sys.executable, "-m", "speaker.drivers.responder_process", str(descriptor)]
+        command += [encode_settings(settings or Settings())]
         popen = subprocess.Popen(command, cwd=ROOT, pass_fds=(descriptor,))
         theirs.close()
         try:

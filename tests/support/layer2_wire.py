@@ -24,6 +24,7 @@ from support.bgp_wire import inside, require
 
 from speaker.drivers.responder import Responder
 from speaker.drivers.responder_events import ResponderEvent
+from speaker.layer2.settings import Settings
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 CLIENT_IP = "192.0.2.2"
@@ -188,11 +189,11 @@ class Client:
 class Node:
     """A responder under test and what it has reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self.events: list[ResponderEvent] = []
         self.history: list[ResponderEvent] = []
         self._arrived = asyncio.Event()
-        self.responder = Responder(self._note)
+        self.responder = Responder(self._note, settings)
 
     def announce(self, *addresses: str) -> None:
         """Announce these."""
@@ -233,9 +234,9 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def running_node(*addresses: str) -> AsyncIterator[Node]:
+async def running_node(*addresses: str, settings: Settings | None = None) -> AsyncIterator[Node]:
     """Run a responder that announces these, for the length of a block."""
-    node = Node()
+    node = Node(settings)
     node.announce(*addresses)
     task = asyncio.create_task(node.responder.run())
     try:

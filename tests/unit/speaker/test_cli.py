@@ -30,6 +30,13 @@ def test_other_speakers_are_found_by_metallbs_labels() -> None:
     assert parse(["--node-name=n"]).speaker_labels == SPEAKER_LABELS
 
 
+def test_interfaces_of_containers_are_left_out_unless_others_are_named() -> None:
+    assert "^veth.*" in parse(["--node-name=n"]).layer2.excluded
+    named = parse(["--node-name=n", "--l2-exclude-interfaces=^wlan ^ppp"])
+    assert named.layer2.excluded == ("^wlan", "^ppp")
+    assert parse(["--node-name=n", "--l2-exclude-interfaces="]).layer2.excluded == ()
+
+
 @pytest.mark.parametrize("kind", ["native", "frr"])
 def test_both_bgp_types_are_one_here(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setenv("METALLB_BGP_TYPE", kind)
@@ -41,6 +48,11 @@ def test_both_bgp_types_are_one_here(monkeypatch: pytest.MonkeyPatch, kind: str)
     [
         ("", ["--node-name=n"], 'METALLB_BGP_TYPE: "": want one of native, frr'),
         ("native", [], "--node-name: not set"),
+        (
+            "native",
+            ["--node-name=n", "--l2-exclude-interfaces=^eth ("],
+            '"(": missing ), unterminated subpattern at position 0: want a regular expression',
+        ),
     ],
 )
 def test_what_does_not_start(

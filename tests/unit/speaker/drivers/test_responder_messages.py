@@ -15,10 +15,18 @@ from speaker.drivers.responder_messages import (
     SendFailures,
     decode_command,
     decode_report,
+    decode_settings,
     encode,
+    encode_settings,
 )
+from speaker.layer2.settings import Settings
 
 A, B = b"\xc0\x00\x02\x01", bytes(16)
+
+
+def test_settings_arrive_as_they_were_given() -> None:
+    settings = Settings(excluded=("^veth", '"\\d+'))
+    assert decode_settings(encode_settings(settings)) == settings
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from metallb_py.protocols.rtnetlink import (
     Link,
     LinkGone,
 )
-from speaker.layer2.links import LinkTable, answers_arp
+from speaker.layer2.links import EXCLUDED, LinkTable, answers_arp, excluding
 
 ETH0 = Link(
     index=2,
@@ -51,6 +51,24 @@ def test_an_ethernet_interface_that_is_up_answers() -> None:
 )
 def test_these_do_not(other: Link) -> None:
     assert not answers_arp(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [
+        *((name, True) for name in ("docker0", "cbr0", "virbr0", "lo", "vethab12", "cali0f")),
+        *((name, True) for name in ("flannel.1", "kube-ipvs0", "cni0", "nodelocaldns", "lxc12")),
+        *((name, False) for name in ("eth0", "bond0", "br0", "slow0", "enp1s0.5", "ovirbr", "lo0")),
+    ],
+)
+def test_the_interfaces_of_containers_are_left_out(name: str, *, left_out: bool) -> None:
+    assert excluding(EXCLUDED)(name) is left_out
+
+
+def test_a_pattern_is_found_anywhere_in_a_name_unless_it_says_otherwise() -> None:
+    assert excluding(["th1"])("eth1")
+    assert not excluding(["^th1"])("eth1")
+    assert not excluding([])("eth1")
 
 
 def test_the_table_follows_events() -> None:

@@ -1,0 +1,17 @@
+"""What the operator can choose about layer 2, apart from the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speaker.layer2.links import EXCLUDED
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the responder works.
+
+    ``excluded`` are regular expressions: interfaces in whose names one is found do not answer.
+    """
+
+    excluded: tuple[str, ...] = EXCLUDED
