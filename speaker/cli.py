@@ -33,6 +33,13 @@ def parse(argv: list[str] | None = None) -> Options:
         default=" ".join(EXCLUDED),
         read=_patterns,
     )
+    parser.flag(
+        "l2-announce-interval",
+        "announce each layer 2 address again every so many seconds; 0, the default: only after a"
+        " takeover",
+        default="0",
+        read=_interval,
+    )
     args = parser.parse(argv)
     common = common_options(args)
     bgp_type = os.environ.get("METALLB_BGP_TYPE", BGP_TYPES[0])
@@ -48,8 +55,14 @@ def parse(argv: list[str] | None = None) -> Options:
         load_balancer_class=args.lb_class,
         speaker_labels=args.ml_labels or SPEAKER_LABELS,
         disable_endpoint_slices=args.disable_epslices,
-        layer2=Settings(excluded=args.l2_exclude_interfaces),
+        layer2=Settings(args.l2_exclude_interfaces, args.l2_announce_interval),
     )
+
+
+def _interval(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or 0 < float(text) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}": want 0, or seconds from 1')
+    return float(text)
 
 
 def _patterns(text: str) -> tuple[str, ...]:

@@ -73,6 +73,14 @@ def decode(data: bytes) -> ArpPacket:
     )
 
 
+def reply(
+    mac: MacAddress, address: IPv4Address, to_mac: MacAddress, to: IPv4Address
+) -> EthernetFrame:
+    """Return the frame that tells one host: "this address is at this MAC", asked for or not."""
+    packet = ArpPacket(Operation.REPLY, mac, address, to_mac, to)
+    return EthernetFrame(to_mac, mac, EtherType.ARP, encode(packet))
+
+
 def announcement(mac: MacAddress, address: IPv4Address, operation: Operation) -> EthernetFrame:
     """Return a gratuitous broadcast: "this address is at this MAC", in either of its two forms.
 

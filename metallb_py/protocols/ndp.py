@@ -11,6 +11,7 @@ from metallb_py.protocols.ethernet import EthernetFrame, EtherType, MacAddress
 from metallb_py.protocols.wire import Flaw, FlawedError
 
 ALL_NODES = IPv6Address("ff02::1")
+ALL_ROUTERS = IPv6Address("ff02::2")
 UNSPECIFIED = IPv6Address(0)
 """The source of a solicitation that looks for a duplicate address (RFC 4862 section 5.4.2)."""
 
@@ -116,6 +117,16 @@ def unsolicited(mac: MacAddress, address: IPv6Address) -> EthernetFrame:
     advertisement = Advertisement(ALL_NODES, address, mac, override=True)
     packet = encode_advertisement(advertisement)
     return EthernetFrame(multicast_mac(ALL_NODES), mac, EtherType.IPV6, packet)
+
+
+def introduction(mac: MacAddress, address: IPv6Address) -> EthernetFrame:
+    """Return the frame that tells the routers of an address that is new here.
+
+    RFC 9131, which changes RFC 4861 section 7.2.6: to all routers, so that they know the address
+    before the first packet for it comes. It does not override what they believe.
+    """
+    packet = encode_advertisement(Advertisement(ALL_ROUTERS, address, mac))
+    return EthernetFrame(multicast_mac(ALL_ROUTERS), mac, EtherType.IPV6, packet)
 
 
 def solicited_node(address: IPv6Address) -> IPv6Address:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
+from time import monotonic
 from typing import Final
 
+from metallb_py.protocols.ethernet import MacAddress
 from metallb_py.protocols.ndp import solicited_node
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, Link
 from speaker.drivers.groups import Groups, ipv6_enabled
@@ -13,6 +15,7 @@ from speaker.drivers.packet_socket import FRAME_LIMIT, PacketSocket
 from speaker.drivers.responder_messages import InterfaceState
 from speaker.drivers.responder_tally import Tally
 from speaker.layer2.answer import DropReason
+from speaker.layer2.askers import Asker, Askers
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst
 from speaker.layer2.links import answers_arp
 from speaker.layer2.resolution import ARP, NDP, Resolution
@@ -25,6 +28,7 @@ LOOKS: Final = 10
 # So many different frames are remembered with their replies, on each port.
 REPLIES_LIMIT: Final = 4096
 _PROTOCOLS: Final = (ARP, NDP)
+_GROUP_BIT: Final = 1
 _Key = tuple[int, Resolution]
 
 
@@ -82,6 +86,7 @@ class Ports:
         self._owned = {protocol: frozenset[bytes]() for protocol in _PROTOCOLS}
         self._programs = {protocol: protocol.program(()) for protocol in _PROTOCOLS}
         self._groups: frozenset[bytes] = frozenset()
+        self._askers = Askers()
         self._macs: frozenset[bytes] = frozenset()  # of the interfaces that answer
         self._ports: dict[_Key, Port] = {}
         self._errors: dict[_Key, InterfaceState] = {}
@@ -123,14 +128,30 @@ class Ports:
         self._sum_up()
         return news
 
-    def burst(self, burst: Burst) -> None:
-        """Announce an address on each interface, or on one of them."""
-        for (index, protocol), port in tuple(self._ports.items()):
-            if len(burst.address) != protocol.address_length:
+    def burst(self, burst: Burst) -> int:
+        """Announce an address on each interface, or on one of them; return how many frames it took.
+
+        Where it was taken over, those who asked for it before are told one by one.
+        """
+        address, taken = burst.address, burst.takeover
+        asked = () if taken is None else self._askers.before(address, taken)
+        count = 0
+        for (index, protocol), port in self._ports.items():
+            if len(address) != protocol.address_length:
                 continue
-            if burst.interface in (index, EVERY_INTERFACE):
-                for frame in protocol.announcements(port.link.mac, burst.address):
-                    self._announce(port, burst.address, frame)
+            if burst.interface not in (index, EVERY_INTERFACE):
+                continue
+            mac = port.link.mac
+            frames = protocol.announcements(mac, address)
+            if taken is not None:
+                frames += protocol.introductions(mac, address)
+            frames += tuple(
+                protocol.telling(mac, address, asker) for asker in asked if asker.interface == index
+            )
+            for frame in frames:
+                self._announce(port, address, frame)
+            count += len(frames)
+        return count
 
     def count_overruns(self) -> None:
         """Count what the kernel dropped because we were too slow."""
@@ -247,5 +268,9 @@ class Ports:
             return None
         if len(port.replies) >= REPLIES_LIMIT:
             port.replies.clear()
-        found = port.replies[frame] = (reply, reply[protocol.address_in])
+        address, asker = reply[protocol.address_in], reply[protocol.asker_in]
+        if any(asker) and not reply[0] & _GROUP_BIT:  # no probe, no search for duplicates
+            who = Asker(port.link.index, MacAddress(reply[:6]), asker)
+            self._askers.note(address, who, monotonic())
+        found = port.replies[frame] = (reply, address)
         return found

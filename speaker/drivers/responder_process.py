@@ -29,7 +29,7 @@ from speaker.drivers.responder_messages import (
     encode,
 )
 from speaker.drivers.responder_tally import Tally
-from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst, Gratuitous
+from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst, Gratuitous, Refresh
 from speaker.layer2.links import excluding
 from speaker.layer2.settings import Settings
 
@@ -39,7 +39,7 @@ REPORT_INTERVAL: Final = 1.0
 _COMMANDS_PER_TURN: Final = 64
 # A thousand addresses may be taken over at once. Their announcements go out in small batches, this
 # many seconds apart: answers get in between, and no queue on the way overflows.
-_BURSTS_PER_TURN: Final = 32
+_FRAMES_PER_TURN: Final = 64
 _BURST_PAUSE: Final = 0.005
 
 
@@ -56,6 +56,7 @@ class ResponderProcess:
         self._reported_states: tuple[InterfaceState, ...] = ()
         self._owned: frozenset[bytes] = frozenset()
         self._gratuitous = Gratuitous()
+        self._refresh = Refresh(settings.announce_interval)
         self._bursts: deque[Burst] = deque()  # due, and not yet sent
         self._next_bursts = 0.0
         self._interfaces = Interfaces()
@@ -85,7 +86,11 @@ class ResponderProcess:
 
     def _patience(self) -> float:
         """Return how long to wait for the kernel, in seconds."""
-        deadlines = [self._next_resync, self._gratuitous.next_deadline()]
+        deadlines = [
+            self._next_resync,
+            self._gratuitous.next_deadline(),
+            self._refresh.next_deadline(),
+        ]
         if self._bursts:
             deadlines.append(self._next_bursts)
         if self._has_news():
@@ -94,6 +99,7 @@ class ResponderProcess:
 
     def _handle_timeouts(self, now: float) -> None:
         self._bursts += self._gratuitous.handle_timeout(now)
+        self._bursts += self._refresh.handle_timeout(now)
         if self._bursts and now >= self._next_bursts:
             self._next_bursts = now + _BURST_PAUSE
             self._send_bursts()
@@ -140,6 +146,7 @@ class ResponderProcess:
         if owned == self._owned:
             return
         self._gratuitous.withdraw(self._owned - owned)
+        self._refresh.own(owned, monotonic())
         self._owned = owned
         self._ports.own(owned)
 
@@ -149,10 +156,11 @@ class ResponderProcess:
             self._bursts += self._gratuitous.announce(address, now, interface)
 
     def _send_bursts(self) -> None:
-        for _ in range(min(len(self._bursts), _BURSTS_PER_TURN)):
+        frames = 0
+        while self._bursts and frames < _FRAMES_PER_TURN:
             burst = self._bursts.popleft()
             if burst.address in self._owned:  # it may have been lost while it waited
-                self._ports.burst(burst)
+                frames += self._ports.burst(burst)
 
     def _receive_links(self) -> None:
         self._interfaces.receive()

@@ -12,6 +12,9 @@ class Settings:
     """How the responder works.
 
     ``excluded`` are regular expressions: interfaces in whose names one is found do not answer.
+    ``announce_interval`` is how often each owned address is announced again, in seconds; 0 is
+    never.
     """
 
     excluded: tuple[str, ...] = EXCLUDED
+    announce_interval: float = 0.0

@@ -175,12 +175,29 @@ async def test_a_takeover_is_announced_to_all_nodes(cables: Wire, client: Client
     async with running_node(FENCE6) as node:
         await client.resolved(FENCE6)
         node.announce(VIP6)
-        for _ in range(3):
-            while (told := await client.advertisement(solicited=False))[ICMPv6ND_NA].tgt != VIP6:
-                pass
-            assert (told.dst, told[IPv6].dst) == ("33:33:00:00:00:01", "ff02::1")
-            assert (told[ICMPv6ND_NA].O, told[ICMPv6ND_NA].R) == (1, 0)
-            assert told[ICMPv6NDOptDstLLAddr].lladdr == cables.node_mac()
+        told: list[tuple[str, str, int]] = []
+        while len(told) < 7:
+            frame = await client.advertisement(solicited=False)
+            if frame[ICMPv6ND_NA].tgt == VIP6:
+                assert frame[ICMPv6ND_NA].R == 0
+                assert frame[ICMPv6NDOptDstLLAddr].lladdr == cables.node_mac()
+                told.append((frame.dst, frame[IPv6].dst, frame[ICMPv6ND_NA].O))
+    nodes, routers = ("33:33:00:00:00:01", "ff02::1", 1), ("33:33:00:00:00:02", "ff02::2", 0)
+    assert told == [nodes, routers, nodes, routers, nodes, routers, nodes]
+
+
+async def test_those_who_asked_before_are_told_one_by_one(cables: Wire, client: Client6) -> None:
+    async with running_node(VIP6, FENCE6) as node:
+        await client.resolved(FENCE6)
+        await client.resolved()
+        node.withdraw(VIP6)
+        while await client.advertisements():
+            pass
+        node.announce(VIP6)
+        while (told := await client.advertisement(solicited=False)).dst != client.mac:
+            pass
+    assert (told.src, told[IPv6].src, told[IPv6].dst) == (cables.node_mac(), VIP6, CLIENT6)
+    assert (told[ICMPv6ND_NA].tgt, told[ICMPv6ND_NA].O, told[ICMPv6ND_NA].R) == (VIP6, 1, 0)
 
 
 async def test_groups_follow_the_addresses_and_the_interfaces(cables: Wire) -> None:

@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import itertools
 import os
+import select
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -64,6 +64,11 @@ class Wire:
     def on_client(self, *arguments: str) -> str:
         """Run ``ip`` in the client's namespace."""
         return ip("-n", self.client, *arguments)
+
+    def set_on_client(self, setting: str, value: int) -> bool:
+        """Change a setting of the client's kernel; return whether it has that."""
+        command = ("ip", "netns", "exec", self.client, "sysctl", "-qw", f"{setting}={value}")
+        return subprocess.run(command, check=False).returncode == 0
 
     def batch(self, commands: str) -> None:
         """Run many ``ip`` commands, one on each line, in the node's namespace."""
@@ -144,6 +149,10 @@ class Client:
         """Return the next frame."""
         async with asyncio.timeout(within):
             return Ether(await asyncio.get_running_loop().sock_recv(self.socket, 2048))
+
+    def nothing_waits(self) -> bool:
+        """Whether every frame that came was taken."""
+        return not select.select([self.socket], [], [], 0.0)[0]
 
     async def listen(self) -> None:
         """Throw frames away until there is an error, and raise that."""
@@ -268,11 +277,6 @@ async def gone(process: int, within: float = 5.0) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-
-
-def milliseconds_since(start: float) -> float:
-    """Return the time since a reading of time.monotonic."""
-    return (time.monotonic() - start) * 1000
 
 
 def ip(*arguments: str) -> str:

@@ -37,6 +37,11 @@ def test_interfaces_of_containers_are_left_out_unless_others_are_named() -> None
     assert parse(["--node-name=n", "--l2-exclude-interfaces="]).layer2.excluded == ()
 
 
+def test_addresses_are_announced_again_where_wished() -> None:
+    assert parse(["--node-name=n"]).layer2.announce_interval == 0
+    assert parse(["--node-name=n", "--l2-announce-interval=90"]).layer2.announce_interval == 90
+
+
 @pytest.mark.parametrize("kind", ["native", "frr"])
 def test_both_bgp_types_are_one_here(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setenv("METALLB_BGP_TYPE", kind)
@@ -48,6 +53,14 @@ def test_both_bgp_types_are_one_here(monkeypatch: pytest.MonkeyPatch, kind: str)
     [
         ("", ["--node-name=n"], 'METALLB_BGP_TYPE: "": want one of native, frr'),
         ("native", [], "--node-name: not set"),
+        *(
+            (
+                "native",
+                ["--node-name=n", f"--l2-announce-interval={wrong}"],
+                f'"{wrong}": want 0, or seconds from 1',
+            )
+            for wrong in ("0.5", "-1", "1m", "inf", "")
+        ),
         (
             "native",
             ["--node-name=n", "--l2-exclude-interfaces=^eth ("],
