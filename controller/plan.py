@@ -161,8 +161,11 @@ def _fate(
 
 
 def _announced_alike(one: Pool, other: Pool) -> bool:
-    same = set(one.bgp_advertisements) == set(other.bgp_advertisements)
-    return one.protocol is other.protocol and same
+    def manner(pool: Pool) -> tuple[object, ...]:
+        advertisements = frozenset(pool.bgp_advertisements)
+        return (pool.protocol, advertisements, pool.interfaces, frozenset(pool.node_selectors))
+
+    return manner(one) == manner(other)
 
 
 def _pool_fates(

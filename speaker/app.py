@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TypeVar, assert_never
 
 from metallb_py.config.model import Protocol
+from metallb_py.errors import ApiError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.configmap import ConfigReader, config_resource
 from metallb_py.kube.endpoints import SliceIndex, from_endpoints
@@ -42,6 +43,7 @@ from speaker.core import (
     Announce,
     ConfigApplied,
     ConfigRefused,
+    Doubtful,
     Effect,
     LabelsChanged,
     Refused,
@@ -50,9 +52,14 @@ from speaker.core import (
     Withdraw,
 )
 from speaker.drivers.endpoints_api import ENDPOINTS, SLICES, has_slices
+from speaker.drivers.pod_annotation import PodAnnotation
+from speaker.layer2 import wires
+from speaker.layer2.nodes import node_states, pod_of
+from speaker.layer2.wires import Wire
 from speaker.options import Options
 
 COMPONENT = "metallb-speaker"
+NODES = Resource("/api/v1/nodes", Node)
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -75,13 +82,20 @@ class App:
         self._client = client
         self._log = log
         self._metrics = SpeakerMetrics()
-        self._core = Speaker(options.node_name, options.load_balancer_class)
+        self._core = Speaker(
+            options.node_name,
+            options.load_balancer_class,
+            any_interface=options.layer2.any_interface,
+        )
         self._slices = SliceIndex()
         self._reader = ConfigReader(with_draining=True)
         self._pods: dict[str, Pod] = {}
+        self._nodes: dict[str, Node] = {}
+        self._wires: str | None = None  # as the other speakers are to read it, once known
+        self._annotation = PodAnnotation(client, common.namespace, wires.ANNOTATION)
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {
-            Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics),
+            Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_wires),
             Protocol.BGP: BgpAnnouncer(options.node_name, log, self._metrics),
         }
         self._events = EventRecorder(client, COMPONENT)
@@ -91,9 +105,6 @@ class App:
     async def run(self, stop: asyncio.Event) -> None:
         """Every task of the speaker, until ``stop`` is set."""
         common = self._options.common
-        node = Resource(
-            "/api/v1/nodes", Node, {"fieldSelector": f"metadata.name={self._options.node_name}"}
-        )
         pods = Resource(
             f"/api/v1/namespaces/{common.namespace}/pods",
             Pod,
@@ -106,11 +117,12 @@ class App:
                 "state": self._mailbox.run(),
                 "services": self._follow(SERVICES, self._on_service, Source.SERVICES),
                 "endpoints": self._follow_endpoints(),
-                "node": self._follow(node, self._on_node, Source.NODE),
+                "node": self._follow(NODES, self._on_node, Source.NODE),
                 "speakers": self._follow(pods, self._on_pod, Source.SPEAKERS),
                 "config": self._follow(configmap, self._on_configmap, None),
                 "layer2": self._announcers[Protocol.LAYER2].run(),
                 "bgp": self._announcers[Protocol.BGP].run(),
+                "annotation": self._annotation.run(self._on_annotation_error),
                 "events": self._events.run(),
                 "page": self._page.run(self._on_page_error),
             },
@@ -159,16 +171,35 @@ class App:
         self._perform(self._core.endpoints_changed(event.key, endpoints))
 
     def _on_node(self, event: Changed[Node]) -> None:
-        if event.new is not None:
-            self._perform(self._core.node_changed(event.new.metadata.labels or {}))
+        _put(self._nodes, event)
+        self._tell_nodes()
 
     def _on_pod(self, event: Changed[Pod]) -> None:
-        if event.new is None:
-            self._pods.pop(event.key, None)
-        else:
-            self._pods[event.key] = event.new
+        _put(self._pods, event)
+        self._tell_nodes()
         usable = {pod.spec.node_name for pod in self._pods.values() if pod.ready}
         self._perform(self._core.speakers_changed(usable))
+        self._publish_wires()
+
+    def _tell_nodes(self) -> None:
+        ignore = self._options.ignore_exclude_lb
+        states = node_states(self._nodes, self._pods.values(), ignore_exclude_label=ignore)
+        self._perform(self._core.nodes_changed(states))
+
+    def _on_wires(self, found: tuple[Wire, ...]) -> None:
+        # One without any interface tells nothing, and counts as being on every subnet.
+        self._wires = wires.encode(found) if found else ""
+        self._publish_wires()
+
+    def _publish_wires(self) -> None:
+        pod = pod_of(self._options.node_name, self._pods.values())
+        if self._wires is None or pod is None:
+            return
+        if pod.metadata.annotation(wires.ANNOTATION) != self._wires:
+            self._annotation.write(pod.metadata.name, self._wires)
+
+    def _on_annotation_error(self, error: ApiError) -> None:
+        self._log.error("failed to annotate own pod", op="annotatePod", error=str(error))
 
     def _on_configmap(self, event: Changed[ConfigMap]) -> None:
         if event.new is None:
@@ -200,6 +231,10 @@ class App:
                     self._announce(effect)
                 case Withdraw():
                     self._withdraw(effect)
+                case Doubtful(service, detail):
+                    self._log.warn(detail, event="noNodeOnSubnet", service=service.key)
+                    about = ObjectReference.to("Service", service)
+                    self._events.record(Event(about, EventType.WARNING, "noNodeOnSubnet", detail))
                 case Refused(key, verdict):
                     self._log.error(
                         "IP allocated by controller not allowed by config",
@@ -257,3 +292,10 @@ class App:
             reason=effect.reason,
             detail=effect.detail,
         )
+
+
+def _put(store: dict[str, T], event: Changed[T]) -> None:
+    if event.new is None:
+        store.pop(event.key, None)
+    else:
+        store[event.key] = event.new

@@ -8,6 +8,7 @@ import re
 
 from metallb_py.runtime.flags import FlagParser, common_options
 from speaker.layer2.links import EXCLUDED
+from speaker.layer2.nodes import EXCLUDE_LABEL
 from speaker.layer2.settings import Settings
 from speaker.options import Options
 
@@ -40,6 +41,15 @@ def parse(argv: list[str] | None = None) -> Options:
         default="0",
         read=_interval,
     )
+    parser.switch(
+        "l2-any-interface",
+        "as MetalLB: on layer 2 every node and interface may answer for every address, be it on"
+        " its subnet or not",
+    )
+    parser.switch(
+        "ignore-exclude-lb",
+        f"let nodes with the label {EXCLUDE_LABEL} answer on layer 2, too",
+    )
     args = parser.parse(argv)
     common = common_options(args)
     bgp_type = os.environ.get("METALLB_BGP_TYPE", BGP_TYPES[0])
@@ -55,7 +65,10 @@ def parse(argv: list[str] | None = None) -> Options:
         load_balancer_class=args.lb_class,
         speaker_labels=args.ml_labels or SPEAKER_LABELS,
         disable_endpoint_slices=args.disable_epslices,
-        layer2=Settings(args.l2_exclude_interfaces, args.l2_announce_interval),
+        layer2=Settings(
+            args.l2_exclude_interfaces, args.l2_announce_interval, args.l2_any_interface
+        ),
+        ignore_exclude_lb=args.ignore_exclude_lb,
     )
 
 

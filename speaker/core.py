@@ -8,7 +8,7 @@ decided stands.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from metallb_py.addresses import IPAddress, go_quote_list, parse_address
@@ -17,6 +17,7 @@ from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
 from metallb_py.verdict import Verdict
 from speaker.decision import Announcement, Decision, Surroundings, decide
+from speaker.layer2.eligibility import UNKNOWN, Cluster, NodeState
 
 
 class Source(Enum):
@@ -49,6 +50,14 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A service is announced, but hardly in a way that its clients can use: why."""
+
+    service: Service
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A service has addresses that can't be announced by anybody."""
 
@@ -77,7 +86,7 @@ class LabelsChanged:
     labels: Mapping[str, str]
 
 
-Effect = Announce | Withdraw | Refused | ConfigApplied | ConfigRefused | LabelsChanged
+Effect = Announce | Withdraw | Doubtful | Refused | ConfigApplied | ConfigRefused | LabelsChanged
 
 # These need somebody's attention; the other reasons are the daily business of a cluster.
 _ALARMING = frozenset({"invalidIP", "ipNotAllowed"})
@@ -86,18 +95,21 @@ _ALARMING = frozenset({"invalidIP", "ipNotAllowed"})
 class Speaker:
     """The speaker's one state owner."""
 
-    def __init__(self, node: str, load_balancer_class: str = "") -> None:
+    def __init__(
+        self, node: str, load_balancer_class: str = "", *, any_interface: bool = False
+    ) -> None:
         self._node = node
         self._class = load_balancer_class
         self._services: dict[str, Service] = {}
         self._endpoints: dict[str, ServiceEndpoints] = {}
-        self._usable_speakers: frozenset[str] = frozenset()
+        self._cluster = Cluster(any_interface=any_interface)
         self._labels: Mapping[str, str] = {}
         self._config = Config()
         self._waiting_config: Config | None = None
         self._missing = set(Source)
         self._announced: dict[str, Announcement] = {}
         self._refused: dict[str, str] = {}
+        self._doubts: dict[str, str] = {}
 
     @property
     def config(self) -> Config:
@@ -142,17 +154,22 @@ class Speaker:
 
     def speakers_changed(self, usable: Iterable[str]) -> tuple[Effect, ...]:
         """Other nodes have a usable speaker now."""
-        if self._usable_speakers == frozenset(usable):
-            return ()
-        self._usable_speakers = frozenset(usable)
-        return self._decide_all()
+        return self._cluster_changed(replace(self._cluster, usable_speakers=frozenset(usable)))
 
-    def node_changed(self, labels: Mapping[str, str]) -> tuple[Effect, ...]:
-        """The Node object of this node was read."""
-        if labels == self._labels:
+    def nodes_changed(self, nodes: Mapping[str, NodeState]) -> tuple[Effect, ...]:
+        """Something else is known of the nodes, this one among them."""
+        labels = nodes.get(self._node, UNKNOWN).labels
+        told: tuple[Effect, ...] = ()
+        if labels != self._labels:
+            self._labels = dict(labels)
+            told = (LabelsChanged(self._labels),)
+        return (*told, *self._cluster_changed(replace(self._cluster, nodes=dict(nodes))))
+
+    def _cluster_changed(self, cluster: Cluster) -> tuple[Effect, ...]:
+        if cluster == self._cluster:
             return ()
-        self._labels = dict(labels)
-        return (LabelsChanged(self._labels),)
+        self._cluster = cluster
+        return self._decide_all()
 
     def config_changed(self, config: Config) -> tuple[Effect, ...]:
         """A valid configuration was read."""
@@ -200,7 +217,7 @@ class Speaker:
     def _decide(self, key: str) -> tuple[Effect, ...]:
         if self._missing:
             return ()
-        around = Surroundings(self._node, self._usable_speakers, self._config)
+        around = Surroundings(self._node, self._cluster, self._config)
         decision = decide(self._services.get(key), self._endpoints.get(key), around)
         if decision.announcement is None:
             return self._stop(key, decision)
@@ -209,8 +226,9 @@ class Speaker:
 
     def _go(self, key: str, decision: Decision, announcement: Announcement) -> tuple[Effect, ...]:
         earlier = self._announced.get(key)
+        doubts = self._doubt(key, decision.verdict)
         if earlier == announcement:
-            return ()
+            return doubts
         effects: list[Effect] = []
         if earlier is not None and earlier.protocol is not announcement.protocol:
             effects.append(Withdraw(key, earlier, "protocolChanged", ""))
@@ -218,10 +236,19 @@ class Speaker:
             effects.append(Withdraw(key, earlier, "loadBalancerIPChanged", ""))
         self._announced[key] = announcement
         effects.append(Announce(self._services[key], announcement, decision.verdict))
-        return tuple(effects)
+        return (*effects, *doubts)
+
+    def _doubt(self, key: str, verdict: Verdict) -> tuple[Effect, ...]:
+        """Tell what a decision to announce was made in spite of, when it is new."""
+        detail = "; ".join(check.detail for check in verdict.checks if not check.passed)
+        if detail == self._doubts.get(key, ""):
+            return ()
+        self._doubts[key] = detail
+        return (Doubtful(self._services[key], detail),) if detail else ()
 
     def _stop(self, key: str, decision: Decision) -> tuple[Effect, ...]:
         verdict = decision.verdict
+        self._doubts.pop(key, None)
         effects: list[Effect] = []
         if verdict.reason not in _ALARMING:
             self._refused.pop(key, None)

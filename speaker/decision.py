@@ -33,7 +33,7 @@ class Surroundings:
     """What a decision depends on besides the service: this node, the others, the configuration."""
 
     node: str
-    usable_speakers: frozenset[str]
+    cluster: layer2.Cluster
     config: Config
 
 
@@ -82,9 +82,7 @@ def _ask_protocol(
     local = service.spec.external_traffic_policy == LOCAL
     match announcement.protocol:
         case Protocol.LAYER2:
-            first = announcement.addresses[0]
-            return layer2.eligible(
-                endpoints, first, around.node, around.usable_speakers, local=local
-            )
+            claim = layer2.Claim(announcement.addresses, announcement.pool, endpoints, local)
+            return layer2.eligible(claim, around.node, around.cluster)
         case Protocol.BGP:
             return bgp.eligible(endpoints, around.node, local=local)

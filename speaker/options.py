@@ -21,3 +21,4 @@ class Options:
     speaker_labels: str
     disable_endpoint_slices: bool
     layer2: Settings
+    ignore_exclude_lb: bool = False

@@ -95,6 +95,9 @@ class _PoolCompiler:
         cidrs = self._read_addresses()
         protocol = self._protocol()
         auto_assign = record.flag("auto-assign")
+        for key in ("interfaces", "node-selectors"):
+            if protocol is Protocol.BGP and key in record.lines:
+                self._tell(key, f"cannot have {key} in a bgp address pool")
         return Pool(
             name=self._name,
             protocol=protocol or Protocol.BGP,
@@ -104,6 +107,8 @@ class _PoolCompiler:
             bgp_advertisements=self._advertisements(protocol, aliases),
             tenancy=self._tenancy(),
             priority=record.number("priority"),
+            interfaces=self._interfaces(),
+            node_selectors=self._selectors("node-selectors", "node selector"),
         )
 
     def _tenancy(self) -> Tenancy:
@@ -117,6 +122,19 @@ class _PoolCompiler:
             self._selectors("namespace-selectors", "namespace selector"),
             self._selectors("service-selectors", "service selector"),
         )
+
+    def _interfaces(self) -> tuple[str, ...]:
+        patterns = self._record.string_lists.get("interfaces", [])
+        for pattern in patterns:
+            try:
+                re.compile(pattern.value)
+            except re.error as error:
+                message = (
+                    f'invalid interface "{pattern.value}": {error}: want a name or a regular '
+                    'expression, as in "eth0" or "bond.*"'
+                )
+                self._findings.add(pattern.line, pattern.path, self._context + message)
+        return tuple(pattern.value for pattern in patterns)
 
     def _selectors(self, key: str, what: str) -> tuple[LabelSelector, ...]:
         found = [

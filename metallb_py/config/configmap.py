@@ -286,6 +286,9 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
         "namespace-selectors": _records("labelSelector"),
         "service-selectors": _records("labelSelector"),
         "priority": _UINT32,
+        # Nor are these, for layer2 pools: which interfaces of which nodes answer.
+        "interfaces": _strings,
+        "node-selectors": _records("nodeSelector"),
     },
     "labelSelector": {
         "match-labels": _string_map,

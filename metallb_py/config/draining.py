@@ -17,6 +17,7 @@ import msgspec
 from metallb_py.addresses import parse_cidr
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 from metallb_py.config.tenancy import EVERYBODY
 
 _SUFFIX = re.compile(r" \(draining( \d+)?\)$")
@@ -29,11 +30,19 @@ class _Advertisement(msgspec.Struct, frozen=True):
     communities: list[int]
 
 
-class _Pool(msgspec.Struct, frozen=True):
+class _Requirement(msgspec.Struct, frozen=True):
+    key: str
+    operator: Operator
+    values: list[str]
+
+
+class _Pool(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     protocol: Protocol
     cidrs: list[str]
     advertisements: list[_Advertisement]
+    interfaces: list[str] = []
+    node_selectors: list[list[_Requirement]] = []
 
 
 def draining(pool: Pool, others: Iterable[Pool] = ()) -> Pool:
@@ -85,6 +94,8 @@ def encode_pools(pools: Iterable[Pool]) -> str:
                 )
                 for ad in pool.bgp_advertisements
             ],
+            interfaces=list(pool.interfaces),
+            node_selectors=[_requirements(selector) for selector in pool.node_selectors],
         )
         for pool in pools
     ]
@@ -117,4 +128,16 @@ def _pool(record: _Pool) -> Pool:
             )
             for ad in record.advertisements
         ),
+        interfaces=tuple(record.interfaces),
+        node_selectors=tuple(
+            LabelSelector(
+                frozenset(Requirement(r.key, r.operator, frozenset(r.values)) for r in selector)
+            )
+            for selector in record.node_selectors
+        ),
     )
+
+
+def _requirements(selector: LabelSelector) -> list[_Requirement]:
+    found = [_Requirement(r.key, r.operator, sorted(r.values)) for r in selector.requirements]
+    return sorted(found, key=lambda r: (r.key, r.operator, r.values))

@@ -6,12 +6,13 @@ defaults are those of MetalLB 0.12's ConfigMap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
 from metallb_py.addresses import IPAddress, IPNetwork
+from metallb_py.config.interfaces import matches_interface
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import EVERYBODY, Tenancy
 
@@ -43,7 +44,8 @@ class Pool:
     ``cidrs`` are in the order in which addresses are given out. A pool that is ``draining`` left
     the configuration; services keep what they have from it, and nothing new is taken.
     ``tenancy`` and ``priority`` matter when an address is given out, and never take one away: the
-    lowest priority comes first, and pools without one come last.
+    lowest priority comes first, and pools without one come last. For layer 2, ``interfaces`` (names
+    or regular expressions) and ``node_selectors`` say who may answer; where empty, all may.
     """
 
     name: str
@@ -55,10 +57,20 @@ class Pool:
     draining: bool = False
     tenancy: Tenancy = EVERYBODY
     priority: int | None = None
+    interfaces: tuple[str, ...] = ()
+    node_selectors: tuple[LabelSelector, ...] = ()
 
     def contains(self, address: IPAddress) -> bool:
         """Whether the address lies in the pool, be it allocatable or not."""
         return any(address in cidr for cidr in self.cidrs)
+
+    def selects(self, node_labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels may answer for the pool's addresses."""
+        return selects(self.node_selectors, node_labels)
+
+    def uses_interface(self, name: str) -> bool:
+        """Whether an interface of this name may answer for the pool's addresses."""
+        return matches_interface(self.interfaces, name)
 
     def allocatable(self, address: IPAddress) -> bool:
         """Whether the address may be given to a service."""
@@ -99,10 +111,9 @@ class Peer:
     password: str = field(default="", repr=False)
     bfd_profile: str = ""
 
-    def selects(self, node_labels: dict[str, str]) -> bool:
+    def selects(self, node_labels: Mapping[str, str]) -> bool:
         """Whether a node with these labels is to hold a session with this peer."""
-        selectors = self.node_selectors
-        return not selectors or any(selector.matches(node_labels) for selector in selectors)
+        return selects(self.node_selectors, node_labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +141,8 @@ def is_buggy(address: IPAddress) -> bool:
     MetalLB's ``avoid-buggy-ips``: IPv4 addresses that end in .0 or .255.
     """
     return address.version == 4 and int(address) & 0xFF in (0, 0xFF)
+
+
+def selects(selectors: tuple[LabelSelector, ...], labels: Mapping[str, str]) -> bool:
+    """Whether one of the selectors matches, or there are none."""
+    return not selectors or any(selector.matches(labels) for selector in selectors)

@@ -14,7 +14,11 @@ from metallb_py.errors import RemoteProtocolError
 from metallb_py.protocols.ethernet import MacAddress
 
 LINK_GROUP = 1
-"""The multicast group that is told of every change (RTMGRP_LINK)."""
+"""The multicast group that is told of every change of an interface (RTMGRP_LINK)."""
+ADDRESS_GROUPS = 0x110
+"""Those that are told of every change of an address (RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR)."""
+SCOPE_LINK = 253
+"""An address with this scope, or a higher one, means something on its own link at the most."""
 
 IFF_UP = 0x1
 IFF_BROADCAST = 0x2
@@ -24,6 +28,7 @@ ARPHRD_ETHER = 1
 
 _HEADER = Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 _LINK = Struct("=BxHiII")  # ifinfomsg: family, hardware type, index, flags, change mask
+_ADDRESS = Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
 _ATTRIBUTE = Struct("=HH")  # rtattr: length, type
 _NUMBER = Struct("=I")
 
@@ -31,15 +36,20 @@ _NLMSG_DONE = 3
 _RTM_NEWLINK = 16
 _RTM_DELLINK = 17
 _RTM_GETLINK = 18
+_RTM_NEWADDR = 20
+_RTM_DELADDR = 21
+_RTM_GETADDR = 22
 _NLM_F_REQUEST = 0x1
 _NLM_F_MULTI = 0x2
 _NLM_F_DUMP_INTR = 0x10
 _NLM_F_DUMP = 0x300
+_IFA_ADDRESS = 1
 _IFLA_ADDRESS = 1
 _IFLA_IFNAME = 3
 _IFLA_MASTER = 10
 _IFLA_EXT_MASK = 29
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
+_ADDRESS_LENGTHS = (4, 16)
 _TYPE_BITS = 0x3FFF  # the others flag nesting and byte order
 
 
@@ -71,6 +81,21 @@ class LinkGone:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """An interface, by index, has an address on this subnet: packed, with a prefix length.
+
+    Without ``present`` it has it no more. ``sequence`` is as with Link.
+    """
+
+    index: int
+    address: bytes
+    prefix_length: int
+    scope: int
+    present: bool = True
+    sequence: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DumpDone:
     """The list that was asked for with this number ends. Ask again where it is not complete."""
 
@@ -78,7 +103,7 @@ class DumpDone:
     complete: bool
 
 
-Message = Link | LinkGone | DumpDone
+Message = Link | LinkGone | Address | DumpDone
 
 
 def request_links(sequence: int) -> bytes:
@@ -87,6 +112,13 @@ def request_links(sequence: int) -> bytes:
     body = _LINK.pack(0, 0, 0, 0, 0) + mask
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
     return _HEADER.pack(_HEADER.size + len(body), _RTM_GETLINK, flags, sequence, 0) + body
+
+
+def request_addresses(sequence: int) -> bytes:
+    """Return a request for the list of all addresses of all interfaces."""
+    body = _ADDRESS.pack(0, 0, 0, 0, 0)
+    flags = _NLM_F_REQUEST | _NLM_F_DUMP
+    return _HEADER.pack(_HEADER.size + len(body), _RTM_GETADDR, flags, sequence, 0) + body
 
 
 def decode(data: bytes) -> tuple[Message, ...]:
@@ -114,6 +146,9 @@ def _messages(data: bytes) -> Iterator[Message]:
             yield from _link(body, sequence if flags & _NLM_F_MULTI else 0)
         elif kind == _RTM_DELLINK:
             yield from (LinkGone(link.index) for link in _link(body, 0))
+        elif kind in (_RTM_NEWADDR, _RTM_DELADDR):
+            part = sequence if flags & _NLM_F_MULTI else 0
+            yield from _address(body, part, present=kind == _RTM_NEWADDR)
 
 
 def _link(body: bytes, sequence: int) -> Iterator[Link]:
@@ -133,6 +168,16 @@ def _link(body: bytes, sequence: int) -> Iterator[Link]:
         master=_NUMBER.unpack(master)[0] if len(master) == _NUMBER.size else 0,
         sequence=sequence,
     )
+
+
+def _address(body: bytes, sequence: int, *, present: bool) -> Iterator[Address]:
+    if len(body) < _ADDRESS.size:
+        raise NetlinkError(f"address message: found {len(body)} bytes, want {_ADDRESS.size}")
+    _, length, _, scope, index = _ADDRESS.unpack_from(body)
+    # Of a point-to-point link this is the other end's, which is what can be reached there.
+    address = dict(_attributes(body[_ADDRESS.size :])).get(_IFA_ADDRESS, b"")
+    if len(address) in _ADDRESS_LENGTHS and length <= 8 * len(address):
+        yield Address(index, address, length, scope, present, sequence)
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from metallb_py.config.model import Config
@@ -18,16 +18,25 @@ from speaker.drivers.responder_events import (
     ResponderEvent,
     ResponderRestarted,
     SendFailed,
+    WiresChanged,
 )
 from speaker.layer2.owned import Owned, OwnershipChange
 from speaker.layer2.settings import Settings
+from speaker.layer2.wires import Wire
 
 
 class Layer2Announcer:
     """Announces by answering ARP and neighbor discovery, from a process of its own."""
 
-    def __init__(self, settings: Settings, log: Logger, metrics: SpeakerMetrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: Logger,
+        metrics: SpeakerMetrics,
+        on_wires: Callable[[tuple[Wire, ...]], None],
+    ) -> None:
         self._log = log
+        self._on_wires = on_wires
         self._metrics = metrics
         self._owned = Owned()
         self._responder = Responder(self._on_event, settings)
@@ -37,7 +46,10 @@ class Layer2Announcer:
 
     def announce(self, key: str, announcement: Announcement) -> None:
         """Answer for a service's addresses, in place of its earlier ones."""
+        interfaces = announcement.pool.interfaces
         self._apply(self._owned.announce(key, announcement.addresses))
+        for address in announcement.addresses:
+            self._responder.announce(address, interfaces)
 
     def withdraw(self, key: str) -> None:
         """Answer no more, but for addresses that other services share."""
@@ -50,8 +62,6 @@ class Layer2Announcer:
     def _apply(self, change: OwnershipChange) -> None:
         for address in sorted(change.lost, key=int):
             self._responder.withdraw(address)
-        for address in sorted(change.gained, key=int):
-            self._responder.announce(address)
 
     def _on_event(self, event: ResponderEvent) -> None:
         match event:
@@ -78,6 +88,8 @@ class Layer2Announcer:
                 )
             case SendFailed():
                 self._tell_send_failure(event)
+            case WiresChanged(wires):
+                self._on_wires(wires)
             case ResponderRestarted(status):
                 self._log.error(
                     "layer 2 responder died, a new one took over",

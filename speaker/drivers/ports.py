@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
 from time import monotonic
 from typing import Final
@@ -12,13 +12,14 @@ from metallb_py.protocols.ndp import solicited_node
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, Link
 from speaker.drivers.groups import Groups, ipv6_enabled
 from speaker.drivers.packet_socket import FRAME_LIMIT, PacketSocket
-from speaker.drivers.responder_messages import InterfaceState
+from speaker.drivers.responder_messages import BATCH, InterfaceState, WireState
 from speaker.drivers.responder_tally import Tally
 from speaker.layer2.answer import DropReason
 from speaker.layer2.askers import Asker, Askers
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst
 from speaker.layer2.links import answers_arp
 from speaker.layer2.resolution import ARP, NDP, Resolution
+from speaker.layer2.subnets import Subnet, placed
 
 # So many frames are read from one socket before the others have their turn.
 FRAMES_PER_TURN: Final = 64
@@ -30,6 +31,7 @@ REPLIES_LIMIT: Final = 4096
 _PROTOCOLS: Final = (ARP, NDP)
 _GROUP_BIT: Final = 1
 _Key = tuple[int, Resolution]
+News = Mapping[int, frozenset[bytes]]
 
 
 class Port:
@@ -38,24 +40,31 @@ class Port:
     ``link`` is replaced when its MAC address or its carrier changes. ``groups`` is None where the
     protocol asks by broadcast. ``error`` says what does not work, though the rest does.
     ``replies`` are those to frames that came lately, each with the address that it is about:
-    neighbors ask in the same words again and again.
+    neighbors ask in the same words again and again. ``owned`` is what is answered for here.
     """
 
-    __slots__ = ("error", "groups", "link", "protocol", "replies", "socket")
+    __slots__ = ("error", "groups", "link", "owned", "protocol", "replies", "socket")
 
-    def __init__(self, link: Link, protocol: Resolution, program: bytes) -> None:
+    def __init__(self, link: Link, protocol: Resolution, owned: frozenset[bytes]) -> None:
         self.link = link
         self.protocol = protocol
+        self.owned = owned
         self.error = ""
         self.replies: dict[bytes, tuple[bytes, bytes]] = {}
         self.groups: Groups | None = None
-        self.socket = PacketSocket(link.name, protocol.ether_type, program)
+        self.socket = PacketSocket(link.name, protocol.ether_type, protocol.program(owned))
         if protocol is NDP:
             try:
                 self.groups = Groups(link.index)
             except OSError:
                 self.socket.close()
                 raise
+
+    def own(self, owned: frozenset[bytes]) -> None:
+        """Answer for exactly these addresses. Raises OSError."""
+        if owned != self.owned:
+            self.socket.attach(self.protocol.program(owned))
+            self.owned = owned
 
     def close(self) -> None:
         """Close everything."""
@@ -69,6 +78,7 @@ class Ports:
 
     ``watch`` is told of a new socket: its descriptor and what to call when it is readable;
     ``unwatch`` of one that is about to be closed. Interfaces whose names are ``excluded`` get none.
+    With ``any_interface`` the others answer for all addresses, be they on their subnet or not.
     """
 
     def __init__(
@@ -77,56 +87,66 @@ class Ports:
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
         excluded: Callable[[str], bool],
+        *,
+        any_interface: bool = False,
     ) -> None:
         self._tally = tally
         self._watch = watch
         self._unwatch = unwatch
         self._excluded = excluded
+        self._any_interface = any_interface
         self._links: Mapping[int, Link] = {}
-        self._owned = {protocol: frozenset[bytes]() for protocol in _PROTOCOLS}
-        self._programs = {protocol: protocol.program(()) for protocol in _PROTOCOLS}
-        self._groups: frozenset[bytes] = frozenset()
+        self._subnets: Mapping[int, frozenset[Subnet]] = {}
+        self._owned: Mapping[bytes, tuple[str, ...]] = {}
+        self._known: frozenset[bytes] = frozenset()  # what was owned when the ports were looked at
         self._askers = Askers()
         self._macs: frozenset[bytes] = frozenset()  # of the interfaces that answer
         self._ports: dict[_Key, Port] = {}
         self._errors: dict[_Key, InterfaceState] = {}
         self.states: tuple[InterfaceState, ...] = ()
         """Every interface that is to answer, once for each protocol, and whether it does."""
+        self.wires: tuple[WireState, ...] = ()
+        """Every interface that is to answer, with its subnets; empty where they are too many."""
 
-    def own(self, addresses: frozenset[bytes]) -> None:
-        """Answer for exactly these packed addresses."""
-        for protocol in _PROTOCOLS:
-            mine = frozenset(a for a in addresses if len(a) == protocol.address_length)
-            if mine != self._owned[protocol]:
-                self._owned[protocol] = mine
-                self._programs[protocol] = protocol.program(mine)
-                self._refilter(protocol)
-        self._groups = frozenset(
-            solicited_node(IPv6Address(address)).packed for address in self._owned[NDP]
-        )
-        self.reconcile(self._links)
+    def own(self, owned: Mapping[bytes, tuple[str, ...]]) -> News:
+        """Answer for exactly these packed addresses, each on the interfaces that these name.
 
-    def reconcile(self, links: Mapping[int, Link]) -> frozenset[int]:
-        """Follow the interfaces. Returns the indexes of those whose neighbors must hear of us.
-
-        These are the new ones, those whose carrier is back, and those with a new MAC address.
+        None means all. Returns what the neighbors must hear of, as ``reconcile`` does.
         """
-        self._links = links
-        wanted = self._wanted()
+        self._owned = owned
+        return self.reconcile(self._links, self._subnets)
+
+    def reconcile(
+        self, links: Mapping[int, Link], subnets: Mapping[int, frozenset[Subnet]]
+    ) -> News:
+        """Follow the interfaces. Returns, by index, the addresses that neighbors must hear of.
+
+        These are all of an interface that is new, whose carrier is back, or that has a new MAC
+        address; and of others those that it answers for now, and others did before.
+        """
+        self._links, self._subnets = links, subnets
+        answering = self._answering()
+        placement = placed(
+            self._owned, answering.values(), subnets, any_interface=self._any_interface
+        )
+        wanted = _wanted(answering, placement)
         for port in self._ports.values():
             port.replies.clear()  # made for what was owned, and for the MAC address of then
         for key in self._errors.keys() - wanted.keys():
             del self._errors[key]
         for key, port in tuple(self._ports.items()):
-            if key not in wanted or wanted[key].name != port.link.name:
+            if key not in wanted or wanted[key][0].name != port.link.name:
                 self._close(key)
-        news = frozenset(key[0] for key, link in wanted.items() if self._update(key, link))
+        news: dict[int, frozenset[bytes]] = {}
+        for key, (link, owned) in wanted.items():
+            news[key[0]] = news.get(key[0], frozenset()) | self._update(key, link, owned)
         for port in self._ports.values():
             if port.groups is not None:
-                port.error = port.groups.follow(self._groups)
+                port.error = port.groups.follow(_groups(port.owned))
+        self._known = frozenset(self._owned)
         self._macs = frozenset(port.link.mac for port in self._ports.values())
-        self._sum_up()
-        return news
+        self._sum_up(answering.values())
+        return {index: addresses for index, addresses in news.items() if addresses}
 
     def burst(self, burst: Burst) -> int:
         """Announce an address on each interface, or on one of them; return how many frames it took.
@@ -137,9 +157,7 @@ class Ports:
         asked = () if taken is None else self._askers.before(address, taken)
         count = 0
         for (index, protocol), port in self._ports.items():
-            if len(address) != protocol.address_length:
-                continue
-            if burst.interface not in (index, EVERY_INTERFACE):
+            if address not in port.owned or burst.interface not in (index, EVERY_INTERFACE):
                 continue
             mac = port.link.mac
             frames = protocol.announcements(mac, address)
@@ -159,23 +177,12 @@ class Ports:
             if overruns := port.socket.overruns():
                 self._tally.drop(DropReason.OVERRUN, overruns)
 
-    def _wanted(self) -> dict[_Key, Link]:
-        """Return what is to be open.
-
-        All IPv6 traffic of a node passes a neighbor discovery port's filter, so there are none
-        while there is nothing to answer.
-        """
-        answering = {
+    def _answering(self) -> dict[int, Link]:
+        return {
             index: link
             for index, link in self._links.items()
             if answers_arp(link) and not self._excluded(link.name)
         }
-        wanted: dict[_Key, Link] = {(index, ARP): link for index, link in answering.items()}
-        if self._owned[NDP]:
-            wanted |= {
-                (index, NDP): link for index, link in answering.items() if ipv6_enabled(link.name)
-            }
-        return wanted
 
     def _announce(self, port: Port, address: bytes, frame: bytes) -> None:
         try:
@@ -185,30 +192,27 @@ class Ports:
         else:
             self._tally.announced(address)
 
-    def _refilter(self, protocol: Resolution) -> None:
-        for key, port in tuple(self._ports.items()):
-            if port.protocol is not protocol:
-                continue
+    def _update(self, key: _Key, link: Link, owned: frozenset[bytes]) -> frozenset[bytes]:
+        """Open or refresh a port. Returns what its neighbors must hear of."""
+        port = self._ports.get(key)
+        if port is not None:
+            before, had = port.link, port.owned
             try:
-                port.socket.attach(self._programs[protocol])
+                port.own(owned)
             except OSError:
                 self._close(key)  # and open it anew, which tells what is wrong
+            else:
+                port.link = link
+                if link.flags & ~before.flags & IFF_LOWER_UP or before.mac != link.mac:
+                    return owned
+                return (owned - had) & self._known
+        opened = self._open(key, link, owned)
+        return owned if opened and link.flags & IFF_LOWER_UP else frozenset()
 
-    def _update(self, key: _Key, link: Link) -> bool:
-        """Open or refresh a port. Returns whether its neighbors must hear of us."""
-        port = self._ports.get(key)
-        if port is None:
-            return self._open(key, link) and bool(link.flags & IFF_LOWER_UP)
-        before = port.link
-        port.link = link
-        returned = link.flags & ~before.flags & IFF_LOWER_UP
-        moved = before.mac != link.mac
-        return bool(returned or moved)
-
-    def _open(self, key: _Key, link: Link) -> bool:
+    def _open(self, key: _Key, link: Link, owned: frozenset[bytes]) -> bool:
         protocol = key[1]
         try:
-            port = Port(link, protocol, self._programs[protocol])
+            port = Port(link, protocol, owned)
         except OSError as error:
             text = error.strerror or str(error)
             self._errors[key] = InterfaceState(link.name, protocol.name, text)
@@ -223,12 +227,24 @@ class Ports:
         self._unwatch(port.socket.fileno())
         port.close()
 
-    def _sum_up(self) -> None:
+    def _sum_up(self, answering: Iterable[Link]) -> None:
         working = (
             InterfaceState(port.link.name, port.protocol.name, port.error)
             for port in self._ports.values()
         )
         self.states = (*working, *self._errors.values())
+        wires = tuple(
+            WireState(
+                link.name,
+                link.mac,
+                tuple(
+                    sorted((s.first, s.prefix_length) for s in self._subnets.get(link.index, ()))
+                ),
+            )
+            for link in sorted(answering, key=lambda link: link.name)
+        )
+        crowded = sum(1 + len(wire.subnets) for wire in wires) > BATCH
+        self.wires = () if crowded else wires
 
     def _serve(self, port: Port) -> None:
         """Answer what is waiting on a port. The hot path: each call in it costs a percent."""
@@ -262,7 +278,7 @@ class Ports:
     def _consider(self, port: Port, frame: bytes) -> tuple[bytes, bytes] | None:
         """Make the reply to a frame that did not come lately; remember it, or count why not."""
         protocol = port.protocol
-        reply = protocol.answer(frame, port.link.mac, self._owned[protocol], self._macs)
+        reply = protocol.answer(frame, port.link.mac, port.owned, self._macs)
         if isinstance(reply, DropReason):
             self._tally.drop(reply)
             return None
@@ -274,3 +290,25 @@ class Ports:
             self._askers.note(address, who, monotonic())
         found = port.replies[frame] = (reply, address)
         return found
+
+
+def _wanted(
+    answering: Mapping[int, Link], placement: Mapping[int, frozenset[bytes]]
+) -> dict[_Key, tuple[Link, frozenset[bytes]]]:
+    """Return what is to be open, and what is to be answered for there.
+
+    All IPv6 traffic of a node passes a neighbor discovery port's filter, so there are none where
+    there is nothing to answer.
+    """
+    wanted: dict[_Key, tuple[Link, frozenset[bytes]]] = {}
+    for index, link in answering.items():
+        for protocol in _PROTOCOLS:
+            length = protocol.address_length
+            mine = frozenset(a for a in placement[index] if len(a) == length)
+            if protocol is ARP or (mine and ipv6_enabled(link.name)):
+                wanted[index, protocol] = (link, mine)
+    return wanted
+
+
+def _groups(addresses: Iterable[bytes]) -> frozenset[bytes]:
+    return frozenset(solicited_node(IPv6Address(address)).packed for address in addresses)

@@ -8,12 +8,13 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
 from metallb_py.addresses import IPAddress
 from metallb_py.backoff import Backoff
+from metallb_py.protocols.ethernet import MacAddress, format_mac
 from speaker.drivers.responder_events import (
     AddressCounters,
     Counters,
@@ -23,6 +24,7 @@ from speaker.drivers.responder_events import (
     ResponderEvent,
     ResponderRestarted,
     SendFailed,
+    WiresChanged,
 )
 from speaker.drivers.responder_messages import (
     BATCH,
@@ -32,12 +34,14 @@ from speaker.drivers.responder_messages import (
     InterfaceState,
     Own,
     Report,
+    WireState,
     decode_report,
     encode,
     encode_settings,
 )
 from speaker.layer2.gratuitous import WINDOW
 from speaker.layer2.settings import Settings
+from speaker.layer2.wires import Wire
 
 _PROCESS: Final = "speaker.drivers.responder_process"
 # Where the packages lie: the process runs the same code, installed or not.
@@ -62,19 +66,23 @@ class Responder:
     ) -> None:
         self._on_event = on_event
         self._settings = settings or Settings()
-        self._announced: dict[IPAddress, float] = {}  # and when, on the loop's clock
-        self._told: dict[IPAddress, float] = {}  # the same, as the process knows it
+        # Since when, on the loop's clock, and on which interfaces.
+        self._announced: dict[IPAddress, tuple[float, tuple[str, ...]]] = {}
+        self._told: dict[IPAddress, tuple[float, tuple[str, ...]]] = {}  # as the process knows it
         self._changed = asyncio.Event()
         # By interface and protocol: the error, empty where there is none.
         self._states: dict[tuple[str, str], str] = {}
 
-    def announce(self, address: IPAddress) -> None:
+    def announce(self, address: IPAddress, interfaces: tuple[str, ...] = ()) -> None:
         """Answer for an address from now on, and tell the neighbors.
 
-        Changes nothing where it is announced already.
+        ``interfaces`` are patterns of the names of those that may answer; without any, all may.
+        Changes nothing where it is announced there already.
         """
-        if address not in self._announced:
-            self._announced[address] = asyncio.get_running_loop().time()
+        since, where = self._announced.get(address, (None, ()))
+        if since is None or where != interfaces:
+            now = asyncio.get_running_loop().time()
+            self._announced[address] = (now if since is None else since, interfaces)
             self._changed.set()
 
     def withdraw(self, address: IPAddress) -> None:
@@ -152,18 +160,27 @@ class Responder:
         told, self._told = self._told, dict(self._announced)
         lost = told.keys() - self._announced.keys()
         # One that was withdrawn and announced again has another time: a takeover all the same.
-        gained = {a for a, since in self._announced.items() if told.get(a) != since}
+        gained = {a for a, state in self._announced.items() if told.get(a) != state}
         # After a restart the neighbors know the older ones: same address, same MAC.
-        fresh = {address for address in gained if now - self._announced[address] < WINDOW}
+        fresh = {address for address in gained if now - self._announced[address][0] < WINDOW}
         return (
             *(Disown(batch) for batch in _batches(lost)),
-            *(Own(batch, takeover=False) for batch in _batches(gained - fresh)),
-            *(Own(batch, takeover=True) for batch in _batches(fresh)),
+            *self._own(gained - fresh, takeover=False),
+            *self._own(fresh, takeover=True),
         )
+
+    def _own(self, addresses: set[IPAddress], *, takeover: bool) -> Iterator[Own]:
+        places = {self._announced[address][1] for address in addresses}
+        for interfaces in sorted(places):
+            there = {a for a in addresses if self._announced[a][1] == interfaces}
+            for batch in _batches(there):
+                yield Own(batch, takeover, interfaces)
 
     def _report(self, report: Report) -> None:
         if report.interfaces is not None:
             self._compare(report.interfaces)
+        if report.wires is not None:
+            self._on_event(WiresChanged(tuple(map(_wire, report.wires))))
         if report.counts or report.drops:
             counted = {
                 ip_address(counts.address): AddressCounters(
@@ -194,6 +211,11 @@ class Responder:
                 self._on_event(InterfaceFailed(name, protocol, error))
             else:
                 self._on_event(InterfaceAdded(name, protocol))
+
+
+def _wire(state: WireState) -> Wire:
+    subnets = (ip_network(subnet) for subnet in state.subnets)
+    return Wire(state.name, format_mac(MacAddress(state.mac)), tuple(subnets))
 
 
 async def _end(process: Process) -> None:

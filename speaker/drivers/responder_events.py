@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from metallb_py.addresses import IPAddress
+from speaker.layer2.wires import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,13 @@ class SendFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class WiresChanged:
+    """These interfaces are to answer now, and they are on these subnets."""
+
+    wires: tuple[Wire, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ResponderRestarted:
     """The process died and a new one took over, with every address. ``status`` is how it ended.
 
@@ -75,5 +83,11 @@ class ResponderRestarted:
 
 
 ResponderEvent = (
-    InterfaceAdded | InterfaceRemoved | InterfaceFailed | Counters | SendFailed | ResponderRestarted
+    InterfaceAdded
+    | InterfaceRemoved
+    | InterfaceFailed
+    | Counters
+    | SendFailed
+    | WiresChanged
+    | ResponderRestarted
 )

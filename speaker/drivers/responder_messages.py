@@ -17,14 +17,18 @@ MESSAGE_LIMIT: Final = 1 << 17
 """No message is longer, in bytes: a part of what the kernel buffers in a socket pair."""
 
 BATCH: Final = 512
-"""A message names at most this many addresses, and failures."""
+"""A message names at most this many addresses, failures, and interfaces with their subnets."""
 
 
-class Own(msgspec.Struct, frozen=True, tag=True):
-    """Answer for these addresses. ``takeover``: they were another node's, so announce them."""
+class Own(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Answer for these addresses. ``takeover``: they were another node's, so announce them.
+
+    ``interfaces`` are patterns of the names of those that may answer; without any, all may.
+    """
 
     addresses: tuple[bytes, ...]
     takeover: bool
+    interfaces: tuple[str, ...] = ()
 
 
 class Disown(msgspec.Struct, frozen=True, tag=True):
@@ -47,6 +51,14 @@ class InterfaceState(msgspec.Struct, frozen=True, array_like=True):
     error: str
 
 
+class WireState(msgspec.Struct, frozen=True, array_like=True):
+    """An interface that is to answer, its MAC address, and its subnets: address, prefix length."""
+
+    name: str
+    mac: bytes
+    subnets: tuple[tuple[bytes, int], ...]
+
+
 class AddressCounts(msgspec.Struct, frozen=True, array_like=True):
     """What was received and sent for an address since the last report, in packets."""
 
@@ -67,9 +79,10 @@ class SendFailures(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Report(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """What the process did. ``interfaces`` is None where they are as last reported."""
+    """What the process did. What is None is as last reported."""
 
     interfaces: tuple[InterfaceState, ...] | None = None
+    wires: tuple[WireState, ...] | None = None
     counts: tuple[AddressCounts, ...] = ()
     drops: dict[str, int] = {}
     failures: tuple[SendFailures, ...] = ()

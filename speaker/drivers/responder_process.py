@@ -11,12 +11,12 @@ import select
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Final, assert_never
 
 from speaker.drivers.interfaces import Interfaces
-from speaker.drivers.ports import Ports
+from speaker.drivers.ports import News, Ports
 from speaker.drivers.privileges import CAP_NET_RAW, keep_only
 from speaker.drivers.responder_messages import (
     MESSAGE_LIMIT,
@@ -24,11 +24,13 @@ from speaker.drivers.responder_messages import (
     Disown,
     InterfaceState,
     Own,
+    WireState,
     decode_command,
     decode_settings,
     encode,
 )
 from speaker.drivers.responder_tally import Tally
+from speaker.drivers.subnets import Subnets
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst, Gratuitous, Refresh
 from speaker.layer2.links import excluding
 from speaker.layer2.settings import Settings
@@ -43,6 +45,9 @@ _FRAMES_PER_TURN: Final = 64
 _BURST_PAUSE: Final = 0.005
 
 
+_Reported = tuple[tuple[InterfaceState, ...], tuple[WireState, ...]]
+
+
 class ResponderProcess:
     """The process' state and its loop. ``control`` is its end of the socket pair."""
 
@@ -52,23 +57,31 @@ class ResponderProcess:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._tally = Tally()
-        self._ports = Ports(self._tally, self._watch, self._unwatch, excluding(settings.excluded))
-        self._reported_states: tuple[InterfaceState, ...] = ()
-        self._owned: frozenset[bytes] = frozenset()
+        self._ports = Ports(
+            self._tally,
+            self._watch,
+            self._unwatch,
+            excluding(settings.excluded),
+            any_interface=settings.any_interface,
+        )
+        self._reported: _Reported = ((), ())
+        self._owned: Mapping[bytes, tuple[str, ...]] = {}
         self._gratuitous = Gratuitous()
         self._refresh = Refresh(settings.announce_interval)
         self._bursts: deque[Burst] = deque()  # due, and not yet sent
         self._next_bursts = 0.0
         self._interfaces = Interfaces()
+        self._subnets = Subnets()
         self._next_resync = monotonic() + RESYNC_INTERVAL
         self._next_report = 0.0
         self._running = True
 
     def run(self) -> None:
         """Run until the speaker is gone."""
-        self._ports.reconcile(self._interfaces.links)
+        self._follow_interfaces()
         self._watch(self._control.fileno(), self._receive_commands)
         self._watch(self._interfaces.fileno(), self._receive_links)
+        self._watch(self._subnets.fileno(), self._receive_subnets)
         while self._running:
             self._handle_timeouts(monotonic())
             for descriptor, _ in self._epoll.poll(self._patience()):
@@ -106,27 +119,28 @@ class ResponderProcess:
         if now >= self._next_resync:
             self._next_resync = now + RESYNC_INTERVAL
             self._interfaces.resync()
+            self._subnets.resync()
             self._follow_interfaces()  # what failed to open is tried again
         if now >= self._next_report and self._has_news():
             self._next_report = now + REPORT_INTERVAL
             self._report()
 
     def _receive_commands(self) -> None:
-        owned = set(self._owned)
+        owned = dict(self._owned)
         takeovers: list[bytes] = []
         for _ in range(_COMMANDS_PER_TURN):
             command = self._next_command()
             match command:
-                case Own(addresses, takeover):
-                    owned.update(addresses)
+                case Own(addresses, takeover, interfaces):
+                    owned.update(dict.fromkeys(addresses, interfaces))
                     takeovers += addresses if takeover else ()
                 case Disown(addresses):
-                    owned.difference_update(addresses)
+                    owned = {a: where for a, where in owned.items() if a not in addresses}
                 case None:
                     break
                 case _:
                     assert_never(command)
-        self._own(frozenset(owned))
+        self._own(owned)
         # Announced only now: whoever asks in return must get an answer.
         self._announce(address for address in takeovers if address in owned)
 
@@ -142,13 +156,13 @@ class ResponderProcess:
             return None
         return decode_command(packet)
 
-    def _own(self, owned: frozenset[bytes]) -> None:
+    def _own(self, owned: Mapping[bytes, tuple[str, ...]]) -> None:
         if owned == self._owned:
             return
-        self._gratuitous.withdraw(self._owned - owned)
-        self._refresh.own(owned, monotonic())
+        self._gratuitous.withdraw(self._owned.keys() - owned.keys())
+        self._refresh.own(frozenset(owned), monotonic())
         self._owned = owned
-        self._ports.own(owned)
+        self._tell(self._ports.own(owned))
 
     def _announce(self, addresses: Iterable[bytes], interface: int = EVERY_INTERFACE) -> None:
         now = monotonic()
@@ -166,19 +180,35 @@ class ResponderProcess:
         self._interfaces.receive()
         self._follow_interfaces()
 
+    def _receive_subnets(self) -> None:
+        before = self._subnets.subnets
+        self._subnets.receive()
+        if self._subnets.subnets != before:
+            self._follow_interfaces()
+
     def _follow_interfaces(self) -> None:
-        for index in self._ports.reconcile(self._interfaces.links):
-            self._announce(self._owned, index)
-        if self._ports.states != self._reported_states:
+        self._tell(self._ports.reconcile(self._interfaces.links, self._subnets.subnets))
+        if self._states() != self._reported:
             self._next_report = 0.0
 
+    def _tell(self, news: News) -> None:
+        """Announce addresses to those who have not heard of them on their wire."""
+        for index, addresses in news.items():
+            self._announce(addresses, index)
+
+    def _states(self) -> _Reported:
+        return (self._ports.states, self._ports.wires)
+
     def _has_news(self) -> bool:
-        return bool(self._tally) or self._ports.states != self._reported_states
+        return bool(self._tally) or self._states() != self._reported
 
     def _report(self) -> None:
         self._ports.count_overruns()
-        states = self._ports.states
-        report = self._tally.report(None if states == self._reported_states else states)
+        states, wires = now = self._states()
+        known_states, known_wires = self._reported
+        report = self._tally.report(
+            None if states == known_states else states, None if wires == known_wires else wires
+        )
         try:
             self._control.send(encode(report))
         except BlockingIOError:
@@ -186,7 +216,7 @@ class ResponderProcess:
         except OSError:
             self._running = False
             return
-        self._reported_states = states
+        self._reported = now
         self._tally.reported(report)
 
 

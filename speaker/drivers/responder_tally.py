@@ -12,6 +12,7 @@ from speaker.drivers.responder_messages import (
     InterfaceState,
     Report,
     SendFailures,
+    WireState,
 )
 
 _FailureKey = tuple[str, bool, bytes, str]
@@ -53,11 +54,16 @@ class Tally:
         """A frame, or several, get no answer."""
         self._drops[reason] += count
 
-    def report(self, interfaces: tuple[InterfaceState, ...] | None) -> Report:
+    def report(
+        self,
+        interfaces: tuple[InterfaceState, ...] | None = None,
+        wires: tuple[WireState, ...] | None = None,
+    ) -> Report:
         """Return a report of what was counted, or a first part of it."""
         addresses = dict.fromkeys(chain(*self._of_addresses()))
         return Report(
             interfaces=interfaces,
+            wires=wires,
             counts=tuple(self._counts_of(address) for address in islice(addresses, BATCH)),
             drops=dict(self._drops),
             failures=tuple(

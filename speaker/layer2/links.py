@@ -10,6 +10,7 @@ from metallb_py.protocols.rtnetlink import (
     IFF_BROADCAST,
     IFF_NOARP,
     IFF_UP,
+    Address,
     DumpDone,
     Link,
     LinkGone,
@@ -89,6 +90,8 @@ class LinkTable:
                     self._seen.discard(index)
                 case DumpDone():
                     complete &= self._list_ended(message)
+                case Address():
+                    pass
         return complete
 
     def _note(self, link: Link) -> None:

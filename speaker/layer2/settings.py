@@ -13,8 +13,10 @@ class Settings:
 
     ``excluded`` are regular expressions: interfaces in whose names one is found do not answer.
     ``announce_interval`` is how often each owned address is announced again, in seconds; 0 is
-    never.
+    never. With ``any_interface`` every interface answers for every address, be it on its subnet
+    or not (MetalLB).
     """
 
     excluded: tuple[str, ...] = EXCLUDED
     announce_interval: float = 0.0
+    any_interface: bool = False

@@ -34,6 +34,12 @@ class Bench:
             self.tally, self.watched.__setitem__, self.watched.__delitem__, excluding(["^veth"])
         )
 
+    def reconcile(self, links: dict[int, Link]) -> set[int]:
+        """Follow the interfaces; return those whose neighbors are to hear of the address."""
+        news = self.ports.reconcile(links, {})
+        assert all(addresses == {OWNED} for addresses in news.values())
+        return set(news)
+
     def turn(self) -> None:
         """Serve every port once."""
         for serve in tuple(self.watched.values()):
@@ -57,8 +63,9 @@ def links(cables: Wire) -> dict[int, Link]:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     made = Bench()
+    made.ports.own({OWNED: ()})
     yield made
-    made.ports.reconcile({})
+    made.reconcile({})
 
 
 def ghost(links: dict[int, Link]) -> Link:
@@ -70,8 +77,7 @@ def ghost(links: dict[int, Link]) -> Link:
 def test_one_interface_that_fails_does_not_keep_the_others_from_answering(
     bench: Bench, cables: Wire, links: dict[int, Link]
 ) -> None:
-    bench.ports.reconcile({99: ghost(links), **links})
-    bench.ports.own(frozenset({OWNED}))
+    bench.reconcile({99: ghost(links), **links})
 
     assert set(bench.ports.states) == {
         InterfaceState("eth0", "ARP", ""),
@@ -88,16 +94,16 @@ def test_one_interface_that_fails_does_not_keep_the_others_from_answering(
 def test_a_failed_interface_is_tried_again_and_forgotten_when_gone(
     bench: Bench, links: dict[int, Link]
 ) -> None:
-    bench.ports.reconcile({99: ghost(links)})
+    bench.reconcile({99: ghost(links)})
     assert bench.ports.states == (InterfaceState("ghost0", "ARP", NO_DEVICE),)
 
     found = replace(ghost(links), name="eth1")
-    assert bench.ports.reconcile({99: found}) == {99}
+    assert bench.reconcile({99: found}) == {99}
     assert bench.ports.states == (InterfaceState("eth1", "ARP", ""),)
 
-    bench.ports.reconcile({99: ghost(links)})
+    bench.reconcile({99: ghost(links)})
     assert bench.ports.states == (InterfaceState("ghost0", "ARP", NO_DEVICE),)
-    bench.ports.reconcile({})
+    bench.reconcile({})
     assert bench.ports.states == ()
     assert bench.watched == {}
 
@@ -106,11 +112,11 @@ def test_excluded_interfaces_are_left_out_by_the_name_that_they_have_now(
     bench: Bench, links: dict[int, Link]
 ) -> None:
     index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
-    assert bench.ports.reconcile({index: replace(eth0, name="veth0")}) == set()
+    assert bench.reconcile({index: replace(eth0, name="veth0")}) == set()
     assert bench.ports.states == ()
-    assert bench.ports.reconcile({index: eth0}) == {index}
+    assert bench.reconcile({index: eth0}) == {index}
     assert bench.ports.states == (InterfaceState("eth0", "ARP", ""),)
-    bench.ports.reconcile({index: replace(eth0, name="veth0")})
+    bench.reconcile({index: replace(eth0, name="veth0")})
     assert bench.ports.states == ()
 
 
@@ -119,19 +125,19 @@ def test_the_neighbors_of_these_must_hear_of_us(bench: Bench, links: dict[int, L
     no_carrier = replace(eth0, flags=eth0.flags & ~0x10000)
     other_mac = replace(eth0, mac=type(eth0.mac)(b"\2\0\0\0\0\7"))
 
-    assert bench.ports.reconcile({index: no_carrier}) == set()
-    assert bench.ports.reconcile({index: eth0}) == {index}
-    assert bench.ports.reconcile({index: eth0}) == set()
-    assert bench.ports.reconcile({index: other_mac}) == {index}
-    assert bench.ports.reconcile({index: replace(other_mac, flags=no_carrier.flags)}) == set()
-    assert bench.ports.reconcile({}) == set()
-    assert bench.ports.reconcile({index: eth0}) == {index}
+    assert bench.reconcile({index: no_carrier}) == set()
+    assert bench.reconcile({index: eth0}) == {index}
+    assert bench.reconcile({index: eth0}) == set()
+    assert bench.reconcile({index: other_mac}) == {index}
+    assert bench.reconcile({index: replace(other_mac, flags=no_carrier.flags)}) == set()
+    assert bench.reconcile({}) == set()
+    assert bench.reconcile({index: eth0}) == {index}
 
 
 async def test_a_burst_goes_out_where_it_is_to(
     bench: Bench, cables: Wire, links: dict[int, Link]
 ) -> None:
-    bench.ports.reconcile(links)
+    bench.reconcile(links)
     index = next(i for i, link in links.items() if link.name == "eth1")
     with Client(cables, "eth0") as first, Client(cables, "eth1") as second:
         bench.ports.burst(Burst(OWNED, index))
@@ -150,7 +156,7 @@ async def test_a_burst_goes_out_where_it_is_to(
 def test_frames_that_the_kernel_does_not_take_are_counted(
     bench: Bench, cables: Wire, links: dict[int, Link]
 ) -> None:
-    bench.ports.reconcile(links)
+    bench.reconcile(links)
     cables.on_node("link", "set", "eth0", "down")
 
     bench.ports.burst(Burst(OWNED, EVERY_INTERFACE))

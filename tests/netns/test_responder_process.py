@@ -13,7 +13,14 @@ from scapy.layers.l2 import ARP, Ether
 from support.layer2_process import Process, packed, running_process
 from support.layer2_wire import CLIENT_IP, FENCE, VIP, Client, Wire, wire
 
-from speaker.drivers.responder_messages import BATCH, Disown, InterfaceState, Own, Report
+from speaker.drivers.responder_messages import (
+    BATCH,
+    Disown,
+    InterfaceState,
+    Own,
+    Report,
+    WireState,
+)
 
 pytestmark = pytest.mark.netns
 
@@ -30,8 +37,11 @@ def process(cables: Wire) -> Iterator[Process]:
         yield started
 
 
-def test_the_first_report_names_the_interfaces(process: Process) -> None:
-    assert process.report() == Report(interfaces=(InterfaceState("eth0", "ARP", ""),))
+def test_the_first_report_names_the_interfaces(process: Process, cables: Wire) -> None:
+    mac = bytes.fromhex(cables.node_mac().replace(":", ""))
+    assert process.report() == Report(
+        interfaces=(InterfaceState("eth0", "ARP", ""),), wires=(WireState("eth0", mac, ()),)
+    )
 
 
 def test_it_ends_when_nobody_is_there_any_more(process: Process) -> None:

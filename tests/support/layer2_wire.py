@@ -167,13 +167,15 @@ class Client:
                 if frame.dst == self.mac and ARP in frame and frame[ARP].op == 2:
                     return frame
 
-    async def replies(self, target: str = VIP, destination: str = BROADCAST) -> list[Ether]:
+    async def replies(
+        self, target: str = VIP, destination: str = BROADCAST, fence: str = FENCE
+    ) -> list[Ether]:
         """Ask, and return every reply. Needs the fence to be announced."""
         sender = next(_senders)  # so that late replies to earlier questions don't count
         self.ask(target, destination, sender)
-        self.ask(FENCE, sender=sender)
+        self.ask(fence, sender=sender)
         heard: list[Ether] = []
-        while (reply := await self.reply())[ARP].psrc != FENCE or reply[ARP].pdst != sender:
+        while (reply := await self.reply())[ARP].psrc != fence or reply[ARP].pdst != sender:
             if reply[ARP].pdst == sender:
                 heard.append(reply)
         return heard

@@ -11,6 +11,14 @@ from support.config_text import BGP, POOL, problems
 from metallb_py.config import compile_pools
 
 BAD_POOLS = [
+    (f"{POOL}, interfaces: ['eth[']", 'invalid interface "eth[": unterminated character set'),
+    (f"{POOL}, interfaces: eth0", "into []string"),
+    (f"{BGP}, interfaces: [eth0]", "cannot have interfaces in a bgp address pool"),
+    (f"{BGP}, node-selectors: [{{}}]", "cannot have node-selectors in a bgp address pool"),
+    (
+        f"{POOL}, node-selectors: [{{match-labels: {{a: 'b c'}}}}]",
+        'parsing node selector: values: "b c"',
+    ),
     ("protocol: layer2, addresses: [10.0.0.0/24]", "missing pool name"),
     ("name: a, protocol: layer2", "pool has no prefixes defined"),
     ("name: a, protocol: layer2, addresses: []", "pool has no prefixes defined"),

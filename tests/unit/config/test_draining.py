@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
-from support.objects import pool
+from support.objects import pool, selector
 
 from metallb_py.config.draining import (
     configured_name,
@@ -37,7 +38,12 @@ def test_a_pool_that_drains_keeps_its_settings_but_gives_nothing_out() -> None:
 
 
 def test_text_tells_everything() -> None:
-    pools = (draining(BGP), draining(pool("wire", "192.0.2.0/30")))
+    wire = replace(
+        pool("wire", "192.0.2.0/30"),
+        interfaces=("eth0", "bond.*"),
+        node_selectors=(selector(rack="1", zone="a"), selector()),
+    )
+    pools = (draining(BGP), draining(wire))
     assert decode_pools(encode_pools(pools)) == pools
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_address
+from socket import AF_INET, AF_INET6
 
 import pytest
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from metallb_py.errors import RemoteProtocolError
@@ -13,15 +16,17 @@ from metallb_py.protocols.rtnetlink import (
     ARPHRD_ETHER,
     IFF_BROADCAST,
     IFF_UP,
+    Address,
     DumpDone,
     Link,
     LinkGone,
     NetlinkError,
     decode,
+    request_addresses,
     request_links,
 )
 
-RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR = 16, 17, 20
+RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE = 16, 17, 20, 21, 24
 ETH0 = Link(
     index=7,
     name="eth0",
@@ -92,7 +97,7 @@ def test_what_a_bridge_says_of_its_ports_is_ignored() -> None:
 
 
 def test_other_kinds_of_messages_are_ignored() -> None:
-    assert decode(message(RTM_NEWADDR) + header(16, 2)) == ()
+    assert decode(message(RTM_NEWROUTE) + header(16, 2)) == ()
     assert decode(b"") == ()
 
 
@@ -122,3 +127,46 @@ def test_what_no_kernel_sends_is_an_error(data: bytes, problem: str) -> None:
     with pytest.raises(NetlinkError, match=problem):
         decode(data)
     assert issubclass(NetlinkError, RemoteProtocolError)
+
+
+def address_message(kind: int = RTM_NEWADDR, **attributes: str) -> bytes:
+    """Let pyroute2 build the message that tells about an address of interface 7."""
+    made = ifaddrmsg()
+    made["header"]["type"] = kind
+    family = AF_INET6 if ":" in "".join(attributes.values()) else AF_INET
+    made["family"], made["prefixlen"], made["scope"], made["index"] = family, 24, 0, 7
+    made["attrs"] = [(f"IFA_{name}", value) for name, value in attributes.items()]
+    made.encode()
+    return bytes(made.data)
+
+
+def test_an_address_that_comes_and_goes() -> None:
+    packed = bytes([192, 0, 2, 9])
+    said = address_message(ADDRESS="192.0.2.9", LOCAL="192.0.2.9")
+    assert decode(said) == (Address(7, packed, 24, 0),)
+    gone = address_message(RTM_DELADDR, ADDRESS="192.0.2.9")
+    assert decode(gone) == (Address(7, packed, 24, 0, present=False),)
+
+
+def test_of_a_point_to_point_link_the_other_end_counts() -> None:
+    (found,) = decode(address_message(ADDRESS="198.51.100.1", LOCAL="192.0.2.9"))
+    assert isinstance(found, Address)
+    assert found.address == bytes([198, 51, 100, 1])
+
+
+def test_an_ipv6_address() -> None:
+    (found,) = decode(address_message(ADDRESS="2001:db8::7"))
+    assert isinstance(found, Address)
+    assert found.address == ip_address("2001:db8::7").packed
+
+
+def test_an_address_message_without_an_address_says_nothing() -> None:
+    assert decode(address_message(LABEL="eth0")) == ()
+
+
+def test_the_request_for_addresses_is_what_pyroute2_reads() -> None:
+    request = ifaddrmsg(request_addresses(9))
+    request.decode()
+    assert request["header"]["type"] == 22  # RTM_GETADDR
+    assert request["header"]["flags"] == 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+    assert request["family"] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 from support.objects import config, pool, service
 
@@ -11,6 +13,7 @@ from speaker.core import (
     Announce,
     ConfigApplied,
     ConfigRefused,
+    Doubtful,
     Effect,
     LabelsChanged,
     Refused,
@@ -18,6 +21,8 @@ from speaker.core import (
     Speaker,
     Withdraw,
 )
+from speaker.layer2.eligibility import NodeState
+from speaker.layer2.wires import Wire
 
 KEY = "default/web"
 LAYER2 = config(pool("l2", "10.20.30.0/24"))
@@ -145,8 +150,9 @@ def test_services_of_another_class_are_somebody_elses() -> None:
 
 def test_labels_are_told_when_they_change() -> None:
     core = running()
-    assert core.node_changed({"rack": "1"}) == (LabelsChanged({"rack": "1"}),)
-    assert core.node_changed({"rack": "1"}) == ()
+    nodes = {"node1": NodeState({"rack": "1"}), "node2": NodeState({"rack": "2"})}
+    assert core.nodes_changed(nodes) == (LabelsChanged({"rack": "1"}),)
+    assert core.nodes_changed(nodes) == ()
 
 
 def test_a_second_configuration_before_the_start_waits_for_what_services_hold() -> None:
@@ -159,3 +165,23 @@ def test_a_second_configuration_before_the_start_waits_for_what_services_hold() 
     core.speakers_changed(("node1",))
     told_in_the_end = [effect for source in Source for effect in core.synced(source)]
     assert told(tuple(told_in_the_end)) == ["+10.20.30.1", "ConfigRefused"]
+
+
+def test_a_node_that_moves_off_the_subnet_hands_over() -> None:
+    here = NodeState(wires=(Wire("eth0", "02:00:00:00:00:01", (ip_network("10.20.30.0/24"),)),))
+    elsewhere = NodeState(wires=(Wire("eth0", "02:00:00:00:00:01"),))
+    core = running()
+    assert told(core.nodes_changed({"node1": elsewhere, "node2": here})) == ["-notOwner"]
+    assert told(core.nodes_changed({"node1": here, "node2": here})) == ["+10.20.30.1"]
+
+
+def test_a_service_whose_subnet_no_node_is_on_is_doubtful_once() -> None:
+    nowhere = NodeState(wires=(Wire("eth0", "02:00:00:00:00:01"),))
+    nodes = dict.fromkeys(("node1", "node2", "node3"), nowhere)
+    core = running()
+    (doubt,) = core.nodes_changed(nodes)
+    assert isinstance(doubt, Doubtful)
+    assert doubt.detail == 'no node is on the subnet of ["10.20.30.1"]'
+    assert core.endpoints_changed(KEY, ServiceEndpoints(2, frozenset({"node2"}))) == ()
+    assert core.nodes_changed({}) == ()
+    assert len(core.nodes_changed(nodes)) == 1

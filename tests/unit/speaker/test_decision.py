@@ -10,11 +10,13 @@ from support.objects import config, pool, service
 from metallb_py.config.model import Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from speaker.decision import Surroundings, decide
+from speaker.layer2.eligibility import Cluster
 
 CONFIG = config(
     pool("l2", "10.20.30.0/24"), pool("routed", "198.51.100.0/24", protocol=Protocol.BGP)
 )
-AROUND = Surroundings("node1", frozenset({"node1", "node2", "node3"}), CONFIG)
+CLUSTER = Cluster(frozenset({"node1", "node2", "node3"}))
+AROUND = Surroundings("node1", CLUSTER, CONFIG)
 SOME = ServiceEndpoints(1, frozenset({"node2"}))
 
 
@@ -56,7 +58,7 @@ def test_announces_what_is_its_own(address: str) -> None:
 
 def test_the_verdict_names_the_winner_and_the_order() -> None:
     # The fact sheet's vector: node1 comes first for 10.20.30.1.
-    around = Surroundings("node3", AROUND.usable_speakers, CONFIG)
+    around = Surroundings("node3", CLUSTER, CONFIG)
     decision = decide(service(ips=("10.20.30.1",)), SOME, around)
     assert decision.verdict.detail == "node1 is first of node1, node2, node3"
     assert [check.name for check in decision.verdict.checks][-1] == "election"
@@ -64,12 +66,12 @@ def test_the_verdict_names_the_winner_and_the_order() -> None:
 
 def test_local_services_are_elected_among_nodes_with_endpoints() -> None:
     local = service(ips=("10.20.30.1",), external_traffic_policy="Local")
-    around = Surroundings("node2", AROUND.usable_speakers, CONFIG)
+    around = Surroundings("node2", CLUSTER, CONFIG)
     assert decide(local, SOME, around).verdict.positive
 
 
 def test_nobody_answers_where_no_speaker_is_usable() -> None:
-    around = Surroundings("node1", frozenset(), CONFIG)
+    around = Surroundings("node1", Cluster(), CONFIG)
     verdict = decide(service(ips=("10.20.30.1",)), SOME, around).verdict
     assert verdict.reason == "notOwner"
     assert "no node has a usable speaker" in verdict.detail

@@ -13,6 +13,7 @@ from speaker.drivers.responder_messages import (
     Own,
     Report,
     SendFailures,
+    WireState,
     decode_command,
     decode_report,
     decode_settings,
@@ -46,6 +47,7 @@ def test_a_command_arrives_as_it_was_sent(command: Command) -> None:
                 InterfaceState("eth0", "ARP", ""),
                 InterfaceState("eth1", "NDP", "Operation not permitted"),
             ),
+            (WireState("eth0", bytes(6), ((A, 24), (B, 64))), WireState("eth1", bytes(6), ())),
             (AddressCounts(A, 1, 2, 3),),
             {"Malformed": 7},
             (SendFailures("eth0", True, B, "Network is down", 9),),
@@ -60,6 +62,9 @@ def test_the_largest_report_fits() -> None:
     number = 2**63
     report = Report(
         interfaces=tuple(InterfaceState(f"interface{i:06}", "ARP", "") for i in range(2000)),
+        wires=tuple(
+            WireState(f"interface{i:06}", bytes(6), ((bytes(16), 128),)) for i in range(BATCH // 2)
+        ),
         counts=tuple(AddressCounts(bytes(16), number, number, number) for _ in range(BATCH)),
         drops={f"reason{i}": number for i in range(10)},
         failures=tuple(

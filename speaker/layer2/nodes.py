@@ -1,0 +1,49 @@
+"""What the API server's objects say of a node as a candidate on layer 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from metallb_py.kube.objects import Node, Pod
+from speaker.layer2.eligibility import NodeState
+from speaker.layer2.wires import ANNOTATION, Wire, decode
+
+EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
+
+
+def node_states(
+    nodes: Mapping[str, Node], pods: Iterable[Pod], *, ignore_exclude_label: bool = False
+) -> dict[str, NodeState]:
+    """Return what is known of each node, from its Node object and its speaker's pod."""
+    wires = _wires(pods)
+    return {
+        name: NodeState(
+            labels=node.metadata.labels or {},
+            excluded=_exclusion(node, ignore_exclude_label=ignore_exclude_label),
+            wires=wires.get(name),
+        )
+        for name, node in nodes.items()
+    }
+
+
+def pod_of(node: str, pods: Iterable[Pod]) -> Pod | None:
+    """Return the pod of a node's speaker: the youngest, where one takes over from another."""
+    found = [pod for pod in pods if pod.spec.node_name == node]
+    return max(found, key=lambda pod: pod.metadata.creation_timestamp or "", default=None)
+
+
+def _wires(pods: Iterable[Pod]) -> dict[str, tuple[Wire, ...]]:
+    every = tuple(pods)
+    ours = {name: pod_of(name, every) for name in {pod.spec.node_name for pod in every}}
+    said = {name: decode(pod.metadata.annotation(ANNOTATION)) for name, pod in ours.items() if pod}
+    return {name: wires for name, wires in said.items() if wires is not None}
+
+
+def _exclusion(node: Node, *, ignore_exclude_label: bool) -> str:
+    """Return why a node takes no part (Kubernetes' own load balancers' rules); or nothing."""
+    if not ignore_exclude_label and EXCLUDE_LABEL in (node.metadata.labels or {}):
+        return f"it has the label {EXCLUDE_LABEL}"
+    conditions = node.status.conditions or ()
+    if any(c.type == "NetworkUnavailable" and c.status == "True" for c in conditions):
+        return "its network is unavailable"
+    return ""

@@ -1,0 +1,69 @@
+"""On which wires a node is: what each speaker tells the others of its interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from metallb_py.addresses import IPAddress, IPNetwork, parse_cidr
+from metallb_py.config.model import Pool
+
+ANNOTATION = "metallb.universe.tf/interfaces"
+MAX_TEXT = 16_384
+"""A longer annotation is not read: a node with so many subnets counts as being on all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """An interface that answers: its name, its MAC address as text, and the subnets it is on.
+
+    Link-local subnets are left out: every interface is on one, and they are not the same.
+    """
+
+    name: str
+    mac: str
+    subnets: tuple[IPNetwork, ...] = ()
+
+    def reaches(self, address: IPAddress) -> bool:
+        """Whether hosts on the wire expect the address to be on it."""
+        return any(address in subnet for subnet in self.subnets)
+
+
+class _Record(msgspec.Struct, frozen=True):
+    mac: str
+    subnets: list[str]
+
+
+def encode(wires: Iterable[Wire]) -> str:
+    """Return a node's wires as the text of an annotation."""
+    records = {
+        wire.name: _Record(wire.mac, [str(subnet) for subnet in wire.subnets]) for wire in wires
+    }
+    return msgspec.json.encode(records, order="sorted").decode()
+
+
+def decode(text: str) -> tuple[Wire, ...] | None:
+    """Read what ``encode`` made; None where it is something else, or nothing."""
+    if not text or len(text) > MAX_TEXT:
+        return None
+    try:
+        records = msgspec.json.decode(text, type=dict[str, _Record])
+        return tuple(
+            Wire(name, record.mac, tuple(map(parse_cidr, record.subnets)))
+            for name, record in sorted(records.items())
+        )
+    except (msgspec.MsgspecError, ValueError):
+        return None
+
+
+def has_interface_for(wires: Iterable[Wire], pool: Pool) -> bool:
+    """Whether one of the interfaces may answer for the pool's addresses."""
+    return any(pool.uses_interface(wire.name) for wire in wires)
+
+
+def reached(wires: Iterable[Wire], pool: Pool, addresses: Iterable[IPAddress]) -> int:
+    """Return how many of the addresses are on a wire that may answer for them."""
+    usable = [wire for wire in wires if pool.uses_interface(wire.name)]
+    return sum(any(wire.reaches(address) for wire in usable) for address in addresses)

@@ -1,0 +1,69 @@
+"""What a speaker writes onto its own pod, in an API server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from support.api import Api, connected, running_api
+
+from metallb_py.cli.lab.apiserver.defaults import BY_KIND
+from metallb_py.cli.lab.apiserver.store import metadata
+from metallb_py.errors import ApiError
+from metallb_py.kube.client import KubeClient
+from speaker.drivers.pod_annotation import PodAnnotation
+
+NAME = "metallb.universe.tf/interfaces"
+
+
+async def add_pod(api: Api, name: str) -> None:
+    meta = {"namespace": "metallb-system", "name": name, "annotations": {"other": "stays"}}
+    await api.add({"kind": "Pod", "metadata": meta, "spec": {"nodeName": "node1"}})
+
+
+def written(api: Api, name: str) -> dict[str, str]:
+    found = metadata(api.store.get(BY_KIND["Pod"], "metallb-system", name))["annotations"]
+    assert isinstance(found, dict)
+    return found
+
+
+@asynccontextmanager
+async def writing(
+    client: KubeClient,
+) -> AsyncIterator[tuple[PodAnnotation, asyncio.Queue[ApiError]]]:
+    errors: asyncio.Queue[ApiError] = asyncio.Queue()
+    annotation = PodAnnotation(client, "metallb-system", NAME)
+    task = asyncio.create_task(annotation.run(errors.put_nowait))
+    try:
+        yield annotation, errors
+    finally:
+        task.cancel()
+
+
+async def test_the_latest_text_stands_on_the_pod(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await add_pod(api, "speaker-a")
+        async with writing(client) as (annotation, errors):
+            annotation.write("speaker-a", "first")
+            annotation.write("speaker-a", "second")
+            await api.until(lambda: written(api, "speaker-a").get(NAME) == "second")
+            assert written(api, "speaker-a")["other"] == "stays"
+            annotation.write("speaker-gone", "x")
+            await add_pod(api, "speaker-b")
+            annotation.write("speaker-b", "third")
+            await api.until(lambda: written(api, "speaker-b").get(NAME) == "third")
+            assert errors.empty()
+
+
+async def test_a_failure_is_told_once_and_tried_again(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await add_pod(api, "speaker-a")
+        await api.stop()
+        async with writing(client) as (annotation, errors):
+            annotation.write("speaker-a", "text")
+            await errors.get()
+            await api.start()
+            await api.until(lambda: written(api, "speaker-a").get(NAME) == "text")
+            assert errors.empty()

@@ -1,0 +1,49 @@
+"""What Node objects and speakers' pods say of nodes."""
+
+from __future__ import annotations
+
+from metallb_py.kube.objects import Node, NodeCondition, NodeStatus, ObjectMeta, Pod, PodSpec
+from speaker.layer2.eligibility import NodeState
+from speaker.layer2.nodes import EXCLUDE_LABEL, node_states, pod_of
+from speaker.layer2.wires import ANNOTATION, Wire
+
+
+def node(labels: dict[str, str] | None = None, **conditions: str) -> Node:
+    said = tuple(NodeCondition(kind, status) for kind, status in conditions.items())
+    return Node(metadata=ObjectMeta("node1", labels=labels), status=NodeStatus(said))
+
+
+def pod(name: str, created: str, text: str = "") -> Pod:
+    notes = {ANNOTATION: text} if text else None
+    meta = ObjectMeta(name, "metallb-system", creation_timestamp=created, annotations=notes)
+    return Pod(metadata=meta, spec=PodSpec("node1"))
+
+
+def state(made: Node, *pods: Pod, ignore: bool = False) -> NodeState:
+    return node_states({"node1": made}, pods, ignore_exclude_label=ignore)["node1"]
+
+
+def test_a_node_like_any_other() -> None:
+    assert state(node({"rack": "1"}, Ready="True", NetworkUnavailable="False")) == NodeState(
+        {"rack": "1"}
+    )
+
+
+def test_the_label_excludes_whatever_its_value_unless_it_is_ignored() -> None:
+    labelled = node({EXCLUDE_LABEL: ""})
+    assert state(labelled).excluded == f"it has the label {EXCLUDE_LABEL}"
+    assert state(labelled, ignore=True).excluded == ""
+
+
+def test_a_node_without_a_network() -> None:
+    without = node(NetworkUnavailable="True")
+    assert state(without, ignore=True).excluded == "its network is unavailable"
+
+
+def test_the_youngest_pod_speaks_for_the_node() -> None:
+    told = '{"eth0":{"mac":"02:00:00:00:00:01","subnets":[]}}'
+    old, young = pod("b", "2026-01-01T00:00:00Z"), pod("a", "2026-01-02T00:00:00Z", told)
+    assert pod_of("node1", (old, young)) == young
+    assert pod_of("node2", (old, young)) is None
+    assert state(node(), old).wires is None
+    assert state(node(), old, young).wires == (Wire("eth0", "02:00:00:00:00:01"),)
