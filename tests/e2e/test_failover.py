@@ -177,8 +177,7 @@ class Replicas:
                 return program
         raise AssertionError(f"{holder} is no replica")
 
-    def kill(self, program: Program) -> None:
-        program.kill()
+    def restart(self, program: Program) -> None:
         self._programs[program.name] = self._start(program.name)
 
     def end(self) -> None:
@@ -234,7 +233,7 @@ class Rounds:
         struck = time.monotonic()
         match blow:
             case Blow.BURST | Blow.CREATION:
-                self._replicas.kill(program)
+                program.kill()
             case Blow.FREEZE:
                 program.process.send_signal(signal.SIGSTOP)
                 await self._delete_some(names)
@@ -244,6 +243,8 @@ class Rounds:
         took = await witness.until_written_in_term(terms) - struck
         if blow is Blow.FREEZE:
             program.process.send_signal(signal.SIGCONT)
+        elif blow is not Blow.OUTAGE:
+            self._replicas.restart(program)
         assert took < TAKEOVER_SECONDS or blow is Blow.OUTAGE
         return took
 
