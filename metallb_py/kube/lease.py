@@ -5,8 +5,9 @@ that has seen no renewal for the Lease's duration takes it over. Every write nam
 it replaces, so of two that try at once one meets a conflict, and reads again. A leader whose last
 renewal was *sent* longer ago than the deadline leads no longer, whether or not it was answered. The
 deadline is shorter than the duration, and what a candidate counts is the time since it *saw* the
-last renewal, on its own clock; so the old leader has ended before anybody else begins. The times in
-the Lease are for people: no clock is compared with another's.
+last renewal, on its own clock; so the old leader has ended before anybody else begins, and what it
+sent last has the time between the two to arrive. The times in the Lease are for people: no clock is
+compared with another's.
 
 Where this is stricter than client-go, as an address that is given twice costs more than a wait:
 

@@ -197,6 +197,7 @@ class Rounds:
         self._witness = witness
         self._replicas = Replicas(rig)
         self._random = Random(30)
+        self.took: list[float] = []
 
     async def run(self) -> None:
         try:
@@ -245,7 +246,8 @@ class Rounds:
             program.process.send_signal(signal.SIGCONT)
         elif blow is not Blow.OUTAGE:
             self._replicas.restart(program)
-        assert took < TAKEOVER_SECONDS or blow is Blow.OUTAGE
+        if blow is not Blow.OUTAGE:
+            self.took.append(took)
         return took
 
     async def _delete_some(self, names: list[str]) -> None:
@@ -262,12 +264,13 @@ class Rounds:
         os.kill(server, signal.SIGCONT)
 
 
-async def fail_over(rig: Rig) -> Witness:
+async def fail_over(rig: Rig) -> tuple[Witness, list[float]]:
     admin = await Admin.connect(str(rig.lab.control_plane.kubeconfig("admin")))
     try:
         async with witnessing(admin) as witness:
-            await Rounds(rig, admin, witness).run()
-            return witness
+            rounds = Rounds(rig, admin, witness)
+            await rounds.run()
+            return witness, rounds.took
     finally:
         await admin.close()
 
@@ -286,8 +289,9 @@ def failing(rig: Rig) -> Iterator[Rig]:
 
 
 def test_a_standby_follows_within_3_seconds_and_no_address_is_lost_or_doubled(failing: Rig) -> None:
-    witness = asyncio.run(fail_over(failing))
+    witness, took = asyncio.run(fail_over(failing))
     assert not witness.faults
+    assert max(took) < TAKEOVER_SECONDS
     assert len(witness.terms) > ROUNDS
     for name in REPLICAS:
         errors = [line for line in failing.log(name) if "403" in line.get("error", "")]
