@@ -5,8 +5,9 @@ that has seen no renewal for the Lease's duration takes it over. Every write nam
 it replaces, so of two that try at once one meets a conflict, and reads again. A leader whose last
 renewal was *sent* longer ago than the deadline leads no longer, whether or not it was answered. The
 deadline is shorter than the duration, and what a candidate counts is the time since it *saw* the
-last renewal, on its own clock; so the old leader has ended before anybody else begins. The times in
-the Lease are for people: no clock is compared with another's.
+last renewal, on its own clock; so the old leader has ended before anybody else begins, and what it
+sent last has the time between the two to arrive. The times in the Lease are for people: no clock is
+compared with another's.
 
 Where this is stricter than client-go, as an address that is given twice costs more than a wait:
 
@@ -28,7 +29,7 @@ from metallb_py.kube.objects import Lease
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """In seconds. A standby follows a crash within ``lease + poll`` and two requests.
+    """In seconds. A standby follows a crash within ``lease + poll`` and one request.
 
     ``lease``: how long a candidate waits for the next renewal; whole seconds, as the API has it.
     ``deadline``: how long a leader leads after it sent its last renewal. ``renew`` and ``poll``:
@@ -161,12 +162,16 @@ class Election:
 
     def handle_timeout(self, now: float) -> tuple[Effect, ...]:
         """Read, renew, or give up leading; nothing where it is too early."""
+        deadline = self.next_deadline()
+        if deadline is None or now < deadline:
+            return ()
         if isinstance(self._state, _Leading) and now >= self._state.until:
             return self._lose("the lease could not be renewed in time", now)
-        if self._asked is not None or now < self._next:
-            return ()
         if isinstance(self._state, _Leading):
             return self._renew(self._state, now)
+        if isinstance(self._state, _Waiting) and now >= self._expiry(self._state):
+            # Not read before: if it was renewed after all, that is another version of it.
+            return self._ask(self._write(self._state.lease), now)
         return self._ask(Read(self._durations.attempt), now)
 
     def receive(self, answer: Answer, now: float) -> tuple[Effect, ...]:
@@ -187,7 +192,7 @@ class Election:
             case Absent():
                 return self._look(None, now)
             case Conflict():
-                self._next = now
+                return self._ask(Read(self._durations.attempt), now)
             case Failed():
                 self._state = _Blind()
                 self._next = max(now, self._asked_at + self._durations.poll)
@@ -234,7 +239,7 @@ class Election:
         same = isinstance(state, _Waiting) and _spec(state.lease) == _spec(lease)
         since = state.since if isinstance(state, _Waiting) and same else now
         self._state = _Waiting(lease, since)
-        expiry = since + self._duration(lease)
+        expiry = self._expiry(self._state)
         released = lease is not None and not lease.holder
         if released or now >= expiry:
             return self._ask(self._write(lease), now)
@@ -250,7 +255,6 @@ class Election:
 
     def _lose(self, reason: str, now: float) -> tuple[Effect, ...]:
         self._state = _Blind()
-        self._asked = None
         self._next = now
         return (Lose(reason),)
 
@@ -281,10 +285,10 @@ class Election:
         left = self._state.until - now if isinstance(self._state, _Leading) else 0.0
         return max(0.0, min(self._durations.attempt, left))
 
-    def _duration(self, lease: Lease | None) -> float:
-        """Return how long this Lease lasts, which its holder says."""
-        said = lease.spec.lease_duration_seconds if lease is not None else None
-        return max(self._durations.lease, said or 0)
+    def _expiry(self, waiting: _Waiting) -> float:
+        """Return until when the Lease lasts, which its holder says, unless it is renewed."""
+        said = waiting.lease.spec.lease_duration_seconds if waiting.lease is not None else None
+        return waiting.since + max(self._durations.lease, said or 0)
 
     def _tell(self, holder: str) -> tuple[Effect, ...]:
         if holder == self._told:

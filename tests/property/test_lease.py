@@ -55,10 +55,11 @@ class World:
         version = self.lease.metadata.resource_version if self.lease else ""
         if asked.version != version:
             return Conflict() if self.lease else Absent()
-        # A clock that nobody can rely on.
-        said = str(self.random.randrange(1000))
+        number = str(next(self._versions))
+        # By a clock that tells no time, but never the same twice.
+        said = f"{self.random.randrange(1000)}.{number}"
         spec = LeaseSpec(asked.holder, 2, asked.acquired or said, said, asked.transitions)
-        self.lease = Lease(ObjectMeta("x", resource_version=str(next(self._versions))), spec)
+        self.lease = Lease(ObjectMeta("x", resource_version=number), spec)
         return Found(self.lease)
 
 

@@ -64,7 +64,7 @@ def test_a_lease_that_is_not_renewed_is_taken_after_its_duration_and_not_before(
     for _ in range(7):
         assert poll(election, Found(lease("other", 7))) == ()
     assert election.next_deadline() == 2.0
-    assert poll(election, Found(lease("other", 7))) == (Write(0.7, "me", 4, None, "7"),)
+    assert election.handle_timeout(2.0) == (Write(0.7, "me", 4, None, "7"),)
 
 
 def test_each_renewal_starts_the_wait_anew() -> None:
@@ -85,8 +85,17 @@ def test_a_renewal_counts_from_when_it_was_seen_whatever_its_time_says() -> None
 def test_what_only_touches_the_object_is_no_renewal() -> None:
     election = waiting(lease("other", 1))
     touched = Lease(ObjectMeta("x", resource_version="9", labels={"a": "b"}), lease("other").spec)
-    assert election.handle_timeout(2.0) == (Read(0.7),)
-    assert election.receive(Found(touched), 2.0) == (Write(0.7, "me", 4, None, "9"),)
+    assert election.handle_timeout(1.0) == (Read(0.7),)
+    election.receive(Found(touched), 1.0)
+    assert election.handle_timeout(2.0) == (Write(0.7, "me", 4, None, "9"),)
+
+
+def test_one_that_was_touched_last_thing_is_read_and_taken() -> None:
+    election = waiting(lease("other", 1))
+    touched = Lease(ObjectMeta("x", resource_version="9", labels={"a": "b"}), lease("other").spec)
+    election.handle_timeout(2.0)
+    assert election.receive(Conflict(), 2.1) == (Read(0.7),)
+    assert election.receive(Found(touched), 2.2) == (Write(0.7, "me", 4, None, "9"),)
 
 
 def test_a_holder_that_says_it_needs_longer_gets_longer() -> None:
@@ -94,8 +103,7 @@ def test_a_holder_that_says_it_needs_longer_gets_longer() -> None:
     election = waiting(slow)
     election.handle_timeout(14.9)
     assert election.receive(Found(slow), 14.9) == ()
-    election.handle_timeout(15.0)
-    assert election.receive(Found(slow), 15.0) == (Write(0.7, "me", 4, None, "1"),)
+    assert election.handle_timeout(15.0) == (Write(0.7, "me", 4, None, "1"),)
 
 
 def test_who_leads_is_told_once() -> None:
@@ -108,10 +116,8 @@ def test_who_leads_is_told_once() -> None:
 
 def test_of_two_that_write_at_once_the_second_waits() -> None:
     election = waiting(lease("dead", 1))
-    election.handle_timeout(2.0)
-    election.receive(Found(lease("dead", 1)), 2.0)
-    assert election.receive(Conflict(), 2.1) == ()
-    assert election.handle_timeout(2.1) == (Read(0.7),)
+    assert election.handle_timeout(2.0) == (Write(0.7, "me", 4, None, "1"),)
+    assert election.receive(Conflict(), 2.1) == (Read(0.7),)
     assert election.receive(Found(lease("faster", 2)), 2.1) == (Follow("faster"),)
     assert election.next_deadline() == 2.35
 
@@ -123,8 +129,7 @@ def test_time_without_an_answer_does_not_count() -> None:
     assert election.receive(Found(lease("other", 1)), 10.0) == ()
     election.handle_timeout(11.9)
     assert election.receive(Found(lease("other", 1)), 11.9) == ()
-    election.handle_timeout(12.0)
-    assert election.receive(Found(lease("other", 1)), 12.0) == (Write(0.7, "me", 4, None, "1"),)
+    assert election.handle_timeout(12.0) == (Write(0.7, "me", 4, None, "1"),)
 
 
 def test_a_lease_that_is_missing_is_made_after_a_whole_duration() -> None:
@@ -133,8 +138,7 @@ def test_a_lease_that_is_missing_is_made_after_a_whole_duration() -> None:
     assert election.receive(Absent(), 0.0) == ()
     election.handle_timeout(1.9)
     assert election.receive(Absent(), 1.9) == ()
-    election.handle_timeout(2.0)
-    assert election.receive(Absent(), 2.0) == (Write(0.7, "me", 0, None, ""),)
+    assert election.handle_timeout(2.0) == (Write(0.7, "me", 0, None, ""),)
     assert election.receive(Found(lease("me", 1)), 2.1) == (Lead(3.4),)
 
 
@@ -232,14 +236,22 @@ def test_who_lost_the_lease_waits_even_where_it_names_it() -> None:
     own = lease("me", 2)
     assert poll(election, Found(own)) == ()
     assert election.next_deadline() == 1.65
-    election.handle_timeout(3.4)
-    assert election.receive(Found(own), 3.4) == (Write(0.7, "me", 4, None, "2"),)
+    assert election.handle_timeout(3.4) == (Write(0.7, "me", 4, None, "2"),)
 
 
 def test_a_leader_releases_what_a_standby_does_not() -> None:
     assert leading().release(0.3) == (Write(0.7, "", 4, "2001-01-01T00:00:00Z", "2"),)
     assert leading().release(1.4) == ()
     assert waiting(lease("other")).release(0.3) == ()
+
+
+def test_while_an_answer_is_awaited_nothing_else_is_done() -> None:
+    election = leading()
+    election.handle_timeout(0.5)
+    assert election.next_deadline() is None
+    assert election.handle_timeout(9.0) == ()
+    (lost,) = election.receive(Failed(), 9.0)
+    assert isinstance(lost, Lose)
 
 
 def test_a_longer_lease_stretches_everything() -> None:
