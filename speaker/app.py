@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import TypeVar, assert_never
 
@@ -38,7 +39,8 @@ from metallb_py.runtime.metrics import SpeakerMetrics
 from metallb_py.runtime.tasks import run_until
 from speaker.announcers import Announcer
 from speaker.announcers.bgp import BgpAnnouncer
-from speaker.announcers.layer2 import Layer2Announcer
+from speaker.announcers.layer2 import Layer2Announcer, Seen
+from speaker.conflicts import Conflicts
 from speaker.core import (
     Announce,
     ConfigApplied,
@@ -53,6 +55,7 @@ from speaker.core import (
 )
 from speaker.drivers.endpoints_api import ENDPOINTS, SLICES, has_slices
 from speaker.drivers.pod_annotation import PodAnnotation
+from speaker.drivers.responder_events import Claimed, WiresChanged
 from speaker.layer2 import wires
 from speaker.layer2.nodes import node_states, pod_of
 from speaker.layer2.wires import Wire
@@ -92,10 +95,11 @@ class App:
         self._pods: dict[str, Pod] = {}
         self._nodes: dict[str, Node] = {}
         self._wires: str | None = None  # as the other speakers are to read it, once known
+        self._conflicts = Conflicts()
         self._annotation = PodAnnotation(client, common.namespace, wires.ANNOTATION)
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {
-            Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_wires),
+            Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_seen),
             Protocol.BGP: BgpAnnouncer(options.node_name, log, self._metrics),
         }
         self._events = EventRecorder(client, COMPONENT)
@@ -185,6 +189,37 @@ class App:
         ignore = self._options.ignore_exclude_lb
         states = node_states(self._nodes, self._pods.values(), ignore_exclude_label=ignore)
         self._perform(self._core.nodes_changed(states))
+
+    def _on_seen(self, event: Seen) -> None:
+        match event:
+            case WiresChanged(found):
+                self._on_wires(found)
+            case Claimed():
+                self._on_claim(event)
+            case _:
+                assert_never(event)
+
+    def _on_claim(self, claim: Claimed) -> None:
+        """Tell of a host that has one of our addresses; speakers hand them to each other."""
+        if self._core.is_a_speakers(claim.mac):
+            return
+        self._metrics.layer2_conflicts.labels(str(claim.address)).inc(claim.count)
+        if not self._conflicts.is_news(claim.address, claim.mac, time.monotonic()):
+            return
+        message = (
+            f"address conflict: the host with MAC {claim.mac} on {claim.interface} says that "
+            f"{claim.address} is its own"
+        )
+        self._log.warn(
+            message,
+            event="addressConflict",
+            interface=claim.interface,
+            ip=str(claim.address),
+            mac=claim.mac,
+        )
+        for service in self._core.announced_at(claim.address):
+            about = ObjectReference.to("Service", service)
+            self._events.record(Event(about, EventType.WARNING, "addressConflict", message))
 
     def _on_wires(self, found: tuple[Wire, ...]) -> None:
         # One without any interface tells nothing, and counts as being on every subnet.
@@ -280,7 +315,8 @@ class App:
 
     def _withdraw(self, effect: Withdraw) -> None:
         protocol = effect.announcement.protocol
-        self._announcers[protocol].withdraw(effect.key)
+        announcer = self._announcers[protocol]
+        (announcer.hand_over if effect.handed_over else announcer.withdraw)(effect.key)
         ips = [str(address) for address in effect.announcement.addresses]
         self._metrics.clear_announced(effect.key, protocol.value, self._options.node_name, ips)
         self._log.info(

@@ -17,7 +17,7 @@ from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
 from metallb_py.verdict import Verdict
 from speaker.decision import Announcement, Decision, Surroundings, decide
-from speaker.layer2.eligibility import UNKNOWN, Cluster, NodeState
+from speaker.layer2.eligibility import ELECTION, UNKNOWN, Cluster, NodeState
 
 
 class Source(Enum):
@@ -41,12 +41,13 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Stop announcing a service."""
+    """Stop announcing a service. ``handed_over``: another node announces it from now on."""
 
     key: str
     announcement: Announcement
     reason: str
     detail: str
+    handed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,20 @@ class Speaker:
     def labels(self) -> Mapping[str, str]:
         """The labels of this node, as far as known."""
         return self._labels
+
+    def announced_at(self, address: IPAddress) -> tuple[Service, ...]:
+        """Return the services that this node announces an address for."""
+        return tuple(
+            self._services[key]
+            for key, announcement in sorted(self._announced.items())
+            if address in announcement.addresses and key in self._services
+        )
+
+    def is_a_speakers(self, mac: str) -> bool:
+        """Whether a MAC address is that of a node with a speaker."""
+        return any(
+            wire.mac == mac for state in self._cluster.nodes.values() for wire in state.wires or ()
+        )
 
     def synced(self, source: Source) -> tuple[Effect, ...]:
         """Everything that a source has was told."""
@@ -257,7 +272,8 @@ class Speaker:
             effects.append(Refused(key, verdict))
         earlier = self._announced.pop(key, None)
         if earlier is not None:
-            effects.append(Withdraw(key, earlier, verdict.reason, verdict.detail))
+            lost = verdict.checks[-1].name == ELECTION
+            effects.append(Withdraw(key, earlier, verdict.reason, verdict.detail, lost))
         return tuple(effects)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 
 from metallb_py.kube.objects import Endpoints, EndpointSlice, SliceEndpoint
 
@@ -13,10 +14,12 @@ class ServiceEndpoints:
     """The usable endpoints of one service.
 
     ``nodes`` are those with at least one; an endpoint without a node counts in ``usable`` alone.
+    ``leaving`` are those of them where all that still serve are about to end.
     """
 
     usable: int = 0
     nodes: frozenset[str] = frozenset()
+    leaving: frozenset[str] = frozenset()
 
 
 def from_slices(slices: Iterable[EndpointSlice]) -> ServiceEndpoints:
@@ -25,35 +28,51 @@ def from_slices(slices: Iterable[EndpointSlice]) -> ServiceEndpoints:
     An address may stand in two slices for a moment, while it moves between them; it counts once,
     and as unusable if either says so (MetalLB).
     """
-    health: dict[str, tuple[bool, str]] = {}
+    health: dict[str, _Health] = {}
     for endpoint in (e for s in slices for e in s.endpoints or ()):
-        usable = _usable(endpoint)
+        state = _state(endpoint)
         for address in endpoint.addresses:
-            earlier, _ = health.get(address, (True, ""))
-            health[address] = (earlier and usable, endpoint.node_name or "")
-    return _sum_up(health)
+            earlier = health.get(address, _Health(_State.READY))
+            health[address] = _Health(min(earlier.state, state), endpoint.node_name or "")
+    return _sum_up(health.values())
 
 
 def from_endpoints(endpoints: Endpoints) -> ServiceEndpoints:
     """Sum up an Endpoints object. An address that is ready and not ready counts as not ready."""
-    health: dict[str, tuple[bool, str]] = {}
+    health: dict[str, _Health] = {}
     for subset in endpoints.subsets or ():
         for address in subset.addresses or ():
-            earlier, _ = health.get(address.ip, (True, ""))
-            health[address.ip] = (earlier, address.node_name or "")
+            earlier = health.get(address.ip, _Health(_State.READY))
+            health[address.ip] = _Health(earlier.state, address.node_name or "")
         for address in subset.not_ready_addresses or ():
-            health[address.ip] = (False, address.node_name or "")
-    return _sum_up(health)
+            health[address.ip] = _Health(_State.UNUSABLE, address.node_name or "")
+    return _sum_up(health.values())
 
 
-def _usable(endpoint: SliceEndpoint) -> bool:
+class _State(IntEnum):
+    UNUSABLE = 0
+    LEAVING = 1
+    READY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Health:
+    state: _State
+    node: str = ""
+
+
+def _state(endpoint: SliceEndpoint) -> _State:
+    if endpoint.conditions.ready is not False:
+        return _State.READY
     # As MetalLB since 0.14.5: a terminating endpoint that still serves counts.
-    return endpoint.conditions.ready is not False or endpoint.conditions.serving is True
+    return _State.LEAVING if endpoint.conditions.serving is True else _State.UNUSABLE
 
 
-def _sum_up(health: dict[str, tuple[bool, str]]) -> ServiceEndpoints:
-    nodes = [node for usable, node in health.values() if usable]
-    return ServiceEndpoints(usable=len(nodes), nodes=frozenset(filter(None, nodes)))
+def _sum_up(health: Iterable[_Health]) -> ServiceEndpoints:
+    usable = [each for each in health if each.state is not _State.UNUSABLE]
+    nodes = frozenset(each.node for each in usable if each.node)
+    ready = frozenset(each.node for each in usable if each.state is _State.READY)
+    return ServiceEndpoints(len(usable), nodes, nodes - ready)
 
 
 class SliceIndex:

@@ -89,3 +89,10 @@ def announcement(mac: MacAddress, address: IPv4Address, operation: Operation) ->
     """
     packet = ArpPacket(operation, mac, address, BROADCAST, address)
     return EthernetFrame(BROADCAST, mac, EtherType.ARP, encode(packet))
+
+
+def probe(mac: MacAddress, address: IPv4Address) -> EthernetFrame:
+    """Return the question whether somebody else has the address (RFC 5227 section 2.1.1)."""
+    nobody = IPv4Address(0)
+    packet = ArpPacket(Operation.REQUEST, mac, nobody, MacAddress(bytes(6)), address)
+    return EthernetFrame(BROADCAST, mac, EtherType.ARP, encode(packet))

@@ -129,6 +129,13 @@ def introduction(mac: MacAddress, address: IPv6Address) -> EthernetFrame:
     return EthernetFrame(multicast_mac(ALL_ROUTERS), mac, EtherType.IPV6, packet)
 
 
+def probe(mac: MacAddress, address: IPv6Address) -> EthernetFrame:
+    """Return the question whether somebody else has the address (RFC 4862 section 5.4.2)."""
+    group = solicited_node(address)
+    packet = encode_solicitation(Solicitation(UNSPECIFIED, group, address, None))
+    return EthernetFrame(multicast_mac(group), mac, EtherType.IPV6, packet)
+
+
 def solicited_node(address: IPv6Address) -> IPv6Address:
     """Return the group that an address is asked for in (RFC 4291 section 2.7.1)."""
     return IPv6Address(_SOLICITED_NODE + address.packed[13:])

@@ -187,6 +187,12 @@ class SpeakerMetrics(ClientMetrics):
             ["reason"],
             registry=self.registry,
         )
+        self.layer2_conflicts = Counter(
+            "metallb_layer2_conflicts_total",
+            "Frames in which a host that is no speaker's says that an announced address is its own",
+            ["ip"],
+            registry=self.registry,
+        )
         self.bgp_session_up = self._peer_gauge(
             "metallb_bgp_session_up", "1 while the session is established, else 0"
         )

@@ -21,5 +21,8 @@ class Announcer(Protocol):
     def withdraw(self, key: str) -> None:
         """Stop announcing a service. One that is not announced is ignored."""
 
+    def hand_over(self, key: str) -> None:
+        """The same, where another node announces it from now on."""
+
     async def run(self) -> None:
         """Do the work until cancelled; then end in good order."""

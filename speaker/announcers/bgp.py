@@ -52,6 +52,10 @@ class BgpAnnouncer:
         if self._announced.pop(key, None) is not None:
             self._advertise()
 
+    def hand_over(self, key: str) -> None:
+        """The same: routers go by what each node advertises."""
+        self.withdraw(key)
+
     async def run(self) -> None:
         """Hold the sessions until cancelled; then part from every peer."""
         await self._speaker.run()

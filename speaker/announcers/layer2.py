@@ -11,6 +11,7 @@ from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.decision import Announcement
 from speaker.drivers.responder import Responder
 from speaker.drivers.responder_events import (
+    Claimed,
     Counters,
     InterfaceAdded,
     InterfaceFailed,
@@ -20,9 +21,11 @@ from speaker.drivers.responder_events import (
     SendFailed,
     WiresChanged,
 )
-from speaker.layer2.owned import Owned, OwnershipChange
+from speaker.layer2.owned import Owned
 from speaker.layer2.settings import Settings
-from speaker.layer2.wires import Wire
+
+# What the responder sees on the wire that concerns more than its own work.
+Seen = WiresChanged | Claimed
 
 
 class Layer2Announcer:
@@ -33,10 +36,10 @@ class Layer2Announcer:
         settings: Settings,
         log: Logger,
         metrics: SpeakerMetrics,
-        on_wires: Callable[[tuple[Wire, ...]], None],
+        on_seen: Callable[[Seen], None],
     ) -> None:
         self._log = log
-        self._on_wires = on_wires
+        self._on_seen = on_seen
         self._metrics = metrics
         self._owned = Owned()
         self._responder = Responder(self._on_event, settings)
@@ -47,21 +50,27 @@ class Layer2Announcer:
     def announce(self, key: str, announcement: Announcement) -> None:
         """Answer for a service's addresses, in place of its earlier ones."""
         interfaces = announcement.pool.interfaces
-        self._apply(self._owned.announce(key, announcement.addresses))
+        change = self._owned.announce(key, announcement.addresses)
+        for address in sorted(change.lost, key=int):
+            self._responder.withdraw(address)
         for address in announcement.addresses:
             self._responder.announce(address, interfaces)
 
     def withdraw(self, key: str) -> None:
         """Answer no more, but for addresses that other services share."""
-        self._apply(self._owned.withdraw(key))
+        self._let_go(key, linger=False)
+
+    def hand_over(self, key: str) -> None:
+        """The same, once the new owner is heard of."""
+        self._let_go(key, linger=True)
+
+    def _let_go(self, key: str, *, linger: bool) -> None:
+        for address in sorted(self._owned.withdraw(key).lost, key=int):
+            self._responder.withdraw(address, linger=linger)
 
     async def run(self) -> None:
         """Keep the responder running until cancelled."""
         await self._responder.run()
-
-    def _apply(self, change: OwnershipChange) -> None:
-        for address in sorted(change.lost, key=int):
-            self._responder.withdraw(address)
 
     def _on_event(self, event: ResponderEvent) -> None:
         match event:
@@ -88,8 +97,8 @@ class Layer2Announcer:
                 )
             case SendFailed():
                 self._tell_send_failure(event)
-            case WiresChanged(wires):
-                self._on_wires(wires)
+            case WiresChanged() | Claimed():
+                self._on_seen(event)
             case ResponderRestarted(status):
                 self._log.error(
                     "layer 2 responder died, a new one took over",

@@ -78,7 +78,8 @@ class Ports:
 
     ``watch`` is told of a new socket: its descriptor and what to call when it is readable;
     ``unwatch`` of one that is about to be closed. Interfaces whose names are ``excluded`` get none.
-    With ``any_interface`` the others answer for all addresses, be they on their subnet or not.
+    ``on_claim`` is told of each of our addresses that somebody else says is his. With
+    ``any_interface`` the others answer for all addresses, be they on their subnet or not.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Ports:
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
         excluded: Callable[[str], bool],
+        on_claim: Callable[[bytes], None],
         *,
         any_interface: bool = False,
     ) -> None:
@@ -94,6 +96,7 @@ class Ports:
         self._watch = watch
         self._unwatch = unwatch
         self._excluded = excluded
+        self._on_claim = on_claim
         self._any_interface = any_interface
         self._links: Mapping[int, Link] = {}
         self._subnets: Mapping[int, frozenset[Subnet]] = {}
@@ -169,6 +172,8 @@ class Ports:
             for frame in frames:
                 self._announce(port, address, frame)
             count += len(frames)
+            if taken is not None:
+                self._probe(port, address)
         return count
 
     def count_overruns(self) -> None:
@@ -191,6 +196,13 @@ class Ports:
             self._tally.not_announced(port.link.name, address, error)
         else:
             self._tally.announced(address)
+
+    def _probe(self, port: Port, address: bytes) -> None:
+        """Ask whether somebody else has an address that was taken over (RFC 5227 section 2.1)."""
+        try:
+            port.socket.send(port.protocol.probe(port.link.mac, address))
+        except OSError as error:
+            self._tally.not_announced(port.link.name, address, error)
 
     def _update(self, key: _Key, link: Link, owned: frozenset[bytes]) -> frozenset[bytes]:
         """Open or refresh a port. Returns what its neighbors must hear of."""
@@ -278,6 +290,11 @@ class Ports:
     def _consider(self, port: Port, frame: bytes) -> tuple[bytes, bytes] | None:
         """Make the reply to a frame that did not come lately; remember it, or count why not."""
         protocol = port.protocol
+        claim = protocol.claim(frame, port.owned)
+        if claim is not None and claim.mac not in self._macs:
+            self._tally.claimed(port.link.name, claim)
+            self._on_claim(claim.address)
+            return None
         reply = protocol.answer(frame, port.link.mac, port.owned, self._macs)
         if isinstance(reply, DropReason):
             self._tally.drop(reply)

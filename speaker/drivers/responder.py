@@ -17,6 +17,7 @@ from metallb_py.backoff import Backoff
 from metallb_py.protocols.ethernet import MacAddress, format_mac
 from speaker.drivers.responder_events import (
     AddressCounters,
+    Claimed,
     Counters,
     InterfaceAdded,
     InterfaceFailed,
@@ -69,6 +70,7 @@ class Responder:
         # Since when, on the loop's clock, and on which interfaces.
         self._announced: dict[IPAddress, tuple[float, tuple[str, ...]]] = {}
         self._told: dict[IPAddress, tuple[float, tuple[str, ...]]] = {}  # as the process knows it
+        self._leaving: set[IPAddress] = set()  # withdrawn, and taken over by another node
         self._changed = asyncio.Event()
         # By interface and protocol: the error, empty where there is none.
         self._states: dict[tuple[str, str], str] = {}
@@ -85,9 +87,14 @@ class Responder:
             self._announced[address] = (now if since is None else since, interfaces)
             self._changed.set()
 
-    def withdraw(self, address: IPAddress) -> None:
-        """Answer for an address no more. One that is not announced is ignored."""
+    def withdraw(self, address: IPAddress, *, linger: bool = False) -> None:
+        """Answer for an address no more. One that is not announced is ignored.
+
+        With ``linger`` another node takes it over: answer until that is heard of, for a second at
+        the most.
+        """
         if self._announced.pop(address, None) is not None:
+            (self._leaving.add if linger else self._leaving.discard)(address)
             self._changed.set()
 
     async def run(self) -> None:
@@ -158,13 +165,15 @@ class Responder:
     def _news(self, now: float) -> tuple[Command, ...]:
         """Return what the process does not know yet, and take it as told."""
         told, self._told = self._told, dict(self._announced)
+        leaving, self._leaving = self._leaving, set()
         lost = told.keys() - self._announced.keys()
         # One that was withdrawn and announced again has another time: a takeover all the same.
         gained = {a for a, state in self._announced.items() if told.get(a) != state}
         # After a restart the neighbors know the older ones: same address, same MAC.
         fresh = {address for address in gained if now - self._announced[address][0] < WINDOW}
         return (
-            *(Disown(batch) for batch in _batches(lost)),
+            *(Disown(batch) for batch in _batches(lost - leaving)),
+            *(Disown(batch, linger=True) for batch in _batches(lost & leaving)),
             *self._own(gained - fresh, takeover=False),
             *self._own(fresh, takeover=True),
         )
@@ -189,6 +198,10 @@ class Responder:
                 for counts in report.counts
             }
             self._on_event(Counters(counted, report.drops))
+        for claim in report.claims:
+            mac = format_mac(MacAddress(claim.mac))
+            address = ip_address(claim.address)
+            self._on_event(Claimed(claim.interface, address, mac, claim.count))
         for failure in report.failures:
             address = ip_address(failure.address)
             self._on_event(

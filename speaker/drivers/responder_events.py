@@ -66,6 +66,16 @@ class SendFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """Somebody else said ``count`` times that one of our addresses is at his MAC address."""
+
+    interface: str
+    address: IPAddress
+    mac: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class WiresChanged:
     """These interfaces are to answer now, and they are on these subnets."""
 
@@ -88,6 +98,7 @@ ResponderEvent = (
     | InterfaceFailed
     | Counters
     | SendFailed
+    | Claimed
     | WiresChanged
     | ResponderRestarted
 )

@@ -13,11 +13,15 @@ import msgspec
 
 from speaker.layer2.settings import Settings
 
-MESSAGE_LIMIT: Final = 1 << 17
+MESSAGE_LIMIT: Final = 5 << 15
 """No message is longer, in bytes: a part of what the kernel buffers in a socket pair."""
 
 BATCH: Final = 512
 """A message names at most this many addresses, failures, and interfaces with their subnets."""
+
+
+CLAIMS: Final = 128
+"""A report names at most this many claims of others to our addresses."""
 
 
 class Own(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -31,10 +35,11 @@ class Own(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     interfaces: tuple[str, ...] = ()
 
 
-class Disown(msgspec.Struct, frozen=True, tag=True):
-    """Answer no more for these addresses."""
+class Disown(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Answer no more for these addresses; with ``linger``, until their new owner is heard of."""
 
     addresses: tuple[bytes, ...]
+    linger: bool = False
 
 
 Command = Own | Disown
@@ -78,6 +83,15 @@ class SendFailures(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
+class Claims(msgspec.Struct, frozen=True, array_like=True):
+    """How often somebody else said that one of our addresses is at his MAC address."""
+
+    interface: str
+    address: bytes
+    mac: bytes
+    count: int
+
+
 class Report(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """What the process did. What is None is as last reported."""
 
@@ -85,6 +99,7 @@ class Report(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     wires: tuple[WireState, ...] | None = None
     counts: tuple[AddressCounts, ...] = ()
     drops: dict[str, int] = {}
+    claims: tuple[Claims, ...] = ()
     failures: tuple[SendFailures, ...] = ()
 
 

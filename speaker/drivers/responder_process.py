@@ -32,6 +32,7 @@ from speaker.drivers.responder_messages import (
 from speaker.drivers.responder_tally import Tally
 from speaker.drivers.subnets import Subnets
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst, Gratuitous, Refresh
+from speaker.layer2.lingering import Lingering
 from speaker.layer2.links import excluding
 from speaker.layer2.settings import Settings
 
@@ -62,10 +63,12 @@ class ResponderProcess:
             self._watch,
             self._unwatch,
             excluding(settings.excluded),
+            self._on_claim,
             any_interface=settings.any_interface,
         )
         self._reported: _Reported = ((), ())
         self._owned: Mapping[bytes, tuple[str, ...]] = {}
+        self._lingering = Lingering()
         self._gratuitous = Gratuitous()
         self._refresh = Refresh(settings.announce_interval)
         self._bursts: deque[Burst] = deque()  # due, and not yet sent
@@ -103,6 +106,7 @@ class ResponderProcess:
             self._next_resync,
             self._gratuitous.next_deadline(),
             self._refresh.next_deadline(),
+            self._lingering.next_deadline(),
         ]
         if self._bursts:
             deadlines.append(self._next_bursts)
@@ -116,6 +120,8 @@ class ResponderProcess:
         if self._bursts and now >= self._next_bursts:
             self._next_bursts = now + _BURST_PAUSE
             self._send_bursts()
+        if self._lingering.handle_timeout(now):
+            self._answer_for_owned()
         if now >= self._next_resync:
             self._next_resync = now + RESYNC_INTERVAL
             self._interfaces.resync()
@@ -134,7 +140,10 @@ class ResponderProcess:
                 case Own(addresses, takeover, interfaces):
                     owned.update(dict.fromkeys(addresses, interfaces))
                     takeovers += addresses if takeover else ()
-                case Disown(addresses):
+                case Disown(addresses, linger):
+                    if linger:
+                        left = {a: owned[a] for a in addresses if a in owned}
+                        self._lingering.leave(left, monotonic())
                     owned = {a: where for a, where in owned.items() if a not in addresses}
                 case None:
                     break
@@ -162,7 +171,15 @@ class ResponderProcess:
         self._gratuitous.withdraw(self._owned.keys() - owned.keys())
         self._refresh.own(frozenset(owned), monotonic())
         self._owned = owned
-        self._tell(self._ports.own(owned))
+        self._lingering.take(owned)
+        self._answer_for_owned()
+
+    def _answer_for_owned(self) -> None:
+        self._tell(self._ports.own({**self._lingering.places, **self._owned}))
+
+    def _on_claim(self, address: bytes) -> None:
+        """Who took an address over is heard: we need not answer for it any longer."""
+        self._lingering.heard(address, monotonic())
 
     def _announce(self, addresses: Iterable[bytes], interface: int = EVERY_INTERFACE) -> None:
         now = monotonic()
@@ -194,7 +211,7 @@ class ResponderProcess:
     def _tell(self, news: News) -> None:
         """Announce addresses to those who have not heard of them on their wire."""
         for index, addresses in news.items():
-            self._announce(addresses, index)
+            self._announce((a for a in addresses if a in self._owned), index)
 
     def _states(self) -> _Reported:
         return (self._ports.states, self._ports.wires)

@@ -8,20 +8,24 @@ from itertools import chain, islice, product
 
 from speaker.drivers.responder_messages import (
     BATCH,
+    CLAIMS,
     AddressCounts,
+    Claims,
     InterfaceState,
     Report,
     SendFailures,
     WireState,
 )
+from speaker.layer2.claims import Claim
 
 _FailureKey = tuple[str, bool, bytes, str]
+_ClaimKey = tuple[str, Claim]
 
 
 class Tally:
     """Counters that a report empties, once it is on its way."""
 
-    __slots__ = ("_answered", "_drops", "_failures", "_gratuitous", "_unanswered")
+    __slots__ = ("_answered", "_claims", "_drops", "_failures", "_gratuitous", "_unanswered")
 
     def __init__(self) -> None:
         self._answered: Counter[bytes] = Counter()
@@ -29,9 +33,10 @@ class Tally:
         self._gratuitous: Counter[bytes] = Counter()
         self._drops: Counter[str] = Counter()
         self._failures: Counter[_FailureKey] = Counter()
+        self._claims: Counter[_ClaimKey] = Counter()
 
     def __bool__(self) -> bool:
-        return any(self._of_addresses()) or bool(self._drops or self._failures)
+        return any(self._of_addresses()) or bool(self._drops or self._failures or self._claims)
 
     def answered(self, addresses: Iterable[bytes]) -> None:
         """A request for each of these came in and was answered."""
@@ -50,6 +55,11 @@ class Tally:
         """The kernel did not take a packet that nobody asked for."""
         self._fail((interface, True, address, error.strerror or str(error)))
 
+    def claimed(self, interface: str, claim: Claim) -> None:
+        """Somebody else said that an address is his. So many different ones are remembered."""
+        if len(self._claims) < CLAIMS or (interface, claim) in self._claims:
+            self._claims[interface, claim] += 1
+
     def drop(self, reason: str, count: int = 1) -> None:
         """A frame, or several, get no answer."""
         self._drops[reason] += count
@@ -66,6 +76,10 @@ class Tally:
             wires=wires,
             counts=tuple(self._counts_of(address) for address in islice(addresses, BATCH)),
             drops=dict(self._drops),
+            claims=tuple(
+                Claims(interface, claim.address, claim.mac, count)
+                for (interface, claim), count in self._claims.items()
+            ),
             failures=tuple(
                 SendFailures(*key, count) for key, count in islice(self._failures.items(), BATCH)
             ),
@@ -79,6 +93,7 @@ class Tally:
             key = (failure.interface, failure.gratuitous, failure.address, failure.error)
             del self._failures[key]
         self._drops.clear()
+        self._claims.clear()
 
     def _of_addresses(self) -> tuple[Counter[bytes], Counter[bytes], Counter[bytes]]:
         return self._answered, self._unanswered, self._gratuitous

@@ -13,6 +13,8 @@ from speaker.layer2.election import ranked
 from speaker.layer2.wires import Wire, has_interface_for, reached
 
 NOT_OWNER = "notOwner"
+ELECTION = "election"
+"""The check that another node won."""
 SUBNET = "subnet"
 """The check that fails without deciding where no candidate is on the addresses' subnet."""
 
@@ -75,7 +77,8 @@ def eligible(claim: Claim, node: str, cluster: Cluster) -> Verdict:
     checks.passed("endpoints", f"{endpoints.usable} usable")
     candidates = set(cluster.usable_speakers)
     if claim.local:
-        candidates &= endpoints.nodes
+        # Nodes whose endpoints are about to end are left while these still serve.
+        candidates &= (endpoints.nodes - endpoints.leaving) or endpoints.nodes
     if not candidates:
         where = " and a usable endpoint" if claim.local else ""
         return checks.failed("candidates", NOT_OWNER, f"no node has a usable speaker{where}")
@@ -89,8 +92,8 @@ def eligible(claim: Claim, node: str, cluster: Cluster) -> Verdict:
         candidates = _on_subnet(claim, candidates, cluster, checks)
     order = ranked(claim.addresses[0], candidates)
     if order[0] != node:
-        return checks.failed("election", NOT_OWNER, f"{order[0]} is first of {', '.join(order)}")
-    checks.passed("election", f"first of {', '.join(order)}")
+        return checks.failed(ELECTION, NOT_OWNER, f"{order[0]} is first of {', '.join(order)}")
+    checks.passed(ELECTION, f"first of {', '.join(order)}")
     return checks.all_passed()
 
 

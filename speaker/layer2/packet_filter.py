@@ -35,16 +35,24 @@ _WHOLE_FRAME = 0xFFFFFFFF
 def arp_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) -> bytes:
     """Return a program that accepts the ARP requests for these packed IPv4 addresses.
 
-    Only frames that were broadcast or sent to this interface: the kernel marks as foreign also
-    those that belong to a VLAN that this interface is not in.
+    And the replies that claim one of them (RFC 5227 section 2.4). Only frames that were broadcast
+    or sent to this interface: the kernel marks as foreign also those that belong to a VLAN that
+    this interface is not in.
     """
     return b"".join(
         (
             *_require_at_most(_PACKET_TYPE, _BROADCAST_PACKET),
             *_require(_LOAD_HALF, 12, 0x0806),  # EtherType ARP
             *_require(_LOAD_WORD, 14, 0x0001_0800),  # Ethernet and IPv4
-            *_require(_LOAD_WORD, 18, 0x0604_0001),  # their address lengths, and "request"
-            _instruction(_LOAD_WORD, 38),  # target IP
+            # The lengths of these addresses, and "request" or "reply": of the one the target IP
+            # counts, of the other the sender's.
+            _instruction(_LOAD_WORD, 18),
+            _instruction(_JUMP_EQUAL, 0x0604_0002, 4, 0),
+            _instruction(_JUMP_EQUAL, 0x0604_0001, 1, 0),
+            _reject(),
+            _instruction(_LOAD_WORD, 38),
+            _instruction(_JUMP_GREATER_EQUAL, 0, 1, 0),  # always: skip the other
+            _instruction(_LOAD_WORD, 28),
             *_accept_ranges(owned, max_ranges),
             _reject(),
         )
@@ -54,14 +62,18 @@ def arp_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) -> bytes:
 def solicitation_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) -> bytes:
     """Return a program that accepts the neighbor solicitations for these packed IPv6 addresses.
 
-    It looks at the last 32 bits of an address: those in which the addresses of a pool differ.
+    And the advertisements that claim one of them. It looks at the last 32 bits of an address: those
+    in which the addresses of a pool differ.
     """
     return b"".join(
         (
             *_require_at_most(_PACKET_TYPE, _MULTICAST_PACKET),
             *_require(_LOAD_HALF, 12, 0x86DD),  # EtherType IPv6
             *_require(_LOAD_HALF, 20, 0x3AFF),  # ICMPv6, with a hop limit of 255
-            *_require(_LOAD_BYTE, 54, 135),  # neighbor solicitation
+            _instruction(_LOAD_BYTE, 54),
+            _instruction(_JUMP_EQUAL, 135, 2, 0),  # neighbor solicitation
+            _instruction(_JUMP_EQUAL, 136, 1, 0),  # neighbor advertisement
+            _reject(),
             _instruction(_LOAD_WORD, 74),  # the end of the target
             *_accept_ranges((address[12:] for address in owned), max_ranges),
             _reject(),

@@ -12,6 +12,7 @@ from metallb_py.protocols.ethernet import EthernetFrame, EtherType, MacAddress
 from metallb_py.protocols.ndp import Advertisement
 from speaker.layer2.answer import DropReason, answer
 from speaker.layer2.askers import Asker
+from speaker.layer2.claims import Claim, arp_claim, ndp_claim
 from speaker.layer2.packet_filter import arp_filter, solicitation_filter
 from speaker.layer2.solicitation import answer_solicitation
 
@@ -25,6 +26,7 @@ class Resolution:
     ``asker_in``. ``program`` makes the kernel's filter for a set of addresses. ``announcements``
     are the frames of one gratuitous burst, ``introductions`` those that are added to the first ones
     after a takeover; ``telling`` is the frame that tells one host what these tell everybody.
+    ``probe`` asks whether somebody else has an address, and ``claim`` finds those who say so.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Resolution:
     announcements: Callable[[MacAddress, bytes], tuple[bytes, ...]]
     introductions: Callable[[MacAddress, bytes], tuple[bytes, ...]]
     telling: Callable[[MacAddress, bytes, Asker], bytes]
+    probe: Callable[[MacAddress, bytes], bytes]
+    claim: Callable[[bytes, Container[bytes]], Claim | None]
 
 
 def _arp_announcements(mac: MacAddress, address: bytes) -> tuple[bytes, ...]:
@@ -53,6 +57,10 @@ def _arp_telling(mac: MacAddress, address: bytes, asker: Asker) -> bytes:
     return ethernet.encode(frame)
 
 
+def _arp_probe(mac: MacAddress, address: bytes) -> bytes:
+    return ethernet.encode(arp.probe(mac, IPv4Address(address)))
+
+
 def _unsolicited_advertisement(mac: MacAddress, address: bytes) -> tuple[bytes, ...]:
     return (ethernet.encode(ndp.unsolicited(mac, IPv6Address(address))),)
 
@@ -67,6 +75,10 @@ def _ndp_telling(mac: MacAddress, address: bytes, asker: Asker) -> bytes:
     return ethernet.encode(EthernetFrame(asker.mac, mac, EtherType.IPV6, packet))
 
 
+def _ndp_probe(mac: MacAddress, address: bytes) -> bytes:
+    return ethernet.encode(ndp.probe(mac, IPv6Address(address)))
+
+
 ARP = Resolution(
     name="ARP",
     ether_type=EtherType.ARP,
@@ -78,6 +90,8 @@ ARP = Resolution(
     announcements=_arp_announcements,
     introductions=_no_introductions,
     telling=_arp_telling,
+    probe=_arp_probe,
+    claim=arp_claim,
 )
 NDP = Resolution(
     name="NDP",
@@ -90,4 +104,6 @@ NDP = Resolution(
     announcements=_unsolicited_advertisement,
     introductions=_introduction,
     telling=_ndp_telling,
+    probe=_ndp_probe,
+    claim=ndp_claim,
 )

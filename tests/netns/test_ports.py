@@ -31,7 +31,11 @@ class Bench:
         self.tally = Tally()
         self.watched: dict[int, Callable[[], None]] = {}
         self.ports = Ports(
-            self.tally, self.watched.__setitem__, self.watched.__delitem__, excluding(["^veth"])
+            self.tally,
+            self.watched.__setitem__,
+            self.watched.__delitem__,
+            excluding(["^veth"]),
+            lambda _: None,
         )
 
     def reconcile(self, links: dict[int, Link]) -> set[int]:

@@ -38,7 +38,7 @@ def test_ready_unknown_and_serving_endpoints_count() -> None:
             )
         ]
     )
-    assert found == ServiceEndpoints(4, frozenset({"n1", "n2", "n4"}))
+    assert found == ServiceEndpoints(4, frozenset({"n1", "n2", "n4"}), frozenset({"n4"}))
 
 
 def test_an_address_in_two_slices_counts_once_and_unready_wins() -> None:

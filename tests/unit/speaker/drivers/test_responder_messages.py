@@ -5,8 +5,10 @@ import pytest
 
 from speaker.drivers.responder_messages import (
     BATCH,
+    CLAIMS,
     MESSAGE_LIMIT,
     AddressCounts,
+    Claims,
     Command,
     Disown,
     InterfaceState,
@@ -50,6 +52,7 @@ def test_a_command_arrives_as_it_was_sent(command: Command) -> None:
             (WireState("eth0", bytes(6), ((A, 24), (B, 64))), WireState("eth1", bytes(6), ())),
             (AddressCounts(A, 1, 2, 3),),
             {"Malformed": 7},
+            (Claims("eth0", A, bytes(6), 2),),
             (SendFailures("eth0", True, B, "Network is down", 9),),
         ),
     ],
@@ -66,6 +69,7 @@ def test_the_largest_report_fits() -> None:
             WireState(f"interface{i:06}", bytes(6), ((bytes(16), 128),)) for i in range(BATCH // 2)
         ),
         counts=tuple(AddressCounts(bytes(16), number, number, number) for _ in range(BATCH)),
+        claims=tuple(Claims("interface000000", bytes(16), bytes(6), number) for _ in range(CLAIMS)),
         drops={f"reason{i}": number for i in range(10)},
         failures=tuple(
             SendFailures("interface000000", True, bytes(16), "e" * 50, number) for _ in range(BATCH)

@@ -53,6 +53,13 @@ def test_one_node_wins_at_the_most(
     assert winners(claim, Cluster(frozenset(speakers))) == expected
 
 
+def test_local_services_leave_a_node_whose_endpoints_are_about_to_end() -> None:
+    leaving = ServiceEndpoints(2, frozenset({"node1", "node2"}), frozenset({"node1"}))
+    assert winners(replace(CLAIM, endpoints=leaving, local=True), cluster()) == ["node2"]
+    last = ServiceEndpoints(1, frozenset({"node1"}), frozenset({"node1"}))
+    assert winners(replace(CLAIM, endpoints=last, local=True), cluster()) == ["node1"]
+
+
 HERE, ELSEWHERE = on("10.20.30.0/24"), on("172.16.0.0/16")
 
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from scapy.layers.inet import IP
-from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
+from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet
 
@@ -82,16 +82,24 @@ def test_only_what_was_sent_to_us_or_to_all(packet_type: int, wanted: bool) -> N
 @pytest.mark.parametrize(
     "frame",
     [
-        request("192.0.2.7", op=2),
+        request("192.0.2.7", op=2),  # a reply, about another address
+        request("192.0.2.7", op=3),
         request("192.0.2.7", plen=16),
         request("192.0.2.7", ptype=0x86DD),
         Ether() / Dot1Q(vlan=5) / ARP(pdst="192.0.2.7"),
         Ether(dst="ff:ff:ff:ff:ff:ff") / IP(dst="192.0.2.7"),
     ],
-    ids=["reply", "protocol length", "protocol type", "tag", "IP"],
+    ids=["reply", "operation", "protocol length", "protocol type", "tag", "IP"],
 )
 def test_other_frames_do_not_get_through(frame: Packet) -> None:
     assert not accepts(arp_filter(packed("192.0.2.7")), bytes(frame))
+
+
+def test_replies_that_claim_an_owned_address_get_through() -> None:
+    program = arp_filter(packed("192.0.2.7", "192.0.2.9"))
+    for text in ("192.0.2.7", "192.0.2.9"):
+        assert accepts(program, bytes(request("192.0.2.1", op=2, psrc=text)), HOST)
+    assert not accepts(program, bytes(request("192.0.2.1", op=2, psrc="192.0.2.8")), HOST)
 
 
 @pytest.mark.parametrize("length", range(42))
@@ -146,12 +154,19 @@ def test_solicitations_for_owned_addresses_get_through() -> None:
     "frame",
     [
         solicitation("2001:db8::7", hlim=254),
-        Ether() / IPv6(hlim=255) / ICMPv6ND_NA(tgt="2001:db8::7"),
+        Ether() / IPv6(hlim=255) / ICMPv6ND_NA(tgt="2001:db8::8"),
+        Ether() / IPv6(hlim=255) / ICMPv6ND_RS(),
         Ether() / IPv6(dst="2001:db8::7", hlim=255) / ICMPv6EchoRequest(data=bytes(20)),
         request("192.0.2.7"),
     ],
-    ids=["hop limit", "advertisement", "echo", "ARP"],
+    ids=["hop limit", "advertisement", "router", "echo", "ARP"],
 )
 def test_other_frames_do_not_get_through_for_ipv6(frame: Packet) -> None:
     program = solicitation_filter([IPv6Address("2001:db8::7").packed])
     assert not accepts(program, bytes(frame), MULTICAST)
+
+
+def test_advertisements_that_claim_an_owned_address_get_through() -> None:
+    claim = Ether() / IPv6(hlim=255) / ICMPv6ND_NA(tgt="2001:db8::7")
+    program = solicitation_filter([IPv6Address("2001:db8::7").packed])
+    assert accepts(program, bytes(claim), MULTICAST)

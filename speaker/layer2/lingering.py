@@ -1,0 +1,52 @@
+"""Addresses that moved to another node, and are answered for until that node is heard of.
+
+Without this a client that asks between the two nodes' decisions gets no answer. Nothing is
+announced for them: their new owner does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Final
+
+LINGER: Final = 1.0
+"""In seconds; then an address is let go in any case."""
+
+
+class Lingering:
+    """Times are seconds of one clock that never goes back."""
+
+    __slots__ = ("_deadlines", "places")
+
+    def __init__(self) -> None:
+        self.places: dict[bytes, tuple[str, ...]] = {}
+        """Where each address is answered for still: patterns of interfaces' names."""
+        self._deadlines: dict[bytes, float] = {}
+
+    def leave(self, places: Mapping[bytes, tuple[str, ...]], now: float) -> None:
+        """These addresses have another owner from now on."""
+        self.places.update(places)
+        self._deadlines.update(dict.fromkeys(places, now + LINGER))
+
+    def take(self, owned: Container[bytes]) -> None:
+        """Those of these addresses that were left are owned again."""
+        self._drop([address for address in self.places if address in owned])
+
+    def heard(self, address: bytes, now: float) -> None:
+        """The new owner of an address announced it: let it go at the next timeout."""
+        if address in self._deadlines:
+            self._deadlines[address] = now
+
+    def next_deadline(self) -> float | None:
+        """Return when ``handle_timeout`` is due, if at all."""
+        return min(self._deadlines.values(), default=None)
+
+    def handle_timeout(self, now: float) -> bool:
+        """Let go what is due. Returns whether there was something."""
+        due = [address for address, deadline in self._deadlines.items() if deadline <= now]
+        self._drop(due)
+        return bool(due)
+
+    def _drop(self, addresses: list[bytes]) -> None:
+        for address in addresses:
+            del self.places[address], self._deadlines[address]

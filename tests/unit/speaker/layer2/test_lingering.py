@@ -1,0 +1,35 @@
+"""Addresses that moved to another node."""
+
+from __future__ import annotations
+
+from speaker.layer2.lingering import LINGER, Lingering
+
+A, B = b"\x0a\0\0\1", b"\x0a\0\0\2"
+
+
+def test_an_address_is_let_go_when_its_time_is_over() -> None:
+    lingering = Lingering()
+    lingering.leave({A: ("eth0",)}, 5.0)
+    assert lingering.places == {A: ("eth0",)}
+    assert lingering.next_deadline() == 5.0 + LINGER
+    assert not lingering.handle_timeout(5.0 + LINGER / 2)
+    assert lingering.handle_timeout(5.0 + LINGER)
+    assert lingering.places == {}
+    assert lingering.next_deadline() is None
+
+
+def test_an_address_is_let_go_when_its_new_owner_is_heard() -> None:
+    lingering = Lingering()
+    lingering.leave({A: (), B: ()}, 5.0)
+    lingering.heard(A, 5.1)
+    lingering.heard(b"\x0a\0\0\3", 5.1)
+    assert lingering.next_deadline() == 5.1
+    assert lingering.handle_timeout(5.1)
+    assert lingering.places == {B: ()}
+
+
+def test_an_address_that_comes_back_is_owned() -> None:
+    lingering = Lingering()
+    lingering.leave({A: (), B: ()}, 5.0)
+    lingering.take({A})
+    assert lingering.places == {B: ()}
