@@ -8,7 +8,7 @@ import time
 from statistics import median
 
 from support.aside import Aside
-from support.layer2_load import Asker, Delay, arp_asker, arp_requests, percentile
+from support.layer2_load import Asker, Delay, arp_asker, arp_requests, for_seconds, percentile
 from support.layer2_process import busy_for, running_process
 from support.layer2_wire import VIP, Wire, gone, running_node, wire
 
@@ -44,9 +44,9 @@ def test_requests_for_others() -> None:
                 started, busy = time.monotonic(), process.busy()
                 filtered = Aside(lambda: flood(stranger, SECONDS)).result()
                 ours = (process.busy() - busy) / (time.monotonic() - started)
-                quiet = asker.delays([request], SECONDS, PAUSE)
+                quiet = asker.delays([request], for_seconds(SECONDS), PAUSE)
                 flooding = Aside(lambda: flood(stranger, SECONDS))
-                loud = asker.delays([request], SECONDS, PAUSE)
+                loud = asker.delays([request], for_seconds(SECONDS), PAUSE)
                 flooding.result()
             print(
                 f"20,000 foreign requests/s, round {number}: the process took {ours:.3%} of a core,"

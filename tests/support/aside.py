@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import traceback
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -23,6 +24,8 @@ class Aside(Generic[T]):
                 with os.fdopen(sending, "wb") as pipe:
                     pickle.dump(work(), pipe)
                 status = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(status)
         os.close(sending)

@@ -10,7 +10,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from itertools import cycle, islice
@@ -54,6 +54,12 @@ class Delay(NamedTuple):
 
     asked: float
     taken: float
+
+
+def for_seconds(seconds: float) -> Callable[[], bool]:
+    """Return what tells whether that time has not passed yet."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() < end
 
 
 def percentile(delays: Sequence[Delay], part: float) -> float:
@@ -111,15 +117,17 @@ class Asker:
             receive(buffer)
         return Rate(count, now - started, busy)
 
-    def delays(self, requests: Sequence[bytes], seconds: float, pause: float) -> list[Delay]:
-        """Ask one by one for so long, with a pause after each answer. No answer is an error."""
+    def delays(
+        self, requests: Sequence[bytes], going: Callable[[], bool], pause: float
+    ) -> list[Delay]:
+        """Ask one by one as long as it goes, pausing after each answer. No answer is an error."""
         self._drain()
         buffer = bytearray(256)
         taken: list[Delay] = []
-        end = time.monotonic() + seconds
         for frame in cycle(requests):
-            if (asked := time.monotonic()) >= end:
+            if not going():
                 break
+            asked = time.monotonic()
             self._socket.send(frame)
             self._socket.recv_into(buffer)
             taken.append(Delay(asked, time.monotonic() - asked))
