@@ -77,7 +77,7 @@ async def fill(api: Api) -> None:
 
 
 async def prepare_without_history(api: Api) -> None:
-    """Have ready, for the next start, the same objects in later versions: nothing can be resumed."""
+    """Have the same objects in later versions ready for the next start: nothing can be resumed."""
     old, api.store = api.store, Store()
     api.store.version = old.version + 1000
     await fill(api)
