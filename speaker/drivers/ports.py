@@ -15,7 +15,7 @@ from speaker.drivers.packet_socket import FRAME_LIMIT, PacketSocket
 from speaker.drivers.responder_messages import InterfaceState
 from speaker.drivers.responder_tally import Tally
 from speaker.layer2.answer import DropReason
-from speaker.layer2.askers import Asker, Askers
+from speaker.layer2.askers import Askers
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst
 from speaker.layer2.links import answers_arp
 from speaker.layer2.resolution import ARP, NDP, Resolution
@@ -92,6 +92,11 @@ class Ports:
         self._errors: dict[_Key, InterfaceState] = {}
         self.states: tuple[InterfaceState, ...] = ()
         """Every interface that is to answer, once for each protocol, and whether it does."""
+
+    @property
+    def remembered(self) -> int:
+        """The number of frames that are remembered with their replies."""
+        return sum(len(port.replies) for port in self._ports.values())
 
     def own(self, addresses: frozenset[bytes]) -> None:
         """Answer for exactly these packed addresses."""
@@ -270,7 +275,7 @@ class Ports:
             port.replies.clear()
         address, asker = reply[protocol.address_in], reply[protocol.asker_in]
         if any(asker) and not reply[0] & _GROUP_BIT:  # no probe, no search for duplicates
-            who = Asker(port.link.index, MacAddress(reply[:6]), asker)
-            self._askers.note(address, who, monotonic())
+            mac = MacAddress(reply[:6])
+            self._askers.note(address, port.link.index, mac, asker, monotonic())
         found = port.replies[frame] = (reply, address)
         return found
