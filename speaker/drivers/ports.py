@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from ipaddress import IPv6Address
 from time import monotonic
 from typing import Final
 
 from metallb_py.protocols.ethernet import MacAddress
-from metallb_py.protocols.ndp import solicited_node
+from metallb_py.protocols.ndp import solicited_group
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, Link
 from speaker.drivers.groups import Groups, ipv6_enabled
 from speaker.drivers.packet_socket import FRAME_LIMIT, PacketSocket
@@ -106,9 +105,7 @@ class Ports:
                 self._owned[protocol] = mine
                 self._programs[protocol] = protocol.program(mine)
                 self._refilter(protocol)
-        self._groups = frozenset(
-            solicited_node(IPv6Address(address)).packed for address in self._owned[NDP]
-        )
+        self._groups = frozenset(solicited_group(address) for address in self._owned[NDP])
         self.reconcile(self._links)
 
     def reconcile(self, links: Mapping[int, Link]) -> frozenset[int]:
