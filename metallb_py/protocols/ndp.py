@@ -138,7 +138,12 @@ def probe(mac: MacAddress, address: IPv6Address) -> EthernetFrame:
 
 def solicited_node(address: IPv6Address) -> IPv6Address:
     """Return the group that an address is asked for in (RFC 4291 section 2.7.1)."""
-    return IPv6Address(_SOLICITED_NODE + address.packed[13:])
+    return IPv6Address(solicited_group(address.packed))
+
+
+def solicited_group(address: bytes) -> bytes:
+    """Return the same for a packed address, packed."""
+    return _SOLICITED_NODE + address[13:]
 
 
 def multicast_mac(group: IPv6Address) -> MacAddress:

@@ -6,11 +6,14 @@ frames in, and switches that listen to MLD let them through, only for members.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
 from pathlib import Path
 from struct import Struct
 
 _MEMBERSHIP = Struct("=16sI")  # struct ipv6_mreq: group, interface index
+_FULL = (errno.ENOMEM, errno.ENOBUFS)
 _SETTINGS = Path("/proc/sys/net/ipv6/conf")
 
 
@@ -25,41 +28,56 @@ def ipv6_enabled(interface: str) -> bool:
 class Groups:
     """The groups that one interface is a member of. To close it is to leave them all.
 
-    Raises OSError where the kernel has no IPv6.
+    The kernel lets one socket join some thousand groups (net.core.optmem_max), so there are as many
+    sockets as it takes. Raises OSError where the kernel has no IPv6.
     """
 
-    __slots__ = ("_index", "_joined", "_socket")
+    __slots__ = ("_index", "_joined", "_sockets")
 
     def __init__(self, index: int) -> None:
         self._index = index
-        self._joined: set[bytes] = set()
-        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        self._joined: dict[bytes, socket.socket] = {}
+        self._sockets = [_open()]
 
     def follow(self, wanted: frozenset[bytes]) -> str:
         """Be a member of exactly these packed groups.
 
         Returns why some could not be joined, empty where all were; to call it again tries again.
         """
-        for group in self._joined - wanted:
-            self._set(socket.IPV6_LEAVE_GROUP, group)
-        self._joined &= wanted
-        error = ""
-        for group in wanted - self._joined:
-            failure = self._set(socket.IPV6_JOIN_GROUP, group)
-            if not failure:
-                self._joined.add(group)
-            error = error or failure
-        return error and f"failed to join a multicast group: {error}"
+        for group in self._joined.keys() - wanted:
+            with contextlib.suppress(OSError):  # gone with the interface
+                self._set(self._joined.pop(group), socket.IPV6_LEAVE_GROUP, group)
+        failure: OSError | None = None
+        for group in wanted - self._joined.keys():
+            try:
+                self._join(group)
+            except OSError as error:
+                failure = failure or error
+        return f"failed to join a multicast group: {failure.strerror}" if failure else ""
 
     def close(self) -> None:
         """Leave all groups."""
-        self._socket.close()
+        for each in self._sockets:
+            each.close()
 
-    def _set(self, option: int, group: bytes) -> str:
+    def _join(self, group: bytes) -> None:
         try:
-            self._socket.setsockopt(
-                socket.IPPROTO_IPV6, option, _MEMBERSHIP.pack(group, self._index)
-            )
+            self._set(self._sockets[-1], socket.IPV6_JOIN_GROUP, group)
         except OSError as error:
-            return error.strerror or str(error)
-        return ""
+            if error.errno not in _FULL:
+                raise
+            fresh = _open()
+            try:
+                self._set(fresh, socket.IPV6_JOIN_GROUP, group)
+            except OSError:
+                fresh.close()
+                raise
+            self._sockets.append(fresh)
+        self._joined[group] = self._sockets[-1]
+
+    def _set(self, member: socket.socket, option: int, group: bytes) -> None:
+        member.setsockopt(socket.IPPROTO_IPV6, option, _MEMBERSHIP.pack(group, self._index))
+
+
+def _open() -> socket.socket:
+    return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

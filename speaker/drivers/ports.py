@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv6Address
 from time import monotonic
 from typing import Final
 
 from metallb_py.protocols.ethernet import MacAddress
-from metallb_py.protocols.ndp import solicited_node
+from metallb_py.protocols.ndp import solicited_group
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, Link
 from speaker.drivers.groups import Groups, ipv6_enabled
 from speaker.drivers.packet_socket import FRAME_LIMIT, PacketSocket
 from speaker.drivers.responder_messages import BATCH, InterfaceState, WireState
 from speaker.drivers.responder_tally import Tally
 from speaker.layer2.answer import DropReason
-from speaker.layer2.askers import Asker, Askers
+from speaker.layer2.askers import Askers
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst
 from speaker.layer2.links import answers_arp
 from speaker.layer2.resolution import ARP, NDP, Resolution
@@ -110,6 +109,11 @@ class Ports:
         """Every interface that is to answer, once for each protocol, and whether it does."""
         self.wires: tuple[WireState, ...] = ()
         """Every interface that is to answer, with its subnets; empty where they are too many."""
+
+    @property
+    def remembered(self) -> int:
+        """The number of frames that are remembered with their replies."""
+        return sum(len(port.replies) for port in self._ports.values())
 
     def own(self, owned: Mapping[bytes, tuple[str, ...]]) -> News:
         """Answer for exactly these packed addresses, each on the interfaces that these name.
@@ -303,8 +307,8 @@ class Ports:
             port.replies.clear()
         address, asker = reply[protocol.address_in], reply[protocol.asker_in]
         if any(asker) and not reply[0] & _GROUP_BIT:  # no probe, no search for duplicates
-            who = Asker(port.link.index, MacAddress(reply[:6]), asker)
-            self._askers.note(address, who, monotonic())
+            mac = MacAddress(reply[:6])
+            self._askers.note(address, port.link.index, mac, asker, monotonic())
         found = port.replies[frame] = (reply, address)
         return found
 
@@ -328,4 +332,4 @@ def _wanted(
 
 
 def _groups(addresses: Iterable[bytes]) -> frozenset[bytes]:
-    return frozenset(solicited_node(IPv6Address(address)).packed for address in addresses)
+    return frozenset(map(solicited_group, addresses))

@@ -120,6 +120,8 @@ class Refresh:
 
     def own(self, addresses: Set[bytes], now: float) -> None:
         """These packed addresses are owned now. New ones wait for their turn behind the others."""
+        if not self._interval:
+            return
         if not self._owned:
             self._last = now
         self._turns.extend(sorted(addresses - self._owned))
@@ -140,7 +142,7 @@ class Refresh:
 
     def next_deadline(self) -> float | None:
         """Return when to call handle_timeout, or None where nothing is to be announced."""
-        if not self._turns or not self._interval:
+        if not self._turns:
             return None
         return self._last + self._interval / len(self._turns)
 

@@ -7,8 +7,9 @@ little: ``answer`` decides in the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
-from struct import Struct
+from heapq import nlargest
+from operator import sub
+from struct import Struct, unpack
 
 MAX_RANGES = 64
 """With more separate ranges of addresses than this, neighbouring ones are taken together."""
@@ -90,16 +91,18 @@ def ranges(numbers: Iterable[int], limit: int) -> tuple[tuple[int, int], ...]:
     ordered = sorted(set(numbers))
     if not ordered:
         return ()
-    gaps = [(left, right) for left, right in pairwise(ordered) if right - left > 1]
-    gaps.sort(key=lambda gap: gap[0] - gap[1])  # widest first
-    kept = sorted(gaps[: limit - 1])
-    firsts = [ordered[0], *(right for _, right in kept)]
-    lasts = [*(left for left, _ in kept), ordered[-1]]
+    steps = list(map(sub, ordered[1:], ordered))
+    widest = nlargest(limit - 1, range(len(steps)), key=steps.__getitem__)
+    ends = sorted(index for index in widest if steps[index] > 1)
+    firsts = (ordered[0], *(ordered[index + 1] for index in ends))
+    lasts = (*(ordered[index] for index in ends), ordered[-1])
     return tuple(zip(firsts, lasts, strict=True))
 
 
 def _accept_ranges(owned: Iterable[bytes], max_ranges: int) -> Iterator[bytes]:
-    for first, last in ranges((int.from_bytes(address) for address in owned), max_ranges):
+    packed = b"".join(owned)
+    numbers = unpack(f"!{len(packed) // 4}I", packed)
+    for first, last in ranges(numbers, max_ranges):
         yield _instruction(_JUMP_GREATER_EQUAL, first, 0, 2)
         yield _instruction(_JUMP_GREATER, last, 1, 0)
         yield _accept()

@@ -39,6 +39,20 @@ def test_groups_are_joined_and_left(cables: Wire) -> None:
     assert joined(cables) == set()
 
 
+def test_there_may_be_more_groups_than_one_socket_can_join(cables: Wire) -> None:
+    prefix = A[:13]
+    many = frozenset(prefix + number.to_bytes(3) for number in range(4000))
+    groups = Groups(socket.if_nametoindex("eth0"))
+    assert groups.follow(many) == ""
+    assert len(joined(cables)) == 4000
+    few = frozenset({min(many), max(many)})
+    assert groups.follow(few) == ""
+    assert joined(cables) == {"ff02::1:ff00:0", "ff02::1:ff00:f9f"}
+    assert groups.follow(many) == ""
+    groups.close()
+    assert joined(cables) == set()
+
+
 def test_a_group_that_cannot_be_joined_is_tried_again(cables: Wire) -> None:
     cables.on_node("link", "add", "br0", "index", "77", "type", "bridge")
     cables.on_node("link", "del", "br0")

@@ -7,12 +7,12 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
-from scapy.layers.l2 import ARP
+from scapy.layers.l2 import ARP, Ether
 from support.layer2_wire import BROADCAST, VIP, Client, Wire, wire
 
 from metallb_py.protocols.rtnetlink import Link
 from speaker.drivers.interfaces import Interfaces
-from speaker.drivers.ports import Ports
+from speaker.drivers.ports import REPLIES_LIMIT, Ports
 from speaker.drivers.responder_messages import AddressCounts, InterfaceState
 from speaker.drivers.responder_tally import Tally
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst
@@ -122,6 +122,50 @@ def test_excluded_interfaces_are_left_out_by_the_name_that_they_have_now(
     assert bench.ports.states == (InterfaceState("eth0", "ARP", ""),)
     bench.reconcile({index: replace(eth0, name="veth0")})
     assert bench.ports.states == ()
+
+
+async def test_what_was_answered_before_is_answered_as_things_are_now(
+    bench: Bench, cables: Wire, links: dict[int, Link]
+) -> None:
+    index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
+    bench.reconcile({index: eth0})
+    with Client(cables) as client:
+        for owned, mac in (
+            (True, cables.node_mac()),
+            (True, cables.node_mac()),
+            (False, ""),
+            (True, cables.node_mac()),
+            (True, "02:00:00:00:00:07"),
+        ):
+            bench.ports.own({OWNED: ()} if owned else {})
+            client.ask()
+            if mac and mac != cables.node_mac():
+                moved = type(eth0.mac)(bytes.fromhex(mac.replace(":", "")))
+                bench.reconcile({index: replace(eth0, mac=moved)})
+            bench.turn()
+            if owned:
+                reply = await client.frame()
+                assert (reply[ARP].hwsrc, reply[ARP].psrc) == (mac, VIP)
+        assert client.nothing_waits()
+    assert bench.tally.report(None).counts == (AddressCounts(OWNED, 4, 4, 0),)
+
+
+async def test_who_asks_in_other_words_each_time_fills_no_memory(
+    bench: Bench, cables: Wire, links: dict[int, Link]
+) -> None:
+    index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
+    bench.reconcile({index: eth0})
+    bench.ports.own({OWNED: ()})
+    with Client(cables) as client:
+        request = bytes(Ether(src=client.mac, dst=BROADCAST) / ARP(hwsrc=client.mac, pdst=VIP))
+        for number in range(2 * REPLIES_LIMIT):
+            client.socket.send(request[:28] + (number + 1).to_bytes(4) + request[32:])
+            if number % 32 == 31:
+                bench.turn()
+    assert bench.tally.report(None).counts == (
+        AddressCounts(OWNED, 2 * REPLIES_LIMIT, 2 * REPLIES_LIMIT, 0),
+    )
+    assert bench.ports.remembered <= REPLIES_LIMIT
 
 
 def test_the_neighbors_of_these_must_hear_of_us(bench: Bench, links: dict[int, Link]) -> None:

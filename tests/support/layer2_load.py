@@ -10,10 +10,11 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from itertools import cycle, islice
+from typing import NamedTuple
 
 from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6, in6_getnsma, in6_getnsmac
 from scapy.layers.l2 import ARP, Ether
@@ -48,6 +49,25 @@ class Rate:
         return self.answers / max(self.busy, responder)
 
 
+class Delay(NamedTuple):
+    """When something was asked, on the monotonic clock, and how long the answer took, in s."""
+
+    asked: float
+    taken: float
+
+
+def for_seconds(seconds: float) -> Callable[[], bool]:
+    """Return what tells whether that time has not passed yet."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() < end
+
+
+def percentile(delays: Sequence[Delay], part: float) -> float:
+    """Return what so many of a hundred answers took at most, in milliseconds."""
+    ordered = sorted(delay.taken for delay in delays)
+    return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * part / 100))]
+
+
 class Asker:
     """Keeps so many requests in flight. Hears answers only: the kernel drops the rest."""
 
@@ -61,6 +81,10 @@ class Asker:
         # Not settimeout: that would add a poll to each call.
         timeout = struct.pack("ll", int(_PATIENCE), 0)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame, and wait for nothing."""
+        self._socket.send(frame)
 
     def close(self) -> None:
         """Close the socket."""
@@ -93,18 +117,32 @@ class Asker:
             receive(buffer)
         return Rate(count, now - started, busy)
 
-    def delays(self, requests: Sequence[bytes], count: int, pause: float) -> list[float]:
-        """Ask one by one with a pause after each answer; return how long each took, in seconds."""
+    def delays(
+        self, requests: Sequence[bytes], going: Callable[[], bool], pause: float
+    ) -> list[Delay]:
+        """Ask one by one as long as it goes, pausing after each answer. No answer is an error."""
         self._drain()
         buffer = bytearray(256)
-        taken: list[float] = []
-        for frame in islice(cycle(requests), count):
-            started = time.perf_counter()
+        taken: list[Delay] = []
+        for frame in cycle(requests):
+            if not going():
+                break
+            asked = time.monotonic()
             self._socket.send(frame)
             self._socket.recv_into(buffer)
-            taken.append(time.perf_counter() - started)
+            taken.append(Delay(asked, time.monotonic() - asked))
             time.sleep(pause)
         return taken
+
+    def first_answer(self, request: bytes, within: float = 10.0) -> float:
+        """Ask every millisecond until there is an answer; return when that came."""
+        self._drain()
+        deadline = time.monotonic() + within
+        while not select.select([self._socket], [], [], 0.001)[0]:
+            assert time.monotonic() < deadline, "no answer"
+            with contextlib.suppress(OSError):  # the cable is out
+                self._socket.send(request)
+        return time.monotonic()
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):

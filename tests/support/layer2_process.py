@@ -44,7 +44,7 @@ class Process:
 
     def busy(self) -> float:
         """Return how long it has occupied a core, in seconds."""
-        return int(Path(f"/proc/{self.popen.pid}/schedstat").read_text().split()[0]) / 1e9
+        return busy_for(self.popen.pid)
 
     def report(self) -> Report:
         """Return its next report."""
@@ -67,6 +67,11 @@ def running_process(settings: Settings | None = None) -> Iterator[Process]:
         finally:
             ours.close()
             popen.wait(5.0)
+
+
+def busy_for(process: int) -> float:
+    """Return how long a process has occupied a core, in seconds."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
 
 
 def packed(*texts: str) -> tuple[bytes, ...]:

@@ -1,0 +1,105 @@
+"""The process under frames that no sane host sends, over a real wire.
+
+``METALLB_PY_FUZZ_SECONDS=600`` goes on for ten minutes; ``METALLB_PY_FUZZ_SEED`` repeats a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from random import Random
+
+import pytest
+from scapy.layers.l2 import ARP
+from support.layer2_fuzz import Fuzzer
+from support.layer2_process import Process, running_process
+from support.layer2_wire import ETH_P_ALL, VIP, Client, wire
+
+pytestmark = pytest.mark.netns
+
+SECONDS = float(os.environ.get("METALLB_PY_FUZZ_SECONDS", "3"))
+SEED = int(os.environ.get("METALLB_PY_FUZZ_SEED", time.time_ns()))
+VIP6 = "2001:db8::64"
+CHUNK = 200
+# What the replies and askers that are remembered may take, in KiB; their number is bounded.
+GROWTH = 6 * 1024
+
+
+def resident(process: Process) -> int:
+    """Return the resident memory, in KiB."""
+    status = Path(f"/proc/{process.popen.pid}/status").read_text()
+    found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+class Judge:
+    """Hears everything that the node says, and objects to what it must not say."""
+
+    def __init__(self, client: Client, mac: str) -> None:
+        self._client = client
+        self._mac = bytes.fromhex(mac.replace(":", ""))
+        self.answers = 0
+
+    def listen(self) -> None:
+        """Hear what has come."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._hear(self._client.socket.recv(2048))
+
+    def _hear(self, frame: bytes) -> None:
+        if frame[6:12] != self._mac:
+            return
+        if frame[12:14] == b"\x08\x06":
+            assert frame[20:22] == b"\0\2"
+            assert (frame[22:28], frame[28:32]) == (self._mac, IPv4Address(VIP).packed)
+            assert frame[:6] == frame[32:38]
+            self.answers += 1
+        elif frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 136:
+            target = IPv6Address(frame[62:78])
+            if not target.is_link_local:  # those are the node's own, answered by its kernel
+                assert target == IPv6Address(VIP6)
+                assert frame[80:86] == self._mac
+                self.answers += 1
+
+
+def flood(client: Client, judge: Judge, fuzzer: Fuzzer, seconds: float) -> int:
+    """Send for so long; return how many frames were sent."""
+    sent = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for _ in range(CHUNK):
+            with contextlib.suppress(OSError):  # too short to be a frame
+                client.socket.send(fuzzer.frame())
+                sent += 1
+        judge.listen()
+    return sent
+
+
+async def test_no_wrong_answer_and_no_growth() -> None:
+    print(f"METALLB_PY_FUZZ_SEED={SEED}")
+    with (
+        wire(ipv6=True) as cables,
+        Client(cables, protocol=ETH_P_ALL) as client,
+        running_process() as process,
+    ):
+        process.own([VIP, VIP6])
+        await client.answered()
+        judge = Judge(client, cables.node_mac())
+        fuzzer = Fuzzer(Random(SEED), cables.node_mac(), VIP, VIP6)
+        flood(client, judge, fuzzer, SECONDS / 10)
+        before = resident(process)
+        sent = flood(client, judge, fuzzer, SECONDS)
+        growth = resident(process) - before
+        assert process.popen.poll() is None
+        client.ask(sender="192.0.2.99")
+        while (await client.reply())[ARP].pdst != "192.0.2.99":
+            pass
+        judge.listen()
+    print(f"{sent:,} frames, {judge.answers:,} answers, {growth} KiB more")
+    assert growth < GROWTH
+    assert judge.answers > sent // 100
