@@ -1,0 +1,154 @@
+"""Layer 2 addresses that move while a client uses them, and the right wire, on a real cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from support.cluster import CONFIG, Rig, eventually
+
+from metallb_py.cli.lab.enter import command
+from metallb_py.cli.lab.network import NODES, mac_of
+
+pytestmark = pytest.mark.e2e
+GONE = "node.kubernetes.io/exclude-from-external-load-balancers"
+PLANNED_GAP = 0.2
+# Asks for a page all the time, and prints the longest time without one, once it is told to end.
+CLIENT = """
+import http.client, select, sys, time
+address, longest = sys.argv[1], 0.0
+last = time.monotonic()
+print("asking", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    connection = http.client.HTTPConnection(address, timeout=0.1)
+    try:
+        connection.request("GET", "/")
+        served = connection.getresponse().read() != b""
+    except OSError:
+        served = False
+    finally:
+        connection.close()
+    now = time.monotonic()
+    if served:
+        longest, last = max(longest, now - last), now
+    time.sleep(0.005)
+print(max(longest, time.monotonic() - last), flush=True)
+"""
+
+
+class Asking:
+    """A client in the lab that uses an address."""
+
+    def __init__(self, address: str) -> None:
+        line = command("client", sys.executable, "-c", CLIENT, address)
+        self._process = subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "asking\n"
+
+    def longest_gap(self) -> float:
+        """End, and return the longest time without an answer, in seconds."""
+        said, _ = self._process.communicate("\n", timeout=10)
+        return float(said)
+
+
+@pytest.fixture
+def pods(rig: Rig) -> Iterator[dict[str, str]]:
+    """The name of the web pod of each node; all are there again afterwards."""
+    yield {node.name: node.pod.name for node in NODES if node.pod is not None}
+    for node in NODES:
+        if node.pod is not None:
+            rig.kubectl("delete", "pod", node.pod.name, "--force", "--ignore-not-found")
+            rig.lab.cluster.add_pod(node, node.pod.name, node.pod.address, {"app": "web"})
+
+
+def test_a_local_service_moves_before_its_endpoint_ends(rig: Rig, pods: dict[str, str]) -> None:
+    rig.add_service("moves", "wire", externalTrafficPolicy="Local")
+    address = eventually(lambda: rig.address("moves"))
+    owner = eventually(lambda: rig.owner(address))
+    eventually(lambda: rig.page(address) == pods[owner])
+    client = Asking(address)
+    # As a rollout does: the pod has time to end, and serves until then.
+    rig.kubectl("delete", "pod", pods[owner], "--grace-period=30", "--wait=false")
+    eventually(lambda: rig.owner(address) not in ("", owner), what="the address moves")
+    eventually(lambda: rig.page(address) not in ("", pods[owner]), what="traffic follows")
+    rig.kubectl("delete", "pod", pods[owner], "--force")
+    gap = client.longest_gap()
+    print(f"longest time without an answer in a planned move: {gap * 1000:.0f} ms")
+    assert gap < PLANNED_GAP * 5, "far from what is wanted, also on a busy machine"
+    rig.delete_service("moves")
+
+
+def test_an_excluded_node_hands_over(rig: Rig) -> None:
+    rig.add_service("excluded", "wire")
+    address = eventually(lambda: rig.address("excluded"))
+    owner = eventually(lambda: rig.owner(address))
+    eventually(lambda: rig.page(address))
+    client = Asking(address)
+    rig.kubectl("label", "node", owner, f"{GONE}=")
+    eventually(lambda: rig.owner(address) not in ("", owner), what="the address moves")
+    gap = client.longest_gap()
+    print(f"longest time without an answer when a node is excluded: {gap * 1000:.0f} ms")
+    assert gap < PLANNED_GAP * 5, "far from what is wanted, also on a busy machine"
+    rig.kubectl("label", "node", owner, f"{GONE}-")
+    eventually(lambda: rig.owner(address) == owner, what="it comes back")
+    rig.delete_service("excluded")
+
+
+def test_each_speaker_tells_its_wires(rig: Rig) -> None:
+    for node in NODES:
+        name = f"speaker-{node.name}"
+
+        def told(name: str = name) -> dict[str, dict[str, object]]:
+            item = json.loads(rig.kubectl("get", "pod", name, "-n", "metallb-system", "-o", "json"))
+            text = item["metadata"].get("annotations", {}).get("metallb.universe.tf/interfaces")
+            found: dict[str, dict[str, object]] = json.loads(text or "{}")
+            return found
+
+        wires = eventually(told, what="the annotation")
+        (wire,) = (each for each in wires.values() if each["mac"] == mac_of(node.name))
+        assert "172.30.0.0/24" in str(wire["subnets"])
+
+
+FAR = """\
+- name: far
+  protocol: layer2
+  addresses: [198.18.0.7/32]
+- name: right
+  protocol: layer2
+  addresses: [172.30.0.240/32]
+  node-selectors:
+  - match-labels: {kubernetes.io/hostname: node3}
+"""
+
+
+def test_an_address_on_no_nodes_subnet_is_told_and_a_pool_chooses_its_node(rig: Rig) -> None:
+    rig.apply_config(CONFIG.rstrip() + "\n" + FAR)
+    rig.kubectl("label", "node", "node3", "kubernetes.io/hostname=node3", "--overwrite")
+    rig.add_service("far", "far")
+    rig.add_service("right", "right")
+    told = 'no node is on the subnet of ["198.18.0.7"]'
+    eventually(lambda: told in str(rig.events("Service", "far")), what="it is told")
+    address = eventually(lambda: rig.address("right"))
+    assert eventually(lambda: rig.owner(address)) == "node3"
+    rig.delete_service("far")
+    rig.delete_service("right")
+    rig.apply_config()
+    eventually(lambda: rig.config_status()["state"] == "applied")
+
+
+def test_a_host_that_has_the_address_is_told_of(rig: Rig) -> None:
+    rig.in_client("ip", "address", "add", "172.30.0.219/32", "dev", "eth0")
+    try:
+        rig.add_service("taken", "wire", loadBalancerIP="172.30.0.219")
+        eventually(lambda: rig.address("taken"))
+        mac = json.loads(rig.in_client("ip", "-j", "link", "show", "eth0"))[0]["address"]
+        told = f"the host with MAC {mac}"
+        eventually(lambda: told in str(rig.events("Service", "taken")), what="it is told")
+    finally:
+        rig.in_client("ip", "address", "del", "172.30.0.219/32", "dev", "eth0")
+        rig.delete_service("taken")
