@@ -129,5 +129,5 @@ async def test_discovery(ask: Client) -> None:
     assert (await ask("GET", "/api"))[1]["versions"] == ["v1"]
     assert (await ask("GET", "/apis/discovery.k8s.io/v1"))[1]["kind"] == "APIResourceList"
     assert (await ask("GET", "/version"))[1]["major"] == "1"
-    status, answer = await ask("GET", "/apis/apps/v1")
+    status, answer = await ask("GET", "/apis/batch/v1")
     assert (status, answer["reason"]) == (404, "NotFound")
