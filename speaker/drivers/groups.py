@@ -32,10 +32,11 @@ class Groups:
     sockets as it takes. Raises OSError where the kernel has no IPv6.
     """
 
-    __slots__ = ("_index", "_joined", "_sockets")
+    __slots__ = ("_followed", "_index", "_joined", "_sockets")
 
     def __init__(self, index: int) -> None:
         self._index = index
+        self._followed: frozenset[bytes] | None = None  # those that all were joined
         self._joined: dict[bytes, socket.socket] = {}
         self._sockets = [_open()]
 
@@ -44,6 +45,8 @@ class Groups:
 
         Returns why some could not be joined, empty where all were; to call it again tries again.
         """
+        if wanted is self._followed:
+            return ""
         for group in self._joined.keys() - wanted:
             with contextlib.suppress(OSError):  # gone with the interface
                 self._set(self._joined.pop(group), socket.IPV6_LEAVE_GROUP, group)
@@ -53,6 +56,7 @@ class Groups:
                 self._join(group)
             except OSError as error:
                 failure = failure or error
+        self._followed = None if failure else wanted
         return f"failed to join a multicast group: {failure.strerror}" if failure else ""
 
     def close(self) -> None:

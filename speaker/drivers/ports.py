@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from time import monotonic
 from typing import Final
 
@@ -17,8 +17,9 @@ from speaker.layer2.answer import DropReason
 from speaker.layer2.askers import Askers
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst
 from speaker.layer2.links import answers_arp
+from speaker.layer2.placement import Placed, Placement
 from speaker.layer2.resolution import ARP, NDP, Resolution
-from speaker.layer2.subnets import Subnet, placed
+from speaker.layer2.subnets import Subnet
 
 # So many frames are read from one socket before the others have their turn.
 FRAMES_PER_TURN: Final = 64
@@ -39,15 +40,17 @@ class Port:
     ``link`` is replaced when its MAC address or its carrier changes. ``groups`` is None where the
     protocol asks by broadcast. ``error`` says what does not work, though the rest does.
     ``replies`` are those to frames that came lately, each with the address that it is about:
-    neighbors ask in the same words again and again. ``owned`` is what is answered for here.
+    neighbors ask in the same words again and again. ``owned`` is what is answered for here, and
+    ``solicited`` are the groups that it is asked for in.
     """
 
-    __slots__ = ("error", "groups", "link", "owned", "protocol", "replies", "socket")
+    __slots__ = ("error", "groups", "link", "owned", "protocol", "replies", "socket", "solicited")
 
     def __init__(self, link: Link, protocol: Resolution, owned: frozenset[bytes]) -> None:
         self.link = link
         self.protocol = protocol
         self.owned = owned
+        self.solicited = _groups(owned)
         self.error = ""
         self.replies: dict[bytes, tuple[bytes, bytes]] = {}
         self.groups: Groups | None = None
@@ -61,9 +64,10 @@ class Port:
 
     def own(self, owned: frozenset[bytes]) -> None:
         """Answer for exactly these addresses. Raises OSError."""
-        if owned != self.owned:
+        if owned is not self.owned:
             self.socket.attach(self.protocol.program(owned))
             self.owned = owned
+            self.solicited = _groups(owned)
 
     def close(self) -> None:
         """Close everything."""
@@ -96,11 +100,11 @@ class Ports:
         self._unwatch = unwatch
         self._excluded = excluded
         self._on_claim = on_claim
-        self._any_interface = any_interface
+        self._placement = Placement(any_interface=any_interface)
         self._links: Mapping[int, Link] = {}
         self._subnets: Mapping[int, frozenset[Subnet]] = {}
         self._owned: Mapping[bytes, tuple[str, ...]] = {}
-        self._known: frozenset[bytes] = frozenset()  # what was owned when the ports were looked at
+        self._known: Set[bytes] = frozenset()  # what was owned when the ports were looked at
         self._askers = Askers()
         self._macs: frozenset[bytes] = frozenset()  # of the interfaces that answer
         self._ports: dict[_Key, Port] = {}
@@ -133,10 +137,7 @@ class Ports:
         """
         self._links, self._subnets = links, subnets
         answering = self._answering()
-        placement = placed(
-            self._owned, answering.values(), subnets, any_interface=self._any_interface
-        )
-        wanted = _wanted(answering, placement)
+        wanted = _wanted(answering, self._placement.follow(self._owned, answering, subnets))
         for port in self._ports.values():
             port.replies.clear()  # made for what was owned, and for the MAC address of then
         for key in self._errors.keys() - wanted.keys():
@@ -149,8 +150,8 @@ class Ports:
             news[key[0]] = news.get(key[0], frozenset()) | self._update(key, link, owned)
         for port in self._ports.values():
             if port.groups is not None:
-                port.error = port.groups.follow(_groups(port.owned))
-        self._known = frozenset(self._owned)
+                port.error = port.groups.follow(port.solicited)
+        self._known = self._owned.keys()
         self._macs = frozenset(port.link.mac for port in self._ports.values())
         self._sum_up(answering.values())
         return {index: addresses for index, addresses in news.items() if addresses}
@@ -314,7 +315,7 @@ class Ports:
 
 
 def _wanted(
-    answering: Mapping[int, Link], placement: Mapping[int, frozenset[bytes]]
+    answering: Mapping[int, Link], placement: Placed
 ) -> dict[_Key, tuple[Link, frozenset[bytes]]]:
     """Return what is to be open, and what is to be answered for there.
 
@@ -324,8 +325,7 @@ def _wanted(
     wanted: dict[_Key, tuple[Link, frozenset[bytes]]] = {}
     for index, link in answering.items():
         for protocol in _PROTOCOLS:
-            length = protocol.address_length
-            mine = frozenset(a for a in placement[index] if len(a) == length)
+            mine = placement[index, protocol.address_length]
             if protocol is ARP or (mine and ipv6_enabled(link.name)):
                 wanted[index, protocol] = (link, mine)
     return wanted

@@ -144,7 +144,8 @@ class ResponderProcess:
                     if linger:
                         left = {a: owned[a] for a in addresses if a in owned}
                         self._lingering.leave(left, monotonic())
-                    owned = {a: where for a, where in owned.items() if a not in addresses}
+                    for address in addresses:
+                        owned.pop(address, None)
                 case None:
                     break
                 case _:
