@@ -133,11 +133,12 @@ async def test_an_interface_that_does_without_arp_is_left_out(cables: Wire) -> N
 
 
 async def test_a_tunnel_that_carries_ethernet_answers(cables: Wire) -> None:
-    need(cables, "vxlan id 7 dstport 4789 remote 192.0.2.2 local 192.0.2.1 dev eth0", "over0")
-    cables.on_node("address", "add", "192.0.2.1/24", "dev", "eth0")
+    need(cables, "vxlan id 7 dstport 4789 remote 198.51.100.2 local 198.51.100.1 dev eth0", "over0")
+    cables.on_node("address", "add", "198.51.100.1/24", "dev", "eth0")
+    cables.on_client("address", "add", "198.51.100.2/24", "dev", "eth0")
     cables.on_client(
         *("link", "add", "over0", "type", "vxlan", "id", "7", "dstport", "4789"),
-        *("remote", "192.0.2.1", "local", "192.0.2.2", "dev", "eth0"),
+        *("remote", "198.51.100.1", "local", "198.51.100.2", "dev", "eth0"),
     )
     for on in (cables.on_node, cables.on_client):
         on("link", "set", "over0", "up")
