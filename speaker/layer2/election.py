@@ -15,13 +15,10 @@ def ranked(address: IPAddress, candidates: Iterable[str]) -> tuple[str, ...]:
     computes the same order from the same candidates, without a word exchanged; a node that leaves
     moves only the addresses that it owned.
     """
-    return tuple(sorted(set(candidates), key=lambda node: _digest(node, address)))
+    suffix = f"#{address}".encode()
+    return tuple(sorted(set(candidates), key=lambda node: sha256(node.encode() + suffix).digest()))
 
 
 def owner(address: IPAddress, candidates: Iterable[str]) -> str | None:
     """Return the node that answers for the address, or None where there is no candidate."""
     return next(iter(ranked(address, candidates)), None)
-
-
-def _digest(node: str, address: IPAddress) -> bytes:
-    return sha256(f"{node}#{address}".encode()).digest()

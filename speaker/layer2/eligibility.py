@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from metallb_py.addresses import IPAddress, go_quote_list
+from metallb_py.addresses import IPAddress, IPNetwork, go_quote_list
 from metallb_py.config.model import Pool
+from metallb_py.config.selectors import LabelSelector
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.verdict import Checks, Verdict
 from speaker.layer2.election import ranked
-from speaker.layer2.wires import Wire, has_interface_for, reached
+from speaker.layer2.wires import Wire, has_interface_for, reached, subnets_for
 
 NOT_OWNER = "notOwner"
+MAX_TOLD = 5
 ELECTION = "election"
 """The check that another node won."""
 SUBNET = "subnet"
@@ -32,6 +34,7 @@ class NodeState:
 
 
 UNKNOWN = NodeState()
+_PoolKey = tuple[str, tuple[str, ...], tuple[LabelSelector, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,42 @@ class Cluster:
     usable_speakers: frozenset[str] = frozenset()
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
     any_interface: bool = False
+    # What is found out of a pool serves all of its services.
+    _fields: dict[_PoolKey, Field] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
 
-    def state(self, node: str) -> NodeState:
-        """Return what is known of a node."""
-        return self.nodes.get(node, UNKNOWN)
+    def field_of(self, pool: Pool) -> Field:
+        """Return the nodes with a usable speaker, as this pool sees them."""
+        key = (pool.name, pool.interfaces, pool.node_selectors)
+        if key not in self._fields:
+            states = {name: self.nodes.get(name, UNKNOWN) for name in self.usable_speakers}
+            self._fields[key] = Field.of(states, pool)
+        return self._fields[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The nodes that may answer for a pool, by the subnets that they are on, and the others.
+
+    The subnets are None where a node does not say on which it is.
+    """
+
+    fit: frozenset[str]
+    by_subnets: Mapping[frozenset[IPNetwork] | None, frozenset[str]]
+    unfit: Mapping[str, str]
+
+    @classmethod
+    def of(cls, states: Mapping[str, NodeState], pool: Pool) -> Field:
+        """Sort out these nodes for a pool."""
+        unfit = {name: why for name, state in states.items() if (why := _unfit(pool, state))}
+        groups: dict[frozenset[IPNetwork] | None, set[str]] = {}
+        for name, state in states.items():
+            if name not in unfit:
+                subnets = None if state.wires is None else subnets_for(state.wires, pool)
+                groups.setdefault(subnets, set()).add(name)
+        by_subnets = {subnets: frozenset(names) for subnets, names in groups.items()}
+        return cls(frozenset(states.keys() - unfit.keys()), by_subnets, unfit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +110,25 @@ def eligible(claim: Claim, node: str, cluster: Cluster) -> Verdict:
     if not endpoints.usable:
         return checks.failed("endpoints", NOT_OWNER, "no usable endpoint on any node")
     checks.passed("endpoints", f"{endpoints.usable} usable")
-    candidates = set(cluster.usable_speakers)
+    possible = cluster.usable_speakers
     if claim.local:
         # Nodes whose endpoints are about to end are left while these still serve.
-        candidates &= (endpoints.nodes - endpoints.leaving) or endpoints.nodes
-    if not candidates:
+        possible &= (endpoints.nodes - endpoints.leaving) or endpoints.nodes
+    if not possible:
         where = " and a usable endpoint" if claim.local else ""
         return checks.failed("candidates", NOT_OWNER, f"no node has a usable speaker{where}")
-    unfit = {name: why for name in candidates if (why := _unfit(claim.pool, cluster.state(name)))}
-    candidates -= unfit.keys()
+    nodes = cluster.field_of(claim.pool)
+    candidates = possible & nodes.fit
     if not candidates:
-        told = "; ".join(f"{name}: {why}" for name, why in sorted(unfit.items()))
+        told = "; ".join(f"{name}: {nodes.unfit[name]}" for name in sorted(possible))
         return checks.failed("candidates", NOT_OWNER, f"no node is left: {told}")
-    checks.passed("candidates", ", ".join(sorted(candidates)))
+    checks.passed("candidates", f"{len(candidates)} of {len(possible)} nodes")
     if not cluster.any_interface:
-        candidates = _on_subnet(claim, candidates, cluster, checks)
+        candidates = _on_subnet(claim.addresses, candidates, nodes, checks)
     order = ranked(claim.addresses[0], candidates)
     if order[0] != node:
-        return checks.failed(ELECTION, NOT_OWNER, f"{order[0]} is first of {', '.join(order)}")
-    checks.passed(ELECTION, f"first of {', '.join(order)}")
+        return checks.failed(ELECTION, NOT_OWNER, f"{order[0]} is first of {_in_brief(order)}")
+    checks.passed(ELECTION, f"first of {_in_brief(order)}")
     return checks.all_passed()
 
 
@@ -109,20 +144,25 @@ def _unfit(pool: Pool, state: NodeState) -> str:
 
 
 def _on_subnet(
-    claim: Claim, candidates: Iterable[str], cluster: Cluster, checks: Checks
-) -> set[str]:
+    addresses: tuple[IPAddress, ...], candidates: frozenset[str], nodes: Field, checks: Checks
+) -> frozenset[str]:
     """Return the candidates that are on the subnet of the most addresses."""
-    addresses = claim.addresses
-    counts = {
-        name: len(addresses) if wires is None else reached(wires, claim.pool, addresses)
-        for name in candidates
-        for wires in (cluster.state(name).wires,)
-    }
-    most = max(counts.values())
-    found = {name for name, count in counts.items() if count == most}
-    if most < len(addresses):
-        what = "all of " if most else ""
+    best, found = -1, frozenset[str]()
+    for subnets, names in nodes.by_subnets.items():
+        here = names & candidates
+        count = len(addresses) if subnets is None else reached(subnets, addresses)
+        if here and count >= best:
+            found = here | (found if count == best else frozenset())
+            best = count
+    if best < len(addresses):
+        what = "all of " if best else ""
         checks.refused(SUBNET, f"no node is on the subnet of {what}{go_quote_list(addresses)}")
     else:
-        checks.passed(SUBNET, ", ".join(sorted(found)))
+        checks.passed(SUBNET, f"{len(found)} nodes")
     return found
+
+
+def _in_brief(order: tuple[str, ...]) -> str:
+    """Return the first few of the order; who is further behind has nothing to expect."""
+    more = len(order) - MAX_TOLD
+    return ", ".join(order[:MAX_TOLD]) + (f" and {more} more" if more > 0 else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from metallb_py.kube.objects import Node, Pod
 from speaker.layer2.eligibility import NodeState
@@ -29,14 +30,25 @@ def node_states(
 def pod_of(node: str, pods: Iterable[Pod]) -> Pod | None:
     """Return the pod of a node's speaker: the youngest, where one takes over from another."""
     found = [pod for pod in pods if pod.spec.node_name == node]
-    return max(found, key=lambda pod: pod.metadata.creation_timestamp or "", default=None)
+    return max(found, key=_age, default=None)
 
 
 def _wires(pods: Iterable[Pod]) -> dict[str, tuple[Wire, ...]]:
-    every = tuple(pods)
-    ours = {name: pod_of(name, every) for name in {pod.spec.node_name for pod in every}}
-    said = {name: decode(pod.metadata.annotation(ANNOTATION)) for name, pod in ours.items() if pod}
+    youngest: dict[str, Pod] = {}
+    for pod in pods:
+        other = youngest.get(pod.spec.node_name)
+        if other is None or _age(pod) >= _age(other):
+            youngest[pod.spec.node_name] = pod
+    said = {name: _read(pod.metadata.annotation(ANNOTATION)) for name, pod in youngest.items()}
     return {name: wires for name, wires in said.items() if wires is not None}
+
+
+# The same few texts are read again at every change of any node.
+_read = lru_cache(maxsize=8192)(decode)
+
+
+def _age(pod: Pod) -> str:
+    return pod.metadata.creation_timestamp or ""
 
 
 def _exclusion(node: Node, *, ignore_exclude_label: bool) -> str:

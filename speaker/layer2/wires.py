@@ -26,10 +26,6 @@ class Wire:
     mac: str
     subnets: tuple[IPNetwork, ...] = ()
 
-    def reaches(self, address: IPAddress) -> bool:
-        """Whether hosts on the wire expect the address to be on it."""
-        return any(address in subnet for subnet in self.subnets)
-
 
 class _Record(msgspec.Struct, frozen=True):
     mac: str
@@ -63,7 +59,13 @@ def has_interface_for(wires: Iterable[Wire], pool: Pool) -> bool:
     return any(pool.uses_interface(wire.name) for wire in wires)
 
 
-def reached(wires: Iterable[Wire], pool: Pool, addresses: Iterable[IPAddress]) -> int:
-    """Return how many of the addresses are on a wire that may answer for them."""
-    usable = [wire for wire in wires if pool.uses_interface(wire.name)]
-    return sum(any(wire.reaches(address) for wire in usable) for address in addresses)
+def subnets_for(wires: Iterable[Wire], pool: Pool) -> frozenset[IPNetwork]:
+    """Return the subnets on which a node with these wires may answer for the pool's addresses."""
+    usable = (wire for wire in wires if pool.uses_interface(wire.name))
+    return frozenset(subnet for wire in usable for subnet in wire.subnets)
+
+
+def reached(subnets: Iterable[IPNetwork], addresses: Iterable[IPAddress]) -> int:
+    """Return how many of the addresses are on one of the subnets."""
+    there = tuple(subnets)
+    return sum(any(address in subnet for subnet in there) for address in addresses)
