@@ -30,7 +30,7 @@ from metallb_py.kube.reflector import (
     Synced,
     Unreachable,
 )
-from metallb_py.kube.resource import SERVICES, Resource
+from metallb_py.kube.resource import ENDPOINTS, NODES, SERVICES, SLICES, Resource
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.httpd import Httpd
 from metallb_py.runtime.log import Logger
@@ -53,7 +53,7 @@ from speaker.core import (
     Speaker,
     Withdraw,
 )
-from speaker.drivers.endpoints_api import ENDPOINTS, SLICES, has_slices
+from speaker.drivers.endpoints_api import has_slices
 from speaker.drivers.pod_annotation import PodAnnotation
 from speaker.drivers.responder_events import Claimed, WiresChanged
 from speaker.layer2 import wires
@@ -62,7 +62,6 @@ from speaker.layer2.wires import Wire
 from speaker.options import Options
 
 COMPONENT = "metallb-speaker"
-NODES = Resource("/api/v1/nodes", Node)
 
 T = TypeVar("T", bound=KubeObject)
 

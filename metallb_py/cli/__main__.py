@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from metallb_py.cli import explain, lab, plan, validate
+from metallb_py.cli import explain, lab, plan, validate, who_has
 
-SUBCOMMANDS = (validate, plan, explain, lab)
+SUBCOMMANDS = (validate, plan, explain, who_has, lab)
 
 
 def main(argv: list[str] | None = None) -> None:

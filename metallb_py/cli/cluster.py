@@ -27,13 +27,18 @@ def snapshot(args: argparse.Namespace) -> Snapshot:
     """Read the cluster. Raises ApiError."""
 
     async def read() -> Snapshot:
-        client = await KubeClient.connect(_kubeconfig(args.kubeconfig))
+        client = await connect(args)
         try:
             return await take_snapshot(client, args.namespace, args.config)
         finally:
             await client.close()
 
     return asyncio.run(read())
+
+
+async def connect(args: argparse.Namespace) -> KubeClient:
+    """Return a client with the operator's own credentials. Raises ApiError."""
+    return await KubeClient.connect(_kubeconfig(args.kubeconfig))
 
 
 def _kubeconfig(named: str) -> str:

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from metallb_py.kube.objects import KubeObject, Namespace, Service
+from metallb_py.kube.objects import (
+    SERVICE_NAME_LABEL,
+    Endpoints,
+    EndpointSlice,
+    KubeObject,
+    Namespace,
+    Node,
+    Service,
+)
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -22,3 +30,10 @@ class Resource(Generic[T]):
 
 SERVICES = Resource("/api/v1/services", Service)
 NAMESPACES = Resource("/api/v1/namespaces", Namespace)
+NODES = Resource("/api/v1/nodes", Node)
+SLICES_API = "/apis/discovery.k8s.io/v1"
+SLICES = Resource(
+    f"{SLICES_API}/endpointslices", EndpointSlice, {"labelSelector": SERVICE_NAME_LABEL}
+)
+# In place of slices, where a server has none.
+ENDPOINTS = Resource("/api/v1/endpoints", Endpoints)

@@ -7,14 +7,7 @@ import asyncio
 from metallb_py.backoff import API_RETRY
 from metallb_py.errors import ApiError, NotFoundError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.objects import SERVICE_NAME_LABEL, Endpoints, EndpointSlice
-from metallb_py.kube.resource import Resource
-
-SLICES_API = "/apis/discovery.k8s.io/v1"
-SLICES = Resource(
-    f"{SLICES_API}/endpointslices", EndpointSlice, {"labelSelector": SERVICE_NAME_LABEL}
-)
-ENDPOINTS = Resource("/api/v1/endpoints", Endpoints)
+from metallb_py.kube.resource import SLICES_API
 
 
 async def has_slices(client: KubeClient) -> bool:

@@ -152,3 +152,27 @@ def test_a_host_that_has_the_address_is_told_of(rig: Rig) -> None:
     finally:
         rig.in_client("ip", "address", "del", "172.30.0.219/32", "dev", "eth0")
         rig.delete_service("taken")
+
+
+def who_has(rig: Rig, address: str) -> tuple[int, list[str]]:
+    """Ask from the client, with the administrator's credentials."""
+    kubeconfig = f"--kubeconfig={rig.lab.control_plane.kubeconfig('admin')}"
+    arguments = ("-m", "metallb_py.cli", "who-has", address, kubeconfig)
+    line = command("client", sys.executable, *arguments)
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_who_has_an_address(rig: Rig) -> None:
+    rig.add_service("asked", "wire")
+    address = eventually(lambda: rig.address("asked"))
+    owner = eventually(lambda: rig.owner(address))
+    status, (answer, verdict) = who_has(rig, address)
+    assert answer == f"{mac_of(owner)}  {owner}  elected"
+    assert verdict.startswith(f"{owner} should answer for {address} (of default/asked): ")
+    assert status == 0
+    rig.delete_service("asked")
+    eventually(lambda: rig.owner(address) == "")
+    nobody = f"nobody should answer for {address}: no service has this address"
+    assert who_has(rig, address) == (1, [f"nobody answers for {address}", nobody])

@@ -1,0 +1,159 @@
+"""``metallb-py who-has ADDRESS``: who answers for an address on this wire, and who should."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+
+from metallb_py.addresses import IPAddress, parse_address
+from metallb_py.cli import cluster
+from metallb_py.config.model import Config
+from metallb_py.errors import ApiError, MetallbError, NotFoundError
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.configmap import ConfigReader
+from metallb_py.kube.endpoints import ServiceEndpoints, SliceIndex, from_endpoints
+from metallb_py.kube.listing import list_objects, take_snapshot
+from metallb_py.kube.objects import ConfigMap, Pod
+from metallb_py.kube.resource import ENDPOINTS, NODES, SLICES, Resource
+from speaker.layer2.eligibility import Cluster
+from speaker.layer2.nodes import node_states
+from speaker.who import Answer, Finding, Standing, View, find
+
+DESCRIPTION = """\
+Ask the wire that this machine is on who answers for an address, by ARP or neighbor discovery, and
+the cluster who should. Run it on a host beside the nodes: a node does not answer its own questions.
+Needs root, or the capability NET_RAW. Exit status: 0 exactly one MAC address answers, and it is the
+elected node's; 1 nobody answers, several do, or the wrong one; 2 the wire or the cluster can't be
+asked.
+"""
+SPEAKERS = "app=metallb,component=speaker"
+RED, PLAIN = "\x1b[31m", "\x1b[0m"
+
+
+class WireError(MetallbError):
+    """The wire can't be asked."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "who-has", help="say who answers for an address, and who should", description=DESCRIPTION
+    )
+    parser.add_argument("address", type=parse_address, help="an IPv4 or IPv6 address")
+    parser.add_argument("-i", "--interface", default="", help="to ask on; the route's by default")
+    parser.add_argument("--ml-labels", default=SPEAKERS, help="of the speakers' pods (%(default)s)")
+    parser.add_argument(
+        "--l2-any-interface", action="store_true", help="as the speakers' flag of this name"
+    )
+    parser.add_argument(
+        "--ignore-exclude-lb", action="store_true", help="as the speakers' flag of this name"
+    )
+    cluster.add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask, and print who answers; return the exit status."""
+    try:
+        view = asyncio.run(_view(args))
+        macs = _ask(args.address, args.interface)
+    except (ApiError, WireError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    finding = find(args.address, macs, view)
+    if args.json:
+        print(json.dumps(as_json(finding), indent=2))
+    else:
+        colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        print("\n".join(as_text(finding, colored=colored)))
+    return 0 if finding.is_right else 1
+
+
+def as_text(finding: Finding, *, colored: bool) -> Iterator[str]:
+    """Yield the finding, line by line; what should not be is red where colors are wanted."""
+    several = len(finding.answers) > 1
+    for answer in finding.answers:
+        line = f"{answer.mac}  {answer.node or 'unknown'}  {answer.standing}"
+        wrong = several or answer.standing is not Standing.ELECTED
+        yield f"{RED}{line}{PLAIN}" if colored and wrong else line
+    if not finding.answers:
+        yield f"nobody answers for {finding.address}"
+    due = finding.expected
+    services = f" (of {', '.join(due.services)})" if due.services else ""
+    who = f"{due.node} should answer" if due.node else "nobody should answer"
+    yield f"{who} for {finding.address}{services}: {due.why}"
+
+
+def as_json(finding: Finding) -> Mapping[str, object]:
+    """Return the finding as it is printed with ``--json``."""
+    return {
+        "address": str(finding.address),
+        "right": finding.is_right,
+        "elected": finding.expected.node,
+        "services": finding.expected.services,
+        "why": finding.expected.why,
+        "answers": [_answer(answer) for answer in finding.answers],
+    }
+
+
+def _answer(answer: Answer) -> Mapping[str, object]:
+    return {"mac": answer.mac, "node": answer.node, "standing": answer.standing}
+
+
+def _ask(address: IPAddress, interface: str) -> tuple[str, ...]:
+    """Ask the wire. Raises WireError."""
+    try:
+        # Only now: scapy costs a second, and the other subcommands do without.
+        from metallb_py.cli.resolve import resolve
+    except ModuleNotFoundError as error:
+        raise WireError('who-has: want metallb-py\'s extra "lab" installed, for scapy') from error
+    try:
+        return resolve(address, interface)
+    except OSError as error:
+        where = f"interface {interface}" if interface else "the route's interface"
+        raise WireError(f"{address} on {where}: {error.strerror or error}") from error
+
+
+async def _view(args: argparse.Namespace) -> View:
+    """Read what the speakers decide from. Raises ApiError."""
+    client = await cluster.connect(args)
+    try:
+        snapshot = await take_snapshot(client, args.namespace, args.config)
+        speakers = {"labelSelector": args.ml_labels}
+        path = f"/api/v1/namespaces/{args.namespace}/pods"
+        pods = (await list_objects(client, Resource(path, Pod, speakers))).items.values()
+        nodes = (await list_objects(client, NODES)).items
+        endpoints = await _endpoints(client)
+    finally:
+        await client.close()
+    ignore = args.ignore_exclude_lb
+    states = node_states(nodes, pods, ignore_exclude_label=ignore)
+    usable = frozenset(pod.spec.node_name for pod in pods if pod.ready)
+    around = Cluster(usable, states, args.l2_any_interface)
+    return View(snapshot.services, endpoints, around, _config(snapshot.configmap))
+
+
+async def _endpoints(client: KubeClient) -> Mapping[str, ServiceEndpoints]:
+    try:
+        slices = (await list_objects(client, SLICES)).items
+    except NotFoundError:
+        items = (await list_objects(client, ENDPOINTS)).items
+        return {key: from_endpoints(item) for key, item in items.items()}
+    index = SliceIndex()
+    found: dict[str, ServiceEndpoints] = {}
+    for key, item in slices.items():
+        changed = index.changed(key, None, item)
+        found.update({service: each for service, each in changed.items() if each is not None})
+    return found
+
+
+def _config(configmap: ConfigMap | None) -> Config:
+    """Return the configuration in force, draining pools included."""
+    config = Config()
+    for reading in ConfigReader(with_draining=True).changed(configmap) if configmap else ():
+        config = reading.config or config
+    return config
