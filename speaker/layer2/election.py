@@ -17,8 +17,3 @@ def ranked(address: IPAddress, candidates: Iterable[str]) -> tuple[str, ...]:
     """
     suffix = f"#{address}".encode()
     return tuple(sorted(set(candidates), key=lambda node: sha256(node.encode() + suffix).digest()))
-
-
-def owner(address: IPAddress, candidates: Iterable[str]) -> str | None:
-    """Return the node that answers for the address, or None where there is no candidate."""
-    return next(iter(ranked(address, candidates)), None)
