@@ -114,9 +114,11 @@ class App:
             {"labelSelector": self._options.speaker_labels},
         )
         configmap = config_resource(common.namespace, common.config)
+        ended = asyncio.Event()
         await run_until(
-            stop,
+            ended,
             {
+                "end": self._hand_over(stop, ended),
                 "state": self._mailbox.run(),
                 "services": self._follow(SERVICES, self._on_service, Source.SERVICES),
                 "endpoints": self._follow_endpoints(),
@@ -130,6 +132,14 @@ class App:
                 "page": self._page.run(self._on_page_error),
             },
         )
+
+    async def _hand_over(self, stop: asyncio.Event, ended: asyncio.Event) -> None:
+        """At the end, answer until other nodes have taken over."""
+        await stop.wait()
+        self._perform(self._core.ending())
+        for announcer in self._announcers.values():
+            await announcer.settle()
+        ended.set()
 
     # What happens outside
 

@@ -141,6 +141,15 @@ class Speaker:
             wire.mac == mac for state in self._cluster.nodes.values() for wire in state.wires or ()
         )
 
+    def ending(self) -> tuple[Effect, ...]:
+        """This speaker is about to end: others announce what it did, and it nothing more."""
+        self._missing.add(Source.SERVICES)
+        announced, self._announced = self._announced, {}
+        return tuple(
+            Withdraw(key, announcement, "speakerEnding", "", handed_over=True)
+            for key, announcement in sorted(announced.items())
+        )
+
     def synced(self, source: Source) -> tuple[Effect, ...]:
         """Everything that a source has was told."""
         if source not in self._missing:

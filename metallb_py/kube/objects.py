@@ -26,6 +26,7 @@ class ObjectMeta(_View, frozen=True):
     uid: str = ""
     resource_version: str = ""
     creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
     labels: Labels | None = None
     annotations: Labels | None = None
 
@@ -171,9 +172,10 @@ class Pod(KubeObject, frozen=True):
 
     @property
     def ready(self) -> bool:
-        """Whether its condition Ready is True."""
+        """Whether its condition Ready is True, and it is not about to end."""
         conditions = self.status.conditions or ()
-        return any(c.type == "Ready" and c.status == "True" for c in conditions)
+        ready = any(c.type == "Ready" and c.status == "True" for c in conditions)
+        return ready and not self.metadata.deletion_timestamp
 
 
 class EndpointConditions(_View, frozen=True):

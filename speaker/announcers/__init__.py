@@ -24,5 +24,8 @@ class Announcer(Protocol):
     def hand_over(self, key: str) -> None:
         """The same, where another node announces it from now on."""
 
+    async def settle(self) -> None:
+        """Wait until what was handed over can be let go: a second at the most."""
+
     async def run(self) -> None:
         """Do the work until cancelled; then end in good order."""

@@ -56,6 +56,9 @@ class BgpAnnouncer:
         """The same: routers go by what each node advertises."""
         self.withdraw(key)
 
+    async def settle(self) -> None:
+        """Wait for nothing: routers know at once who is gone."""
+
     async def run(self) -> None:
         """Hold the sessions until cancelled; then part from every peer."""
         await self._speaker.run()

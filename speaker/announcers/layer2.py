@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
@@ -21,6 +22,7 @@ from speaker.drivers.responder_events import (
     SendFailed,
     WiresChanged,
 )
+from speaker.layer2.lingering import LINGER
 from speaker.layer2.owned import Owned
 from speaker.layer2.settings import Settings
 
@@ -42,6 +44,7 @@ class Layer2Announcer:
         self._on_seen = on_seen
         self._metrics = metrics
         self._owned = Owned()
+        self._settled = 0.0  # when the last handed-over address is let go, on the loop's clock
         self._responder = Responder(self._on_event, settings)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
@@ -63,6 +66,11 @@ class Layer2Announcer:
     def hand_over(self, key: str) -> None:
         """The same, once the new owner is heard of."""
         self._let_go(key, linger=True)
+        self._settled = asyncio.get_running_loop().time() + LINGER
+
+    async def settle(self) -> None:
+        """Wait until what was handed over is let go."""
+        await asyncio.sleep(self._settled - asyncio.get_running_loop().time())
 
     def _let_go(self, key: str, *, linger: bool) -> None:
         for address in sorted(self._owned.withdraw(key).lost, key=int):

@@ -99,6 +99,27 @@ def test_an_excluded_node_hands_over(rig: Rig) -> None:
     rig.delete_service("excluded")
 
 
+def test_a_speaker_that_ends_hands_over(rig: Rig) -> None:
+    rig.add_service("rollout", "wire")
+    address = eventually(lambda: rig.address("rollout"))
+    owner = eventually(lambda: rig.owner(address))
+    eventually(lambda: rig.page(address))
+    client = Asking(address)
+    # As a rollout of the DaemonSet does: the pod is to end, and then its program is told.
+    pod = ("pod", f"speaker-{owner}", "-n", "metallb-system")
+    rig.kubectl("delete", *pod, "--grace-period=30", "--wait=false")
+    rig.lab.speakers[owner].end()
+    eventually(lambda: rig.owner(address) not in ("", owner), what="another node took over")
+    gap = client.longest_gap()
+    print(f"longest time without an answer when the owner's speaker ends: {gap * 1000:.0f} ms")
+    assert gap < PLANNED_GAP * 5, "far from what is wanted, also on a busy machine"
+    rig.kubectl("delete", *pod, "--force")
+    (node,) = (each for each in NODES if each.name == owner)
+    rig.lab.start_speaker(node)
+    eventually(lambda: rig.owner(address) == owner, 20, what="it comes back")
+    rig.delete_service("rollout")
+
+
 def test_each_speaker_tells_its_wires(rig: Rig) -> None:
     for node in NODES:
         name = f"speaker-{node.name}"

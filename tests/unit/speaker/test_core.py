@@ -185,3 +185,13 @@ def test_a_service_whose_subnet_no_node_is_on_is_doubtful_once() -> None:
     assert core.endpoints_changed(KEY, ServiceEndpoints(2, frozenset({"node2"}))) == ()
     assert core.nodes_changed({}) == ()
     assert len(core.nodes_changed(nodes)) == 1
+
+
+def test_who_ends_hands_over_and_announces_nothing_after() -> None:
+    core = running()
+    (withdrawn,) = core.ending()
+    assert isinstance(withdrawn, Withdraw)
+    assert (withdrawn.key, withdrawn.handed_over) == (KEY, True)
+    core.speakers_changed(("node1",))
+    assert core.endpoints_changed(KEY, ServiceEndpoints(2, frozenset({"node1"}))) == ()
+    assert core.ending() == ()
