@@ -223,7 +223,7 @@ class Ports:
                 self._close(key)  # and open it anew, which tells what is wrong
             else:
                 port.link = link
-                if link.flags & ~before.flags & IFF_LOWER_UP or before.mac != link.mac:
+                if _has_returned(before, link) or before.mac != link.mac:
                     return owned
                 return (owned - had) & self._known
         opened = self._open(key, link, owned)
@@ -345,6 +345,11 @@ def _wanted(
             if protocol is ARP or (mine and ipv6_enabled(link.name)):
                 wanted[index, protocol] = (link, mine)
     return wanted
+
+
+def _has_returned(before: Link, link: Link) -> bool:
+    carriers = (bool(before.flags & IFF_LOWER_UP), before.carriers)
+    return bool(link.flags & IFF_LOWER_UP) and carriers != (True, link.carriers)
 
 
 def _groups(addresses: Iterable[bytes]) -> frozenset[bytes]:
