@@ -48,6 +48,7 @@ _IFLA_ADDRESS = 1
 _IFLA_IFNAME = 3
 _IFLA_MASTER = 10
 _IFLA_EXT_MASK = 29
+_IFLA_CARRIER_UP_COUNT = 47
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
 _ADDRESS_LENGTHS = (4, 16)
 _TYPE_BITS = 0x3FFF  # the others flag nesting and byte order
@@ -61,6 +62,8 @@ class NetlinkError(RemoteProtocolError):
 class Link:
     """A network interface. ``master`` is the index of its bridge, bond or VRF, 0 without one.
 
+    ``carriers`` is how often it got a carrier: a short loss is only seen by that, as the kernel
+    tells of carriers once in a second, and then how it is. 0 where the kernel does not count.
     ``sequence`` is the number of the request for the list that this is a part of, 0 for an event.
     """
 
@@ -70,6 +73,7 @@ class Link:
     flags: int
     mac: MacAddress
     master: int
+    carriers: int = 0
     sequence: int = field(default=0, compare=False)
 
 
@@ -158,16 +162,20 @@ def _link(body: bytes, sequence: int) -> Iterator[Link]:
     if family:
         return  # a bridge's view of its port: "deleted" there means released by the bridge
     attributes = dict(_attributes(body[_LINK.size :]))
-    master = attributes.get(_IFLA_MASTER, b"")
     yield Link(
         index=index,
         name=attributes.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace"),
         hardware_type=hardware_type,
         flags=flags,
         mac=MacAddress(attributes.get(_IFLA_ADDRESS, b"")),
-        master=_NUMBER.unpack(master)[0] if len(master) == _NUMBER.size else 0,
+        master=_number(attributes.get(_IFLA_MASTER, b"")),
+        carriers=_number(attributes.get(_IFLA_CARRIER_UP_COUNT, b"")),
         sequence=sequence,
     )
+
+
+def _number(value: bytes) -> int:
+    return int(_NUMBER.unpack(value)[0]) if len(value) == _NUMBER.size else 0
 
 
 def _address(body: bytes, sequence: int, *, present: bool) -> Iterator[Address]:

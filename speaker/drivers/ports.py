@@ -23,8 +23,11 @@ from speaker.layer2.subnets import Subnet
 
 # So many frames are read from one socket before the others have their turn.
 FRAMES_PER_TURN: Final = 64
-# After an answer the next request is often on its way already. To look a few times more, in a
-# turn, costs a microsecond each; to fall asleep and be woken costs more.
+# So many answers go out in a row, where so many questions wait: to wake who waits for them costs
+# more than an answer, and then it costs that once.
+ANSWERS_AT_ONCE: Final = 16
+# After an answer the next request is often on its way already. To look a few times more costs a
+# microsecond each; to fall asleep and be woken costs more.
 LOOKS: Final = 10
 # So many different frames are remembered with their replies, on each port.
 REPLIES_LIMIT: Final = 4096
@@ -220,7 +223,7 @@ class Ports:
                 self._close(key)  # and open it anew, which tells what is wrong
             else:
                 port.link = link
-                if link.flags & ~before.flags & IFF_LOWER_UP or before.mac != link.mac:
+                if _has_returned(before, link) or before.mac != link.mac:
                     return owned
                 return (owned - had) & self._known
         opened = self._open(key, link, owned)
@@ -265,25 +268,37 @@ class Ports:
 
     def _serve(self, port: Port) -> None:
         """Answer what is waiting on a port. The hot path: each call in it costs a percent."""
-        replies, receive, send = port.replies, port.socket.recv, port.socket.send
-        answered: list[bytes] = []
-        looks = LOOKS
+        known, receive = port.replies.get, port.socket.recv
+        due: list[tuple[bytes, bytes]] = []
+        looks = 1
         for _ in range(FRAMES_PER_TURN):
             try:
                 frame = receive(FRAME_LIMIT)
             except BlockingIOError:
+                if due:
+                    self._answer(port, due)
                 looks -= 1
-                if looks and answered:
-                    continue
-                break
+                if not looks:
+                    break
             except OSError:
                 # The interface went down or away; netlink tells which, and when it is back.
                 self._tally.drop(DropReason.ERROR)
                 break
-            found = replies.get(frame) or self._consider(port, frame)
-            if found is None:
-                continue
-            reply, address = found
+            else:
+                found = known(frame) or self._consider(port, frame)
+                if found is not None:
+                    looks = LOOKS
+                    due.append(found)
+                    if len(due) == ANSWERS_AT_ONCE:
+                        self._answer(port, due)
+        if due:
+            self._answer(port, due)
+
+    def _answer(self, port: Port, due: list[tuple[bytes, bytes]]) -> None:
+        """Send the replies that are due, each with its address, until none is."""
+        send = port.socket.send
+        answered: list[bytes] = []
+        for reply, address in due:
             try:
                 send(reply)
             except OSError as error:
@@ -291,6 +306,7 @@ class Ports:
             else:
                 answered.append(address)
         self._tally.answered(answered)
+        due.clear()
 
     def _consider(self, port: Port, frame: bytes) -> tuple[bytes, bytes] | None:
         """Make the reply to a frame that did not come lately; remember it, or count why not."""
@@ -329,6 +345,11 @@ def _wanted(
             if protocol is ARP or (mine and ipv6_enabled(link.name)):
                 wanted[index, protocol] = (link, mine)
     return wanted
+
+
+def _has_returned(before: Link, link: Link) -> bool:
+    carriers = (bool(before.flags & IFF_LOWER_UP), before.carriers)
+    return bool(link.flags & IFF_LOWER_UP) and carriers != (True, link.carriers)
 
 
 def _groups(addresses: Iterable[bytes]) -> frozenset[bytes]:

@@ -67,6 +67,12 @@ def test_a_link_without_address_or_master() -> None:
     assert (link.name, link.mac, link.master) == ("tun0", b"", 0)
 
 
+def test_how_often_there_was_a_carrier() -> None:
+    (link,) = decode(message(IFNAME="eth0", CARRIER_UP_COUNT=5))
+    assert isinstance(link, Link)
+    assert link.carriers == 5
+
+
 def test_several_messages_in_one_datagram() -> None:
     done = header(20, 3) + bytes(4)
     assert decode(whole() + message(RTM_DELLINK, IFNAME="eth0") + done) == (
