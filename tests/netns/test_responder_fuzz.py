@@ -97,9 +97,9 @@ async def test_no_wrong_answer_and_no_growth() -> None:
         growth = resident(process) - before
         assert process.popen.poll() is None
         client.ask(sender="192.0.2.99")
-        while (await client.reply())[ARP].pdst != "192.0.2.99":
+        while (await client.reply(within=20))[ARP].pdst != "192.0.2.99":
             pass
         judge.listen()
     print(f"{sent:,} frames, {judge.answers:,} answers, {growth} KiB more")
     assert growth < GROWTH
-    assert judge.answers > sent // 100
+    assert judge.answers > 100, "it answered in between; how often depends on the machine"
