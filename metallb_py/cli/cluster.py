@@ -6,10 +6,13 @@ import argparse
 import asyncio
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from metallb_py.kube.client import KubeClient
 from metallb_py.kube.listing import take_snapshot
 from metallb_py.kube.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from metallb_py.kube.client import KubeClient
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,9 @@ def snapshot(args: argparse.Namespace) -> Snapshot:
 
 async def connect(args: argparse.Namespace) -> KubeClient:
     """Return a client with the operator's own credentials. Raises ApiError."""
+    # Only now: it takes half a second, and other subcommands do without.
+    from metallb_py.kube.client import KubeClient
+
     return await KubeClient.connect(_kubeconfig(args.kubeconfig))
 
 

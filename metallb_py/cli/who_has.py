@@ -8,12 +8,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from metallb_py.addresses import IPAddress, parse_address
 from metallb_py.cli import cluster
 from metallb_py.config.model import Config
 from metallb_py.errors import ApiError, MetallbError, NotFoundError
-from metallb_py.kube.client import KubeClient
 from metallb_py.kube.configmap import ConfigReader
 from metallb_py.kube.endpoints import ServiceEndpoints, SliceIndex, from_endpoints
 from metallb_py.kube.listing import list_objects, take_snapshot
@@ -22,6 +22,9 @@ from metallb_py.kube.resource import ENDPOINTS, NODES, SLICES, Resource
 from speaker.layer2.eligibility import Cluster
 from speaker.layer2.nodes import node_states
 from speaker.who import Answer, Finding, Standing, View, find
+
+if TYPE_CHECKING:
+    from metallb_py.kube.client import KubeClient
 
 DESCRIPTION = """\
 Ask the wire that this machine is on who answers for an address, by ARP or neighbor discovery, and
@@ -43,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "who-has", help="say who answers for an address, and who should", description=DESCRIPTION
     )
-    parser.add_argument("address", type=parse_address, help="an IPv4 or IPv6 address")
+    parser.add_argument("address", type=_address, help="an IPv4 or IPv6 address")
     parser.add_argument("-i", "--interface", default="", help="to ask on; the route's by default")
     parser.add_argument("--ml-labels", default=SPEAKERS, help="of the speakers' pods (%(default)s)")
     parser.add_argument(
@@ -98,6 +101,13 @@ def as_json(finding: Finding) -> Mapping[str, object]:
         "why": finding.expected.why,
         "answers": [_answer(answer) for answer in finding.answers],
     }
+
+
+def _address(text: str) -> IPAddress:
+    try:
+        return parse_address(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}": want an IPv4 or IPv6 address') from None
 
 
 def _answer(answer: Answer) -> Mapping[str, object]:

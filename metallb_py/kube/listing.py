@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from metallb_py.errors import ApiError, NotFoundError
-from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import ConfigMap, KubeObject, ObjectList
 from metallb_py.kube.resource import NAMESPACES, SERVICES, Resource
 from metallb_py.kube.snapshot import Snapshot
+
+if TYPE_CHECKING:  # it takes half a second to import, and is not called by its name here
+    from metallb_py.kube.client import KubeClient
 
 PAGE = 1000
 
