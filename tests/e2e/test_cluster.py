@@ -210,7 +210,7 @@ def test_a_speaker_that_is_killed_comes_back_and_announces_again(rig: Rig) -> No
     eventually(lambda: not rig.arping(wire), what="its responder ends with it")
     rig.lab.start_speaker(node)
     eventually(lambda: rig.next_hops(routed) == ALL_NODES, 20, what="its route returns")
-    assert eventually(lambda: rig.owner(wire)) == owner
+    eventually(lambda: rig.owner(wire) == owner, 20, what="its address returns")
     rig.kubectl("delete", "service", "again-l2", "again-bgp")
 
 
