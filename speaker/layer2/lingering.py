@@ -11,22 +11,29 @@ from typing import Final
 
 LINGER: Final = 1.0
 """In seconds; then an address is let go in any case."""
+REMEMBERED: Final = 4096
 
 
 class Lingering:
     """Times are seconds of one clock that never goes back."""
 
-    __slots__ = ("_deadlines", "places")
+    __slots__ = ("_deadlines", "_heard", "places")
 
     def __init__(self) -> None:
         self.places: dict[bytes, tuple[str, ...]] = {}
         """Where each address is answered for still: patterns of interfaces' names."""
         self._deadlines: dict[bytes, float] = {}
+        self._heard: dict[bytes, float] = {}  # who announced an address that was ours then
 
     def leave(self, places: Mapping[bytes, tuple[str, ...]], now: float) -> None:
-        """These addresses have another owner from now on."""
-        self.places.update(places)
-        self._deadlines.update(dict.fromkeys(places, now + LINGER))
+        """These addresses have another owner from now on.
+
+        One that decided sooner than we did may have announced them already.
+        """
+        for address, where in places.items():
+            if now - self._heard.pop(address, -LINGER) >= LINGER:
+                self.places[address] = where
+                self._deadlines[address] = now + LINGER
 
     def take(self, owned: Container[bytes]) -> None:
         """Those of these addresses that were left are owned again."""
@@ -36,6 +43,10 @@ class Lingering:
         """The new owner of an address announced it: let it go at the next timeout."""
         if address in self._deadlines:
             self._deadlines[address] = now
+            return
+        if len(self._heard) >= REMEMBERED:
+            self._heard.clear()
+        self._heard[address] = now
 
     def next_deadline(self) -> float | None:
         """Return when ``handle_timeout`` is due, if at all."""

@@ -61,6 +61,16 @@ async def test_who_hands_over_answers_until_the_new_owner_is_heard(
         await client.silent(within=0.9)
 
 
+async def test_a_new_owner_that_was_quicker_is_left_alone(client: Client) -> None:
+    async with running_node(VIP, FENCE) as node:
+        await client.answered()
+        announce(client)
+        await client.replies()  # so that it was heard
+        hand_over(node)
+        await client.answered("192.0.2.201")
+        assert not await client.replies()
+
+
 async def test_who_hands_over_stops_after_a_second_in_any_case(client: Client) -> None:
     async with running_node(VIP, FENCE) as node:
         await client.answered()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speaker.layer2.lingering import LINGER, Lingering
+from speaker.layer2.lingering import LINGER, REMEMBERED, Lingering
 
 A, B = b"\x0a\0\0\1", b"\x0a\0\0\2"
 
@@ -33,3 +33,21 @@ def test_an_address_that_comes_back_is_owned() -> None:
     lingering.leave({A: (), B: ()}, 5.0)
     lingering.take({A})
     assert lingering.places == {B: ()}
+
+
+def test_a_new_owner_that_was_heard_before_we_knew_needs_nobody() -> None:
+    lingering = Lingering()
+    lingering.heard(A, 5.0)
+    lingering.heard(B, 5.0 - LINGER)  # long ago: somebody else, or another time
+    lingering.leave({A: (), B: ()}, 5.1)
+    assert lingering.places == {B: ()}
+    lingering.leave({A: ()}, 5.2)
+    assert lingering.places == {A: (), B: ()}
+
+
+def test_what_is_heard_is_bounded() -> None:
+    lingering = Lingering()
+    for number in range(REMEMBERED + 1):
+        lingering.heard(number.to_bytes(4), 5.0)
+    lingering.leave({bytes(4): ()}, 5.1)
+    assert lingering.places == {bytes(4): ()}, "forgotten: it lingers, which does no harm"
