@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 from collections.abc import Mapping
 
@@ -10,13 +11,16 @@ from metallb_py.protocols.rtnetlink import ADDRESS_GROUPS, decode, request_addre
 from speaker.layer2.subnets import Subnet, SubnetTable
 
 _DATAGRAM_LIMIT = 1 << 16
+# The kernel answers at once; after so many milliseconds we go on with what events and the next
+# list tell.
+_LIST_PATIENCE = 1000
 
 
 class Subnets:
     """A non-blocking netlink socket, and the table of what was heard on it.
 
-    Empty at first: the list that the constructor asks for comes as events do. Raises OSError where
-    there is no netlink.
+    Complete from the start: the constructor waits for the first list, so that nobody is told of a
+    node without subnets. Raises OSError where there is no netlink.
     """
 
     def __init__(self) -> None:
@@ -26,6 +30,7 @@ class Subnets:
         self._socket.bind((0, ADDRESS_GROUPS))
         self._table = SubnetTable()
         self.resync()
+        self._read_first_list()
 
     @property
     def subnets(self) -> Mapping[int, frozenset[Subnet]]:
@@ -53,6 +58,12 @@ class Subnets:
             return
         if not self._table.receive(decode(data)):
             self.resync()
+
+    def _read_first_list(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while not self._table.listed and poll.poll(_LIST_PATIENCE):
+            self.receive()
 
     def close(self) -> None:
         """Close the socket."""

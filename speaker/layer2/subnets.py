@@ -42,9 +42,11 @@ class SubnetTable:
     Addresses that mean something on their own link alone tell nothing, and are left out.
     """
 
-    __slots__ = ("_addresses", "_seen", "_sequence")
+    __slots__ = ("_addresses", "_seen", "_sequence", "listed")
 
     def __init__(self) -> None:
+        self.listed = False
+        """Whether a complete list was read since the start."""
         self._addresses: set[Address] = set()
         self._seen: set[Address] = set()  # since the list was asked for
         self._sequence = 0
@@ -71,6 +73,7 @@ class SubnetTable:
                 case DumpDone(sequence=sequence, complete=whole):
                     if sequence == self._sequence and whole:
                         self._addresses = set(self._seen)
+                        self.listed = True
                     else:
                         complete = False
                 case _:

@@ -139,7 +139,7 @@ def test_services_of_a_removed_pool_keep_address_and_announcement(rig: Rig) -> N
             rig.lab.start_speaker(node)
         rig.add_service("fresh", "wire")
         assert eventually(lambda: rig.address("fresh"), 20).startswith("172.30.0.22")
-        assert eventually(lambda: rig.owner(wire), 20) == owner
+        eventually(lambda: rig.owner(wire) == owner, 20, what="the same node answers")
         eventually(lambda: rig.next_hops(routed) == ALL_NODES, 20)
         assert (rig.address("orphan-l2"), rig.address("orphan-bgp")) == (wire, routed)
         assert _stale(rig) == 0

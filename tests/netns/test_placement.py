@@ -70,6 +70,14 @@ async def test_addresses_of_the_node_that_come_and_go_move_it(cables: Wire) -> N
             assert await answering(first, second) == [True, True]
 
 
+async def test_the_first_that_is_told_of_an_interface_is_its_subnets(cables: Wire) -> None:
+    """Else every restart of a speaker would move the addresses of its node away and back."""
+    cables.on_node("address", "add", HERE, "dev", "eth0")
+    async with running_node() as node:
+        wires = {wire.name: wire.subnets for wire in (await node.saw(WiresChanged)).wires}
+        assert wires == {"eth0": (ip_network("192.0.2.0/24"),), "eth1": ()}
+
+
 async def test_with_any_interface_all_answer(cables: Wire) -> None:
     cables.on_node("address", "add", HERE, "dev", "eth0")
     with Client(cables, "eth0") as first, Client(cables, "eth1") as second:

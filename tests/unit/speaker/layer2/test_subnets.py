@@ -52,7 +52,10 @@ def gone(item: Address) -> Address:
 def test_a_list_replaces_what_was_known_and_events_change_it() -> None:
     table = SubnetTable()
     number = table.list_requested()
-    assert table.receive((A, B, DumpDone(number, complete=True)))
+    assert table.receive((A, B))
+    assert not table.listed
+    assert table.receive((DumpDone(number, complete=True),))
+    assert table.listed
     assert table.subnets() == {1: {subnet("192.0.2.0/24")}, 2: {subnet("2001:db8::/64")}}
     table.receive((gone(A),))
     assert table.subnets() == {2: {subnet("2001:db8::/64")}}
