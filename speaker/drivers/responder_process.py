@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Final, assert_never
 
-from speaker.drivers.interfaces import Interfaces
+from speaker.drivers.netlink import follow_links, follow_subnets
 from speaker.drivers.ports import News, Ports
 from speaker.drivers.privileges import CAP_NET_RAW, keep_only
 from speaker.drivers.responder_messages import (
@@ -30,7 +30,6 @@ from speaker.drivers.responder_messages import (
     encode,
 )
 from speaker.drivers.responder_tally import Tally
-from speaker.drivers.subnets import Subnets
 from speaker.layer2.gratuitous import EVERY_INTERFACE, Burst, Gratuitous, Refresh
 from speaker.layer2.lingering import Lingering
 from speaker.layer2.links import excluding
@@ -73,8 +72,8 @@ class ResponderProcess:
         self._refresh = Refresh(settings.announce_interval)
         self._bursts: deque[Burst] = deque()  # due, and not yet sent
         self._next_bursts = 0.0
-        self._interfaces = Interfaces()
-        self._subnets = Subnets()
+        self._links = follow_links()
+        self._subnets = follow_subnets()
         self._next_resync = monotonic() + RESYNC_INTERVAL
         self._next_report = 0.0
         self._running = True
@@ -83,7 +82,7 @@ class ResponderProcess:
         """Run until the speaker is gone."""
         self._follow_interfaces()
         self._watch(self._control.fileno(), self._receive_commands)
-        self._watch(self._interfaces.fileno(), self._receive_links)
+        self._watch(self._links.fileno(), self._receive_links)
         self._watch(self._subnets.fileno(), self._receive_subnets)
         while self._running:
             self._handle_timeouts(monotonic())
@@ -124,7 +123,7 @@ class ResponderProcess:
             self._answer_for_owned()
         if now >= self._next_resync:
             self._next_resync = now + RESYNC_INTERVAL
-            self._interfaces.resync()
+            self._links.resync()
             self._subnets.resync()
             self._follow_interfaces()  # what failed to open is tried again
         if now >= self._next_report and self._has_news():
@@ -195,17 +194,17 @@ class ResponderProcess:
                 frames += self._ports.burst(burst)
 
     def _receive_links(self) -> None:
-        self._interfaces.receive()
+        self._links.receive()
         self._follow_interfaces()
 
     def _receive_subnets(self) -> None:
-        before = self._subnets.subnets
+        before = self._subnets.table.subnets()
         self._subnets.receive()
-        if self._subnets.subnets != before:
+        if self._subnets.table.subnets() != before:
             self._follow_interfaces()
 
     def _follow_interfaces(self) -> None:
-        self._tell(self._ports.reconcile(self._interfaces.links, self._subnets.subnets))
+        self._tell(self._ports.reconcile(self._links.table.entries, self._subnets.table.subnets()))
         if self._states() != self._reported:
             self._next_report = 0.0
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from metallb_py.config.interfaces import matches_interface
-from metallb_py.protocols.rtnetlink import SCOPE_LINK, Address, DumpDone, Link, Message
+from metallb_py.protocols.rtnetlink import SCOPE_LINK, Address, Link, Message
+from speaker.layer2.kernel_table import Change, KernelTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,63 +37,32 @@ class Subnet:
         return (self.network << host).to_bytes(self.bits // 8)
 
 
-class SubnetTable:
-    """The subnets of this machine's interfaces, from events and from complete lists.
+_Key = tuple[int, bytes, int]
+
+
+class SubnetTable(KernelTable[_Key, Subnet]):
+    """The subnets of this machine's interfaces, by index, address and prefix length.
 
     Addresses that mean something on their own link alone tell nothing, and are left out.
     """
 
-    __slots__ = ("_addresses", "_seen", "_sequence", "listed")
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.listed = False
-        """Whether a complete list was read since the start."""
-        self._addresses: set[Address] = set()
-        self._seen: set[Address] = set()  # since the list was asked for
-        self._sequence = 0
-
-    def list_requested(self) -> int:
-        """A complete list will be asked for; returns the number to do it with."""
-        self._sequence += 1
-        self._seen.clear()
-        return self._sequence
-
-    def receive(self, messages: Iterable[Message]) -> bool:
-        """Apply what the kernel said. Returns False where a list is of no use: ask again."""
-        complete = True
-        for message in messages:
-            match message:
-                case Address(present=True, scope=scope):
-                    if scope < SCOPE_LINK:
-                        self._addresses.add(message)
-                        self._seen.add(message)
-                case Address():
-                    gone = {a for a in self._addresses if _same(a, message)}
-                    self._addresses -= gone
-                    self._seen -= gone
-                case DumpDone(sequence=sequence, complete=whole):
-                    if sequence == self._sequence and whole:
-                        self._addresses = set(self._seen)
-                        self.listed = True
-                    else:
-                        complete = False
-                case _:
-                    pass
-        return complete
+    def read(self, message: Message) -> Change[_Key, Subnet] | None:
+        """Return what a message says of an address."""
+        if not isinstance(message, Address):
+            return None
+        counts = message.present and message.scope < SCOPE_LINK
+        subnet = Subnet.of(message.address, message.prefix_length) if counts else None
+        key = (message.index, message.address, message.prefix_length)
+        return Change(key, subnet, message.sequence)
 
     def subnets(self) -> Mapping[int, frozenset[Subnet]]:
         """Return the subnets of each interface, by index."""
         found: dict[int, set[Subnet]] = {}
-        for item in self._addresses:
-            found.setdefault(item.index, set()).add(Subnet.of(item.address, item.prefix_length))
+        for (index, _, _), subnet in self.entries.items():
+            found.setdefault(index, set()).add(subnet)
         return {index: frozenset(subnets) for index, subnets in found.items()}
-
-
-def _same(one: Address, other: Address) -> bool:
-    def key(item: Address) -> tuple[int, bytes, int]:
-        return (item.index, item.address, item.prefix_length)
-
-    return key(one) == key(other)
 
 
 def placed(

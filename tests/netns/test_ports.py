@@ -11,7 +11,7 @@ from scapy.layers.l2 import ARP, Ether
 from support.layer2_wire import BROADCAST, VIP, Client, Wire, wire
 
 from metallb_py.protocols.rtnetlink import Link
-from speaker.drivers.interfaces import Interfaces
+from speaker.drivers.netlink import follow_links
 from speaker.drivers.ports import REPLIES_LIMIT, Ports
 from speaker.drivers.responder_messages import AddressCounts, InterfaceState
 from speaker.drivers.responder_tally import Tally
@@ -59,9 +59,9 @@ def cables() -> Iterator[Wire]:
 
 @pytest.fixture
 def links(cables: Wire) -> dict[int, Link]:
-    interfaces = Interfaces()
+    interfaces = follow_links()
     interfaces.close()
-    return dict(interfaces.links)
+    return dict(interfaces.table.entries)
 
 
 @pytest.fixture

@@ -76,9 +76,9 @@ def test_the_table_follows_events() -> None:
     down = replace(ETH0, flags=IFF_BROADCAST)
 
     assert table.receive([ETH0, ETH1])
-    assert dict(table.links) == {2: ETH0, 3: ETH1}
+    assert dict(table.entries) == {2: ETH0, 3: ETH1}
     assert table.receive([down, LinkGone(3), LinkGone(99)])
-    assert dict(table.links) == {2: down}
+    assert dict(table.entries) == {2: down}
     assert not table.listed
 
 
@@ -88,9 +88,9 @@ def test_a_complete_list_removes_what_it_does_not_name() -> None:
 
     number = table.list_requested()
     assert table.receive([part(ETH1, number)])
-    assert dict(table.links) == {2: ETH0, 3: ETH1}
+    assert dict(table.entries) == {2: ETH0, 3: ETH1}
     assert table.receive([DumpDone(number, complete=True)])
-    assert dict(table.links) == {3: ETH1}
+    assert dict(table.entries) == {3: ETH1}
     assert table.listed
 
 
@@ -100,7 +100,7 @@ def test_a_link_that_appears_while_a_list_is_made_stays() -> None:
     table.receive([part(ETH0, number)])
     table.receive([ETH1])  # an event between two parts of the list
     table.receive([DumpDone(number, complete=True)])
-    assert dict(table.links) == {2: ETH0, 3: ETH1}
+    assert dict(table.entries) == {2: ETH0, 3: ETH1}
 
 
 def test_an_event_that_waited_before_a_list_was_made_says_nothing_about_it() -> None:
@@ -109,7 +109,7 @@ def test_an_event_that_waited_before_a_list_was_made_says_nothing_about_it() -> 
     number = table.list_requested()
     table.receive([ETH0])
     table.receive([part(ETH1, number), DumpDone(number, complete=True)])
-    assert dict(table.links) == {3: ETH1}
+    assert dict(table.entries) == {3: ETH1}
 
 
 def test_the_end_of_an_earlier_list_removes_nothing_and_is_the_time_to_ask_again() -> None:
@@ -119,7 +119,7 @@ def test_the_end_of_an_earlier_list_removes_nothing_and_is_the_time_to_ask_again
     table.list_requested()  # which the kernel refuses: it makes one list at a time
 
     assert not table.receive([DumpDone(first, complete=True)])
-    assert dict(table.links) == {2: ETH0}
+    assert dict(table.entries) == {2: ETH0}
     assert not table.listed
 
 
@@ -129,5 +129,5 @@ def test_a_list_that_was_cut_short_removes_nothing_and_is_asked_for_again() -> N
     number = table.list_requested()
 
     assert not table.receive([DumpDone(number, complete=False)])
-    assert dict(table.links) == {2: ETH0}
+    assert dict(table.entries) == {2: ETH0}
     assert not table.listed

@@ -1,4 +1,4 @@
-"""Follows the network interfaces through a netlink socket.
+"""Follows one of the kernel's tables through a netlink socket.
 
 /sys/class/net would be simpler, but shows the namespace that mounted it, which need not be ours.
 """
@@ -8,10 +8,19 @@ from __future__ import annotations
 import errno
 import select
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
 
-from metallb_py.protocols.rtnetlink import LINK_GROUP, Link, decode, request_links
+from metallb_py.protocols.rtnetlink import (
+    ADDRESS_GROUPS,
+    LINK_GROUP,
+    Message,
+    decode,
+    request_addresses,
+    request_links,
+)
 from speaker.layer2.links import LinkTable
+from speaker.layer2.subnets import SubnetTable
 
 # Larger than any part of a list (the kernel makes them up to 32 KiB).
 _DATAGRAM_LIMIT = 1 << 16
@@ -20,26 +29,36 @@ _DATAGRAM_LIMIT = 1 << 16
 _LIST_PATIENCE = 1000
 
 
-class Interfaces:
+class Table(Protocol):
+    """What a KernelTable is to the socket that feeds it."""
+
+    listed: bool
+
+    def list_requested(self) -> int: ...
+
+    def receive(self, messages: Iterable[Message]) -> bool: ...
+
+
+T = TypeVar("T", bound=Table)
+
+
+class Netlink(Generic[T]):
     """A non-blocking netlink socket, and the table of what was heard on it.
 
-    Complete from the start: the constructor waits for the first list. Raises OSError where there
-    is no netlink.
+    ``groups`` are told of changes; ``request`` makes the question for a complete list. Complete
+    from the start: the constructor waits for the first list. Raises OSError where there is no
+    netlink.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, table: T, groups: int, request: Callable[[int], bytes]) -> None:
+        self.table = table
+        self._request = request
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
         )
-        self._socket.bind((0, LINK_GROUP))
-        self._table = LinkTable()
+        self._socket.bind((0, groups))
         self.resync()
         self._read_first_list()
-
-    @property
-    def links(self) -> Mapping[int, Link]:
-        """Every interface, by index."""
-        return self._table.links
 
     def fileno(self) -> int:
         """Return the descriptor to wait on; when it is readable, call ``receive``."""
@@ -51,7 +70,7 @@ class Interfaces:
         While an earlier list is being read the kernel refuses a second one, which is then asked
         for again at the end of the first.
         """
-        self._socket.send(request_links(self._table.list_requested()))
+        self._socket.send(self._request(self.table.list_requested()))
 
     def receive(self) -> None:
         """Read one datagram and bring the table up to date."""
@@ -64,15 +83,25 @@ class Interfaces:
                 raise
             self.resync()  # events came faster than we read, and some are lost
             return
-        if not self._table.receive(decode(data)):
+        if not self.table.receive(decode(data)):
             self.resync()
-
-    def _read_first_list(self) -> None:
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        while not self._table.listed and poll.poll(_LIST_PATIENCE):
-            self.receive()
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+    def _read_first_list(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while not self.table.listed and poll.poll(_LIST_PATIENCE):
+            self.receive()
+
+
+def follow_links() -> Netlink[LinkTable]:
+    """Follow the network interfaces."""
+    return Netlink(LinkTable(), LINK_GROUP, request_links)
+
+
+def follow_subnets() -> Netlink[SubnetTable]:
+    """Follow the subnets that they are on."""
+    return Netlink(SubnetTable(), ADDRESS_GROUPS, request_addresses)
