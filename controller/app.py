@@ -20,7 +20,6 @@ from controller.core import (
     Started,
     WriteStatus,
 )
-from controller.drivers.config_status import ConfigState, ConfigStatusWriter
 from controller.drivers.service_status import StatusEvent, StatusWriter, Written
 from controller.options import Options
 from controller.orphans import OrphanPolicy
@@ -28,8 +27,15 @@ from metallb_py.addresses import go_quote_list
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
 from metallb_py.errors import ApiError, ConflictError
+from metallb_py.kube.annotations import AnnotationWriter
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.configmap import ConfigReader, Reading, config_resource, draining_pools
+from metallb_py.kube.configmap import (
+    ConfigReader,
+    ConfigState,
+    Reading,
+    config_resource,
+    draining_pools,
+)
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import ConfigMap, Namespace, Service
 from metallb_py.kube.reflector import (
@@ -75,7 +81,8 @@ class App:
         self._events = EventRecorder(client, COMPONENT)
         config_key = f"{common.namespace}/{common.config}"
         self._config = ConfigReporter(log, self._metrics, config_key)
-        self._config_status = ConfigStatusWriter(client, common.namespace, common.config)
+        self._annotations = AnnotationWriter(client)
+        self._config_path = f"/api/v1/namespaces/{common.namespace}/configmaps/{common.config}"
         self._reader = ConfigReader()
         self._configmap: ConfigMap | None = None
         # The latest at the end; one before it may still be what comes into force.
@@ -95,7 +102,7 @@ class App:
                 "namespaces": self._follow_namespaces(),
                 "config": self._configmaps.run(),
                 "statuses": self._statuses.run(),
-                "config status": self._config_status.run(self._on_config_status_error),
+                "config status": self._annotations.run(self._on_config_status_error),
                 "events": self._events.run(),
             },
         )
@@ -261,7 +268,8 @@ class App:
         if self._readings:
             latest = self._readings[-1]
             state = ConfigState(self._in_force, latest, refusal, self._draining)
-            self._config_status.write(state)
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._annotations.write(self._config_path, state.annotations(now))
 
     def _tell_orphan(self, orphan: Orphaned) -> None:
         held = orphan.held

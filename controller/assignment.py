@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from controller.allocator import Allocator, Holding, NoAddressError
 from controller.requests import Request, families_of, read_request, sharing_terms, tenant_of
-from metallb_py.addresses import Family, IPAddress, go_quote_list, parse_address
+from metallb_py.addresses import Family, IPAddress, go_quote_list
 from metallb_py.config.draining import configured_name
 from metallb_py.config.tenancy import Tenant
 from metallb_py.errors import AllocationError
@@ -61,20 +61,6 @@ class Outcome:
     allocated: bool = False
 
 
-def status_addresses(service: Service) -> tuple[IPAddress, ...]:
-    """Return the addresses in a service's status; text that is no address does not count.
-
-    Entries with a host name alone are somebody else's and are skipped.
-    """
-    found = []
-    for entry in service.ingress:
-        try:
-            found.append(parse_address(entry.ip))
-        except ValueError:
-            continue
-    return tuple(dict.fromkeys(found))
-
-
 def reclaim(service: Service, allocator: Allocator) -> None:
     """Bind what a service's status holds, if it may still have it; else change nothing.
 
@@ -82,7 +68,7 @@ def reclaim(service: Service, allocator: Allocator) -> None:
     address away. A service that asks for other addresses by now has none to reclaim: the one that
     it still shows may be somebody else's already.
     """
-    addresses = status_addresses(service)
+    addresses = service.status_addresses
     if not service.is_load_balancer or not addresses or allocator.held(service.key) is not None:
         return
     with contextlib.suppress(AllocationError):
@@ -165,7 +151,7 @@ def _keep_or_clear(
     claim like any other.
     """
     held = allocator.held(service.key)
-    addresses = held.addresses if held else status_addresses(service)
+    addresses = held.addresses if held else service.status_addresses
     if not addresses:
         return Cleared(Reason.LB_IP_FAMILY, "no valid address in it") if service.ingress else None
     ours = {Family.of(address) for address in addresses}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.allocator import Allocator, Holding
-from controller.assignment import Outcome, converge, reclaim, status_addresses
+from controller.assignment import Outcome, converge, reclaim
 from controller.orphans import (
     OrphanPolicy,
     describe_misfit,
@@ -332,4 +332,4 @@ def _shows(service: Service, addresses: tuple[IPAddress, ...], pool: str) -> boo
     if not addresses and service.ingress:
         return False
     named = service.metadata.annotation(POOL_ANNOTATION)
-    return status_addresses(service) == addresses and named == pool
+    return service.status_addresses == addresses and named == pool

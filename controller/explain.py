@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from controller.allocator import Rejection
-from controller.assignment import Outcome, status_addresses
+from controller.assignment import Outcome
 from controller.core import Controller
 from controller.rehearsal import rehearse
 from controller.requests import Request, read_request
@@ -56,7 +56,7 @@ def explain(snapshot: Snapshot, key: str, load_balancer_class: str = "") -> Expl
     service = next((item for item in snapshot.services if item.key == key), None)
     if service is None:
         raise KeyError(key)
-    shown = status_addresses(service)
+    shown = service.status_addresses
     core = rehearse(snapshot, load_balancer_class)
     if not service.is_load_balancer or not core.concerns(service):
         return Explanation(service, Stand.NOT_OURS, shown)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from controller.allocator import Holding
-from controller.assignment import status_addresses
 from controller.core import ConfigRefused, Controller
 from controller.orphans import OrphanPolicy
 from controller.rehearsal import rehearse
@@ -133,7 +132,7 @@ def make_plan(
 def _service_plan(service: Service, before: _Stand, after: _Stand, core: Controller) -> ServicePlan:
     key = service.key
     # Without a configuration in force nobody holds anything; the status says what is there.
-    had = before.addresses(key) or (() if before.pools else status_addresses(service))
+    had = before.addresses(key) or (() if before.pools else service.status_addresses)
     has = after.addresses(key)
     old, new = before.pool(key), after.pool(key)
     outcome = core.outcome(key)

@@ -9,6 +9,7 @@ from typing import TypeVar, assert_never
 
 from metallb_py.config.model import Protocol
 from metallb_py.errors import ApiError
+from metallb_py.kube.annotations import AnnotationWriter
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.configmap import ConfigReader, config_resource
 from metallb_py.kube.endpoints import SliceIndex, from_endpoints
@@ -54,7 +55,6 @@ from speaker.core import (
     Withdraw,
 )
 from speaker.drivers.endpoints_api import has_slices
-from speaker.drivers.pod_annotation import PodAnnotation
 from speaker.drivers.responder_events import Claimed, WiresChanged
 from speaker.layer2 import wires
 from speaker.layer2.nodes import node_states, pod_of
@@ -95,7 +95,7 @@ class App:
         self._nodes: dict[str, Node] = {}
         self._wires: str | None = None  # as the other speakers are to read it, once known
         self._conflicts = Conflicts()
-        self._annotation = PodAnnotation(client, common.namespace, wires.ANNOTATION)
+        self._annotations = AnnotationWriter(client)
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_seen),
@@ -127,7 +127,7 @@ class App:
                 "config": self._follow(configmap, self._on_configmap, None),
                 "layer2": self._announcers[Protocol.LAYER2].run(),
                 "bgp": self._announcers[Protocol.BGP].run(),
-                "annotation": self._annotation.run(self._on_annotation_error),
+                "annotations": self._annotations.run(self._on_annotation_error),
                 "events": self._events.run(),
                 "page": self._page.run(self._on_page_error),
             },
@@ -185,19 +185,19 @@ class App:
 
     def _on_node(self, event: Changed[Node]) -> None:
         _put(self._nodes, event)
-        self._tell_nodes()
+        self._tell_cluster()
 
     def _on_pod(self, event: Changed[Pod]) -> None:
         _put(self._pods, event)
-        self._tell_nodes()
-        usable = {pod.spec.node_name for pod in self._pods.values() if pod.ready}
-        self._perform(self._core.speakers_changed(usable))
+        self._tell_cluster()
         self._publish_wires()
 
-    def _tell_nodes(self) -> None:
+    def _tell_cluster(self) -> None:
+        pods = self._pods.values()
         ignore = self._options.ignore_exclude_lb
-        states = node_states(self._nodes, self._pods.values(), ignore_exclude_label=ignore)
-        self._perform(self._core.nodes_changed(states))
+        states = node_states(self._nodes, pods, ignore_exclude_label=ignore)
+        usable = {pod.spec.node_name for pod in pods if pod.ready}
+        self._perform(self._core.cluster_changed(usable, states))
 
     def _on_seen(self, event: Seen) -> None:
         match event:
@@ -240,7 +240,11 @@ class App:
         if self._wires is None or pod is None:
             return
         if pod.metadata.annotation(wires.ANNOTATION) != self._wires:
-            self._annotation.write(pod.metadata.name, self._wires)
+            # Through its status, which takes annotations, too: the right to write a whole pod
+            # would be the right to replace its programs.
+            meta = pod.metadata
+            path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}/status"
+            self._annotations.write(path, {wires.ANNOTATION: self._wires})
 
     def _on_annotation_error(self, error: ApiError) -> None:
         self._log.error("failed to annotate own pod", op="annotatePod", error=str(error))

@@ -8,13 +8,12 @@ import re
 
 from metallb_py.runtime.flags import FlagParser, common_options
 from speaker.layer2.links import EXCLUDED
-from speaker.layer2.nodes import EXCLUDE_LABEL
+from speaker.layer2.nodes import EXCLUDE_LABEL, SPEAKER_LABELS
 from speaker.layer2.settings import Settings
 from speaker.options import Options
 
 PROG = "metallb-speaker"
 BGP_TYPES = ("native", "frr")
-SPEAKER_LABELS = "app=metallb,component=speaker"
 
 
 def parse(argv: list[str] | None = None) -> Options:

@@ -176,24 +176,24 @@ class Speaker:
             self._endpoints[key] = endpoints
         return self._decide(key)
 
-    def speakers_changed(self, usable: Iterable[str]) -> tuple[Effect, ...]:
-        """Other nodes have a usable speaker now."""
-        return self._cluster_changed(replace(self._cluster, usable_speakers=frozenset(usable)))
+    def cluster_changed(
+        self, usable: Iterable[str], nodes: Mapping[str, NodeState]
+    ) -> tuple[Effect, ...]:
+        """Other nodes have a usable speaker now, or something else is known of nodes.
 
-    def nodes_changed(self, nodes: Mapping[str, NodeState]) -> tuple[Effect, ...]:
-        """Something else is known of the nodes, this one among them."""
+        Both at once, for they come from the same pods: of a node whose speaker went nothing is
+        known any more, and then it must be no candidate either.
+        """
         labels = nodes.get(self._node, UNKNOWN).labels
         told: tuple[Effect, ...] = ()
         if labels != self._labels:
             self._labels = dict(labels)
             told = (LabelsChanged(self._labels),)
-        return (*told, *self._cluster_changed(replace(self._cluster, nodes=dict(nodes))))
-
-    def _cluster_changed(self, cluster: Cluster) -> tuple[Effect, ...]:
+        cluster = replace(self._cluster, usable_speakers=frozenset(usable), nodes=dict(nodes))
         if cluster == self._cluster:
-            return ()
+            return told
         self._cluster = cluster
-        return self._decide_all()
+        return (*told, *self._decide_all())
 
     def config_changed(self, config: Config) -> tuple[Effect, ...]:
         """A valid configuration was read."""

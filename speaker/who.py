@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from metallb_py.addresses import IPAddress, parse_address
+from metallb_py.addresses import IPAddress
 from metallb_py.config.model import Config, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
@@ -76,7 +76,7 @@ class Finding:
 
 def expected(address: IPAddress, view: View) -> Expected:
     """Return who should answer for an address."""
-    holders = [service for service in view.services if address in _addresses(service)]
+    holders = [service for service in view.services if address in service.status_addresses]
     keys = tuple(service.key for service in holders)
     if not holders:
         return Expected(why="no service has this address")
@@ -105,13 +105,3 @@ def find(address: IPAddress, macs: Iterable[str], view: View) -> Finding:
             standing = Standing.ELECTED if node == due.node else Standing.NOT_ELECTED
         answers.append(Answer(mac, node, standing))
     return Finding(address, due, tuple(answers))
-
-
-def _addresses(service: Service) -> list[IPAddress]:
-    found = []
-    for entry in service.ingress:
-        try:
-            found.append(parse_address(entry.ip))
-        except ValueError:
-            continue
-    return found

@@ -14,13 +14,13 @@ from metallb_py.addresses import IPAddress, parse_address
 from metallb_py.cli import cluster
 from metallb_py.config.model import Config
 from metallb_py.errors import ApiError, MetallbError, NotFoundError
-from metallb_py.kube.configmap import ConfigReader
+from metallb_py.kube.configmap import config_in_force
 from metallb_py.kube.endpoints import ServiceEndpoints, SliceIndex, from_endpoints
 from metallb_py.kube.listing import list_objects, take_snapshot
-from metallb_py.kube.objects import ConfigMap, Pod
+from metallb_py.kube.objects import Pod
 from metallb_py.kube.resource import ENDPOINTS, NODES, SLICES, Resource
 from speaker.layer2.eligibility import Cluster
-from speaker.layer2.nodes import node_states
+from speaker.layer2.nodes import SPEAKER_LABELS, node_states
 from speaker.who import Answer, Finding, Standing, View, find
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ Needs root, or the capability NET_RAW. Exit status: 0 exactly one MAC address an
 elected node's; 1 nobody answers, several do, or the wrong one; 2 the wire or the cluster can't be
 asked.
 """
-SPEAKERS = "app=metallb,component=speaker"
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
 
 
@@ -48,7 +47,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("address", type=_address, help="an IPv4 or IPv6 address")
     parser.add_argument("-i", "--interface", default="", help="to ask on; the route's by default")
-    parser.add_argument("--ml-labels", default=SPEAKERS, help="of the speakers' pods (%(default)s)")
+    parser.add_argument(
+        "--ml-labels", default=SPEAKER_LABELS, help="of the speakers' pods (%(default)s)"
+    )
     parser.add_argument(
         "--l2-any-interface", action="store_true", help="as the speakers' flag of this name"
     )
@@ -144,7 +145,8 @@ async def _view(args: argparse.Namespace) -> View:
     states = node_states(nodes, pods, ignore_exclude_label=ignore)
     usable = frozenset(pod.spec.node_name for pod in pods if pod.ready)
     around = Cluster(usable, states, args.l2_any_interface)
-    return View(snapshot.services, endpoints, around, _config(snapshot.configmap))
+    config = config_in_force(snapshot.configmap) if snapshot.configmap else Config()
+    return View(snapshot.services, endpoints, around, config)
 
 
 async def _endpoints(client: KubeClient) -> Mapping[str, ServiceEndpoints]:
@@ -159,11 +161,3 @@ async def _endpoints(client: KubeClient) -> Mapping[str, ServiceEndpoints]:
         changed = index.changed(key, None, item)
         found.update({service: each for service, each in changed.items() if each is not None})
     return found
-
-
-def _config(configmap: ConfigMap | None) -> Config:
-    """Return the configuration in force, draining pools included."""
-    config = Config()
-    for reading in ConfigReader(with_draining=True).changed(configmap) if configmap else ():
-        config = reading.config or config
-    return config

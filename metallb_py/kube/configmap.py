@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from metallb_py.config.compile import read_config
-from metallb_py.config.draining import decode_pools
+from metallb_py.config.draining import decode_pools, encode_pools
 from metallb_py.config.model import Config, Pool
 from metallb_py.config.problems import ConfigError, Problem
 from metallb_py.kube.objects import ConfigMap
@@ -97,6 +97,16 @@ def draining_pools(item: ConfigMap) -> tuple[Pool, ...]:
         return ()
 
 
+def config_in_force(item: ConfigMap) -> Config:
+    """Return what the daemons work by, draining pools included.
+
+    Where the controller says nothing yet, that is the operator's text, if it is valid.
+    """
+    text = (item.data or {}).get(DATA_KEY, "")
+    reading = read((item.metadata.annotations or {}).get(LAST_GOOD, text))
+    return _with_pools(reading, draining_pools(item)).config or Config()
+
+
 def _with_pools(reading: Reading, pools: tuple[Pool, ...]) -> Reading:
     config = reading.config
     if config is None:
@@ -104,23 +114,40 @@ def _with_pools(reading: Reading, pools: tuple[Pool, ...]) -> Reading:
     return replace(reading, config=replace(config, pools=(*config.pools, *pools)))
 
 
-def status_annotation(
-    in_force: Reading | None, latest: Reading, refusal: tuple[str, ...], time: str
-) -> str:
-    """Return the value of the annotation that tells the operator how things are.
+@dataclass(frozen=True, slots=True)
+class ConfigState:
+    """Which text is in force, which is the latest, and why a valid latest one is not in force.
 
-    ``refusal`` says why a valid text is not in force; ``time`` is when this was found.
+    ``draining`` are the pools that left the configuration and are still in use.
     """
-    problems = [*map(str, latest.problems), *refusal]
-    if problems:
-        state = "refused"
-    else:
-        state = "applied" if in_force and in_force.text == latest.text else "pending"
-    status = {
-        "state": state,
-        "inForce": in_force.version if in_force else None,
-        "latest": latest.version,
-        "problems": problems,
-        "time": time,
-    }
-    return json.dumps(status, ensure_ascii=False)
+
+    in_force: Reading | None
+    latest: Reading
+    refusal: tuple[str, ...] = ()
+    draining: tuple[Pool, ...] = ()
+
+    def annotations(self, time: str) -> dict[str, str | None]:
+        """Return how the ConfigMap is to be annotated; ``time`` is when this was found."""
+        annotations: dict[str, str | None] = {
+            STATUS: self._status(time),
+            DRAINING: encode_pools(self.draining) or None,
+        }
+        if self.in_force is not None:
+            annotations[LAST_GOOD] = self.in_force.text
+        return annotations
+
+    def _status(self, time: str) -> str:
+        problems = [*map(str, self.latest.problems), *self.refusal]
+        in_force = self.in_force
+        if problems:
+            state = "refused"
+        else:
+            state = "applied" if in_force and in_force.text == self.latest.text else "pending"
+        status = {
+            "state": state,
+            "inForce": in_force.version if in_force else None,
+            "latest": self.latest.version,
+            "problems": problems,
+            "time": time,
+        }
+        return json.dumps(status, ensure_ascii=False)

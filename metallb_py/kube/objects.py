@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from metallb_py.addresses import IPAddress, parse_address
+
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 LOAD_BALANCER = "LoadBalancer"
 
@@ -119,6 +121,20 @@ class Service(KubeObject, frozen=True):
     def ingress(self) -> tuple[LoadBalancerIngress, ...]:
         """The entries of ``status.loadBalancer``."""
         return self.status.load_balancer.ingress or ()
+
+    @property
+    def status_addresses(self) -> tuple[IPAddress, ...]:
+        """The addresses in ``status.loadBalancer``; text that is no address does not count.
+
+        Entries with a host name alone are somebody else's and are skipped.
+        """
+        found = []
+        for entry in self.ingress:
+            try:
+                found.append(parse_address(entry.ip))
+            except ValueError:
+                continue
+        return tuple(dict.fromkeys(found))
 
 
 class ConfigMap(KubeObject, frozen=True):

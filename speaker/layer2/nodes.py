@@ -9,6 +9,8 @@ from metallb_py.kube.objects import Node, Pod
 from speaker.layer2.eligibility import NodeState
 from speaker.layer2.wires import ANNOTATION, Wire, decode
 
+SPEAKER_LABELS = "app=metallb,component=speaker"
+"""Of the speakers' pods, in MetalLB's manifests and ours."""
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
-from support.api import Api, connected, running_api
+from support.api import Api, running_api
 from support.controller import controlling
 
-from controller.drivers.config_status import ConfigState, ConfigStatusWriter
 from controller.orphans import OrphanPolicy
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.store import metadata
@@ -103,21 +101,3 @@ async def test_what_drains_stands_on_the_configmap_and_survives_a_restart(tmp_pa
             await api.delete_service("web")
             await api.until(lambda: DRAINING not in annotations(api))
     assert [e["reason"] for e in api.events() if held in str(e)] == ["OrphanedAddresses"]
-
-
-async def test_a_state_is_written_when_the_server_is_back(tmp_path: Path) -> None:
-    errors: list[str] = []
-    async with running_api(tmp_path) as api, connected(api) as client:
-        await api.set_config(GOOD)
-        await api.stop()
-        writer = ConfigStatusWriter(client, "metallb-system", "config")
-        task = asyncio.create_task(writer.run(lambda error: errors.append(str(error))))
-        writer.write(ConfigState(read(GOOD), read(GOOD)))
-        async with asyncio.timeout(10):
-            while not errors:
-                await asyncio.sleep(0.01)
-        await api.start()
-        await api.until(lambda: state(api) == "applied")
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    assert len(errors) == 1

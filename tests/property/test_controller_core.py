@@ -15,7 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from support.allocation import Addresses, Model
 from support.objects import config, pool, selector, service
 
-from controller.assignment import status_addresses
 from controller.core import (
     POOL_ANNOTATION,
     ConfigApplied,
@@ -220,7 +219,7 @@ class Churn(RuleBasedStateMachine):
         self.write_config_status()
         for key, item in self.server.items():
             held = self.core.allocator.held(key)
-            assert status_addresses(item) == (held.addresses if held else ()), key
+            assert item.status_addresses == (held.addresses if held else ()), key
             if item.is_load_balancer and held is None:
                 assert key in self.core.pending
                 assert not self.could_be_served(key, item)

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.objects import service
 
-from controller.assignment import status_addresses
 from controller.core import ConfigRefused, Controller, DrainingChanged, Effect, WriteStatus
 from controller.orphans import OrphanPolicy
 from controller.plan import Fate, make_plan
@@ -117,7 +116,7 @@ class Cluster:
         return Snapshot(tuple(self.services.values()), NAMESPACES, configmap)
 
     def shown(self) -> dict[str, tuple[object, ...]]:
-        return {key: status_addresses(item) for key, item in self.services.items()}
+        return {key: item.status_addresses for key, item in self.services.items()}
 
     def draining_services(self) -> set[str]:
         pools = {pool.name for pool in self.draining}

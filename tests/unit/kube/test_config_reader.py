@@ -9,18 +9,30 @@ from metallb_py.config.model import Config
 from metallb_py.kube.configmap import (
     DRAINING,
     LAST_GOOD,
+    STATUS,
     ConfigReader,
+    ConfigState,
     Reading,
+    config_in_force,
     config_resource,
     draining_pools,
     read,
-    status_annotation,
 )
 from metallb_py.kube.objects import ConfigMap, ObjectMeta
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [10.0.0.0/24]}]"
 OTHER = "address-pools: [{name: b, protocol: layer2, addresses: [10.1.0.0/24]}]"
 BAD = "address-pools: [{name: a}]"
+
+
+def status(
+    in_force: Reading, latest: Reading, refusal: tuple[str, ...], time: str
+) -> dict[str, object]:
+    annotations = ConfigState(in_force, latest, refusal).annotations(time)
+    assert annotations[LAST_GOOD] == in_force.text
+    assert annotations[DRAINING] is None
+    said: dict[str, object] = json.loads(annotations[STATUS] or "")
+    return said
 
 
 def configmap(text: str | None, last_good: str | None = None) -> ConfigMap:
@@ -65,18 +77,19 @@ def test_a_missing_key_is_an_empty_configuration() -> None:
 
 def test_the_status_says_what_is_in_force_and_what_is_wrong() -> None:
     good, bad = read(GOOD), read(BAD)
-    status = json.loads(status_annotation(good, bad, (), "2026-01-01T00:00:00Z"))
-    assert status["state"] == "refused"
-    assert status["inForce"] == good.version
-    assert status["latest"] == bad.version
-    assert len(status["problems"]) == len(bad.problems) == 2
-    assert status["time"] == "2026-01-01T00:00:00Z"
-    status = json.loads(status_annotation(good, good, (), "now"))
-    assert (status["state"], status["problems"]) == ("applied", [])
-    status = json.loads(status_annotation(good, read(OTHER), (), "now"))
-    assert (status["state"], status["problems"]) == ("pending", [])
-    status = json.loads(status_annotation(good, read(OTHER), ("in the way",), "now"))
-    assert (status["state"], status["problems"]) == ("refused", ["in the way"])
+    said = status(good, bad, (), "2026-01-01T00:00:00Z")
+    assert said["state"] == "refused"
+    assert said["inForce"] == good.version
+    assert said["latest"] == bad.version
+    assert len(bad.problems) == 2
+    assert said["problems"] == [str(problem) for problem in bad.problems]
+    assert said["time"] == "2026-01-01T00:00:00Z"
+    said = status(good, good, (), "now")
+    assert (said["state"], said["problems"]) == ("applied", [])
+    said = status(good, read(OTHER), (), "now")
+    assert (said["state"], said["problems"]) == ("pending", [])
+    said = status(good, read(OTHER), ("in the way",), "now")
+    assert (said["state"], said["problems"]) == ("refused", ["in the way"])
 
 
 def test_only_the_one_configmap_is_watched() -> None:
@@ -104,3 +117,16 @@ def test_speakers_read_the_draining_pools_as_a_part_of_the_configuration() -> No
 def test_an_annotation_that_is_not_ours_drains_nothing() -> None:
     meta = ObjectMeta("config", "metallb-system", annotations={DRAINING: "x"})
     assert draining_pools(ConfigMap(meta)) == ()
+
+
+def test_what_is_in_force_is_what_the_controller_says() -> None:
+    assert config_in_force(configmap(GOOD)) == read(GOOD).config
+    assert config_in_force(configmap(OTHER, last_good=GOOD)) == read(GOOD).config
+    assert config_in_force(configmap(BAD)) == Config()
+    (old,) = (read(OTHER).config or Config()).pools
+    drained = draining(old)
+    item = configmap(GOOD)
+    notes = {DRAINING: encode_pools([drained])}
+    meta = ObjectMeta("config", "metallb-system", annotations=notes)
+    found = config_in_force(ConfigMap(meta, item.data))
+    assert [pool.name for pool in found.pools] == ["a", drained.name]

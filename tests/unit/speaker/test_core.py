@@ -25,6 +25,7 @@ from speaker.layer2.eligibility import NodeState
 from speaker.layer2.wires import Wire
 
 KEY = "default/web"
+SPEAKERS = ("node1", "node2", "node3")
 LAYER2 = config(pool("l2", "10.20.30.0/24"))
 ROUTED = config(pool("routed", "10.20.30.0/24", protocol=Protocol.BGP))
 SOME = ServiceEndpoints(1, frozenset({"node2"}))
@@ -49,7 +50,7 @@ def running(node: str = "node1", settings: Config = LAYER2) -> Speaker:
     core = Speaker(node)
     core.service_changed(KEY, WEB)
     core.endpoints_changed(KEY, SOME)
-    core.speakers_changed(("node1", "node2", "node3"))
+    core.cluster_changed(SPEAKERS, {})
     core.config_changed(settings)
     for source in Source:
         core.synced(source)
@@ -61,7 +62,7 @@ def test_nothing_is_announced_before_everything_was_read(last: Source) -> None:
     core = Speaker("node1")
     core.service_changed(KEY, WEB)
     core.endpoints_changed(KEY, SOME)
-    core.speakers_changed(("node1",))
+    core.cluster_changed(("node1",), {})
     if last is not Source.CONFIG:
         core.config_changed(LAYER2)
     for source in Source:
@@ -80,9 +81,9 @@ def test_what_did_not_change_is_not_announced_again() -> None:
 
 def test_the_owner_changes_with_the_speakers() -> None:
     owner, successor = running("node1"), running("node2")
-    assert told(successor.speakers_changed(("node2", "node3"))) == ["+10.20.30.1"]
-    assert told(owner.speakers_changed(("node2", "node3"))) == ["-notOwner"]
-    assert told(successor.speakers_changed(("node1", "node2"))) == ["-notOwner"]
+    assert told(successor.cluster_changed(("node2", "node3"), {})) == ["+10.20.30.1"]
+    assert told(owner.cluster_changed(("node2", "node3"), {})) == ["-notOwner"]
+    assert told(successor.cluster_changed(("node1", "node2"), {})) == ["-notOwner"]
 
 
 def test_a_service_that_goes_is_withdrawn_once() -> None:
@@ -151,8 +152,8 @@ def test_services_of_another_class_are_somebody_elses() -> None:
 def test_labels_are_told_when_they_change() -> None:
     core = running()
     nodes = {"node1": NodeState({"rack": "1"}), "node2": NodeState({"rack": "2"})}
-    assert core.nodes_changed(nodes) == (LabelsChanged({"rack": "1"}),)
-    assert core.nodes_changed(nodes) == ()
+    assert core.cluster_changed(SPEAKERS, nodes) == (LabelsChanged({"rack": "1"}),)
+    assert core.cluster_changed(SPEAKERS, nodes) == ()
 
 
 def test_a_second_configuration_before_the_start_waits_for_what_services_hold() -> None:
@@ -162,7 +163,7 @@ def test_a_second_configuration_before_the_start_waits_for_what_services_hold() 
     assert core.config_changed(elsewhere) == ()
     core.service_changed(KEY, WEB)
     core.endpoints_changed(KEY, SOME)
-    core.speakers_changed(("node1",))
+    core.cluster_changed(("node1",), {})
     told_in_the_end = [effect for source in Source for effect in core.synced(source)]
     assert told(tuple(told_in_the_end)) == ["+10.20.30.1", "ConfigRefused"]
 
@@ -171,20 +172,22 @@ def test_a_node_that_moves_off_the_subnet_hands_over() -> None:
     here = NodeState(wires=(Wire("eth0", "02:00:00:00:00:01", (ip_network("10.20.30.0/24"),)),))
     elsewhere = NodeState(wires=(Wire("eth0", "02:00:00:00:00:01"),))
     core = running()
-    assert told(core.nodes_changed({"node1": elsewhere, "node2": here})) == ["-notOwner"]
-    assert told(core.nodes_changed({"node1": here, "node2": here})) == ["+10.20.30.1"]
+    assert told(core.cluster_changed(SPEAKERS, {"node1": elsewhere, "node2": here})) == [
+        "-notOwner"
+    ]
+    assert told(core.cluster_changed(SPEAKERS, {"node1": here, "node2": here})) == ["+10.20.30.1"]
 
 
 def test_a_service_whose_subnet_no_node_is_on_is_doubtful_once() -> None:
     nowhere = NodeState(wires=(Wire("eth0", "02:00:00:00:00:01"),))
-    nodes = dict.fromkeys(("node1", "node2", "node3"), nowhere)
+    nodes = dict.fromkeys(SPEAKERS, nowhere)
     core = running()
-    (doubt,) = core.nodes_changed(nodes)
+    (doubt,) = core.cluster_changed(SPEAKERS, nodes)
     assert isinstance(doubt, Doubtful)
     assert doubt.detail == 'no node is on the subnet of ["10.20.30.1"]'
     assert core.endpoints_changed(KEY, ServiceEndpoints(2, frozenset({"node2"}))) == ()
-    assert core.nodes_changed({}) == ()
-    assert len(core.nodes_changed(nodes)) == 1
+    assert core.cluster_changed(SPEAKERS, {}) == ()
+    assert len(core.cluster_changed(SPEAKERS, nodes)) == 1
 
 
 def test_who_ends_hands_over_and_announces_nothing_after() -> None:
@@ -192,6 +195,6 @@ def test_who_ends_hands_over_and_announces_nothing_after() -> None:
     (withdrawn,) = core.ending()
     assert isinstance(withdrawn, Withdraw)
     assert (withdrawn.key, withdrawn.handed_over) == (KEY, True)
-    core.speakers_changed(("node1",))
+    core.cluster_changed(("node1",), {})
     assert core.endpoints_changed(KEY, ServiceEndpoints(2, frozenset({"node1"}))) == ()
     assert core.ending() == ()

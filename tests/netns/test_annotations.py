@@ -1,4 +1,4 @@
-"""What a speaker writes onto its own pod, in an API server on loopback."""
+"""Annotations of objects, in an API server on loopback."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from support.api import Api, connected, running_api
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.store import metadata
 from metallb_py.errors import ApiError
+from metallb_py.kube.annotations import AnnotationWriter
 from metallb_py.kube.client import KubeClient
-from speaker.drivers.pod_annotation import PodAnnotation
 
 NAME = "metallb.universe.tf/interfaces"
 
@@ -29,12 +29,16 @@ def written(api: Api, name: str) -> dict[str, str]:
     return found
 
 
+def status_of(pod: str) -> str:
+    return f"/api/v1/namespaces/metallb-system/pods/{pod}/status"
+
+
 @asynccontextmanager
 async def writing(
     client: KubeClient,
-) -> AsyncIterator[tuple[PodAnnotation, asyncio.Queue[ApiError]]]:
+) -> AsyncIterator[tuple[AnnotationWriter, asyncio.Queue[ApiError]]]:
     errors: asyncio.Queue[ApiError] = asyncio.Queue()
-    annotation = PodAnnotation(client, "metallb-system", NAME)
+    annotation = AnnotationWriter(client)
     task = asyncio.create_task(annotation.run(errors.put_nowait))
     try:
         yield annotation, errors
@@ -46,13 +50,17 @@ async def test_the_latest_text_stands_on_the_pod(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         await add_pod(api, "speaker-a")
         async with writing(client) as (annotation, errors):
-            annotation.write("speaker-a", "first")
-            annotation.write("speaker-a", "second")
+            annotation.write(status_of("speaker-a"), {NAME: "first"})
+            annotation.write(status_of("speaker-a"), {NAME: "second"})
             await api.until(lambda: written(api, "speaker-a").get(NAME) == "second")
             assert written(api, "speaker-a")["other"] == "stays"
-            annotation.write("speaker-gone", "x")
+            annotation.write(status_of("speaker-a"), {NAME: None})
+            await api.until(lambda: NAME not in written(api, "speaker-a"))
+            annotation.write(status_of("speaker-a"), {NAME: "second"})
+            await api.until(lambda: written(api, "speaker-a").get(NAME) == "second")
+            annotation.write(status_of("speaker-gone"), {NAME: "x"})
             await add_pod(api, "speaker-b")
-            annotation.write("speaker-b", "third")
+            annotation.write(status_of("speaker-b"), {NAME: "third"})
             await api.until(lambda: written(api, "speaker-b").get(NAME) == "third")
             assert errors.empty()
 
@@ -62,7 +70,7 @@ async def test_a_failure_is_told_once_and_tried_again(tmp_path: Path) -> None:
         await add_pod(api, "speaker-a")
         await api.stop()
         async with writing(client) as (annotation, errors):
-            annotation.write("speaker-a", "text")
+            annotation.write(status_of("speaker-a"), {NAME: "text"})
             await errors.get()
             await api.start()
             await api.until(lambda: written(api, "speaker-a").get(NAME) == "text")
