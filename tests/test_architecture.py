@@ -36,7 +36,7 @@ IMPORTERS = {
     "kubernetes": {"metallb_py/kube/client.py"},
     "prometheus_client": {"metallb_py/runtime/metrics.py"},
     "netaddr": {"metallb_py/addresses.py"},
-    "scapy": {"metallb_py/cli/lab/probe.py", "metallb_py/cli/resolve.py"},
+    "scapy": {"metallb_py/cli/resolve.py"},
     "yaml": {
         "metallb_py/cli/lab/cluster.py",
         "metallb_py/config/document.py",

@@ -15,7 +15,8 @@ from metallb_py.errors import ApiError
 DESCRIPTION = """\
 Say why a Service has its addresses, or why each pool refused it. It is the controller's own code
 that is asked, with the cluster as it stands. Exit status: 0 the Service has its addresses, 1 it has
-none, 2 there is no such Service or the cluster can't be asked.
+none, or others than it is to have, or is not this controller's, 2 there is no such Service or the
+cluster can't be asked.
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from ipaddress import IPv6Address
 
 from scapy.arch import get_if_hwaddr
@@ -28,8 +27,18 @@ PAUSE_SECONDS = 0.3
 _REPLY = 2
 
 
-def resolve(address: IPAddress, interface: str = "") -> tuple[str, ...]:
-    """Return the MAC addresses that answer for an address. Raises OSError."""
+def resolve(
+    address: IPAddress,
+    interface: str = "",
+    *,
+    questions: int = QUESTIONS,
+    pause: float = PAUSE_SECONDS,
+    first: bool = False,
+) -> tuple[str, ...]:
+    """Return the MAC addresses that answer for an address; only the ``first`` where that will do.
+
+    So many questions are asked, each with a pause after it, in seconds. Raises OSError.
+    """
     there = interface or _route(address)
     if there not in get_if_list():
         raise OSError(f"no interface {there}")
@@ -37,13 +46,17 @@ def resolve(address: IPAddress, interface: str = "") -> tuple[str, ...]:
     wire = conf.L2socket(iface=there)  # open before the first question, so that it misses nothing
     try:
         sniffer = AsyncSniffer(
-            opened_socket=wire, lfilter=lambda frame: bool(_answer(frame, address))
+            opened_socket=wire,
+            lfilter=lambda frame: bool(_answer(frame, address)),
+            stop_filter=lambda _: first,
         )
         sniffer.start()
-        for _ in range(QUESTIONS):
+        for _ in range(questions):
             wire.send(question)
-            time.sleep(PAUSE_SECONDS)
-        heard = sniffer.stop() or ()
+            sniffer.join(timeout=pause)
+            if not sniffer.running:
+                break
+        heard = (sniffer.stop() if sniffer.running else sniffer.results) or ()
     except Scapy_Exception as error:
         raise OSError(str(error)) from error
     finally:
@@ -74,9 +87,10 @@ def _solicitation(address: IPAddress, interface: str) -> Packet:
 
 
 def _answer(frame: Packet, address: IPAddress) -> str:
-    """Return the MAC address that a frame says the address is at; empty where it says nothing."""
+    """Return the MAC address that a frame answers with; empty where it is no answer."""
     if ARP in frame and frame[ARP].op == _REPLY and frame[ARP].psrc == str(address):
-        return str(frame[ARP].hwsrc)
+        # A gratuitous reply has the same sender and target: it answers nobody.
+        return "" if frame[ARP].pdst == str(address) else str(frame[ARP].hwsrc)
     if ICMPv6ND_NA in frame and IPv6Address(frame[ICMPv6ND_NA].tgt) == address:
         option = frame.getlayer(ICMPv6NDOptDstLLAddr)
         return str(option.lladdr if option else frame.src)

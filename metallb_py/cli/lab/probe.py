@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from metallb_py.addresses import parse_address
 from metallb_py.cli.lab.enter import command
 from metallb_py.cli.lab.processes import LabError
 
@@ -27,7 +29,7 @@ class Probe:
         )
 
     def answers(self, address: str, seconds: float) -> list[str]:
-        """Ask by broadcast who has an address; return the MAC of every answer in that time."""
+        """Ask by broadcast who has an address; return every MAC that answers in that time."""
         return [str(mac) for mac in self._ask("arp", address, seconds)]
 
     def has_answer(self, address: str, seconds: float) -> bool:
@@ -56,15 +58,10 @@ class Probe:
         return answer
 
 
-def _arp(address: str, seconds: float, *, every: bool) -> list[str]:
-    from scapy.layers.l2 import ARP, Ether
-    from scapy.sendrecv import srp
+def _arp(address: str, seconds: float, *, every: bool) -> tuple[str, ...]:
+    from metallb_py.cli.resolve import resolve
 
-    request = Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst=address)
-    answered, _ = srp(request, iface="eth0", timeout=seconds, multi=every, verbose=False)
-    # A gratuitous reply has the same sender and target: it answers nobody.
-    replies = [reply[ARP] for _, reply in answered if reply[ARP].psrc != reply[ARP].pdst]
-    return [reply.hwsrc for reply in replies if reply.psrc == address]
+    return resolve(parse_address(address), "eth0", questions=1, pause=seconds, first=not every)
 
 
 def _page(url: str) -> list[str]:
@@ -77,6 +74,7 @@ def _page(url: str) -> list[str]:
 
 def main() -> None:
     """Answer questions until there are no more."""
+    answer: Sequence[str]
     for line in sys.stdin:
         match json.loads(line):
             case ["arp", str(address), float() | int() as seconds]:
