@@ -56,6 +56,42 @@ class Asking:
         return float(said)
 
 
+def who_has(rig: Rig, address: str) -> tuple[int, list[str]]:
+    """Ask from the client, with the administrator's credentials."""
+    kubeconfig = f"--kubeconfig={rig.lab.control_plane.kubeconfig('admin')}"
+    arguments = ("-m", "metallb_py.cli", "who-has", address, kubeconfig)
+    line = command("client", sys.executable, *arguments)
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+class Move:
+    """A service whose address moves while a client uses it."""
+
+    def __init__(self, rig: Rig, name: str, **spec: object) -> None:
+        self._rig = rig
+        self._name = name
+        rig.add_service(name, "wire", **spec)
+        self.address = eventually(lambda: rig.address(name))
+        self.owner = eventually(lambda: rig.owner(self.address))
+        eventually(lambda: rig.page(self.address))
+        self._client = Asking(self.address)
+
+    def moved(self) -> None:
+        """Wait until another node answers, and that one alone; judge how it was for the client."""
+        eventually(lambda: self._rig.owner(self.address) not in ("", self.owner), what="it moves")
+        eventually(lambda: who_has(self._rig, self.address)[0] == 0, what="one answers, rightly")
+        gap = self._client.longest_gap()
+        print(f"{self._name}: {gap * 1000:.0f} ms at the most without an answer")
+        assert gap < PLANNED_GAP * 5, "far from what is wanted, also on a busy machine"
+
+    def end(self, *, returns: bool) -> None:
+        if returns:
+            eventually(lambda: self._rig.owner(self.address) == self.owner, 20, what="it returns")
+        self._rig.delete_service(self._name)
+
+
 @pytest.fixture
 def pods(rig: Rig) -> Iterator[dict[str, str]]:
     """The name of the web pod of each node; all are there again afterwards."""
@@ -67,57 +103,34 @@ def pods(rig: Rig) -> Iterator[dict[str, str]]:
 
 
 def test_a_local_service_moves_before_its_endpoint_ends(rig: Rig, pods: dict[str, str]) -> None:
-    rig.add_service("moves", "wire", externalTrafficPolicy="Local")
-    address = eventually(lambda: rig.address("moves"))
-    owner = eventually(lambda: rig.owner(address))
-    eventually(lambda: rig.page(address) == pods[owner])
-    client = Asking(address)
+    move = Move(rig, "local-endpoint-ends", externalTrafficPolicy="Local")
+    assert rig.page(move.address) == pods[move.owner]
     # As a rollout does: the pod has time to end, and serves until then.
-    rig.kubectl("delete", "pod", pods[owner], "--grace-period=30", "--wait=false")
-    eventually(lambda: rig.owner(address) not in ("", owner), what="the address moves")
-    eventually(lambda: rig.page(address) not in ("", pods[owner]), what="traffic follows")
-    rig.kubectl("delete", "pod", pods[owner], "--force")
-    gap = client.longest_gap()
-    print(f"longest time without an answer in a planned move: {gap * 1000:.0f} ms")
-    assert gap < PLANNED_GAP * 5, "far from what is wanted, also on a busy machine"
-    rig.delete_service("moves")
+    rig.kubectl("delete", "pod", pods[move.owner], "--grace-period=30", "--wait=false")
+    eventually(lambda: rig.page(move.address) not in ("", pods[move.owner]), what="traffic follows")
+    rig.kubectl("delete", "pod", pods[move.owner], "--force")
+    move.moved()
+    move.end(returns=False)
 
 
 def test_an_excluded_node_hands_over(rig: Rig) -> None:
-    rig.add_service("excluded", "wire")
-    address = eventually(lambda: rig.address("excluded"))
-    owner = eventually(lambda: rig.owner(address))
-    eventually(lambda: rig.page(address))
-    client = Asking(address)
-    rig.kubectl("label", "node", owner, f"{GONE}=")
-    eventually(lambda: rig.owner(address) not in ("", owner), what="the address moves")
-    gap = client.longest_gap()
-    print(f"longest time without an answer when a node is excluded: {gap * 1000:.0f} ms")
-    assert gap < PLANNED_GAP * 5, "far from what is wanted, also on a busy machine"
-    rig.kubectl("label", "node", owner, f"{GONE}-")
-    eventually(lambda: rig.owner(address) == owner, what="it comes back")
-    rig.delete_service("excluded")
+    move = Move(rig, "node-is-excluded")
+    rig.kubectl("label", "node", move.owner, f"{GONE}=")
+    move.moved()
+    rig.kubectl("label", "node", move.owner, f"{GONE}-")
+    move.end(returns=True)
 
 
 def test_a_speaker_that_ends_hands_over(rig: Rig) -> None:
-    rig.add_service("rollout", "wire")
-    address = eventually(lambda: rig.address("rollout"))
-    owner = eventually(lambda: rig.owner(address))
-    eventually(lambda: rig.page(address))
-    client = Asking(address)
+    move = Move(rig, "speaker-ends")
     # As a rollout of the DaemonSet does: the pod is to end, and then its program is told.
-    pod = ("pod", f"speaker-{owner}", "-n", "metallb-system")
+    pod = ("pod", f"speaker-{move.owner}", "-n", "metallb-system")
     rig.kubectl("delete", *pod, "--grace-period=30", "--wait=false")
-    rig.lab.speakers[owner].end()
-    eventually(lambda: rig.owner(address) not in ("", owner), what="another node took over")
-    gap = client.longest_gap()
-    print(f"longest time without an answer when the owner's speaker ends: {gap * 1000:.0f} ms")
-    assert gap < PLANNED_GAP * 5, "far from what is wanted, also on a busy machine"
+    rig.lab.speakers[move.owner].end()
+    move.moved()
     rig.kubectl("delete", *pod, "--force")
-    (node,) = (each for each in NODES if each.name == owner)
-    rig.lab.start_speaker(node)
-    eventually(lambda: rig.owner(address) == owner, 20, what="it comes back")
-    rig.delete_service("rollout")
+    rig.lab.start_speaker(next(node for node in NODES if node.name == move.owner))
+    move.end(returns=True)
 
 
 def test_each_speaker_tells_its_wires(rig: Rig) -> None:
@@ -173,16 +186,6 @@ def test_a_host_that_has_the_address_is_told_of(rig: Rig) -> None:
     finally:
         rig.in_client("ip", "address", "del", "172.30.0.219/32", "dev", "eth0")
         rig.delete_service("taken")
-
-
-def who_has(rig: Rig, address: str) -> tuple[int, list[str]]:
-    """Ask from the client, with the administrator's credentials."""
-    kubeconfig = f"--kubeconfig={rig.lab.control_plane.kubeconfig('admin')}"
-    arguments = ("-m", "metallb_py.cli", "who-has", address, kubeconfig)
-    line = command("client", sys.executable, *arguments)
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert not done.stderr
-    return done.returncode, done.stdout.splitlines()
 
 
 def test_who_has_an_address(rig: Rig) -> None:

@@ -145,10 +145,14 @@ class Client:
             frame /= layer
         self.send(frame)
 
+    async def received(self) -> bytes:
+        """Return the bytes of the next frame."""
+        return await asyncio.get_running_loop().sock_recv(self.socket, 2048)
+
     async def frame(self, within: float = 5.0) -> Ether:
         """Return the next frame."""
         async with asyncio.timeout(within):
-            return Ether(await asyncio.get_running_loop().sock_recv(self.socket, 2048))
+            return Ether(await self.received())
 
     def nothing_waits(self) -> bool:
         """Whether every frame that came was taken."""
