@@ -137,3 +137,28 @@ def test_help_loads_no_library(daemon: str) -> None:
     )
     assert "--config" in done.stdout
     assert not {"kubernetes", "aiohttp", "prometheus_client", "yaml"} & set(done.stderr.split())
+
+
+PROGRAMS = (
+    ("controller",),
+    ("speaker",),
+    *(("metallb_py.cli", name) for name in ("validate", "plan", "explain", "who-has", "lab")),
+    *(("metallb_py.cli", "lab", name) for name in ("exec", "kill")),
+)
+
+
+def help_of(program: tuple[str, ...]) -> str:
+    line = [sys.executable, "-m", *program, "--help"]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_what_the_readme_names_exists() -> None:
+    readme = (ROOT / "README.md").read_text()
+    known = set(re.findall(r"--[a-z][-a-z0-9]+", "".join(map(help_of, PROGRAMS))))
+    named = set(re.findall(r"--[a-z][-a-z0-9]+", readme))
+    assert named - known == {"--replicas"}, "that is kubectl's"
+    commands = set(re.findall(r"metallb-py ([a-z]+[-a-z]*)", readme))
+    assert commands <= {program[-1] for program in PROGRAMS} | {"does"}
+    links = re.findall(r"\]\(([^)]+)\)", readme)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
