@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from metallb_py.addresses import IPNetwork, parse_cidr, parse_range
 from metallb_py.config.communities import resolve_community
@@ -14,7 +14,7 @@ from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Located, Record
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.problems import Findings
-from metallb_py.config.routes import MAX_COMMUNITIES
+from metallb_py.config.routes import MAX_COMMUNITIES, merge
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import Tenancy
 
@@ -35,14 +35,42 @@ def compile_pools(
     pools: list[Pool] = []
     names: set[str] = set()
     overlaps = _Overlaps()
-    for number, record in enumerate(records, 1):
+    written = tuple(records)
+    for number, record in enumerate(written, 1):
         pool = _PoolCompiler(record, number, findings, overlaps).compile(aliases)
         if pool.name and pool.name in names:
             message = f'duplicate definition of pool "{pool.name}"'
             findings.add(record.line_of("name"), record.path, message)
         names.add(pool.name)
         pools.append(pool)
+    _check_communities(pools, written, findings)
     return tuple(pools)
+
+
+def _check_communities(
+    pools: Sequence[Pool], records: Sequence[Record], findings: Findings
+) -> None:
+    """Refuse what merges into a route with more communities than a message holds.
+
+    One address of each block tells: where blocks are larger than an aggregate, this is theirs
+    alone.
+    """
+    every = (ad.communities for pool in pools for ad in pool.bgp_advertisements)
+    if len(frozenset[Community]().union(*every)) <= MAX_COMMUNITIES:
+        return
+    addresses = [[cidr.network_address for cidr in pool.cidrs] for pool in pools]
+    merged = merge(zip(addresses, pools, strict=True))
+    for number, (pool, record) in enumerate(zip(pools, records, strict=True), 1):
+        prefixes = merge([(addresses[number - 1], pool)])
+        counts = {prefix: len(merged[prefix].communities) for prefix in prefixes}
+        prefix, count = max(counts.items(), key=itemgetter(1), default=(None, 0))
+        if count > MAX_COMMUNITIES:
+            message = (
+                f"parsing address pool #{number}: {count} communities for {prefix}: want "
+                f"{MAX_COMMUNITIES} at the most, or they would not fit one BGP message"
+            )
+            where = "bgp-advertisements"
+            findings.add(record.line_of(where), record.path_of(where), message)
 
 
 class _Overlaps:
@@ -217,24 +245,7 @@ class _PoolCompiler:
         if not records:
             return (BgpAdvertisement(),)
         self._check_duplicates(records)
-        advertisements = tuple(self._advertisement(record, aliases) for record in records)
-        self._check_communities(advertisements)
-        return advertisements
-
-    def _check_communities(self, advertisements: Iterable[BgpAdvertisement]) -> None:
-        """Advertisements of one length are one route, with the communities of all of them."""
-        of_length: dict[tuple[str, int], set[Community]] = defaultdict(set)
-        for each in advertisements:
-            of_length["aggregation-length", each.aggregation_length] |= each.communities
-            of_length["aggregation-length-v6", each.aggregation_length_v6] |= each.communities
-        for (key, length), communities in of_length.items():
-            if len(communities) > MAX_COMMUNITIES:
-                message = (
-                    f"{len(communities)} communities for {key} {length}: want "
-                    f"{MAX_COMMUNITIES} at the most, or they would not fit one BGP message"
-                )
-                self._tell("bgp-advertisements", message)
-                return  # the other family has the same
+        return tuple(self._advertisement(record, aliases) for record in records)
 
     def _check_duplicates(self, records: Iterable[Record]) -> None:
         earlier: dict[object, int] = {}

@@ -29,23 +29,40 @@ def routes_for(
 
     Each service comes as its addresses and their pool. A prefix lives as long as one service
     needs it. Where advertisements say different things of one prefix, the result does not depend
-    on their order: the highest local preference and the communities of all. One pool has no more
-    than MAX_COMMUNITIES; should several pools aggregate to one prefix, the lowest ones count.
+    on their order: the highest local preference and the communities of all. A configuration has no
+    more than MAX_COMMUNITIES for one prefix; pools that drain may add to them, and then the lowest
+    ones count.
     """
-    said: dict[IPNetwork, tuple[int, frozenset[Community]]] = {}
+    return frozenset(
+        Route(prefix, said.local_pref, tuple(sorted(said.communities)[:MAX_COMMUNITIES]))
+        for prefix, said in merge(services).items()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What all advertisements together say of a prefix."""
+
+    local_pref: int = 0
+    communities: frozenset[Community] = frozenset()
+
+
+def merge(services: Iterable[tuple[Iterable[IPAddress], Pool]]) -> dict[IPNetwork, Said]:
+    """Return what is said of each prefix that these addresses of these pools aggregate to."""
+    said: dict[IPNetwork, Said] = {}
     for addresses, pool in services:
         for address in addresses:
             for advertisement in pool.bgp_advertisements:
                 prefix = aggregate(address, advertisement)
-                local_pref, communities = said.get(prefix, (0, frozenset()))
-                said[prefix] = (
-                    max(local_pref, advertisement.local_pref),
-                    communities | advertisement.communities,
+                earlier = said.get(prefix, NOTHING_SAID)
+                said[prefix] = Said(
+                    max(earlier.local_pref, advertisement.local_pref),
+                    earlier.communities | advertisement.communities,
                 )
-    return frozenset(
-        Route(prefix, local_pref, tuple(sorted(communities)[:MAX_COMMUNITIES]))
-        for prefix, (local_pref, communities) in said.items()
-    )
+    return said
+
+
+NOTHING_SAID = Said()
 
 
 def aggregate(address: IPAddress, advertisement: BgpAdvertisement) -> IPNetwork:

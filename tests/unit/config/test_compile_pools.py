@@ -145,17 +145,41 @@ def test_a_range_may_aggregate_to_its_largest_block() -> None:
     )
 
 
+def advertised(first: int, count: int, length: int) -> str:
+    communities = ", ".join(f"1:{n}" for n in range(first, first + count))
+    return f"{{aggregation-length: {length}, communities: [{communities}]}}"
+
+
+def too_many(*pools: str) -> list[tuple[str, str]]:
+    found = problems(f"address-pools: [{', '.join(pools)}]")
+    return [(path, message.partition(": want")[0]) for _, path, message in found]
+
+
 def test_more_communities_than_a_message_holds() -> None:
-    def advertisement(first: int, count: int, length: int) -> str:
-        communities = ", ".join(f"1:{n}" for n in range(first, first + count))
-        return f"{{aggregation-length: {length}, communities: [{communities}]}}"
-
     def told(*advertisements: str) -> list[str]:
-        text = f"address-pools: [{{{BGP}, bgp-advertisements: [{', '.join(advertisements)}]}}]"
-        return [message for _, _, message in problems(text)]
+        found = too_many(f"{{{BGP}, bgp-advertisements: [{', '.join(advertisements)}]}}")
+        return [message.rpartition(": ")[2] for _, message in found]
 
-    assert told(advertisement(0, 900, 32)) == []
-    (message,) = told(advertisement(0, 900, 32), advertisement(900, 1, 32))
-    assert "901 communities for aggregation-length 32: want 900 at the most" in message
-    (message,) = told(advertisement(0, 900, 32), advertisement(900, 1, 28))
-    assert "901 communities for aggregation-length-v6 128" in message
+    assert told(advertised(0, 900, 32)) == []
+    assert told(advertised(0, 900, 32), advertised(900, 1, 28)) == []
+    assert told(advertised(0, 900, 32), advertised(900, 1, 32)) == [
+        "901 communities for 10.0.0.0/32"
+    ]
+
+
+def test_pools_that_share_an_aggregate_share_its_communities() -> None:
+    """Each is a /24 and the half of another, which the two of them share."""
+    ranges = ("10.0.0.0-10.0.1.127", "10.0.1.128-10.0.2.255", "10.0.3.0-10.0.3.255")
+    pools = [
+        f"{{name: p{n}, protocol: bgp, addresses: [{block}], bgp-advertisements: "
+        f"[{advertised(500 * n, 500, 24)}]}}"
+        for n, block in enumerate(ranges)
+    ]
+    assert too_many(*pools) == [
+        (
+            f'address-pools[{n}] "p{n}".bgp-advertisements',
+            f"parsing address pool #{n + 1}: 1000 communities for 10.0.1.0/24",
+        )
+        for n in (0, 1)
+    ]
+    assert too_many(*pools[1:]) == []
