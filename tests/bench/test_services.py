@@ -38,16 +38,15 @@ from pathlib import Path
 
 import pytest
 from support.parts import require
+from support.services import ServicesAdmin
 
 from metallb_py.cli.lab.binaries import find_kubernetes
 from metallb_py.cli.lab.isolate import IsolationError, isolate_this_process
 from metallb_py.cli.lab.lab import Lab, Wishes
-from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
 from metallb_py.kube.resource import Resource
 
-AT_ONCE = 30
 FEW = 1000
 MANY = int(os.environ.get("METALLB_PY_BENCH_SERVICES", FEW))
 CONFIG = "address-pools: [{name: a, protocol: layer2, addresses: [10.64.0.0/12]}]"
@@ -77,19 +76,6 @@ class Arrivals:
                 self.all_there.set()
 
 
-def path_of(namespace: str) -> str:
-    return f"/api/v1/namespaces/{namespace}/services"
-
-
-async def create(client: KubeClient, namespace: str, name: str) -> None:
-    spec = {
-        "type": "LoadBalancer",
-        "allocateLoadBalancerNodePorts": False,  # there are fewer of them than services here
-        "ports": [{"port": 80}],
-    }
-    await client.create(path_of(namespace), {"metadata": {"name": name}, "spec": spec})
-
-
 def peak_memory(process: int) -> int:
     """Return the most resident memory that a process ever had, in KiB."""
     peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
@@ -103,21 +89,15 @@ async def measure(lab: Lab, count: int, *, backlog: bool = False) -> Measured:
     With ``backlog`` it starts when the last one was created, and its start counts as waiting.
     """
     controller = None if backlog else lab.start_controller()
-    client = await KubeClient.connect(str(lab.control_plane.kubeconfig("admin")))
     namespace = f"bench-{count}{'-backlog' if backlog else ''}"
-    await client.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    admin = await ServicesAdmin.of(str(lab.control_plane.kubeconfig("admin")), namespace)
+    await admin.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
     arrivals = Arrivals(count)
-    reflector = Reflector(client, Resource(path_of(namespace), Service), arrivals.see)
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def one(number: int) -> None:
-        async with turns:
-            await create(client, namespace, f"s{number}")
-
+    reflector = Reflector(admin, Resource(admin.path, Service), arrivals.see)
     watching = asyncio.create_task(reflector.run())
     try:
         began = time.monotonic()
-        await asyncio.gather(*(one(number) for number in range(count)))
+        await admin.add_all(f"s{number}" for number in range(count))
         created = time.monotonic()
         controller = controller or lab.start_controller()
         await asyncio.wait_for(arrivals.all_there.wait(), 1800)
@@ -126,7 +106,7 @@ async def measure(lab: Lab, count: int, *, backlog: bool = False) -> Measured:
         return Measured(created - began, done - created, peak_memory(controller.process.pid))
     finally:
         watching.cancel()
-        await client.close()
+        await admin.close()
         if controller is not None:
             controller.end()
 

@@ -12,12 +12,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 
-import msgspec
 import pytest
 from support.cluster import CONFIG, Rig, eventually
+from support.services import POOL, ServicesAdmin
 
-from metallb_py.kube.client import KubeClient
-from metallb_py.kube.objects import ObjectList, Service
+from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
 from metallb_py.kube.resource import Resource
 
@@ -26,37 +25,12 @@ pytestmark = pytest.mark.e2e
 KILLS = int(os.environ.get("METALLB_PY_CHURN", "10"))
 SERVICES = 300
 NAMESPACE = "churn"
-PATH = f"/api/v1/namespaces/{NAMESPACE}/services"
-POOL = "metallb.universe.tf/address-pool"
 # Too few addresses in the one, so that services wait; enough in the other.
 SIZES = {"scarce": 64, "ample": 512}
 POOLS = """\
 - {name: scarce, protocol: layer2, addresses: [10.77.0.0/26], auto-assign: false}
 - {name: ample, protocol: layer2, addresses: [10.78.0.0/23], auto-assign: false}
 """
-
-
-class Admin(KubeClient):
-    """Does to services what people do."""
-
-    async def apply(self, name: str, pool: str) -> None:
-        spec = {
-            "type": "LoadBalancer",
-            "allocateLoadBalancerNodePorts": False,
-            "ports": [{"port": 80}],
-        }
-        meta = {"name": name, "annotations": {POOL: pool}}
-        await self.create(PATH, {"metadata": meta, "spec": spec})
-
-    async def change(self, name: str, change: dict[str, object]) -> None:
-        await self.patch(f"{PATH}/{name}", change)
-
-    async def delete(self, name: str) -> None:
-        await self._read("DELETE", f"{PATH}/{name}")
-
-    async def services(self) -> list[Service]:
-        items = msgspec.json.decode(await self.get(PATH), type=ObjectList).items or ()
-        return [msgspec.json.decode(item, type=Service) for item in items]
 
 
 class Witness:
@@ -100,7 +74,7 @@ class Witness:
 class Churn:
     """Creates, changes and deletes services, one after the other."""
 
-    def __init__(self, admin: Admin, witness: Witness, random: Random) -> None:
+    def __init__(self, admin: ServicesAdmin, witness: Witness, random: Random) -> None:
         self._admin = admin
         self._witness = witness
         self._random = random
@@ -127,7 +101,7 @@ class Churn:
     async def _create(self) -> None:
         self._created += 1
         name = f"s{self._created}"
-        await self._admin.apply(name, self._random.choice(("scarce", "scarce", "ample")))
+        await self._admin.add(name, self._random.choice(("scarce", "scarce", "ample")))
         self._live.append(name)
 
     async def _change(self) -> None:
@@ -186,9 +160,9 @@ def stuck(services: list[Service]) -> list[str]:
 async def churn(rig: Rig) -> None:
     random = Random(20)
     witness = Witness()
-    admin = await Admin.connect(str(rig.lab.control_plane.kubeconfig("admin")))
+    admin = await ServicesAdmin.of(str(rig.lab.control_plane.kubeconfig("admin")), NAMESPACE)
     people = Churn(admin, witness, random)
-    reflector = Reflector(admin, Resource(PATH, Service), witness.see)
+    reflector = Reflector(admin, Resource(admin.path, Service), witness.see)
     tasks = [asyncio.create_task(reflector.run())]
     try:
         await people.fill()

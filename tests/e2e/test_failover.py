@@ -21,10 +21,10 @@ from random import Random
 
 import pytest
 from support.cluster import CONFIG, Rig, eventually
+from support.services import ServicesAdmin
 
 from metallb_py.cli.lab.control_plane import NAMESPACE as SYSTEM
 from metallb_py.cli.lab.processes import Program, pid_file
-from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import Lease, Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
 from metallb_py.kube.resource import Resource
@@ -35,11 +35,8 @@ ROUNDS = int(os.environ.get("METALLB_PY_FAILOVER", "4"))
 SERVICES = 500
 GONE = 10
 OUTAGE_SECONDS = 4.0
-AT_ONCE = 30
 REPLICAS = ("replica-a", "replica-b", "replica-c")
 NAMESPACE = "failover"
-PATH = f"/api/v1/namespaces/{NAMESPACE}/services"
-POOL = "metallb.universe.tf/address-pool"
 # What is wanted, where it is measured; else a busy machine is no failure.
 TAKEOVER_SECONDS = 3.0 if "METALLB_PY_FAILOVER" in os.environ else 8.0
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
@@ -52,35 +49,6 @@ class Blow(StrEnum):
     CREATION = "killed while 500 are created"
     FREEZE = "frozen while 500 that waited get theirs, until another goes on with them"
     OUTAGE = "cut off, as everybody is, from the API server while 500 that waited get theirs"
-
-
-class Admin(KubeClient):
-    """Does to services what people do."""
-
-    async def add(self, name: str, pool: str) -> None:
-        spec = {
-            "type": "LoadBalancer",
-            "allocateLoadBalancerNodePorts": False,
-            "ports": [{"port": 80}],
-        }
-        await self.create(
-            PATH, {"metadata": {"name": name, "annotations": {POOL: pool}}, "spec": spec}
-        )
-
-    async def add_all(self, names: list[str], pool: str) -> None:
-        turn = asyncio.Semaphore(AT_ONCE)
-
-        async def one(name: str) -> None:
-            async with turn:
-                await self.add(name, pool)
-
-        await asyncio.gather(*map(one, names))
-
-    async def delete(self, name: str) -> None:
-        await self._read("DELETE", f"{PATH}/{name}")
-
-    async def delete_all(self) -> None:
-        await self._read("DELETE", PATH)
 
 
 @dataclass
@@ -150,11 +118,11 @@ class Witness:
 
 
 @asynccontextmanager
-async def witnessing(admin: Admin) -> AsyncIterator[Witness]:
+async def witnessing(admin: ServicesAdmin) -> AsyncIterator[Witness]:
     witness = Witness()
     leases = Resource(LEASES, Lease)
     reflectors = (
-        Reflector(admin, Resource(PATH, Service), witness.see).run(),
+        Reflector(admin, Resource(admin.path, Service), witness.see).run(),
         Reflector(admin, leases, witness.see_lease).run(),
     )
     tasks = [asyncio.create_task(reflector) for reflector in reflectors]
@@ -195,7 +163,7 @@ class Replicas:
 class Rounds:
     """One blow after the other, each into 500 allocations from a pool of its own."""
 
-    def __init__(self, rig: Rig, admin: Admin, witness: Witness) -> None:
+    def __init__(self, rig: Rig, admin: ServicesAdmin, witness: Witness) -> None:
         self._rig = rig
         self._admin = admin
         self._witness = witness
@@ -269,7 +237,7 @@ class Rounds:
 
 
 async def fail_over(rig: Rig) -> tuple[Witness, list[float]]:
-    admin = await Admin.connect(str(rig.lab.control_plane.kubeconfig("admin")))
+    admin = await ServicesAdmin.of(str(rig.lab.control_plane.kubeconfig("admin")), NAMESPACE)
     try:
         async with witnessing(admin) as witness:
             rounds = Rounds(rig, admin, witness)

@@ -1,0 +1,58 @@
+"""What people do to Services on a real API server, one at a time and by the hundred."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Self
+
+import msgspec
+
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.objects import ObjectList, Service
+
+AT_ONCE = 30
+POOL = "metallb.universe.tf/address-pool"
+
+
+class ServicesAdmin(KubeClient):
+    """Acts on the services of one namespace."""
+
+    path: str
+
+    @classmethod
+    async def of(cls, kubeconfig: str, namespace: str) -> Self:
+        admin = await cls.connect(kubeconfig)
+        admin.path = f"/api/v1/namespaces/{namespace}/services"
+        return admin
+
+    async def add(self, name: str, pool: str = "") -> None:
+        spec = {
+            "type": "LoadBalancer",
+            "allocateLoadBalancerNodePorts": False,  # there are fewer of them than services here
+            "ports": [{"port": 80}],
+        }
+        meta = {"name": name, "annotations": {POOL: pool} if pool else {}}
+        await self.create(self.path, {"metadata": meta, "spec": spec})
+
+    async def add_all(self, names: Iterable[str], pool: str = "") -> None:
+        turn = asyncio.Semaphore(AT_ONCE)
+
+        async def one(name: str) -> None:
+            async with turn:
+                await self.add(name, pool)
+
+        await asyncio.gather(*map(one, names))
+
+    async def change(self, name: str, change: dict[str, object]) -> None:
+        await self.patch(f"{self.path}/{name}", change)
+
+    async def delete(self, name: str) -> None:
+        await self._read("DELETE", f"{self.path}/{name}")
+
+    async def delete_all(self) -> None:
+        await self._read("DELETE", self.path)
+
+    async def services(self) -> list[Service]:
+        items = msgspec.json.decode(await self.get(self.path), type=ObjectList).items or ()
+        return [msgspec.json.decode(item, type=Service) for item in items]
