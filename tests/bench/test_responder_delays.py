@@ -80,7 +80,7 @@ async def test_a_link_that_returns() -> None:
 
 def after_link_returned(cables: Wire, asker: Asker, request: bytes) -> float:
     cables.on_node("link", "set", "eth0", "down")
-    time.sleep(0.2)
+    time.sleep(0.2)  # a link that is really away: what comes back at once need not be opened anew
     started = time.monotonic()
     cables.on_node("link", "set", "eth0", "up")
     return 1000 * (asker.first_answer(request) - started)

@@ -44,6 +44,7 @@ async def writing(
         yield annotation, errors
     finally:
         task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_the_latest_text_stands_on_the_pod(tmp_path: Path) -> None:

@@ -76,8 +76,11 @@ async def test_a_duplicate_is_heard(cables: Wire) -> None:
                         second.send(Ether(src=other, dst=frame.src) / reply)
 
             task = asyncio.create_task(answer())
-            assert await asked(cables, VIP) == sorted([other, cables.node_mac()])
-            task.cancel()
+            try:
+                assert await asked(cables, VIP) == sorted([other, cables.node_mac()])
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
 
 def test_an_interface_that_is_not_there() -> None:
