@@ -34,6 +34,7 @@ TESTED_ELSEWHERE = {
 IMPORTERS = {
     "cryptography": {"metallb_py/runtime/pki.py"},
     "kubernetes": {"metallb_py/kube/client.py"},
+    "msgpack": {"metallb_py/protocols/memberlist/fields.py"},
     "prometheus_client": {"metallb_py/runtime/metrics.py"},
     "netaddr": {"metallb_py/addresses.py"},
     "scapy": {"metallb_py/cli/resolve.py"},
