@@ -91,6 +91,11 @@ class KubeClient:
         """Merge into an object (RFC 7386). With a resourceVersion in it, only onto that version."""
         return await self._write("PATCH", path, body, MERGE_PATCH)
 
+    async def delete(self, path: str, uid: str, version: str) -> bytes:
+        """Delete an object, in this version of it and no other."""
+        preconditions = {"uid": uid, "resourceVersion": version}
+        return await self._write("DELETE", path, {"preconditions": preconditions})
+
     @asynccontextmanager
     async def watch(
         self, path: str, query: Mapping[str, str]

@@ -35,6 +35,19 @@ async def test_reads_creates_patches_and_replaces(tmp_path: Path) -> None:
         assert found.metadata.label("a") == ""
 
 
+async def test_deletes_what_nobody_changed_meanwhile(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await api.add_service("web")
+        meta = msgspec.json.decode(await client.get(WEB), type=Service).metadata
+        await client.patch(WEB, {"metadata": {"labels": {"a": "b"}}})
+        with pytest.raises(ConflictError):
+            await client.delete(WEB, meta.uid, meta.resource_version)
+        meta = msgspec.json.decode(await client.get(WEB), type=Service).metadata
+        await client.delete(WEB, meta.uid, meta.resource_version)
+        with pytest.raises(NotFoundError):
+            await client.delete(WEB, meta.uid, meta.resource_version)
+
+
 async def test_errors_say_what_was_asked_and_what_the_server_said(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         with pytest.raises(NotFoundError, match=f'GET {WEB}: 404 Not Found: services "web" not f'):

@@ -87,6 +87,18 @@ async def test_a_patch_names_a_version_or_takes_any(ask: Client) -> None:
     assert (await ask("GET", one))[1]["data"] == {"x": "4"}
 
 
+async def test_a_deletion_names_a_version_or_takes_any(ask: Client) -> None:
+    _, made = await ask("POST", CONFIGMAPS, named("a"))
+    one, uid = f"{CONFIGMAPS}/a", made["metadata"]["uid"]
+    for wrong in ({"resourceVersion": "1"}, {"uid": "another", "resourceVersion": ""}):
+        status, answer = await ask("DELETE", one, {"preconditions": wrong})
+        assert (status, answer["reason"]) == (409, "Conflict")
+    right = {"uid": uid, "resourceVersion": made["metadata"]["resourceVersion"]}
+    assert (await ask("DELETE", one, {"preconditions": right}))[0] == 200
+    await ask("POST", CONFIGMAPS, named("a"))
+    assert (await ask("DELETE", one, {"propagationPolicy": "Background"}))[0] == 200
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "says"),
     [

@@ -127,7 +127,8 @@ class ApiServer:
         return _answer(await self._store.update(resource, namespace, name, item))
 
     async def _delete(self, resource: Resource, request: web.Request) -> web.StreamResponse:
-        return _answer(await self._store.delete(resource, *_place(request)))
+        only = await _preconditions(request)
+        return _answer(await self._store.delete(resource, *_place(request), only))
 
 
 def _place(request: web.Request) -> tuple[str, str]:
@@ -143,6 +144,13 @@ async def _body(request: web.Request) -> Object:
     if not isinstance(item, dict) or not isinstance(item.get("metadata", {}), dict):
         raise ApiError("body: want an object with metadata", 400)
     return item
+
+
+async def _preconditions(request: web.Request) -> Object:
+    """Return what has to hold of an object that is to be deleted."""
+    options = await _json(request) if request.can_read_body else {}
+    only = options.get("preconditions") if isinstance(options, dict) else None
+    return only if isinstance(only, dict) else {}
 
 
 async def _json(request: web.Request) -> Json:

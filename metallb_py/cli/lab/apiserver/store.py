@@ -76,13 +76,7 @@ class Store:
         item = copy.deepcopy(item)
         stored = metadata(self.get(resource, namespace, name))
         meta = metadata(item)
-        for key in ("resourceVersion", "uid"):
-            if meta.get(key) not in (None, "", stored[key]):
-                raise ConflictError(
-                    f'{resource.plural} "{name}": {key} is {stored[key]}, not {meta[key]}: '
-                    "the object has been modified",
-                    409,
-                )
+        _compare(resource, stored, meta)
         fixed = ("uid", "creationTimestamp", "name", "namespace")
         meta |= {key: stored[key] for key in fixed if key in stored}
         item["metadata"] = meta
@@ -92,9 +86,15 @@ class Store:
             return copy.deepcopy(old)
         return await self._put(resource, namespace, name, item, "MODIFIED")
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> Object:
-        """Remove an object. Raises NotFoundError."""
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, only: Object | None = None
+    ) -> Object:
+        """Remove an object.
+
+        Raises NotFoundError, and ConflictError where ``only`` names another version or uid.
+        """
         item = self.get(resource, namespace, name)
+        _compare(resource, metadata(item), only or {})
         del self._items[_key(resource, namespace, name)]
         return await self._record(resource, item, "DELETED")
 
@@ -136,6 +136,16 @@ def metadata(item: Object) -> Object:
     if not isinstance(meta, dict):
         raise TypeError("metadata: want an object")
     return meta
+
+
+def _compare(resource: Resource, stored: Object, named: Object) -> None:
+    for key in ("resourceVersion", "uid"):
+        if named.get(key) not in (None, "", stored[key]):
+            raise ConflictError(
+                f'{resource.plural} "{stored["name"]}": {key} is {stored[key]}, not {named[key]}: '
+                "the object has been modified",
+                409,
+            )
 
 
 def _key(resource: Resource, namespace: str, name: str) -> tuple[str, str, str, str]:
