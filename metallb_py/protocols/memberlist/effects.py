@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
-from metallb_py.protocols.memberlist.messages import Endpoint, State, Versions
+from metallb_py.protocols.memberlist.messages import VERSIONS, Endpoint, State, Versions
 
 StreamId = NewType("StreamId", int)
 """Names a stream: even where we opened it, odd where the other side did (the driver numbers)."""
@@ -20,7 +20,7 @@ class Member:
     incarnation: int
     state: State
     meta: bytes = b""
-    versions: Versions = Versions()
+    versions: Versions = VERSIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Drop(StrEnum):
     LABEL = "label"
     CHECKSUM = "checksum"
     UNKNOWN = "unknown"
+    CONFLICT = "conflict"  # another member has this name
 
 
 class EnvelopeError(RemoteProtocolError):

@@ -69,6 +69,10 @@ class Versions(NamedTuple):
     delegate_current: int = 0
 
 
+VERSIONS: Final = Versions()
+"""What is understood and spoken here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ping:
     """Asks the member of this name for an Ack. The answer goes to ``source``, where it is told."""
@@ -126,7 +130,7 @@ class Alive:
     node: str
     endpoint: Endpoint
     meta: bytes = b""
-    versions: Versions = Versions()
+    versions: Versions = VERSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ class NodeState:
     incarnation: int
     state: State
     meta: bytes = b""
-    versions: Versions = Versions()
+    versions: Versions = VERSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +177,4 @@ class PushPull:
     user_state: bytes = b""
 
 
-Message = (
-    Ping
-    | IndirectPing
-    | Ack
-    | Nack
-    | Suspect
-    | Alive
-    | Dead
-    | User
-    | RemoteError
-    | PushPull
-)
+Message = Ping | IndirectPing | Ack | Nack | Suspect | Alive | Dead | User | RemoteError | PushPull

@@ -35,6 +35,9 @@ class Settings:
     verify_outgoing: bool = True
 
 
+FAST: Final = Settings()
+"""Ours."""
+
 LAN: Final = Settings(
     probe_interval=1.0,
     probe_timeout=0.5,

@@ -1,0 +1,126 @@
+"""Everybody that is known of, and whose turn it is to be probed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from metallb_py.protocols.memberlist.chance import Chance, pick
+from metallb_py.protocols.memberlist.effects import Member
+from metallb_py.protocols.memberlist.messages import Endpoint, State
+from metallb_py.protocols.memberlist.suspicion import Suspicion
+
+LIMIT = 8192
+"""More members are not taken in, so that nobody can make the table grow without bound."""
+PRESENT = (State.ALIVE, State.SUSPECT)
+
+
+class Record:
+    """A member, since when its state is what it is, and the suspicion that it is under."""
+
+    __slots__ = ("member", "since", "suspicion")
+
+    def __init__(self, member: Member, now: float) -> None:
+        self.member = member
+        self.since = now
+        self.suspicion: Suspicion | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether it takes part, as far as known."""
+        return self.member.state in PRESENT
+
+
+class Members:
+    """The table; this member itself is in it."""
+
+    def __init__(self, me: Member, chance: Chance, now: float) -> None:
+        self._chance = chance
+        self._name = me.name
+        self._records = {me.name: Record(me, now)}
+        self._at = {me.endpoint: me.name}
+        self._list = [self._records[me.name]]
+        self._order: list[str] = []  # whom to probe in this round; the last one first
+        self.suspected: dict[str, Suspicion] = {}
+        """Those under suspicion."""
+        self.present = 1
+        """How many take part, as far as known."""
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._list)
+
+    def __len__(self) -> int:
+        return len(self._list)
+
+    @property
+    def me(self) -> Member:
+        """This member itself."""
+        return self._records[self._name].member
+
+    def get(self, name: str) -> Record | None:
+        """Return what is known of a member."""
+        return self._records.get(name)
+
+    def at(self, endpoint: Endpoint) -> Record | None:
+        """Return the member that is reached there."""
+        name = self._at.get(endpoint)
+        return None if name is None else self._records[name]
+
+    def put(self, member: Member, now: float) -> None:
+        """Take in a member, or what changed of it; any suspicion has ended."""
+        record = self._records.get(member.name)
+        if record is None:
+            record = self._records[member.name] = Record(member, now)
+            self.present += record.present
+            self._list.append(record)
+            self._order.insert(int(self._chance.random() * (len(self._order) + 1)), member.name)
+        else:
+            if self._at.get(record.member.endpoint) == member.name:
+                del self._at[record.member.endpoint]
+            if record.member.state is not member.state:
+                record.since = now
+            self.present -= record.present
+            record.member = member
+            self.present += record.present
+            record.suspicion = None
+            self.suspected.pop(member.name, None)
+        self._at[member.endpoint] = member.name
+
+    def suspect(self, record: Record, incarnation: int, suspicion: Suspicion, now: float) -> None:
+        """A member is under suspicion from now on."""
+        self.put(replace(record.member, state=State.SUSPECT, incarnation=incarnation), now)
+        record.suspicion = suspicion
+        self.suspected[record.member.name] = suspicion
+
+    def overdue(self, now: float) -> list[Record]:
+        """Return those that had their time to contradict a suspicion."""
+        late = [name for name, suspicion in self.suspected.items() if suspicion.deadline <= now]
+        return [self._records[name] for name in late]
+
+    def draw(self, count: int, fits: Callable[[Record], bool]) -> tuple[Record, ...]:
+        """Return up to so many others at random that fit."""
+        name = self._name
+        return pick(self._chance, count, self._list, lambda r: r.member.name != name and fits(r))
+
+    def next_to_probe(self, busy: Callable[[str], bool]) -> Record | None:
+        """Return whose turn it is: each once a round, every round in another random order."""
+        for _ in range(2):
+            while self._order:
+                record = self._records.get(self._order.pop())
+                if record is not None and record.present and not busy(record.member.name):
+                    return record
+            self._order = [name for name in self._records if name != self._name]
+            self._chance.shuffle(self._order)
+        return None
+
+    def reap(self, since: float) -> None:
+        """Forget those that are gone since then or longer."""
+        gone = [r for r in self._list if not r.present and r.since <= since]
+        for record in gone:
+            member = record.member
+            if member.name != self._name:
+                del self._records[member.name]
+                if self._at.get(member.endpoint) == member.name:
+                    del self._at[member.endpoint]
+        if gone:
+            self._list = list(self._records.values())
