@@ -84,12 +84,8 @@ class Replica:
         options = self._options
         if not options.webhook_port:
             return {}
-        # Only now: who does without the webhook does without a library for certificates.
-        try:
-            from controller.drivers.webhook import Webhook, WebhookOptions
-        except ModuleNotFoundError as error:
-            what = '--webhook-port: want metallb-py\'s extra "webhook" installed'
-            raise StartupError(what) from error
+        # Only now: who does without the webhook needs no memory for a library for certificates.
+        from controller.drivers.webhook import Webhook, WebhookOptions
 
         common = options.common
         where = WebhookOptions(

@@ -121,17 +121,16 @@ def test_what_it_cannot_do_is_said_in_one_line(
     assert leftovers(tmp_path) == NOTHING
 
 
-@pytest.mark.parametrize("library", ["cryptography", "scapy"])
-def test_a_library_that_is_not_installed_is_named(library: str) -> None:
+def test_a_library_that_is_not_installed_is_named() -> None:
     code = (
-        f"import sys; sys.modules[{library!r}] = None\n"
+        "import sys; sys.modules['scapy'] = None\n"
         "from metallb_py.cli.__main__ import main\nmain(['lab'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert done.returncode == 1
-    assert done.stderr == f"the lab needs {library}: pip install 'metallb-py[lab]'\n"
+    assert done.stderr == "the lab needs scapy: pip install 'metallb-py[lab]'\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,20 +110,3 @@ async def test_the_page_tells_who_leads(tmp_path: Path) -> None:
         assert "metallb_k8s_client_config_loaded_bool 1.0" in said
         stop.set()
         assert await second == 0
-
-
-async def test_the_webhook_without_its_library_is_refused_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for module in ("controller.drivers.webhook", "metallb_py.runtime.pki"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setitem(sys.modules, "cryptography", None)
-    async with running_api(tmp_path) as api:
-        assert await run(replace(options(api), webhook_port=free_port()), asyncio.Event()) == 1
-    (failed,) = (
-        line
-        for line in map(json.loads, capsys.readouterr().out.splitlines())
-        if line["level"] == "error"
-    )
-    assert failed["op"] == "startup"
-    assert 'want metallb-py\'s extra "webhook" installed' in failed["msg"]

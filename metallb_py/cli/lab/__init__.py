@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 
 # What the extra "lab" adds to what the daemons need.
-LIBRARIES = ("cryptography", "scapy")
+LIBRARIES = ("scapy",)
 CHOICES = {
     "control-plane": ("auto", "real", "embedded"),
     "router": ("auto", "frr", "bird", "builtin"),
