@@ -1,0 +1,129 @@
+"""LZW as Go's compress/lzw has it, least significant bit first, with literals of eight bits.
+
+That is GIF's kind, which TIFF's and PDF's are not. A code stands for a byte (0 to 255), for
+clearing the table (256), for the end (257), or for what an earlier code stood for with one byte
+more (258 to 4095). After each code there is one more to be used, so both sides know how many bits
+the next one takes: nine to twelve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from metallb_py.errors import RemoteProtocolError
+
+_CLEAR: Final = 256
+_END: Final = 257
+_NARROWEST: Final = 9
+_WIDEST: Final = 12
+_MASKS: Final = tuple((1 << width) - 1 for width in range(_WIDEST + 1))
+_LAST: Final = (1 << _WIDEST) - 1
+_WORD: Final = 8
+_LITERALS: Final = (*(bytes((value,)) for value in range(256)), b"", b"")
+"""What the first codes stand for; no bytes at all are the two with a meaning of their own."""
+
+
+class LzwError(RemoteProtocolError):
+    """These bytes are not what LZW makes."""
+
+
+class ExpansionError(LzwError):
+    """They stand for more than is wanted."""
+
+
+def compress(data: bytes) -> bytes:
+    """Return the same bytes as Go would; more than came in where nothing repeats."""
+    out = bytearray()
+    bits = count = 0
+    newest = _END
+    for code in _codes_for(data):
+        bits |= code << count
+        count += newest.bit_length()
+        newest = _END if code == _CLEAR else newest + 1
+        if count >= 8 * _WORD:
+            out += (bits & 0xFFFFFFFFFFFFFFFF).to_bytes(_WORD, "little")
+            bits >>= 8 * _WORD
+            count -= 8 * _WORD
+    return bytes(out) + bits.to_bytes((count + 7) // 8, "little")
+
+
+def _codes_for(data: bytes) -> Iterator[int]:
+    """Yield the codes for these bytes. The table is cleared just before its last code."""
+    yield _CLEAR
+    if not data:
+        yield _END
+        return
+    table: dict[int, int] = {}
+    newest = _END
+    code = data[0]
+    for byte in data[1:]:
+        longer = code << 8 | byte
+        known = table.get(longer)
+        if known is not None:
+            code = known
+            continue
+        yield code
+        code = byte
+        newest += 1
+        if newest == _LAST:
+            yield _CLEAR
+            table.clear()
+            newest = _END
+        else:
+            table[longer] = newest
+    yield code
+    if newest + 1 == _LAST:
+        yield _CLEAR
+    yield _END
+
+
+def decompress(data: bytes, limit: int) -> bytes:
+    """Return what was compressed. Raises LzwError; ExpansionError for more than ``limit`` bytes.
+
+    What follows the end is ignored, as Go does. Takes memory in proportion to ``limit``.
+    """
+    out = bytearray()
+    table = [*_LITERALS]
+    last = b""
+    for code in _codes_in(data):
+        try:
+            found = table[code]
+        except IndexError:
+            if code != len(table) or not last:
+                raise LzwError(f"found code {code}, want less than {len(table)}") from None
+            found = last + last[:1]
+        if not found:
+            table = [*_LITERALS]
+        elif last and len(table) <= _LAST:
+            table.append(last + found[:1])
+        last = found
+        out += found
+        if len(out) > limit:
+            raise ExpansionError(f"found more than {limit} bytes")
+    return bytes(out)
+
+
+def _codes_in(data: bytes) -> Iterator[int]:
+    """Yield the codes before the end. Raises LzwError where that is missing."""
+    bits = count = position = 0
+    newest, width = _END, _NARROWEST
+    while True:
+        if count < width:
+            word = data[position : position + _WORD]
+            position += _WORD
+            bits |= int.from_bytes(word, "little") << count
+            count += 8 * len(word)
+            if count < width:
+                raise LzwError(f"ends early, after {len(data)} bytes")
+        code = bits & _MASKS[width]
+        bits >>= width
+        count -= width
+        newest += 1
+        if newest >> width and width < _WIDEST:
+            width += 1
+        if code == _CLEAR:
+            newest, width = _END, _NARROWEST
+        elif code == _END:
+            return
+        yield code
