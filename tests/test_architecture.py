@@ -32,7 +32,10 @@ TESTED_ELSEWHERE = {
 
 # Each outside library is imported by these modules alone, so that it can be replaced.
 IMPORTERS = {
-    "cryptography": {"metallb_py/runtime/pki.py"},
+    "cryptography": {
+        "metallb_py/protocols/memberlist/keyring.py",
+        "metallb_py/runtime/pki.py",
+    },
     "kubernetes": {"metallb_py/kube/client.py"},
     "msgpack": {"metallb_py/protocols/memberlist/fields.py"},
     "prometheus_client": {"metallb_py/runtime/metrics.py"},
