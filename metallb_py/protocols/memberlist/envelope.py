@@ -1,28 +1,47 @@
 """What is wrapped around messages: compound, compression, checksum, encryption, label.
 
 A datagram is label(sealed(checksum(compressed(compound(messages))))), each layer only where it is
-wanted. Memberlist takes compound and compression also the other way round; here each may be there
-once around a message, compression once more inside a compound, and nothing deeper.
+wanted. Memberlist reads compound and compression in any order and as deep as they come; here a
+part of a compound may be compressed once more, and nothing deeper is read.
+
+A stream is label(sealed(compressed(message))). What answers it over the same connection has no
+label in front, but still one that it is sealed with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import accumulate, pairwise
+from functools import partial
 from typing import Final
 from zlib import crc32
 
-from metallb_py.errors import LocalProtocolError, RemoteProtocolError
-from metallb_py.protocols.memberlist.codec import decode
+from metallb_py.errors import RemoteProtocolError
+from metallb_py.protocols.memberlist.codec import (
+    MessageReader,
+    UnknownKindError,
+    decode,
+    decode_compressed,
+    encode_compressed,
+)
+from metallb_py.protocols.memberlist.compound import HEAD, join, split
 from metallb_py.protocols.memberlist.fields import DecodeError, OversizedError
+from metallb_py.protocols.memberlist.keyring import NONCE, OVERHEAD, Keyring, Nonces, SealError
+from metallb_py.protocols.memberlist.lzw import ExpansionError, LzwError, compress, decompress
 from metallb_py.protocols.memberlist.messages import Kind, Message
+from metallb_py.protocols.memberlist.readers import Compressed
 
-PARTS_LIMIT: Final = 255
-"""The most messages in a datagram."""
-PART_LIMIT: Final = 65_535
-"""The longest message in a compound, in bytes; and what a datagram may expand to."""
+DATAGRAM_LIMIT: Final = 65_535
+"""The longest datagram, also when what is compressed in it is expanded, in bytes."""
+LABEL_LIMIT: Final = 255
+"""The longest label, in bytes."""
+WORTH_COMPRESSING: Final = 128
+"""Bytes from which compression is tried; fewer hardly ever get shorter."""
+
+_STREAM_KINDS: Final = frozenset({Kind.PUSH_PULL, Kind.ERROR})
+_CHECKSUM_HEAD: Final = 5
+_SEALED_HEAD: Final = 5
 
 
 class Drop(StrEnum):
@@ -34,7 +53,7 @@ class Drop(StrEnum):
     REPLAYED = "replayed"
     LABEL = "label"
     CHECKSUM = "checksum"
-    UNKNOWN = "unknown"
+    UNKNOWN = "unknown"  # a kind of message that is none, or has no place there
     CONFLICT = "conflict"  # another member has this name
 
 
@@ -48,102 +67,300 @@ class EnvelopeError(RemoteProtocolError):
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What a datagram held. ``flaws``: how many parts of it were lost as they could not be read."""
+    """What a datagram held. ``flaws``: how many parts of it were lost, as they could not be read,
+    with one for bytes after the last part.
+    """
 
     messages: tuple[Message, ...]
     flaws: int = 0
 
 
-_DATAGRAM_KINDS: Final = frozenset(
-    {
-        Kind.PING,
-        Kind.INDIRECT_PING,
-        Kind.ACK,
-        Kind.SUSPECT,
-        Kind.ALIVE,
-        Kind.DEAD,
-        Kind.USER,
-        Kind.NACK,
-    }
-)
-
-
 class Envelope:
-    """Wraps and unwraps as a cluster's members have agreed."""
+    """Wraps and unwraps as a cluster's members have agreed.
 
-    __slots__ = ("overhead",)
+    ``nonce`` gives 12 bytes that no member of the cluster ever gives again; what is sealed needs
+    it. With a keyring, ``verify_incoming`` refuses what is not sealed, and ``verify_outgoing``
+    seals what is sent. Remembers the sealed datagrams that it has opened.
 
-    def __init__(self) -> None:
-        self.overhead: Final = 7
+    Raises ValueError for a label that is too long, and where a nonce is wanted and not there.
+    """
+
+    __slots__ = ("_compression", "_head", "_keyring", "_label", "_seal", "_seen", "_verify")
+
+    def __init__(
+        self,
+        label: str = "",
+        keyring: Keyring | None = None,
+        compression: bool = True,
+        verify_incoming: bool = True,
+        verify_outgoing: bool = True,
+        nonce: Callable[[], bytes] | None = None,
+    ) -> None:
+        self._label = label.encode()
+        if len(self._label) > LABEL_LIMIT:
+            raise ValueError(f"label: found {len(self._label)} bytes, want up to {LABEL_LIMIT}")
+        self._head = bytes((Kind.LABEL, len(self._label))) + self._label if label else b""
+        self._keyring = keyring
+        self._compression = compression
+        self._verify = keyring is not None and verify_incoming
+        self._seal = _Sealer(keyring, nonce) if keyring and verify_outgoing else None
+        self._seen = Nonces()
+
+    @property
+    def overhead(self) -> int:
         """The bytes that ``pack`` adds at most, besides two for each part."""
+        sealing = OVERHEAD if self._seal else 0
+        return len(self._head) + sealing + _CHECKSUM_HEAD + HEAD
+
+    @property
+    def wants_sealed(self) -> bool:
+        """Whether nothing else is taken."""
+        return self._verify
 
     def pack(self, parts: Sequence[bytes], checksum: bool = False) -> bytes:
         """Return one datagram of encoded messages. Raises LocalProtocolError if it can't hold them.
 
-        ``checksum``: whether the other side understands version 5, which has them.
+        ``checksum``: whether the other side understands them (its versions reach to 5).
         """
-        data = parts[0] if len(parts) == 1 else _compound(parts)
+        data = self._compressed(parts[0] if len(parts) == 1 else join(parts))
         if checksum:
             data = b"\x0c" + crc32(data).to_bytes(4) + data
-        return data
+        if self._seal is not None:
+            data = self._seal(data, self._label)
+        return self._head + data
+
+    def pack_stream(self, message: bytes, *, reply: bool = False) -> bytes:
+        """Return an encoded message as it goes over a stream.
+
+        ``reply``: over one that the other side opened.
+        """
+        data = self._compressed(message)
+        if self._seal is not None:
+            head = b"\x0a" + (len(data) + OVERHEAD).to_bytes(4)
+            data = head + self._seal(data, head + self._label)
+        return data if reply else self._head + data
 
     def unpack(self, datagram: bytes) -> Unpacked:
-        """Read a datagram. Raises EnvelopeError; a flaw in a part of a compound is counted only."""
-        data = _checked(datagram)
-        if data[:1] == b"\x07":
-            return self._split(data)
-        return Unpacked((self._message(data),))
-
-    def _split(self, data: bytes) -> Unpacked:
-        parts, flaws = _parts(data)
-        messages: list[Message] = []
-        for part in parts:
-            try:
-                messages.append(self._message(part))
-            except EnvelopeError:
-                flaws += 1
-        return Unpacked(tuple(messages), flaws)
-
-    def _message(self, data: bytes) -> Message:
-        if data and data[0] not in _DATAGRAM_KINDS:
-            raise EnvelopeError(f"found kind {data[0]} in a datagram", Drop.UNKNOWN)
+        """Read a datagram. Raises EnvelopeError; parts of a compound are lost one by one."""
+        if len(datagram) > DATAGRAM_LIMIT:
+            raise EnvelopeError(f"found {len(datagram)} bytes in a datagram", Drop.OVERSIZED)
+        end = self.label_end(datagram)
+        if end is None:
+            raise EnvelopeError("found no whole label", Drop.MALFORMED)
+        data = datagram[end:] if end else datagram
+        if self._keyring is not None:
+            data = self._opened(self._keyring, data)
         try:
-            return decode(data)
-        except OversizedError as error:
-            raise EnvelopeError(str(error), Drop.OVERSIZED) from error
-        except DecodeError as error:
-            raise EnvelopeError(str(error), Drop.MALFORMED) from error
+            return _unwrapped(_checked(data))
+        except (DecodeError, LzwError) as error:
+            raise _dropped(error) from error
+
+    def label_end(self, data: bytes | bytearray) -> int | None:
+        """Return where the label ends, or None where it is not whole. Raises EnvelopeError."""
+        if data[:1] != b"\xf4":
+            if self._label:
+                raise EnvelopeError("found no label", Drop.LABEL)
+            return 0
+        end = 2 + data[1] if len(data) > 1 else 2
+        if len(data) < end:
+            return None
+        if not self._label or data[2:end] != self._label:
+            raise EnvelopeError("found another cluster's label, or an empty one", Drop.LABEL)
+        return end
+
+    def opener(self) -> Callable[[bytes, bytes], bytes]:
+        """Return what opens a stream: of type and length, and sealed bytes, it makes plain ones.
+
+        Raises EnvelopeError where there is no key, as that does where no key fits.
+        """
+        if self._keyring is None:
+            raise EnvelopeError("found a sealed stream, and there is no key", Drop.UNAUTHENTICATED)
+        return partial(self._open_stream, self._keyring)
+
+    def _open_stream(self, keyring: Keyring, head: bytes, sealed: bytes) -> bytes:
+        try:
+            return keyring.open(sealed, head + self._label)
+        except SealError as error:
+            raise EnvelopeError(str(error), Drop.UNAUTHENTICATED) from error
+
+    def _opened(self, keyring: Keyring, data: bytes) -> bytes:
+        nonce = data[1 : 1 + NONCE]
+        if nonce in self._seen:
+            raise EnvelopeError("found a datagram that came before", Drop.REPLAYED)
+        try:
+            plain = keyring.open(data, self._label)
+        except SealError as error:
+            if not self._verify:
+                return data
+            raise EnvelopeError(str(error), Drop.UNAUTHENTICATED) from error
+        self._seen.add(nonce)
+        return plain
+
+    def _compressed(self, data: bytes) -> bytes:
+        if not self._compression or len(data) < WORTH_COMPRESSING:
+            return data
+        compressed = encode_compressed(compress(data))
+        return compressed if len(compressed) < len(data) else data
 
 
-def _compound(parts: Sequence[bytes]) -> bytes:
-    if not 0 < len(parts) <= PARTS_LIMIT:
-        raise LocalProtocolError(f"found {len(parts)} parts, want 1 to {PARTS_LIMIT}")
-    if max(map(len, parts)) > PART_LIMIT:
-        raise LocalProtocolError(f"found a part of more than {PART_LIMIT} bytes")
-    lengths = b"".join(len(part).to_bytes(2) for part in parts)
-    return b"\x07" + bytes((len(parts),)) + lengths + b"".join(parts)
+class StreamReader:
+    """Reads the one message that comes over a stream, in whatever pieces it comes.
+
+    ``limit``: the most bytes that it may have, as it comes and as it is expanded. ``reply``: over
+    a stream that we opened. What comes after the message is left alone.
+    """
+
+    __slots__ = ("_buffer", "_envelope", "_labelled", "_limit", "_plain")
+
+    def __init__(self, envelope: Envelope, limit: int, *, reply: bool = False) -> None:
+        self._envelope = envelope
+        self._limit = limit
+        self._labelled = not reply
+        self._buffer = bytearray()
+        self._plain: MessageReader | None = None
+
+    def feed(self, data: bytes) -> Message | None:
+        """Return the message once it is whole. Raises EnvelopeError; there is no use then for more.
+
+        Takes no more memory than in proportion to the limit and to ``data``.
+        """
+        try:
+            if self._plain is not None:
+                return self._continue(self._plain, data)
+            self._buffer += data
+            return self._begin()
+        except (DecodeError, LzwError) as error:
+            raise _dropped(error) from error
+
+    def _begin(self) -> Message | None:
+        if self._labelled and self._buffer:
+            end = self._envelope.label_end(self._buffer)
+            if end is None:
+                return None
+            del self._buffer[:end]
+            self._labelled = False
+        if not self._buffer:
+            return None
+        if self._buffer[0] == Kind.ENCRYPT:
+            return self._open()
+        if self._envelope.wants_sealed:
+            raise EnvelopeError("found a stream that is not sealed", Drop.UNAUTHENTICATED)
+        self._plain = MessageReader(self._buffer[0], self._limit)
+        rest = bytes(self._buffer[1:])
+        self._buffer.clear()
+        return self._continue(self._plain, rest)
+
+    def _open(self) -> Message | None:
+        open_sealed = self._envelope.opener()
+        if len(self._buffer) < _SEALED_HEAD:
+            return None
+        length = int.from_bytes(self._buffer[1:_SEALED_HEAD])
+        if length > self._limit:
+            raise EnvelopeError(
+                f"found {length} bytes announced, want up to {self._limit}", Drop.OVERSIZED
+            )
+        end = _SEALED_HEAD + length
+        if len(self._buffer) < end:
+            return None
+        head, sealed = bytes(self._buffer[:_SEALED_HEAD]), bytes(self._buffer[_SEALED_HEAD:end])
+        found = _whole(open_sealed(head, sealed), self._limit)
+        return _expanded(found, self._limit) if isinstance(found, Compressed) else found
+
+    def _continue(self, reader: MessageReader, data: bytes) -> Message | None:
+        found = reader.feed(data)
+        return _expanded(found, self._limit) if isinstance(found, Compressed) else found
 
 
-def _parts(data: bytes) -> tuple[list[bytes], int]:
-    """Return a compound's whole parts, and the number of flaws: parts cut off, and bytes left."""
-    count = data[1] if len(data) > 1 else 0
-    start = 2 + 2 * count
-    if not count or len(data) < start:
-        raise EnvelopeError("compound: ends before its parts do", Drop.MALFORMED)
-    lengths = (int.from_bytes(data[at : at + 2]) for at in range(2, start, 2))
-    bounds = pairwise(accumulate(lengths, initial=start))
-    parts = [data[begin:end] for begin, end in bounds if end <= len(data)]
-    left_over = len(parts) == count and start + sum(map(len, parts)) < len(data)
-    return parts, count - len(parts) + left_over
+class _Sealer:
+    """Seals, each time with a nonce of its own."""
+
+    __slots__ = ("_keyring", "_nonce")
+
+    def __init__(self, keyring: Keyring, nonce: Callable[[], bytes] | None) -> None:
+        if nonce is None:
+            raise ValueError("found a keyring without a source of nonces")
+        self._keyring = keyring
+        self._nonce = nonce
+
+    def __call__(self, plain: bytes, associated: bytes) -> bytes:
+        return self._keyring.seal(plain, self._nonce(), associated)
 
 
 def _checked(data: bytes) -> bytes:
-    """Return what a checksum covers, if there is one."""
+    """Return what a checksum covers, if there is one. Raises EnvelopeError."""
     if data[:1] != b"\x0c":
         return data
-    if len(data) < 5:
-        raise EnvelopeError("checksum: ends early", Drop.MALFORMED)
-    covered = data[5:]
-    if crc32(covered) != int.from_bytes(data[1:5]):
-        raise EnvelopeError("checksum: wrong", Drop.CHECKSUM)
+    if len(data) < _CHECKSUM_HEAD:
+        raise EnvelopeError("found no whole checksum", Drop.MALFORMED)
+    covered = data[_CHECKSUM_HEAD:]
+    if crc32(covered) != int.from_bytes(data[1:_CHECKSUM_HEAD]):
+        raise EnvelopeError("found a wrong checksum", Drop.CHECKSUM)
     return covered
+
+
+def _unwrapped(data: bytes) -> Unpacked:
+    """Return what is in a compound, or else the one message. Raises DecodeError, LzwError."""
+    expander = _Expander()
+    data = expander.expand(data)
+    if data[:1] != b"\x07":
+        return Unpacked((_datagram_message(data),))
+    parts, flaws = split(data)
+    messages: list[Message] = []
+    for part in parts:
+        try:
+            messages.append(_datagram_message(expander.expand(part)))
+        except (DecodeError, LzwError):
+            flaws += 1
+    return Unpacked(tuple(messages), flaws)
+
+
+class _Expander:
+    """Expands what is compressed in a datagram, up to a limit for all of it."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = DATAGRAM_LIMIT
+
+    def expand(self, data: bytes) -> bytes:
+        if data[:1] != b"\x09":
+            return data
+        try:
+            expanded = decompress(decode_compressed(data), self._left)
+        except ExpansionError:
+            self._left = 0
+            raise
+        self._left -= len(expanded)
+        return expanded
+
+
+def _datagram_message(data: bytes) -> Message:
+    if data and data[0] in _STREAM_KINDS:
+        raise UnknownKindError(f"found kind {data[0]}, want one for datagrams")
+    return decode(data)
+
+
+def _whole(data: bytes, limit: int) -> Message | Compressed:
+    """Read what is known to be all of a stream. Raises DecodeError."""
+    found = MessageReader(data[0], limit).feed(data[1:]) if data else None
+    if found is None:
+        raise DecodeError(f"found {len(data)} bytes of a longer message")
+    return found
+
+
+def _expanded(found: Compressed, limit: int) -> Message:
+    inner = _whole(decompress(found.data, limit), limit)
+    if isinstance(inner, Compressed):
+        raise DecodeError("found what is compressed twice")
+    return inner
+
+
+def _dropped(error: DecodeError | LzwError) -> EnvelopeError:
+    match error:
+        case OversizedError() | ExpansionError():
+            reason = Drop.OVERSIZED
+        case UnknownKindError():
+            reason = Drop.UNKNOWN
+        case _:
+            reason = Drop.MALFORMED
+    return EnvelopeError(str(error), reason)
