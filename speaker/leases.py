@@ -12,8 +12,9 @@ other's last one was seen, came back, and the other's next one did not come befo
 is none. Therefore:
 
 - While the API server can't be reached, or is silent, nobody expires, as nothing of ours returns.
-- If it was: if our renewal failed, or took longer to return than one may be late, or if our own
-  Lease would have expired by the rule for the others, then everybody gets a whole duration again.
+- If it was, then everybody gets a whole duration again: where a renewal of ours failed, or did not
+  return before the next one, or was not sent in time, as this process stood still. Others need not
+  be as lucky as we are when all is well again.
 - A Lease at first sight counts as alive for one duration: it may be stale, but a speaker that
   starts must not move addresses.
 - A Lease that is deleted, or that nobody holds, is gone at once: its speaker left.
@@ -62,9 +63,12 @@ class Timing:
         return self.renew * (1 + self.jitter * (2 * chance - 1))
 
     @property
-    def patience(self) -> float:
-        """How late a renewal may be."""
-        return self.duration - self.interval(1.0)
+    def pause(self) -> float:
+        """Return how long after one of our renewals the next one is sent, at most, if all is well.
+
+        Half an attempt more than the longest interval, for an event loop that is busy.
+        """
+        return self.interval(1.0) + self.attempt / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ class Members:
 class Seen:
     """What Leases are like now, by the name of their node; None for one that is gone.
 
-    A list of all of them is in no order, and has to be told in one go.
+    A list of all of them is in no order, and has to be told in one go: our own renewal in it may
+    come before an older one of another.
     """
 
     leases: Mapping[str, Lease | None]
@@ -143,9 +148,9 @@ class Leases:
         self._timing = timing
         self._others: dict[str, _Other] = {}
         self._alive = frozenset({node})
-        self._away = True  # whether the API server was, since our last renewal came back
+        self._away = True  # whether the API server was, since a renewal of ours came back
         self._sent: _Sent | None = None
-        self._returned = now  # when our last renewal came back
+        self._returned = now  # when the last renewal that came back was sent
         self._due = now
         self._failures = 0
         self._chance = 0.0
@@ -194,12 +199,11 @@ class Leases:
         return (Members(alive),)
 
     def _look(self, leases: Mapping[str, Lease | None], now: float) -> None:
-        # First the others': of those in a list any may be newer than our own.
         for node, lease in leases.items():
-            if node != self._node:
+            if node == self._node:
+                self._look_at_own(lease, now)
+            else:
                 self._look_at(node, lease, now)
-        if self._node in leases:
-            self._look_at_own(leases[self._node], now)
 
     def _look_at(self, node: str, lease: Lease | None, now: float) -> None:
         if lease is None or not lease.holder:
@@ -214,19 +218,17 @@ class Leases:
             self._due = min(self._due, now + RETRY.first)
         elif self._sent is not None and lease.spec.renew_time == self._sent.renew_time:
             sent, self._sent = self._sent, None
-            self._judge(sent, now)
-            self._returned = now
+            self._judge(sent.at, now)
+            self._returned = sent.at
 
-    def _judge(self, sent: _Sent, now: float) -> None:
+    def _judge(self, sent_at: float, now: float) -> None:
         """Say who is gone, now that a renewal of ours came back."""
-        expired = now - self._returned >= self._timing.duration
-        late = now - sent.at > self._timing.patience
-        if self._away or expired or late:
+        if self._away or sent_at - self._returned > self._timing.pause:
             self._away = False
             self._others = {node: replace(other, since=now) for node, other in self._others.items()}
             return
         for node, other in self._others.items():
-            if other.alive and sent.at - other.since >= self._duration(other):
+            if other.alive and sent_at - other.since >= self._duration(other):
                 self._others[node] = replace(other, alive=False)
 
     def _duration(self, other: _Other) -> int:

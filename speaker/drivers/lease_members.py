@@ -99,6 +99,7 @@ class LeaseMembers:
         timing = timing or Timing()
         self._listener = listener
         self._chance = chance
+        self._node = holder.node
         self._timing = timing
         self._now = asyncio.get_running_loop().time
         self._leases = Leases(holder.node, timing, self._now())
@@ -219,6 +220,9 @@ class LeaseMembers:
             await self._news.wait()
             self._news.clear()
             heard, self._heard = self._heard, {}
+            own = heard.get(self._node)
+            if own is not None:
+                self._own.see(own)
             self._perform(self._leases.receive(leases.Seen(heard), self._now()))
             self._early.set()
             if self._listed and not self._synced:
@@ -249,11 +253,13 @@ class _OwnLease:
         self._collection = _collection(holder.namespace)
         self._path = f"{self._collection}/{PREFIX}{holder.node}"
         self._stored: Lease | None = None
+        self._unanswered = ""
         self._held = False
         self._contested = False
 
     async def write(self, renew_time: str) -> None:
         """Create or renew it, whoever holds it. Raises ApiError, or msgspec's MsgspecError."""
+        self._unanswered = renew_time
         for _ in range(TRIES):
             body = self._body(renew_time)
             try:
@@ -285,6 +291,11 @@ class _OwnLease:
             with contextlib.suppress(ConflictError, NotFoundError):
                 await self._client.delete(self._path, meta.uid, meta.resource_version)
                 return
+
+    def see(self, lease: Lease) -> None:
+        """Note how the watch tells it: so a write whose answer was lost is known to be done."""
+        if lease.spec.renew_time == self._unanswered and lease.holder == self._holder.identity:
+            self._stored = lease
 
     async def _read(self) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -12,19 +12,13 @@ from random import Random
 import msgspec
 from aiohttp import web
 from support.api import Api, connected, running_api
+from support.lease_speaker import LeaseSpeaker
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import Lease
 from metallb_py.kube.reflector import Reachable, Unreachable
-from speaker.drivers.lease_members import (
-    Contested,
-    Holder,
-    LeaseEvent,
-    LeaseMembers,
-    Listener,
-    Unrenewed,
-)
+from speaker.drivers.lease_members import Contested, Holder, Unrenewed
 from speaker.leases import Timing
 
 NAMESPACE = "metallb-system"
@@ -33,54 +27,18 @@ QUICK = Timing(duration=1, renew=0.1, attempt=0.5)
 PATIENT = Timing(duration=4, renew=0.2, attempt=1.0)
 
 
-class Speaker:
-    """One speaker's half of the memberships, and what it heard."""
-
-    def __init__(self, client: KubeClient, node: str, timing: Timing, identity: str = "") -> None:
-        self.heard: list[frozenset[str]] = []
-        self.events: list[LeaseEvent] = []
-        self.synced = 0
-        self._changed = asyncio.Event()
-        holder = Holder(NAMESPACE, node, identity or f"{node}_1")
-        listener = Listener(self._on_members, self._on_synced, self._on_event)
-        chance = Random(node).random
-        self.members = LeaseMembers(client, holder, listener, chance, timing)
-        self._task = asyncio.create_task(self.members.run())
-
-    async def until(self, question: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
-            while not question():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def until_members(self, *nodes: str) -> None:
-        await self.until(lambda: self.heard and self.heard[-1] == frozenset(nodes))
-
-    async def until_event(self, kind: type[LeaseEvent]) -> None:
-        await self.until(lambda: any(isinstance(event, kind) for event in self.events))
-
-    async def crash(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    def _on_members(self, alive: frozenset[str]) -> None:
-        self.heard.append(alive)
-        self._changed.set()
-
-    def _on_synced(self) -> None:
-        assert self.heard, "the members are told before"
-        self.synced += 1
-        self._changed.set()
-
-    def _on_event(self, event: LeaseEvent) -> None:
-        self.events.append(event)
-        self._changed.set()
+def begun(client: KubeClient, node: str, timing: Timing = PATIENT, number: int = 1) -> LeaseSpeaker:
+    """Start a speaker; another one of a node has another number."""
+    holder = Holder(NAMESPACE, node, f"{node}_{number}")
+    return LeaseSpeaker(client, holder, Random(node).random, timing)
 
 
 @asynccontextmanager
-async def speaking(api: Api, *nodes: str, timing: Timing = PATIENT) -> AsyncIterator[list[Speaker]]:
+async def speaking(
+    api: Api, *nodes: str, timing: Timing = PATIENT
+) -> AsyncIterator[list[LeaseSpeaker]]:
     async with connected(api) as client:
-        speakers = [Speaker(client, node, timing) for node in nodes]
+        speakers = [begun(client, node, timing) for node in nodes]
         try:
             yield speakers
         finally:
@@ -228,7 +186,7 @@ async def test_a_crashed_speaker_s_lease_is_taken_over_without_a_word(tmp_path: 
         told = len(a.heard)
         await b.crash()
         async with connected(api) as client:
-            again = Speaker(client, "b", PATIENT, "b_2")
+            again = begun(client, "b", number=2)
             try:
                 await api.until(lambda: stored(api)["speaker-b"].holder == "b_2")
                 await renewals(api, "speaker-b", 2)
@@ -246,7 +204,7 @@ async def test_two_of_one_name_say_so_once_and_neither_takes_the_other_with_it(
         await a.until_members("a", "b")
         told = len(a.heard)
         async with connected(api) as client:
-            rival = Speaker(client, "b", PATIENT, "b_2")
+            rival = begun(client, "b", number=2)
             try:
                 await b.until_event(Contested)
                 await rival.until_event(Contested)

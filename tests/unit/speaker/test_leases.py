@@ -219,24 +219,30 @@ def test_after_trouble_everybody_gets_a_whole_duration(trouble: Failed | Unreach
 def test_after_a_silence_everybody_gets_a_whole_duration() -> None:
     """Nothing failed, and nothing came: the watch, or this process, stood still."""
     speaker = Speaker()
+    assert pytest.approx(2.3) == T.pause
     speaker.renew(0.0)
     speaker.see(0.0, lease("a", 1))
-    assert speaker.renew(5.0) == ()
-    for now in (6.0, 7.0, 8.0, 9.0):
+    speaker.renew_until(3.0)
+    assert speaker.renew(5.4) == ()
+    for now in (6.4, 7.4, 8.4, 9.4, 10.3):
         assert speaker.renew(now) == ()
-    assert speaker.renew(10.0) == members()
+    assert speaker.renew(10.4) == members()
 
 
 def test_while_the_api_server_is_slow_nobody_expires() -> None:
+    """Slow is one that does not tell a renewal before it is time for the next."""
     speaker = Speaker()
-    assert pytest.approx(3.2) == T.patience
     speaker.renew(0.0)
     speaker.see(0.0, lease("a", 1))
-    for number in range(1, 20):
-        assert speaker.renew(number * 3.5, took=3.3) == ()
-    speaker.renew(70.0)
-    speaker.renew(72.0)
-    assert speaker.renew(75.0) == members()
+    returning = speaker.send(1.5)
+    for number in range(2, 20):
+        sent = speaker.send(number * 1.5)
+        assert speaker.see(number * 1.5 + 0.1, returning) == ()
+        returning = sent
+    assert speaker.see(28.6, returning) == ()
+    for now in (30.0, 32.0, 33.5):
+        assert speaker.renew(now) == ()
+    assert speaker.renew(33.6) == members()
 
 
 def test_who_was_gone_before_trouble_stays_gone() -> None:
