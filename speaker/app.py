@@ -36,7 +36,7 @@ from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.httpd import Httpd
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.mailbox import Mailbox
-from metallb_py.runtime.metrics import SpeakerMetrics
+from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
 from metallb_py.runtime.tasks import run_until
 from speaker.announcers import Announcer
 from speaker.announcers.bgp import BgpAnnouncer
@@ -59,6 +59,11 @@ from speaker.drivers.responder_events import Claimed, WiresChanged
 from speaker.layer2 import wires
 from speaker.layer2.nodes import node_states, pod_of
 from speaker.layer2.wires import Wire
+from speaker.memberships import Membership, Usable
+from speaker.memberships.gossip import GossipMembers
+from speaker.memberships.lease import LeaseMembership
+from speaker.memberships.ready_pods import ReadyPods
+from speaker.memberships.settings import GossipSettings, Kind
 from speaker.options import Options
 
 COMPONENT = "metallb-speaker"
@@ -94,6 +99,10 @@ class App:
         self._pods: dict[str, Pod] = {}
         self._nodes: dict[str, Node] = {}
         self._wires: str | None = None  # as the other speakers are to read it, once known
+        self._usable = Usable()
+        self._pods_known = False
+        self._could_announce = asyncio.Event()
+        self._membership = self._make_membership()
         self._conflicts = Conflicts()
         self._annotations = AnnotationWriter(client)
         self._mailbox = Mailbox()
@@ -119,6 +128,7 @@ class App:
             ended,
             {
                 "end": self._hand_over(stop, ended),
+                "members": self._take_part(),
                 "state": self._mailbox.run(),
                 "services": self._follow(SERVICES, self._on_service, Source.SERVICES),
                 "endpoints": self._follow_endpoints(),
@@ -136,10 +146,35 @@ class App:
     async def _hand_over(self, stop: asyncio.Event, ended: asyncio.Event) -> None:
         """At the end, answer until other nodes have taken over."""
         await stop.wait()
+        await self._membership.leave()
         self._perform(self._core.ending())
         for announcer in self._announcers.values():
             await announcer.settle()
         ended.set()
+
+    def _make_membership(self) -> Membership:
+        options = self._options
+        match options.membership, options.gossip:
+            case Kind.MEMBERLIST, GossipSettings() as settings:
+                metrics = MemberMetrics(self._metrics)
+                return GossipMembers(
+                    options.node_name, settings, self._log, metrics, self._on_usable
+                )
+            case Kind.LEASE, _:
+                namespace, node = options.common.namespace, options.node_name
+                return LeaseMembership(self._client, namespace, node, self._log, self._on_usable)
+            case _:
+                self._log.info(
+                    "not starting fast dead node detection (memberlist), need ml-bindaddr / "
+                    "ml-labels config",
+                    op="startup",
+                )
+                return ReadyPods(self._on_usable)
+
+    async def _take_part(self) -> None:
+        """Be a candidate from when this node could announce: others hand over to it at once."""
+        await self._could_announce.wait()
+        await self._membership.run()
 
     # What happens outside
 
@@ -155,6 +190,9 @@ class App:
                     changed(event)
                 case Synced() if source is not None:
                     self._perform(self._core.synced(source))
+                    if source is Source.SPEAKERS:
+                        self._pods_known = True
+                        self._membership.pods_changed(self._pods.values())
                 case Synced():
                     self._on_config_synced()
                 case Unreachable() | Reachable():
@@ -189,14 +227,21 @@ class App:
 
     def _on_pod(self, event: Changed[Pod]) -> None:
         _put(self._pods, event)
+        if self._pods_known:
+            self._membership.pods_changed(self._pods.values())
         self._tell_cluster()
         self._publish_wires()
 
+    def _on_usable(self, usable: Usable) -> None:
+        self._usable = usable
+        self._tell_cluster()
+
     def _tell_cluster(self) -> None:
-        pods = self._pods.values()
-        ignore = self._options.ignore_exclude_lb
-        states = node_states(self._nodes, pods, ignore_exclude_label=ignore)
-        usable = {pod.spec.node_name for pod in pods if pod.ready}
+        states = node_states(
+            self._nodes, self._pods.values(), self._options.rules, self._usable.wires
+        )
+        # Who is no node of this cluster can't announce for it, whatever it says.
+        usable = self._usable.nodes & states.keys()
         self._perform(self._core.cluster_changed(usable, states))
 
     def _on_seen(self, event: Seen) -> None:
@@ -233,6 +278,7 @@ class App:
     def _on_wires(self, found: tuple[Wire, ...]) -> None:
         # One without any interface tells nothing, and counts as being on every subnet.
         self._wires = wires.encode(found) if found else ""
+        self._membership.wires_changed(found)
         self._publish_wires()
 
     def _publish_wires(self) -> None:
@@ -303,6 +349,8 @@ class App:
                     self._configure()
                 case _:
                     assert_never(effect)
+        if self._core.is_ready:
+            self._could_announce.set()
 
     def _configure(self) -> None:
         for announcer in self._announcers.values():

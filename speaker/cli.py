@@ -6,10 +6,13 @@ import argparse
 import os
 import re
 
+from metallb_py.errors import StartupError
 from metallb_py.runtime.flags import FlagParser, common_options
 from speaker.layer2.links import EXCLUDED
-from speaker.layer2.nodes import EXCLUDE_LABEL, SPEAKER_LABELS
+from speaker.layer2.nodes import EXCLUDE_LABEL, SPEAKER_LABELS, Rules
 from speaker.layer2.settings import Settings
+from speaker.memberships import flags
+from speaker.memberships.settings import GossipSettings, Kind
 from speaker.options import Options
 
 PROG = "metallb-speaker"
@@ -23,9 +26,7 @@ def parse(argv: list[str] | None = None) -> Options:
     parser.flag("lb-class", "announce only services with this spec.loadBalancerClass")
     parser.switch("disable-epslices", "read Endpoints, not EndpointSlices")
     parser.flag("ml-labels", "labels of the speakers' pods", env="METALLB_ML_LABELS")
-    parser.flag("ml-bindaddr", "accepted for MetalLB's manifests", env="METALLB_ML_BIND_ADDR")
-    parser.flag("ml-bindport", "accepted for MetalLB's manifests", env="METALLB_ML_BIND_PORT")
-    parser.flag("ml-secret-key", "accepted for MetalLB's manifests")
+    flags.add(parser)
     parser.flag(
         "l2-exclude-interfaces",
         "regular expressions, separated by spaces: interfaces in whose names one is found do not"
@@ -49,6 +50,10 @@ def parse(argv: list[str] | None = None) -> Options:
         "ignore-exclude-lb",
         f"let nodes with the label {EXCLUDE_LABEL} answer on layer 2, too",
     )
+    parser.switch(
+        "drain-on-cordon",
+        "let nodes that are cordoned hand their layer 2 addresses over to those that are not",
+    )
     args = parser.parse(argv)
     common = common_options(args)
     bgp_type = os.environ.get("METALLB_BGP_TYPE", BGP_TYPES[0])
@@ -58,6 +63,7 @@ def parse(argv: list[str] | None = None) -> Options:
         parser.fail("--node-name: not set: want the name of this node's Node object")
     if not common.namespace:
         parser.fail("--namespace: not set, and this is no pod: want the ConfigMap's namespace")
+    membership, gossip = _membership(parser, args)
     return Options(
         common=common,
         node_name=args.node_name,
@@ -67,8 +73,18 @@ def parse(argv: list[str] | None = None) -> Options:
         layer2=Settings(
             args.l2_exclude_interfaces, args.l2_announce_interval, args.l2_any_interface
         ),
-        ignore_exclude_lb=args.ignore_exclude_lb,
+        membership=membership,
+        gossip=gossip,
+        rules=Rules(args.ignore_exclude_lb, args.drain_on_cordon),
     )
+
+
+def _membership(parser: FlagParser, args: argparse.Namespace) -> tuple[Kind, GossipSettings | None]:
+    try:
+        return flags.choose(args)
+    except (ValueError, StartupError) as error:
+        parser.fail(str(error))
+        raise
 
 
 def _interval(text: str) -> float:

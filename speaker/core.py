@@ -123,6 +123,11 @@ class Speaker:
         return Source.CONFIG in self._missing
 
     @property
+    def is_ready(self) -> bool:
+        """Whether everything was read once, so that this node could announce."""
+        return not self._missing
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """The labels of this node, as far as known."""
         return self._labels

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metallb_py.runtime.flags import CommonOptions
+from speaker.layer2.nodes import DEFAULT, Rules
 from speaker.layer2.settings import Settings
+from speaker.memberships.settings import GossipSettings, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,7 @@ class Options:
     """What the speaker was asked for.
 
     ``speaker_labels`` select the pods of the other speakers, in the speaker's own namespace.
+    ``gossip`` is there where ``membership`` wants it.
     """
 
     common: CommonOptions
@@ -21,4 +24,6 @@ class Options:
     speaker_labels: str
     disable_endpoint_slices: bool
     layer2: Settings
-    ignore_exclude_lb: bool = False
+    membership: Kind
+    gossip: GossipSettings | None = None
+    rules: Rules = DEFAULT

@@ -20,7 +20,7 @@ from metallb_py.kube.listing import list_objects, take_snapshot
 from metallb_py.kube.objects import Pod
 from metallb_py.kube.resource import ENDPOINTS, NODES, SLICES, Resource
 from speaker.layer2.eligibility import Cluster
-from speaker.layer2.nodes import SPEAKER_LABELS, node_states
+from speaker.layer2.nodes import SPEAKER_LABELS, Rules, node_states
 from speaker.who import Answer, Finding, Standing, View, find
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--ignore-exclude-lb", action="store_true", help="as the speakers' flag of this name"
+    )
+    parser.add_argument(
+        "--drain-on-cordon", action="store_true", help="as the speakers' flag of this name"
     )
     cluster.add_arguments(parser)
     parser.set_defaults(run=run)
@@ -141,8 +144,8 @@ async def _view(args: argparse.Namespace) -> View:
         endpoints = await _endpoints(client)
     finally:
         await client.close()
-    ignore = args.ignore_exclude_lb
-    states = node_states(nodes, pods, ignore_exclude_label=ignore)
+    rules = Rules(args.ignore_exclude_lb, args.drain_on_cordon)
+    states = node_states(nodes, pods, rules)
     usable = frozenset(pod.spec.node_name for pod in pods if pod.ready)
     around = Cluster(usable, states, args.l2_any_interface)
     config = config_in_force(snapshot.configmap) if snapshot.configmap else Config()

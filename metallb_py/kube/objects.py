@@ -160,9 +160,16 @@ class NodeStatus(_View, frozen=True):
     conditions: tuple[NodeCondition, ...] | None = None
 
 
+class NodeSpec(_View, frozen=True):
+    """What is asked of a node. ``unschedulable``: it is cordoned, by ``kubectl drain`` say."""
+
+    unschedulable: bool = False
+
+
 class Node(KubeObject, frozen=True):
     """core/v1 Node."""
 
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
@@ -172,11 +179,18 @@ class PodSpec(_View, frozen=True):
     node_name: str = ""
 
 
+class PodIP(_View, frozen=True):
+    """One address of a pod; it has at most one of each family."""
+
+    ip: str = ""
+
+
 class PodStatus(_View, frozen=True):
-    """What is known of a pod's health."""
+    """What is known of a pod's health and addresses."""
 
     phase: str = ""
     pod_ip: str = msgspec.field(name="podIP", default="")
+    pod_ips: tuple[PodIP, ...] | None = msgspec.field(name="podIPs", default=None)
     conditions: tuple[NodeCondition, ...] | None = None
 
 
@@ -192,6 +206,12 @@ class Pod(KubeObject, frozen=True):
         conditions = self.status.conditions or ()
         ready = any(c.type == "Ready" and c.status == "True" for c in conditions)
         return ready and not self.metadata.deletion_timestamp
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its addresses, as far as it has any."""
+        entries = self.status.pod_ips or (PodIP(self.status.pod_ip),)
+        return tuple(entry.ip for entry in entries if entry.ip)
 
 
 class EndpointConditions(_View, frozen=True):

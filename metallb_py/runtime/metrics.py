@@ -20,6 +20,8 @@ prometheus_client.disable_created_metrics()
 # A service may wait for hours where no address is free.
 ALLOCATION_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 
+ROUND_TRIP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2)
+
 
 class Series(Collector):
     """A counter for each address whose name needs no suffix."""
@@ -238,6 +240,52 @@ class SpeakerMetrics(ClientMetrics):
 
     def _peer_gauge(self, name: str, documentation: str) -> Gauge:
         return Gauge(name, documentation, ["peer"], registry=self.registry)
+
+
+class MemberMetrics:
+    """What a speaker tells of its gossip with the others, on the page of ``speaker``."""
+
+    def __init__(self, speaker: SpeakerMetrics) -> None:
+        registry = speaker.registry
+        self.members = Gauge(
+            "metallb_memberlist_members",
+            "Members that this speaker knows of, itself included, by state",
+            ["state"],
+            registry=registry,
+        )
+        self.health = Gauge(
+            "metallb_memberlist_health_score",
+            "How little this speaker keeps up with the others, by its own estimate; 0 is well",
+            registry=registry,
+        )
+        self.suspicions = Counter(
+            "metallb_memberlist_suspicions_total",
+            "Times that another speaker was suspected to have failed",
+            registry=registry,
+        )
+        self.accusations = Counter(
+            "metallb_memberlist_accusations_total",
+            "Times that this speaker had to contradict another that suspected it",
+            registry=registry,
+        )
+        self.round_trip_seconds = Histogram(
+            "metallb_memberlist_probe_round_trip_seconds",
+            "From a probe of another speaker to its direct answer",
+            buckets=ROUND_TRIP_BUCKETS,
+            registry=registry,
+        )
+        self.messages = Counter(
+            "metallb_memberlist_messages_total",
+            "Messages of the gossip protocol, by direction (in, out) and kind",
+            ["direction", "kind"],
+            registry=registry,
+        )
+        self.dropped = Counter(
+            "metallb_memberlist_dropped_total",
+            "Packets and messages of the gossip protocol that were not used, by reason",
+            ["reason"],
+            registry=registry,
+        )
 
 
 def _render(registry: CollectorRegistry) -> tuple[bytes, str]:

@@ -25,11 +25,13 @@ SUBNET = "subnet"
 class NodeState:
     """What is known of a node. Without ``wires`` it counts as being on every subnet.
 
-    ``excluded`` says why it takes no part, and is empty where it does.
+    ``excluded`` says why it takes no part, and is empty where it does. One that is ``leaving``
+    takes part only where no other node can.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
     excluded: str = ""
+    leaving: bool = False
     wires: tuple[Wire, ...] | None = None
 
 
@@ -69,6 +71,7 @@ class Field:
     """
 
     fit: frozenset[str]
+    leaving: frozenset[str]
     by_subnets: Mapping[frozenset[IPNetwork] | None, frozenset[str]]
     unfit: Mapping[str, str]
 
@@ -82,7 +85,9 @@ class Field:
                 subnets = None if state.wires is None else subnets_for(state.wires, pool)
                 groups.setdefault(subnets, set()).add(name)
         by_subnets = {subnets: frozenset(names) for subnets, names in groups.items()}
-        return cls(frozenset(states.keys() - unfit.keys()), by_subnets, unfit)
+        fit = frozenset(states.keys() - unfit.keys())
+        leaving = frozenset(name for name in fit if states[name].leaving)
+        return cls(fit, leaving, by_subnets, unfit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,8 @@ def eligible(claim: Claim, node: str, cluster: Cluster) -> Verdict:
 
     Candidates are the nodes with a usable speaker; with ``externalTrafficPolicy: Local`` only those
     that also have a usable endpoint. Of these, nodes that are excluded or that the pool does not
-    select are left out, and then those that are not on the addresses' subnet, unless no node is.
+    select are left out, then those that are not on the addresses' subnet, unless no node is, and in
+    the end those that are about to be drained, unless all are.
     """
     checks = Checks()
     endpoints = claim.endpoints
@@ -125,6 +131,7 @@ def eligible(claim: Claim, node: str, cluster: Cluster) -> Verdict:
     checks.passed("candidates", f"{len(candidates)} of {len(possible)} nodes")
     if not cluster.any_interface:
         candidates = _on_subnet(claim.addresses, candidates, nodes, checks)
+    candidates = (candidates - nodes.leaving) or candidates
     order = ranked(claim.addresses[0], candidates)
     if order[0] != node:
         return checks.failed(ELECTION, NOT_OWNER, f"{order[0]} is first of {_in_brief(order)}")

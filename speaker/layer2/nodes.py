@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from metallb_py.kube.objects import Node, Pod
@@ -14,15 +15,34 @@ SPEAKER_LABELS = "app=metallb,component=speaker"
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which nodes take no part. With ``drain_on_cordon`` those that are cordoned, if others can."""
+
+    ignore_exclude_label: bool = False
+    drain_on_cordon: bool = False
+
+
+DEFAULT = Rules()
+
+
 def node_states(
-    nodes: Mapping[str, Node], pods: Iterable[Pod], *, ignore_exclude_label: bool = False
+    nodes: Mapping[str, Node],
+    pods: Iterable[Pod],
+    rules: Rules = DEFAULT,
+    told: Mapping[str, tuple[Wire, ...]] | None = None,
 ) -> dict[str, NodeState]:
-    """Return what is known of each node, from its Node object and its speaker's pod."""
-    wires = _wires(pods)
+    """Return what is known of each node, from its Node object and its speaker.
+
+    ``told`` are the wires of nodes whose speakers told them to this one; of the others their pods
+    tell.
+    """
+    wires = {**_wires(pods), **(told or {})}
     return {
         name: NodeState(
             labels=node.metadata.labels or {},
-            excluded=_exclusion(node, ignore_exclude_label=ignore_exclude_label),
+            excluded=_exclusion(node, ignore_exclude_label=rules.ignore_exclude_label),
+            leaving=rules.drain_on_cordon and node.spec.unschedulable,
             wires=wires.get(name),
         )
         for name, node in nodes.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 import msgspec
 
@@ -11,6 +12,9 @@ from metallb_py.addresses import IPAddress, IPNetwork, parse_cidr
 from metallb_py.config.model import Pool
 
 ANNOTATION = "metallb.universe.tf/interfaces"
+MAGIC = b"metallb-py/1:"
+MAX_META = 512
+"""Bytes of metadata at the most that memberlist has room for."""
 MAX_TEXT = 16_384
 """A longer annotation is not read: a node with so many subnets counts as being on all of them."""
 
@@ -51,6 +55,39 @@ def decode(text: str) -> tuple[Wire, ...] | None:
             for name, record in sorted(records.items())
         )
     except (msgspec.MsgspecError, ValueError):
+        return None
+
+
+def pack(wires: Iterable[Wire]) -> bytes:
+    """Return a node's wires as metadata of a member, in few bytes; none where they are too many.
+
+    Of whom there is none, the pod's annotation tells.
+    """
+    records = [
+        (
+            wire.name,
+            bytes.fromhex(wire.mac.replace(":", "")),
+            [bytes((net.prefixlen,)) + net.network_address.packed for net in wire.subnets],
+        )
+        for wire in wires
+    ]
+    packed = MAGIC + msgspec.msgpack.encode(records)
+    return packed if len(packed) <= MAX_META else b""
+
+
+def unpack(meta: bytes) -> tuple[Wire, ...] | None:
+    """Read what ``pack`` made; None where it is something else: MetalLB's speakers tell nothing."""
+    if not meta.startswith(MAGIC):
+        return None
+    try:
+        records = msgspec.msgpack.decode(
+            meta[len(MAGIC) :], type=list[tuple[str, bytes, list[bytes]]]
+        )
+        return tuple(
+            Wire(name, mac.hex(":"), tuple(ip_network((net[1:], net[0])) for net in subnets))
+            for name, mac, subnets in records
+        )
+    except (msgspec.MsgspecError, ValueError, IndexError):
         return None
 
 

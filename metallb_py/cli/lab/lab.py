@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from metallb_py.cli.lab.isolate import has_other_users
 from metallb_py.cli.lab.network import NODES, Node
 from metallb_py.cli.lab.processes import LabError, Program, Programs
 from metallb_py.cli.lab.routers import Router
+from speaker.layer2.nodes import SPEAKER_LABELS
 
 MANIFEST = Path("manifests/metallb.yaml")
+KEY_NAME = "secretkey"
 WEB_PORT = 80
 METRICS_PORT = 7472
 
@@ -54,6 +57,7 @@ class Lab:
         self.cluster = Cluster(self.control_plane.kubeconfig("admin"))
         self.speakers: dict[str, Program] = {}
         self._controllers: list[Program] = []
+        self._secret = folder / "memberlist" / KEY_NAME
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.programs)
@@ -86,14 +90,18 @@ class Lab:
         self._controllers.append(program)
         return program
 
-    def start_speaker(self, node: Node) -> Program:
-        """Start a node's speaker, and have its pod ready."""
+    def start_speaker(self, node: Node, *options: str) -> Program:
+        """Start a node's speaker, and have its pod ready. Options replace the lab's own."""
         program = self.programs.start(
             f"speaker-{node.name}",
             *self._daemon("speaker"),
             f"--port={METRICS_PORT}",
             f"--host={node.address}",
             f"--node-name={node.name}",
+            f"--ml-bindaddr={node.address}",
+            f"--ml-labels={SPEAKER_LABELS}",
+            f"--ml-secret-key-path={self._secret.parent}",
+            *options,
             machine=node.name,
         )
         self.speakers[node.name] = program
@@ -114,6 +122,8 @@ class Lab:
         return [sys.executable, "-m", name, *options]
 
     def _start(self) -> None:
+        self._secret.parent.mkdir(mode=0o700)
+        self._secret.write_text(secrets.token_urlsafe())
         network.build()
         self.control_plane.start()
         self.cluster.apply(self._access_objects())

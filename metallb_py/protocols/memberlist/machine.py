@@ -335,7 +335,7 @@ class Memberlist:
     def _reply(self, stream: StreamId, message: Message) -> None:
         data = encode(message)
         self.tally.sent[Kind(data[0])] += 1
-        self._effects.append(Reply(stream, self._envelope.pack_stream(data)))
+        self._effects.append(Reply(stream, self._envelope.pack_stream(data, reply=True)))
 
     def _everything(self, *, join: bool) -> PushPull:
         states = (

@@ -123,3 +123,11 @@ def test_an_excluded_node_is_no_candidate() -> None:
     assert winners(CLAIM, cluster(NodeState(excluded="why not"))) == ["node2"]
     alone = Cluster(frozenset({"node1"}), {"node1": NodeState(excluded="why not")})
     assert eligible(CLAIM, "node1", alone).detail == "no node is left: node1: why not"
+
+
+def test_a_node_that_is_to_be_drained_is_chosen_only_where_no_other_can() -> None:
+    leaving = replace(on("10.20.30.0/24"), leaving=True)
+    here, elsewhere = on("10.20.30.0/24"), on("192.0.2.0/24")
+    assert winners(CLAIM, cluster(leaving, here, here)) == ["node2"]
+    assert winners(CLAIM, cluster(leaving, leaving, leaving)) == ["node1"]
+    assert winners(CLAIM, cluster(elsewhere, leaving, elsewhere)) == ["node2"]

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from metallb_py.kube.objects import Node, NodeCondition, NodeStatus, ObjectMeta, Pod, PodSpec
+from metallb_py.kube.objects import (
+    Node,
+    NodeCondition,
+    NodeSpec,
+    NodeStatus,
+    ObjectMeta,
+    Pod,
+    PodSpec,
+)
 from speaker.layer2.eligibility import NodeState
-from speaker.layer2.nodes import EXCLUDE_LABEL, node_states, pod_of
+from speaker.layer2.nodes import EXCLUDE_LABEL, Rules, node_states, pod_of
 from speaker.layer2.wires import ANNOTATION, Wire
 
 
@@ -20,7 +28,7 @@ def pod(name: str, created: str, text: str = "") -> Pod:
 
 
 def state(made: Node, *pods: Pod, ignore: bool = False) -> NodeState:
-    return node_states({"node1": made}, pods, ignore_exclude_label=ignore)["node1"]
+    return node_states({"node1": made}, pods, Rules(ignore_exclude_label=ignore))["node1"]
 
 
 def test_a_node_like_any_other() -> None:
@@ -47,3 +55,18 @@ def test_the_youngest_pod_speaks_for_the_node() -> None:
     assert pod_of("node2", (old, young)) is None
     assert state(node(), old).wires is None
     assert state(node(), old, young).wires == (Wire("eth0", "02:00:00:00:00:01"),)
+
+
+def test_what_a_speaker_told_itself_counts_before_its_pods_annotation() -> None:
+    text = '{"eth0":{"mac":"02:00:00:00:00:01","subnets":[]}}'
+    told = {"node1": (Wire("eth9", "02:00:00:00:00:09"),)}
+    states = node_states({"node1": node()}, [pod("speaker", "2026-01-01", text)], told=told)
+    assert states["node1"].wires == told["node1"]
+
+
+def test_a_cordoned_node_leaves_where_that_is_asked_for() -> None:
+    cordoned = Node(metadata=ObjectMeta("node1"), spec=NodeSpec(unschedulable=True))
+    assert not state(cordoned).leaving
+    rules = Rules(drain_on_cordon=True)
+    assert node_states({"node1": cordoned}, (), rules)["node1"].leaving
+    assert not node_states({"node1": node()}, (), rules)["node1"].leaving

@@ -9,13 +9,17 @@ import pytest
 from support.objects import pool
 
 from speaker.layer2.wires import (
+    MAGIC,
+    MAX_META,
     MAX_TEXT,
     Wire,
     decode,
     encode,
     has_interface_for,
+    pack,
     reached,
     subnets_for,
+    unpack,
 )
 
 ETH0 = Wire("eth0", "02:00:00:00:00:01", (ip_network("192.0.2.0/24"), ip_network("2001:db8::/64")))
@@ -47,3 +51,33 @@ def test_what_a_pool_reaches() -> None:
     assert reached(ETH0.subnets, addresses) == 2
     assert has_interface_for((ETH0,), anywhere)
     assert not has_interface_for((), anywhere)
+
+
+def test_metadata_tells_everything_in_few_bytes() -> None:
+    assert unpack(pack((ETH0, ETH1))) == (ETH0, ETH1)
+    assert len(pack((ETH0, ETH1))) < len(encode((ETH0, ETH1)))
+    assert unpack(pack(())) == ()
+
+
+def test_a_node_with_more_than_fits_tells_nothing_this_way() -> None:
+    many = tuple(replace(ETH0, name=f"eth{n}") for n in range(20))
+    assert pack(many) == b""
+    few = tuple(replace(ETH0, name=f"eth{n}") for n in range(8))
+    assert 0 < len(pack(few)) <= MAX_META
+    assert unpack(pack(few)) == few
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        b"",
+        b"\xff\x81role\x00",
+        MAGIC,
+        MAGIC + b"\xc1",
+        MAGIC + b"\x91\x93\xa1e\xc4\x00\x91\xc4\x00",  # a subnet of no bytes
+        MAGIC + b"\x91\x93\xa1e\xc4\x00\x91\xc4\x05\x21\x0a\x00\x00\x00",  # 10.0.0.0/33
+        MAGIC + b"\x91\x93\xa1e\xc4\x00\x91\xc4\x05\x08\x0a\x00\x00\x01",  # host bits
+    ],
+)
+def test_metadata_that_is_none_of_ours_tells_nothing(meta: bytes) -> None:
+    assert unpack(meta) is None

@@ -1,0 +1,152 @@
+"""The speaker's handle on its member of the gossip cluster, which has a thread of its own.
+
+Its answers to the others' probes must not wait until the speaker has read ten thousand services;
+who is busy is not dead. All that is shared are calls, which go from one loop to the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from metallb_py.backoff import Backoff
+from metallb_py.protocols.memberlist.envelope import Drop
+from metallb_py.protocols.memberlist.messages import Endpoint, Kind, State
+from speaker.drivers.gossip_node import GossipNode, Membership, Told
+
+REPORT_INTERVAL: Final = 1.0
+_BIND: Final = Backoff(first=0.2, limit=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What went by since the last report, and how things stand."""
+
+    received: Counter[Kind]
+    sent: Counter[Kind]
+    dropped: Counter[Drop]
+    members: Counter[State]
+    health: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """It takes part, and others can reach it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """The port can't be had. It is tried again; told when the reason changes."""
+
+    error: str
+
+
+GossipEvent = Told | Traffic | Started | NotStarted
+
+
+class Gossip:
+    """A member for as long as ``run`` runs. All calls belong to the loop that runs it."""
+
+    def __init__(self, on_event: Callable[[GossipEvent], None]) -> None:
+        self._on_event = on_event
+        self._own: asyncio.AbstractEventLoop | None = None
+        self._half: _Half | None = None
+
+    async def run(self, membership: Membership) -> None:
+        """Take part until cancelled."""
+        main, own = asyncio.get_running_loop(), asyncio.new_event_loop()
+
+        def tell(event: GossipEvent) -> None:
+            main.call_soon_threadsafe(self._on_event, event)
+
+        self._half, self._own = _Half(membership, tell), own
+        work = own.create_task(self._half.run(), name="gossip")
+        thread = main.run_in_executor(None, _run, own, work)
+        try:
+            await asyncio.shield(thread)
+        finally:
+            own.call_soon_threadsafe(work.cancel)
+            await asyncio.wait({thread})
+            self._half = None
+            own.close()
+        thread.result()
+
+    def join(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Exchange everything with who is there; Joined or JoinFailed follows for each."""
+        self._call(lambda node: node.join(endpoints))
+
+    def update(self, meta: bytes) -> None:
+        """Tell everybody this metadata of the member."""
+        if self._own is not None and self._half is not None:
+            self._own.call_soon_threadsafe(self._half.update, meta)
+
+    def leave(self) -> None:
+        """Take leave. Go on running for a moment, so that everybody hears it."""
+        self._call(lambda node: node.leave())
+
+    def _call(self, work: Callable[[GossipNode], None]) -> None:
+        if self._own is not None and self._half is not None:
+            self._own.call_soon_threadsafe(self._half.call, work)
+
+
+def _run(loop: asyncio.AbstractEventLoop, work: asyncio.Task[None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        loop.run_until_complete(work)
+
+
+class _Half:
+    """The half that lives in the thread. ``tell`` may be called from there."""
+
+    def __init__(self, membership: Membership, tell: Callable[[GossipEvent], None]) -> None:
+        self._membership = membership
+        self._tell = tell
+        self._node: GossipNode | None = None
+
+    def call(self, work: Callable[[GossipNode], None]) -> None:
+        """Have the member do this. Before it takes part there is none, and nothing to be done."""
+        if self._node is not None:
+            work(self._node)
+
+    def update(self, meta: bytes) -> None:
+        """Have others know this metadata, from the first where they know none yet."""
+        me = replace(self._membership.me, meta=meta)
+        self._membership = replace(self._membership, me=me)
+        self.call(lambda node: node.update(meta))
+
+    async def run(self) -> None:
+        """Take part and report."""
+        node = await self._open()
+        self._tell(Started())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(node.run(), name="gossip-node")
+                group.create_task(self._report(node), name="gossip-report")
+        finally:
+            await node.close()
+
+    async def _open(self) -> GossipNode:
+        """Where the port is taken, perhaps by a predecessor that is about to go, wait for it."""
+        attempt, told = 0, ""
+        while self._node is None:
+            try:
+                self._node = await GossipNode.open(self._membership, self._tell)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                if reason != told:
+                    self._tell(NotStarted(reason))
+                told = reason
+                await asyncio.sleep(_BIND.delay(attempt))
+                attempt += 1
+        return self._node
+
+    async def _report(self, node: GossipNode) -> None:
+        machine = node.machine
+        while True:
+            await asyncio.sleep(REPORT_INTERVAL)
+            received, sent, dropped = machine.tally.take()
+            members = Counter(member.state for member in machine.members)
+            self._tell(Traffic(received, sent, dropped, members, machine.health))

@@ -1,0 +1,101 @@
+"""Whom to join in the gossip cluster, and when: every speaker's pod that is no member yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from metallb_py.addresses import IPAddress
+from metallb_py.backoff import Backoff
+
+RETRY: Final = Backoff(first=0.5, limit=30.0, jitter=0.3)
+_LOST: Final = 3
+GRACE: Final = 0.3
+"""So long after the first success a join that hangs is not waited for: who lives is known."""
+
+
+@dataclass(slots=True)
+class _Target:
+    due: float
+    failures: int = 0
+    under_way: bool = False
+    tried: bool = False
+
+
+class Joining:
+    """Joins are tried at once, and again ever more seldom. Times are of any monotonic clock."""
+
+    def __init__(self) -> None:
+        self._targets: dict[IPAddress, _Target] = {}
+        self._members: frozenset[IPAddress] = frozenset()
+        self._settled: float | None = None  # when it no longer matters what hangs
+        self.complete = False
+        """Whether all were tried once, and so everybody is known who can be."""
+
+    def pods(self, addresses: Iterable[IPAddress], now: float) -> None:
+        """These are the addresses of the other speakers."""
+        wanted = set(addresses)
+        for address in self._targets.keys() - wanted:
+            del self._targets[address]
+        for address in wanted - self._targets.keys():
+            self._targets[address] = _Target(now)
+        self._look(now)
+
+    def members(self, addresses: Iterable[IPAddress], now: float) -> None:
+        """These are the addresses of the members that are there."""
+        before, self._members = self._members, frozenset(addresses)
+        for address in before - self._members:
+            target = self._targets.get(address)
+            if target is not None:  # it may be back soon, or have lost us alone
+                target.failures = _LOST
+                target.due = now + RETRY.delay(_LOST)
+        self._look(now)
+
+    def due(self, now: float) -> tuple[IPAddress, ...]:
+        """Return whom to join now; ``ended`` is to follow for each."""
+        due = []
+        for address, target in self._targets.items():
+            if target.due <= now and not target.under_way and address not in self._members:
+                target.under_way = True
+                due.append(address)
+        return tuple(due)
+
+    def ended(self, address: IPAddress, now: float, *, joined: bool, chance: float) -> bool:
+        """A join succeeded, or not. Returns whether that is worth telling: not each time."""
+        if joined and self._settled is None:
+            self._settled = now + GRACE
+        target = self._targets.get(address)
+        if target is None:
+            self._look(now)
+            return joined
+        target.under_way = False
+        target.tried = True
+        target.failures = 0 if joined else target.failures + 1
+        target.due = now + RETRY.delay(max(1, target.failures), chance)
+        self._look(now)
+        return joined or target.failures == 1
+
+    def next_deadline(self) -> float | None:
+        """Return when ``due`` or ``handle_timeout`` has something to say."""
+        times = [
+            target.due
+            for address, target in self._targets.items()
+            if not target.under_way and address not in self._members
+        ]
+        if self._settled is not None and not self.complete:
+            times.append(self._settled)
+        return min(times, default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Time has passed."""
+        self._look(now)
+
+    def _look(self, now: float) -> None:
+        untried = [
+            address
+            for address, target in self._targets.items()
+            if not target.tried and address not in self._members
+        ]
+        settled = self._settled is not None and now >= self._settled
+        self.complete = self.complete or settled or not untried

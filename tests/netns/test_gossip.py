@@ -1,0 +1,198 @@
+"""The gossip of a speaker: in a thread of its own, and what the speaker makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from support.gossip import endpoint, membership, running
+
+from metallb_py.kube.objects import ObjectMeta, Pod, PodIP, PodSpec, PodStatus
+from metallb_py.protocols.memberlist.codec import encode
+from metallb_py.protocols.memberlist.effects import MemberUp, RoundTrip
+from metallb_py.protocols.memberlist.messages import Ping
+from metallb_py.runtime.log import Level, Logger
+from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
+from speaker.drivers.gossip import Gossip, GossipEvent, NotStarted, Started, Traffic
+from speaker.layer2.wires import Wire
+from speaker.memberships import Usable
+from speaker.memberships.gossip import GossipMembers
+from speaker.memberships.settings import GossipSettings
+
+pytestmark = pytest.mark.netns
+PORT = 17947
+SECONDS = 15.0
+
+
+async def until(true: Callable[[], bool], seconds: float = SECONDS) -> None:
+    """Let the loop run until something is true."""
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def place(number: int) -> str:
+    return f"127.0.2.{number}"
+
+
+@contextlib.asynccontextmanager
+async def gossiping(name: str, number: int) -> AsyncIterator[tuple[Gossip, list[GossipEvent]]]:
+    told: list[GossipEvent] = []
+    gossip = Gossip(told.append)
+    made = membership(name, endpoint(place(number), PORT))
+    task = asyncio.create_task(gossip.run(made))
+    try:
+        yield gossip, told
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def has(told: list[GossipEvent], kind: type[GossipEvent]) -> bool:
+    return any(isinstance(event, kind) for event in told)
+
+
+async def test_it_answers_while_the_speakers_loop_is_busy() -> None:
+    async with (
+        gossiping("busy", 1) as (_, told),
+        running(membership("other", endpoint(place(2), PORT))) as other,
+    ):
+        await until(lambda: has(told, Started))
+        other.node.join([endpoint(place(1), PORT)])
+        await other.until(lambda: bool(other.events(RoundTrip)))
+        # This very loop is the other member's, too; so only its kernel asks meanwhile.
+        reader, writer = await asyncio.open_connection(place(1), PORT)
+        envelope = membership("x", endpoint(place(3), PORT)).envelope
+        writer.write(envelope.pack_stream(encode(Ping(7, "busy"))))
+        await writer.drain()
+        busy_until = time.monotonic() + 0.5
+        while time.monotonic() < busy_until:
+            pass
+        # It was answered meanwhile: it is there at once.
+        async with asyncio.timeout(0.1):
+            assert await reader.read(100)
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_it_waits_for_its_port() -> None:
+    async with (
+        running(membership("first", endpoint(place(1), PORT))),
+        gossiping("second", 1) as (_, told),
+    ):
+        await until(lambda: has(told, NotStarted))
+        assert not has(told, Started)
+    async with gossiping("third", 1) as (_, told):
+        await until(lambda: has(told, Started))
+
+
+async def test_it_reports_what_went_by() -> None:
+    async with (
+        gossiping("one", 1) as (gossip, told),
+        running(membership("two", endpoint(place(2), PORT))) as two,
+    ):
+        await until(lambda: has(told, Started))
+        gossip.join((two.endpoint,))
+        await until(lambda: has(told, MemberUp))
+        await until(lambda: any(isinstance(e, Traffic) and e.sent and e.received for e in told))
+        gossip.update(b"meta")
+        await until(lambda: any(m.meta == b"meta" for m in two.node.machine.members))
+        gossip.leave()
+        await until(lambda: two.alive() == {"two"})
+
+
+class Speaker:
+    """A GossipMembers with what it tells."""
+
+    def __init__(self, number: int, capsys: pytest.CaptureFixture[str]) -> None:
+        self.usable: list[Usable] = []
+        self.metrics = SpeakerMetrics()
+        self._capsys = capsys
+        self._said = ""
+        settings = GossipSettings(endpoint(place(number), PORT), b"quite secret")
+        self.members = GossipMembers(
+            f"node{number}",
+            settings,
+            Logger(Level.DEBUG),
+            MemberMetrics(self.metrics),
+            self.usable.append,
+        )
+
+    def names(self) -> set[str]:
+        return set(self.usable[-1].nodes) if self.usable else set()
+
+
+def pods(*numbers: int) -> list[Pod]:
+    return [
+        Pod(
+            metadata=ObjectMeta(f"speaker-{number}"),
+            spec=PodSpec(f"node{number}"),
+            status=PodStatus(pod_ips=(PodIP(place(number)), PodIP("2001:db8::1"))),
+        )
+        for number in numbers
+    ]
+
+
+@contextlib.asynccontextmanager
+async def taking_part(speaker: Speaker) -> AsyncIterator[None]:
+    task = asyncio.create_task(speaker.members.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+WIRE = Wire("eth0", "02:00:00:00:00:01")
+
+
+async def test_speakers_find_each_other_by_their_pods(capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = Speaker(1, capsys), Speaker(2, capsys)
+    for speaker in (one, two):
+        speaker.members.wires_changed((WIRE,))
+        speaker.members.pods_changed(pods(1, 2))
+    async with taking_part(one), taking_part(two):
+        await until(lambda: one.names() == two.names() == {"node1", "node2"})
+        assert one.usable[-1].wires == {"node1": (WIRE,), "node2": (WIRE,)}
+        await two.members.leave()
+        await until(lambda: one.names() == {"node1"}, 1)
+        await until(lambda: b'metallb_memberlist_members{state="left"} 1.0' in page(one))
+        assert b'metallb_memberlist_messages_total{direction="in",kind="push_pull"}' in page(one)
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [(e["node name"], e["node event"]) for e in events if "node event" in e]
+    assert ("node2", "NodeJoin") in told
+    assert ("node2", "NodeLeave") in told
+
+
+async def test_nothing_is_told_before_everybody_was_tried(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = Speaker(1, capsys)
+    one.members.wires_changed((WIRE,))
+    async with taking_part(one):
+        await until(lambda: b"metallb_memberlist_members" in page(one))
+        assert not one.usable
+        one.members.pods_changed(pods(1, 2))  # the second is not there
+        await until(lambda: one.names() == {"node1"})
+
+
+async def test_a_speaker_that_comes_later_is_joined_as_soon_as_its_pod_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, two = Speaker(1, capsys), Speaker(2, capsys)
+    one.members.wires_changed((WIRE,))
+    two.members.wires_changed((WIRE,))
+    one.members.pods_changed(pods(1))
+    two.members.pods_changed(pods(2))  # it does not know of the first
+    async with taking_part(one), taking_part(two):
+        await until(lambda: one.names() == {"node1"} and two.names() == {"node2"})
+        one.members.pods_changed(pods(1, 2))
+        await until(lambda: one.names() == two.names() == {"node1", "node2"}, 1)
+
+
+def page(speaker: Speaker) -> bytes:
+    return speaker.metrics.render()[0]
