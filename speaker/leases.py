@@ -39,7 +39,7 @@ LABELS: Final[Mapping[str, str]] = {"app": "metallb", "component": "speaker"}
 """Of the Leases, as of the speakers' pods."""
 LONGEST: Final = 60
 """No Lease lasts longer without a renewal, whatever it says; in seconds."""
-RETRY: Final = Backoff(first=0.2, limit=1.5, jitter=0.5)
+RETRY: Final = Backoff(first=0.1, limit=1.5, jitter=0.5)
 """Between attempts to renew that fail: another server may be there at once."""
 
 

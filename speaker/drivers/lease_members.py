@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ LEAVE = 1.0
 """Seconds for the own Lease to be deleted; later it expires by itself."""
 SILENCE = 2
 """Durations of a Lease after which a watch that tells nothing is no watch."""
+UNANSWERED = 8
+"""Writes without an answer to remember: any may be carried out late."""
 TRIES = 3
 """Writes at most for one renewal: somebody else may write, or delete, in between."""
 
@@ -253,13 +256,13 @@ class _OwnLease:
         self._collection = _collection(holder.namespace)
         self._path = f"{self._collection}/{PREFIX}{holder.node}"
         self._stored: Lease | None = None
-        self._unanswered = ""
+        self._unanswered: deque[str] = deque(maxlen=UNANSWERED)
         self._held = False
         self._contested = False
 
     async def write(self, renew_time: str) -> None:
         """Create or renew it, whoever holds it. Raises ApiError, or msgspec's MsgspecError."""
-        self._unanswered = renew_time
+        self._unanswered.append(renew_time)
         for _ in range(TRIES):
             body = self._body(renew_time)
             try:
@@ -276,6 +279,7 @@ class _OwnLease:
                 self._stored = None
             else:
                 self._stored = msgspec.json.decode(answer, type=Lease)
+                self._unanswered.clear()
                 self._held = True
                 return
         raise ConflictError(f"{self._path}: somebody else writes it all the time", 409)
@@ -294,7 +298,7 @@ class _OwnLease:
 
     def see(self, lease: Lease) -> None:
         """Note how the watch tells it: so a write whose answer was lost is known to be done."""
-        if lease.spec.renew_time == self._unanswered and lease.holder == self._holder.identity:
+        if lease.spec.renew_time in self._unanswered and lease.holder == self._holder.identity:
             self._stored = lease
 
     async def _read(self) -> None:
