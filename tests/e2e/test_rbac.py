@@ -1,4 +1,7 @@
-"""The controller, run as the manifest runs it, under exactly the manifest's rights."""
+"""The controller, run as the manifest runs it, under exactly the manifest's rights.
+
+And what rights a speaker has; what it does with them is tested where it does it.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,16 @@ from metallb_py.kube.configmap import STATUS
 pytestmark = pytest.mark.e2e
 MANIFEST = Path(__file__).parents[2] / "manifests" / "metallb.yaml"
 USER = f"system:serviceaccount:{NAMESPACE}:controller"
+SPEAKER = f"system:serviceaccount:{NAMESPACE}:speaker"
 BROKEN = CONFIG.replace("/24]", "/33]")
 WEBHOOK = ("validatingwebhookconfigurations", "metallb-webhook-configuration")
 REPLICA = "rbac"
 # What the environment in the manifest says, as flags: the lab's programs share an environment.
 FLAGS = {"METALLB_ML_SECRET_NAME": "--ml-secret-name", "METALLB_DEPLOYMENT": "--deployment"}
 
-# (group, resource, names; none for all) -> verbs, in the namespace of the controller.
-RIGHTS = {
+# (group, resource, names; none for all) -> verbs, in the namespace of both.
+Rights = dict[tuple[str, str, tuple[str, ...]], set[str]]
+RIGHTS: Rights = {
     ("", "services", ()): {"get", "list", "watch"},
     ("", "namespaces", ()): {"get", "list", "watch"},
     ("", "services/status", ()): {"patch"},
@@ -38,6 +43,17 @@ RIGHTS = {
     ("coordination.k8s.io", "leases", ()): {"create"},
     ("coordination.k8s.io", "leases", ("metallb-controller",)): {"get", "update"},
     ("admissionregistration.k8s.io", WEBHOOK[0], WEBHOOK[1:]): {"get", "update"},
+}
+SPEAKERS_RIGHTS: Rights = {
+    ("", "services", ()): {"get", "list", "watch"},
+    ("", "endpoints", ()): {"get", "list", "watch"},
+    ("", "nodes", ()): {"get", "list", "watch"},
+    ("discovery.k8s.io", "endpointslices", ()): {"get", "list", "watch"},
+    ("", "events", ()): {"create", "patch"},
+    ("", "configmaps", ()): {"get", "list", "watch"},
+    ("", "pods", ()): {"get", "list", "watch"},
+    ("", "pods/status", ()): {"patch"},
+    ("coordination.k8s.io", "leases", ()): {"get", "list", "watch", "create", "update", "delete"},
 }
 # What every user may: ask about itself.
 ABOUT_ONESELF = {"authentication.k8s.io", "authorization.k8s.io"}
@@ -122,21 +138,22 @@ def test_it_can_do_everything_that_it_does(alone: Rig) -> None:
     assert secret["data"]["secretkey"] not in str(alone.log(REPLICA))
 
 
-def test_it_can_do_nothing_else(rig: Rig) -> None:
+@pytest.mark.parametrize(("user", "rights"), [(USER, RIGHTS), (SPEAKER, SPEAKERS_RIGHTS)])
+def test_it_can_do_nothing_else(rig: Rig, user: str, rights: Rights) -> None:
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectRulesReview",
         "spec": {"namespace": NAMESPACE},
     }
-    as_controller = ("--as", USER, "create", "--validate=false", "-f", "-", "-o", "json")
-    answer = json.loads(rig.kubectl(*as_controller, data=json.dumps(review)))
-    found: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
+    as_user = ("--as", user, "create", "--validate=false", "-f", "-", "-o", "json")
+    answer = json.loads(rig.kubectl(*as_user, data=json.dumps(review)))
+    found: Rights = {}
     for rule in answer["status"]["resourceRules"]:
         for group in set(rule["apiGroups"]) - ABOUT_ONESELF:
             for resource in rule["resources"]:
                 names = tuple(rule.get("resourceNames", ()))
                 found.setdefault((group, resource, names), set()).update(rule["verbs"])
-    assert found == RIGHTS
+    assert found == rights
 
 
 @pytest.mark.parametrize(
@@ -172,6 +189,30 @@ def test_it_can_do_nothing_else(rig: Rig) -> None:
     ],
 )
 def test_it_is_refused(rig: Rig, question: str) -> None:
-    where = () if "--namespace" in question else (f"--namespace={NAMESPACE}",)
-    done = rig.try_kubectl("auth", "can-i", *question.split(), *where, "--as", USER)
+    refuses(rig, USER, question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "patch leases",
+        "deletecollection leases",
+        "list leases --namespace=kube-node-lease",
+        "update leases --namespace=default",
+        "list leases --all-namespaces",
+        "update services --subresource=status",
+        "patch services",
+        "patch pods",
+        "update nodes",
+        "patch configmaps/config",
+        "get secrets/memberlist",
+    ],
+)
+def test_a_speaker_is_refused(rig: Rig, question: str) -> None:
+    refuses(rig, SPEAKER, question)
+
+
+def refuses(rig: Rig, user: str, question: str) -> None:
+    where = () if "-namespace" in question else (f"--namespace={NAMESPACE}",)
+    done = rig.try_kubectl("auth", "can-i", *question.split(), *where, "--as", user)
     assert (done.returncode, done.stdout.strip()) == (1, "no")
