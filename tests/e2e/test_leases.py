@@ -1,0 +1,94 @@
+"""Speakers' Leases on the real API server, with the rights that the manifest gives a speaker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import random
+
+import pytest
+from support.cluster import Rig
+from support.lease_speaker import LeaseSpeaker
+
+from metallb_py.cli.lab.control_plane import NAMESPACE
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.reflector import Reachable, Unreachable
+from speaker.drivers.lease_members import Contested, Holder, Unrenewed
+from speaker.leases import Timing
+
+pytestmark = pytest.mark.e2e
+NODES = ("lease-1", "lease-2", "lease-3")
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+
+
+@asynccontextmanager
+async def speaking(rig: Rig, *nodes: str) -> AsyncIterator[list[LeaseSpeaker]]:
+    """Have speakers follow each other, each over a connection of its own."""
+    kubeconfig = str(rig.lab.control_plane.kubeconfig("speaker"))
+    clients = [await KubeClient.connect(kubeconfig) for _ in nodes]
+    holders = [Holder(NAMESPACE, node, f"{node}_{n}") for n, node in enumerate(nodes)]
+    pairs = zip(clients, holders, strict=True)
+    speakers = [LeaseSpeaker(client, holder, random, Timing()) for client, holder in pairs]
+    try:
+        yield speakers
+    finally:
+        await asyncio.gather(*(speaker.members.leave() for speaker in speakers))
+        await asyncio.gather(*(speaker.crash() for speaker in speakers))
+        await asyncio.gather(*(client.close() for client in clients))
+
+
+def found(rig: Rig) -> dict[str, str]:
+    """Return the holder of each Lease of a speaker, by the Lease's name."""
+    selector = ("-n", NAMESPACE, "-l", "app=metallb,component=speaker", "-o", "json")
+    items = json.loads(rig.kubectl("get", "leases", *selector))["items"]
+    return {item["metadata"]["name"]: item["spec"]["holderIdentity"] for item in items}
+
+
+async def test_they_see_each_other_come_and_leave(rig: Rig) -> None:
+    async with speaking(rig, *NODES) as speakers:
+        for speaker in speakers:
+            await speaker.until_members(*NODES)
+        assert set(found(rig)) == {f"speaker-{node}" for node in NODES}
+        async with asyncio.timeout(2):
+            await speakers[2].members.leave()
+            await speakers[0].until_members("lease-1", "lease-2")
+        assert "speaker-lease-3" not in found(rig)
+        assert [speaker.events for speaker in speakers] == [[], [], []]
+    assert not found(rig)
+
+
+async def test_an_outage_buries_nobody_and_a_crash_does(rig: Rig) -> None:
+    async with speaking(rig, *NODES) as speakers:
+        for speaker in speakers:
+            await speaker.until_members(*NODES)
+        told = [len(speaker.heard) for speaker in speakers]
+        rig.lab.control_plane.kill()
+        for speaker in speakers:
+            await speaker.until_event(Unreachable)
+            await speaker.until_event(Unrenewed)
+        await asyncio.sleep(1.5 * Timing().duration)
+        rig.lab.control_plane.restart()  # the speakers stand still meanwhile
+        for speaker in speakers:
+            await speaker.until_event(Reachable)
+        await asyncio.sleep(2 * Timing().duration)
+        assert [len(speaker.heard) for speaker in speakers] == told
+        await speakers[2].crash()
+        await speakers[0].until_members("lease-1", "lease-2")
+        await speakers[1].until_members("lease-1", "lease-2")
+        assert "speaker-lease-3" in found(rig)
+
+
+async def test_two_of_one_name_and_a_lease_that_was_deleted(rig: Rig) -> None:
+    async with speaking(rig, "lease-1", "lease-2", "lease-2") as (first, one, other):
+        await one.until_event(Contested)
+        await other.until_event(Contested)
+        await first.until_members("lease-1", "lease-2")
+        rig.kubectl("delete", "-n", NAMESPACE, "lease", "speaker-lease-1")
+        await one.until(lambda: {"lease-2"} in one.heard and one.heard[-1] > {"lease-2"})
+        assert first.heard[-1] == {"lease-1", "lease-2"}
+        assert first.events == []
+        assert (len(one.events), len(other.events)) == (1, 1)
+    assert set(found(rig)) <= {"speaker-lease-2"}, "each left it to the other"
+    rig.kubectl("delete", "-n", NAMESPACE, "lease", "speaker-lease-2", "--ignore-not-found")
