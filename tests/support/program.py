@@ -14,6 +14,10 @@ T = TypeVar("T")
 _LONGEST_LINE = 1 << 20
 
 
+class EndedError(AssertionError):
+    """The program has ended and will say nothing more."""
+
+
 class Program:
     """A running program. Make it with ``program``."""
 
@@ -22,19 +26,20 @@ class Program:
         self.output: list[str] = []
         self.log: list[str] = []
         self._news = asyncio.Condition()
+        self._streams = 2
 
     async def find(
         self, lines: list[str], read: Callable[[str], T | None], after: int = 0, within: float = 10
     ) -> T:
         """Return what is read from the first line, of those after a number, that says anything.
 
-        Such a line may still be to come. Raises AssertionError where it does not in time.
+        Such a line may still be to come. Raises AssertionError where it does not in time, and
+        EndedError where it can't any more.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 return await self._first(lines, read, after)
-        said = "\n".join([*self.output[-20:], *self.log[-20:]])
-        raise AssertionError(f"not said within {within:g} s; the last lines are\n{said}")
+        raise AssertionError(f"not said within {within:g} s{self._last_lines()}")
 
     async def never(
         self, lines: list[str], read: Callable[[str], T | None], after: int, seconds: float
@@ -51,6 +56,8 @@ class Program:
                 for line in lines[after:]:
                     if (found := read(line)) is not None:
                         return found
+                if not self._streams:
+                    raise EndedError(f"it has ended{self._last_lines()}")
                 after = len(lines)
                 await self._news.wait()
 
@@ -80,6 +87,12 @@ class Program:
             lines.append(line.decode(errors="replace").rstrip("\n"))
             async with self._news:
                 self._news.notify_all()
+        self._streams -= 1
+        async with self._news:
+            self._news.notify_all()
+
+    def _last_lines(self) -> str:
+        return "\n".join(["; the last lines are", *self.output[-20:], *self.log[-20:]])
 
 
 @contextlib.asynccontextmanager

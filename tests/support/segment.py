@@ -32,6 +32,11 @@ class Host:
         """Return one of its addresses of the other family."""
         return f"fd78::{self.number}:{which}"
 
+    def drop(self, *match: str) -> None:
+        """Have it drop what comes in by IPv4 and matches, in iptables' words."""
+        command = ["iptables", "-w", "-A", "INPUT", *match, "-j", "DROP"]
+        _run("ip", "netns", "exec", self.namespace, *command)
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -47,6 +52,11 @@ class Segment:
     def mend(self, host: Host) -> None:
         """Plug it in again."""
         _ip("-n", self.switch, "link", "set", _port(host), "up")
+
+    def part(self, one: Host, other: Host) -> None:
+        """Have nothing pass between two hosts, by IPv4."""
+        one.drop("-s", f"{other.ipv4(0)}/24")
+        other.drop("-s", f"{one.ipv4(0)}/24")
 
 
 @contextlib.contextmanager
@@ -85,4 +95,8 @@ def _port(host: Host) -> str:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+    _run("ip", *arguments)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
