@@ -1,4 +1,4 @@
-"""Fixtures of the BGP interop tests: a cable, and our speaker at one end of it."""
+"""Fixtures of the interop tests: a cable with our speaker at one end, and a segment for gossip."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from support.bgp_node import Node, running_node
 from support.bgp_wire import Wire, inside, wire
+from support.segment import Segment, segment
 
 
 @pytest.fixture
@@ -20,4 +21,11 @@ def cable() -> Iterator[Wire]:
 async def node(cable: Wire) -> AsyncIterator[Node]:
     """Provide our speaker, running in the node's namespace."""
     async with running_node() as made:
+        yield made
+
+
+@pytest.fixture
+def lan() -> Iterator[Segment]:
+    """Provide four hosts on a switch; the test runs on the first."""
+    with segment(4) as made, inside(made.hosts[0].namespace):
         yield made

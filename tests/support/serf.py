@@ -1,0 +1,120 @@
+"""A serf agent: hashicorp/memberlist as another application uses it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from support.parts import require
+from support.program import Program, output, program
+from support.segment import Host
+
+PORT = 7946
+
+Change = Literal["Join", "Failed", "Leave", "Update"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A member as the agent sees it. Metadata that is not serf's own is the tag ``role``."""
+
+    address: str
+    status: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run it."""
+
+    ipv6: bool = False
+    key: bytes = b""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    profile: str = "lan"
+    compression: bool = True
+    join: tuple[str, ...] = ()
+
+
+class Serf:
+    """A running agent."""
+
+    def __init__(self, process: Program, name: str, host: Host, options: Options) -> None:
+        self.process = process
+        self.name = name
+        self.ip = host.ipv6() if options.ipv6 else host.ipv4()
+        self.address = f"[{self.ip}]:{PORT}" if options.ipv6 else f"{self.ip}:{PORT}"
+        self._host = host
+
+    @property
+    def now(self) -> int:
+        """Return a mark: what comes after it is new."""
+        return len(self.process.output)
+
+    async def saw(self, change: Change, name: str, after: int = 0, within: float = 10) -> str:
+        """Wait until a member joins, fails, leaves or changes in its eyes."""
+        return await self.logged(rf"serf: EventMember{change}: {re.escape(name)}\b", after, within)
+
+    async def logged(self, pattern: str, after: int = 0, within: float = 10) -> str:
+        """Wait until it logs a line with this in it."""
+        wanted = re.compile(pattern)
+        lines = self.process.output
+        return await self.process.find(
+            lines, lambda line: line if wanted.search(line) else None, after, within
+        )
+
+    async def members(self) -> dict[str, Seen]:
+        """Return all members that it remembers, also those that left or failed."""
+        found = json.loads(await self._ask("members", "-format=json"))["members"]
+        return {one["name"]: Seen(one["addr"], one["status"], one["tags"]) for one in found}
+
+    async def join(self, *addresses: str) -> None:
+        """Join. Raises AssertionError where it can't."""
+        await self._ask("join", *addresses)
+
+    async def tag(self, key: str, value: str) -> None:
+        """Change a tag, and with it the metadata."""
+        await self._ask("tags", "-set", f"{key}={value}")
+
+    async def leave(self) -> None:
+        """Leave, and end."""
+        await self._ask("leave")
+        await self.process.gone()
+
+    async def _ask(self, command: str, *arguments: str) -> str:
+        return await output(self._host.namespace, "serf", command, f"-rpc-addr={_RPC}", *arguments)
+
+
+_RPC = "127.0.0.1:7373"
+
+
+@contextlib.asynccontextmanager
+async def serf(host: Host, name: str, options: Options | None = None) -> AsyncIterator[Serf]:
+    """Run an agent on a host, the only one there."""
+    require(shutil.which("serf"), "serf")
+    wanted = options or Options()
+    async with program(host.namespace, "serf", "agent", *_flags(host, name, wanted)) as process:
+        made = Serf(process, name, host, wanted)
+        await made.logged("Serf agent starting")
+        yield made
+
+
+def _flags(host: Host, name: str, options: Options) -> Iterable[str]:
+    yield f"-node={name}"
+    yield f"-bind={f'[{host.ipv6()}]' if options.ipv6 else host.ipv4()}:{PORT}"
+    yield f"-rpc-addr={_RPC}"
+    yield f"-profile={options.profile}"
+    yield "-log-level=debug"
+    if not options.compression:
+        yield "-disable-compression"
+    if options.key:
+        yield f"-encrypt={base64.b64encode(options.key).decode()}"
+    for key, value in options.tags.items():
+        yield f"-tag={key}={value}"
+    for address in options.join:
+        yield f"-join={address}"
