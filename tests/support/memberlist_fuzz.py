@@ -52,6 +52,8 @@ class Fuzzer:
         data = chance.choice(self._streams)
         if data[0] == encode(User())[0]:
             data = b"\x08\x81\xaaUserMsgLen\x03abc"
+        if chance.random() < 0.02:
+            data = self._bombs[0]
         if chance.random() < 0.5:
             data = self._damaged(data)
         if chance.random() < 0.2:
