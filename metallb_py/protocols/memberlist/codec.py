@@ -55,6 +55,8 @@ from metallb_py.protocols.memberlist.readers import (
     read_user,
 )
 
+MEMBERS_LIMIT: Final = 20_000
+"""The most members in a push-pull: more nodes than Kubernetes takes, some dozen megabytes here."""
 _STATE_MINIMUM: Final = 16
 """A member in a push-pull takes at least a map's head, a name and an address."""
 
@@ -229,13 +231,17 @@ class MessageReader:
             found = self._maps.next(*self._first)
             if not isinstance(found, Head):
                 return found
-            if found.states * _STATE_MINIMUM + found.rest > self._limit:
-                raise OversizedError(
-                    f"found {found.states} members and {found.rest} bytes of state announced,"
-                    f" want no more than {self._limit} bytes in all"
-                )
-            self._head = found
+            self._head = self._bounded(found)
         return self._read_rest(self._head)
+
+    def _bounded(self, head: Head) -> Head:
+        """Refuse what is announced before it comes."""
+        if head.states * _STATE_MINIMUM + head.rest > self._limit or head.states > MEMBERS_LIMIT:
+            raise OversizedError(
+                f"found {head.states} members and {head.rest} bytes of state announced,"
+                f" want up to {MEMBERS_LIMIT}, and {self._limit} bytes in all"
+            )
+        return head
 
     def _read_rest(self, head: Head) -> Message | None:
         while len(self._states) < head.states:

@@ -36,9 +36,10 @@ DATAGRAM_LIMIT: Final = 65_535
 """The longest datagram, also when what is compressed in it is expanded, in bytes."""
 LABEL_LIMIT: Final = 255
 """The longest label, in bytes."""
-WORTH_COMPRESSING: Final = 128
-"""Bytes from which compression is tried; fewer hardly ever get shorter."""
+WORTH_COMPRESSING: Final = 256
+"""Bytes from which compression is tried: less loses a tenth at best, and often gets longer."""
 
+_WRAPPERS: Final = (b"\x07", b"\x09")
 _STREAM_KINDS: Final = frozenset({Kind.PUSH_PULL, Kind.ERROR})
 _CHECKSUM_HEAD: Final = 5
 _SEALED_HEAD: Final = 5
@@ -300,6 +301,8 @@ def _checked(data: bytes) -> bytes:
 
 def _unwrapped(data: bytes) -> Unpacked:
     """Return what is in a compound, or else the one message. Raises DecodeError, LzwError."""
+    if data[:1] not in _WRAPPERS:
+        return Unpacked((_datagram_message(data),))
     expander = _Expander()
     data = expander.expand(data)
     if data[:1] != b"\x07":

@@ -17,6 +17,8 @@ from metallb_py.errors import RemoteProtocolError
 
 MAP_LIMIT: Final = 16
 """The most fields that a map may have. Memberlist's own have up to eight."""
+_BUFFER: Final = 4096
+"""With so many bytes a buffer begins; it grows with what comes."""
 
 Fields = Mapping[bytes, object]
 T = TypeVar("T")
@@ -58,14 +60,15 @@ class MapReader:
     A map that has come in part is not read again from its start.
     """
 
-    __slots__ = ("_reader", "_unpacker")
+    __slots__ = ("_hook", "_unpacker")
 
     def __init__(self, limit: int) -> None:
-        self._reader: Callable[[Fields], object] = dict
+        self._hook = _Hook()
         self._unpacker = msgpack.Unpacker(
             raw=True,
-            object_hook=self._read,
+            object_hook=self._hook,
             max_buffer_size=limit,
+            read_size=min(limit, _BUFFER),
             max_map_len=MAP_LIMIT,
             max_array_len=0,
             max_ext_len=0,
@@ -86,7 +89,7 @@ class MapReader:
 
     def next(self, wanted: type[T], reader: Callable[[Fields], T]) -> T | None:
         """Read a map, or None where it is not whole yet. Raises DecodeError."""
-        self._reader = reader
+        self._hook.reader = reader
         try:
             found: object = self._unpacker.unpack()
         except msgpack.OutOfData:
@@ -99,11 +102,23 @@ class MapReader:
 
     def take(self, most: int) -> bytes:
         """Return up to so many bytes from what comes after the maps."""
-        data: bytes = self._unpacker.read_bytes(most)
+        try:
+            data: bytes = self._unpacker.read_bytes(most)
+        except msgpack.OutOfData:  # without its C extension it gives all or nothing
+            return b""
         return data
 
-    def _read(self, fields: Fields) -> object:
-        return self._reader(fields)
+
+class _Hook:
+    """What an unpacker calls. A thing apart, or the buffers would wait for the collector."""
+
+    __slots__ = ("reader",)
+
+    def __init__(self) -> None:
+        self.reader: Callable[[Fields], object] = dict
+
+    def __call__(self, fields: Fields) -> object:
+        return self.reader(fields)
 
 
 def number(fields: Fields, name: bytes, most: int) -> int:

@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from metallb_py.errors import LocalProtocolError
-from metallb_py.protocols.memberlist.codec import FIELDS_LIMIT, MessageReader, decode, encode
+from metallb_py.protocols.memberlist.codec import MEMBERS_LIMIT, MessageReader, decode, encode
 from metallb_py.protocols.memberlist.fields import DecodeError, OversizedError
 from metallb_py.protocols.memberlist.messages import (
     META_LIMIT,
@@ -30,6 +30,7 @@ from metallb_py.protocols.memberlist.messages import (
     User,
     Versions,
 )
+from metallb_py.protocols.memberlist.readers import FIELDS_LIMIT
 
 V4 = Endpoint(IPv4Address("192.0.2.1"), 7946)
 V6 = Endpoint(IPv6Address("2001:db8::1"), 7947)
@@ -112,6 +113,14 @@ def test_more_members_announced_than_bytes_allow() -> None:
         decode(fields(Kind.PUSH_PULL, Nodes=0xFFFFFFFF))
     with pytest.raises(OversizedError, match="5000 bytes of state"):
         decode(fields(Kind.PUSH_PULL, UserStateLen=5000))
+
+
+def test_no_more_members_are_read_than_a_cluster_can_have() -> None:
+    most = fields(Kind.PUSH_PULL, Nodes=MEMBERS_LIMIT)
+    assert feed_all(most, 1000, limit=10_000_000) == [None]
+    more = fields(Kind.PUSH_PULL, Nodes=MEMBERS_LIMIT + 1)
+    with pytest.raises(OversizedError, match="found 20001 members"):
+        feed_all(more, 1000, limit=10_000_000)
 
 
 def test_maps_that_nest_in_a_push_pull_are_refused_at_once() -> None:

@@ -12,6 +12,7 @@ from metallb_py.protocols.memberlist.codec import encode, encode_compressed
 from metallb_py.protocols.memberlist.compound import join
 from metallb_py.protocols.memberlist.envelope import (
     DATAGRAM_LIMIT,
+    WORTH_COMPRESSING,
     Drop,
     Envelope,
     EnvelopeError,
@@ -73,7 +74,9 @@ def test_datagrams_of_memberlist(capture: Capture) -> None:
     assert envelope.unpack(capture.data) == Unpacked(capture.messages)
     parts = [encode(message) for message in capture.messages]
     made = envelope.pack(parts, "checksum" in capture.layers)
-    if "sealed-0" not in capture.layers:  # which we only read
+    # Not written: the old way of sealing, and compression where it is hardly worth its time.
+    short = "compressed" in capture.layers and sum(map(len, parts)) < WORTH_COMPRESSING
+    if "sealed-0" not in capture.layers and not short:
         assert made == capture.data
     assert len(made) <= sum(map(len, parts)) + 2 * len(parts) + envelope.overhead
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from metallb_py.protocols.memberlist.fields import (
@@ -95,7 +97,7 @@ def test_maps_as_they_come() -> None:
             found.append(fields)
     assert found == [{b"a": 1}, {b"b": b"xyz"}]
     reader.feed(b"rest")
-    assert (reader.take(2), reader.take(9), reader.take(9)) == (b"re", b"st", b"")
+    assert (reader.take(2), reader.take(2), reader.take(2)) == (b"re", b"st", b"")
     assert reader.consumed == len(data)
 
 
@@ -111,3 +113,12 @@ def test_what_comes_and_is_no_map_is_refused(data: bytes) -> None:
     reader.feed(data)
     with pytest.raises(DecodeError):
         reader.next(dict, copy)
+
+
+def test_a_reader_that_is_dropped_leaves_nothing_to_the_collector() -> None:
+    gc.collect()
+    reader = MapReader(100)
+    reader.feed(b"\x81\xa1a")
+    assert reader.next(dict, copy) is None
+    del reader
+    assert gc.collect() == 0
