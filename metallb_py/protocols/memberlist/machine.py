@@ -16,7 +16,7 @@ Times are seconds of any monotonic clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -40,7 +40,6 @@ from metallb_py.protocols.memberlist.messages import (
     Dead,
     Endpoint,
     IndirectPing,
-    Kind,
     Message,
     Nack,
     NodeState,
@@ -53,7 +52,7 @@ from metallb_py.protocols.memberlist.messages import (
 )
 from metallb_py.protocols.memberlist.post import Post, Tally
 from metallb_py.protocols.memberlist.prober import Prober
-from metallb_py.protocols.memberlist.rumours import Rumours
+from metallb_py.protocols.memberlist.rumours import Rumours, alive
 from metallb_py.protocols.memberlist.settings import Settings
 from metallb_py.protocols.memberlist.suspicion import push_pull_interval
 
@@ -63,19 +62,6 @@ WITNESSES: Final = 8
 """About so many of those who hear of a suspicion look for themselves."""
 FAREWELLS: Final = 64
 """So many are told directly that this member leaves; the others by gossip."""
-
-_KINDS: Final[Mapping[type[Message], Kind]] = {
-    Ping: Kind.PING,
-    IndirectPing: Kind.INDIRECT_PING,
-    Ack: Kind.ACK,
-    Nack: Kind.NACK,
-    Suspect: Kind.SUSPECT,
-    Alive: Kind.ALIVE,
-    Dead: Kind.DEAD,
-    User: Kind.USER,
-    RemoteError: Kind.ERROR,
-    PushPull: Kind.PUSH_PULL,
-}
 
 
 class Memberlist:
@@ -114,6 +100,11 @@ class Memberlist:
     def members(self) -> tuple[Member, ...]:
         """Everybody that is known of, this member and those that have gone lately included."""
         return tuple(record.member for record in self._members)
+
+    @property
+    def present(self) -> int:
+        """How many take part, as far as known; this member included."""
+        return self._members.present
 
     @property
     def health(self) -> int:
@@ -158,6 +149,8 @@ class Memberlist:
         self.tally.dropped[Drop.MALFORMED] += unpacked.flaws
         for message in unpacked.messages:
             self._receive(message, source, now)
+        if self._settings.eager and any(map(self._accuses_me, unpacked.messages)):
+            self._contradict(source)
         return self._done(now)
 
     def refused(self, target: Endpoint, now: float) -> tuple[Effect, ...]:
@@ -169,7 +162,7 @@ class Memberlist:
 
     def stream_received(self, stream: StreamId, message: Message, now: float) -> tuple[Effect, ...]:
         """A message arrived over a stream: an answer over ours, a question over another's."""
-        self.tally.received[_KINDS[type(message)]] += 1
+        self.tally.count(message)
         if stream in self._streams:
             self._answered(stream, message, now)
         else:
@@ -199,13 +192,16 @@ class Memberlist:
 
     def handle_timeout(self, now: float) -> tuple[Effect, ...]:
         """Go on with whatever is due."""
-        for record in self._members.overdue(now):
-            self._declare_dead(record.member, now)
         for outcome in self._prober.handle_timeout(now):
             if outcome.certain:
                 self._declare_dead(outcome.member, now)
             else:
                 self._doubt(outcome.member, now)
+        for record, suspicion in self._members.overdue(now):
+            if suspicion.seen or not self._settings.eager:
+                self._declare_dead(record.member, now)
+            else:  # nobody is dead whom we have not looked for ourselves
+                suspicion.wait(self._prober.probe(record.member, now, regular=False))
         if self._probes_at <= now:
             self._probe_next(now)
         if self._exchanges_at <= now:
@@ -217,7 +213,7 @@ class Memberlist:
     # Messages
 
     def _receive(self, message: Message, source: Endpoint, now: float) -> None:
-        self.tally.received[_KINDS[type(message)]] += 1
+        self.tally.count(message)
         match message:
             case Ping() | IndirectPing() | Ack() | Nack():
                 self._receive_probe(message, source, now)
@@ -263,8 +259,18 @@ class Memberlist:
         if news is not None:
             self._witness(news, now)
 
+    def _accuses_me(self, message: Message) -> bool:
+        return isinstance(message, Suspect | Dead) and message.node == self.me.name
+
+    def _contradict(self, source: Endpoint) -> None:
+        """Tell who accuses us, perhaps again as it was lost, that it is wrong; not just anybody."""
+        record = self._members.at(source)
+        if record is not None and not self._rumours.left:
+            self._post.send(source, alive(self.me), member=record.member)
+
     def _witness(self, suspect: Member, now: float) -> None:
-        if self._chance.random() * len(self._members) < WITNESSES:
+        drawn = self._chance.random() * len(self._members) < WITNESSES
+        if drawn and self._settings.eager:
             self._prober.probe(suspect, now, regular=False)
 
     def _doubt(self, member: Member, now: float) -> None:
@@ -273,7 +279,10 @@ class Memberlist:
         if record is None or not record.present or self._rumours.left:
             return
         self._rumours.suspect(Suspect(member.incarnation, member.name, self.me.name), now)
-        self._prober.probe(record.member, now, regular=False)
+        if record.suspicion is not None:
+            record.suspicion.seen = True
+        if self._settings.eager:
+            self._prober.probe(record.member, now, regular=False)
 
     def _declare_dead(self, member: Member, now: float) -> None:
         """Nobody heard of a member as it was then; one that began anew is not meant."""
@@ -289,7 +298,7 @@ class Memberlist:
         stream = StreamId(self._last_stream)
         self._streams[stream] = about
         data = encode(message)
-        self.tally.sent[Kind(data[0])] += 1
+        self.tally.count_sent(data)
         self._effects.append(OpenStream(stream, to, self._envelope.pack_stream(data), deadline))
 
     def _ping_over_tcp(self, member: Member, ping: Ping, deadline: float) -> None:
@@ -334,7 +343,7 @@ class Memberlist:
 
     def _reply(self, stream: StreamId, message: Message) -> None:
         data = encode(message)
-        self.tally.sent[Kind(data[0])] += 1
+        self.tally.count_sent(data)
         self._effects.append(Reply(stream, self._envelope.pack_stream(data, reply=True)))
 
     def _everything(self, *, join: bool) -> PushPull:
@@ -373,7 +382,8 @@ class Memberlist:
         """Plan the next round of gossip, and return what is to be done."""
         self._post.resize(len(self._members))
         if self._post.rumours and len(self._members) > 1:
-            pace = HURRY if self._post.rumours.has_news else 1.0
+            hurries = self._settings.eager and self._post.rumours.has_news
+            pace = HURRY if hurries else 1.0
             due = self._gossiped + pace * self._settings.gossip_interval
             self._gossips_at = max(now, due)
         effects = tuple(self._effects)

@@ -92,10 +92,16 @@ class Members:
         record.suspicion = suspicion
         self.suspected[record.member.name] = suspicion
 
-    def overdue(self, now: float) -> list[Record]:
+    def answered(self, member: Member, now: float) -> None:
+        """A member was heard of."""
+        suspicion = self.suspected.get(member.name)
+        if suspicion is not None:
+            suspicion.answered(now)
+
+    def overdue(self, now: float) -> list[tuple[Record, Suspicion]]:
         """Return those that had their time to contradict a suspicion."""
-        late = [name for name, suspicion in self.suspected.items() if suspicion.deadline <= now]
-        return [self._records[name] for name in late]
+        late = [(name, each) for name, each in self.suspected.items() if each.deadline <= now]
+        return [(self._records[name], suspicion) for name, suspicion in late]
 
     def draw(self, count: int, fits: Callable[[Record], bool]) -> tuple[Record, ...]:
         """Return up to so many others at random that fit."""

@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from metallb_py.protocols.memberlist.broadcasts import PER_RUMOUR, Broadcasts
 from metallb_py.protocols.memberlist.codec import encode
 from metallb_py.protocols.memberlist.effects import Effect, Member, SendPacket
 from metallb_py.protocols.memberlist.envelope import Drop, Envelope
-from metallb_py.protocols.memberlist.messages import Endpoint, Kind, Message
+from metallb_py.protocols.memberlist.messages import (
+    Ack,
+    Alive,
+    Dead,
+    Endpoint,
+    IndirectPing,
+    Kind,
+    Message,
+    Nack,
+    Ping,
+    PushPull,
+    RemoteError,
+    Suspect,
+    User,
+)
 from metallb_py.protocols.memberlist.settings import Settings
 from metallb_py.protocols.memberlist.suspicion import retransmissions
 
 CHECKSUM_SINCE = 5
 """The version of the protocol that knows checksums."""
+
+
+_KINDS: Final[Mapping[type[Message], Kind]] = {
+    Ping: Kind.PING,
+    IndirectPing: Kind.INDIRECT_PING,
+    Ack: Kind.ACK,
+    Nack: Kind.NACK,
+    Suspect: Kind.SUSPECT,
+    Alive: Kind.ALIVE,
+    Dead: Kind.DEAD,
+    User: Kind.USER,
+    RemoteError: Kind.ERROR,
+    PushPull: Kind.PUSH_PULL,
+}
 
 
 class Tally:
@@ -26,6 +55,14 @@ class Tally:
         self.received: Counter[Kind] = Counter()
         self.sent: Counter[Kind] = Counter()
         self.dropped: Counter[Drop] = Counter()
+
+    def count(self, message: Message) -> None:
+        """A message was received."""
+        self.received[_KINDS[type(message)]] += 1
+
+    def count_sent(self, data: bytes) -> None:
+        """An encoded message is sent."""
+        self.sent[Kind(data[0])] += 1
 
     def take(self) -> tuple[Counter[Kind], Counter[Kind], Counter[Drop]]:
         """Return what was received, sent and dropped, and begin anew."""
@@ -69,6 +106,6 @@ class Post:
 
     def _send(self, to: Endpoint, parts: list[bytes], member: Member | None) -> None:
         for part in parts:
-            self._tally.sent[Kind(part[0])] += 1
+            self._tally.count_sent(part)
         checksum = member is not None and member.versions.most >= CHECKSUM_SINCE
         self._do(SendPacket(to, self._envelope.pack(parts, checksum=checksum)))

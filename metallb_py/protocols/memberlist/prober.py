@@ -8,12 +8,16 @@ One thing is surer than silence: a refusal. Where a host's kernel answers that n
 port, the host is well and the process is gone. A packet filter can say the same, so a refused
 probe does not wait for its timeout but asks the others and TCP at once; and only if TCP is refused
 as well, and no other was answered either, the member is certainly gone.
+
+A lost packet is no sign of anything. So the ping is repeated until the probe's end; and who answers
+while it is suspected has its time anew, even if its contradiction is lost (suspicion.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from metallb_py.protocols.memberlist.effects import Member, RoundTrip
@@ -47,13 +51,14 @@ class _Probe:
     regular: bool
     sent: float
     ends: float
-    asks_others: float | None  # when it will; None where it did
+    next_step: float  # when others are asked, or where they were, when the ping is repeated
+    asked_others: bool = False
     asked: int = 0  # those that tell also where they got no answer
     denials: int = 0
     silent: int = 0  # those that were asked, and tell only of answers
     refused: bool = False
     tcp_refused: bool = False
-    certain_from: float = field(default=float("inf"))
+    certain_from: float = inf
 
 
 @dataclass(slots=True)
@@ -101,9 +106,7 @@ class Prober:
         """Return when ``handle_timeout`` is due."""
         times = [relay.ends for relay in self._relays.values()]
         for probe in self._probes.values():
-            times += [probe.ends, probe.certain_from]
-            if probe.asks_others is not None:
-                times.append(probe.asks_others)
+            times += [probe.ends, probe.certain_from, probe.next_step]
         return min(times, default=None)
 
     def busy_with(self, name: str) -> bool:
@@ -112,21 +115,26 @@ class Prober:
 
     def probe(self, member: Member, now: float, *, regular: bool) -> float:
         """Begin a probe, unless one is under way. Returns when it ends at the latest."""
+        under_way = self._of.get(member.name)
+        if under_way is not None:
+            return self._probes[under_way].ends
         ends = now + self.health.scaled(self._settings.probe_interval)
-        if member.name in self._of:
-            return ends
         sequence = self._next_sequence()
-        asks_others = now + self._settings.probe_timeout
-        self._probes[sequence] = _Probe(member, sequence, regular, now, ends, asks_others)
+        probe = _Probe(member, sequence, regular, now, ends, now + self._settings.probe_timeout)
+        self._probes[sequence] = probe
         self._of[member.name] = sequence
-        ping = self._ping(sequence, member.name)
+        self._send_ping(probe)
+        return ends
+
+    def _send_ping(self, probe: _Probe) -> None:
+        member = probe.member
+        ping = self._ping(probe.sequence, member.name)
         if member.state is State.ALIVE:
             self._post.send(member.endpoint, ping, member=member)
         else:  # it is to hear of that first, so that it can contradict
             me = self._members.me.name
             accusation = Suspect(member.incarnation, member.name, me)
             self._post.send(member.endpoint, ping, accusation, member=member)
-        return ends
 
     def forget(self, name: str) -> None:
         """The outcome of a probe does not matter any more."""
@@ -144,7 +152,7 @@ class Prober:
             self.probe(member, now, regular=False)
         probe = self._probes[self._of[member.name]]
         probe.refused = True
-        if probe.asks_others is not None:
+        if not probe.asked_others:
             self._ask_others(probe)
 
     def relay(self, wish: IndirectPing, asker: Endpoint, now: float) -> None:
@@ -169,10 +177,12 @@ class Prober:
         probe = self._probes.get(sequence)
         if probe is None:
             return
-        if probe.asks_others is not None:
+        if not probe.asked_others:
             self._tell(RoundTrip(probe.member.name, now - probe.sent))
         if probe.regular:
             self.health.change(-1)
+        if self._settings.eager:
+            self._members.answered(probe.member, now)
         self.forget(probe.member.name)
 
     def denied(self, sequence: int, now: float) -> None:
@@ -202,12 +212,19 @@ class Prober:
                 self.forget(probe.member.name)
                 self._reflect(probe)
                 failed.append(Outcome(probe.member, certain=probe.certain_from <= now))
-            elif probe.asks_others is not None and probe.asks_others <= now:
-                self._ask_others(probe)
+            elif probe.next_step <= now:
+                self._take_step(probe, now)
         return failed
 
+    def _take_step(self, probe: _Probe, now: float) -> None:
+        probe.next_step = now + self._settings.probe_timeout if self._settings.eager else inf
+        if not probe.asked_others:
+            self._ask_others(probe)
+        if self._settings.eager:
+            self._send_ping(probe)
+
     def _ask_others(self, probe: _Probe) -> None:
-        probe.asks_others = None
+        probe.asked_others = True
         member, me = probe.member, self._members.me
         helpers = self._members.draw(
             self._settings.indirect_checks,

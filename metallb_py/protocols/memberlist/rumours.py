@@ -142,8 +142,7 @@ class Rumours:
     def announce_me(self, member: Member, now: float) -> None:
         """This member changed: tell everybody."""
         self._members.put(member, now)
-        said = Alive(member.incarnation, member.name, member.endpoint, member.meta, member.versions)
-        self._pass_on(member.name, said)
+        self._pass_on(member.name, alive(member))
 
     def _take_in(self, said: Alive, now: float) -> None:
         if len(self._members) >= LIMIT:
@@ -203,6 +202,11 @@ class Rumours:
 
     def _pass_on(self, about: str, said: Alive | Suspect | Dead) -> None:
         self._post.rumours.add(about, encode(said))
+
+
+def alive(member: Member) -> Alive:
+    """Return what tells of a member that it is there."""
+    return Alive(member.incarnation, member.name, member.endpoint, member.meta, member.versions)
 
 
 def _member(said: Alive) -> Member:

@@ -25,6 +25,9 @@ class Settings:
     gossip_interval: float = 0.1
     gossip_nodes: int = 3
     gossip_to_the_dead_time: float = 30.0
+    eager: bool = True
+    """Ours alone. Without, a member does no more than memberlist's: it asks once, and waits for its
+    rounds."""
     push_pull_interval: float = 15.0
     awareness_max_multiplier: int = 8
     tcp_timeout: float = 3.0

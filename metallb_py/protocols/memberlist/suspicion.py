@@ -35,16 +35,27 @@ class Suspicion:
     member that agrees shortens it, down to the least time.
     """
 
-    __slots__ = ("_least", "_most", "_needed", "_reporters", "_since")
+    __slots__ = (
+        "_grace",
+        "_least",
+        "_most",
+        "_needed",
+        "_not_before",
+        "_reporters",
+        "_since",
+        "seen",
+    )
 
     def __init__(self, settings: Settings, members: int, reporter: str, now: float) -> None:
-        self._needed = settings.suspicion_mult - 2
-        if members - 2 < self._needed:  # besides us and the suspect
-            self._needed = 0
+        needed = max(0, settings.suspicion_mult - 2)
+        self._needed = needed if members - 2 >= needed else 0  # besides us and the suspect
         self._least = least_time(settings, members)
+        self._grace = settings.probe_interval if settings.eager else 0.0
         self._most = settings.suspicion_max_timeout_mult * self._least
-        self._since = now
+        self._since = self._not_before = now
         self._reporters = {reporter}
+        self.seen = False
+        """Whether we looked for the member ourselves, in vain, and have not heard of it since."""
 
     @property
     def confirmations(self) -> int:
@@ -54,10 +65,22 @@ class Suspicion:
     @property
     def deadline(self) -> float:
         """When the member counts as dead."""
-        if self._needed < 1:
-            return self._since + self._least
-        share = log(self.confirmations + 1) / log(self._needed + 1)
-        return self._since + max(self._least, self._most - share * (self._most - self._least))
+        own = self._since + self._least
+        if self._needed:
+            share = log(self.confirmations + 1) / log(self._needed + 1)
+            own = self._since + self._most - share * (self._most - self._least)
+        if not self.seen:  # those who have looked may tell, meanwhile
+            own += self._grace
+        return max(own, self._not_before)
+
+    def answered(self, now: float) -> None:
+        """The member was heard of: it is there, though it did not contradict so far."""
+        self.seen = False
+        self._not_before = now + self._least
+
+    def wait(self, until: float) -> None:
+        """Decide nothing before that."""
+        self._not_before = until
 
     def confirm(self, reporter: str) -> bool:
         """Another thinks so, too. Returns whether that is news."""
