@@ -14,13 +14,17 @@ from support.memberlist_peer import CURRENT, OURS, SERF, Options, peer
 from support.segment import Segment
 from support.serf import serf
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.parametrize("version", [OURS, CURRENT]),
-    pytest.mark.parametrize("key", [b"", bytes(range(16)), bytes(range(32))], ids=len),
-]
+pytestmark = pytest.mark.interop
+
+KEY_16 = bytes(range(16))
+KEY_32 = bytes(range(32))
+
+both = pytest.mark.parametrize("version", [OURS, CURRENT])
+sealed_or_not = pytest.mark.parametrize("key", [b"", KEY_32], ids=["plain", "aes-256"])
 
 
+@both
+@pytest.mark.parametrize("key", [b"", KEY_16, KEY_32], ids=["plain", "aes-128", "aes-256"])
 async def test_metadata_is_seen_by_both(lan: Segment, version: str, key: bytes) -> None:
     first, second, _, _ = lan.hosts
     tagged = agent.Options(key=key, tags={"colour": "blue"})
@@ -38,6 +42,8 @@ async def test_metadata_is_seen_by_both(lan: Segment, version: str, key: bytes) 
         assert (await b.saw("update", "a")).node.meta.endswith(b"colour\xa5green")
 
 
+@both
+@sealed_or_not
 async def test_serf_joins_and_leaves(lan: Segment, version: str, key: bytes) -> None:
     first, second, third, _ = lan.hosts
     member = Options(key=key, delegate=SERF, ipv6=True)
@@ -53,6 +59,8 @@ async def test_serf_joins_and_leaves(lan: Segment, version: str, key: bytes) -> 
         assert (await c.opinion_of(b.address))["a"].state == "left"
 
 
+@both
+@sealed_or_not
 async def test_who_leaves_without_serf_has_failed_at_once(
     lan: Segment, version: str, key: bytes
 ) -> None:
@@ -70,15 +78,16 @@ async def test_who_leaves_without_serf_has_failed_at_once(
         assert (await c.opinion_of(a.address))["b"].state == "left"
 
 
-async def test_a_killed_agent_and_a_killed_member(lan: Segment, version: str, key: bytes) -> None:
+@sealed_or_not
+async def test_a_killed_agent_and_a_killed_member(lan: Segment, key: bytes) -> None:
     first, second, third, fourth = lan.hosts
     member = Options(key=key, delegate=SERF)
     async with (
         serf(first, "a", agent.Options(key=key)) as a,
-        peer(second, "b", replace(member, version=version, join=(a.address,))) as b,
+        peer(second, "b", replace(member, version=OURS, join=(a.address,))) as b,
         peer(third, "c", replace(member, join=(b.address,))) as c,
     ):
-        ours = replace(member, version=version, join=(a.address,))
+        ours = replace(member, version=OURS, join=(a.address,))
         async with peer(fourth, "d", ours) as d:
             await a.saw("Join", "d")
             await b.saw("join", "d")
