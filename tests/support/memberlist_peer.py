@@ -1,10 +1,11 @@
-"""Members on hashicorp/memberlist itself: the program of ``tests/interop/memberlist_peer``."""
+"""Members on hashicorp/memberlist itself (``tests/interop/memberlist_peer``), and ours."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +18,13 @@ from support.segment import Host
 
 CURRENT = "0.5.3"
 OLDEST = "0.1.7"
+OURS = "ours"
 PORT = 7946
 SERF = (2, 5, 4)
 """The versions (least, most, current) of the application with which serf takes a member."""
 
-Change = Literal["join", "leave", "update"]
+Change = Literal["join", "leave", "update", "suspect", "trusted"]
+"""What happens to a member. Only ours tell whom they suspect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to run it. ``which`` of its host's addresses is its own."""
+    """How to run it. ``which`` of its host's addresses is its own. No preset: the usual one."""
 
     version: str = CURRENT
     which: int = 1
@@ -72,7 +75,7 @@ class Options:
     protocol: int = 2
     delegate: tuple[int, int, int] = (0, 0, 0)
     compression: bool = True
-    preset: str = "lan"
+    preset: str = ""
     join: tuple[str, ...] = ()
 
 
@@ -82,6 +85,7 @@ class Peer:
     def __init__(self, process: Program, name: str, host: Host, options: Options) -> None:
         self.process = process
         self.name = name
+        self.version = options.version
         self.ip = host.ipv6(options.which) if options.ipv6 else host.ipv4(options.which)
         self.address = (
             f"[{self.ip}]:{options.port}" if options.ipv6 else f"{self.ip}:{options.port}"
@@ -93,9 +97,9 @@ class Peer:
         """Return a mark: what comes after it is new."""
         return len(self.process.output)
 
-    def history(self, name: str) -> list[Happened]:
-        """Return all that happened to a member so far."""
-        return [read for line in self.process.output if (read := self._happened(line, name))]
+    def history(self) -> list[Happened]:
+        """Return all that happened to members so far in its eyes."""
+        return [happened for line in self.process.output if (happened := self._happened(line))]
 
     async def heard(
         self, event: str, after: int = 0, within: float = 10, *, observer: str = ""
@@ -121,10 +125,19 @@ class Peer:
             self.process.output, partial(self._change, "leave", name), self.now, seconds
         )
 
-    async def logged(self, text: str, after: int = 0, within: float = 10) -> str:
-        """Wait until the library logs a line with this in it."""
-        log = self.process.log
-        return await self.process.find(log, lambda s: s if text in s else None, after, within)
+    async def suspects(self, name: str, within: float = 15) -> None:
+        """Wait until it suspects a member."""
+        if self.version == OURS:
+            await self.saw("suspect", name, within=within)
+        else:
+            await self._logged(f"Suspect {name} has failed", within)
+
+    async def refutes(self, reporter: str, within: float = 15) -> None:
+        """Wait until it hears that it is suspected, and contradicts."""
+        if self.version == OURS:
+            await self.heard("accused", within=within)
+        else:
+            await self._logged(f"Refuting a suspect message (from: {reporter})", within)
 
     async def members(self) -> dict[str, Seen]:
         """Return who is a member in its eyes."""
@@ -150,13 +163,18 @@ class Peer:
         """Leave, and wait until others know. It goes on running, alone."""
         await self._ask("leave", "left")
 
-    def _change(self, change: Change, name: str, line: str) -> Happened | None:
-        happened = self._happened(line, name)
-        return happened if happened and happened.change == change else None
+    async def _logged(self, text: str, within: float) -> None:
+        log = self.process.log
+        await self.process.find(log, lambda s: s if text in s else None, within=within)
 
-    def _happened(self, line: str, name: str) -> Happened | None:
+    def _change(self, change: Change, name: str, line: str) -> Happened | None:
+        happened = self._happened(line)
+        wanted = happened and (happened.change, happened.node.name) == (change, name)
+        return happened if wanted else None
+
+    def _happened(self, line: str) -> Happened | None:
         fields = json.loads(line)
-        if fields["observer"] != self._first or fields.get("node", {}).get("name") != name:
+        if fields["observer"] != self._first or "node" not in fields:
             return None
         return Happened(fields["event"], fields["at"], self._first, _seen(fields["node"]))
 
@@ -172,10 +190,8 @@ class Peer:
 async def peer(host: Host, name: str, options: Options | None = None) -> AsyncIterator[Peer]:
     """Run one (or ``count``, called NAME-0 and so on, each joined to the first) on a host."""
     wanted = options or Options()
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    binary = base / "metallb-py/memberlist-peer" / wanted.version
-    require(binary.exists(), f"{binary}: see .ci/memberlist-peer")
-    async with program(host.namespace, str(binary), *_flags(host, name, wanted)) as process:
+    command = [*_command(wanted.version), *_flags(host, name, wanted)]
+    async with program(host.namespace, *command) as process:
         made = Peer(process, name, host, wanted)
         await made.heard("started")
         if wanted.count > 1:
@@ -186,12 +202,23 @@ async def peer(host: Host, name: str, options: Options | None = None) -> AsyncIt
         yield made
 
 
+def _command(version: str) -> list[str]:
+    if version == OURS:
+        return [sys.executable, str(Path(__file__).with_name("gossip_member.py"))]
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    binary = base / "metallb-py/memberlist-peer" / version
+    require(binary.exists(), f"{binary}: see .ci/memberlist-peer")
+    return [str(binary)]
+
+
 def _flags(host: Host, name: str, options: Options) -> Iterable[str]:
     yield from ("-name", name)
     yield from ("-bind", host.ipv6(options.which) if options.ipv6 else host.ipv4(options.which))
     yield from ("-port", str(options.port), "-count", str(options.count))
     yield from ("-key", options.key.hex(), "-label", options.label, "-meta", options.meta.hex())
-    yield from ("-protocol", str(options.protocol), "-preset", options.preset)
+    yield from ("-protocol", str(options.protocol))
+    if options.preset:
+        yield from ("-preset", options.preset)
     yield from ("-delegate", ",".join(map(str, options.delegate)))
     yield from (f"-compression={str(options.compression).lower()}",)
     yield from ("-join", ",".join(options.join))
