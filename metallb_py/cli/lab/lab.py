@@ -86,7 +86,7 @@ class Lab:
         self._controllers.append(program)
         return program
 
-    def start_speaker(self, node: Node) -> Program:
+    def start_speaker(self, node: Node, *options: str) -> Program:
         """Start a node's speaker, and have its pod ready."""
         program = self.programs.start(
             f"speaker-{node.name}",
@@ -94,6 +94,7 @@ class Lab:
             f"--port={METRICS_PORT}",
             f"--host={node.address}",
             f"--node-name={node.name}",
+            *options,
             machine=node.name,
         )
         self.speakers[node.name] = program
