@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TypeVar, assert_never
 
 from metallb_py.config.model import Protocol
-from metallb_py.errors import ApiError
-from metallb_py.kube.annotations import AnnotationWriter
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.configmap import ConfigReader, config_resource
 from metallb_py.kube.endpoints import SliceIndex, from_endpoints
@@ -19,7 +17,6 @@ from metallb_py.kube.objects import (
     Endpoints,
     EndpointSlice,
     KubeObject,
-    Node,
     Pod,
     Service,
 )
@@ -36,7 +33,7 @@ from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.httpd import Httpd
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.mailbox import Mailbox
-from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
+from metallb_py.runtime.metrics import SpeakerMetrics
 from metallb_py.runtime.tasks import run_until
 from speaker.announcers import Announcer
 from speaker.announcers.bgp import BgpAnnouncer
@@ -56,14 +53,8 @@ from speaker.core import (
 )
 from speaker.drivers.endpoints_api import has_slices
 from speaker.drivers.responder_events import Claimed, WiresChanged
-from speaker.layer2 import wires
-from speaker.layer2.nodes import node_states, pod_of
-from speaker.layer2.wires import Wire
-from speaker.memberships import Membership, Usable
-from speaker.memberships.gossip import GossipMembers
-from speaker.memberships.lease import LeaseMembership
-from speaker.memberships.ready_pods import ReadyPods
-from speaker.memberships.settings import GossipSettings, Kind
+from speaker.layer2.eligibility import NodeState
+from speaker.members import Members
 from speaker.options import Options
 
 COMPONENT = "metallb-speaker"
@@ -96,15 +87,8 @@ class App:
         )
         self._slices = SliceIndex()
         self._reader = ConfigReader(with_draining=True)
-        self._pods: dict[str, Pod] = {}
-        self._nodes: dict[str, Node] = {}
-        self._wires: str | None = None  # as the other speakers are to read it, once known
-        self._usable = Usable()
-        self._pods_known = False
-        self._could_announce = asyncio.Event()
-        self._membership = self._make_membership()
+        self._members = Members(options, client, log, self._metrics, self._on_members)
         self._conflicts = Conflicts()
-        self._annotations = AnnotationWriter(client)
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_seen),
@@ -128,16 +112,16 @@ class App:
             ended,
             {
                 "end": self._hand_over(stop, ended),
-                "members": self._take_part(),
+                "members": self._members.run(),
                 "state": self._mailbox.run(),
                 "services": self._follow(SERVICES, self._on_service, Source.SERVICES),
                 "endpoints": self._follow_endpoints(),
-                "node": self._follow(NODES, self._on_node, Source.NODE),
-                "speakers": self._follow(pods, self._on_pod, Source.SPEAKERS),
+                "node": self._follow(NODES, self._members.node_changed, Source.NODE),
+                "speakers": self._follow(pods, self._members.pod_changed, Source.SPEAKERS),
                 "config": self._follow(configmap, self._on_configmap, None),
                 "layer2": self._announcers[Protocol.LAYER2].run(),
                 "bgp": self._announcers[Protocol.BGP].run(),
-                "annotations": self._annotations.run(self._on_annotation_error),
+                "annotations": self._members.annotate(),
                 "events": self._events.run(),
                 "page": self._page.run(self._on_page_error),
             },
@@ -146,35 +130,11 @@ class App:
     async def _hand_over(self, stop: asyncio.Event, ended: asyncio.Event) -> None:
         """At the end, answer until other nodes have taken over."""
         await stop.wait()
-        await self._membership.leave()
+        await self._members.leave()
         self._perform(self._core.ending())
         for announcer in self._announcers.values():
             await announcer.settle()
         ended.set()
-
-    def _make_membership(self) -> Membership:
-        options = self._options
-        match options.membership, options.gossip:
-            case Kind.MEMBERLIST, GossipSettings() as settings:
-                metrics = MemberMetrics(self._metrics)
-                return GossipMembers(
-                    options.node_name, settings, self._log, metrics, self._on_usable
-                )
-            case Kind.LEASE, _:
-                namespace, node = options.common.namespace, options.node_name
-                return LeaseMembership(self._client, namespace, node, self._log, self._on_usable)
-            case _:
-                self._log.info(
-                    "not starting fast dead node detection (memberlist), need ml-bindaddr / "
-                    "ml-labels config",
-                    op="startup",
-                )
-                return ReadyPods(self._on_usable)
-
-    async def _take_part(self) -> None:
-        """Be a candidate from when this node could announce: others hand over to it at once."""
-        await self._could_announce.wait()
-        await self._membership.run()
 
     # What happens outside
 
@@ -191,8 +151,7 @@ class App:
                 case Synced() if source is not None:
                     self._perform(self._core.synced(source))
                     if source is Source.SPEAKERS:
-                        self._pods_known = True
-                        self._membership.pods_changed(self._pods.values())
+                        self._members.pods_synced()
                 case Synced():
                     self._on_config_synced()
                 case Unreachable() | Reachable():
@@ -221,33 +180,13 @@ class App:
         endpoints = from_endpoints(event.new) if event.new else None
         self._perform(self._core.endpoints_changed(event.key, endpoints))
 
-    def _on_node(self, event: Changed[Node]) -> None:
-        _put(self._nodes, event)
-        self._tell_cluster()
-
-    def _on_pod(self, event: Changed[Pod]) -> None:
-        _put(self._pods, event)
-        if self._pods_known:
-            self._membership.pods_changed(self._pods.values())
-        self._tell_cluster()
-        self._publish_wires()
-
-    def _on_usable(self, usable: Usable) -> None:
-        self._usable = usable
-        self._tell_cluster()
-
-    def _tell_cluster(self) -> None:
-        states = node_states(
-            self._nodes, self._pods.values(), self._options.rules, self._usable.wires
-        )
-        # Who is no node of this cluster can't announce for it, whatever it says.
-        usable = self._usable.nodes & states.keys()
-        self._perform(self._core.cluster_changed(usable, states))
+    def _on_members(self, usable: frozenset[str], nodes: Mapping[str, NodeState]) -> None:
+        self._perform(self._core.cluster_changed(usable, nodes))
 
     def _on_seen(self, event: Seen) -> None:
         match event:
             case WiresChanged(found):
-                self._on_wires(found)
+                self._members.wires_changed(found)
             case Claimed():
                 self._on_claim(event)
             case _:
@@ -274,26 +213,6 @@ class App:
         for service in self._core.announced_at(claim.address):
             about = ObjectReference.to("Service", service)
             self._events.record(Event(about, EventType.WARNING, "addressConflict", message))
-
-    def _on_wires(self, found: tuple[Wire, ...]) -> None:
-        # One without any interface tells nothing, and counts as being on every subnet.
-        self._wires = wires.encode(found) if found else ""
-        self._membership.wires_changed(found)
-        self._publish_wires()
-
-    def _publish_wires(self) -> None:
-        pod = pod_of(self._options.node_name, self._pods.values())
-        if self._wires is None or pod is None:
-            return
-        if pod.metadata.annotation(wires.ANNOTATION) != self._wires:
-            # Through its status, which takes annotations, too: the right to write a whole pod
-            # would be the right to replace its programs.
-            meta = pod.metadata
-            path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}/status"
-            self._annotations.write(path, {wires.ANNOTATION: self._wires})
-
-    def _on_annotation_error(self, error: ApiError) -> None:
-        self._log.error("failed to annotate own pod", op="annotatePod", error=str(error))
 
     def _on_configmap(self, event: Changed[ConfigMap]) -> None:
         if event.new is None:
@@ -350,7 +269,7 @@ class App:
                 case _:
                     assert_never(effect)
         if self._core.is_ready:
-            self._could_announce.set()
+            self._members.could_announce()
 
     def _configure(self) -> None:
         for announcer in self._announcers.values():
@@ -389,10 +308,3 @@ class App:
             reason=effect.reason,
             detail=effect.detail,
         )
-
-
-def _put(store: dict[str, T], event: Changed[T]) -> None:
-    if event.new is None:
-        store.pop(event.key, None)
-    else:
-        store[event.key] = event.new

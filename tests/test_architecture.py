@@ -28,6 +28,7 @@ TESTED_ELSEWHERE = {
     "speaker/app.py": "e2e/test_cluster.py",
     "speaker/announcers/bgp.py": "e2e/test_cluster.py",
     "speaker/announcers/layer2.py": "e2e/test_cluster.py",
+    "speaker/memberships/lease.py": "e2e/test_members.py",
 }
 
 # Each outside library is imported by these modules alone, so that it can be replaced.

@@ -59,9 +59,10 @@ def decode(text: str) -> tuple[Wire, ...] | None:
 
 
 def pack(wires: Iterable[Wire]) -> bytes:
-    """Return a node's wires as metadata of a member, in few bytes; none where they are too many.
+    """Return a node's wires as metadata of a member, in few bytes.
 
-    Of whom there is none, the pod's annotation tells.
+    Nothing where there are none, as such a node counts as being on every subnet, or where they are
+    too many: then its pod's annotation tells of them.
     """
     records = [
         (
@@ -72,7 +73,7 @@ def pack(wires: Iterable[Wire]) -> bytes:
         for wire in wires
     ]
     packed = MAGIC + msgspec.msgpack.encode(records)
-    return packed if len(packed) <= MAX_META else b""
+    return packed if records and len(packed) <= MAX_META else b""
 
 
 def unpack(meta: bytes) -> tuple[Wire, ...] | None:

@@ -1,0 +1,140 @@
+"""Who else takes part, and what is known of each node: Nodes, pods and the speakers tell it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from metallb_py.errors import ApiError
+from metallb_py.kube.annotations import AnnotationWriter
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.objects import Node, Pod
+from metallb_py.kube.reflector import Changed
+from metallb_py.runtime.log import Logger
+from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
+from speaker.layer2 import wires
+from speaker.layer2.eligibility import NodeState
+from speaker.layer2.nodes import node_states, pod_of
+from speaker.layer2.wires import Wire
+from speaker.memberships import Membership, Usable
+from speaker.memberships.gossip import GossipMembers
+from speaker.memberships.lease import LeaseMembership
+from speaker.memberships.ready_pods import ReadyPods
+from speaker.memberships.settings import GossipSettings, Kind
+from speaker.options import Options
+
+
+class Members:
+    """Puts together what is known, and tells of this node what others are to know.
+
+    ``on_change`` is told of the nodes with a usable speaker, and what is known of all nodes.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        client: KubeClient,
+        log: Logger,
+        metrics: SpeakerMetrics,
+        on_change: Callable[[frozenset[str], Mapping[str, NodeState]], None],
+    ) -> None:
+        self._options = options
+        self._log = log
+        self._on_change = on_change
+        self._pods: dict[str, Pod] = {}
+        self._pods_known = False
+        self._nodes: dict[str, Node] = {}
+        self._usable = Usable()
+        self._wires: str | None = None  # as the other speakers are to read it, once known
+        self._could_announce = asyncio.Event()
+        self._membership = self._choose(client, metrics)
+        self._annotations = AnnotationWriter(client)
+
+    async def run(self) -> None:
+        """Take part from when this node could announce: the others hand over to it at once."""
+        await self._could_announce.wait()
+        await self._membership.run()
+
+    async def annotate(self) -> None:
+        """Keep this node's wires in its pod's annotation."""
+        await self._annotations.run(self._on_annotation_error)
+
+    def could_announce(self) -> None:
+        """All that this node has to know is known."""
+        self._could_announce.set()
+
+    async def leave(self) -> None:
+        """Have the other nodes take over; within a second."""
+        await self._membership.leave()
+
+    def node_changed(self, event: Changed[Node]) -> None:
+        """A Node changed."""
+        if event.new is None:
+            self._nodes.pop(event.key, None)
+        else:
+            self._nodes[event.key] = event.new
+        self._tell()
+
+    def pod_changed(self, event: Changed[Pod]) -> None:
+        """A speaker's pod changed."""
+        if event.new is None:
+            self._pods.pop(event.key, None)
+        else:
+            self._pods[event.key] = event.new
+        if self._pods_known:
+            self._membership.pods_changed(self._pods.values())
+        self._tell()
+        self._publish_wires()
+
+    def pods_synced(self) -> None:
+        """All speakers' pods were told."""
+        self._pods_known = True
+        self._membership.pods_changed(self._pods.values())
+
+    def wires_changed(self, found: tuple[Wire, ...]) -> None:
+        """This node is on these wires."""
+        # One without any interface tells nothing, and counts as being on every subnet.
+        self._wires = wires.encode(found) if found else ""
+        self._membership.wires_changed(found)
+        self._publish_wires()
+
+    def _choose(self, client: KubeClient, metrics: SpeakerMetrics) -> Membership:
+        options, node = self._options, self._options.node_name
+        match options.membership, options.gossip:
+            case Kind.MEMBERLIST, GossipSettings() as settings:
+                own = MemberMetrics(metrics)
+                return GossipMembers(node, settings, self._log, own, self._on_usable)
+            case Kind.LEASE, _:
+                namespace = options.common.namespace
+                return LeaseMembership(client, namespace, node, self._log, self._on_usable)
+            case _:
+                self._log.info(
+                    "not starting fast dead node detection (memberlist), need ml-bindaddr / "
+                    "ml-labels config",
+                    op="startup",
+                )
+                return ReadyPods(self._on_usable)
+
+    def _on_usable(self, usable: Usable) -> None:
+        self._usable = usable
+        self._tell()
+
+    def _tell(self) -> None:
+        pods, told = self._pods.values(), self._usable.wires
+        states = node_states(self._nodes, pods, self._options.rules, told)
+        # Who is no node of this cluster can't announce for it, whatever it says.
+        self._on_change(self._usable.nodes & states.keys(), states)
+
+    def _publish_wires(self) -> None:
+        pod = pod_of(self._options.node_name, self._pods.values())
+        if self._wires is None or pod is None:
+            return
+        if pod.metadata.annotation(wires.ANNOTATION) != self._wires:
+            # Through its status, which takes annotations, too: the right to write a whole pod
+            # would be the right to replace its programs.
+            meta = pod.metadata
+            path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}/status"
+            self._annotations.write(path, {wires.ANNOTATION: self._wires})
+
+    def _on_annotation_error(self, error: ApiError) -> None:
+        self._log.error("failed to annotate own pod", op="annotatePod", error=str(error))
