@@ -127,7 +127,7 @@ async def test_nobody_alive_is_declared_dead(lan: Segment, key: bytes) -> None:
         async with asyncio.TaskGroup() as guests:
             for number in range(GUESTS):
                 options = Options(
-                    version=(CURRENT, OLDEST)[number % 2], key=key, which=2 + number // 3
+                    version=(CURRENT, OLDEST, OURS)[number % 3], key=key, which=2 + number // 3
                 )
                 host = lan.hosts[1 + number % 3]
                 own = random.Random(chance.random())

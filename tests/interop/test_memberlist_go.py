@@ -6,6 +6,7 @@ there is mostly a third one, of their current version, who asks.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -85,6 +86,51 @@ async def test_killed_and_back_again(lan: Segment, one: str, other: str) -> None
         async with peer(second, "b", replace(theirs, meta=b"new")):
             assert (await a.saw("join", "b", mark_a)).node.meta == b"new"
             assert (await c.saw("join", "b", mark_c)).node.meta == b"new"
+
+
+@both_ways
+async def test_restarted_before_anybody_noticed(lan: Segment, one: str, other: str) -> None:
+    first, second, _, _ = lan.hosts
+    async with peer(first, "a", Options(version=one)) as a:
+        theirs = Options(version=other, join=(a.address,))
+        async with peer(second, "b", replace(theirs, meta=b"old")):
+            await a.saw("join", "b")
+        async with peer(second, "b", replace(theirs, meta=b"new")) as b:
+            await a.knows("b", b"new")
+            assert "a" in await b.members()
+
+
+@both_ways
+async def test_back_at_another_address_after_leaving(lan: Segment, one: str, other: str) -> None:
+    first, second, third, _ = lan.hosts
+    async with peer(first, "a", Options(version=one)) as a:
+        theirs = Options(version=other, join=(a.address,))
+        async with peer(second, "b", theirs) as b:
+            await a.saw("join", "b")
+            await b.leave()
+            await a.saw("leave", "b")
+        mark = a.now
+        async with peer(third, "b", theirs) as b:
+            assert (await a.saw("join", "b", mark)).node.address == b.ip
+
+
+@both_ways
+async def test_who_takes_the_name_of_another_is_not_believed(
+    lan: Segment, one: str, other: str
+) -> None:
+    first, second, third, fourth = lan.hosts
+    async with (
+        peer(first, "a", Options(version=one)) as a,
+        peer(second, "b", Options(join=(a.address,))) as b,
+        peer(fourth, "c", Options(join=(a.address,))) as c,
+    ):
+        await a.saw("join", "b")
+        async with peer(third, "b", Options(version=other)) as impostor:
+            with contextlib.suppress(AssertionError):
+                await impostor.join(a.address)
+            await a.keeps("b", 3)
+            assert (await a.members())["b"].address == b.ip
+            assert (await c.members())["b"].address == b.ip
 
 
 @both_ways

@@ -35,6 +35,8 @@ from speaker.drivers.gossip_node import Membership
 
 PRESETS = {"own": Settings(), "lan": LAN, "wan": WAN}
 NONCE = 12
+LINGER = 0.2
+"""Seconds in which those are told that this one leaves."""
 
 
 class Talker:
@@ -61,6 +63,7 @@ class Talker:
                 self.say("joined", count=len(words) - len(errors), error="; ".join(errors))
             case "leave":
                 self.gossip.leave()
+                await asyncio.sleep(LINGER)
                 self.say("left")
             case _:
                 self.say("unknown", error=command)

@@ -119,6 +119,16 @@ class Peer:
         read = partial(self._change, change, name)
         return await self.process.find(self.process.output, read, after, within)
 
+    async def knows(self, name: str, meta: bytes, within: float = 10) -> Happened:
+        """Wait until it knows a member with this metadata."""
+
+        def read(line: str) -> Happened | None:
+            happened = self._happened(line)
+            wanted = happened and (happened.node.name, happened.node.meta) == (name, meta)
+            return happened if wanted else None
+
+        return await self.process.find(self.process.output, read, within=within)
+
     async def keeps(self, name: str, seconds: float) -> None:
         """See that a member is not lost for so long."""
         await self.process.never(
