@@ -48,15 +48,20 @@ class Cluster:
     ways: list[str] = field(default_factory=list)
     detection: list[float] = field(default_factory=list)
 
-    async def enter(self, member: Peer) -> Life:
+    def marks(self) -> list[int]:
+        """Return how far the residents are in what they tell."""
+        return [member.now for member in self.residents]
+
+    async def enter(self, member: Peer, before: list[int]) -> Life:
         """Note that a member lives, and wait until the residents know."""
         life = Life(member.name, time.time())
         self.lives.append(life)
-        await self._notice("join", life)
+        await self._notice("join", life, before)
         return life
 
     async def end(self, member: Peer, life: Life, way: str) -> None:
         """End a member one way or the other, and wait until the residents know."""
+        before = self.marks()
         life.ended = time.time()
         if way == "left":
             await member.leave()
@@ -64,13 +69,16 @@ class Cluster:
         await member.process.gone()
         self.collect(member)
         self.ways.append(way)
-        for happened in await self._notice("leave", life):
+        for happened in await self._notice("leave", life, before):
             assert happened.node.state == way, happened
             self.detection.append(happened.at - life.ended)
 
-    async def _notice(self, change: Change, life: Life) -> list[Happened]:
+    async def _notice(self, change: Change, life: Life, before: list[int]) -> list[Happened]:
         return await asyncio.gather(
-            *(member.saw(change, life.name, within=WORST) for member in self.residents)
+            *(
+                member.saw(change, life.name, mark, within=WORST)
+                for member, mark in zip(self.residents, before, strict=True)
+            )
         )
 
     def collect(self, member: Peer) -> None:
@@ -100,8 +108,9 @@ async def come_and_go(
             return
         resident = chance.choice(cluster.residents)
         joining = replace(options, join=(resident.address,))
+        before = cluster.marks()
         async with peer(host, f"{name}-{number}", joining) as member:
-            life = await cluster.enter(member)
+            life = await cluster.enter(member, before)
             await asyncio.sleep(chance.uniform(*STAY))
             if chance.random() < 0.3:
                 member.process.freeze()
@@ -120,8 +129,9 @@ async def test_nobody_alive_is_declared_dead(lan: Segment, key: bytes) -> None:
         first: tuple[str, ...] = ()
         for number, host in enumerate(lan.hosts[:3]):
             options = Options(version=OURS, key=key, join=first)
+            before = cluster.marks()
             member = await stack.enter_async_context(peer(host, f"ours-{number}", options))
-            await cluster.enter(member)
+            await cluster.enter(member, before)
             cluster.residents.append(member)
             first = first or (member.address,)
         async with asyncio.TaskGroup() as guests:

@@ -63,6 +63,7 @@ async def test_joins_changes_and_leaves(lan: Segment, one: str, other: str, wire
         await b.leave()
         await a.saw("leave", "b", within=2)
         assert (await c.opinion_of(a.address))["b"].state == "left"
+        assert [*a.complaints(), *b.complaints(), *c.complaints()] == []
 
 
 @both_ways

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable
 from ipaddress import ip_address
+from typing import assert_never
 
 from metallb_py.protocols.memberlist.effects import (
     Accused,
@@ -25,15 +26,23 @@ from metallb_py.protocols.memberlist.effects import (
     MemberSuspected,
     MemberTrusted,
     MemberUp,
+    RoundTrip,
 )
 from metallb_py.protocols.memberlist.envelope import Envelope
 from metallb_py.protocols.memberlist.keyring import Keyring
 from metallb_py.protocols.memberlist.messages import Endpoint, State, Versions
 from metallb_py.protocols.memberlist.settings import LAN, WAN, Settings
-from speaker.drivers.gossip import Gossip, GossipEvent, Started
+from speaker.drivers.gossip import Gossip, GossipEvent, NotStarted, Started, Traffic
 from speaker.drivers.gossip_node import Membership
 
 PRESETS = {"own": Settings(), "lan": LAN, "wan": WAN}
+CHANGES: dict[type[GossipEvent], str] = {
+    MemberUp: "join",
+    MemberChanged: "update",
+    MemberSuspected: "suspect",
+    MemberTrusted: "trusted",
+    MemberDown: "leave",
+}
 NONCE = 12
 LINGER = 0.2
 """Seconds in which those are told that this one leaves."""
@@ -84,27 +93,26 @@ class Talker:
             case Started():
                 self.say("started", count=1)
                 self.started.set()
-            case MemberUp(member):
-                self._others[member.name] = member
-                self.say("join", node=_fields(member))
-            case MemberChanged(member):
-                self._others[member.name] = member
-                self.say("update", node=_fields(member))
-            case MemberDown(member):
-                self._others.pop(member.name, None)
-                self.say("leave", node=_fields(member))
-            case MemberSuspected(member):
-                self.say("suspect", node=_fields(member))
-            case MemberTrusted(member):
-                self.say("trusted", node=_fields(member))
+            case MemberUp() | MemberChanged() | MemberSuspected() | MemberTrusted() | MemberDown():
+                self._note(CHANGES[type(event)], event.member)
             case Accused(reporter):
                 self.say("accused", error=reporter)
             case Joined(endpoint):
                 self._joining[endpoint].set_result("")
             case JoinFailed(endpoint, error):
                 self._joining[endpoint].set_result(f"Failed to join {endpoint}: {error}")
+            case NotStarted(error):
+                print(error, file=sys.stderr, flush=True)
+            case RoundTrip() | Traffic():
+                pass
             case _:
-                print(event, file=sys.stderr, flush=True)
+                assert_never(event)
+
+    def _note(self, change: str, member: Member) -> None:
+        self._others[member.name] = member
+        if change == "leave":
+            del self._others[member.name]
+        self.say(change, node=_fields(member))
 
 
 async def run(options: argparse.Namespace) -> None:

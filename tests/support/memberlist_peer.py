@@ -101,6 +101,10 @@ class Peer:
         """Return all that happened to members so far in its eyes."""
         return [happened for line in self.process.output if (happened := self._happened(line))]
 
+    def complaints(self) -> list[str]:
+        """Return what the library has logged as wrong."""
+        return [line for line in self.process.log if "[ERR]" in line or "[WARN]" in line]
+
     async def heard(
         self, event: str, after: int = 0, within: float = 10, *, observer: str = ""
     ) -> Told:
