@@ -45,8 +45,7 @@ class Cluster:
     residents: list[Peer] = field(default_factory=list)
     lives: list[Life] = field(default_factory=list)
     deaths: list[Happened] = field(default_factory=list)
-    ways: list[str] = field(default_factory=list)
-    detection: list[float] = field(default_factory=list)
+    detection: dict[str, list[float]] = field(default_factory=lambda: {"left": [], "dead": []})
 
     def marks(self) -> list[int]:
         """Return how far the residents are in what they tell."""
@@ -68,10 +67,10 @@ class Cluster:
         member.process.kill()
         await member.process.gone()
         self.collect(member)
-        self.ways.append(way)
         for happened in await self._notice("leave", life, before):
-            assert happened.node.state == way, happened
-            self.detection.append(happened.at - life.ended)
+            # Who ends as soon as it has left may be found gone before its farewell has gone round.
+            assert happened.node.state == way or way == "left", happened
+            self.detection[way].append(happened.at - life.ended)
 
     async def _notice(self, change: Change, life: Life, before: list[int]) -> list[Happened]:
         return await asyncio.gather(
@@ -146,9 +145,7 @@ async def test_nobody_alive_is_declared_dead(lan: Segment, key: bytes) -> None:
             assert set(await member.members()) == {other.name for other in cluster.residents}
             cluster.collect(member)
 
-    print(
-        f"{len(cluster.lives)} lives, {len(cluster.deaths)} deaths noticed; by ours after"
-        f" {statistics.median(cluster.detection):.2f} s, {max(cluster.detection):.2f} s at most"
-    )
-    assert set(cluster.ways) == {"left", "dead"}
+    print(f"{len(cluster.lives)} lives, {len(cluster.deaths)} deaths noticed")
+    for way, seconds in cluster.detection.items():
+        print(f"{way}: after {statistics.median(seconds):.2f} s, {max(seconds):.2f} s at most")
     assert cluster.false_deaths() == []
