@@ -13,6 +13,7 @@ from pyroute2 import NetNS
 from support.parts import require
 
 from metallb_py.cli.lab.isolate import IsolationError, run_isolated
+from metallb_py.cli.lab.network import WIRE
 
 T = TypeVar("T")
 NOBODY = 65534
@@ -44,6 +45,12 @@ def set_link(machine: str, state: str) -> None:
     """Cut a machine's cable (``down``) or mend it (``up``)."""
     with NetNS(machine) as links:
         links.link("set", index=links.link_lookup(ifname="eth0")[0], state=state)
+
+
+def set_port(machine: str, state: str) -> None:
+    """Cut a machine's cable at the switch, or mend it: the machine keeps its routes."""
+    with NetNS(WIRE) as links:
+        links.link("set", index=links.link_lookup(ifname=machine)[0], state=state)
 
 
 def add_address(machine: str, address: str) -> None:

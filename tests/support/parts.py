@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+METALLB_SPEAKER = "METALLB_PY_METALLB_SPEAKER"  # the path of the program, in the environment
+
 
 def require(there: object, what: str) -> None:
     """Skip the test where a part is missing; fail it where METALLB_PY_STRICT says all must be."""

@@ -1,0 +1,137 @@
+"""Real MetalLB speakers beside ours: all elect the same owner for 200 addresses.
+
+``METALLB_PY_METALLB_SPEAKER`` is the path of the speaker's program of MetalLB 0.12. Without it
+there is nothing to run here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support.isolated import isolated
+from support.metallb import (
+    ADDRESSES,
+    Census,
+    Kind,
+    Owners,
+    Speakers,
+    make_services,
+)
+from support.parts import METALLB_SPEAKER, require
+
+from metallb_py.cli.lab.binaries import find_kubernetes
+from metallb_py.cli.lab.lab import Lab, Wishes
+from metallb_py.cli.lab.network import NODES, Node
+
+pytestmark = pytest.mark.e2e
+VERSION = "1.20"  # of Kubernetes: MetalLB 0.12 reads its EndpointSlices
+# MetalLB looks at 100 services again at once and at 10 a second from then on, for every member
+# that comes or goes; a death alone takes it 6 s and more to find.
+PATIENCE_SECONDS = 120
+STAYS_SECONDS = 3.0
+MIXED = {
+    "one-of-metallb": (Kind.METALLB, Kind.OURS, Kind.OURS),
+    "two-of-metallb": (Kind.OURS, Kind.METALLB, Kind.METALLB),
+}
+
+
+class Trial:
+    """Does something to the speakers, and sees that everybody comes to agree again."""
+
+    def __init__(self, speakers: Speakers, census: Census) -> None:
+        self._speakers = speakers
+        self._census = census
+        self.took: list[str] = []
+
+    def start(self) -> None:
+        """Start all speakers, one right after the other."""
+        for node in NODES:
+            self._speakers.start(node)
+        self._settles("start", lambda _: None)
+
+    def step(self, what: str, act: Callable[[Node], None], node: Node) -> None:
+        """Do something to one speaker. No address goes where the election does not lead it."""
+        before = self._speakers.owners()
+        act(node)
+        after = self._speakers.owners()
+        kind = self._speakers.kinds[node.name]
+        # Alone, each elects itself for everything; MetalLB's is alone also at first.
+        alone = act == self._speakers.mend or (act == self._speakers.start and kind is Kind.METALLB)
+        greedy = {node.name} if alone else set()
+
+        def check(seen: Owners) -> None:
+            strays = {
+                address: set(names)
+                for address, names in seen.items()
+                if not names <= before[address] | after[address] | greedy
+            }
+            assert not strays, what
+
+        self._settles(f"{node.name} ({kind}) {what}", check)
+
+    def _settles(self, what: str, check: Callable[[Owners], None]) -> None:
+        """Wait until each address has the one owner that it should have, and keeps it."""
+        wanted, began = self._speakers.owners(), time.monotonic()
+        while (seen := self._census.answers(ADDRESSES)) != wanted:
+            check(seen)
+            fallen = [program.name for program in self._speakers.lab.programs.fallen()]
+            assert not fallen, self._speakers.lab.logs()
+            passed = time.monotonic() - began
+            assert passed < PATIENCE_SECONDS, f"{what}: {_differences(seen, wanted)}"
+        self.took.append(f"{what}: {time.monotonic() - began:.1f} s")
+        until = time.monotonic() + STAYS_SECONDS
+        while time.monotonic() < until:
+            seen = self._census.answers(ADDRESSES)
+            assert seen == wanted, f"{what}, later: {_differences(seen, wanted)}"
+        for node in self._speakers.living(Kind.METALLB):
+            share = {address for address, names in wanted.items() if node.name in names}
+            assert self._speakers.announced(node) == share, f"{what}: as {node.name} sees it"
+
+
+def _differences(seen: Owners, wanted: Owners) -> dict[str, tuple[set[str], set[str]]]:
+    return {a: (set(seen[a]), set(wanted[a])) for a in wanted if seen[a] != wanted[a]}
+
+
+@contextmanager
+def mixed_lab(folder: Path, kinds: tuple[Kind, ...]) -> Iterator[Speakers]:
+    """A lab with all services, and the pods of all speakers but no speakers yet."""
+    with Lab(folder, Wishes("real", VERSION, "builtin")) as lab:
+        for proxy in lab.proxies:  # each change makes them write the rules of all services anew
+            proxy.end()
+        lab.start_controller()
+        make_services(lab)
+        for node in NODES:
+            lab.cluster.add_speaker_pod(node)
+        names = [node.name for node in NODES]
+        yield Speakers(lab, Path(os.environ[METALLB_SPEAKER]), dict(zip(names, kinds, strict=True)))
+
+
+def agree(folder: Path, kinds: tuple[Kind, ...]) -> list[str]:
+    """Have a speaker of each kind go and return in all ways; tell how long it took each time."""
+    with mixed_lab(folder, kinds) as speakers:
+        census = Census()
+        trial = Trial(speakers, census)
+        trial.start()
+        for kind in Kind:
+            node = next(node for node in NODES if speakers.kinds[node.name] is kind)
+            trial.step("was killed", speakers.kill, node)
+            trial.step("returned", speakers.start, node)
+            trial.step("ended", speakers.end, node)
+            trial.step("returned again", speakers.start, node)
+            trial.step("was cut off", speakers.cut, node)
+            trial.step("can be reached again", speakers.mend, node)
+        census.close()
+        return trial.took
+
+
+@pytest.mark.parametrize("kinds", MIXED.values(), ids=MIXED)
+def test_every_node_elects_the_same(kinds: tuple[Kind, ...], tmp_path: Path) -> None:
+    require(os.environ.get(METALLB_SPEAKER), f"{METALLB_SPEAKER}, a program's path")
+    require(find_kubernetes(VERSION) is not None, f"kube-apiserver {VERSION}")
+    print(*isolated(partial(agree, tmp_path, kinds)), sep="\n")
