@@ -40,8 +40,8 @@ from speaker.drivers.datagrams import Datagrams
 
 STREAMS: Final = 64
 """So many streams each way at once; more of others' are closed, more of ours wait."""
-STREAM_LIMIT: Final = 8 << 20
-"""Bytes of a message over a stream at the most: about 8,000 members."""
+STREAM_LIMIT: Final = 2 << 20
+"""Bytes of a message over a stream at the most: some 10,000 members, and under a second's work."""
 _CHUNK: Final = 65536
 
 Told = (
