@@ -26,19 +26,11 @@ from support.services import ServicesAdmin
 
 from metallb_py.cli.lab.cluster import Object
 from metallb_py.cli.lab.control_plane import NAMESPACE
-<<<<<<< HEAD
-from metallb_py.cli.lab.lab import METRICS_PORT, Lab
-from metallb_py.cli.lab.network import CLIENT, NODES, Node, mac_of
-from metallb_py.cli.lab.processes import Program, wait_until
-
-SECRET = "a key that all speakers share"
-=======
 from metallb_py.cli.lab.lab import KEY_NAME, METRICS_PORT, Lab
 from metallb_py.cli.lab.network import CLIENT, NODES, Node, mac_of
 from metallb_py.cli.lab.processes import Program, wait_until
 from speaker.layer2.nodes import SPEAKER_LABELS
 
->>>>>>> c1d44f2a0c12ce1431cc7d0cd2e703f84c0273d6
 POOL = "172.30.0.51-172.30.0.250"
 ADDRESSES = tuple(f"172.30.0.{number}" for number in range(51, 251))
 _FIRST_WORDS = "MetalLB speaker starting"
@@ -140,11 +132,7 @@ class Speakers:
             case Kind.METALLB:
                 program = self._start_metallb(node)
             case Kind.OURS:
-<<<<<<< HEAD
-                program = self.lab.start_speaker(node, *_gossip(node), *_LIKE_METALLB)
-=======
                 program = self.lab.start_speaker(node, *_LIKE_METALLB)
->>>>>>> c1d44f2a0c12ce1431cc7d0cd2e703f84c0273d6
             case _:
                 assert_never(kind)
         self._running[node.name] = program
@@ -197,10 +185,7 @@ class Speakers:
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def _start_metallb(self, node: Node) -> Program:
-<<<<<<< HEAD
-=======
         secret = (self.lab.folder / "memberlist" / KEY_NAME).read_text()
->>>>>>> c1d44f2a0c12ce1431cc7d0cd2e703f84c0273d6
         return self.lab.programs.start(
             f"metallb-{node.name}",
             str(self.metallb),
@@ -209,25 +194,13 @@ class Speakers:
             f"--port={METRICS_PORT}",
             f"--host={node.address}",
             f"--node-name={node.name}",
-<<<<<<< HEAD
-            *_gossip(node),
-=======
             f"--ml-bindaddr={node.address}",
             f"--ml-labels={SPEAKER_LABELS}",
             f"--ml-secret-key={secret}",
->>>>>>> c1d44f2a0c12ce1431cc7d0cd2e703f84c0273d6
             machine=node.name,
         )
 
 
-<<<<<<< HEAD
-def _gossip(node: Node) -> list[str]:
-    labels = "--ml-labels=app=metallb,component=speaker"
-    return [f"--ml-bindaddr={node.address}", labels, f"--ml-secret-key={SECRET}"]
-
-
-=======
->>>>>>> c1d44f2a0c12ce1431cc7d0cd2e703f84c0273d6
 def make_services(lab: Lab) -> None:
     """Make a layer 2 pool and as many services as it has addresses; wait until each has one."""
     config = f"address-pools: [{{name: all, protocol: layer2, addresses: [{POOL}]}}]"
