@@ -109,7 +109,7 @@ def test_who_is_joined_answers_with_everything_and_knows_the_other() -> None:
     everything = said(reply)
     assert reply.stream == THEIRS
     assert isinstance(everything, PushPull)
-    assert {state.node for state in everything.states} == {name(n) for n in range(3)}
+    assert {state.node for state in everything.states} == {name(n) for n in (0, 1, 2, 9)}
     assert MemberUp(member(9)) in effects
 
 
@@ -239,6 +239,20 @@ def test_an_accusation_that_was_answered_before_is_answered_again() -> None:
         assert of_kind(effects, Accused) == []
         assert len(of_kind(effects, SendPacket)) == 1
         assert sent(effects, to=2)[0] == alive(ME, INCARNATION + 1)
+
+
+def test_who_thinks_us_dead_and_says_so_over_a_stream_is_contradicted_at_once() -> None:
+    me = NodeState(name(ME), endpoint(ME), INCARNATION, State.DEAD)
+    made = machine(1)
+    (reply,) = of_kind(made.stream_received(THEIRS, PushPull((me,)), 1.0), Reply)
+    everything = said(reply)
+    assert isinstance(everything, PushPull)
+    assert [s.incarnation for s in everything.states if s.node == name(ME)] == [INCARNATION + 1]
+
+    made = machine(1)
+    (stream,) = streams(made.join([endpoint(1)], 1.0))
+    effects = made.stream_received(stream.stream, PushPull((me,)), 1.0)
+    assert sent(effects, to=1) == [alive(ME, INCARNATION + 1)]
 
 
 def test_strangers_who_accuse_are_not_answered() -> None:
