@@ -21,15 +21,9 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from metallb_py.protocols.memberlist.chance import Chance
-from metallb_py.protocols.memberlist.codec import encode
 from metallb_py.protocols.memberlist.effects import (
-    CloseStream,
     Effect,
-    Joined,
-    JoinFailed,
     Member,
-    OpenStream,
-    Reply,
     StreamId,
 )
 from metallb_py.protocols.memberlist.envelope import Drop, Envelope, EnvelopeError
@@ -42,7 +36,6 @@ from metallb_py.protocols.memberlist.messages import (
     IndirectPing,
     Message,
     Nack,
-    NodeState,
     Ping,
     PushPull,
     RemoteError,
@@ -54,6 +47,7 @@ from metallb_py.protocols.memberlist.post import Post, Tally
 from metallb_py.protocols.memberlist.prober import Prober
 from metallb_py.protocols.memberlist.rumours import Rumours, alive
 from metallb_py.protocols.memberlist.settings import Settings
+from metallb_py.protocols.memberlist.streams import Exchange, Streams, TcpPing
 from metallb_py.protocols.memberlist.suspicion import push_pull_interval
 
 HURRY: Final = 0.2
@@ -82,9 +76,7 @@ class Memberlist:
         self._rumours = Rumours(
             settings, self._members, self._post, self._prober.health, self.tally, do
         )
-        # What they are for: to join somebody, another exchange, or the ping of this number.
-        self._streams: dict[StreamId, Endpoint | int | None] = {}
-        self._last_stream = 0
+        self._streams = Streams(self._members, envelope, self.tally, do)
         self._probes_at = now + chance.random() * settings.probe_interval
         self._gossiped = now
         self._gossips_at: float | None = None
@@ -149,7 +141,7 @@ class Memberlist:
         self.tally.dropped[Drop.MALFORMED] += unpacked.flaws
         for message in unpacked.messages:
             self._receive(message, source, now)
-        if self._settings.eager and any(map(self._accuses_me, unpacked.messages)):
+        if any(map(self._accuses_me, unpacked.messages)):
             self._contradict(source)
         return self._done(now)
 
@@ -163,20 +155,21 @@ class Memberlist:
     def stream_received(self, stream: StreamId, message: Message, now: float) -> tuple[Effect, ...]:
         """A message arrived over a stream: an answer over ours, a question over another's."""
         self.tally.count(message)
-        if stream in self._streams:
-            self._answered(stream, message, now)
-        else:
+        about = self._streams.ended(stream)
+        if about is None:
             self._asked(stream, message, now)
+        else:
+            self._answered(about, message, now)
         return self._done(now)
 
     def stream_failed(
         self, stream: StreamId, error: str, now: float, *, refused: bool = False
     ) -> tuple[Effect, ...]:
         """No answer over a stream of ours. ``refused``: nobody listens there."""
-        match self._streams.pop(stream, None):
-            case Endpoint() as endpoint:
-                self._effects.append(JoinFailed(endpoint, error))
-            case int() as sequence:
+        match self._streams.ended(stream):
+            case Exchange() as exchange:
+                self._streams.failed(exchange, error)
+            case TcpPing(sequence):
                 self._prober.tcp_failed(sequence, now, refused=refused)
             case None:
                 pass
@@ -265,8 +258,8 @@ class Memberlist:
     def _contradict(self, source: Endpoint) -> None:
         """Tell who accuses us, perhaps again as it was lost, that it is wrong; not just anybody."""
         record = self._members.at(source)
-        if record is not None and not self._rumours.left:
-            self._post.send(source, alive(self.me), member=record.member)
+        if record is not None and self._settings.eager and not self._rumours.left:
+            self._post.tell(record.member, alive(self.me))
 
     def _witness(self, suspect: Member, now: float) -> None:
         drawn = self._chance.random() * len(self._members) < WITNESSES
@@ -291,67 +284,40 @@ class Memberlist:
 
     # Streams
 
-    def _open(
-        self, to: Endpoint, message: Message, deadline: float, about: Endpoint | int | None
-    ) -> None:
-        self._last_stream += 2
-        stream = StreamId(self._last_stream)
-        self._streams[stream] = about
-        data = encode(message)
-        self.tally.count_sent(data)
-        self._effects.append(OpenStream(stream, to, self._envelope.pack_stream(data), deadline))
-
     def _ping_over_tcp(self, member: Member, ping: Ping, deadline: float) -> None:
-        self._open(member.endpoint, ping, deadline, ping.sequence)
+        self._streams.ping(member, ping, deadline)
 
     def _exchange(self, endpoint: Endpoint, now: float, *, join: bool) -> None:
-        everything = self._everything(join=join)
-        about = endpoint if join else None
-        self._open(endpoint, everything, now + self._settings.tcp_timeout, about)
+        self._streams.exchange(endpoint, now + self._settings.tcp_timeout, join=join)
 
-    def _answered(self, stream: StreamId, message: Message, now: float) -> None:
-        about = self._streams.pop(stream)
+    def _answered(self, about: Exchange | TcpPing, message: Message, now: float) -> None:
         match about, message:
-            case Endpoint() as endpoint, PushPull() as everything:
+            case Exchange(endpoint), PushPull() as everything:
+                before = self.me.incarnation
                 self._merge(everything, now)
-                self._effects.append(Joined(endpoint))
-            case None, PushPull() as everything:
-                self._merge(everything, now)
-            case None, _:
-                pass
-            case Endpoint() as endpoint, _:
-                told = message.text if isinstance(message, RemoteError) else "unexpected answer"
-                self._effects.append(JoinFailed(endpoint, told))
-            case int() as sequence, Ack(answered) if answered == sequence:
+                if self.me.incarnation > before:  # our answer to what is thought of us there
+                    self._contradict(endpoint)
+                self._streams.succeeded(about)
+            case Exchange(), _:
+                self._streams.failed(about, message)
+            case TcpPing(sequence), Ack(answered) if answered == sequence:
                 self._prober.acked(sequence, now)
-            case int() as sequence, _:
+            case TcpPing(sequence), _:
                 self._prober.tcp_failed(sequence, now, refused=False)
 
     def _asked(self, stream: StreamId, message: Message, now: float) -> None:
         match message:
             case PushPull():
-                self._reply(stream, self._everything(join=message.join))
-                self._merge(message, now)
-            case Ping() if message.node in ("", self.me.name):
-                self._reply(stream, Ack(message.sequence))
+                self._merge(message, now)  # first, so that the answer contradicts what is wrong
+                self._streams.reply_everything(stream, join=message.join)
+            case Ping():
+                self._streams.reply_ack(stream, message)
             case _:
-                self._effects.append(CloseStream(stream))
+                self._streams.close(stream)
 
     def _merge(self, everything: PushPull, now: float) -> None:
         for suspect in self._rumours.merge(everything.states, now):
             self._witness(suspect, now)
-
-    def _reply(self, stream: StreamId, message: Message) -> None:
-        data = encode(message)
-        self.tally.count_sent(data)
-        self._effects.append(Reply(stream, self._envelope.pack_stream(data, reply=True)))
-
-    def _everything(self, *, join: bool) -> PushPull:
-        states = (
-            NodeState(m.name, m.endpoint, m.incarnation, m.state, m.meta, m.versions)
-            for m in self.members
-        )
-        return PushPull(tuple(states), join)
 
     # Rounds
 

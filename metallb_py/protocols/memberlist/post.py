@@ -97,6 +97,10 @@ class Post:
         parts += self.rumours.take(room, self.limit)
         self._send(to, parts, member)
 
+    def tell(self, member: Member, message: Message) -> None:
+        """Send a message without rumours, where those would be told to who knows them."""
+        self._send(member.endpoint, [encode(message)], member)
+
     def gossip(self, member: Member) -> bool:
         """Send rumours. Returns whether there were any."""
         parts = self.rumours.take(self._room, self.limit)
