@@ -11,6 +11,9 @@ from typing import Final
 
 LINGER: Final = 1.0
 """In seconds; then an address is let go in any case."""
+OVERLAP: Final = 0.02
+"""In seconds, after the new owner was heard: a question that reached it just before it answered may
+reach us just after it announced."""
 REMEMBERED: Final = 4096
 
 
@@ -31,18 +34,20 @@ class Lingering:
         One that decided sooner than we did may have announced them already.
         """
         for address, where in places.items():
-            if now - self._heard.pop(address, -LINGER) >= LINGER:
+            heard = self._heard.pop(address, -LINGER)
+            deadline = heard + OVERLAP if now - heard < LINGER else now + LINGER
+            if deadline > now:
                 self.places[address] = where
-                self._deadlines[address] = now + LINGER
+                self._deadlines[address] = deadline
 
     def take(self, owned: Container[bytes]) -> None:
         """Those of these addresses that were left are owned again."""
         self._drop([address for address in self.places if address in owned])
 
     def heard(self, address: bytes, now: float) -> None:
-        """The new owner of an address announced it: let it go at the next timeout."""
+        """The new owner of an address announced it: let it go soon."""
         if address in self._deadlines:
-            self._deadlines[address] = now
+            self._deadlines[address] = min(self._deadlines[address], now + OVERLAP)
             return
         if len(self._heard) >= REMEMBERED:
             self._heard.clear()

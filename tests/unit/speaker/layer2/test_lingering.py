@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speaker.layer2.lingering import LINGER, REMEMBERED, Lingering
+from speaker.layer2.lingering import LINGER, OVERLAP, REMEMBERED, Lingering
 
 A, B = b"\x0a\0\0\1", b"\x0a\0\0\2"
 
@@ -23,8 +23,10 @@ def test_an_address_is_let_go_when_its_new_owner_is_heard() -> None:
     lingering.leave({A: (), B: ()}, 5.0)
     lingering.heard(A, 5.1)
     lingering.heard(b"\x0a\0\0\3", 5.1)
-    assert lingering.next_deadline() == 5.1
-    assert lingering.handle_timeout(5.1)
+    lingering.heard(A, 5.11)
+    assert not lingering.handle_timeout(5.1), "a question may still be on its way"
+    assert lingering.next_deadline() == 5.1 + OVERLAP
+    assert lingering.handle_timeout(5.1 + OVERLAP)
     assert lingering.places == {B: ()}
 
 
@@ -43,6 +45,15 @@ def test_a_new_owner_that_was_heard_before_we_knew_needs_nobody() -> None:
     assert lingering.places == {B: ()}
     lingering.leave({A: ()}, 5.2)
     assert lingering.places == {A: (), B: ()}
+
+
+def test_a_new_owner_that_was_heard_a_moment_ago_may_have_missed_a_question() -> None:
+    lingering = Lingering()
+    lingering.heard(A, 5.0)
+    lingering.leave({A: ()}, 5.0 + OVERLAP / 2)
+    assert lingering.places == {A: ()}
+    assert lingering.handle_timeout(5.0 + OVERLAP)
+    assert lingering.places == {}
 
 
 def test_what_is_heard_is_bounded() -> None:
