@@ -18,7 +18,7 @@ GRACE: Final = 0.3
 @dataclass(slots=True)
 class _Target:
     due: float
-    failures: int = 0
+    tries: int = 0  # since it was a member
     under_way: bool = False
     tried: bool = False
 
@@ -45,10 +45,11 @@ class Joining:
     def members(self, addresses: Iterable[IPAddress], now: float) -> None:
         """These are the addresses of the members that are there."""
         before, self._members = self._members, frozenset(addresses)
-        for address in before - self._members:
-            target = self._targets.get(address)
-            if target is not None:  # it may be back soon, or have lost us alone
-                target.failures = _LOST
+        for address, target in self._targets.items():
+            if address in self._members:
+                target.tries = 0
+            elif address in before:  # it may be back soon, or have lost us alone
+                target.tries = _LOST
                 target.due = now + RETRY.delay(_LOST)
         self._look(now)
 
@@ -62,19 +63,23 @@ class Joining:
         return tuple(due)
 
     def ended(self, address: IPAddress, now: float, *, joined: bool, chance: float) -> bool:
-        """A join succeeded, or not. Returns whether that is worth telling: not each time."""
+        """A join succeeded, or not. Returns whether that is worth telling: not each time.
+
+        One that succeeds, and has nobody become a member at that address, is tried again as one
+        that fails: the member may be known at another address still.
+        """
         if joined and self._settled is None:
             self._settled = now + GRACE
         target = self._targets.get(address)
         if target is None:
             self._look(now)
-            return joined
+            return False
         target.under_way = False
         target.tried = True
-        target.failures = 0 if joined else target.failures + 1
-        target.due = now + RETRY.delay(max(1, target.failures), chance)
+        target.tries += 1
+        target.due = now + RETRY.delay(target.tries, chance)
         self._look(now)
-        return joined or target.failures == 1
+        return target.tries == 1
 
     def next_deadline(self) -> float | None:
         """Return when ``due`` or ``handle_timeout`` has something to say."""

@@ -70,6 +70,21 @@ def test_a_failed_join_is_tried_again_ever_more_seldom_and_told_once() -> None:
     assert (times[0], times[-1]) == (0.5, 30.0)
 
 
+def test_a_join_that_makes_no_member_is_not_tried_ever_again_at_once() -> None:
+    made = joining(A)  # whose member has another address than its pod
+    told, times, now = [], [], 0.0
+    for _ in range(8):
+        assert made.due(now) == (A,)
+        told.append(made.ended(A, now, joined=True, chance=0.0))
+        made.members([B], now)
+        due = made.next_deadline()
+        assert due is not None
+        times.append(due - now)
+        now = due
+    assert told == [True] + [False] * 7
+    assert times == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
 def test_a_new_pod_is_tried_at_once() -> None:
     made = joining(A)
     made.due(0.0)
