@@ -211,7 +211,8 @@ class GossipMembers:
             )
         else:
             message = "memberlist join succesfully"  # sic: MetalLB's word
-            self._log.info(message, op="Member detection", addr=str(address))
+            others = {"number of other nodes": len(self._others)}
+            self._log.info(message, op="Member detection", addr=str(address), **others)
 
     def _tell_event(self, member: Member, event: str, why: str) -> None:
         addresses = [other.endpoint.address for other in self._others.values()]
