@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from metallb_py.backoff import Backoff
+from metallb_py.protocols.memberlist.effects import News
 from metallb_py.protocols.memberlist.envelope import Drop
 from metallb_py.protocols.memberlist.messages import Endpoint, Kind, State
-from speaker.drivers.gossip_node import GossipNode, Membership, Told
+from speaker.drivers.gossip_node import GossipNode, Membership
 
 REPORT_INTERVAL: Final = 1.0
 _BIND: Final = Backoff(first=0.2, limit=5.0)
@@ -45,7 +46,7 @@ class NotStarted:
     error: str
 
 
-GossipEvent = Told | Traffic | Started | NotStarted
+GossipEvent = News | Traffic | Started | NotStarted
 
 
 class Gossip:

@@ -6,24 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
 from metallb_py.protocols.memberlist.chance import Chance
 from metallb_py.protocols.memberlist.effects import (
-    Accused,
     CloseStream,
     Effect,
-    Joined,
-    JoinFailed,
     Member,
-    MemberChanged,
-    MemberDown,
-    MemberSuspected,
-    MemberTrusted,
-    MemberUp,
+    News,
     OpenStream,
     Reply,
-    RoundTrip,
     SendPacket,
     StreamId,
 )
@@ -44,18 +36,6 @@ STREAM_LIMIT: Final = 2 << 20
 """Bytes of a message over a stream at the most: some 10,000 members, and under a second's work."""
 _CHUNK: Final = 65536
 
-Told = (
-    MemberUp
-    | MemberChanged
-    | MemberSuspected
-    | MemberTrusted
-    | MemberDown
-    | Accused
-    | Joined
-    | JoinFailed
-    | RoundTrip
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Membership:
@@ -71,7 +51,7 @@ class GossipNode:
     """A member for as long as ``run`` runs. Everything happens on the loop that runs it."""
 
     @classmethod
-    async def open(cls, membership: Membership, tell: Callable[[Told], None]) -> GossipNode:
+    async def open(cls, membership: Membership, tell: Callable[[News], None]) -> GossipNode:
         """Have the port, by UDP and TCP. Raises OSError. ``run`` and ``close`` must follow."""
         datagrams = Datagrams(membership.me.endpoint)
         try:
@@ -84,7 +64,7 @@ class GossipNode:
         return node
 
     def __init__(
-        self, membership: Membership, tell: Callable[[Told], None], datagrams: Datagrams
+        self, membership: Membership, tell: Callable[[News], None], datagrams: Datagrams
     ) -> None:
         self._membership = membership
         self._tell = tell
@@ -164,20 +144,8 @@ class GossipNode:
                     writer = self._theirs.pop(stream, None)
                     if writer is not None:
                         writer.transport.abort()
-                case (
-                    MemberUp()
-                    | MemberChanged()
-                    | MemberSuspected()
-                    | MemberTrusted()
-                    | MemberDown()
-                    | Accused()
-                    | Joined()
-                    | JoinFailed()
-                    | RoundTrip()
-                ):
-                    self._tell(effect)
                 case _:
-                    assert_never(effect)
+                    self._tell(effect)
         self._wait()
 
     def _wait(self) -> None:

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
 from typing import TypeVar
 
-from metallb_py.protocols.memberlist.effects import Member
+from metallb_py.protocols.memberlist.effects import Member, News
 from metallb_py.protocols.memberlist.envelope import Envelope
 from metallb_py.protocols.memberlist.keyring import Keyring
 from metallb_py.protocols.memberlist.messages import Endpoint, State
 from metallb_py.protocols.memberlist.settings import FAST, Settings
-from speaker.drivers.gossip_node import GossipNode, Membership, Told
+from speaker.drivers.gossip_node import GossipNode, Membership
 
-E = TypeVar("E", bound=Told)
+E = TypeVar("E", bound=News)
 SECONDS = 10.0
 
 
@@ -50,11 +50,11 @@ class RunningMember:
     """One of ours, and what it told."""
 
     def __init__(self) -> None:
-        self.told: list[Told] = []
+        self.told: list[News] = []
         self.node: GossipNode
         self._news = asyncio.Event()
 
-    def tell(self, event: Told) -> None:
+    def tell(self, event: News) -> None:
         self.told.append(event)
         self._news.set()
 

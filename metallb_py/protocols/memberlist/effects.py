@@ -123,12 +123,8 @@ class RoundTrip:
     seconds: float
 
 
-Effect = (
-    SendPacket
-    | OpenStream
-    | Reply
-    | CloseStream
-    | MemberUp
+News = (
+    MemberUp
     | MemberChanged
     | MemberSuspected
     | MemberTrusted
@@ -138,3 +134,6 @@ Effect = (
     | JoinFailed
     | RoundTrip
 )
+"""What the machine tells of the cluster; there is nothing to be done for it."""
+
+Effect = SendPacket | OpenStream | Reply | CloseStream | News
