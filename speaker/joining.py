@@ -14,8 +14,8 @@ _LOST: Final = 3
 AT_ONCE: Final = 8
 """Each join tells everything both ways, and mostly the first tells of all the others."""
 GRACE: Final = 0.3
-"""A join that hangs for so long keeps no other waiting, nor, after the first success, those who want
-to know who lives.
+"""A join that hangs for so long keeps no other waiting; nor, after the first success, those who
+want to know who lives.
 """
 
 
