@@ -137,7 +137,7 @@ class Churn(RuleBasedStateMachine):
 
 
 Churn.TestCase.settings = settings(
-    max_examples=2000 if FULL else 60, stateful_step_count=30, deadline=None
+    max_examples=2000 if FULL else 30, stateful_step_count=30, deadline=None
 )
 TestChurn = Churn.TestCase
 
