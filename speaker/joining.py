@@ -11,15 +11,19 @@ from metallb_py.backoff import Backoff
 
 RETRY: Final = Backoff(first=0.5, limit=30.0, jitter=0.3)
 _LOST: Final = 3
+AT_ONCE: Final = 8
+"""Each join tells everything both ways, and mostly the first tells of all the others."""
 GRACE: Final = 0.3
-"""So long after the first success a join that hangs is not waited for: who lives is known."""
+"""A join that hangs for so long keeps no other waiting; nor, after the first success, those who
+want to know who lives.
+"""
 
 
 @dataclass(slots=True)
 class _Target:
     due: float
     tries: int = 0  # since it was a member
-    under_way: bool = False
+    began: float | None = None  # while it is under way
     tried: bool = False
 
 
@@ -34,12 +38,12 @@ class Joining:
         """Whether all were tried once, and so everybody is known who can be."""
 
     def pods(self, addresses: Iterable[IPAddress], now: float) -> None:
-        """These are the addresses of the other speakers."""
-        wanted = set(addresses)
-        for address in self._targets.keys() - wanted:
+        """These are the addresses of the other speakers. The first are tried first."""
+        wanted = dict.fromkeys(addresses)
+        for address in self._targets.keys() - wanted.keys():
             del self._targets[address]
-        for address in wanted - self._targets.keys():
-            self._targets[address] = _Target(now)
+        for address in wanted:
+            self._targets.setdefault(address, _Target(now))
         self._look(now)
 
     def members(self, addresses: Iterable[IPAddress], now: float) -> None:
@@ -55,11 +59,11 @@ class Joining:
 
     def due(self, now: float) -> tuple[IPAddress, ...]:
         """Return whom to join now; ``ended`` is to follow for each."""
-        due = []
-        for address, target in self._targets.items():
-            if target.due <= now and not target.under_way and address not in self._members:
-                target.under_way = True
-                due.append(address)
+        waiting = [a for a, target in self._targets.items() if self._waits(a) and target.due <= now]
+        busy = sum(began + GRACE > now for began in self._under_way())
+        due = waiting[: max(0, AT_ONCE - busy)]
+        for address in due:
+            self._targets[address].began = now
         return tuple(due)
 
     def ended(self, address: IPAddress, now: float, *, joined: bool, chance: float) -> bool:
@@ -74,7 +78,7 @@ class Joining:
         if target is None:
             self._look(now)
             return False
-        target.under_way = False
+        target.began = None
         target.tried = True
         target.tries += 1
         target.due = now + RETRY.delay(target.tries, chance)
@@ -83,11 +87,9 @@ class Joining:
 
     def next_deadline(self) -> float | None:
         """Return when ``due`` or ``handle_timeout`` has something to say."""
-        times = [
-            target.due
-            for address, target in self._targets.items()
-            if not target.under_way and address not in self._members
-        ]
+        begun = self._under_way()
+        free = begun[-AT_ONCE] + GRACE if len(begun) >= AT_ONCE else 0.0
+        times = [max(free, t.due) for address, t in self._targets.items() if self._waits(address)]
         if self._settled is not None and not self.complete:
             times.append(self._settled)
         return min(times, default=None)
@@ -95,6 +97,13 @@ class Joining:
     def handle_timeout(self, now: float) -> None:
         """Time has passed."""
         self._look(now)
+
+    def _under_way(self) -> list[float]:
+        """Return when those joins began that have not ended."""
+        return sorted(t.began for t in self._targets.values() if t.began is not None)
+
+    def _waits(self, address: IPAddress) -> bool:
+        return self._targets[address].began is None and address not in self._members
 
     def _look(self, now: float) -> None:
         untried = [

@@ -251,8 +251,11 @@ class GossipMembers:
             self._metrics.members.labels(state.name.lower()).set(traffic.members[state])
         self._metrics.health.set(traffic.health)
 
-    def _addresses(self, pods: Collection[Pod]) -> set[IPAddress]:
-        """Return where the other speakers are, in the family that this one speaks."""
+    def _addresses(self, pods: Collection[Pod]) -> list[IPAddress]:
+        """Return where the other speakers are, in the family that this one speaks.
+
+        In any order: not all that start together are to begin with the same.
+        """
         version = self._settings.bind.address.version
         found = {
             ip_address(text)
@@ -260,4 +263,6 @@ class GossipMembers:
             if pod.spec.node_name != self._node and not pod.metadata.deletion_timestamp
             for text in pod.addresses
         }
-        return {address for address in found if address.version == version}
+        usable = [address for address in found if address.version == version]
+        random.shuffle(usable)
+        return usable

@@ -22,14 +22,18 @@ from support.gossip_scenarios import (
     PLAIN,
     End,
     agree,
+    detection,
     detections,
+    given_up,
+    introduced,
     joined,
     launched,
     mean,
     median,
+    name_of,
     wrongly_dead,
 )
-from support.gossip_simulation import Weather
+from support.gossip_simulation import Network, Weather
 
 from metallb_py.protocols.memberlist.settings import FAST, LAN, Settings
 from metallb_py.protocols.memberlist.suspicion import least_time
@@ -107,6 +111,108 @@ def test_nobody_is_given_up_where_three_of_ten_packets_are_lost(size: int) -> No
     network.weather = Weather(loss=0.3, late=0.05, doubled=0.05)
     network.run(60 * MINUTES)
     assert not wrongly_dead(network)
+
+
+@pytest.mark.parametrize("seconds", [3.0, 10.0, 60.0])
+@pytest.mark.parametrize("size", [2, 5, 20])
+def test_sides_of_a_partition_go_on_alone_and_meet_again(size: int, seconds: float) -> None:
+    network = introduced(joined(size, size, FAST))
+    network.run(1.0)
+    side = {name_of(number) for number in range(size // 2)}
+    network.split(side)
+    network.run(seconds)
+    if seconds > 2 * expected(FAST, size):
+        for name in network.living:
+            assert network.process(name).view == (
+                side if name in side else network.hosts.keys() - side
+            )
+    network.heal()
+    # Joins are tried again after 2 s, then after ever longer times, up to 30 s.
+    network.run_until(lambda: agree(network), within=2.0 if seconds < 10 else 31.0)
+    network.told.clear()
+    network.run(60.0)
+    assert agree(network)
+    assert not given_up(network)
+
+
+def test_a_way_that_is_open_in_one_direction_only_makes_nobody_flap() -> None:
+    network = introduced(joined(5, 1, FAST))
+    network.block("n1", "n2")
+    network.run(60 * MINUTES)
+    assert not given_up(network)
+
+
+@pytest.mark.parametrize("settings", [FAST, LAN], ids=["fast", "lan"])
+@pytest.mark.parametrize("size", [2, 3, 10])
+def test_nobody_is_given_up_for_a_pause_shorter_than_a_suspicion(
+    size: int, settings: Settings
+) -> None:
+    network = introduced(joined(size, size, settings))
+    least = least_time(settings, size)
+    for number, part in enumerate([0.2, 0.5, 0.8, 1.0] * 3):
+        name = name_of(number % size)
+        network.pause(name)
+        network.run(part * least)
+        network.resume(name)
+        network.run(least + 3.0)
+        assert not given_up(network)
+
+
+def test_who_pauses_longer_is_given_up_and_comes_back_and_gives_up_nobody() -> None:
+    network = introduced(joined(5, 1, FAST))
+    network.run(1.0)
+    network.pause("n1")
+    network.run(5.0)
+    assert given_up(network) == {"n1"}
+    network.resume("n1")
+    network.run_until(lambda: agree(network), within=1.0)
+    network.run(10.0)
+    assert given_up(network) == {"n1"}
+
+
+@pytest.mark.parametrize("settings", [FAST, PLAIN], ids=["fast", "plain"])
+@pytest.mark.parametrize(("pauses", "runs"), [(0.5, 0.05), (2.0, 0.1), (10.0, 0.05)])
+def test_one_that_is_slow_has_no_healthy_one_given_up(
+    pauses: float, runs: float, settings: Settings
+) -> None:
+    """The case of the Lifeguard paper (section III): who is slow accuses those who are not."""
+    network = introduced(joined(10, 1, settings))
+    until = network.now + 60 * MINUTES
+    while network.now < until:
+        network.pause("n1")
+        network.run(pauses * (0.5 + network.chance.random()))
+        network.resume("n1")
+        network.run(runs)
+    network.run(60.0)
+    assert given_up(network) <= {"n1"}
+    assert agree(network)
+    assert network.process("n1").machine.health == 0
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+@pytest.mark.parametrize("size", [4, 10])
+def test_ours_beside_members_that_do_as_memberlist_does(size: int, loss: float) -> None:
+    network = Network(size)
+    for number in range(size):
+        settings = FAST if number % 2 else PLAIN
+        network.add(name_of(number), settings, plain=not settings.eager)
+    introduced(network)
+    network.run_until(lambda: agree(network), within=5.0)
+    network.weather = Weather(loss=loss)
+    network.run(60 * MINUTES)
+    assert not given_up(network)
+    network.weather = Weather()
+    found = detection(network, "n1", End.CUT, within=30.0)
+    assert found.first <= 2 * expected(FAST, size)
+
+
+def test_members_have_little_to_say_when_nothing_happens() -> None:
+    network = introduced(joined(20, 1, FAST))
+    before = sum(host.packets for host in network.hosts.values())
+    network.run(60.0)
+    sent = sum(host.packets for host in network.hosts.values()) - before
+    # A ping each probe interval, and the answer to as many (SWIM: constant load per member).
+    assert sent / 20 / 60.0 <= 2 / FAST.probe_interval * 1.05
 
 
 def digest(seed: int) -> str:

@@ -66,6 +66,19 @@ def joined(
     return network
 
 
+def introduced(network: Network) -> Network:
+    """Have every process know all addresses, as a speaker knows those of the other pods."""
+    addresses = [host.endpoint.address for host in network.hosts.values()]
+    for name in network.living:
+        network.process(name).pods(addresses)
+    return network
+
+
+def given_up(network: Network) -> set[str]:
+    """Return who was told to be gone, rightly or not."""
+    return {told.effect.member.name for told in network.told if isinstance(told.effect, MemberDown)}
+
+
 def agree(network: Network) -> bool:
     """Whether each of the living knows the living, and nobody else."""
     living = network.living

@@ -135,6 +135,7 @@ class Process:
         self.streams: dict[StreamId, Stream] = {}
         self._others: set[str] = set()
         self._joining: Joining | None = None
+        self._news = False
         self._wakes_at = float("inf")
         self._wait()
 
@@ -157,13 +158,19 @@ class Process:
         if self._joining is None:
             self._joining = Joining()
         own = self.host.endpoint.address
-        self._joining.pods([a for a in addresses if a != own], self.network.now)
+        others = [address for address in addresses if address != own]
+        self.network.chance.shuffle(others)
+        self._joining.pods(others, self.network.now)
         self._go_on_joining()
         self._wait()
 
     def join(self, *endpoints: Endpoint) -> None:
         """Join these once."""
         self.do(self.machine.join(endpoints, self.network.now))
+
+    def update(self, meta: bytes) -> None:
+        """Have other metadata."""
+        self.do(self.machine.update(meta, self.network.now))
 
     def leave(self) -> None:
         """Take leave."""
@@ -232,10 +239,17 @@ class Process:
                 return
             case _:
                 return
+        if self._joining is not None and not self._news:
+            self._news = True
+            self.network.at(self.network.now, self._tell_joining)
+
+    def _tell_joining(self) -> None:
+        self._news = False
         if self._joining is not None:
             hosts = self.network.hosts
             addresses = [hosts[name].endpoint.address for name in self._others if name in hosts]
             self._joining.members(addresses, self.network.now)
+            self._wait()
 
     def _join_ended(self, endpoint: Endpoint, *, joined: bool) -> None:
         if self._joining is not None:
@@ -247,7 +261,7 @@ class Process:
             return
         now = self.network.now
         self._joining.handle_timeout(now)
-        due = [] if self.left else sorted(self._joining.due(now))
+        due = () if self.left else self._joining.due(now)
         if due:
             endpoints = [Endpoint(address, PORT) for address in due]
             self.do(self.machine.join(endpoints, now))

@@ -178,7 +178,8 @@ class Memberlist:
     def next_deadline(self) -> float:
         """Return when ``handle_timeout`` is due."""
         times = [self._probes_at, self._exchanges_at]
-        times += [suspicion.deadline for suspicion in self._members.suspected.values()]
+        if not self._rumours.left:
+            times += [suspicion.deadline for suspicion in self._members.suspected.values()]
         probing = self._prober.next_deadline()
         times += [time for time in (self._gossips_at, probing) if time is not None]
         return min(times)
@@ -190,11 +191,8 @@ class Memberlist:
                 self._declare_dead(outcome.member, now)
             else:
                 self._doubt(outcome.member, now)
-        for record, suspicion in self._members.overdue(now):
-            if suspicion.seen or not self._settings.eager:
-                self._declare_dead(record.member, now)
-            else:  # nobody is dead whom we have not looked for ourselves
-                suspicion.wait(self._prober.probe(record.member, now, regular=False))
+        if not self._rumours.left:
+            self._judge(now)
         if self._probes_at <= now:
             self._probe_next(now)
         if self._exchanges_at <= now:
@@ -263,7 +261,7 @@ class Memberlist:
 
     def _witness(self, suspect: Member, now: float) -> None:
         drawn = self._chance.random() * len(self._members) < WITNESSES
-        if drawn and self._settings.eager:
+        if drawn and self._settings.eager and not self._rumours.left:
             self._prober.probe(suspect, now, regular=False)
 
     def _doubt(self, member: Member, now: float) -> None:
@@ -276,6 +274,14 @@ class Memberlist:
             record.suspicion.seen = True
         if self._settings.eager:
             self._prober.probe(record.member, now, regular=False)
+
+    def _judge(self, now: float) -> None:
+        """Give up who had its time; but nobody whom we have not looked for ourselves."""
+        for record, suspicion in self._members.overdue(now):
+            if suspicion.seen or not self._settings.eager:
+                self._declare_dead(record.member, now)
+            else:
+                suspicion.wait(self._prober.probe(record.member, now, regular=False))
 
     def _declare_dead(self, member: Member, now: float) -> None:
         """Nobody heard of a member as it was then; one that began anew is not meant."""
@@ -325,6 +331,8 @@ class Memberlist:
         self._members.reap(now - self._settings.gossip_to_the_dead_time)
         record = None if self._rumours.left else self._members.next_to_probe(self._prober.busy_with)
         self._probes_at = now + self._settings.probe_interval
+        if self._members.present == 1:  # with nobody to be wrong about
+            self._prober.health.change(-1)
         if record is not None:
             self._probes_at = self._prober.probe(record.member, now, regular=True)
 

@@ -121,6 +121,8 @@ class Members:
 
     def reap(self, since: float) -> None:
         """Forget those that are gone since then or longer."""
+        if self.present == len(self._list):
+            return
         gone = [r for r in self._list if not r.present and r.since <= since]
         for record in gone:
             member = record.member

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from speaker.joining import GRACE, Joining
+from speaker.joining import AT_ONCE, GRACE, Joining
 
 A, B, C = (ip_address(f"192.0.2.{n}") for n in (1, 2, 3))
 
@@ -20,6 +20,18 @@ def test_everybody_is_tried_at_once_and_once_at_a_time() -> None:
     assert set(made.due(0.0)) == {A, B}
     assert made.due(1.0) == ()
     assert not made.complete
+
+
+def test_of_many_a_few_are_tried_at_once_and_more_as_those_end_or_hang() -> None:
+    made = Joining()
+    made.pods([ip_address(f"192.0.2.{n}") for n in range(100)], 0.0)
+    first = made.due(0.0)
+    assert len(first) == AT_ONCE
+    made.ended(first[0], 0.1, joined=False, chance=0.0)
+    assert len(made.due(0.1)) == 1
+    assert made.due(0.2) == ()
+    assert made.next_deadline() == GRACE
+    assert len(made.due(GRACE)) == AT_ONCE - 1
 
 
 def test_it_is_complete_when_all_were_tried_whatever_came_of_it() -> None:

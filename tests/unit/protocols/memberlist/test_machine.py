@@ -292,6 +292,22 @@ def test_who_leaves_tells_everybody_and_does_no_more() -> None:
     assert made.me == member(ME, State.LEFT)
 
 
+def test_who_leaves_while_it_suspects_somebody_has_nothing_due_for_that() -> None:
+    made = machine(3)
+    hears(made, 1, Suspect(INCARNATION, name(2), name(1)), now=1.0)
+    made.leave(1.0)
+    assert of_kind(runs(made, 60.0), MemberDown) == []
+
+
+def test_who_is_alone_is_well_again() -> None:
+    made = machine(1)
+    hears(made, 1, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
+    hears(made, 1, Dead(INCARNATION, name(1), name(1)), now=1.0)
+    assert made.health == 1
+    runs(made, 3.0)
+    assert made.health == 0
+
+
 def test_now_and_then_everything_is_exchanged() -> None:
     made = machine(3)
     opened = streams(runs(made, FAST.push_pull_interval, answered=True))

@@ -1,0 +1,162 @@
+"""Whatever happens to a gossip cluster: when it is quiet again, the living agree on who lives."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.gossip_members import alive, endpoint, machine, packed, sent
+from support.gossip_scenarios import agree, given_up, name_of
+from support.gossip_simulation import Network, Weather
+
+from metallb_py.protocols.memberlist.members import LIMIT
+from metallb_py.protocols.memberlist.messages import Alive, Ping
+from metallb_py.protocols.memberlist.settings import FAST
+
+FULL = os.environ.get("METALLB_PY_SIMULATION") == "full"
+QUIET = 95.0
+"""Three times the longest time between tries to join; who is gone is forgotten as well."""
+MOST = 8
+PACKETS = 40
+"""A member of so small a cluster sends no more packets in a second, for each that there are."""
+
+seconds = st.sampled_from([0.0, 0.05, 0.3, 0.6, 1.6, 2.5, 6.0, 35.0])
+
+
+class Churn(RuleBasedStateMachine):
+    """Speakers on up to eight nodes, and what may happen to them."""
+
+    @initialize(size=st.integers(3, MOST), seed=st.integers(0, 1000))
+    def begin(self, size: int, seed: int) -> None:
+        self.network = Network(seed)
+        for number in range(size):
+            self.network.add(name_of(number), FAST)
+        self.meet()
+
+    def meet(self) -> None:
+        """Tell every speaker which pods there are."""
+        network = self.network
+        addresses = [host.endpoint.address for host in network.hosts.values() if host.process]
+        for name in network.living:
+            network.give(network.process(name), network.process(name).pods, addresses)
+
+    def one_of(self, number: int, names: list[str]) -> str:
+        return names[number % len(names)]
+
+    @rule(long=seconds)
+    def wait(self, long: float) -> None:
+        self.network.run(long)
+
+    @rule(number=st.integers(0, MOST))
+    @precondition(lambda self: len(self.network.living) > 1)
+    def crash(self, number: int) -> None:
+        self.network.crash(self.one_of(number, self.network.living))
+
+    @rule(number=st.integers(0, MOST), long=seconds)
+    @precondition(lambda self: len(self.network.living) > 1)
+    def leave(self, number: int, long: float) -> None:
+        name = self.one_of(number, self.network.living)
+        self.network.resume(name)
+        self.network.process(name).leave()
+        self.network.run(min(1.0, long))
+        self.network.crash(name)
+
+    @rule(number=st.integers(0, MOST))
+    @precondition(lambda self: len(self.network.living) < len(self.network.hosts))
+    def restart(self, number: int) -> None:
+        self.network.run(1.0)  # its incarnation is the clock's seconds
+        stopped = [n for n, host in self.network.hosts.items() if host.process is None]
+        self.network.start(self.one_of(number, stopped))
+        self.meet()
+
+    @rule()
+    @precondition(lambda self: len(self.network.hosts) < MOST)
+    def grow(self) -> None:
+        self.network.add(name_of(len(self.network.hosts)), FAST)
+        self.meet()
+
+    @rule(number=st.integers(0, MOST))
+    def pause(self, number: int) -> None:
+        self.network.pause(self.one_of(number, self.network.living))
+
+    @rule()
+    def resume(self) -> None:
+        for name in self.network.hosts:
+            self.network.resume(name)
+
+    @rule(side=st.sets(st.integers(0, MOST - 1), min_size=1, max_size=4))
+    def split(self, side: set[int]) -> None:
+        self.network.split([name_of(number) for number in sorted(side)])
+
+    @rule(here=st.integers(0, MOST - 1), there=st.integers(0, MOST - 1))
+    def block(self, here: int, there: int) -> None:
+        self.network.block(name_of(here), name_of(there))
+
+    @rule(number=st.integers(0, MOST - 1))
+    def cut(self, number: int) -> None:
+        self.network.cut(name_of(number))
+
+    @rule()
+    def heal(self) -> None:
+        self.network.heal()
+
+    @rule(loss=st.sampled_from([0.0, 0.1, 0.3]), late=st.sampled_from([0.0, 0.2]))
+    def weather(self, loss: float, late: float) -> None:
+        self.network.weather = Weather(loss=loss, late=late, doubled=late)
+
+    @rule(number=st.integers(0, MOST), meta=st.binary(max_size=8))
+    def update(self, number: int, meta: bytes) -> None:
+        process = self.network.process(self.one_of(number, self.network.living))
+        self.network.give(process, process.update, meta)
+
+    @invariant()
+    def nobody_talks_too_much(self) -> None:
+        for host in self.network.hosts.values():
+            assert host.busiest <= PACKETS * len(self.network.hosts), host.name
+
+    def teardown(self) -> None:
+        network = self.network
+        network.weather = Weather()
+        network.heal()
+        self.resume()
+        network.run(QUIET)
+        assert agree(network), {name: network.process(name).view for name in network.living}
+        for name in network.living:
+            machine = network.process(name).machine
+            assert machine.health == 0
+            for member in machine.members:
+                if member.name in network.living:
+                    truth = network.process(member.name).machine.me
+                    assert (member.incarnation, member.meta) == (truth.incarnation, truth.meta)
+        network.told.clear()
+        network.run(QUIET)
+        assert not given_up(network)
+
+
+Churn.TestCase.settings = settings(
+    max_examples=2000 if FULL else 30, stateful_step_count=30, deadline=None
+)
+TestChurn = Churn.TestCase
+
+
+def test_forged_members_do_not_grow_the_table_nor_the_traffic_without_bound() -> None:
+    made = machine(3)
+    chance = Random(1)
+    now = 1.0
+    for number in range(10, LIMIT + 2000):
+        made.receive(packed(alive(number)), endpoint(1), now)
+        now += 0.0005
+    assert len(made.members) == LIMIT
+    began, packets, pings = now, 0, 0
+    while (now := made.next_deadline()) <= began + 10.0:
+        effects = made.handle_timeout(now)
+        packets += len(effects)
+        pings += sum(isinstance(message, Ping) for message in sent(effects))
+        if chance.random() < 0.1:
+            made.receive(packed(Alive(99, "n1", endpoint(1))), endpoint(1), now)
+    assert len(made.members) <= LIMIT
+    assert packets / 10.0 <= 1000
+    assert pings / 10.0 <= 200
