@@ -6,11 +6,14 @@ there is mostly a third one, of their current version, who asks.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import replace
+from functools import partial
 
 import pytest
-from support.memberlist_peer import CURRENT, OLDEST, OURS, Options, peer
+from support.bgp_wire import eventually
+from support.memberlist_peer import CURRENT, OLDEST, OURS, Options, Peer, peer
 from support.segment import Segment
 
 pytestmark = pytest.mark.interop
@@ -87,6 +90,40 @@ async def test_killed_and_back_again(lan: Segment, one: str, other: str) -> None
         async with peer(second, "b", replace(theirs, meta=b"new")):
             assert (await a.saw("join", "b", mark_a)).node.meta == b"new"
             assert (await c.saw("join", "b", mark_c)).node.meta == b"new"
+
+
+@pytest.mark.parametrize(("one", "other"), [(OURS, CURRENT), (CURRENT, OURS), (OURS, OURS)])
+async def test_joined_again_after_a_partition(lan: Segment, one: str, other: str) -> None:
+    first, second, third, _ = lan.hosts
+    async with (
+        peer(first, "a", Options(version=one)) as a,
+        peer(third, "c", Options(version=CURRENT, join=(a.address,))) as c,
+        peer(second, "b", Options(version=other, join=(a.address,))) as b,
+    ):
+        await c.saw("join", "b")
+        lan.cut(second)
+        marks = a.now, b.now, c.now
+        await asyncio.gather(
+            a.saw("leave", "b", marks[0], WORST),
+            b.saw("leave", "a", marks[1], WORST),
+            b.saw("leave", "c", marks[1], WORST),
+            c.saw("leave", "b", marks[2], WORST),
+        )
+        lan.mend(second)
+        await eventually(partial(joined, b, a), bool, within=WORST)
+        await asyncio.gather(
+            a.saw("join", "b", marks[0]),
+            b.saw("join", "a", marks[1]),
+            b.saw("join", "c", marks[1]),
+            c.saw("join", "b", marks[2]),
+        )
+
+
+async def joined(member: Peer, other: Peer) -> bool:
+    """Try to join, as speakers do with every speaker that they don't see."""
+    with contextlib.suppress(AssertionError):
+        return bool(await member.join(other.address))
+    return False
 
 
 @both_ways

@@ -40,6 +40,8 @@ async def test_metadata_is_seen_by_both(lan: Segment, version: str, key: bytes) 
         assert (await a.members())["b"].tags == {"role": "changed"}
         await a.tag("colour", "green")
         assert (await b.saw("update", "a")).node.meta.endswith(b"colour\xa5green")
+        await b.keeps("a", 3)
+        assert [*a.complaints(), *b.complaints()] == []
 
 
 @both

@@ -68,6 +68,10 @@ class Serf:
             lines, lambda line: line if wanted.search(line) else None, after, within
         )
 
+    def complaints(self) -> list[str]:
+        """Return what it has logged as wrong."""
+        return [line for line in self.process.output if "[ERR]" in line or "[WARN]" in line]
+
     async def members(self) -> dict[str, Seen]:
         """Return all members that it remembers, also those that left or failed."""
         found = json.loads(await self._ask("members", "-format=json"))["members"]
