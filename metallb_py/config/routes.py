@@ -28,23 +28,33 @@ def routes_for(
     """Return one route for each prefix that these services' addresses aggregate to.
 
     Each service comes as its addresses and their pool. A prefix lives as long as one service
-    needs it. Where advertisements say different things of one prefix, the result does not depend
-    on their order: the highest local preference and the communities of all. A configuration has no
-    more than MAX_COMMUNITIES for one prefix; pools that drain may add to them, and then the lowest
-    ones count.
+    needs it.
     """
-    return frozenset(
-        Route(prefix, said.local_pref, tuple(sorted(said.communities)[:MAX_COMMUNITIES]))
-        for prefix, said in merge(services).items()
-    )
+    return frozenset(route(prefix, (said,)) for prefix, said in merge(services).items())
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What all advertisements together say of a prefix."""
+    """What advertisements say of a prefix."""
 
     local_pref: int = 0
     communities: frozenset[Community] = frozenset()
+
+
+def route(prefix: IPNetwork, said: Iterable[Said]) -> Route:
+    """Return the route for a prefix of which all this is said.
+
+    Where that differs, the result does not depend on its order: the highest local preference and
+    the communities of all. A configuration has no more than MAX_COMMUNITIES for one prefix; pools
+    that drain may add to them, and then the lowest ones count.
+    """
+    everything = tuple(said)
+    communities = frozenset().union(*(each.communities for each in everything))
+    return Route(
+        prefix,
+        max(each.local_pref for each in everything),
+        tuple(sorted(communities)[:MAX_COMMUNITIES]),
+    )
 
 
 def merge(services: Iterable[tuple[Iterable[IPAddress], Pool]]) -> dict[IPNetwork, Said]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from metallb_py.config.model import Config
-from metallb_py.config.routes import routes_for
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.bgp.events import (
@@ -23,6 +22,7 @@ from speaker.bgp.events import (
     UpdatesSent,
 )
 from speaker.bgp.peering import PeerSession, peering_for
+from speaker.bgp.route_table import RouteTable
 from speaker.decision import Announcement
 from speaker.drivers.bgp_speaker import BgpSpeaker
 
@@ -33,7 +33,7 @@ class BgpAnnouncer:
     def __init__(self, node_name: str, log: Logger, metrics: SpeakerMetrics) -> None:
         self._log = log
         self._metrics = metrics
-        self._announced: dict[str, Announcement] = {}
+        self._table = RouteTable()
         self._not_carried: dict[PeerSession, int] = {}
         self._advertising = False
         self._speaker = BgpSpeaker(node_name, self._on_event)
@@ -44,13 +44,13 @@ class BgpAnnouncer:
 
     def announce(self, key: str, announcement: Announcement) -> None:
         """Advertise a service's addresses, in place of its earlier ones."""
-        self._announced[key] = announcement
+        self._table.announce(key, announcement.addresses, announcement.pool)
         self._advertise()
 
     def withdraw(self, key: str) -> None:
         """Advertise them no more, but for prefixes that other services need."""
-        if self._announced.pop(key, None) is not None:
-            self._advertise()
+        self._table.withdraw(key)
+        self._advertise()
 
     def hand_over(self, key: str) -> None:
         """The same: routers go by what each node advertises."""
@@ -71,8 +71,7 @@ class BgpAnnouncer:
 
     def _advertise_now(self) -> None:
         self._advertising = False
-        services = self._announced.values()
-        self._speaker.set_routes(routes_for((a.addresses, a.pool) for a in services))
+        self._speaker.change_routes(self._table.changes())
 
     def _on_event(self, event: BgpEvent) -> None:
         log = self._log.bind(peer=str(event.peer), peerASN=event.peer.peer_asn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from metallb_py.addresses import IPNetwork
@@ -26,15 +26,15 @@ class _Running:
 class BgpSpeaker:
     """Holds a session with each wanted peer, and tells all of them the same routes.
 
-    ``set_peers`` and ``set_routes`` may be called at any time, from the loop, also before ``run``.
+    ``set_peers`` and ``change_routes`` may be called at any time, from the loop, before ``run`` too.
     """
 
     def __init__(self, node_name: str, on_event: Callable[[BgpEvent], None]) -> None:
         self._node_name = node_name
         self._on_event = on_event
         self._peering = Peering()
-        self._routes_wanted: frozenset[Route] = frozenset()
-        self._routes: frozenset[Route] = frozenset()
+        self._routes: dict[IPNetwork, RouteAttributes] = {}
+        self._changed: dict[IPNetwork, None] = {}  # since the sessions were told
         self._running: dict[PeerSession, _Running] = {}
         self._ending: set[tuple[str, asyncio.Task[None]]] = set()
         self._wake = asyncio.Event()
@@ -45,9 +45,14 @@ class BgpSpeaker:
         self._peering = peering
         self._wake.set()
 
-    def set_routes(self, routes: frozenset[Route]) -> None:
-        """Advertise exactly these routes to every peer."""
-        self._routes_wanted = routes
+    def change_routes(self, changed: Mapping[IPNetwork, Route | None]) -> None:
+        """Advertise these routes to every peer, and those that are None no longer."""
+        for prefix, route in changed.items():
+            if route is None:
+                self._routes.pop(prefix, None)
+            else:
+                self._routes[prefix] = RouteAttributes(route.local_pref, route.communities)
+            self._changed[prefix] = None
         self._wake.set()
 
     def stop(self) -> None:
@@ -62,8 +67,8 @@ class BgpSpeaker:
                 await self._wake.wait()
                 await asyncio.sleep(COALESCING)
                 self._wake.clear()
-                self._apply_peers(group)
                 self._apply_routes()
+                self._apply_peers(group)
             for running in self._running.values():
                 running.task.cancel()
 
@@ -79,18 +84,16 @@ class BgpSpeaker:
         for peer in change.added:
             self._on_event(PeerAdded(peer))
             session = BgpSession(peer, self._node_name, self._on_event)
-            session.change_routes(_by_prefix(self._routes))
+            session.change_routes(self._routes)
             before = [task for name, task in self._ending if name == str(peer)]
             task = group.create_task(_hold(session, before), name=f"bgp {peer}")
             self._running[peer] = _Running(session, task)
 
     def _apply_routes(self) -> None:
-        if self._routes_wanted == self._routes:
-            return
-        wanted = _by_prefix(self._routes_wanted - self._routes)
-        gone = {route.prefix for route in self._routes - self._routes_wanted} - wanted.keys()
-        self._routes = self._routes_wanted
-        for running in self._running.values():
+        changed, self._changed = self._changed, {}
+        wanted = {prefix: self._routes[prefix] for prefix in changed if prefix in self._routes}
+        gone = changed.keys() - wanted.keys()
+        for running in self._running.values() if changed else ():
             running.session.change_routes(wanted, gone)
 
 
@@ -99,7 +102,3 @@ async def _hold(session: BgpSession, before: list[asyncio.Task[None]]) -> None:
     if before:
         await asyncio.wait(before)
     await session.run()
-
-
-def _by_prefix(routes: Iterable[Route]) -> dict[IPNetwork, RouteAttributes]:
-    return {route.prefix: RouteAttributes(route.local_pref, route.communities) for route in routes}

@@ -204,7 +204,8 @@ async def test_cancelling_says_goodbye_too_and_no_deaf_peer_holds_it_up() -> Non
 
 async def test_routes_and_peers_may_come_before_it_runs() -> None:
     speaker = BgpSpeaker("node1", lambda _: None)
-    speaker.set_routes(frozenset({route("192.0.2.1/32")}))
+    only = route("192.0.2.1/32")
+    speaker.change_routes({only.prefix: only})
     speaker.set_peers(Peering((peer(ONE, 64512, 64513),)))
     async with listening(ONE) as accepted:
         task = asyncio.create_task(speaker.run())

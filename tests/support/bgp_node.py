@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
+from metallb_py.addresses import IPNetwork
 from metallb_py.config.routes import Route
 from speaker.bgp.events import BgpEvent, ConnectFailed
 from speaker.bgp.peering import Peering, PeerSession
@@ -25,6 +26,7 @@ class Node:
         self.events: list[BgpEvent] = []
         self._arrived = asyncio.Event()
         self.speaker = BgpSpeaker("node1", self._note)
+        self._advertised: set[IPNetwork] = set()
 
     def peer_with(self, *sessions: PeerSession) -> None:
         """Hold these sessions and no others."""
@@ -32,7 +34,10 @@ class Node:
 
     def advertise(self, *routes: Route) -> None:
         """Advertise these routes and no others."""
-        self.speaker.set_routes(frozenset(routes))
+        wanted = {route.prefix: route for route in routes}
+        gone = dict.fromkeys(self._advertised - wanted.keys())
+        self._advertised = set(wanted)
+        self.speaker.change_routes({**gone, **wanted})
 
     async def saw(self, kind: type[E], within: float = 10.0) -> E:
         """Wait for the next event of a kind that no call has returned yet."""
