@@ -26,7 +26,8 @@ class _Running:
 class BgpSpeaker:
     """Holds a session with each wanted peer, and tells all of them the same routes.
 
-    ``set_peers`` and ``change_routes`` may be called at any time, from the loop, before ``run`` too.
+    ``set_peers`` and ``change_routes`` may be called at any time, from the loop, before ``run``
+    too.
     """
 
     def __init__(self, node_name: str, on_event: Callable[[BgpEvent], None]) -> None:
