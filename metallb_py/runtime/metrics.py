@@ -204,6 +204,12 @@ class SpeakerMetrics(ClientMetrics):
             ["peer"],
             registry=self.registry,
         )
+        self.bgp_updates_received = Counter(
+            "metallb_bgp_updates_received_total",
+            "UPDATE messages received; their routes are not used",
+            ["peer"],
+            registry=self.registry,
+        )
         self.bgp_announced = self._peer_gauge(
             "metallb_bgp_announced_prefixes_total",
             "Prefixes advertised on the session; 0 while it is down",
@@ -228,6 +234,7 @@ class SpeakerMetrics(ClientMetrics):
         for metric in (
             self.bgp_session_up,
             self.bgp_updates,
+            self.bgp_updates_received,
             self.bgp_announced,
             self.bgp_pending,
         ):

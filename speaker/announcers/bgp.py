@@ -18,7 +18,7 @@ from speaker.bgp.events import (
     PrefixCounts,
     SessionDown,
     SessionUp,
-    UpdateMalformed,
+    UpdateReceived,
     UpdatesSent,
 )
 from speaker.bgp.peering import PeerSession, peering_for
@@ -103,8 +103,10 @@ class BgpAnnouncer:
                 metrics.bgp_updates.labels(peer).inc(count)
             case PrefixCounts():
                 self._count(event, log)
-            case UpdateMalformed(_, problem):
-                log.warn("peer sent a malformed UPDATE", op="receiveUpdate", error=problem)
+            case UpdateReceived(_, problem):
+                metrics.bgp_updates_received.labels(peer).inc()
+                if problem:
+                    log.warn("peer sent a malformed UPDATE", op="receiveUpdate", error=problem)
             case _:
                 assert_never(event)
 

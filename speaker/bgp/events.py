@@ -78,11 +78,14 @@ class PrefixCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateMalformed:
-    """The peer sent an UPDATE with a fault that does no harm to us (RFC 7606)."""
+class UpdateReceived:
+    """The peer sent routes, which nobody here uses; with a ``problem`` that harms nobody.
+
+    The problem is one that RFC 7606 lets a session live with; it is empty where there is none.
+    """
 
     peer: PeerSession
-    problem: str
+    problem: str = ""
 
 
 BgpEvent = (
@@ -94,5 +97,5 @@ BgpEvent = (
     | NotificationReceived
     | UpdatesSent
     | PrefixCounts
-    | UpdateMalformed
+    | UpdateReceived
 )

@@ -263,6 +263,6 @@ def _event_for(peer: PeerSession, effect: Effect) -> BgpEvent | None:
             return events.UpdatesSent(peer, count)
         case PrefixCounts(announced, desired, not_carried):
             return events.PrefixCounts(peer, announced, desired, not_carried)
-        case effects.UpdateReceived(update) if update.malformed:
-            return events.UpdateMalformed(peer, update.malformed)
+        case effects.UpdateReceived(update):
+            return events.UpdateReceived(peer, update.malformed or "")
     return None

@@ -20,7 +20,7 @@ from speaker.bgp.events import (
     PrefixCounts,
     SessionDown,
     SessionUp,
-    UpdateMalformed,
+    UpdateReceived,
 )
 
 pytestmark = pytest.mark.netns
@@ -162,7 +162,11 @@ async def test_malformed_updates_are_reported_and_harmless(node: Node) -> None:
         await node.saw(SessionUp)
         first.writer.write(b"\xff" * 16 + bytes.fromhex("001c 02 0000 0000 20c0000201"))
 
-        assert "ORIGIN" not in (await node.saw(UpdateMalformed)).problem
+        problem = (await node.saw(UpdateReceived)).problem
+        assert problem
+        assert "ORIGIN" not in problem
+        first.writer.write(b"\xff" * 16 + bytes.fromhex("0017 02 0000 0000"))  # End-of-RIB
+        assert (await node.saw(UpdateReceived)).problem == ""
         node.advertise(route("192.0.2.1/32"))
         async with asyncio.timeout(5):
             while (await node.saw(PrefixCounts)).announced != 1:
