@@ -103,12 +103,15 @@ class BgpAnnouncer:
                 metrics.bgp_updates.labels(peer).inc(count)
             case PrefixCounts():
                 self._count(event, log)
-            case UpdateReceived(_, problem):
-                metrics.bgp_updates_received.labels(peer).inc()
-                if problem:
-                    log.warn("peer sent a malformed UPDATE", op="receiveUpdate", error=problem)
+            case UpdateReceived():
+                self._note_update(event, log)
             case _:
                 assert_never(event)
+
+    def _note_update(self, update: UpdateReceived, log: Logger) -> None:
+        self._metrics.bgp_updates_received.labels(str(update.peer)).inc()
+        if update.problem:
+            log.warn("peer sent a malformed UPDATE", op="receiveUpdate", error=update.problem)
 
     def _count(self, counts: PrefixCounts, log: Logger) -> None:
         peer = str(counts.peer)
