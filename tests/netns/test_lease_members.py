@@ -112,7 +112,7 @@ async def test_leaving_before_anything_was_done_is_no_error(tmp_path: Path) -> N
 
 
 async def test_while_the_api_server_is_away_nobody_expires(tmp_path: Path) -> None:
-    async with running_api(tmp_path) as api, speaking(api, "a", "b", "c", timing=QUICK) as all_:
+    async with running_api(tmp_path) as api, speaking(api, "a", "b", "c") as all_:
         for speaker in all_:
             await speaker.until_members("a", "b", "c")
         told = [len(speaker.heard) for speaker in all_]
@@ -120,7 +120,7 @@ async def test_while_the_api_server_is_away_nobody_expires(tmp_path: Path) -> No
         for speaker in all_:
             await speaker.until_event(Unreachable)
             await speaker.until_event(Unrenewed)
-        await asyncio.sleep(2.5 * QUICK.duration)
+        await asyncio.sleep(1.5 * PATIENT.duration)
         await api.start()
         for speaker in all_:
             await speaker.until_event(Reachable)
