@@ -157,6 +157,7 @@ class Process:
         """Join these, as the speaker does."""
         if self._joining is None:
             self._joining = Joining()
+            self._tell_joining()
         own = self.host.endpoint.address
         others = [address for address in addresses if address != own]
         self.network.chance.shuffle(others)
