@@ -328,7 +328,7 @@ class Memberlist:
     # Rounds
 
     def _probe_next(self, now: float) -> None:
-        self._members.reap(now - self._settings.gossip_to_the_dead_time)
+        self._members.reap(now - self._settings.gossip_to_the_dead_time, now)
         record = None if self._rumours.left else self._members.next_to_probe(self._prober.busy_with)
         self._probes_at = now + self._settings.probe_interval
         if self._members.present == 1:  # with nobody to be wrong about

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Final
 
 from metallb_py.protocols.memberlist.chance import Chance, pick
 from metallb_py.protocols.memberlist.effects import Member
@@ -12,6 +13,8 @@ from metallb_py.protocols.memberlist.suspicion import Suspicion
 
 LIMIT = 8192
 """More members are not taken in, so that nobody can make the table grow without bound."""
+BURIED: Final = 600.0
+"""So long it is remembered, in seconds, who was forgotten."""
 PRESENT = (State.ALIVE, State.SUSPECT)
 
 
@@ -45,6 +48,7 @@ class Members:
         """Those under suspicion."""
         self.present = 1
         """How many take part, as far as known."""
+        self._buried: dict[str, tuple[Member, float]] = {}  # until then; the oldest first
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._list)
@@ -61,6 +65,14 @@ class Members:
         """Return what is known of a member."""
         return self._records.get(name)
 
+    def buried(self, name: str, now: float) -> Member | None:
+        """Return who was forgotten lately, as it was last known.
+
+        Others may have missed that it is gone, and tell of it as of a living one.
+        """
+        member, until = self._buried.get(name, (None, now))
+        return member if until > now else None
+
     def at(self, endpoint: Endpoint) -> Record | None:
         """Return the member that is reached there."""
         name = self._at.get(endpoint)
@@ -71,6 +83,7 @@ class Members:
         record = self._records.get(member.name)
         if record is None:
             record = self._records[member.name] = Record(member, now)
+            self._buried.pop(member.name, None)
             self.present += record.present
             self._list.append(record)
             self._order.insert(int(self._chance.random() * (len(self._order) + 1)), member.name)
@@ -119,8 +132,12 @@ class Members:
             self._chance.shuffle(self._order)
         return None
 
-    def reap(self, since: float) -> None:
+    def reap(self, since: float, now: float) -> None:
         """Forget those that are gone since then or longer."""
+        for name, (_, until) in list(self._buried.items()):
+            if until > now and len(self._buried) <= LIMIT:
+                break
+            del self._buried[name]
         if self.present == len(self._list):
             return
         gone = [r for r in self._list if not r.present and r.since <= since]
@@ -128,6 +145,7 @@ class Members:
             member = record.member
             if member.name != self._name:
                 del self._records[member.name]
+                self._buried[member.name] = (member, now + BURIED)
                 if self._at.get(member.endpoint) == member.name:
                     del self._at[member.endpoint]
         if gone:

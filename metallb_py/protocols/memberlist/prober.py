@@ -250,8 +250,12 @@ class Prober:
         probe.certain_from = min(probe.certain_from, now + wait)
 
     def _reflect(self, probe: _Probe) -> None:
-        """Take a failed probe as a sign of our own health, unless others had no answer either."""
-        if probe.regular:
+        """Take a failed probe as a sign of our own health.
+
+        Unless others had no answer either; and where the host answers that the process is gone,
+        there is no doubt of us.
+        """
+        if probe.regular and not probe.refused:
             self.health.change(probe.asked - probe.denials if probe.asked else 1)
 
     def _ping(self, sequence: int, name: str) -> Ping:

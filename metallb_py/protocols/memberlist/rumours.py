@@ -145,6 +145,12 @@ class Rumours:
         self._pass_on(member.name, alive(member))
 
     def _take_in(self, said: Alive, now: float) -> None:
+        buried = self._members.buried(said.node, now)
+        if buried is not None and self._settings.eager and not _is_news(said, buried):
+            if said.endpoint == buried.endpoint:  # if it does live, it is to say so itself
+                accusation = Suspect(buried.incarnation, said.node, self._members.me.name)
+                self._post.send(said.endpoint, accusation)
+            return
         if len(self._members) >= LIMIT:
             self._tally.dropped[Drop.OVERSIZED] += 1
             return
@@ -155,13 +161,10 @@ class Rumours:
 
     def _alive_known(self, record: Record, said: Alive, now: float) -> None:
         before = record.member
-        moved = said.endpoint != before.endpoint
-        if moved and record.present:
+        if said.endpoint != before.endpoint and record.present:
             self._tally.dropped[Drop.CONFLICT] += 1
             return
-        # One that left may begin again from 1 at another address; then its number says nothing.
-        anew = moved and before.state is State.LEFT
-        if said.incarnation <= before.incarnation and not anew:
+        if not _is_news(said, before):
             return
         member = _member(said)
         self._members.put(member, now)
@@ -207,6 +210,13 @@ class Rumours:
 def alive(member: Member) -> Alive:
     """Return what tells of a member that it is there."""
     return Alive(member.incarnation, member.name, member.endpoint, member.meta, member.versions)
+
+
+def _is_news(said: Alive, before: Member) -> bool:
+    """Whether a statement counts against what was known before."""
+    # One that left may begin again from 1 at another address; then its number says nothing.
+    anew = said.endpoint != before.endpoint and before.state is State.LEFT
+    return anew or said.incarnation > before.incarnation
 
 
 def _member(said: Alive) -> Member:

@@ -4,7 +4,7 @@ from random import Random
 
 from support.gossip_members import ME, endpoint, member, name
 
-from metallb_py.protocols.memberlist.members import Members
+from metallb_py.protocols.memberlist.members import BURIED, Members
 from metallb_py.protocols.memberlist.messages import State
 from metallb_py.protocols.memberlist.settings import FAST
 from metallb_py.protocols.memberlist.suspicion import Suspicion
@@ -111,9 +111,9 @@ def test_a_new_member_has_its_turn_in_the_round_under_way() -> None:
 def test_who_is_gone_is_forgotten_after_a_while() -> None:
     members = table(2)
     members.put(member(1, State.DEAD), 10.0)
-    members.reap(9.9)
+    members.reap(9.9, 40.0)
     assert members.get(name(1)) is not None
-    members.reap(10.0)
+    members.reap(10.0, 40.0)
     assert members.get(name(1)) is None
     assert members.at(endpoint(1)) is None
     assert [record.member.name for record in members] == [name(ME), name(2)]
@@ -123,14 +123,25 @@ def test_it_is_not_forgotten_anew_when_it_is_told_again_that_a_member_is_gone() 
     members = table(1)
     members.put(member(1, State.DEAD, 10), 10.0)
     members.put(member(1, State.DEAD, 11), 20.0)
-    members.reap(10.0)
+    members.reap(10.0, 40.0)
     assert members.get(name(1)) is None
+
+
+def test_who_was_forgotten_is_remembered_as_such_for_some_time() -> None:
+    members = table(1)
+    members.put(member(1, State.DEAD), 10.0)
+    members.reap(10.0, 40.0)
+    assert members.buried(name(1), 40.0) == member(1, State.DEAD)
+    assert members.buried(name(2), 40.0) is None
+    assert members.buried(name(1), 40.0 + BURIED) is None
+    members.put(member(1), 50.0)
+    assert members.buried(name(1), 50.0) is None
 
 
 def test_this_member_is_never_forgotten() -> None:
     members = table(1)
     members.put(member(ME, State.LEFT), 1.0)
-    members.reap(100.0)
+    members.reap(100.0, 40.0)
     assert members.me == member(ME, State.LEFT)
 
 

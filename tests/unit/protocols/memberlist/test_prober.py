@@ -261,3 +261,11 @@ def test_what_a_member_does_not_understand_is_not_asked_of_it() -> None:
     case.runs(LAN.probe_timeout)
     assert case.tcp == []
     assert [wish.nack for wish in of_kind_indirect(case)] == [False, False]
+
+
+def test_a_refusal_says_nothing_of_our_own_health() -> None:
+    case = Case(2)
+    case.prober.probe(TARGET, 0.0, regular=True)
+    case.prober.refused(TARGET, 0.01)
+    assert [outcome.member for outcome in case.runs(10.0)] == [TARGET]
+    assert case.prober.health.score == 0

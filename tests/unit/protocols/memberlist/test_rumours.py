@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
-from support.gossip_members import INCARNATION, ME, Bench, alive, endpoint, member, name
+from support.gossip_members import INCARNATION, ME, Bench, alive, endpoint, member, name, packets
 
 from metallb_py.protocols.memberlist.effects import (
     Accused,
@@ -27,6 +27,7 @@ from metallb_py.protocols.memberlist.messages import (
     Versions,
 )
 from metallb_py.protocols.memberlist.rumours import INCARNATION_LIMIT, Rumours
+from metallb_py.protocols.memberlist.settings import FAST
 
 SUSPECT = Suspect(INCARNATION, name(1), name(2))
 DEAD = Dead(INCARNATION, name(1), name(2))
@@ -290,3 +291,38 @@ def test_who_speaks_another_language_is_not_taken_in(versions: Versions, underst
     case = Case(0)
     case.hear(replace(alive(1), versions=versions))
     assert (case.members.get(name(1)) is not None) == understood
+
+
+def buried(state: State = State.DEAD, *, eager: bool = True) -> Case:
+    """A member that has forgotten another which is gone."""
+    case = Case(2, replace(FAST, eager=eager))
+    case.members.put(member(1, state), 1.0)
+    case.members.reap(1.0, 1.0)
+    case.taken()
+    assert case.state(1) is None
+    return case
+
+
+def test_the_dead_do_not_come_back_by_hearsay_but_are_asked() -> None:
+    case = buried()
+    accusation = Suspect(INCARNATION, name(1), name(ME))
+    assert packets(case.hear(alive(1))) == [(endpoint(1), (accusation,))]
+    assert case.state(1) is None
+    assert case.hear(replace(alive(1), endpoint=endpoint(9))) == [], "nobody else is asked"
+
+
+def test_who_contradicts_its_burial_is_there() -> None:
+    case = buried()
+    assert any(isinstance(e, MemberUp) for e in case.hear(alive(1, INCARNATION + 1)))
+    assert case.state(1) is State.ALIVE
+
+
+def test_who_left_may_begin_anew_elsewhere() -> None:
+    case = buried(State.LEFT)
+    moved = replace(alive(1, 1), endpoint=endpoint(9))
+    assert any(isinstance(e, MemberUp) for e in case.hear(moved))
+
+
+def test_memberlists_own_way_knows_no_graves() -> None:
+    case = buried(eager=False)
+    assert any(isinstance(e, MemberUp) for e in case.hear(alive(1)))
