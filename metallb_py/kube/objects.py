@@ -295,6 +295,12 @@ class ObjectList(_View, frozen=True):
     items: tuple[msgspec.Raw, ...] | None = None
 
 
+class Bookmark(_View, frozen=True):
+    """What a watch can be resumed from: an object of the watched kind without even a name."""
+
+    metadata: ListMeta
+
+
 class WatchEvent(_View, frozen=True):
     """One line of a watch. The object's type depends on the kind of event."""
 

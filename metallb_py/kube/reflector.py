@@ -20,7 +20,7 @@ from metallb_py.backoff import API_RETRY
 from metallb_py.errors import ApiError, GoneError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.listing import list_objects
-from metallb_py.kube.objects import KubeObject, Status, WatchEvent
+from metallb_py.kube.objects import Bookmark, KubeObject, Status, WatchEvent
 from metallb_py.kube.resource import Resource
 
 WATCH_SECONDS = 240
@@ -134,15 +134,17 @@ class Reflector(Generic[T]):
             status = msgspec.json.decode(event.object, type=Status)
             kind = GoneError if status.code == GONE else ApiError
             raise kind(f"watch of {self._resource.path}: {status.message}", status.code)
+        if event.type == "BOOKMARK":
+            self._version = msgspec.json.decode(
+                event.object, type=Bookmark
+            ).metadata.resource_version
+            return
         item = self._object.decode(event.object)
         self._version = item.metadata.resource_version
-        match event.type:
-            case "ADDED" | "MODIFIED":
-                await self._put(item.key, item)
-            case "DELETED":
-                await self._remove(item.key)
-            case _:  # BOOKMARK: only the version moves on
-                pass
+        if event.type == "DELETED":
+            await self._remove(item.key)
+        else:
+            await self._put(item.key, item)
 
     async def _put(self, key: str, item: T) -> None:
         old = self.store.get(key)

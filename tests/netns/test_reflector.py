@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from aiohttp import web
 from support.api import Api, connected, running_api
 
 from metallb_py.kube.objects import Service
@@ -101,6 +103,30 @@ async def test_after_a_gap_the_store_is_compared_with_a_new_list(tmp_path: Path)
                 told.append(await follower.next())
     assert [event for event in told if event[0] in "+-"] == ["-a", "+c"]
     assert "Synced" not in told, "only the first list is told as complete"
+
+
+async def test_a_bookmark_as_kube_apiserver_sends_it_moves_the_version_on(tmp_path: Path) -> None:
+    added = {"type": "ADDED", "object": {"metadata": {"name": "a", "resourceVersion": "6"}}}
+    empty = {"kind": "Service", "apiVersion": "v1", "spec": {}, "status": {"loadBalancer": {}}}
+    bookmark = {"type": "BOOKMARK", "object": {**empty, "metadata": {"resourceVersion": "7"}}}
+    resumed: asyncio.Queue[str] = asyncio.Queue()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return web.json_response({"metadata": {"resourceVersion": "5"}, "items": []})
+        await resumed.put(request.query["resourceVersion"])
+        lines = [json.dumps(event) + "\n" for event in (bookmark, added, bookmark)]
+        return web.Response(text="".join(lines))
+
+    application = web.Application()
+    application.router.add_get("/api/v1/services", answer)
+    async with running_api(tmp_path) as api:
+        await api.stop()
+        await api.start(application)
+        async with following(api) as follower:
+            assert await follower.next_few(2) == ["Synced", "+a"]
+            async with asyncio.timeout(20):
+                assert [await resumed.get(), await resumed.get()] == ["5", "7"]
 
 
 async def test_a_server_that_is_away_at_first_is_waited_for(tmp_path: Path) -> None:
