@@ -26,7 +26,7 @@ from metallb_py.kube.objects import Status
 
 MERGE_PATCH = "application/merge-patch+json"
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
-# A server sends a bookmark about once a minute; longer silence means that nobody is there.
+# Watches are asked for a minute at a time; longer silence means that nobody is there.
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=75)
 MAX_LINE = 16 * 1024 * 1024
 

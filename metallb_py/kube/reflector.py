@@ -23,7 +23,9 @@ from metallb_py.kube.listing import list_objects
 from metallb_py.kube.objects import Bookmark, KubeObject, Status, WatchEvent
 from metallb_py.kube.resource import Resource
 
-WATCH_SECONDS = 240
+# Shorter than the silence that a client takes for a dead server: where nothing has changed since
+# it started, kube-apiserver sends no bookmarks either.
+WATCH_SECONDS = 60
 GONE = 410
 
 T = TypeVar("T", bound=KubeObject)
