@@ -135,6 +135,7 @@ class Process:
         self.streams: dict[StreamId, Stream] = {}
         self._others: set[str] = set()
         self._joining: Joining | None = None
+        self._joins_at = float("inf")
         self._news = False
         self._wakes_at = float("inf")
         self._wait()
@@ -162,6 +163,7 @@ class Process:
         others = [address for address in addresses if address != own]
         self.network.chance.shuffle(others)
         self._joining.pods(others, self.network.now)
+        self._plan_joins()
         self._go_on_joining()
         self._wait()
 
@@ -250,27 +252,35 @@ class Process:
             hosts = self.network.hosts
             addresses = [hosts[name].endpoint.address for name in self._others if name in hosts]
             self._joining.members(addresses, self.network.now)
+            self._plan_joins()
             self._wait()
+
+    def _plan_joins(self) -> None:
+        if self._joining is not None:
+            due = self._joining.next_deadline()
+            self._joins_at = float("inf") if due is None else due
 
     def _join_ended(self, endpoint: Endpoint, *, joined: bool) -> None:
         if self._joining is not None:
             now, chance = self.network.now, self.network.chance.random()
             self._joining.ended(endpoint.address, now, joined=joined, chance=chance)
+            self._plan_joins()
 
     def _go_on_joining(self) -> None:
-        if self._joining is None:
-            return
         now = self.network.now
+        if self._joining is None or self._joins_at > now:
+            return
         self._joining.handle_timeout(now)
         due = () if self.left else self._joining.due(now)
+        self._plan_joins()
         if due:
             endpoints = [Endpoint(address, PORT) for address in due]
             self.do(self.machine.join(endpoints, now))
 
     def _wait(self) -> None:
         due = self.machine.next_deadline()
-        if self._joining is not None and not self.left:
-            due = min(due, self._joining.next_deadline() or due)
+        if not self.left:
+            due = min(due, self._joins_at)
         due = max(due, self.network.now)
         if due < self._wakes_at:
             self._wakes_at = due
