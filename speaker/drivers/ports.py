@@ -217,6 +217,8 @@ class Ports:
         port = self._ports.get(key)
         if port is not None:
             before, had = port.link, port.owned
+            if had - owned:
+                self._serve(port)  # what came while they were ours is still to be answered
             try:
                 port.own(owned)
             except OSError:

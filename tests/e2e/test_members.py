@@ -20,7 +20,7 @@ from support.asking import Asker
 from support.cluster import Rig, eventually
 
 from metallb_py.cli.lab.enter import command
-from metallb_py.cli.lab.network import NODES, WIRE, Node
+from metallb_py.cli.lab.network import NODES, WIRE, Node, mac_of
 
 pytestmark = pytest.mark.e2e
 RUNS = int(os.environ.get("METALLB_PY_TAKEOVERS", "0"))
@@ -113,16 +113,19 @@ def take_over(
 ) -> list[float]:
     """Have the owner go away and come back, often; return how long another took to answer."""
     seconds = []
+    all_see_all(rig)
+    owner = eventually(lambda: rig.owner(address), 20)
     for _ in range(RUNS or 3):
-        all_see_all(rig)
-        owner = eventually(lambda: rig.owner(address), 20)
         asker = ask(address)
         gone = time.monotonic()
         away(owner)
         seconds.append(asker.other_answers(PATIENCE) - gone)
         asker.end()
         back(owner)
-        eventually(lambda owner=owner: rig.owner(address) == owner, 30, what="it returns")
+        # A node that was cut off has been answering all the time, and is heard again at once.
+        alone = {mac_of(owner)}
+        eventually(lambda: set(rig.arping(address, 3, 2)) == alone, 30, what="it returns")
+        all_see_all(rig)
     return seconds
 
 
