@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import socket
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address, ip_address
 
@@ -37,6 +38,11 @@ RECEIVED_AT_ONCE = 16384
 
 LINGER = 1.0
 """Seconds for the last bytes to leave; then the connection is cut."""
+
+PROBE_AFTER, PROBE_EVERY, GIVE_UP_AFTER = 30, 20, 90
+"""Seconds of silence, between TCP's keepalives, and until the peer of a session counts as gone
+that agreed on a hold time of 0, where BGP itself would never notice. As fast as MetalLB's default
+hold time is."""
 
 
 class BgpSession:
@@ -155,6 +161,8 @@ class BgpSession:
         return asyncio.get_running_loop().time()
 
     def _report(self, effect: Effect) -> None:
+        if isinstance(effect, effects.SessionUp) and not effect.terms.hold_time and self._wire:
+            self._wire.have_tcp_watch()
         event = _event_for(self._peer, effect)
         if event is not None:
             self._on_event(event)
@@ -180,6 +188,17 @@ class _Wire(asyncio.Protocol):
         if len(self._received) < limit:
             self.transport.resume_reading()
         return data
+
+    def have_tcp_watch(self) -> None:
+        """Have the kernel cut the connection when the peer answers no more (RFC 1122, RFC 5482)."""
+        sock: TransportSocket = self.transport.get_extra_info("socket")
+        for option, value in (
+            (socket.TCP_KEEPIDLE, PROBE_AFTER),
+            (socket.TCP_KEEPINTVL, PROBE_EVERY),
+            (socket.TCP_USER_TIMEOUT, GIVE_UP_AFTER * 1000),  # where data waits for its ACK, too
+        ):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def close(self) -> None:
         """Close once everything has left, or after LINGER without it."""

@@ -16,6 +16,7 @@ from speaker.bgp.events import (
     PrefixCounts,
     SessionDown,
     SessionUp,
+    UpdateReceived,
 )
 
 pytestmark = pytest.mark.interop
@@ -235,6 +236,28 @@ async def test_a_frozen_router_is_left_at_the_end_of_its_hold_time(node: Node, r
     router.thaw_bgpd()
     await node.saw(SessionUp)
     await learned(router)
+
+
+async def test_a_router_that_wants_no_hold_time_gets_none(node: Node, router: Frr) -> None:
+    await router.start(config(f"neighbor {NODE} timers 0 0"))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST))
+
+    assert (await node.saw(SessionUp)).hold_time == 0
+    await learned(router)
+    assert (await router.neighbor(NODE))["bgpTimerHoldTimeMsecs"] == 0
+
+
+async def test_what_a_router_announces_is_counted_and_never_used(node: Node, router: Frr) -> None:
+    await router.start(config("network 203.0.113.0/24"))
+    node.advertise(route(HOST))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+
+    assert (await node.saw(UpdateReceived)).problem == ""
+    await learned(router)
+    neighbor = await router.neighbor(NODE)
+    assert neighbor["addressFamilyInfo"]["ipv4Unicast"]["sentPrefixCounter"] >= 1
+    assert neighbor["connectionsDropped"] == 0
 
 
 async def test_a_killed_node_is_forgotten_and_learned_again(cable: Wire, router: Frr) -> None:

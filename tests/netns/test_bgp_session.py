@@ -154,6 +154,30 @@ async def test_a_silent_peer_is_told_and_left_when_its_hold_time_is_over(node: N
         assert "hold timer expired" in (await node.saw(SessionDown)).reason
 
 
+async def timer_of_the_session() -> str:
+    """What the kernel says of our end of the connection."""
+    command = ("ss", "-Htno", "state", "established", "dport", "=", ":179")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    return said.decode()
+
+
+@pytest.mark.parametrize(("hold_time", "watched"), [(0, True), (90, False)])
+async def test_without_hold_time_the_kernel_watches_the_peer(
+    node: Node, hold_time: int, watched: bool
+) -> None:
+    async with listening(NODE) as accepted:
+        node.peer_with(peer(NODE, 64512, 64513))
+        first = await accepted.get()
+        first.accept_open(await first.hear(), hold_time)
+        assert (await node.saw(SessionUp)).hold_time == hold_time
+
+        # Until all is acknowledged, another timer is told.
+        timer = await eventually(timer_of_the_session, lambda said: "timer:(on" not in said)
+        assert ":179" in timer
+        assert ("timer:(keepalive,2" in timer or "timer:(keepalive,30sec" in timer) == watched
+
+
 async def test_malformed_updates_are_reported_and_harmless(node: Node) -> None:
     async with listening(NODE) as accepted:
         node.peer_with(peer(NODE, 64512, 64513))

@@ -117,24 +117,35 @@ def encode_attributes(
     return b"".join(fields)
 
 
-def split_attributes(data: bytes) -> dict[int, bytes]:
-    """Cut the path attribute field into values by type code, known or not.
+@dataclass(frozen=True, slots=True)
+class SplitAttributes:
+    """Values by type code, known or not, as far as they can be told; and the first flaw, if any."""
 
-    Of a repeated attribute the first counts (RFC 7606 section 3g). Raises BgpError where lengths
-    don't fit or a known attribute has wrong flags.
+    values: Mapping[int, bytes]
+    flaw: BgpError | None = None
+
+
+def split_attributes(data: bytes) -> SplitAttributes:
+    """Cut the path attribute field. Flaws are lengths that don't fit, and wrong flags.
+
+    Of a repeated attribute the first counts; BgpError is raised where that is one of the
+    multiprotocol ones, for then it cannot be told which prefixes are meant (RFC 7606 section 3g).
     """
     values: dict[int, bytes] = {}
+    flaw: BgpError | None = None
     reader = Reader(data)
     try:
         while reader.remaining:
             flags, kind = reader.u8(), reader.u8()
             length = reader.u16() if flags & _EXTENDED_LENGTH else reader.u8()
             value = reader.take(length)
-            _check_flags(flags, kind)
+            if kind in values and kind in _MULTIPROTOCOL:
+                raise _malformed(f"{AttributeType(kind).name} is there twice")
+            flaw = flaw or _flaw_in_flags(flags, kind)
             values.setdefault(kind, value)
     except TruncatedError as error:
-        raise _malformed(f"path attributes: {error}") from error
-    return values
+        flaw = flaw or _malformed(f"path attributes: {error}")
+    return SplitAttributes(values, flaw)
 
 
 def decode_attributes(values: Mapping[int, bytes], *, four_octet: bool) -> PathAttributes:
@@ -152,24 +163,22 @@ def decode_attributes(values: Mapping[int, bytes], *, four_octet: bool) -> PathA
         as_path=_decode_path(values[AttributeType.AS_PATH], four_octet),
         med=_decode_number(values, AttributeType.MULTI_EXIT_DISC),
         local_pref=_decode_number(values, AttributeType.LOCAL_PREF),
-        communities=_decode_communities(values.get(AttributeType.COMMUNITIES, b"")),
+        communities=_decode_communities(values.get(AttributeType.COMMUNITIES)),
     )
 
 
-def _check_flags(flags: int, kind: int) -> None:
+_MULTIPROTOCOL = (AttributeType.MP_REACH_NLRI, AttributeType.MP_UNREACH_NLRI)
+
+
+def _flaw_in_flags(flags: int, kind: int) -> BgpError | None:
     significant = _OPTIONAL | _TRANSITIVE
     if kind in _FLAGS and flags & significant != _FLAGS[AttributeType(kind)]:
-        raise BgpError(
-            f"attribute {AttributeType(kind).name}: found flags {flags:#04x}",
-            ErrorCode.UPDATE_MESSAGE,
-            UpdateError.ATTRIBUTE_FLAGS,
-        )
+        message = f"attribute {AttributeType(kind).name}: found flags {flags:#04x}"
+        return _malformed(message, UpdateError.ATTRIBUTE_FLAGS)
     if kind not in _FLAGS and not flags & _OPTIONAL and kind not in _WELL_KNOWN_UNUSED:
-        raise BgpError(
-            f"unrecognized well-known attribute {kind}",
-            ErrorCode.UPDATE_MESSAGE,
-            UpdateError.UNRECOGNIZED_WELL_KNOWN,
-        )
+        message = f"unrecognized well-known attribute {kind}"
+        return _malformed(message, UpdateError.UNRECOGNIZED_WELL_KNOWN)
+    return None
 
 
 _WELL_KNOWN_UNUSED = frozenset({6})
@@ -218,10 +227,12 @@ def _decode_number(values: Mapping[int, bytes], kind: AttributeType) -> int | No
     return int.from_bytes(values[kind])
 
 
-def _decode_communities(value: bytes) -> tuple[int, ...]:
-    if len(value) % 4:
+def _decode_communities(value: bytes | None) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    if not value or len(value) % 4:  # RFC 7606 section 7.8
         raise _malformed(
-            f"COMMUNITIES: found {len(value)} bytes, want a multiple of 4",
+            f"COMMUNITIES: found {len(value)} bytes, want a multiple of 4, and some",
             UpdateError.OPTIONAL_ATTRIBUTE,
         )
     return tuple(int.from_bytes(value[at : at + 4]) for at in range(0, len(value), 4))

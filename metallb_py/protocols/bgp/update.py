@@ -5,7 +5,7 @@ IPv4 prefixes travel in the message's own fields, IPv6 ones in the multiprotocol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -14,6 +14,7 @@ from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.attributes import (
     AttributeType,
     PathAttributes,
+    SplitAttributes,
     decode_attributes,
     encode_attribute,
     encode_attributes,
@@ -107,7 +108,8 @@ def decode_update(body: bytes, *, four_octet: bool) -> Update:
     """Decode a body, leniently as RFC 7606 wants it.
 
     Wrong attributes turn the announcements into withdrawals. Raises BgpError only where it
-    cannot be told which prefixes the message is about.
+    cannot be told which prefixes the message is about. Attributes that are of no use to us, such
+    as AGGREGATOR, may be as wrong as they like: RFC 7606 has them discarded.
     """
     reader = Reader(body)
     try:
@@ -115,19 +117,34 @@ def decode_update(body: bytes, *, four_octet: bool) -> Update:
         attribute_field = reader.take(reader.u16())
     except TruncatedError as error:
         raise _error(f"UPDATE: {error}", UpdateError.MALFORMED_ATTRIBUTE_LIST) from error
-    withdrawn: tuple[IPNetwork, ...] = _decode_v4(withdrawn_field)
     announced = _decode_v4(reader.rest())
-    reach: tuple[Reach, ...] = ()
+    split = split_attributes(attribute_field)
+    withdrawn = (*_decode_v4(withdrawn_field), *_decode_mp_unreach(split.values))
+    reach = _decode_mp_reach(split.values)
+    _check_certainty(split, announced)
     try:
-        values = split_attributes(attribute_field)
-        withdrawn += _decode_mp_unreach(values)
-        reach = _decode_mp_reach(values)
-        reach = (*_decode_reach_v4(values, announced), *reach)
-        attributes = decode_attributes(values, four_octet=four_octet) if reach else None
+        if split.flaw is not None:
+            raise split.flaw
+        reach_v4 = _decode_reach_v4(split.values, announced)
+        if not (reach_v4 or reach):
+            return Update(withdrawn)
+        attributes = decode_attributes(split.values, four_octet=four_octet)
     except BgpError as error:
         lost = (*withdrawn, *announced, *(p for part in reach for p in part.prefixes))
         return Update(withdrawn=tuple(dict.fromkeys(lost)), malformed=str(error))
-    return Update(withdrawn, reach, attributes)
+    return Update(withdrawn, (*reach_v4, *reach), attributes)
+
+
+def _check_certainty(split: SplitAttributes, announced: tuple[IPv4Network, ...]) -> None:
+    """Raise the flaw if it may have hidden prefixes.
+
+    Attributes that describe nothing, one of them broken: what they were to describe may be in
+    what cannot be read (RFC 7606 section 5.2).
+    """
+    only_withdraws = split.values.keys() == {AttributeType.MP_UNREACH_NLRI}
+    announces = announced or AttributeType.MP_REACH_NLRI in split.values
+    if split.flaw is not None and not (only_withdraws or announces):
+        raise split.flaw
 
 
 def encode_prefixes(prefixes: Iterable[IPNetwork]) -> bytes:
@@ -179,7 +196,7 @@ _FAMILY_V6 = bytes((0, AddressFamily.IPV6, UNICAST))
 
 
 def _decode_reach_v4(
-    values: dict[int, bytes], prefixes: tuple[IPv4Network, ...]
+    values: Mapping[int, bytes], prefixes: tuple[IPv4Network, ...]
 ) -> tuple[Reach, ...]:
     if not prefixes:
         return ()
@@ -191,8 +208,11 @@ def _decode_reach_v4(
     return (Reach(IPv4Address(value), prefixes),)
 
 
-def _decode_mp_reach(values: dict[int, bytes]) -> tuple[Reach, ...]:
-    """IPv6 unicast announcements; those of other families are none of ours."""
+def _decode_mp_reach(values: Mapping[int, bytes]) -> tuple[Reach, ...]:
+    """IPv6 unicast announcements; those of other families are none of ours.
+
+    Raises BgpError for all that makes the prefixes uncertain (RFC 7606 sections 5.3 and 7.11).
+    """
     value = values.get(AttributeType.MP_REACH_NLRI)
     if value is None:
         return ()
@@ -213,7 +233,7 @@ def _decode_mp_reach(values: dict[int, bytes]) -> tuple[Reach, ...]:
     return (Reach(IPv6Address(next_hop[:16]), prefixes),) if prefixes else ()
 
 
-def _decode_mp_unreach(values: dict[int, bytes]) -> tuple[IPNetwork, ...]:
+def _decode_mp_unreach(values: Mapping[int, bytes]) -> tuple[IPNetwork, ...]:
     value = values.get(AttributeType.MP_UNREACH_NLRI, _FAMILY_V6)
     if len(value) < 3:
         raise _error("MP_UNREACH_NLRI: data ends early", UpdateError.OPTIONAL_ATTRIBUTE)

@@ -23,6 +23,13 @@ EXTERNAL = PathAttributes(
 )
 
 
+def understood(data: bytes, *, four_octet: bool) -> PathAttributes:
+    split = split_attributes(data)
+    if split.flaw is not None:
+        raise split.flaw
+    return decode_attributes(split.values, four_octet=four_octet)
+
+
 def test_attributes_of_an_external_route_in_bytes() -> None:
     data = encode_attributes(EXTERNAL, four_octet=True, next_hop=IPv4Address("10.0.0.1"))
 
@@ -45,7 +52,7 @@ def test_as_numbers_are_as_wide_as_the_session() -> None:
     narrow = encode_attributes(EXTERNAL, four_octet=False, next_hop=None)
 
     assert bytes.fromhex("40 02 04 02 01 fc 00") in narrow
-    assert decode_attributes(split_attributes(narrow), four_octet=False) == EXTERNAL
+    assert understood(narrow, four_octet=False) == EXTERNAL
 
 
 def test_a_wide_as_number_does_not_fit_a_narrow_session() -> None:
@@ -60,7 +67,7 @@ def test_more_than_63_communities_take_an_extended_length() -> None:
     data = encode_attributes(many, four_octet=True, next_hop=None)
 
     assert bytes.fromhex("d0 08 0100") in data
-    assert decode_attributes(split_attributes(data), four_octet=True) == many
+    assert understood(data, four_octet=True) == many
 
 
 ORIGIN = "400101 00"
@@ -81,6 +88,7 @@ EMPTY_PATH = "400200"
         (ORIGIN + EMPTY_PATH + "400503 000000", 5),
         (ORIGIN + EMPTY_PATH + "800402 0000", 5),
         (ORIGIN + EMPTY_PATH + "C00803 000000", 9),
+        (ORIGIN + EMPTY_PATH + "C00800", 9),  # no community at all
         (ORIGIN + "400203 020100", 11),  # segment cut short
         (ORIGIN + "400206 0901 00000001", 11),  # kind of segment unknown
         (ORIGIN + "400202 0200", 11),  # empty segment
@@ -88,7 +96,7 @@ EMPTY_PATH = "400200"
 )
 def test_wrong_attributes_are_told_as_rfc_4271_wants(wire: str, subcode: int) -> None:
     with pytest.raises(BgpError) as caught:
-        decode_attributes(split_attributes(bytes.fromhex(wire)), four_octet=True)
+        understood(bytes.fromhex(wire), four_octet=True)
 
     assert (caught.value.code, caught.value.subcode) == (3, subcode)
 
@@ -96,10 +104,26 @@ def test_wrong_attributes_are_told_as_rfc_4271_wants(wire: str, subcode: int) ->
 def test_unknown_optional_attributes_and_atomic_aggregate_pass() -> None:
     wire = bytes.fromhex(ORIGIN + EMPTY_PATH + "400600" + "E06302 abcd")
 
-    assert decode_attributes(split_attributes(wire), four_octet=True) == PathAttributes(Origin.IGP)
+    assert understood(wire, four_octet=True) == PathAttributes(Origin.IGP)
 
 
 def test_of_a_repeated_attribute_the_first_counts() -> None:
     wire = bytes.fromhex(ORIGIN + EMPTY_PATH + "400101 02")
 
-    assert decode_attributes(split_attributes(wire), four_octet=True).origin is Origin.IGP
+    assert understood(wire, four_octet=True).origin is Origin.IGP
+
+
+@pytest.mark.parametrize("wire", ["800e00 800e00", "800f00 800f00"])
+def test_a_repeated_multiprotocol_attribute_leaves_the_prefixes_uncertain(wire: str) -> None:
+    with pytest.raises(BgpError, match="twice") as caught:
+        split_attributes(bytes.fromhex(wire))
+
+    assert (caught.value.code, caught.value.subcode) == (3, 1)
+
+
+def test_what_comes_before_and_after_a_flaw_is_told_all_the_same() -> None:
+    split = split_attributes(bytes.fromhex("C00101 00" + EMPTY_PATH + "4005"))
+
+    assert split.values == {1: b"\0", 2: b""}
+    assert split.flaw is not None
+    assert "ORIGIN" in str(split.flaw)

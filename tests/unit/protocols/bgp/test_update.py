@@ -92,10 +92,16 @@ def test_families_that_we_do_not_speak_are_none_of_ours() -> None:
         COMMON,  # no NEXT_HOP
         COMMON + "40 03 03 0a0000",
         COMMON + "40 03 04 0a000001" + "C0 08 01 00",
-        COMMON + "40 03 04 0a000001" + "80 0e 02 0002",
-        COMMON + "40 03 04 0a000001" + "80 0e 08 0002 01 03 000000 00",
-        COMMON + "40 03 04 0a000001" + "80 0f 01 00",
-        COMMON + "40 03 04 0a000001 40",
+        COMMON + "40 03 04 0a000001" + "C0 08 00",  # section 7.8
+        COMMON + "40 03 04 0a000001" + "80 04 03 000000",  # 7.4, MED
+        COMMON + "40 03 04 0a000001" + "40 05 05 0000000000",  # 7.5, LOCAL_PREF
+        COMMON + "40 03 04 0a000001 40",  # 4: less than a header is left
+        COMMON + "40 03 04 0a000001 C0 08 05 0000",  # 4: overrun
+        "40 01 01 03 40 02 00 40 03 04 0a000001",  # 7.1, ORIGIN
+        "40 01 02 0000 40 02 00 40 03 04 0a000001",
+        "40 01 01 02 40 02 02 0901 40 03 04 0a000001",  # 7.2, AS_PATH
+        "40 01 01 02 40 02 01 02 40 03 04 0a000001",
+        "C0 01 01 02 40 02 00 40 03 04 0a000001",  # 3c: flags
     ],
 )
 def test_wrong_attributes_turn_an_announcement_into_a_withdrawal(attributes: str) -> None:
@@ -118,6 +124,14 @@ def test_wrong_attributes_turn_an_announcement_into_a_withdrawal(attributes: str
         ("0001 21 0000", 10),  # a prefix of 33 bits
         ("0003 20c000 0000", 10),  # a prefix cut short
         ("0000 0000 20c000", 10),
+        ("0000 0005 800e02 0002 20c0000201", 9),  # MP_REACH_NLRI too short (section 7.11)
+        ("0000 000b 800e08 0002 01 03 000000 00", 9),  # a next hop of 3 bytes (7.11)
+        ("0000 0018 800e15 0002 01 10 fd000000000000000000000000000001 00 81", 10),  # 5.3
+        ("0000 0007 800f04 0002 01 81", 10),  # 5.3
+        ("0000 0004 800f01 00", 9),  # MP_UNREACH_NLRI too short (5.3)
+        ("0000 0006 800f00 800f00", 1),  # twice (3g)
+        ("0000 0004 C0010102", 4),  # broken, and describes nothing (5.2)
+        ("0000 0001 40", 1),
     ],
 )
 def test_where_the_prefixes_cannot_be_told_the_session_is_lost(wire: str, subcode: int) -> None:
@@ -125,6 +139,34 @@ def test_where_the_prefixes_cannot_be_told_the_session_is_lost(wire: str, subcod
         decode_update(bytes.fromhex(wire), four_octet=True)
 
     assert (caught.value.code, caught.value.subcode) == (3, subcode)
+
+
+def test_the_first_attribute_can_be_read_though_the_last_is_cut_short() -> None:
+    """Section 5.1 has MP_REACH_NLRI come first for this."""
+    mp_reach = "80 0e 1a 0002 01 10 fd000000000000000000000000000001 00 20 20010db8"
+    wire = "0000 001e" + mp_reach + "40"
+    update = decode_update(bytes.fromhex(wire), four_octet=True)
+
+    assert update.withdrawn == v6("2001:db8::/32")
+    assert update.malformed
+
+
+def test_withdrawals_count_though_their_attribute_has_wrong_flags() -> None:
+    wire = "0000 000b C00f08 0002 01 20 20010db8"
+    update = decode_update(bytes.fromhex(wire), four_octet=True)
+
+    assert update.withdrawn == v6("2001:db8::/32")
+    assert "MP_UNREACH_NLRI" in update.malformed
+
+
+@pytest.mark.parametrize("discarded", ["40 06 01 00", "C0 07 03 000000"])
+def test_atomic_aggregate_and_aggregator_are_discarded_be_they_wrong(discarded: str) -> None:
+    field = bytes.fromhex(COMMON + "40 03 04 0a000001" + discarded)  # sections 7.6 and 7.7
+    body = b"\0\0" + len(field).to_bytes(2) + field + bytes.fromhex("20 c0000201")
+
+    assert decode_update(body, four_octet=True) == Update(
+        reach=(Reach(NEXT_HOP, v4("192.0.2.1/32")),), attributes=ATTRIBUTES
+    )
 
 
 def many_v4(count: int) -> tuple[IPv4Network, ...]:

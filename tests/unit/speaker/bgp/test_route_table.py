@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import sys
 from ipaddress import ip_address, ip_network
 
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.routes import Route, routes_for
+from metallb_py.protocols.bgp.adj_rib_out import AdjRibOut, RouteAttributes
 from speaker.bgp.route_table import RouteTable
 
 CIDRS = (ip_network("198.51.100.0/24"), ip_network("2001:db8::/64"))
@@ -73,6 +76,47 @@ def test_one_more_service_touches_its_own_prefixes_alone() -> None:
     table.changes()
     table.announce("ns/one-more", [ip_address("198.51.100.250")], WIDE)
     assert {str(prefix) for prefix in table.changes()} == {"198.51.100.250/32"}
+
+
+def calls_for_one_more(services: int) -> int:
+    """Count the calls of any function that one more service takes, to come and to go."""
+    table, peer = RouteTable(), AdjRibOut()
+    peer.open(frozenset({4}))
+
+    def tell() -> None:
+        changes = table.changes()
+        wanted = {prefix: RouteAttributes(r.local_pref) for prefix, r in changes.items() if r}
+        peer.change(wanted, changes.keys() - wanted.keys())
+        peer.take(4096)
+
+    for number in range(services):
+        table.announce(f"ns/{number}", [ip_address(0xC6330000 + number)], WIDE)
+    tell()
+    address, calls = ip_address("198.51.255.250"), 0
+    table.announce("ns/neighbor", [ip_address("198.51.255.251")], WIDE)
+    tell()
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    gc.disable()  # who listens to it would be counted
+    sys.setprofile(count)
+    try:
+        table.announce("ns/one-more", [address], WIDE)
+        tell()
+        table.withdraw("ns/one-more")
+        tell()
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return calls
+
+
+def test_one_more_service_takes_the_same_work_on_top_of_thousands() -> None:
+    calls_for_one_more(1)  # what is looked up once, on first use, is no work of a service
+
+    assert calls_for_one_more(4000) == calls_for_one_more(0)
 
 
 def test_it_says_at_all_times_what_all_services_together_say() -> None:
