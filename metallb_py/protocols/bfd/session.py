@@ -28,6 +28,8 @@ from metallb_py.protocols.bfd.settings import (
 SLOW: Final = 1_000_000
 """No session that is not Up sends more often (RFC 5880 section 6.8.3)."""
 
+LAST_WORDS: Final = 3
+
 _SECOND: Final = 1_000_000
 
 
@@ -108,8 +110,12 @@ class Session:
         return self.handle_timeout(now)
 
     def stop(self, now: float) -> tuple[Effect, ...]:
-        """End on purpose, and tell the peer so (RFC 5880 section 6.8.16)."""
-        return self._enter(State.ADMIN_DOWN, Diagnostic.ADMINISTRATIVELY_DOWN, now)
+        """End on purpose, and tell the peer so (RFC 5880 section 6.8.16).
+
+        It is told a few times at once, for nobody is there to repeat it. A peer that hears none of
+        them finds out by itself.
+        """
+        return self._enter(State.ADMIN_DOWN, Diagnostic.ADMINISTRATIVELY_DOWN, now) * LAST_WORDS
 
     def receive(self, packet: ControlPacket, now: float) -> tuple[Effect, ...]:
         """A packet for this session came in (RFC 5880 section 6.8.6, from where it is found)."""
