@@ -69,11 +69,14 @@ class BfdProcess:
         """Run until the speaker is gone; then tell the peers that this is on purpose."""
         self._watch(self._control.fileno(), self._receive_command)
         while self._running:
-            for descriptor, _ in self._epoll.poll(self._patience()):
+            self._epoll.poll(self._patience())
+            # Whatever came until now is looked at before anybody is said to be silent until now.
+            now = monotonic()
+            for descriptor, _ in self._epoll.poll(0):
                 # It may have been closed in this very round.
                 if handler := self._handlers.get(descriptor):
                     handler()
-            self._handle_timeouts(monotonic())
+            self._handle_timeouts(now)
         self._perform(self._sessions.configure({}, monotonic()))
 
     def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:

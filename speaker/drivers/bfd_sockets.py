@@ -15,8 +15,8 @@ from typing import Final
 from metallb_py.protocols.bfd.sessions import Arrival
 from metallb_py.protocols.bfd.settings import SINGLE_HOP_TTL, Path
 
-BATCH: Final = 64
-"""So many datagrams are read before others have their turn."""
+BATCH: Final = 1024
+"""So many datagrams are read before others have their turn: more than wait in a socket."""
 
 SOURCE_PORTS: Final = range(49152, 65536)
 """Control packets leave from one of these, which stays the same for a session."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.bfd_node import Watched, watched_node
-from support.bgp_wire import NODE, ROUTER, Wire, eventually
+from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
 from support.frr import Frr, frr
 
 pytestmark = pytest.mark.interop
@@ -133,3 +135,153 @@ async def test_the_route_is_gone_within_200_ms_of_a_cut_link(
     await mend(cable)
     await node.logged("bfdUp")
     await learned(router)
+
+
+async def test_over_ipv6(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(peer=NODE_V6), bfdd(*FAST_FRR))
+    node.configure(FAST, peer(ROUTER_V6))
+
+    assert (await node.logged("bfdUp"))["peer"] == ROUTER_V6
+    assert (await has_bfd(router, "up", NODE_V6))["multihop"] is False
+    await node.logged("sessionUp")
+
+
+async def test_over_several_hops(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(f"neighbor {NODE} ebgp-multihop 5"), bfdd(*FAST_FRR))
+    node.configure(FAST, peer(ROUTER, "ebgp-multihop: true"))
+
+    await node.logged("bfdUp")
+    assert (await has_bfd(router, "up"))["multihop"] is True
+
+
+async def test_bgp_does_not_wait_for_bfd(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(bfd="timers 30 90"))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+
+    await learned(router)
+    assert node.metric("metallb_bfd_session_up", ROUTER) == 0
+
+
+async def test_a_passive_node_lets_the_router_begin(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(f"{FAST}, passive-mode: true", peer())
+
+    await node.logged("bfdUp")
+    await has_bfd(router, "up")
+
+
+async def test_timers_change_on_both_sides_while_all_stays_up(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await node.logged("bfdUp")
+    await learned(router)
+    await has_bfd(router, "up")
+
+    node.configure("receive-interval: 200, transmit-interval: 150, detect-multiplier: 5", peer())
+    session = await eventually(
+        lambda: router.bfd_peer(NODE), lambda it: it["remote-detect-multiplier"] == 5
+    )
+    assert session["remote-receive-interval"] == 200
+    assert session["remote-transmit-interval"] == 150
+    await router.configure("bfd", "profile p", "transmit-interval 500", "receive-interval 400")
+    await asyncio.sleep(2)
+    node.configure(FAST, peer())
+    await eventually(lambda: router.bfd_peer(NODE), lambda it: it["remote-receive-interval"] == 50)
+    await asyncio.sleep(2)
+
+    assert (await router.bfd_peer(NODE))["status"] == "up"
+    assert not [line for line in node.lines if line.get("event") in ("bfdDown", "sessionDown")]
+
+
+async def test_what_the_routers_operator_shuts_down_costs_no_route(
+    node: Watched, router: Frr
+) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await node.logged("bfdUp")
+    await learned(router)
+    await router.configure("bfd", "profile p", "shutdown")
+
+    assert "on purpose" in (await node.logged("bfdDown"))["reason"]
+    await asyncio.sleep(1)
+    assert not [line for line in node.lines if line.get("event") == "sessionDown"]
+    await router.configure("bfd", "profile p", "no shutdown")
+    await node.logged("bfdUp")
+    await learned(router)
+
+
+async def test_a_session_that_is_no_longer_wanted_is_ended_on_purpose(
+    node: Watched, router: Frr
+) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await node.logged("bfdUp")
+    await learned(router)
+    await has_bfd(router, "up")
+    node.configure(FAST, peer().replace(", bfd-profile: p", ""))
+
+    session = await has_bfd(router, "down")
+    assert session["remote-diagnostic"] == "administratively down"
+    assert (await learned(router))["valid"]
+    assert node.metric("metallb_bfd_session_up", ROUTER) is None
+
+
+async def test_a_routers_bfdd_that_crashes_is_noticed(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    await node.logged("sessionUp")
+    await node.logged("bfdUp")
+    await has_bfd(router, "up")
+    before = time.monotonic()
+    await router.kill("bfdd")
+
+    assert "nothing was heard" in (await node.logged("bfdDown"))["reason"]
+    assert time.monotonic() - before < 1.0
+    assert (await node.logged("sessionDown"))["reason"].startswith("BFD down")
+
+
+async def test_the_router_notices_our_crash_and_comes_back(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await node.logged("bfdUp")
+    await learned(router)
+    await has_bfd(router, "up")
+    os.kill(bfd_process(), signal.SIGKILL)
+
+    await node.logged("bfdRestarted")
+    assert "BFD down" in (await node.logged("sessionDown"))["reason"]
+    await node.logged("bfdUp")
+    await has_bfd(router, "up")
+    await learned(router)
+
+
+def bfd_process() -> int:
+    """Return the one child of ours that is it."""
+    children = Path("/proc/thread-self/children").read_text().split()
+    (found,) = (
+        int(child)
+        for child in children
+        if b"bfd_process" in Path(f"/proc/{child}/cmdline").read_bytes()
+    )
+    return found
+
+
+async def test_what_the_metrics_say(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    await node.logged("bfdUp")
+    await has_bfd(router, "up")
+
+    async def counted() -> float:
+        return node.metric("metallb_bfd_control_packet_input", ROUTER) or 0.0
+
+    await eventually(counted, lambda value: value > 20)
+    assert node.metric("metallb_bfd_session_up", ROUTER) == 1
+    assert (node.metric("metallb_bfd_control_packet_output", ROUTER) or 0) > 20
+    assert node.metric("metallb_bfd_session_up_events", ROUTER) == 1
+    assert node.metric("metallb_bfd_session_down_events", ROUTER) == 0
