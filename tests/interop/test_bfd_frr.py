@@ -39,6 +39,7 @@ def bgpd(*more: str, peer: str = NODE, bfd: str = "bfd profile p") -> str:
         "router bgp 64513",
         " bgp router-id 10.9.9.9",
         " no bgp ebgp-requires-policy",
+        " bgp log-neighbor-changes",
         f" neighbor {peer} remote-as 64512",
         f" neighbor {peer} passive",
         f" neighbor {peer} {bfd}",
@@ -242,6 +243,30 @@ async def test_a_routers_bfdd_that_crashes_is_noticed(node: Watched, router: Frr
     assert "nothing was heard" in (await node.logged("bfdDown"))["reason"]
     assert time.monotonic() - before < 1.0
     assert (await node.logged("sessionDown"))["reason"].startswith("BFD down")
+
+    async def log() -> str:
+        return router.log()
+
+    await eventually(log, lambda text: f"received from neighbor {NODE} 6/10" in text)
+
+
+def stall() -> None:
+    """Let nothing else happen on the speaker's loop."""
+    time.sleep(1.0)
+
+
+async def test_a_busy_speaker_is_not_a_dead_one(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await node.logged("bfdUp")
+    await learned(router)
+    await has_bfd(router, "up")
+    stall()
+    await asyncio.sleep(0.5)
+
+    assert not [line for line in node.lines if line.get("event") in ("bfdDown", "sessionDown")]
+    assert (await router.bfd_peer(NODE))["status"] == "up"
 
 
 async def test_the_router_notices_our_crash_and_comes_back(node: Watched, router: Frr) -> None:
