@@ -66,7 +66,7 @@ class BfdWatcher:
                 self._count(path, counts)
             case SocketsFailed(errors):
                 for error in errors:
-                    self._log.error("BFD can't open a socket", op="openBfd", error=error)
+                    self._log.error("BFD can't do all that is wanted", op="openBfd", error=error)
             case BfdRestarted(status):
                 self._counted.clear()
                 for path in self._watching.settings:

@@ -51,7 +51,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class SocketsFailed:
-    """What can't be opened, in words; it is tried again. Nothing, once everything works."""
+    """What does not work, in words; it is tried again. Nothing, once everything works."""
 
     errors: tuple[str, ...]
 

@@ -76,7 +76,7 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Report(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """What changed since the last report. ``errors`` are the sockets that do not work, in words."""
+    """What changed since the last report. ``errors`` say what does not work."""
 
     changes: tuple[Change, ...] = ()
     totals: tuple[Totals, ...] = ()

@@ -38,6 +38,7 @@ from speaker.drivers.bfd_messages import (
     encode,
 )
 from speaker.drivers.bfd_sockets import SOURCE_PORTS, Listener, Place, Port, Sender
+from speaker.drivers.neighbors import forwards
 from speaker.drivers.privileges import CAP_NET_RAW, keep_only
 
 REPORT_INTERVAL: Final = 1.0
@@ -122,7 +123,11 @@ class BfdProcess:
                 self._senders[path] = Sender(path, random.randrange(len(SOURCE_PORTS)))
             except OSError as error:
                 errors.append(f"session with {path.peer}: {error.strerror}")
-        possible = {path: s for path, s in self._wanted.items() if path in self._senders}
+        possible = {
+            path: _possible(path, settings, errors)
+            for path, settings in self._wanted.items()
+            if path in self._senders
+        }
         self._perform(self._sessions.configure(possible, monotonic()))
         for path in self._senders.keys() - possible.keys():
             self._senders.pop(path).close()
@@ -213,6 +218,15 @@ class BfdProcess:
             if len(news) == BATCH:
                 break
         return news
+
+
+def _possible(path: Path, settings: Settings, errors: list[str]) -> Settings:
+    """Offer echo only where it works: its packets are to be forwarded (RFC 5881 section 4)."""
+    version = path.peer.version
+    if not settings.echo or forwards(version):
+        return settings
+    errors.append(f"echo with {path.peer}: this host does not forward IPv{version}")
+    return replace(settings, echo=False)
 
 
 def _places(wanted: Iterable[Path]) -> Iterable[Place]:

@@ -1,4 +1,4 @@
-"""Whether a host is a neighbor, by the kernel's main routing table."""
+"""What the kernel does with packets for others: whom it reaches directly, and what it forwards."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from metallb_py.addresses import IPAddress, IPNetwork
 
 _IPV4_ROUTES: Final = Path("/proc/thread-self/net/route")
 _IPV6_ROUTES: Final = Path("/proc/thread-self/net/ipv6_route")
+_FORWARDING: Final = {
+    4: Path("/proc/sys/net/ipv4/ip_forward"),
+    6: Path("/proc/sys/net/ipv6/conf/all/forwarding"),
+}
 _GATEWAY: Final = 0x0002
 _REJECT: Final = 0x0200
 
@@ -32,6 +36,11 @@ def is_neighbor(address: IPAddress) -> bool:
         return False
     best = max(fitting, key=lambda route: (route.network.prefixlen, -route.metric))
     return not best.flags & (_GATEWAY | _REJECT)
+
+
+def forwards(version: int) -> bool:
+    """Whether the kernel forwards this version of IP, as a Kubernetes node's does."""
+    return _FORWARDING[version].read_text().strip() != "0"
 
 
 def _ipv4_routes() -> Iterator[_Route]:

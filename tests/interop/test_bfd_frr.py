@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import time
@@ -310,3 +311,44 @@ async def test_what_the_metrics_say(node: Watched, router: Frr) -> None:
     assert (node.metric("metallb_bfd_control_packet_output", ROUTER) or 0) > 20
     assert node.metric("metallb_bfd_session_up_events", ROUTER) == 1
     assert node.metric("metallb_bfd_session_down_events", ROUTER) == 0
+
+
+ECHO_FRR = (*FAST_FRR, "echo-mode", "echo transmit-interval 50")
+
+
+def forward(value: str) -> None:
+    for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        Path("/proc/sys/net", switch).write_text(value)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(NODE, ROUTER), (NODE_V6, ROUTER_V6)])
+async def test_the_routers_echoes_come_back(
+    node: Watched, router: Frr, ours: str, theirs: str
+) -> None:
+    forward("1")
+    await router.start(bgpd(peer=ours), bfdd(*ECHO_FRR))
+    node.configure(f"{FAST}, echo-mode: true", peer(theirs))
+    await node.logged("bfdUp")
+
+    async def came_back() -> int:
+        found = re.search(r"Echo packet input: (\d+)", await router.command(COUNTERS))
+        return int(found[1]) if found else 0
+
+    await eventually(came_back, lambda count: count > 30, within=20.0)
+    assert (await router.bfd_peer(ours))["status"] == "up"
+
+
+COUNTERS = "show bfd peers counters"
+
+
+async def test_a_host_that_does_not_forward_offers_no_echo(node: Watched, router: Frr) -> None:
+    forward("0")
+    await router.start(bgpd(), bfdd(*ECHO_FRR))
+    node.configure(f"{FAST}, echo-mode: true", peer())
+    await node.logged("bfdUp")
+    await node.logged("sessionUp")
+
+    assert (await has_bfd(router, "up"))["remote-echo-receive-interval"] == 0
+    assert [line["error"] for line in node.lines if line.get("op") == "openBfd"] == [
+        f"echo with {ROUTER}: this host does not forward IPv4"
+    ]

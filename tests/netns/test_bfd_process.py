@@ -104,7 +104,12 @@ class Router:
 @pytest.fixture
 def cable() -> Iterator[Wire]:
     with wire() as made, inside(made.node):
+        forward("1")
         yield made
+
+
+def forward(value: str) -> None:
+    FilePath("/proc/sys/net/ipv4/ip_forward").write_text(value)
 
 
 @pytest.fixture
@@ -181,6 +186,19 @@ def test_echoes_go_back_to_the_router(process: Process, router: Router) -> None:
     router.sends_echo(b"are you there?")
 
     assert router.hears_echo() == (b"are you there?", 254)
+
+
+def test_echo_is_offered_only_while_it_would_work(process: Process, router: Router) -> None:
+    forward("0")
+    process.want(PATH)
+    while (errors := process.report().errors) is None:
+        pass
+    assert errors == (f"echo with {ROUTER}: this host does not forward IPv4",)
+    assert router.hears().required_min_echo_rx == 0
+    forward("1")
+
+    while router.hears().required_min_echo_rx == 0:
+        pass
 
 
 def test_it_says_farewell_when_nobody_is_there_any_more(process: Process, router: Router) -> None:

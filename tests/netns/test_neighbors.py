@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from support.bgp_wire import ROUTER, ROUTER_V6, Wire, inside, wire
 
-from speaker.drivers.neighbors import is_neighbor
+from speaker.drivers.neighbors import forwards, is_neighbor
 
 pytestmark = pytest.mark.netns
 
@@ -48,3 +49,12 @@ def test_a_default_route_makes_nobody_a_neighbor() -> None:
     subprocess.run(["ip", "route", "add", "default", "via", ROUTER], check=True)
     assert not is_neighbor(ip_address("192.0.2.1"))
     assert is_neighbor(ip_address(ROUTER))
+
+
+@pytest.mark.parametrize(
+    ("version", "switch"), [(4, "ipv4/ip_forward"), (6, "ipv6/conf/all/forwarding")]
+)
+def test_what_is_forwarded(version: int, switch: str) -> None:
+    for value in ("0", "1"):
+        Path("/proc/sys/net", switch).write_text(value)
+        assert forwards(version) is (value == "1")
