@@ -180,10 +180,13 @@ class Bfd:
 
 
 async def _end(process: Process) -> None:
-    """Wait for a process that was let go; kill it where it does not see that."""
+    """Wait for a process that was let go; kill it where it does not see that, or we are to end."""
     try:
-        async with asyncio.timeout(_GRACE):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await process.wait()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()

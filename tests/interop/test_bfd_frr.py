@@ -68,6 +68,17 @@ async def has_bfd(router: Frr, status: str, peer: str = NODE) -> dict[str, Any]:
     )
 
 
+async def steady(node: Watched, router: Frr) -> None:
+    """Wait until all is up, and forget how it came: FRR begins BFD anew when BGP comes up."""
+    await eventually(
+        lambda: router.bfd_peer(NODE),
+        lambda it: it.get("status") == "up" and it["uptime"] >= 2,
+        within=20.0,
+    )
+    await learned(router)
+    node.lines.clear()
+
+
 async def learned(router: Frr) -> dict[str, Any]:
     return await eventually(lambda: router.route(f"{HOST}/32"), bool)
 
@@ -114,10 +125,8 @@ async def test_the_route_is_gone_within_200_ms_of_a_cut_link(
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
-    await node.logged("bfdUp")
-    await learned(router)
+    await steady(node, router)
     await eventually(lambda: router.in_namespace("ip", "route", "show", HOST), bool)
-    await has_bfd(router, "up")
     monitor = await asyncio.create_subprocess_exec(
         "ip", "-n", cable.router, "monitor", "route", stdout=subprocess.PIPE
     )
@@ -184,9 +193,7 @@ async def test_timers_change_on_both_sides_while_all_stays_up(node: Watched, rou
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
-    await node.logged("bfdUp")
-    await learned(router)
-    await has_bfd(router, "up")
+    await steady(node, router)
 
     node.configure("receive-interval: 200, transmit-interval: 150, detect-multiplier: 5", peer())
     session = await eventually(
@@ -210,8 +217,7 @@ async def test_what_the_routers_operator_shuts_down_costs_no_route(
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
-    await node.logged("bfdUp")
-    await learned(router)
+    await steady(node, router)
     await router.configure("bfd", "profile p", "shutdown")
 
     assert "on purpose" in (await node.logged("bfdDown"))["reason"]
@@ -228,9 +234,7 @@ async def test_a_session_that_is_no_longer_wanted_is_ended_on_purpose(
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
-    await node.logged("bfdUp")
-    await learned(router)
-    await has_bfd(router, "up")
+    await steady(node, router)
     node.configure(FAST, peer().replace(", bfd-profile: p", ""))
 
     session = await has_bfd(router, "down")
@@ -242,9 +246,8 @@ async def test_a_session_that_is_no_longer_wanted_is_ended_on_purpose(
 async def test_a_routers_bfdd_that_crashes_is_noticed(node: Watched, router: Frr) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
-    await node.logged("sessionUp")
-    await node.logged("bfdUp")
-    await has_bfd(router, "up")
+    node.advertise(HOST)
+    await steady(node, router)
     before = time.monotonic()
     await router.kill("bfdd")
 
@@ -267,9 +270,7 @@ async def test_a_busy_speaker_is_not_a_dead_one(node: Watched, router: Frr) -> N
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
-    await node.logged("bfdUp")
-    await learned(router)
-    await has_bfd(router, "up")
+    await steady(node, router)
     stall()
     await asyncio.sleep(0.5)
 
@@ -281,9 +282,7 @@ async def test_the_router_notices_our_crash_and_comes_back(node: Watched, router
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
-    await node.logged("bfdUp")
-    await learned(router)
-    await has_bfd(router, "up")
+    await steady(node, router)
     os.kill(bfd_process(), signal.SIGKILL)
 
     await node.logged("bfdRestarted")
