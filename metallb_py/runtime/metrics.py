@@ -36,6 +36,10 @@ class Series(Collector):
         """Count."""
         self._values[label] += amount
 
+    def forget(self, label: str) -> None:
+        """Remove an address's series."""
+        self._values.pop(label, None)
+
     def collect(self) -> Iterator[UnknownMetricFamily]:
         """Give the Prometheus library what was counted."""
         family = UnknownMetricFamily(self._name, self._documentation, labels=[self._label])
@@ -247,6 +251,49 @@ class SpeakerMetrics(ClientMetrics):
 
     def _peer_gauge(self, name: str, documentation: str) -> Gauge:
         return Gauge(name, documentation, ["peer"], registry=self.registry)
+
+
+class BfdMetrics:
+    """What a speaker tells of BFD, on the page of ``speaker``, by MetalLB's names."""
+
+    def __init__(self, speaker: SpeakerMetrics) -> None:
+        self._registry = speaker.registry
+        self.session_up = Gauge(
+            "metallb_bfd_session_up",
+            "1 while the BFD session is up, else 0",
+            ["peer"],
+            registry=self._registry,
+        )
+        self._counters = {
+            "control_in": self._series("control_packet_input", "BFD control packets received"),
+            "control_out": self._series("control_packet_output", "BFD control packets sent"),
+            "echo_in": self._series("echo_packet_input", "BFD echo packets received"),
+            "echo_out": self._series("echo_packet_output", "BFD echo packets sent"),
+            "ups": self._series("session_up_events", "Times that the BFD session came up"),
+            "downs": self._series("session_down_events", "Times that the BFD session went down"),
+        }
+
+    def show_peer(self, peer: str) -> None:
+        """Begin the series of a peer."""
+        self.session_up.labels(peer).set(0)
+        for series in self._counters.values():
+            series.add(peer, 0)
+
+    def count(self, peer: str, before: Mapping[str, int], now: Mapping[str, int]) -> None:
+        """Count what a session did in between; both by the names of ``Counts``."""
+        for name, series in self._counters.items():
+            series.add(peer, now[name] - before.get(name, 0))
+
+    def forget_peer(self, peer: str) -> None:
+        """Remove the series of a peer that is watched no longer."""
+        self.session_up.remove(peer)
+        for series in self._counters.values():
+            series.forget(peer)
+
+    def _series(self, name: str, documentation: str) -> Series:
+        series = Series(f"metallb_bfd_{name}", documentation, "peer")
+        self._registry.register(series)
+        return series
 
 
 class MemberMetrics:

@@ -9,6 +9,7 @@ from typing import assert_never
 from metallb_py.config.model import Config
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
+from speaker.announcers.bfd import BfdWatcher
 from speaker.bgp.events import (
     BgpEvent,
     ConnectFailed,
@@ -37,10 +38,12 @@ class BgpAnnouncer:
         self._not_carried: dict[PeerSession, int] = {}
         self._advertising = False
         self._speaker = BgpSpeaker(node_name, self._on_event)
+        self._bfd = BfdWatcher(log, metrics, self._speaker.bfd_down)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
         """Hold a session with each peer that selects a node with these labels."""
         self._speaker.set_peers(peering_for(config.peers, labels))
+        self._bfd.configure(config, labels)
 
     def announce(self, key: str, announcement: Announcement) -> None:
         """Advertise a service's addresses, in place of its earlier ones."""
@@ -61,7 +64,10 @@ class BgpAnnouncer:
 
     async def run(self) -> None:
         """Hold the sessions until cancelled; then part from every peer."""
-        await self._speaker.run()
+        async with asyncio.TaskGroup() as group:
+            bfd = group.create_task(self._bfd.run(), name="bfd")
+            await self._speaker.run()
+            bfd.cancel()
 
     def _advertise(self) -> None:
         """Have the routes worked out, once for all changes of this turn of the loop."""

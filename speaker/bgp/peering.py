@@ -64,7 +64,7 @@ def peering_for(peers: Iterable[Peer], node_labels: Mapping[str, str]) -> Peerin
     configured: dict[PeerSession, None] = {}
     labels = dict(node_labels)
     for peer in peers:
-        session = _session_of(peer)
+        session = session_of(peer)
         configured[session] = None
         if peer.selects(labels):
             selected[session] = None
@@ -104,7 +104,8 @@ def router_id_for(
     return IPv4Address(zlib.crc32(node_name.encode()).to_bytes(4, "little"))
 
 
-def _session_of(peer: Peer) -> PeerSession:
+def session_of(peer: Peer) -> PeerSession:
+    """Return the session that a configured peer stands for."""
     return PeerSession(
         local_asn=peer.my_asn,
         peer_asn=peer.peer_asn,

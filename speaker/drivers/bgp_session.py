@@ -70,6 +70,11 @@ class BgpSession:
         self._perform(self._session.change_routes(wanted, unwanted))
         self._wake.set()
 
+    def bfd_down(self, why: str) -> None:
+        """BFD lost the peer, in these words: close at once what there is of a session."""
+        self._perform(self._session.bfd_down(why, self._now()))
+        self._wake.set()
+
     def deconfigure(self) -> None:
         """When ``run`` is cancelled, tell the peer that it is wanted no longer."""
         self._farewell = Cease.PEER_DECONFIGURED

@@ -56,6 +56,11 @@ class BgpSpeaker:
             self._changed[prefix] = None
         self._wake.set()
 
+    def bfd_down(self, peer: PeerSession, why: str) -> None:
+        """Close a session whose peer BFD lost, in these words. It is tried again."""
+        if running := self._running.get(peer):
+            running.session.bfd_down(why)
+
     def stop(self) -> None:
         """Make ``run`` end in good order."""
         self._stopping = True

@@ -26,22 +26,35 @@ class Frr:
         self._directory = directory
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
-    async def start(self, config: str) -> None:
-        """Start with this bgpd configuration, and wait until it listens."""
+    async def start(self, config: str, bfd: str | None = None) -> None:
+        """Start with this bgpd configuration, and bfdd with its own; wait until they listen."""
         self._write("zebra.conf", "")
         self._write("bgpd.conf", config)
-        for daemon in ("zebra", "bgpd"):
-            await self._spawn(daemon)
+        await self._spawn("zebra")
+        if bfd is not None:
+            self._write("bfdd.conf", bfd)
+            await self._spawn("bfdd")
+        await self._spawn("bgpd")
 
     async def stop(self) -> None:
         """Kill what runs."""
         for daemon in tuple(self._processes):
-            await self._kill(daemon)
+            await self.kill(daemon)
 
     async def restart_bgpd(self) -> None:
         """Kill bgpd as a crash would, and start it anew."""
-        await self._kill("bgpd")
+        await self.kill("bgpd")
         await self._spawn("bgpd")
+
+    async def configure(self, *lines: str) -> None:
+        """Change the configuration while it runs."""
+        commands = [word for line in ("configure terminal", *lines) for word in ("-c", line)]
+        await _output("vtysh", "--vty_socket", str(self._directory), *commands)
+
+    async def bfd_peer(self, address: str) -> dict[str, Any]:
+        """Return what it knows of a BFD session, or nothing."""
+        peers: list[dict[str, Any]] = json.loads(await self.command("show bfd peers json") or "[]")
+        return next((peer for peer in peers if peer["peer"] == address), {})
 
     def freeze_bgpd(self) -> None:
         """Make bgpd mute and deaf, with its connections open."""
@@ -95,7 +108,8 @@ class Frr:
         )  # fmt: skip
         await exists(self._socket(daemon))
 
-    async def _kill(self, daemon: str) -> None:
+    async def kill(self, daemon: str) -> None:
+        """End a daemon as a crash would."""
         process = self._processes.pop(daemon)
         process.kill()
         await process.wait()

@@ -143,6 +143,12 @@ class Session:
         """The connection could not be opened, or is lost; ``error`` says how."""
         return self._step(Event.CONNECTION_FAILED, now, error)
 
+    def bfd_down(self, why: str, now: float) -> tuple[Effect, ...]:
+        """BFD lost the peer: end the session without waiting for the hold time; try again."""
+        return self._step(
+            Event.BFD_DOWN, now, BgpError(f"BFD down: {why}", ErrorCode.CEASE, Cease.BFD_DOWN)
+        )
+
     def receive(self, data: bytes, now: float) -> tuple[Effect, ...]:
         """Bytes came in. What comes after the session's end is ignored."""
         self._frames.feed(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from metallb_py.runtime.metrics import (
+    BfdMetrics,
     ClientMetrics,
     ControllerMetrics,
     SpeakerMetrics,
@@ -86,3 +87,26 @@ def test_a_standby_tells_that_it_is_one_and_nothing_of_the_leaders_work() -> Non
     assert samples(leader)[key] == 1
     assert key not in samples(alone)
     assert not any(name.startswith("metallb_") for name, _ in samples(standby))
+
+
+def test_bfd_by_metallbs_names() -> None:
+    metrics = SpeakerMetrics()
+    bfd = BfdMetrics(metrics)
+    bfd.show_peer("10.0.0.1")
+    names = ("control_in", "control_out", "echo_in", "echo_out", "ups", "downs")
+    before = dict.fromkeys(names, 1)
+    bfd.count("10.0.0.1", before, {name: number for number, name in enumerate(names, 2)})
+    bfd.session_up.labels("10.0.0.1").set(1)
+
+    found = {name: value for (name, _), value in samples(metrics).items() if "_bfd_" in name}
+    assert found == {
+        "metallb_bfd_session_up": 1,
+        "metallb_bfd_control_packet_input": 1,
+        "metallb_bfd_control_packet_output": 2,
+        "metallb_bfd_echo_packet_input": 3,
+        "metallb_bfd_echo_packet_output": 4,
+        "metallb_bfd_session_up_events": 5,
+        "metallb_bfd_session_down_events": 6,
+    }
+    bfd.forget_peer("10.0.0.1")
+    assert not [name for name, _ in samples(metrics) if "_bfd_" in name]

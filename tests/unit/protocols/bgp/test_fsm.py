@@ -68,6 +68,7 @@ def test_a_message_that_the_state_does_not_expect_ends_the_session(
     [
         (Event.MALFORMED, Action.REFUSE),
         (Event.HOLD_EXPIRED, Action.REFUSE),
+        (Event.BFD_DOWN, Action.REFUSE),
         (Event.SETUP_EXPIRED, Action.REFUSE),
         (Event.NOTIFICATION, Action.HANG_UP),  # never answered: RFC 4271 section 6.4
         (Event.CONNECTION_FAILED, Action.HANG_UP),

@@ -252,6 +252,23 @@ def test_whatever_the_peer_says_shows_that_it_lives(message: Message) -> None:
     assert sent(effects) == [Keepalive()]
 
 
+def test_what_bfd_loses_is_closed_at_once_and_tried_again() -> None:
+    session = established()
+    effects = session.bfd_down("silence", 20.0)
+
+    assert sent(effects) == [Notification(6, 10)]
+    assert SessionDown("BFD down: silence") in effects
+    assert CloseTcp() in effects
+    assert session.next_deadline() == 20.0
+
+
+def test_bfd_has_nothing_to_close_where_there_is_no_session() -> None:
+    session = Session(Settings(64512, 64513))
+    session.start(0.0)
+
+    assert session.bfd_down("silence", 1.0) == ()
+
+
 def test_without_hold_time_nothing_is_due() -> None:
     assert established(replace(PEER, hold_time=0)).next_deadline() is None
 

@@ -1,0 +1,105 @@
+"""BFD beside BGP: which sessions it watches, its log and metrics, and whom to tell of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import assert_never
+
+from metallb_py.config.model import Config
+from metallb_py.protocols.bfd.packet import Diagnostic
+from metallb_py.protocols.bfd.session import Counts
+from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp
+from metallb_py.runtime.log import Logger
+from metallb_py.runtime.metrics import BfdMetrics, SpeakerMetrics
+from speaker.bgp.peering import PeerSession
+from speaker.bgp.watching import Watching, watching_for
+from speaker.drivers.bfd import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
+from speaker.drivers.neighbors import is_neighbor
+
+
+class BfdWatcher:
+    """Watches the peers that have a BFD profile; ``on_loss`` ends the BGP session with one.
+
+    BFD never holds a BGP session back that comes up without it, as in MetalLB's FRR mode.
+    """
+
+    def __init__(
+        self, log: Logger, metrics: SpeakerMetrics, on_loss: Callable[[PeerSession, str], None]
+    ) -> None:
+        self._log = log
+        self._metrics = BfdMetrics(metrics)
+        self._on_loss = on_loss
+        self._watching = Watching()
+        self._counted: dict[Path, dict[str, int]] = {}
+        self._bfd = Bfd(self._on_event)
+
+    def configure(self, config: Config, labels: Mapping[str, str]) -> None:
+        """Watch what this configuration wants, on a node with these labels."""
+        before = self._watching.settings
+        self._watching = watching_for(config, labels, is_neighbor)
+        now = self._watching.settings
+        for path in before.keys() - now.keys():
+            self._counted.pop(path, None)
+            self._tell(path).info("BFD session removed", event="bfdRemoved")
+        for peer in {path.peer for path in before} - {path.peer for path in now}:
+            self._metrics.forget_peer(str(peer))
+        for path in now.keys() - before.keys():
+            self._metrics.show_peer(str(path.peer))
+            self._tell(path).info(
+                "BFD session configured", event="bfdAdded", multihop=path.multihop
+            )
+        self._bfd.watch(now)
+
+    async def run(self) -> None:
+        """Hold the BFD sessions until cancelled."""
+        await self._bfd.run()
+
+    def _on_event(self, event: BfdEvent) -> None:
+        match event:
+            case SessionUp(path):
+                self._metrics.session_up.labels(str(path.peer)).set(1)
+                self._tell(path).info("BFD session up", event="bfdUp")
+            case SessionDown():
+                self._on_down(event)
+            case Counted(path, counts):
+                self._count(path, counts)
+            case SocketsFailed(errors):
+                for error in errors:
+                    self._log.error("BFD can't do all that is wanted", op="openBfd", error=error)
+            case BfdRestarted(status):
+                self._counted.clear()
+                for path in self._watching.settings:
+                    self._metrics.session_up.labels(str(path.peer)).set(0)
+                self._log.error(
+                    "BFD process died, a new one took over", event="bfdRestarted", status=status
+                )
+            case _:
+                assert_never(event)
+
+    def _on_down(self, down: SessionDown) -> None:
+        words = _DIAGNOSTICS[down.diagnostic]
+        if down.on_purpose:
+            words = "the peer ended it on purpose"
+        self._metrics.session_up.labels(str(down.path.peer)).set(0)
+        self._tell(down.path).warn("BFD session down", event="bfdDown", reason=words)
+        if down.on_purpose:
+            return  # nothing is wrong with the path (RFC 5882 section 4.2)
+        for peer in self._watching.peers.get(down.path, ()):
+            self._on_loss(peer, words)
+
+    def _count(self, path: Path, counts: Counts) -> None:
+        now = asdict(counts)
+        self._metrics.count(str(path.peer), self._counted.get(path, {}), now)
+        self._counted[path] = now
+
+    def _tell(self, path: Path) -> Logger:
+        return self._log.bind(peer=str(path.peer))
+
+
+_DIAGNOSTICS: Mapping[Diagnostic, str] = {
+    diagnostic: diagnostic.name.lower().replace("_", " ") for diagnostic in Diagnostic
+} | {
+    Diagnostic.DETECTION_TIME_EXPIRED: "nothing was heard for the detection time",
+    Diagnostic.NEIGHBOR_SIGNALED_DOWN: "the peer hears us no longer, or began anew",
+}

@@ -1,0 +1,192 @@
+"""The speaker's handle on its BFD process: starts it, feeds it, hears it, restarts it.
+
+There is a process only while a session is wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Final
+
+from metallb_py.backoff import Backoff
+from metallb_py.protocols.bfd.packet import Diagnostic
+from metallb_py.protocols.bfd.session import Counts
+from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp, Settings
+from speaker.drivers.bfd_messages import (
+    MESSAGE_LIMIT,
+    Change,
+    Configure,
+    PathName,
+    Report,
+    Watch,
+    decode_report,
+    encode,
+)
+
+_PROCESS: Final = "speaker.drivers.bfd_process"
+# Where the packages lie: the process runs the same code, installed or not.
+_ROOT: Final = FilePath(__file__).parents[2]
+# A process that lived this long is restarted at once, in seconds; one that did not waits longer
+# each time.
+_GOOD_LIFE: Final = 10.0
+_RESTART: Final = Backoff(first=0.1, limit=5.0)
+# How long the process may take to see that it is to end, in seconds.
+_GRACE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a session did since it, or its process, began."""
+
+    path: Path
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class SocketsFailed:
+    """What does not work, in words; it is tried again. Nothing, once everything works."""
+
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BfdRestarted:
+    """The process died, and a new one begins all sessions anew. The status is that of its end."""
+
+    status: int
+
+
+BfdEvent = SessionUp | SessionDown | Counted | SocketsFailed | BfdRestarted
+
+
+class Bfd:
+    """Holds BFD sessions through a process of its own.
+
+    What is wanted is kept here, so the process can be replaced at any time. ``watch`` belongs to
+    the loop that runs ``run``, and never waits.
+    """
+
+    def __init__(self, on_event: Callable[[BfdEvent], None]) -> None:
+        self._on_event = on_event
+        self._wanted: dict[Path, Settings] = {}
+        self._changed = asyncio.Event()
+
+    def watch(self, wanted: Mapping[Path, Settings]) -> None:
+        """Have exactly these sessions. Those that are there already go on undisturbed."""
+        self._wanted = dict(wanted)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Keep a process running while there is something to watch, until cancelled."""
+        loop = asyncio.get_running_loop()
+        status: int | None = None
+        failures = 0
+        while True:
+            await self._needed()
+            started = loop.time()
+            async with self._process() as (process, control):
+                if status is not None:
+                    self._on_event(BfdRestarted(status))
+                await self._converse(control)
+                needless = not self._wanted
+            if needless:
+                status = None
+                continue
+            status = process.returncode or 0
+            failures = 0 if loop.time() - started >= _GOOD_LIFE else failures + 1
+            await asyncio.sleep(_RESTART.delay(failures - 1))
+
+    async def _needed(self) -> None:
+        while not self._wanted:
+            self._changed.clear()
+            await self._changed.wait()
+
+    @contextlib.asynccontextmanager
+    async def _process(self) -> AsyncIterator[tuple[Process, socket.socket]]:
+        """Start a process and, in the end, make sure that it is gone."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    _PROCESS,
+                    str(theirs.fileno()),
+                    cwd=_ROOT,
+                    stdin=DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    # The terminal's Ctrl-C is for us; the process ends when we let it go.
+                    start_new_session=True,
+                )
+            ours.setblocking(False)
+            try:
+                yield process, ours
+            finally:
+                ours.close()
+                await _end(process)
+
+    async def _converse(self, control: socket.socket) -> None:
+        """Feed and hear a process until it is gone, or no longer needed."""
+        self._changed.set()
+        async with asyncio.TaskGroup() as group:
+            hearing = group.create_task(self._hear(control), name="bfd-hear")
+            feeding = group.create_task(self._feed(control), name="bfd-feed")
+            await asyncio.wait({hearing, feeding}, return_when=asyncio.FIRST_COMPLETED)
+            hearing.cancel()
+            feeding.cancel()
+
+    async def _feed(self, control: socket.socket) -> None:
+        """Tell the process what is wanted, as it changes, until that is nothing."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                if not self._wanted:
+                    return
+                watches = (Watch(PathName.of(path), s) for path, s in self._wanted.items())
+                await loop.sock_sendall(control, encode(Configure(tuple(watches))))
+
+    async def _hear(self, control: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionError):
+            while packet := await loop.sock_recv(control, MESSAGE_LIMIT):
+                self._tell(decode_report(packet))
+
+    def _tell(self, report: Report) -> None:
+        for change in report.changes:
+            self._tell_change(change)
+        for totals in report.totals:
+            if (path := totals.path.path) in self._wanted:
+                self._on_event(Counted(path, totals.counts))
+        if report.errors is not None:
+            self._on_event(SocketsFailed(report.errors))
+
+    def _tell_change(self, change: Change) -> None:
+        path = change.path.path
+        if path not in self._wanted:
+            return  # it was still under way when the session was given up
+        if change.fell:
+            self._on_event(SessionDown(path, Diagnostic(change.diagnostic), change.on_purpose))
+        if change.up:
+            self._on_event(SessionUp(path))
+
+
+async def _end(process: Process) -> None:
+    """Wait for a process that was let go; kill it where it does not see that, or we are to end."""
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await process.wait()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

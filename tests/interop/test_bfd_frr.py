@@ -1,0 +1,360 @@
+"""Our BFD against FRR's, and what the loss of a path does to BGP, asserted from FRR's side."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.bfd_node import Watched, watched_node
+from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
+from support.frr import Frr, frr
+
+pytestmark = pytest.mark.interop
+
+HOST = "192.0.2.1"
+FAST = "receive-interval: 50, transmit-interval: 50, detect-multiplier: 3"
+
+
+@pytest.fixture
+async def router(cable: Wire) -> AsyncIterator[Frr]:
+    async with frr(cable.router) as made:
+        yield made
+
+
+@pytest.fixture
+async def node(cable: Wire) -> AsyncIterator[Watched]:
+    async with watched_node() as made:
+        yield made
+
+
+def bgpd(*more: str, peer: str = NODE, bfd: str = "bfd profile p") -> str:
+    lines = [
+        "router bgp 64513",
+        " bgp router-id 10.9.9.9",
+        " no bgp ebgp-requires-policy",
+        " bgp log-neighbor-changes",
+        f" neighbor {peer} remote-as 64512",
+        f" neighbor {peer} passive",
+        f" neighbor {peer} {bfd}",
+        *(f" {line}" for line in more),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def bfdd(*profile: str) -> str:
+    lines = (f"  {line}\n" for line in profile)
+    return "bfd\n profile p\n" + "".join(lines) + " !\n!\n"
+
+
+FAST_FRR = ("receive-interval 50", "transmit-interval 50", "detect-multiplier 3")
+
+
+def peer(address: str = ROUTER, *more: str) -> str:
+    fields = ("my-asn: 64512", "peer-asn: 64513", f'peer-address: "{address}"', "bfd-profile: p")
+    return ", ".join((*fields, *more))
+
+
+async def has_bfd(router: Frr, status: str, peer: str = NODE) -> dict[str, Any]:
+    return await eventually(
+        lambda: router.bfd_peer(peer), lambda it: it.get("status") == status, within=20.0
+    )
+
+
+async def steady(node: Watched, router: Frr) -> None:
+    """Wait until all is up, and forget how it came: FRR begins BFD anew when BGP comes up."""
+    await eventually(
+        lambda: router.bfd_peer(NODE),
+        lambda it: it.get("status") == "up" and it["uptime"] >= 2,
+        within=20.0,
+    )
+    await learned(router)
+    node.lines.clear()
+
+
+async def learned(router: Frr) -> dict[str, Any]:
+    return await eventually(lambda: router.route(f"{HOST}/32"), bool)
+
+
+async def test_both_sides_see_each_other_up(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+
+    assert (await node.logged("bfdUp"))["peer"] == ROUTER
+    session = await has_bfd(router, "up")
+    assert session["remote-receive-interval"] == 50
+    assert session["remote-transmit-interval"] == 50
+    assert session["remote-detect-multiplier"] == 3
+    await learned(router)
+
+
+async def run(*command: str, feed: str = "") -> None:
+    process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE)
+    await process.communicate(feed.encode())
+    assert process.returncode == 0
+
+
+async def cut(wire: Wire) -> None:
+    """Have nothing pass, while both interfaces keep their carrier."""
+    rules = "*filter\n-A INPUT -i eth0 -j DROP\n-A OUTPUT -o eth0 -j DROP\nCOMMIT\n"
+    await run("ip", "netns", "exec", wire.router, "iptables-restore", "-n", feed=rules)
+
+
+async def mend(wire: Wire) -> None:
+    await run("ip", "netns", "exec", wire.router, "iptables", "-F")
+
+
+async def noticing(router: Frr) -> float:
+    """Return when FRR's BGP knows of the loss."""
+    while "6/10 (Cease/BFD Down)" not in router.log():
+        await asyncio.sleep(0.001)
+    return time.monotonic()
+
+
+async def test_the_route_is_gone_within_200_ms_of_a_cut_link(
+    cable: Wire, node: Watched, router: Frr
+) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await steady(node, router)
+    await eventually(lambda: router.in_namespace("ip", "route", "show", HOST), bool)
+    monitor = await asyncio.create_subprocess_exec(
+        "ip", "-n", cable.router, "monitor", "route", stdout=subprocess.PIPE
+    )
+    assert monitor.stdout is not None
+    await asyncio.sleep(0.5)  # the monitor can't be asked whether it listens yet
+    noticed = asyncio.create_task(noticing(router))
+    await cut(cable)
+    after = time.monotonic()
+    async with asyncio.timeout(10):
+        while HOST.encode() not in (line := await monitor.stdout.readline()):
+            pass
+    gone = time.monotonic()
+    monitor.terminate()
+    await monitor.wait()
+    await node.logged("bfdDown")
+    closed = await node.logged("sessionDown")
+
+    print(f"\nFRR's BGP was told {(await noticed - after) * 1000:.0f} ms after the cut, ", end="")
+    print(f"the route was gone after {(gone - after) * 1000:.0f} ms")
+    assert line.startswith(b"Deleted")
+    assert gone - after < (0.2 if os.environ.get("METALLB_PY_BFD_STRICT") == "1" else 1.0)
+    assert closed["reason"].startswith("BFD down")
+
+    await mend(cable)
+    await node.logged("bfdUp")
+    await learned(router)
+
+
+async def test_over_ipv6(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(peer=NODE_V6), bfdd(*FAST_FRR))
+    node.configure(FAST, peer(ROUTER_V6))
+
+    assert (await node.logged("bfdUp"))["peer"] == ROUTER_V6
+    assert (await has_bfd(router, "up", NODE_V6))["multihop"] is False
+    await node.logged("sessionUp")
+
+
+async def test_over_several_hops(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(f"neighbor {NODE} ebgp-multihop 5"), bfdd(*FAST_FRR))
+    node.configure(FAST, peer(ROUTER, "ebgp-multihop: true"))
+
+    await node.logged("bfdUp")
+    assert (await has_bfd(router, "up"))["multihop"] is True
+
+
+async def test_bgp_does_not_wait_for_bfd(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(bfd="timers 30 90"))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+
+    await learned(router)
+    assert node.metric("metallb_bfd_session_up", ROUTER) == 0
+
+
+async def test_a_passive_node_lets_the_router_begin(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(f"{FAST}, passive-mode: true", peer())
+
+    await node.logged("bfdUp")
+    await has_bfd(router, "up")
+
+
+async def test_timers_change_on_both_sides_while_all_stays_up(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await steady(node, router)
+
+    node.configure("receive-interval: 200, transmit-interval: 150, detect-multiplier: 5", peer())
+    session = await eventually(
+        lambda: router.bfd_peer(NODE), lambda it: it["remote-detect-multiplier"] == 5
+    )
+    assert session["remote-receive-interval"] == 200
+    assert session["remote-transmit-interval"] == 150
+    await router.configure("bfd", "profile p", "transmit-interval 500", "receive-interval 400")
+    await asyncio.sleep(2)
+    node.configure(FAST, peer())
+    await eventually(lambda: router.bfd_peer(NODE), lambda it: it["remote-receive-interval"] == 50)
+    await asyncio.sleep(2)
+
+    assert (await router.bfd_peer(NODE))["status"] == "up"
+    assert not [line for line in node.lines if line.get("event") in ("bfdDown", "sessionDown")]
+
+
+async def test_what_the_routers_operator_shuts_down_costs_no_route(
+    node: Watched, router: Frr
+) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await steady(node, router)
+    await router.configure("bfd", "profile p", "shutdown")
+
+    assert "on purpose" in (await node.logged("bfdDown"))["reason"]
+    await asyncio.sleep(1)
+    assert not [line for line in node.lines if line.get("event") == "sessionDown"]
+    await router.configure("bfd", "profile p", "no shutdown")
+    await node.logged("bfdUp")
+    await learned(router)
+
+
+async def test_a_session_that_is_no_longer_wanted_is_ended_on_purpose(
+    node: Watched, router: Frr
+) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await steady(node, router)
+    node.configure(FAST, peer().replace(", bfd-profile: p", ""))
+
+    session = await has_bfd(router, "down")
+    assert session["remote-diagnostic"] == "administratively down"
+    assert (await learned(router))["valid"]
+    assert node.metric("metallb_bfd_session_up", ROUTER) is None
+
+
+async def test_a_routers_bfdd_that_crashes_is_noticed(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await steady(node, router)
+    before = time.monotonic()
+    await router.kill("bfdd")
+
+    assert "nothing was heard" in (await node.logged("bfdDown"))["reason"]
+    assert time.monotonic() - before < 1.0
+    assert (await node.logged("sessionDown"))["reason"].startswith("BFD down")
+
+    async def log() -> str:
+        return router.log()
+
+    await eventually(log, lambda text: f"received from neighbor {NODE} 6/10" in text)
+
+
+def stall() -> None:
+    """Let nothing else happen on the speaker's loop."""
+    time.sleep(1.0)
+
+
+async def test_a_busy_speaker_is_not_a_dead_one(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await steady(node, router)
+    stall()
+    await asyncio.sleep(0.5)
+
+    assert not [line for line in node.lines if line.get("event") in ("bfdDown", "sessionDown")]
+    assert (await router.bfd_peer(NODE))["status"] == "up"
+
+
+async def test_the_router_notices_our_crash_and_comes_back(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    node.advertise(HOST)
+    await steady(node, router)
+    os.kill(bfd_process(), signal.SIGKILL)
+
+    await node.logged("bfdRestarted")
+    assert "BFD down" in (await node.logged("sessionDown"))["reason"]
+    await node.logged("bfdUp")
+    await has_bfd(router, "up")
+    await learned(router)
+
+
+def bfd_process() -> int:
+    """Return the one child of ours that is it."""
+    children = Path("/proc/thread-self/children").read_text().split()
+    (found,) = (
+        int(child)
+        for child in children
+        if b"bfd_process" in Path(f"/proc/{child}/cmdline").read_bytes()
+    )
+    return found
+
+
+async def test_what_the_metrics_say(node: Watched, router: Frr) -> None:
+    await router.start(bgpd(), bfdd(*FAST_FRR))
+    node.configure(FAST, peer())
+    await node.logged("bfdUp")
+    await has_bfd(router, "up")
+
+    async def counted() -> float:
+        return node.metric("metallb_bfd_control_packet_input", ROUTER) or 0.0
+
+    await eventually(counted, lambda value: value > 20)
+    assert node.metric("metallb_bfd_session_up", ROUTER) == 1
+    assert (node.metric("metallb_bfd_control_packet_output", ROUTER) or 0) > 20
+    assert node.metric("metallb_bfd_session_up_events", ROUTER) == 1
+    assert node.metric("metallb_bfd_session_down_events", ROUTER) == 0
+
+
+ECHO_FRR = (*FAST_FRR, "echo-mode", "echo transmit-interval 50")
+
+
+def forward(value: str) -> None:
+    for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        Path("/proc/sys/net", switch).write_text(value)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(NODE, ROUTER), (NODE_V6, ROUTER_V6)])
+async def test_the_routers_echoes_come_back(
+    node: Watched, router: Frr, ours: str, theirs: str
+) -> None:
+    forward("1")
+    await router.start(bgpd(peer=ours), bfdd(*ECHO_FRR))
+    node.configure(f"{FAST}, echo-mode: true", peer(theirs))
+    await node.logged("bfdUp")
+
+    async def came_back() -> int:
+        found = re.search(r"Echo packet input: (\d+)", await router.command(COUNTERS))
+        return int(found[1]) if found else 0
+
+    await eventually(came_back, lambda count: count > 30, within=20.0)
+    assert (await router.bfd_peer(ours))["status"] == "up"
+
+
+COUNTERS = "show bfd peers counters"
+
+
+async def test_a_host_that_does_not_forward_offers_no_echo(node: Watched, router: Frr) -> None:
+    forward("0")
+    await router.start(bgpd(), bfdd(*ECHO_FRR))
+    node.configure(f"{FAST}, echo-mode: true", peer())
+    await node.logged("bfdUp")
+    await node.logged("sessionUp")
+
+    assert (await has_bfd(router, "up"))["remote-echo-receive-interval"] == 0
+    assert [line["error"] for line in node.lines if line.get("op") == "openBfd"] == [
+        f"echo with {ROUTER}: this host does not forward IPv4"
+    ]

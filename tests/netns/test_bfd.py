@@ -1,0 +1,93 @@
+"""The speaker's handle on the BFD process, over loopback of a namespace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_address
+from pathlib import Path as FilePath
+
+import pytest
+from support.bgp_wire import ROUTER, Wire, eventually, inside, wire
+
+from metallb_py.protocols.bfd.settings import Path, Settings
+from speaker.drivers.bfd import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
+from speaker.drivers.bfd_sockets import Listener, Place, Port
+
+pytestmark = pytest.mark.netns
+
+PATH = Path(ip_address(ROUTER))
+
+
+@pytest.fixture
+def cable() -> Iterator[Wire]:
+    with wire() as made, inside(made.node):
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def running() -> AsyncIterator[tuple[Bfd, list[BfdEvent]]]:
+    told: list[BfdEvent] = []
+    bfd = Bfd(told.append)
+    task = asyncio.create_task(bfd.run())
+    try:
+        yield bfd, told
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def processes() -> list[int]:
+    return bfd_children()
+
+
+def bfd_children() -> list[int]:
+    children = FilePath("/proc/thread-self/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if b"bfd_process" in FilePath(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+async def test_there_is_a_process_only_while_something_is_wanted(cable: Wire) -> None:
+    async with running() as (bfd, told):
+        await asyncio.sleep(0)
+        assert await processes() == []
+        for _ in range(2):
+            bfd.watch({PATH: Settings()})
+            await eventually(processes, bool)
+            bfd.watch({})
+            await eventually(processes, lambda found: not found)
+    assert not [event for event in told if isinstance(event, BfdRestarted)]
+
+
+async def test_a_process_that_dies_is_replaced(cable: Wire) -> None:
+    async with running() as (bfd, told):
+        bfd.watch({PATH: Settings()})
+        (first,) = await eventually(processes, bool)
+        os.kill(first, signal.SIGKILL)
+        await eventually(processes, lambda found: found not in ([], [first]))
+
+        assert BfdRestarted(-signal.SIGKILL) in told
+    assert await processes() == []
+
+
+async def test_counts_and_errors_are_told(cable: Wire) -> None:
+    taken = Listener(Place(4, Port.SINGLE_HOP))
+
+    async def heard() -> list[BfdEvent]:
+        return told
+
+    async with running() as (bfd, told):
+        bfd.watch({PATH: Settings()})
+        failed = SocketsFailed(("UDP port 3784 of IPv4: Address already in use",))
+        await eventually(heard, lambda events: failed in events)
+        await eventually(
+            heard, lambda events: any(isinstance(e, Counted) and e.path == PATH for e in events)
+        )
+        taken.close()
+        await eventually(heard, lambda events: SocketsFailed(()) in events)
