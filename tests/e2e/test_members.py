@@ -115,6 +115,7 @@ def take_over(
     seconds = []
     all_see_all(rig)
     owner = eventually(lambda: rig.owner(address), 20)
+    alone = {mac_of(owner)}
     for _ in range(RUNS or 3):
         asker = ask(address)
         gone = time.monotonic()
@@ -123,7 +124,6 @@ def take_over(
         asker.end()
         back(owner)
         # A node that was cut off has been answering all the time, and is heard again at once.
-        alone = {mac_of(owner)}
         eventually(lambda: set(rig.arping(address, 3, 2)) == alone, 30, what="it returns")
         all_see_all(rig)
     return seconds
