@@ -116,7 +116,7 @@ def take_over(
     all_see_all(rig)
     owner = eventually(lambda: rig.owner(address), 20)
     alone = {mac_of(owner)}
-    for _ in range(RUNS or 3):
+    for _ in range(RUNS or 2):
         asker = ask(address)
         gone = time.monotonic()
         away(owner)

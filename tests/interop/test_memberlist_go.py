@@ -26,9 +26,8 @@ WORST = 30.0
 
 both_ways = pytest.mark.parametrize(
     ("one", "other"),
-    [(OURS, CURRENT), (CURRENT, OURS), (OURS, OLDEST), (OLDEST, OURS), (OURS, OURS),
-     (CURRENT, OLDEST)],
-)  # fmt: skip
+    [(OURS, CURRENT), (CURRENT, OURS), (OURS, OLDEST), (OLDEST, OURS)],
+)
 wires = pytest.mark.parametrize(
     "wire",
     [
@@ -201,7 +200,7 @@ async def test_udp_alone_is_lost(lan: Segment, one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "between", "other"),
-    [(OURS, CURRENT, OURS), (OURS, OLDEST, CURRENT), (CURRENT, OURS, OLDEST), (OURS, OURS, OURS)],
+    [(OURS, CURRENT, OURS), (OURS, OLDEST, CURRENT), (CURRENT, OURS, OLDEST)],
 )
 async def test_two_that_hear_each_other_through_a_third_alone(
     lan: Segment, one: str, between: str, other: str
@@ -219,7 +218,7 @@ async def test_two_that_hear_each_other_through_a_third_alone(
         assert "a" in await b.members()
 
 
-@pytest.mark.parametrize(("one", "other"), [(OURS, CURRENT), (CURRENT, OURS), (CURRENT, CURRENT)])
+@pytest.mark.parametrize(("one", "other"), [(OURS, CURRENT), (CURRENT, OURS)])
 @pytest.mark.parametrize("key", [b"", KEY_16], ids=["plain", "aes-128"])
 async def test_labels_keep_clusters_apart(lan: Segment, one: str, other: str, key: bytes) -> None:
     first, second, third, _ = lan.hosts
