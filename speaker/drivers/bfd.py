@@ -8,14 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import sys
-from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Final
 
-from metallb_py.backoff import Backoff
 from metallb_py.protocols.bfd.packet import Diagnostic
 from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp, Settings
@@ -29,16 +25,9 @@ from speaker.drivers.bfd_messages import (
     decode_report,
     encode,
 )
+from speaker.drivers.helper_process import GOOD_LIFE, RESTART, helper_process
 
 _PROCESS: Final = "speaker.drivers.bfd_process"
-# Where the packages lie: the process runs the same code, installed or not.
-_ROOT: Final = FilePath(__file__).parents[2]
-# A process that lived this long is restarted at once, in seconds; one that did not waits longer
-# each time.
-_GOOD_LIFE: Final = 10.0
-_RESTART: Final = Backoff(first=0.1, limit=5.0)
-# How long the process may take to see that it is to end, in seconds.
-_GRACE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +80,7 @@ class Bfd:
         while True:
             await self._needed()
             started = loop.time()
-            async with self._process() as (process, control):
+            async with helper_process(_PROCESS) as (process, control):
                 if status is not None:
                     self._on_event(BfdRestarted(status))
                 await self._converse(control)
@@ -100,37 +89,13 @@ class Bfd:
                 status = None
                 continue
             status = process.returncode or 0
-            failures = 0 if loop.time() - started >= _GOOD_LIFE else failures + 1
-            await asyncio.sleep(_RESTART.delay(failures - 1))
+            failures = 0 if loop.time() - started >= GOOD_LIFE else failures + 1
+            await asyncio.sleep(RESTART.delay(failures - 1))
 
     async def _needed(self) -> None:
         while not self._wanted:
             self._changed.clear()
             await self._changed.wait()
-
-    @contextlib.asynccontextmanager
-    async def _process(self) -> AsyncIterator[tuple[Process, socket.socket]]:
-        """Start a process and, in the end, make sure that it is gone."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours:
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    _PROCESS,
-                    str(theirs.fileno()),
-                    cwd=_ROOT,
-                    stdin=DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    # The terminal's Ctrl-C is for us; the process ends when we let it go.
-                    start_new_session=True,
-                )
-            ours.setblocking(False)
-            try:
-                yield process, ours
-            finally:
-                ours.close()
-                await _end(process)
 
     async def _converse(self, control: socket.socket) -> None:
         """Feed and hear a process until it is gone, or no longer needed."""
@@ -177,16 +142,3 @@ class Bfd:
             self._on_event(SessionDown(path, Diagnostic(change.diagnostic), change.on_purpose))
         if change.up:
             self._on_event(SessionUp(path))
-
-
-async def _end(process: Process) -> None:
-    """Wait for a process that was let go; kill it where it does not see that, or we are to end."""
-    try:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE):
-                await process.wait()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()

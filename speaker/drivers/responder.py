@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import sys
-from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 from typing import Final
 
 from metallb_py.addresses import IPAddress
-from metallb_py.backoff import Backoff
 from metallb_py.protocols.ethernet import MacAddress, format_mac
+from speaker.drivers.helper_process import GOOD_LIFE, RESTART, helper_process
 from speaker.drivers.responder_events import (
     AddressCounters,
     Claimed,
@@ -45,14 +42,6 @@ from speaker.layer2.settings import Settings
 from speaker.layer2.wires import Wire
 
 _PROCESS: Final = "speaker.drivers.responder_process"
-# Where the packages lie: the process runs the same code, installed or not.
-_ROOT: Final = Path(__file__).parents[2]
-# A process that lived this long is restarted at once, in seconds; one that did not waits longer
-# each time.
-_GOOD_LIFE: Final = 10.0
-_RESTART: Final = Backoff(first=0.1, limit=5.0)
-# How long the process may take to see that it is to end, in seconds.
-_GRACE: Final = 1.0
 
 
 class Responder:
@@ -104,38 +93,16 @@ class Responder:
         failures = 0
         while True:
             started = loop.time()
-            async with self._process() as (process, control):
+            async with helper_process(_PROCESS, encode_settings(self._settings)) as (
+                process,
+                control,
+            ):
                 if status is not None:
                     self._on_event(ResponderRestarted(status))
                 await self._converse(control)
             status = process.returncode or 0
-            failures = 0 if loop.time() - started >= _GOOD_LIFE else failures + 1
-            await asyncio.sleep(_RESTART.delay(failures - 1))
-
-    @contextlib.asynccontextmanager
-    async def _process(self) -> AsyncIterator[tuple[Process, socket.socket]]:
-        """Start a process and, in the end, make sure that it is gone."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours:
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    _PROCESS,
-                    str(theirs.fileno()),
-                    encode_settings(self._settings),
-                    cwd=_ROOT,
-                    stdin=DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    # The terminal's Ctrl-C is for us; the process ends when we let it go.
-                    start_new_session=True,
-                )
-            ours.setblocking(False)
-            try:
-                yield process, ours
-            finally:
-                ours.close()
-                await _end(process)
+            failures = 0 if loop.time() - started >= GOOD_LIFE else failures + 1
+            await asyncio.sleep(RESTART.delay(failures - 1))
 
     async def _converse(self, control: socket.socket) -> None:
         """Feed and hear a process until it is gone."""
@@ -229,16 +196,6 @@ class Responder:
 def _wire(state: WireState) -> Wire:
     subnets = (ip_network(subnet) for subnet in state.subnets)
     return Wire(state.name, format_mac(MacAddress(state.mac)), tuple(subnets))
-
-
-async def _end(process: Process) -> None:
-    """Wait for a process that was let go; kill it where it does not see that."""
-    try:
-        async with asyncio.timeout(_GRACE):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 def _batches(addresses: set[IPAddress]) -> Iterator[tuple[bytes, ...]]:
