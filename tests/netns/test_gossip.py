@@ -50,7 +50,8 @@ async def gossiping(name: str, number: int) -> AsyncIterator[tuple[Gossip, list[
         yield gossip, told
     finally:
         task.cancel()
-        await asyncio.wait({task})
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def has(told: list[GossipEvent], kind: type[GossipEvent]) -> bool:
@@ -138,7 +139,8 @@ async def taking_part(speaker: Speaker) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        await asyncio.wait({task})
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 WIRE = Wire("eth0", "02:00:00:00:00:01")

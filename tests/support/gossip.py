@@ -94,5 +94,6 @@ async def running(made: Membership) -> AsyncIterator[RunningMember]:
         yield member
     finally:
         task.cancel()
-        await asyncio.wait({task})
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
         await member.node.close()
