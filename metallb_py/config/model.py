@@ -20,6 +20,10 @@ Community = NewType("Community", int)
 """A BGP community (RFC 1997) as its 32-bit value: ``64512:1`` is ``64512 << 16 | 1``."""
 
 
+LargeCommunity = tuple[int, int, int]
+"""A large community (RFC 8092): three 32-bit numbers, the first of them an AS number."""
+
+
 class Protocol(StrEnum):
     """How the addresses of a pool are made reachable."""
 
@@ -29,12 +33,27 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BgpAdvertisement:
-    """One way to advertise an address: aggregated to a length, with these attributes."""
+    """One way to advertise an address: aggregated to a length, with these attributes.
+
+    ``peers`` are names or addresses of those that are told, ``node_selectors`` say which nodes
+    tell it; where empty, all are meant. ``as_path_prepend`` is how often the own AS number is
+    repeated. With ``weight_by_endpoints`` a node says how many ready endpoints it has.
+    """
 
     aggregation_length: int = 32
     aggregation_length_v6: int = 128
     local_pref: int = 0
     communities: frozenset[Community] = frozenset()
+    large_communities: frozenset[LargeCommunity] = frozenset()
+    med: int | None = None
+    as_path_prepend: int = 0
+    weight_by_endpoints: bool = False
+    peers: frozenset[str] = frozenset()
+    node_selectors: tuple[LabelSelector, ...] = ()
+
+    def selects(self, node_labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels advertises so."""
+        return selects(self.node_selectors, node_labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +113,53 @@ class BfdProfile:
     minimum_ttl: int | None = None
 
 
+class Origin(StrEnum):
+    """Where routes are said to come from (RFC 4271 section 5.1.1)."""
+
+    IGP = "igp"
+    EGP = "egp"
+    INCOMPLETE = "incomplete"
+
+
+class DynamicAsn(StrEnum):
+    """Which AS a peer may be of, where its number is not configured."""
+
+    INTERNAL = "internal"
+    EXTERNAL = "external"
+
+
+class AddressFamily(StrEnum):
+    """Unicast routes of one IP version."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+BOTH_FAMILIES = frozenset(AddressFamily)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    """A value in a Secret of the daemons' own namespace."""
+
+    name: str
+    key: str
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A BGP router to hold a session with. Times are in seconds; the password never prints."""
+    """A BGP router to hold a session with. Times are in seconds; the password never prints.
+
+    ``address`` is None only for an unnumbered peer: whoever is at the other end of ``interface``.
+    ``peer_asn`` is 0 only where ``dynamic_asn`` says who may come. ``local_asn`` stands in for
+    ``my_asn`` towards this peer; 0 means none does. ``ttl_security`` is how many hops away the
+    peer may be (RFC 5082); None leaves that open. ``next_hops`` are at most one of each family,
+    and count instead of the session's own addresses. ``name`` is what advertisements call it.
+    """
 
     my_asn: int
     peer_asn: int
-    address: IPAddress
+    address: IPAddress | None
     port: int = 179
     hold_time: int = 90
     keepalive_time: int | None = None
@@ -110,6 +169,18 @@ class Peer:
     node_selectors: tuple[LabelSelector, ...] = ()
     password: str = field(default="", repr=False)
     bfd_profile: str = ""
+    name: str = ""
+    interface: str = ""
+    dynamic_asn: DynamicAsn | None = None
+    local_asn: int = 0
+    origin: Origin = Origin.INCOMPLETE
+    passive: bool = False
+    ttl_security: int | None = None
+    connect_time: int | None = None
+    graceful_restart: bool = False
+    password_secret: SecretKey | None = None
+    address_families: frozenset[AddressFamily] = BOTH_FAMILIES
+    next_hops: tuple[IPAddress, ...] = ()
 
     def selects(self, node_labels: Mapping[str, str]) -> bool:
         """Whether a node with these labels is to hold a session with this peer."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from metallb_py.addresses import IPAddress, IPNetwork
-from metallb_py.config.model import BgpAdvertisement, Community, Pool
+from metallb_py.config.model import BgpAdvertisement, Community, LargeCommunity, Pool
 
 MAX_COMMUNITIES = 900
 """Of one route. More, and its attributes would not fit a message of 4096 bytes (RFC 4271)."""
@@ -15,11 +15,18 @@ MAX_COMMUNITIES = 900
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A prefix to advertise. ``communities`` ascend, so that equal routes compare equal."""
+    """A prefix to advertise. Communities ascend, so that equal routes compare equal.
+
+    ``weight`` is the number of ready endpoints here, None where nothing is to be said of it.
+    """
 
     prefix: IPNetwork
     local_pref: int = 0
     communities: tuple[Community, ...] = ()
+    large_communities: tuple[LargeCommunity, ...] = ()
+    med: int | None = None
+    as_path_prepend: int = 0
+    weight: int | None = None
 
 
 def routes_for(

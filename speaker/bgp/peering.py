@@ -9,29 +9,49 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 
 from metallb_py.addresses import IPAddress
-from metallb_py.config.model import Peer
+from metallb_py.config.model import (
+    BOTH_FAMILIES,
+    AddressFamily,
+    DynamicAsn,
+    Origin,
+    Peer,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PeerSession:
     """What of a configured peer makes a session: if this stays, so does the session.
 
-    Prints as MetalLB's ``peer`` label. Times are in seconds; the password never prints.
+    Prints as MetalLB's ``peer`` label. Times are in seconds; the password never prints. The
+    fields are those of ``Peer``, but for ``local_asn``: the number that the session runs with.
     """
 
     local_asn: int
     peer_asn: int
-    address: IPAddress
+    address: IPAddress | None
     port: int = 179
     hold_time: int = 90
     keepalive_time: int | None = None
     router_id: IPAddress | None = None
     source_address: IPAddress | None = None
     password: str = field(default="", repr=False)
+    interface: str = ""
+    dynamic_asn: DynamicAsn | None = None
+    origin: Origin = Origin.INCOMPLETE
+    passive: bool = False
+    ebgp_multihop: bool = False
+    ttl_security: int | None = None
+    connect_time: int | None = None
+    graceful_restart: bool = False
+    address_families: frozenset[AddressFamily] = BOTH_FAMILIES
+    next_hops: tuple[IPAddress, ...] = ()
 
     def __str__(self) -> str:
-        """``10.0.0.1:179``, ``[fd00::1]:179``."""
-        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        """``10.0.0.1:179``, ``[fd00::1]:179``, ``[fe80::1%eth0]:179``, ``eth0:179``."""
+        if self.address is None:
+            return f"{self.interface}:{self.port}"
+        zone = f"%{self.interface}" if self.interface else ""
+        host = f"[{self.address}{zone}]" if self.address.version == 6 else str(self.address)
         return f"{host}:{self.port}"
 
 
@@ -107,7 +127,7 @@ def router_id_for(
 def session_of(peer: Peer) -> PeerSession:
     """Return the session that a configured peer stands for."""
     return PeerSession(
-        local_asn=peer.my_asn,
+        local_asn=peer.local_asn or peer.my_asn,
         peer_asn=peer.peer_asn,
         address=peer.address,
         port=peer.port,
@@ -116,4 +136,14 @@ def session_of(peer: Peer) -> PeerSession:
         router_id=peer.router_id,
         source_address=peer.source_address,
         password=peer.password,
+        interface=peer.interface,
+        dynamic_asn=peer.dynamic_asn,
+        origin=peer.origin,
+        passive=peer.passive,
+        ebgp_multihop=peer.ebgp_multihop,
+        ttl_security=peer.ttl_security,
+        connect_time=peer.connect_time,
+        graceful_restart=peer.graceful_restart,
+        address_families=peer.address_families,
+        next_hops=peer.next_hops,
     )

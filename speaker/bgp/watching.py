@@ -36,8 +36,9 @@ def watching_for(
     peers: dict[Path, dict[PeerSession, None]] = {}
     labels = dict(node_labels)
     for peer in config.peers:
-        if peer.bfd_profile and peer.selects(labels):
-            path = Path(peer.address, peer.source_address, _is_multihop(peer, is_neighbor))
+        if peer.bfd_profile and peer.address is not None and peer.selects(labels):
+            multihop = _is_multihop(peer, peer.address, is_neighbor)
+            path = Path(peer.address, peer.source_address, multihop)
             settings.setdefault(path, settings_of(profiles[peer.bfd_profile]))
             peers.setdefault(path, {})[session_of(peer)] = None
     return Watching(settings, {path: tuple(sessions) for path, sessions in peers.items()})
@@ -61,8 +62,10 @@ def _interval(milliseconds: int | None, otherwise: int) -> int:
     return otherwise if milliseconds is None else milliseconds * _MICROSECONDS
 
 
-def _is_multihop(peer: Peer, is_neighbor: Callable[[IPAddress], bool]) -> bool:
+def _is_multihop(
+    peer: Peer, address: IPAddress, is_neighbor: Callable[[IPAddress], bool]
+) -> bool:
     """FRR's rule: a router of the own AS may be anywhere, another one where it is said to be."""
     if peer.my_asn == peer.peer_asn:
-        return not is_neighbor(peer.address)
+        return not is_neighbor(address)
     return peer.ebgp_multihop

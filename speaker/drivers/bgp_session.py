@@ -110,10 +110,13 @@ class BgpSession:
 
     async def _connect(self) -> _Wire:
         loop = asyncio.get_running_loop()
-        sock = _open_socket(self._peer)
+        peer, address = self._peer, self._peer.address
+        if address is None:
+            raise LocalProtocolError(f"no peer is known on {peer.interface}")
+        sock = _open_socket(peer, address)
         with contextlib.ExitStack() as unless_connected:
             unless_connected.callback(sock.close)
-            await loop.sock_connect(sock, (str(self._peer.address), self._peer.port))
+            await loop.sock_connect(sock, (str(address), peer.port))
             # Without the zone of a link-local address, which is nobody else's business.
             local = ip_address(sock.getsockname()[0].partition("%")[0])
             _, wire = await loop.create_connection(lambda: _Wire(self._wake, local), sock=sock)
@@ -233,18 +236,18 @@ class _Wire(asyncio.Protocol):
         self._wake.set()
 
 
-def _open_socket(peer: PeerSession) -> socket.socket:
+def _open_socket(peer: PeerSession, address: IPAddress) -> socket.socket:
     """Return a socket ready to connect. Raises OSError or LocalProtocolError, in words."""
-    family = socket.AF_INET if peer.address.version == 4 else socket.AF_INET6
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     sock = socket.socket(family, socket.SOCK_STREAM)
     with contextlib.ExitStack() as unless_ready:
         unless_ready.callback(sock.close)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         if peer.password:
-            sign_segments(sock, peer.address, peer.password)
+            sign_segments(sock, address, peer.password)
         if peer.source_address is not None:
-            _bind(sock, peer.source_address, peer.address)
+            _bind(sock, peer.source_address, address)
         unless_ready.pop_all()
     return sock
 

@@ -18,11 +18,17 @@ from metallb_py.addresses import IPNetwork
 class RouteAttributes:
     """What the operator wants said of a prefix, to whatever peer.
 
-    ``communities`` are 32-bit values in ascending order.
+    ``communities`` are 32-bit values, ``large_communities`` triples of them, in ascending order.
+    ``as_path_prepend`` is how often the own AS number is repeated. ``weight`` becomes the link
+    bandwidth (draft-ietf-idr-link-bandwidth), in units of any size, the same on all nodes.
     """
 
     local_pref: int = 0
     communities: tuple[int, ...] = ()
+    large_communities: tuple[tuple[int, int, int], ...] = ()
+    med: int | None = None
+    as_path_prepend: int = 0
+    weight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,17 @@ class AsSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkBandwidth:
+    """The extended community by which routers weigh paths (draft-ietf-idr-link-bandwidth).
+
+    ``bytes_per_second`` is a float of four bytes on the wire; ``asn`` one of two.
+    """
+
+    asn: int
+    bytes_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class PathAttributes:
     """The attributes of a route. ``None`` and the empty tuple stand for absent ones.
 
@@ -66,6 +77,8 @@ class PathAttributes:
     med: int | None = None
     local_pref: int | None = None
     communities: tuple[int, ...] = ()
+    large_communities: tuple[tuple[int, int, int], ...] = ()
+    link_bandwidth: LinkBandwidth | None = None
 
 
 _OPTIONAL = 0x80

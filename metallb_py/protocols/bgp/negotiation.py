@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from ipaddress import IPv4Address
 
+from metallb_py.addresses import IPAddress
+from metallb_py.protocols.bgp.attributes import Origin
 from metallb_py.protocols.bgp.capabilities import (
     FourOctetAsn,
     Multiprotocol,
@@ -15,18 +18,35 @@ from metallb_py.protocols.bgp.codes import AddressFamily, BgpError, ErrorCode, O
 from metallb_py.protocols.bgp.messages import Open, two_octet
 
 
+class Dynamic(Enum):
+    """Which AS a peer may be of, where its number is not given."""
+
+    INTERNAL = auto()
+    EXTERNAL = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Our side of a session. Times are in seconds; a hold time of 0 asks for no timers.
 
-    ``peer_asn`` None takes whoever comes. ``keepalive_time`` None, or 0, means a third of the
-    hold time.
+    ``peer_asn`` None takes whoever comes, or whom ``dynamic`` allows. ``keepalive_time`` None, or
+    0, means a third of the hold time. ``connect_time`` None means MetalLB's growing delays
+    between attempts. ``restart_time`` is how long the peer is to keep our routes when we are gone
+    without a word; None offers no graceful restart (RFC 4724). ``next_hops`` are at most one of
+    each family, and count instead of the session's own addresses.
     """
 
     local_asn: int
     peer_asn: int | None
     hold_time: int = 90
     keepalive_time: int | None = None
+    connect_time: int | None = None
+    dynamic: Dynamic | None = None
+    origin: Origin = Origin.INCOMPLETE
+    families: frozenset[AddressFamily] = frozenset(AddressFamily)
+    next_hops: tuple[IPAddress, ...] = ()
+    restart_time: int | None = None
+    hostname: str = ""
 
 
 @dataclass(frozen=True, slots=True)
