@@ -62,9 +62,7 @@ def _interval(milliseconds: int | None, otherwise: int) -> int:
     return otherwise if milliseconds is None else milliseconds * _MICROSECONDS
 
 
-def _is_multihop(
-    peer: Peer, address: IPAddress, is_neighbor: Callable[[IPAddress], bool]
-) -> bool:
+def _is_multihop(peer: Peer, address: IPAddress, is_neighbor: Callable[[IPAddress], bool]) -> bool:
     """FRR's rule: a router of the own AS may be anywhere, another one where it is said to be."""
     if peer.my_asn == peer.peer_asn:
         return not is_neighbor(address)
