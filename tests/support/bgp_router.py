@@ -69,6 +69,12 @@ class Daemon:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
+    @property
+    def pid(self) -> int:
+        """The process, which ``ip`` and ``env`` become."""
+        assert self._process is not None
+        return self._process.pid
+
     async def kill(self) -> None:
         """End it as a crash would, if it runs."""
         if self._process is not None:
