@@ -281,11 +281,8 @@ class Session:
             return self._retire(moment)
         withdrawals = self._outbound.withdraw_all() if farewell.withdraws else NOTHING
         last_words = cease(farewell.why, farewell.text, hard=self._resets_hard)
-        return (
-            Send(withdrawals.data + encode(last_words)),
-            UpdatesSent(withdrawals.count),
-            *self._retire(moment),
-        )
+        told = (UpdatesSent(withdrawals.count),) if withdrawals.count else ()
+        return (Send(withdrawals.data + encode(last_words)), *told, *self._retire(moment))
 
     def _retire(self, moment: _Moment) -> tuple[Effect, ...]:
         self._forget_connection()

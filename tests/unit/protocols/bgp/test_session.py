@@ -482,7 +482,7 @@ def test_stopping_says_cease_and_is_final(why: Cease) -> None:
     effects = session.stop(1.0, Farewell(why))
 
     assert sent(effects) == [Notification(6, why)]
-    assert told(effects) == [UpdatesSent(0), CloseTcp()]
+    assert told(effects) == [CloseTcp()]
     assert session.next_deadline() is None
 
 
