@@ -14,20 +14,16 @@ Times are seconds of any monotonic clock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from metallb_py.addresses import IPAddress, IPNetwork
 from metallb_py.backoff import BGP_CONNECT
 from metallb_py.errors import LocalProtocolError
-from metallb_py.protocols.bgp.adj_rib_out import AdjRibOut, RouteAttributes
-from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
+from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.codes import (
-    AddressFamily,
     BgpError,
     Cease,
     ErrorCode,
-    StateMachineError,
 )
 from metallb_py.protocols.bgp.effects import (
     CloseTcp,
@@ -41,6 +37,7 @@ from metallb_py.protocols.bgp.effects import (
     UpdateReceived,
     UpdatesSent,
 )
+from metallb_py.protocols.bgp.farewell import SHUTDOWN, Farewell, cease
 from metallb_py.protocols.bgp.framing import Frame, FrameReader
 from metallb_py.protocols.bgp.fsm import Action, Event, State, step
 from metallb_py.protocols.bgp.messages import (
@@ -52,32 +49,16 @@ from metallb_py.protocols.bgp.messages import (
     decode,
     encode,
 )
+from metallb_py.protocols.bgp.moment import (
+    SETUP_TIME,
+    Cause,
+    Moment,
+    complaint_about,
+    reason_of,
+)
 from metallb_py.protocols.bgp.negotiation import Settings, Terms, negotiate, our_open
-from metallb_py.protocols.bgp.update import Reach, Update, pack_announcements, pack_withdrawals
-
-SETUP_TIME = 10.0
-"""Seconds for TCP connect and the exchange of OPENs together, as in MetalLB.
-
-A session that falls within as much time of coming up counts as another failed attempt, so that
-a router which accepts us only to refuse our routes is not dialled in a tight loop.
-"""
-
-_BATCH = 4096
-"""Most prefixes in one flush: a few full messages, and never a long stay in the event loop."""
-
-
-Cause = Message | BgpError | Cease | str | None
-"""What an event comes with: the message, what was wrong with it, or what else happened."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """An event as an action sees it: in which state it came, and when."""
-
-    event: Event
-    state: State
-    now: float
-    cause: Cause
+from metallb_py.protocols.bgp.outbound import NOTHING, Outbound
+from metallb_py.protocols.bgp.update import Update
 
 
 class Session:
@@ -94,7 +75,7 @@ class Session:
         self._local_address: IPAddress = IPv4Address(0)
         self._router_id = IPv4Address(0)
         self._terms: Terms | None = None
-        self._routes = AdjRibOut()
+        self._outbound = Outbound()
         self._actions = {
             Action.NOTHING: self._nothing,
             Action.DIAL: self._dial,
@@ -119,7 +100,17 @@ class Session:
     @property
     def has_news(self) -> bool:
         """Whether ``flush`` would send something."""
-        return not self._routes.settled
+        return self._outbound.has_news
+
+    @property
+    def is_up(self) -> bool:
+        """Whether routes may flow."""
+        return self._state is State.ESTABLISHED
+
+    @property
+    def peer_keeps_routes(self) -> bool:
+        """Whether the peer keeps our routes for a while if we are gone without a word."""
+        return self._terms is not None and self._terms.restart_time is not None
 
     # Verbs: what happens to the session.
 
@@ -127,9 +118,9 @@ class Session:
         """Begin: dial, or if passive, wait for ``connected``."""
         return self._step(Event.START_PASSIVE if self._passive else Event.START, now)
 
-    def stop(self, now: float, why: Cease = Cease.ADMINISTRATIVE_SHUTDOWN) -> tuple[Effect, ...]:
-        """End for good, telling the peer why if there is one to tell."""
-        return self._step(Event.STOP, now, why)
+    def stop(self, now: float, farewell: Farewell = SHUTDOWN) -> tuple[Effect, ...]:
+        """End for good, with these words if there is a peer to hear them."""
+        return self._step(Event.STOP, now, farewell)
 
     def connected(
         self, local_address: IPAddress, router_id: IPv4Address, now: float
@@ -149,11 +140,43 @@ class Session:
             Event.BFD_DOWN, now, BgpError(f"BFD down: {why}", ErrorCode.CEASE, Cease.BFD_DOWN)
         )
 
-    def receive(self, data: bytes, now: float) -> tuple[Effect, ...]:
-        """Bytes came in. What comes after the session's end is ignored."""
+    @property
+    def identities(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """Both sides' identifier and AS number, ours first, once the peer's are known.
+
+        Where the identifiers are equal, the AS numbers decide who is higher (RFC 6286).
+        """
+        if self._terms is None:
+            return None
+        terms, ours = self._terms, (int(self._router_id), self._settings.local_asn)
+        return ours, (int(terms.peer_router_id), terms.peer_asn)
+
+    def give_way(self, rival: Session, now: float) -> tuple[Effect, ...]:
+        """Close the connection, and go on with that of a rival which is not established yet."""
+        lost = BgpError(
+            "peer opened another connection", ErrorCode.CEASE, Cease.CONNECTION_COLLISION_RESOLUTION
+        )
+        failures = self._failures
+        effects = self._step(Event.COLLISION_LOST, now, lost)
+        self._failures = failures
+        self._state = rival._state
+        self._deadlines, self._frames = rival._deadlines, rival._frames
+        self._local_address, self._router_id = rival._local_address, rival._router_id
+        self._terms = rival._terms
+        # To give way is no failure of the session, but that of an established one is news.
+        return tuple(effect for effect in effects if not isinstance(effect, ConnectFailed))
+
+    def receive(
+        self, data: bytes, now: float, *, only_introduce: bool = False
+    ) -> tuple[Effect, ...]:
+        """Bytes came in. What comes after the session's end is ignored.
+
+        With ``only_introduce`` what follows the peer's OPEN waits for the next call.
+        """
         self._frames.feed(data)
         effects: list[Effect] = []
-        while self._state in _CONVERSING:
+        awaited = {State.OPEN_SENT} if only_introduce else _CONVERSING
+        while self._state in awaited:
             try:
                 frame = self._frames.next_frame()
                 if frame is None:
@@ -182,23 +205,24 @@ class Session:
         self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
     ) -> tuple[Effect, ...]:
         """Advertise these from now on, and those no longer; ``flush`` tells the peer."""
-        self._routes.change(wanted, unwanted)
-        return (self._routes.counts,)
+        self._outbound.change(wanted, unwanted)
+        return (self._outbound.counts,)
+
+    def complete(self) -> None:
+        """The routes so far are all: the peer is told when it knows them (RFC 4724 section 4.1)."""
+        self._outbound.complete()
+
+    def drain(self) -> None:
+        """Say again every route, as one that is about to go (RFC 8326); ``flush`` does it."""
+        self._outbound.drain()
 
     def flush(self, now: float) -> tuple[Effect, ...]:
         """Send the next changes of routes, a bounded number of them."""
-        if self._terms is None or self._routes.settled:
+        flush = self._outbound.flush()
+        if flush is None:
             return ()
-        terms, batch = self._terms, self._routes.take(_BATCH)
-        updates: list[Update] = []
-        for route, prefixes in batch.announced.items():
-            reach = Reach(self._local_address, prefixes)
-            attributes = _path_attributes(terms, route)
-            updates += pack_announcements(attributes, reach, four_octet=terms.four_octet)
-        updates += pack_withdrawals(batch.withdrawn)
-        data = b"".join(encode(update, four_octet=terms.four_octet) for update in updates)
         self._restart_keepalive(now)  # an UPDATE says as well that we live
-        return (Send(data), UpdatesSent(len(updates)), self._routes.counts)
+        return (Send(flush.data), UpdatesSent(flush.count), self._outbound.counts)
 
     # Events and actions.
 
@@ -211,72 +235,78 @@ class Session:
 
     def _step(self, event: Event, now: float, cause: Cause = None) -> tuple[Effect, ...]:
         outcome = step(self._state, event)
-        moment = _Moment(event, self._state, now, cause)
+        moment = Moment(event, self._state, now, cause)
         self._state = outcome.next_state
         return self._actions[outcome.action](moment)
 
-    def _nothing(self, _: _Moment) -> tuple[Effect, ...]:
+    def _nothing(self, _: Moment) -> tuple[Effect, ...]:
         return ()
 
-    def _dial(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _dial(self, moment: Moment) -> tuple[Effect, ...]:
         self._deadlines = {Event.SETUP_EXPIRED: moment.now + SETUP_TIME}
         return (Connect(),)
 
-    def _send_open(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _send_open(self, moment: Moment) -> tuple[Effect, ...]:
+        self._deadlines.pop(Event.RETRY_DUE, None)
         self._deadlines.setdefault(Event.SETUP_EXPIRED, moment.now + SETUP_TIME)
         return (Send(encode(our_open(self._settings, self._router_id))),)
 
-    def _accept_open(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _accept_open(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
         return self._send_keepalive(moment)
 
-    def _establish(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _establish(self, moment: Moment) -> tuple[Effect, ...]:
         terms = self._agreed()
         del self._deadlines[Event.SETUP_EXPIRED]
         self._restart_hold(moment.now)
         self._up_since = moment.now
-        # The next hop is our own address, so only prefixes of its family can be told of.
-        carried = {_VERSIONS[family] for family in terms.families} & {self._local_address.version}
-        self._routes.open(frozenset(carried))
-        return (SessionUp(terms), self._routes.counts)
+        self._outbound.open(terms, self._local_address)
+        return (SessionUp(terms), self._outbound.counts)
 
-    def _refresh_hold(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _refresh_hold(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
         return ()
 
-    def _take_update(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _take_update(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
         return (UpdateReceived(moment.cause),) if isinstance(moment.cause, Update) else ()
 
-    def _resend_routes(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _resend_routes(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
-        self._routes.resend()  # one family more than was asked for does no harm
+        self._outbound.resend()  # one family more than was asked for does no harm
         return ()
 
-    def _send_keepalive(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _send_keepalive(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_keepalive(moment.now)
         return (Send(encode(Keepalive())),)
 
-    def _hang_up(self, moment: _Moment) -> tuple[Effect, ...]:
-        reason = _reason(moment)
+    def _hang_up(self, moment: Moment) -> tuple[Effect, ...]:
+        reason = reason_of(moment)
         if isinstance(moment.cause, Notification) and moment.state is State.ESTABLISHED:
             return (NotificationReceived(reason), *self._end(moment, reason))
         return self._end(moment, reason)
 
-    def _refuse(self, moment: _Moment) -> tuple[Effect, ...]:
-        error = _complaint(moment)
+    def _refuse(self, moment: Moment) -> tuple[Effect, ...]:
+        error = complaint_about(moment)
         last_words = Notification(error.code, error.subcode, error.data)
+        if moment.event is Event.BFD_DOWN:  # whatever was agreed: there is no way through here
+            last_words = cease(Cease.BFD_DOWN, hard=self._resets_hard)
         return (Send(encode(last_words)), *self._end(moment, str(error)))
 
-    def _cease(self, moment: _Moment) -> tuple[Effect, ...]:
-        why = moment.cause if isinstance(moment.cause, Cease) else Cease.ADMINISTRATIVE_SHUTDOWN
-        return (Send(encode(Notification(ErrorCode.CEASE, why))), *self._retire(moment))
+    def _cease(self, moment: Moment) -> tuple[Effect, ...]:
+        farewell = moment.cause if isinstance(moment.cause, Farewell) else SHUTDOWN
+        if farewell.routes_stay and self.peer_keeps_routes and moment.state is State.ESTABLISHED:
+            return self._retire(moment)
+        withdrawals = self._outbound.withdraw_all() if farewell.withdraws else NOTHING
+        last_words = cease(farewell.why, farewell.text, hard=self._resets_hard)
+        told = (UpdatesSent(withdrawals.count),) if withdrawals.count else ()
+        return (Send(withdrawals.data + encode(last_words)), *told, *self._retire(moment))
 
-    def _retire(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _retire(self, moment: Moment) -> tuple[Effect, ...]:
         self._forget_connection()
         return () if moment.state in (State.IDLE, State.ACTIVE) else (CloseTcp(),)
 
-    def _end(self, moment: _Moment, reason: str) -> tuple[Effect, ...]:
+    def _end(self, moment: Moment, reason: str) -> tuple[Effect, ...]:
         """Close, tell the driver, and see to the next attempt."""
         self._forget_connection()
         was_up = moment.state is State.ESTABLISHED
@@ -287,14 +317,19 @@ class Session:
             delay = BGP_CONNECT.delay(self._failures - 1)
             self._deadlines[Event.RETRY_DUE] = moment.now + delay
         if was_up:
-            return (CloseTcp(), SessionDown(reason), self._routes.counts)
+            return (CloseTcp(), SessionDown(reason), self._outbound.counts)
         return (CloseTcp(), ConnectFailed(reason))
 
     def _forget_connection(self) -> None:
         self._deadlines.clear()
         self._frames = FrameReader()
         self._terms = None
-        self._routes.close()
+        self._outbound.close()
+
+    @property
+    def _resets_hard(self) -> bool:
+        """Whether a NOTIFICATION alone would leave the peer with our routes (RFC 8538)."""
+        return self._terms is not None and self._terms.routes_survive_notifications
 
     def _agreed(self) -> Terms:
         if self._terms is None:
@@ -319,48 +354,3 @@ _EVENTS: dict[type[Message], Event] = {
 }
 
 _CONVERSING = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
-
-_VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
-
-_UNEXPECTED = {
-    State.OPEN_SENT: StateMachineError.IN_OPEN_SENT,
-    State.OPEN_CONFIRM: StateMachineError.IN_OPEN_CONFIRM,
-    State.ESTABLISHED: StateMachineError.IN_ESTABLISHED,
-}
-
-
-def _path_attributes(terms: Terms, route: RouteAttributes) -> PathAttributes:
-    """Say of a route what this peer is to hear (RFC 4271 section 5.1)."""
-    path = AsSegment(SegmentKind.SEQUENCE, (terms.local_asn,))
-    return PathAttributes(
-        # As MetalLB 0.12 sends it: routers keep old and new speakers in one ECMP group.
-        origin=Origin.INCOMPLETE,
-        as_path=() if terms.internal else (path,),
-        local_pref=route.local_pref if terms.internal else None,
-        communities=route.communities,
-    )
-
-
-def _reason(moment: _Moment) -> str:
-    match moment.cause:
-        case Notification():
-            return f"got {moment.cause}"
-        case str():
-            return moment.cause
-        case _:
-            return f"no connection within {SETUP_TIME:g} s"
-
-
-def _complaint(moment: _Moment) -> BgpError:
-    """What the peer did wrong, as the NOTIFICATION to answer it with."""
-    if isinstance(moment.cause, BgpError):
-        return moment.cause
-    if moment.event is Event.SETUP_EXPIRED:
-        return BgpError(f"no session within {SETUP_TIME:g} s", ErrorCode.HOLD_TIMER_EXPIRED)
-    if moment.event is Event.HOLD_EXPIRED:
-        return BgpError("hold timer expired: peer is silent", ErrorCode.HOLD_TIMER_EXPIRED)
-    return BgpError(
-        f"unexpected {moment.event.name} message in state {moment.state.name}",
-        ErrorCode.FINITE_STATE_MACHINE,
-        _UNEXPECTED[moment.state],
-    )
