@@ -1,7 +1,8 @@
 """From a Service's status on a real kube-apiserver to the route in FRR, with 1,000 services there.
 
 The clock starts when the request with the status is sent, so the API server's and etcd's own work
-counts. It stops when bgpd has the route, and again when zebra has it, too: bgpd waits 50 ms for more changes first.
+counts. It stops when bgpd has the route, and again when zebra has it, too: bgpd waits 50 ms for
+more changes first.
 
 Measured on two cores that others kept busy (load 14), median (90 %): the server's answer after
 17 ms (31), the route in bgpd after 32 ms (58), in zebra after 94 ms (125).
