@@ -106,6 +106,14 @@ async def exists(path: Path, within: float = 10.0) -> None:
     await eventually(ask, bool, within)
 
 
+async def counter(namespace: str, name: str) -> int:
+    """Return one of the kernel's counters in a namespace."""
+    command = ("ip", "netns", "exec", namespace, "nstat", "-asz", name)
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    return int(output.split()[-2])
+
+
 def _set_namespace(libc: ctypes.CDLL, descriptor: int) -> None:
     if libc.setns(descriptor, _CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
