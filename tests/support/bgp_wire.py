@@ -59,6 +59,7 @@ def wire() -> Iterator[Wire]:
             _ip("netns", "add", name)
             cleanup.callback(_ip, "netns", "del", name)
             _ip("-n", name, "link", "set", "lo", "up")
+            _ip("netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
         _ip("-n", names.node, "link", "add", "eth0", "type", "veth", "peer", "eth0",
             "netns", names.router)  # fmt: skip
         for name, v4, v6 in ((names.node, NODE, NODE_V6), (names.router, ROUTER, ROUTER_V6)):
