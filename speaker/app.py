@@ -56,6 +56,7 @@ from speaker.drivers.responder_events import Claimed, WiresChanged
 from speaker.layer2.eligibility import NodeState
 from speaker.members import Members
 from speaker.options import Options
+from speaker.parting import parting_of
 
 COMPONENT = "metallb-speaker"
 
@@ -92,7 +93,7 @@ class App:
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_seen),
-            Protocol.BGP: BgpAnnouncer(options.node_name, log, self._metrics),
+            Protocol.BGP: BgpAnnouncer(options.node_name, log, self._metrics, options.drain_time),
         }
         self._events = EventRecorder(client, COMPONENT)
         self._page = Httpd(common.host, common.port, self._metrics.render)
@@ -130,8 +131,13 @@ class App:
     async def _hand_over(self, stop: asyncio.Event, ended: asyncio.Event) -> None:
         """At the end, answer until other nodes have taken over."""
         await stop.wait()
+        options = self._options
+        parting = parting_of(options.on_stop, self._members.own_node, options.rules)
+        for announcer in self._announcers.values():
+            announcer.part(parting)
+        staying = frozenset(p for p, announcer in self._announcers.items() if announcer.stays)
         await self._members.leave()
-        self._perform(self._core.ending())
+        self._perform(self._core.ending(staying))
         for announcer in self._announcers.values():
             await announcer.settle()
         ended.set()
@@ -269,7 +275,12 @@ class App:
                 case _:
                     assert_never(effect)
         if self._core.is_ready:
-            self._members.could_announce()
+            self._could_announce()
+
+    def _could_announce(self) -> None:
+        self._members.could_announce()
+        for announcer in self._announcers.values():
+            announcer.complete()
 
     def _configure(self) -> None:
         for announcer in self._announcers.values():

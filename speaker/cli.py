@@ -13,7 +13,8 @@ from speaker.layer2.nodes import EXCLUDE_LABEL, SPEAKER_LABELS, Rules
 from speaker.layer2.settings import Settings
 from speaker.memberships import flags
 from speaker.memberships.settings import GossipSettings, Kind
-from speaker.options import Options
+from speaker.options import DRAIN_TIME, Options
+from speaker.parting import OnStop
 
 PROG = "metallb-speaker"
 BGP_TYPES = ("native", "frr")
@@ -54,6 +55,20 @@ def parse(argv: list[str] | None = None) -> Options:
         "drain-on-cordon",
         "let nodes that are cordoned hand their layer 2 addresses over to those that are not",
     )
+    parser.flag(
+        "on-stop",
+        "what a stop means to BGP peers: restart (those that agreed to graceful restart keep the"
+        " routes meanwhile), drain (GRACEFUL_SHUTDOWN, withdrawal, Cease), or auto, the default:"
+        " drain where the node is cordoned, excluded or shutting down, else restart",
+        default=OnStop.AUTO.value,
+        read=_on_stop,
+    )
+    parser.flag(
+        "drain-time",
+        "seconds between GRACEFUL_SHUTDOWN and the withdrawal of routes",
+        default=f"{DRAIN_TIME:g}",
+        read=_seconds,
+    )
     args = parser.parse(argv)
     common = common_options(args)
     bgp_type = os.environ.get("METALLB_BGP_TYPE", BGP_TYPES[0])
@@ -76,6 +91,8 @@ def parse(argv: list[str] | None = None) -> Options:
         membership=membership,
         gossip=gossip,
         rules=Rules(args.ignore_exclude_lb, args.drain_on_cordon),
+        on_stop=args.on_stop,
+        drain_time=args.drain_time,
     )
 
 
@@ -90,6 +107,20 @@ def _membership(parser: FlagParser, args: argparse.Namespace) -> tuple[Kind, Gos
 def _interval(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text) or 0 < float(text) < 1:
         raise argparse.ArgumentTypeError(f'"{text}": want 0, or seconds from 1')
+    return float(text)
+
+
+def _on_stop(text: str) -> OnStop:
+    try:
+        return OnStop(text)
+    except ValueError as error:
+        wanted = ", ".join(OnStop)
+        raise argparse.ArgumentTypeError(f'"{text}": want one of {wanted}') from error
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,4}(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f'"{text}": want seconds from 0 to 9999')
     return float(text)
 
 

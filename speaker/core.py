@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from metallb_py.addresses import IPAddress, go_quote_list, parse_address
-from metallb_py.config.model import Config
+from metallb_py.config.model import Config, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
 from metallb_py.verdict import Verdict
@@ -146,13 +146,17 @@ class Speaker:
             wire.mac == mac for state in self._cluster.nodes.values() for wire in state.wires or ()
         )
 
-    def ending(self) -> tuple[Effect, ...]:
-        """This speaker is about to end: others announce what it did, and it nothing more."""
+    def ending(self, staying: frozenset[Protocol] = frozenset()) -> tuple[Effect, ...]:
+        """This speaker is about to end: others announce what it did, and it nothing more.
+
+        What it announces by these protocols stays reachable over this node until it is back.
+        """
         self._missing.add(Source.SERVICES)
         announced, self._announced = self._announced, {}
         return tuple(
             Withdraw(key, announcement, "speakerEnding", "", handed_over=True)
             for key, announcement in sorted(announced.items())
+            if announcement.protocol not in staying
         )
 
     def synced(self, source: Source) -> tuple[Effect, ...]:

@@ -91,6 +91,11 @@ class Members:
         self._pods_known = True
         self._membership.pods_changed(self._pods.values())
 
+    @property
+    def own_node(self) -> Node | None:
+        """This node, as far as the API server told of it."""
+        return self._nodes.get(self._options.node_name)
+
     def wires_changed(self, found: tuple[Wire, ...]) -> None:
         """This node is on these wires."""
         # One without any interface tells nothing, and counts as being on every subnet.

@@ -8,6 +8,10 @@ from metallb_py.runtime.flags import CommonOptions
 from speaker.layer2.nodes import DEFAULT, Rules
 from speaker.layer2.settings import Settings
 from speaker.memberships.settings import GossipSettings, Kind
+from speaker.parting import OnStop
+
+DRAIN_TIME = 1.0
+"""Seconds. Fits into the two that MetalLB's manifests leave a pod to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,8 @@ class Options:
     """What the speaker was asked for.
 
     ``speaker_labels`` select the pods of the other speakers, in the speaker's own namespace.
-    ``gossip`` is there where ``membership`` wants it.
+    ``gossip`` is there where ``membership`` wants it. ``drain_time`` is how many seconds BGP
+    peers have to find other ways, between GRACEFUL_SHUTDOWN and the withdrawal.
     """
 
     common: CommonOptions
@@ -27,3 +32,5 @@ class Options:
     membership: Kind
     gossip: GossipSettings | None = None
     rules: Rules = DEFAULT
+    on_stop: OnStop = OnStop.AUTO
+    drain_time: float = DRAIN_TIME

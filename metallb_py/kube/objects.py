@@ -152,6 +152,7 @@ class NodeCondition(_View, frozen=True):
 
     type: str
     status: str = ""
+    message: str = ""
 
 
 class NodeStatus(_View, frozen=True):
@@ -160,10 +161,17 @@ class NodeStatus(_View, frozen=True):
     conditions: tuple[NodeCondition, ...] | None = None
 
 
+class Taint(_View, frozen=True):
+    """Why pods are kept from a node."""
+
+    key: str
+
+
 class NodeSpec(_View, frozen=True):
     """What is asked of a node. ``unschedulable``: it is cordoned, by ``kubectl drain`` say."""
 
     unschedulable: bool = False
+    taints: tuple[Taint, ...] | None = None
 
 
 class Node(KubeObject, frozen=True):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from metallb_py.config.model import Config
 from speaker.decision import Announcement
+from speaker.parting import Parting
 
 
 class Announcer(Protocol):
@@ -24,8 +25,18 @@ class Announcer(Protocol):
     def hand_over(self, key: str) -> None:
         """The same, where another node announces it from now on."""
 
+    def complete(self) -> None:
+        """All that is to be announced from the start was told. May be said again."""
+
+    def part(self, parting: Parting) -> None:
+        """The speaker is about to end so."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether, after ``part``, all stays reachable over this node until the speaker is back."""
+
     async def settle(self) -> None:
-        """Wait until what was handed over can be let go: a second at the most."""
+        """Wait until what was handed over can be let go: a second, or the drain time."""
 
     async def run(self) -> None:
         """Do the work until cancelled; then end in good order."""

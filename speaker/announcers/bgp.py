@@ -14,6 +14,7 @@ from speaker.bgp.events import (
     BgpEvent,
     ConnectFailed,
     NotificationReceived,
+    Parted,
     PeerAdded,
     PeerRemoved,
     PrefixCounts,
@@ -26,17 +27,24 @@ from speaker.bgp.peering import PeerSession, peering_for
 from speaker.bgp.route_table import RouteTable
 from speaker.decision import Announcement
 from speaker.drivers.bgp_speaker import BgpSpeaker
+from speaker.parting import Parting
 
 
 class BgpAnnouncer:
     """Announces by advertising routes over BGP sessions."""
 
-    def __init__(self, node_name: str, log: Logger, metrics: SpeakerMetrics) -> None:
+    def __init__(
+        self, node_name: str, log: Logger, metrics: SpeakerMetrics, drain_time: float
+    ) -> None:
         self._log = log
         self._metrics = metrics
         self._table = RouteTable()
         self._not_carried: dict[PeerSession, int] = {}
         self._advertising = False
+        self._drain_time = drain_time
+        self._drained = 0.0  # when all routers may be left, on the loop's clock
+        self._complete = False
+        self._stays = False
         self._speaker = BgpSpeaker(node_name, self._on_event)
         self._bfd = BfdWatcher(log, metrics, self._speaker.bfd_down)
 
@@ -56,11 +64,28 @@ class BgpAnnouncer:
         self._advertise()
 
     def hand_over(self, key: str) -> None:
-        """The same: routers go by what each node advertises."""
-        self.withdraw(key)
+        """Nothing yet: only at its end does a speaker hand routes over, and ``part`` sees to it."""
+
+    def complete(self) -> None:
+        """Routers that kept routes over our restart may forget what we did not tell them again."""
+        if not self._complete:
+            self._complete = True
+            asyncio.get_running_loop().call_soon(self._speaker.complete)  # after the routes
+
+    def part(self, parting: Parting) -> None:
+        """Begin to leave every peer."""
+        self._stays = not self._speaker.part(parting)
+        if not self._stays:
+            self._drained = asyncio.get_running_loop().time() + self._drain_time
+
+    @property
+    def stays(self) -> bool:
+        """Whether every peer keeps the routes."""
+        return self._stays
 
     async def settle(self) -> None:
-        """Wait for nothing: routers know at once who is gone."""
+        """Leave routers the time to find other ways."""
+        await asyncio.sleep(self._drained - asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Hold the sessions until cancelled; then part from every peer."""
@@ -87,6 +112,8 @@ class BgpAnnouncer:
             case PeerAdded():
                 metrics.bgp_session_up.labels(peer).set(0)
                 log.info("peer configured, starting BGP session", event="peerAdded")
+            case Parted(_, routes_stay, why):
+                _tell_parting(log, routes_stay, why)
             case PeerRemoved(_, reason):
                 metrics.forget_peer(peer)
                 self._not_carried.pop(event.peer, None)
@@ -105,21 +132,26 @@ class BgpAnnouncer:
                 log.error(
                     "peer sent notification, closing session", event="peerNotification", error=text
                 )
-            case UpdatesSent(_, count):
-                metrics.bgp_updates.labels(peer).inc(count)
-            case PrefixCounts():
+            case UpdatesSent() | PrefixCounts() | UpdateReceived():
                 self._count(event, log)
-            case UpdateReceived():
-                self._note_update(event, log)
             case _:
                 assert_never(event)
+
+    def _count(self, event: UpdatesSent | PrefixCounts | UpdateReceived, log: Logger) -> None:
+        match event:
+            case UpdatesSent(peer, count):
+                self._metrics.bgp_updates.labels(str(peer)).inc(count)
+            case PrefixCounts():
+                self._count_prefixes(event, log)
+            case UpdateReceived():
+                self._note_update(event, log)
 
     def _note_update(self, update: UpdateReceived, log: Logger) -> None:
         self._metrics.bgp_updates_received.labels(str(update.peer)).inc()
         if update.problem:
             log.warn("peer sent a malformed UPDATE", op="receiveUpdate", error=update.problem)
 
-    def _count(self, counts: PrefixCounts, log: Logger) -> None:
+    def _count_prefixes(self, counts: PrefixCounts, log: Logger) -> None:
         peer = str(counts.peer)
         self._metrics.bgp_announced.labels(peer).set(counts.announced)
         self._metrics.bgp_pending.labels(peer).set(counts.pending)
@@ -131,3 +163,10 @@ class BgpAnnouncer:
                     op="sendUpdate",
                     prefixes=counts.not_carried,
                 )
+
+
+def _tell_parting(log: Logger, routes_stay: bool, why: str) -> None:
+    if routes_stay:
+        log.info("peer keeps the routes until we are back", event="peerKeepsRoutes", reason=why)
+    else:
+        log.info("draining BGP session", event="sessionDraining", reason=why)

@@ -25,6 +25,7 @@ from speaker.drivers.responder_events import (
 from speaker.layer2.lingering import LINGER
 from speaker.layer2.owned import Owned
 from speaker.layer2.settings import Settings
+from speaker.parting import Parting
 
 # What the responder sees on the wire that concerns more than its own work.
 Seen = WiresChanged | Claimed
@@ -67,6 +68,17 @@ class Layer2Announcer:
         """The same, once the new owner is heard of."""
         self._let_go(key, linger=True)
         self._settled = asyncio.get_running_loop().time() + LINGER
+
+    def complete(self) -> None:
+        """Nothing waits for that here."""
+
+    def part(self, parting: Parting) -> None:
+        """Other nodes take over in any case."""
+
+    @property
+    def stays(self) -> bool:
+        """Nothing does: other nodes take over at once."""
+        return False
 
     async def settle(self) -> None:
         """Wait until what was handed over is let go."""

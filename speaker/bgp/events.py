@@ -23,6 +23,18 @@ class PeerRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class Parted:
+    """We are about to end, and leave an established session's peer so, for this reason.
+
+    With ``routes_stay`` it keeps the routes (RFC 4724); else it is to find other ways now.
+    """
+
+    peer: PeerSession
+    routes_stay: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionUp:
     """A session is established. ``hold_time`` in seconds, as both sides agreed."""
 
@@ -91,6 +103,7 @@ class UpdateReceived:
 BgpEvent = (
     PeerAdded
     | PeerRemoved
+    | Parted
     | SessionUp
     | SessionDown
     | ConnectFailed

@@ -22,6 +22,7 @@ from metallb_py.protocols.bgp import effects
 from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts, RouteAttributes
 from metallb_py.protocols.bgp.codes import Cease
 from metallb_py.protocols.bgp.effects import Effect
+from metallb_py.protocols.bgp.farewell import SHUTDOWN, Farewell
 from metallb_py.protocols.bgp.negotiation import Settings
 from metallb_py.protocols.bgp.session import Session
 from speaker.bgp import events
@@ -29,6 +30,7 @@ from speaker.bgp.events import BgpEvent
 from speaker.bgp.peering import PeerSession, router_id_for
 from speaker.drivers.local_addresses import ipv4_beside
 from speaker.drivers.tcp_md5 import sign_segments
+from speaker.parting import Parting
 
 UNSENT = 65536
 """Bytes that may wait in the kernel: what waits there can't be replaced by newer news."""
@@ -57,7 +59,7 @@ class BgpSession:
         self._session = Session(
             Settings(peer.local_asn, peer.peer_asn, peer.hold_time, peer.keepalive_time)
         )
-        self._farewell = Cease.ADMINISTRATIVE_SHUTDOWN
+        self._farewell = SHUTDOWN
         self._wake = asyncio.Event()
         self._dial_wanted = False
         self._wire: _Wire | None = None
@@ -75,9 +77,28 @@ class BgpSession:
         self._perform(self._session.bfd_down(why, self._now()))
         self._wake.set()
 
+    def complete(self) -> None:
+        """The routes so far are all that there are: tell the peer so once it knows them."""
+        self._session.complete()
+        self._wake.set()
+
     def deconfigure(self) -> None:
         """When ``run`` is cancelled, tell the peer that it is wanted no longer."""
-        self._farewell = Cease.PEER_DECONFIGURED
+        self._farewell = Farewell(Cease.PEER_DECONFIGURED)
+
+    def part(self, parting: Parting) -> Farewell | None:
+        """Prepare to end with ``run``; return how, or None where there is no session to end.
+
+        A peer that is not to keep the routes hears at once that these are about to go (RFC 8326).
+        """
+        if not self._session.is_up:
+            return None
+        stay = parting.routes_stay and self._session.peer_keeps_routes
+        self._farewell = Farewell(text=parting.why, withdraws=not stay, routes_stay=stay)
+        if not stay:
+            self._session.drain()
+            self._wake.set()
+        return self._farewell
 
     async def run(self) -> None:
         """Hold the session until cancelled; then tell the peer, within LINGER, and end."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from metallb_py.addresses import IPNetwork
 from metallb_py.config.routes import Route
 from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
-from speaker.bgp.events import BgpEvent, PeerAdded, PeerRemoved
+from speaker.bgp.events import BgpEvent, Parted, PeerAdded, PeerRemoved
 from speaker.bgp.peering import Peering, PeerSession, changes
 from speaker.drivers.bgp_session import BgpSession
+from speaker.parting import Parting
 
 COALESCING = 0.005
 """Seconds to wait for more changes after a first one: a burst of them leaves as its outcome."""
@@ -40,6 +41,7 @@ class BgpSpeaker:
         self._ending: set[tuple[str, asyncio.Task[None]]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._complete = False
 
     def set_peers(self, peering: Peering) -> None:
         """Hold these sessions. Those that are held already go on undisturbed."""
@@ -60,6 +62,24 @@ class BgpSpeaker:
         """Close a session whose peer BFD lost, in these words. It is tried again."""
         if running := self._running.get(peer):
             running.session.bfd_down(why)
+
+    def complete(self) -> None:
+        """The routes so far are all that there are: tell each peer so once it knows them."""
+        self._complete = True
+        self._wake.set()
+
+    def part(self, parting: Parting) -> bool:
+        """Begin to leave every peer; return whether one has to find other ways.
+
+        The sessions end with ``run``, as now begun.
+        """
+        drains = False
+        for peer, running in self._running.items():
+            parted = running.session.part(parting)
+            if parted is not None:
+                self._on_event(Parted(peer, parted.routes_stay, parting.why))
+                drains = drains or not parted.routes_stay
+        return drains
 
     def stop(self) -> None:
         """Make ``run`` end in good order."""
@@ -91,6 +111,8 @@ class BgpSpeaker:
             self._on_event(PeerAdded(peer))
             session = BgpSession(peer, self._node_name, self._on_event)
             session.change_routes(self._routes)
+            if self._complete:
+                session.complete()
             before = [task for name, task in self._ending if name == str(peer)]
             task = group.create_task(_hold(session, before), name=f"bgp {peer}")
             self._running[peer] = _Running(session, task)
@@ -101,6 +123,9 @@ class BgpSpeaker:
         gone = changed.keys() - wanted.keys()
         for running in self._running.values() if changed else ():
             running.session.change_routes(wanted, gone)
+        if self._complete:
+            for running in self._running.values():
+                running.session.complete()
 
 
 async def _hold(session: BgpSession, before: list[asyncio.Task[None]]) -> None:

@@ -41,7 +41,7 @@ def node_states(
     return {
         name: NodeState(
             labels=node.metadata.labels or {},
-            excluded=_exclusion(node, ignore_exclude_label=rules.ignore_exclude_label),
+            excluded=exclusion(node, rules),
             leaving=rules.drain_on_cordon and node.spec.unschedulable,
             wires=wires.get(name),
         )
@@ -73,9 +73,9 @@ def _age(pod: Pod) -> str:
     return pod.metadata.creation_timestamp or ""
 
 
-def _exclusion(node: Node, *, ignore_exclude_label: bool) -> str:
+def exclusion(node: Node, rules: Rules) -> str:
     """Return why a node takes no part (Kubernetes' own load balancers' rules); or nothing."""
-    if not ignore_exclude_label and EXCLUDE_LABEL in (node.metadata.labels or {}):
+    if not rules.ignore_exclude_label and EXCLUDE_LABEL in (node.metadata.labels or {}):
         return f"it has the label {EXCLUDE_LABEL}"
     conditions = node.status.conditions or ()
     if any(c.type == "NetworkUnavailable" and c.status == "True" for c in conditions):

@@ -28,7 +28,7 @@ def namespace() -> Iterator[None]:
 async def test_updates_of_a_peer_are_counted_and_malformed_ones_logged() -> None:
     lines: list[str] = []
     metrics = SpeakerMetrics()
-    announcer = BgpAnnouncer("node1", Logger(write=lines.append), metrics)
+    announcer = BgpAnnouncer("node1", Logger(write=lines.append), metrics, drain_time=0)
     announcer.configure(Config(peers=(Peer(64512, 64513, ip_address(NODE)),)), {})
     counted = b'metallb_bgp_updates_received_total{peer="10.77.0.1:179"} 2.0'
 

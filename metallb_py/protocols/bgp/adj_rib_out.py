@@ -135,6 +135,15 @@ class AdjRibOut:
                 announced.setdefault(attributes, []).append(prefix)
         return Batch({key: tuple(value) for key, value in announced.items()}, tuple(withdrawn))
 
+    def take_back(self) -> Batch:
+        """Take the withdrawal of everything that was told; nothing is wanted any more."""
+        self._changed.clear()
+        told = tuple(self._advertised)
+        self._advertised.clear()
+        self._desired.clear()
+        self._desired_by_version.clear()
+        return Batch({}, told)
+
     def _note(self, prefix: IPNetwork) -> None:
         """Remember a difference; a change that returns to what the peer knows is none."""
         if prefix.version not in self._versions:

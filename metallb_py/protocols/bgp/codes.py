@@ -88,11 +88,12 @@ class StateMachineError(IntEnum):
 
 
 class Cease(IntEnum):
-    """Subcodes of CEASE (RFC 4486, RFC 9384)."""
+    """Subcodes of CEASE (RFC 4486, RFC 8538, RFC 9384)."""
 
     ADMINISTRATIVE_SHUTDOWN = 2
     PEER_DECONFIGURED = 3
     ADMINISTRATIVE_RESET = 4
+    HARD_RESET = 9
     BFD_DOWN = 10
 
 

@@ -18,6 +18,7 @@ from metallb_py.protocols.bgp.codes import (
     AS_TRANS,
     VERSION,
     BgpError,
+    Cease,
     ErrorCode,
     MessageType,
     OpenError,
@@ -66,10 +67,15 @@ class Notification:
 
     def __str__(self) -> str:
         """MetalLB's wording of a number, our meaning of it, and any text that was sent along."""
-        meaning = describe(self.code, self.subcode)
-        text = self._shutdown_text()
-        said = f': "{text}"' if text else ""
-        return f"BGP notification code 0x{self.code:02x}{self.subcode:02x} ({meaning}{said})"
+        told = self._meaning()
+        if (self.code, self.subcode) == (ErrorCode.CEASE, Cease.HARD_RESET) and len(self.data) > 1:
+            inner = Notification(self.data[0], self.data[1], self.data[2:])  # RFC 8538 section 3
+            told = f"{told}: {inner._meaning()}"
+        return f"BGP notification code 0x{self.code:02x}{self.subcode:02x} ({told})"
+
+    def _meaning(self) -> str:
+        meaning, text = describe(self.code, self.subcode), self._shutdown_text()
+        return f'{meaning}: "{text}"' if text else meaning
 
     def _shutdown_text(self) -> str:
         """The operator's words in a Cease (RFC 9003); others' bytes, so only what prints."""

@@ -51,7 +51,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a session runs on. Times are in seconds, 0 stands for never."""
+    """What a session runs on. Times are in seconds, 0 stands for never.
+
+    ``restart_time`` is how long the peer keeps our routes when we are gone without a word, None
+    if not at all (RFC 4724); ``routes_survive_notifications`` whether it also keeps them when we
+    are gone with one, unless that is a hard reset (RFC 8538).
+    """
 
     local_asn: int
     peer_asn: int
@@ -60,6 +65,8 @@ class Terms:
     keepalive_time: float
     four_octet: bool
     families: frozenset[AddressFamily]
+    restart_time: int | None = None
+    routes_survive_notifications: bool = False
 
     @property
     def internal(self) -> bool:

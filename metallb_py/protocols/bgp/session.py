@@ -20,10 +20,8 @@ from ipaddress import IPv4Address
 from metallb_py.addresses import IPAddress, IPNetwork
 from metallb_py.backoff import BGP_CONNECT
 from metallb_py.errors import LocalProtocolError
-from metallb_py.protocols.bgp.adj_rib_out import AdjRibOut, RouteAttributes
-from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
+from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.codes import (
-    AddressFamily,
     BgpError,
     Cease,
     ErrorCode,
@@ -41,6 +39,7 @@ from metallb_py.protocols.bgp.effects import (
     UpdateReceived,
     UpdatesSent,
 )
+from metallb_py.protocols.bgp.farewell import SHUTDOWN, Farewell, cease
 from metallb_py.protocols.bgp.framing import Frame, FrameReader
 from metallb_py.protocols.bgp.fsm import Action, Event, State, step
 from metallb_py.protocols.bgp.messages import (
@@ -53,7 +52,8 @@ from metallb_py.protocols.bgp.messages import (
     encode,
 )
 from metallb_py.protocols.bgp.negotiation import Settings, Terms, negotiate, our_open
-from metallb_py.protocols.bgp.update import Reach, Update, pack_announcements, pack_withdrawals
+from metallb_py.protocols.bgp.outbound import NOTHING, Outbound
+from metallb_py.protocols.bgp.update import Update
 
 SETUP_TIME = 10.0
 """Seconds for TCP connect and the exchange of OPENs together, as in MetalLB.
@@ -62,11 +62,7 @@ A session that falls within as much time of coming up counts as another failed a
 a router which accepts us only to refuse our routes is not dialled in a tight loop.
 """
 
-_BATCH = 4096
-"""Most prefixes in one flush: a few full messages, and never a long stay in the event loop."""
-
-
-Cause = Message | BgpError | Cease | str | None
+Cause = Message | BgpError | Farewell | str | None
 """What an event comes with: the message, what was wrong with it, or what else happened."""
 
 
@@ -94,7 +90,7 @@ class Session:
         self._local_address: IPAddress = IPv4Address(0)
         self._router_id = IPv4Address(0)
         self._terms: Terms | None = None
-        self._routes = AdjRibOut()
+        self._outbound = Outbound()
         self._actions = {
             Action.NOTHING: self._nothing,
             Action.DIAL: self._dial,
@@ -119,7 +115,17 @@ class Session:
     @property
     def has_news(self) -> bool:
         """Whether ``flush`` would send something."""
-        return not self._routes.settled
+        return self._outbound.has_news
+
+    @property
+    def is_up(self) -> bool:
+        """Whether routes may flow."""
+        return self._state is State.ESTABLISHED
+
+    @property
+    def peer_keeps_routes(self) -> bool:
+        """Whether the peer keeps our routes for a while if we are gone without a word."""
+        return self._terms is not None and self._terms.restart_time is not None
 
     # Verbs: what happens to the session.
 
@@ -127,9 +133,9 @@ class Session:
         """Begin: dial, or if passive, wait for ``connected``."""
         return self._step(Event.START_PASSIVE if self._passive else Event.START, now)
 
-    def stop(self, now: float, why: Cease = Cease.ADMINISTRATIVE_SHUTDOWN) -> tuple[Effect, ...]:
-        """End for good, telling the peer why if there is one to tell."""
-        return self._step(Event.STOP, now, why)
+    def stop(self, now: float, farewell: Farewell = SHUTDOWN) -> tuple[Effect, ...]:
+        """End for good, with these words if there is a peer to hear them."""
+        return self._step(Event.STOP, now, farewell)
 
     def connected(
         self, local_address: IPAddress, router_id: IPv4Address, now: float
@@ -182,23 +188,24 @@ class Session:
         self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
     ) -> tuple[Effect, ...]:
         """Advertise these from now on, and those no longer; ``flush`` tells the peer."""
-        self._routes.change(wanted, unwanted)
-        return (self._routes.counts,)
+        self._outbound.change(wanted, unwanted)
+        return (self._outbound.counts,)
+
+    def complete(self) -> None:
+        """The routes so far are all: the peer is told when it knows them (RFC 4724 section 4.1)."""
+        self._outbound.complete()
+
+    def drain(self) -> None:
+        """Say again every route, as one that is about to go (RFC 8326); ``flush`` does it."""
+        self._outbound.drain()
 
     def flush(self, now: float) -> tuple[Effect, ...]:
         """Send the next changes of routes, a bounded number of them."""
-        if self._terms is None or self._routes.settled:
+        flush = self._outbound.flush()
+        if flush is None:
             return ()
-        terms, batch = self._terms, self._routes.take(_BATCH)
-        updates: list[Update] = []
-        for route, prefixes in batch.announced.items():
-            reach = Reach(self._local_address, prefixes)
-            attributes = _path_attributes(terms, route)
-            updates += pack_announcements(attributes, reach, four_octet=terms.four_octet)
-        updates += pack_withdrawals(batch.withdrawn)
-        data = b"".join(encode(update, four_octet=terms.four_octet) for update in updates)
         self._restart_keepalive(now)  # an UPDATE says as well that we live
-        return (Send(data), UpdatesSent(len(updates)), self._routes.counts)
+        return (Send(flush.data), UpdatesSent(flush.count), self._outbound.counts)
 
     # Events and actions.
 
@@ -235,10 +242,8 @@ class Session:
         del self._deadlines[Event.SETUP_EXPIRED]
         self._restart_hold(moment.now)
         self._up_since = moment.now
-        # The next hop is our own address, so only prefixes of its family can be told of.
-        carried = {_VERSIONS[family] for family in terms.families} & {self._local_address.version}
-        self._routes.open(frozenset(carried))
-        return (SessionUp(terms), self._routes.counts)
+        self._outbound.open(terms, self._local_address)
+        return (SessionUp(terms), self._outbound.counts)
 
     def _refresh_hold(self, moment: _Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
@@ -250,7 +255,7 @@ class Session:
 
     def _resend_routes(self, moment: _Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
-        self._routes.resend()  # one family more than was asked for does no harm
+        self._outbound.resend()  # one family more than was asked for does no harm
         return ()
 
     def _send_keepalive(self, moment: _Moment) -> tuple[Effect, ...]:
@@ -266,11 +271,18 @@ class Session:
     def _refuse(self, moment: _Moment) -> tuple[Effect, ...]:
         error = _complaint(moment)
         last_words = Notification(error.code, error.subcode, error.data)
+        if moment.event is Event.BFD_DOWN:  # whatever was agreed: there is no way through here
+            last_words = cease(Cease.BFD_DOWN, hard=self._resets_hard)
         return (Send(encode(last_words)), *self._end(moment, str(error)))
 
     def _cease(self, moment: _Moment) -> tuple[Effect, ...]:
-        why = moment.cause if isinstance(moment.cause, Cease) else Cease.ADMINISTRATIVE_SHUTDOWN
-        return (Send(encode(Notification(ErrorCode.CEASE, why))), *self._retire(moment))
+        farewell = moment.cause if isinstance(moment.cause, Farewell) else SHUTDOWN
+        if farewell.routes_stay and self.peer_keeps_routes and moment.state is State.ESTABLISHED:
+            return self._retire(moment)
+        withdrawals = self._outbound.withdraw_all() if farewell.withdraws else NOTHING
+        last_words = cease(farewell.why, farewell.text, hard=self._resets_hard)
+        told = (UpdatesSent(withdrawals.count),) if withdrawals.count else ()
+        return (Send(withdrawals.data + encode(last_words)), *told, *self._retire(moment))
 
     def _retire(self, moment: _Moment) -> tuple[Effect, ...]:
         self._forget_connection()
@@ -287,14 +299,19 @@ class Session:
             delay = BGP_CONNECT.delay(self._failures - 1)
             self._deadlines[Event.RETRY_DUE] = moment.now + delay
         if was_up:
-            return (CloseTcp(), SessionDown(reason), self._routes.counts)
+            return (CloseTcp(), SessionDown(reason), self._outbound.counts)
         return (CloseTcp(), ConnectFailed(reason))
 
     def _forget_connection(self) -> None:
         self._deadlines.clear()
         self._frames = FrameReader()
         self._terms = None
-        self._routes.close()
+        self._outbound.close()
+
+    @property
+    def _resets_hard(self) -> bool:
+        """Whether a NOTIFICATION alone would leave the peer with our routes (RFC 8538)."""
+        return self._terms is not None and self._terms.routes_survive_notifications
 
     def _agreed(self) -> Terms:
         if self._terms is None:
@@ -320,25 +337,11 @@ _EVENTS: dict[type[Message], Event] = {
 
 _CONVERSING = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
 
-_VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
-
 _UNEXPECTED = {
     State.OPEN_SENT: StateMachineError.IN_OPEN_SENT,
     State.OPEN_CONFIRM: StateMachineError.IN_OPEN_CONFIRM,
     State.ESTABLISHED: StateMachineError.IN_ESTABLISHED,
 }
-
-
-def _path_attributes(terms: Terms, route: RouteAttributes) -> PathAttributes:
-    """Say of a route what this peer is to hear (RFC 4271 section 5.1)."""
-    path = AsSegment(SegmentKind.SEQUENCE, (terms.local_asn,))
-    return PathAttributes(
-        # As MetalLB 0.12 sends it: routers keep old and new speakers in one ECMP group.
-        origin=Origin.INCOMPLETE,
-        as_path=() if terms.internal else (path,),
-        local_pref=route.local_pref if terms.internal else None,
-        communities=route.communities,
-    )
 
 
 def _reason(moment: _Moment) -> str:

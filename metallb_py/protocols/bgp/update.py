@@ -147,6 +147,14 @@ def _check_certainty(split: SplitAttributes, announced: tuple[IPv4Network, ...])
         raise split.flaw
 
 
+def end_of_rib(family: AddressFamily) -> bytes:
+    """Return the body of the UPDATE that says: these were all routes (RFC 4724 section 2)."""
+    if family is AddressFamily.IPV4:
+        return bytes(4)
+    attribute = encode_attribute(AttributeType.MP_UNREACH_NLRI, _FAMILY_V6)
+    return bytes(2) + len(attribute).to_bytes(2) + attribute
+
+
 def encode_prefixes(prefixes: Iterable[IPNetwork]) -> bytes:
     """Encode each as its length in bits and as many bytes as these need."""
     return b"".join(

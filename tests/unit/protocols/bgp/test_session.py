@@ -23,6 +23,7 @@ from metallb_py.protocols.bgp.effects import (
     UpdateReceived,
     UpdatesSent,
 )
+from metallb_py.protocols.bgp.farewell import Farewell
 from metallb_py.protocols.bgp.framing import FrameReader
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.messages import (
@@ -478,7 +479,7 @@ def test_half_a_message_is_forgotten_with_its_connection() -> None:
 @pytest.mark.parametrize("why", [Cease.ADMINISTRATIVE_SHUTDOWN, Cease.PEER_DECONFIGURED])
 def test_stopping_says_cease_and_is_final(why: Cease) -> None:
     session = established()
-    effects = session.stop(1.0, why)
+    effects = session.stop(1.0, Farewell(why))
 
     assert sent(effects) == [Notification(6, why)]
     assert told(effects) == [CloseTcp()]
