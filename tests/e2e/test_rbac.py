@@ -54,6 +54,7 @@ SPEAKERS_RIGHTS: Rights = {
     ("", "pods", ()): {"get", "list", "watch"},
     ("", "pods/status", ()): {"patch"},
     ("coordination.k8s.io", "leases", ()): {"get", "list", "watch", "create", "update", "delete"},
+    ("", "secrets", ()): {"get"},
 }
 # What every user may: ask about itself.
 ABOUT_ONESELF = {"authentication.k8s.io", "authorization.k8s.io"}
