@@ -206,7 +206,10 @@ def test_it_is_refused(rig: Rig, question: str) -> None:
         "patch pods",
         "update nodes",
         "patch configmaps/config",
-        "get secrets/memberlist",
+        "list secrets",
+        "watch secrets",
+        "update secrets/memberlist",
+        "get secrets/memberlist --namespace=default",
     ],
 )
 def test_a_speaker_is_refused(rig: Rig, question: str) -> None:
