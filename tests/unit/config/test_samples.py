@@ -43,7 +43,9 @@ def test_every_key_is_shown(type_name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", (ROOT / "docs" / "recipes").glob("*/speaker.yaml"), ids=lambda path: path.parent.name
+    "path",
+    sorted((ROOT / "docs" / "recipes").glob("*/speaker.yaml")),
+    ids=lambda path: path.parent.name,
 )
 def test_recipes_load(path: Path) -> None:
     assert read_config(yaml.safe_load(path.read_text())["data"]["config"]).peers
