@@ -40,6 +40,7 @@ from speaker.announcers.bgp import BgpAnnouncer
 from speaker.announcers.layer2 import Layer2Announcer, Seen
 from speaker.conflicts import Conflicts
 from speaker.core import (
+    Adjust,
     Announce,
     ConfigApplied,
     ConfigRefused,
@@ -246,10 +247,8 @@ class App:
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
-                case Announce():
-                    self._announce(effect)
-                case Withdraw():
-                    self._withdraw(effect)
+                case Announce() | Adjust() | Withdraw():
+                    self._tell_announcers(effect)
                 case Doubtful(service, detail):
                     self._log.warn(detail, event="noNodeOnSubnet", service=service.key)
                     about = ObjectReference.to("Service", service)
@@ -285,6 +284,15 @@ class App:
     def _configure(self) -> None:
         for announcer in self._announcers.values():
             announcer.configure(self._core.config, self._core.labels)
+
+    def _tell_announcers(self, effect: Announce | Adjust | Withdraw) -> None:
+        match effect:
+            case Announce():
+                self._announce(effect)
+            case Adjust(key, announcement):
+                self._announcers[announcement.protocol].announce(key, announcement)
+            case Withdraw():
+                self._withdraw(effect)
 
     def _announce(self, effect: Announce) -> None:
         announcement = effect.announcement
