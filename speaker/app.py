@@ -94,7 +94,13 @@ class App:
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_seen),
-            Protocol.BGP: BgpAnnouncer(options.node_name, log, self._metrics, options.drain_time),
+            Protocol.BGP: BgpAnnouncer(
+                options.node_name,
+                log,
+                self._metrics,
+                drain_time=options.drain_time,
+                listen=options.bgp_listen,
+            ),
         }
         self._events = EventRecorder(client, COMPONENT)
         self._page = Httpd(common.host, common.port, self._metrics.render)

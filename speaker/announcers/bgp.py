@@ -27,15 +27,28 @@ from speaker.bgp.events import (
 from speaker.bgp.peering import PeerSession, peering_for
 from speaker.bgp.route_table import RouteTable
 from speaker.decision import Announcement
+from speaker.drivers.bgp_listener import (
+    BgpListener,
+    ListenAt,
+    ListenerEvent,
+    ListenFailed,
+    StrangerRefused,
+)
 from speaker.drivers.bgp_speaker import BgpSpeaker
-from speaker.parting import Parting
+from speaker.parting import DRAIN_TIME, Parting
 
 
 class BgpAnnouncer:
     """Announces by advertising routes over BGP sessions."""
 
     def __init__(
-        self, node_name: str, log: Logger, metrics: SpeakerMetrics, drain_time: float
+        self,
+        node_name: str,
+        log: Logger,
+        metrics: SpeakerMetrics,
+        *,
+        drain_time: float = DRAIN_TIME,
+        listen: ListenAt | None = None,
     ) -> None:
         self._log = log
         self._metrics = metrics
@@ -46,7 +59,9 @@ class BgpAnnouncer:
         self._drained = 0.0  # when all routers may be left, on the loop's clock
         self._complete = False
         self._stays = False
-        self._speaker = BgpSpeaker(node_name, self._on_event)
+        self._listens = listen is not None
+        listener = BgpListener(listen, self._on_listener) if listen is not None else None
+        self._speaker = BgpSpeaker(node_name, self._on_event, listener)
         self._bfd = BfdWatcher(log, metrics, self._speaker.bfd_down)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
@@ -123,6 +138,8 @@ class BgpAnnouncer:
             case PeerAdded():
                 metrics.bgp_session_up.labels(peer).set(0)
                 log.info("peer configured, starting BGP session", event="peerAdded")
+                if event.peer.passive and not self._listens:
+                    log.error("peer is passive: want --bgp-listen", op="listen")
             case Parted(_, routes_stay, why):
                 _tell_parting(log, routes_stay, why)
             case PeerRemoved(_, reason):
@@ -145,6 +162,17 @@ class BgpAnnouncer:
                 )
             case UpdatesSent() | PrefixCounts() | UpdateReceived():
                 self._count(event, log)
+            case _:
+                assert_never(event)
+
+    def _on_listener(self, event: ListenerEvent) -> None:
+        match event:
+            case ListenFailed(at, error):
+                self._log.error("can't listen for BGP peers", op="listen", at=str(at), error=error)
+            case StrangerRefused(address):
+                self._log.warn(
+                    "refused a BGP connection: not from a peer", op="listen", address=address
+                )
             case _:
                 assert_never(event)
 

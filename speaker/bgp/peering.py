@@ -17,6 +17,8 @@ from metallb_py.config.model import (
     Peer,
 )
 from metallb_py.config.routes import UNNAMED, Audience
+from metallb_py.protocols.bgp import attributes, codes
+from metallb_py.protocols.bgp.negotiation import Dynamic, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +161,40 @@ def session_of(peer: Peer) -> PeerSession:
         address_families=peer.address_families,
         next_hops=peer.next_hops,
     )
+
+
+RESTART_TIME = 120
+"""Seconds that a peer with graceful restart is asked to keep our routes, as FRR asks for."""
+
+
+def settings_of(peer: PeerSession, hostname: str) -> Settings:
+    """Return our side of a session with this peer."""
+    return Settings(
+        local_asn=peer.local_asn,
+        peer_asn=peer.peer_asn or None,
+        hold_time=peer.hold_time,
+        keepalive_time=peer.keepalive_time,
+        connect_time=peer.connect_time,
+        dynamic=_DYNAMIC[peer.dynamic_asn],
+        origin=_ORIGINS[peer.origin],
+        families=frozenset(_FAMILIES[family] for family in peer.address_families),
+        next_hops=peer.next_hops,
+        restart_time=RESTART_TIME if peer.graceful_restart else None,
+        hostname=hostname,
+    )
+
+
+_DYNAMIC = {
+    None: None,
+    DynamicAsn.INTERNAL: Dynamic.INTERNAL,
+    DynamicAsn.EXTERNAL: Dynamic.EXTERNAL,
+}
+_ORIGINS = {
+    Origin.IGP: attributes.Origin.IGP,
+    Origin.EGP: attributes.Origin.EGP,
+    Origin.INCOMPLETE: attributes.Origin.INCOMPLETE,
+}
+_FAMILIES = {
+    AddressFamily.IPV4: codes.AddressFamily.IPV4,
+    AddressFamily.IPV6: codes.AddressFamily.IPV6,
+}

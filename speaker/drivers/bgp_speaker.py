@@ -12,6 +12,7 @@ from metallb_py.config.routes import UNNAMED, Audience, Route
 from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
 from speaker.bgp.events import BgpEvent, Parted, PeerAdded, PeerRemoved
 from speaker.bgp.peering import Peering, PeerSession, changes
+from speaker.drivers.bgp_listener import BgpListener
 from speaker.drivers.bgp_session import BgpSession
 from speaker.parting import Parting
 
@@ -33,7 +34,12 @@ class BgpSpeaker:
     too.
     """
 
-    def __init__(self, node_name: str, on_event: Callable[[BgpEvent], None]) -> None:
+    def __init__(
+        self,
+        node_name: str,
+        on_event: Callable[[BgpEvent], None],
+        listener: BgpListener | None = None,
+    ) -> None:
         self._node_name = node_name
         self._on_event = on_event
         self._peering = Peering()
@@ -45,6 +51,7 @@ class BgpSpeaker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._complete = False
+        self._listener = listener
 
     def set_peers(self, peering: Peering) -> None:
         """Hold these sessions. Those that are held already go on undisturbed."""
@@ -96,12 +103,15 @@ class BgpSpeaker:
     async def run(self) -> None:
         """Own the sessions until stopped or cancelled; then part from every peer."""
         async with asyncio.TaskGroup() as group:
+            listening = self._listener.run() if self._listener is not None else asyncio.sleep(0)
+            listener = group.create_task(listening, name="bgp listener")
             while not self._stopping:
                 await self._wake.wait()
                 await asyncio.sleep(COALESCING)
                 self._wake.clear()
                 self._apply_routes()
                 self._apply_peers(group)
+            listener.cancel()
             for running in self._running.values():
                 running.task.cancel()
 
@@ -124,6 +134,8 @@ class BgpSpeaker:
             before = [task for name, task in self._ending if name == str(peer)]
             task = group.create_task(_hold(session, before), name=f"bgp {peer}")
             self._running[peer] = _Running(session, task, audience)
+        if self._listener is not None:
+            self._listener.expect({p: r.session.accept for p, r in self._running.items()})
 
     def _apply_routes(self) -> None:
         changed, self._changed = self._changed, {}

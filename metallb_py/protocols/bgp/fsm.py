@@ -13,6 +13,8 @@ How it differs from the RFC's own text, on purpose:
   retry timer and a large hold time: a router that accepts and then stays mute is given up as
   fast as one that does not answer.
 - A passive session waits in Active and never dials.
+- A connection that comes in is welcome in Idle, too: the peer is there now. What comes in when
+  there is a connection already is the business of ``collision``.
 - Pairs that the table does not name cannot mend: a message in the wrong state is refused with a
   NOTIFICATION, anything else that makes no sense in a state changes nothing.
 """
@@ -46,6 +48,7 @@ class Event(Enum):
     BFD_DOWN = auto()  # RFC 5882 section 10.2
     KEEPALIVE_DUE = auto()  # 11
     CONNECTED = auto()  # 16, 17
+    COLLISION_LOST = auto()  # 23
     CONNECTION_FAILED = auto()  # 18
     OPEN = auto()  # 19
     MALFORMED = auto()  # 21, 22, 28
@@ -100,6 +103,7 @@ def _conversation(state: State, expected: dict[Event, Step], /) -> dict[tuple[St
     """Fill in what holds in every state with an open connection."""
     common = {
         Event.STOP: Step(State.IDLE, Action.CEASE),
+        Event.COLLISION_LOST: Step(State.IDLE, Action.REFUSE),
         Event.CONNECTION_FAILED: Step(State.IDLE, Action.HANG_UP),
         Event.MALFORMED: Step(State.IDLE, Action.REFUSE),
         Event.NOTIFICATION: Step(State.IDLE, Action.HANG_UP),
@@ -115,10 +119,12 @@ TABLE: dict[tuple[State, Event], Step] = {
     (State.IDLE, Event.START): Step(State.CONNECT, Action.DIAL),
     (State.IDLE, Event.START_PASSIVE): Step(State.ACTIVE, Action.NOTHING),
     (State.IDLE, Event.RETRY_DUE): Step(State.CONNECT, Action.DIAL),
+    (State.IDLE, Event.CONNECTED): Step(State.OPEN_SENT, Action.SEND_OPEN),
     (State.IDLE, Event.STOP): Step(State.IDLE, Action.RETIRE),
     (State.CONNECT, Event.CONNECTED): Step(State.OPEN_SENT, Action.SEND_OPEN),
     (State.CONNECT, Event.CONNECTION_FAILED): Step(State.IDLE, Action.HANG_UP),
     (State.CONNECT, Event.SETUP_EXPIRED): Step(State.IDLE, Action.HANG_UP),
+    (State.CONNECT, Event.COLLISION_LOST): Step(State.IDLE, Action.RETIRE),
     (State.CONNECT, Event.STOP): Step(State.IDLE, Action.RETIRE),
     (State.ACTIVE, Event.CONNECTED): Step(State.OPEN_SENT, Action.SEND_OPEN),
     (State.ACTIVE, Event.STOP): Step(State.IDLE, Action.RETIRE),

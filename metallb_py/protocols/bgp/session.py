@@ -14,7 +14,6 @@ Times are seconds of any monotonic clock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from metallb_py.addresses import IPAddress, IPNetwork
@@ -25,7 +24,6 @@ from metallb_py.protocols.bgp.codes import (
     BgpError,
     Cease,
     ErrorCode,
-    StateMachineError,
 )
 from metallb_py.protocols.bgp.effects import (
     CloseTcp,
@@ -51,29 +49,16 @@ from metallb_py.protocols.bgp.messages import (
     decode,
     encode,
 )
+from metallb_py.protocols.bgp.moment import (
+    SETUP_TIME,
+    Cause,
+    Moment,
+    complaint_about,
+    reason_of,
+)
 from metallb_py.protocols.bgp.negotiation import Settings, Terms, negotiate, our_open
 from metallb_py.protocols.bgp.outbound import NOTHING, Outbound
 from metallb_py.protocols.bgp.update import Update
-
-SETUP_TIME = 10.0
-"""Seconds for TCP connect and the exchange of OPENs together, as in MetalLB.
-
-A session that falls within as much time of coming up counts as another failed attempt, so that
-a router which accepts us only to refuse our routes is not dialled in a tight loop.
-"""
-
-Cause = Message | BgpError | Farewell | str | None
-"""What an event comes with: the message, what was wrong with it, or what else happened."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """An event as an action sees it: in which state it came, and when."""
-
-    event: Event
-    state: State
-    now: float
-    cause: Cause
 
 
 class Session:
@@ -155,11 +140,43 @@ class Session:
             Event.BFD_DOWN, now, BgpError(f"BFD down: {why}", ErrorCode.CEASE, Cease.BFD_DOWN)
         )
 
-    def receive(self, data: bytes, now: float) -> tuple[Effect, ...]:
-        """Bytes came in. What comes after the session's end is ignored."""
+    @property
+    def identities(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """Both sides' identifier and AS number, ours first, once the peer's are known.
+
+        Where the identifiers are equal, the AS numbers decide who is higher (RFC 6286).
+        """
+        if self._terms is None:
+            return None
+        terms, ours = self._terms, (int(self._router_id), self._settings.local_asn)
+        return ours, (int(terms.peer_router_id), terms.peer_asn)
+
+    def give_way(self, rival: Session, now: float) -> tuple[Effect, ...]:
+        """Close the connection, and go on with that of a rival which is not established yet."""
+        lost = BgpError(
+            "peer opened another connection", ErrorCode.CEASE, Cease.CONNECTION_COLLISION_RESOLUTION
+        )
+        failures = self._failures
+        effects = self._step(Event.COLLISION_LOST, now, lost)
+        self._failures = failures
+        self._state = rival._state
+        self._deadlines, self._frames = rival._deadlines, rival._frames
+        self._local_address, self._router_id = rival._local_address, rival._router_id
+        self._terms = rival._terms
+        # To give way is no failure of the session, but that of an established one is news.
+        return tuple(effect for effect in effects if not isinstance(effect, ConnectFailed))
+
+    def receive(
+        self, data: bytes, now: float, *, only_introduce: bool = False
+    ) -> tuple[Effect, ...]:
+        """Bytes came in. What comes after the session's end is ignored.
+
+        With ``only_introduce`` what follows the peer's OPEN waits for the next call.
+        """
         self._frames.feed(data)
         effects: list[Effect] = []
-        while self._state in _CONVERSING:
+        awaited = {State.OPEN_SENT} if only_introduce else _CONVERSING
+        while self._state in awaited:
             try:
                 frame = self._frames.next_frame()
                 if frame is None:
@@ -213,31 +230,37 @@ class Session:
         """Decode a message; an OPEN that we wait for is settled at once. Raises BgpError."""
         message = decode(frame, four_octet=self._terms is None or self._terms.four_octet)
         if isinstance(message, Open) and self._state is State.OPEN_SENT:
-            self._terms = negotiate(self._settings, self._router_id, message)
+            self._terms = negotiate(self._settings, self._our_open(), message)
+            self._frames.max_length = self._terms.max_length
         return _EVENTS[type(message)], message
 
     def _step(self, event: Event, now: float, cause: Cause = None) -> tuple[Effect, ...]:
         outcome = step(self._state, event)
-        moment = _Moment(event, self._state, now, cause)
+        moment = Moment(event, self._state, now, cause)
         self._state = outcome.next_state
         return self._actions[outcome.action](moment)
 
-    def _nothing(self, _: _Moment) -> tuple[Effect, ...]:
+    def _nothing(self, _: Moment) -> tuple[Effect, ...]:
         return ()
 
-    def _dial(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _dial(self, moment: Moment) -> tuple[Effect, ...]:
         self._deadlines = {Event.SETUP_EXPIRED: moment.now + SETUP_TIME}
         return (Connect(),)
 
-    def _send_open(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _send_open(self, moment: Moment) -> tuple[Effect, ...]:
+        self._deadlines.pop(Event.RETRY_DUE, None)
         self._deadlines.setdefault(Event.SETUP_EXPIRED, moment.now + SETUP_TIME)
-        return (Send(encode(our_open(self._settings, self._router_id))),)
+        return (Send(encode(self._our_open())),)
 
-    def _accept_open(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _our_open(self) -> Open:
+        over_ipv6 = self._local_address.version == 6
+        return our_open(self._settings, self._router_id, ipv4_over_ipv6=over_ipv6)
+
+    def _accept_open(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
         return self._send_keepalive(moment)
 
-    def _establish(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _establish(self, moment: Moment) -> tuple[Effect, ...]:
         terms = self._agreed()
         del self._deadlines[Event.SETUP_EXPIRED]
         self._restart_hold(moment.now)
@@ -245,37 +268,37 @@ class Session:
         self._outbound.open(terms, self._local_address)
         return (SessionUp(terms), self._outbound.counts)
 
-    def _refresh_hold(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _refresh_hold(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
         return ()
 
-    def _take_update(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _take_update(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
         return (UpdateReceived(moment.cause),) if isinstance(moment.cause, Update) else ()
 
-    def _resend_routes(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _resend_routes(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
         self._outbound.resend()  # one family more than was asked for does no harm
         return ()
 
-    def _send_keepalive(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _send_keepalive(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_keepalive(moment.now)
         return (Send(encode(Keepalive())),)
 
-    def _hang_up(self, moment: _Moment) -> tuple[Effect, ...]:
-        reason = _reason(moment)
+    def _hang_up(self, moment: Moment) -> tuple[Effect, ...]:
+        reason = reason_of(moment)
         if isinstance(moment.cause, Notification) and moment.state is State.ESTABLISHED:
             return (NotificationReceived(reason), *self._end(moment, reason))
         return self._end(moment, reason)
 
-    def _refuse(self, moment: _Moment) -> tuple[Effect, ...]:
-        error = _complaint(moment)
+    def _refuse(self, moment: Moment) -> tuple[Effect, ...]:
+        error = complaint_about(moment)
         last_words = Notification(error.code, error.subcode, error.data)
         if moment.event is Event.BFD_DOWN:  # whatever was agreed: there is no way through here
             last_words = cease(Cease.BFD_DOWN, hard=self._resets_hard)
         return (Send(encode(last_words)), *self._end(moment, str(error)))
 
-    def _cease(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _cease(self, moment: Moment) -> tuple[Effect, ...]:
         farewell = moment.cause if isinstance(moment.cause, Farewell) else SHUTDOWN
         if farewell.routes_stay and self.peer_keeps_routes and moment.state is State.ESTABLISHED:
             return self._retire(moment)
@@ -284,11 +307,11 @@ class Session:
         told = (UpdatesSent(withdrawals.count),) if withdrawals.count else ()
         return (Send(withdrawals.data + encode(last_words)), *told, *self._retire(moment))
 
-    def _retire(self, moment: _Moment) -> tuple[Effect, ...]:
+    def _retire(self, moment: Moment) -> tuple[Effect, ...]:
         self._forget_connection()
         return () if moment.state in (State.IDLE, State.ACTIVE) else (CloseTcp(),)
 
-    def _end(self, moment: _Moment, reason: str) -> tuple[Effect, ...]:
+    def _end(self, moment: Moment, reason: str) -> tuple[Effect, ...]:
         """Close, tell the driver, and see to the next attempt."""
         self._forget_connection()
         was_up = moment.state is State.ESTABLISHED
@@ -336,34 +359,3 @@ _EVENTS: dict[type[Message], Event] = {
 }
 
 _CONVERSING = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
-
-_UNEXPECTED = {
-    State.OPEN_SENT: StateMachineError.IN_OPEN_SENT,
-    State.OPEN_CONFIRM: StateMachineError.IN_OPEN_CONFIRM,
-    State.ESTABLISHED: StateMachineError.IN_ESTABLISHED,
-}
-
-
-def _reason(moment: _Moment) -> str:
-    match moment.cause:
-        case Notification():
-            return f"got {moment.cause}"
-        case str():
-            return moment.cause
-        case _:
-            return f"no connection within {SETUP_TIME:g} s"
-
-
-def _complaint(moment: _Moment) -> BgpError:
-    """What the peer did wrong, as the NOTIFICATION to answer it with."""
-    if isinstance(moment.cause, BgpError):
-        return moment.cause
-    if moment.event is Event.SETUP_EXPIRED:
-        return BgpError(f"no session within {SETUP_TIME:g} s", ErrorCode.HOLD_TIMER_EXPIRED)
-    if moment.event is Event.HOLD_EXPIRED:
-        return BgpError("hold timer expired: peer is silent", ErrorCode.HOLD_TIMER_EXPIRED)
-    return BgpError(
-        f"unexpected {moment.event.name} message in state {moment.state.name}",
-        ErrorCode.FINITE_STATE_MACHINE,
-        _UNEXPECTED[moment.state],
-    )
