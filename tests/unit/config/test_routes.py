@@ -7,12 +7,6 @@ import pytest
 
 from metallb_py.config.model import BgpAdvertisement, Community
 from metallb_py.config.routes import COMMUNITY_ROOM, Offer, Route, aggregate, names_in, routes_for
-    AsSegment,
-    LinkBandwidth,
-    Origin,
-    PathAttributes,
-    SegmentKind,
-)
 
 ADDRESS = "198.51.100.7"
 HOST, WIDE = ip_network("198.51.100.7/32"), ip_network("198.51.100.0/24")
