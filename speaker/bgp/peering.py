@@ -16,6 +16,7 @@ from metallb_py.config.model import (
     Origin,
     Peer,
 )
+from metallb_py.config.routes import UNNAMED, Audience
 from metallb_py.protocols.bgp import attributes, codes
 from metallb_py.protocols.bgp.negotiation import Dynamic, Settings
 
@@ -59,10 +60,15 @@ class PeerSession:
 
 @dataclass(frozen=True, slots=True)
 class Peering:
-    """The sessions that this node is to hold, and those that only its labels forbid."""
+    """The sessions that this node is to hold, and those that only its labels forbid.
+
+    ``audiences`` tell which routes each is to hear. A peer that only gets another name keeps its
+    session.
+    """
 
     sessions: tuple[PeerSession, ...] = ()
     filtered: frozenset[PeerSession] = frozenset()
+    audiences: Mapping[PeerSession, Audience] = field(default_factory=dict)
 
 
 class RemovalReason(StrEnum):
@@ -80,17 +86,23 @@ class PeeringChange:
     added: tuple[PeerSession, ...]
 
 
-def peering_for(peers: Iterable[Peer], node_labels: Mapping[str, str]) -> Peering:
-    """Return what these peers mean for a node with these labels, in the peers' order."""
-    selected: dict[PeerSession, None] = {}
+def peering_for(
+    peers: Iterable[Peer], node_labels: Mapping[str, str], named: frozenset[str] = frozenset()
+) -> Peering:
+    """Return what these peers mean for a node with these labels, in the peers' order.
+
+    ``named`` are those that advertisements name, by name or address.
+    """
+    selected: dict[PeerSession, Audience] = {}
     configured: dict[PeerSession, None] = {}
     labels = dict(node_labels)
     for peer in peers:
         session = session_of(peer)
         configured[session] = None
         if peer.selects(labels):
-            selected[session] = None
-    return Peering(tuple(selected), frozenset(configured.keys() - selected.keys()))
+            names = named & {peer.name, str(peer.address)}
+            selected[session] = selected.get(session, UNNAMED) | names
+    return Peering(tuple(selected), frozenset(configured.keys() - selected.keys()), selected)
 
 
 def changes(running: Iterable[PeerSession], wanted: Peering) -> PeeringChange:
