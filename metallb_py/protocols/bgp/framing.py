@@ -9,6 +9,8 @@ from metallb_py.protocols.bgp.codes import BgpError, ErrorCode, HeaderError, Mes
 MARKER = b"\xff" * 16
 HEADER_LENGTH = 19
 MAX_LENGTH = 4096
+MAX_EXTENDED_LENGTH = 65535
+"""Where both sides agreed to it, of all messages but OPEN and KEEPALIVE (RFC 8654)."""
 
 _MIN_LENGTH = {
     MessageType.OPEN: 29,
@@ -17,6 +19,9 @@ _MIN_LENGTH = {
     MessageType.KEEPALIVE: 19,
     MessageType.ROUTE_REFRESH: 23,
 }
+
+_MAX_LENGTH = {MessageType.OPEN: MAX_LENGTH, MessageType.KEEPALIVE: HEADER_LENGTH}
+"""Of the messages whose length nobody can extend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +40,15 @@ def frame(kind: MessageType, body: bytes) -> bytes:
 class FrameReader:
     """Takes bytes as they arrive and gives whole messages.
 
-    After an error the stream has no meaning any more: the connection is to be closed.
+    ``max_length`` is what a message may take from now on. After an error the stream has no meaning
+    any more: the connection is to be closed.
     """
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "max_length")
 
-    def __init__(self) -> None:
+    def __init__(self, max_length: int = MAX_LENGTH) -> None:
         self._buffer = bytearray()
+        self.max_length = max_length
 
     def feed(self, data: bytes) -> None:
         """Add bytes that the connection delivered."""
@@ -54,7 +61,7 @@ class FrameReader:
         """
         if len(self._buffer) < HEADER_LENGTH:
             return None
-        length = _checked_length(self._buffer)
+        length = _checked_length(self._buffer, self.max_length)
         if len(self._buffer) < length:
             return None
         whole = Frame(MessageType(self._buffer[18]), bytes(self._buffer[HEADER_LENGTH:length]))
@@ -62,7 +69,7 @@ class FrameReader:
         return whole
 
 
-def _checked_length(header: bytearray) -> int:
+def _checked_length(header: bytearray, limit: int) -> int:
     if header[:16] != MARKER:
         raise BgpError(
             "message marker is not all ones",
@@ -78,7 +85,7 @@ def _checked_length(header: bytearray) -> int:
             bytes((kind,)),
         )
     minimum = _MIN_LENGTH[MessageType(kind)]
-    maximum = HEADER_LENGTH if kind == MessageType.KEEPALIVE else MAX_LENGTH
+    maximum = _MAX_LENGTH.get(MessageType(kind), limit)
     if not minimum <= length <= maximum:
         raise BgpError(
             f"{MessageType(kind).name} message: found length {length}, want {minimum} to {maximum}",

@@ -230,7 +230,8 @@ class Session:
         """Decode a message; an OPEN that we wait for is settled at once. Raises BgpError."""
         message = decode(frame, four_octet=self._terms is None or self._terms.four_octet)
         if isinstance(message, Open) and self._state is State.OPEN_SENT:
-            self._terms = negotiate(self._settings, self._router_id, message)
+            self._terms = negotiate(self._settings, self._our_open(), message)
+            self._frames.max_length = self._terms.max_length
         return _EVENTS[type(message)], message
 
     def _step(self, event: Event, now: float, cause: Cause = None) -> tuple[Effect, ...]:
@@ -249,7 +250,17 @@ class Session:
     def _send_open(self, moment: Moment) -> tuple[Effect, ...]:
         self._deadlines.pop(Event.RETRY_DUE, None)
         self._deadlines.setdefault(Event.SETUP_EXPIRED, moment.now + SETUP_TIME)
-        return (Send(encode(our_open(self._settings, self._router_id))),)
+        return (Send(encode(self._our_open())),)
+
+    def _our_open(self) -> Open:
+        over_ipv6 = self._local_address.version == 6
+        return our_open(
+            self._settings,
+            self._router_id,
+            restarting=self._outbound.restarting,
+            forwarding=self._settings.keeps_forwarding,
+            ipv4_over_ipv6=over_ipv6,
+        )
 
     def _accept_open(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
