@@ -45,6 +45,7 @@ class FrrRouter:
                 f"remote-as {terms.node_asn}",
                 "passive",
                 *([f"password {terms.password}"] if terms.password else []),
+                *(["capability extended-nexthop"] if terms.extended_next_hop else []),
             )
         ]
         lines = [
@@ -86,6 +87,7 @@ class BirdRouter:
 
     async def start(self, terms: Terms) -> None:
         password = f'password "{terms.password}";' if terms.password else ""
+        extended = "extended next hop on;" if terms.extended_next_hop else ""
         sessions = "".join(
             f"""
 protocol bgp {name} {{
@@ -95,7 +97,7 @@ protocol bgp {name} {{
     passive;
     error wait time 1, 1;
     {password}
-    ipv4 {{ import all; export none; extended next hop on; }};
+    ipv4 {{ import all; export none; {extended} }};
     ipv6 {{ import all; export none; }};
 }}"""
             for name, ours, theirs in (("four", ROUTER, NODE), ("six", ROUTER_V6, NODE_V6))
