@@ -14,7 +14,7 @@ import os
 import socket
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 from metallb_py.addresses import IPAddress, IPNetwork
 from metallb_py.errors import LocalProtocolError
@@ -23,12 +23,12 @@ from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts, RouteAttributes
 from metallb_py.protocols.bgp.codes import Cease
 from metallb_py.protocols.bgp.effects import Effect
 from metallb_py.protocols.bgp.farewell import SHUTDOWN, Farewell
-from metallb_py.protocols.bgp.negotiation import Settings
 from metallb_py.protocols.bgp.session import Session
 from speaker.bgp import events
 from speaker.bgp.events import BgpEvent
 from speaker.bgp.peering import PeerSession, router_id_for
-from speaker.drivers.local_addresses import ipv4_beside
+from speaker.bgp.session_settings import settings_for
+from speaker.drivers.local_addresses import addresses_beside
 from speaker.drivers.tcp_md5 import sign_segments
 from speaker.parting import Parting
 
@@ -56,9 +56,7 @@ class BgpSession:
         self._peer = peer
         self._node_name = node_name
         self._on_event = on_event
-        self._session = Session(
-            Settings(peer.local_asn, peer.peer_asn, peer.hold_time, peer.keepalive_time)
-        )
+        self._session = Session(settings_for(peer, node_name))
         self._farewell = SHUTDOWN
         self._wake = asyncio.Event()
         self._dial_wanted = False
@@ -124,9 +122,8 @@ class BgpSession:
                 words = _words(self._peer, error)
                 self._perform(self._session.connection_failed(words, self._now()))
             return
-        local = self._wire.local_address
-        beside = ipv4_beside(local) if isinstance(local, IPv6Address) else None
-        router_id = router_id_for(self._peer.router_id, local, beside, self._node_name)
+        local = addresses_beside(self._wire.local_address, self._peer.interface or None)
+        router_id = router_id_for(self._peer.router_id, local.own, local.ipv4, self._node_name)
         self._perform(self._session.connected(local, router_id, self._now()))
 
     async def _connect(self) -> _Wire:

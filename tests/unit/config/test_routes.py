@@ -9,8 +9,8 @@ from metallb_py.addresses import IPAddress
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.routes import Route, aggregate, routes_for
 from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
-from metallb_py.protocols.bgp.messages import encode
-from metallb_py.protocols.bgp.update import Reach, pack_announcements
+from metallb_py.protocols.bgp.next_hops import NextHop
+from metallb_py.protocols.bgp.packing import pack_announcements
 
 
 def pool(*advertisements: BgpAdvertisement) -> Pool:
@@ -108,7 +108,9 @@ def test_a_route_never_has_more_communities_than_a_message_holds() -> None:
         local_pref=100,
         communities=route.communities,
     )
-    reach = Reach(ip_address("2001:db8::1"), (ip_network("2001:db8::2/128"),))
+    prefixes = (ip_network("2001:db8::2/128"),)
 
-    (update,) = pack_announcements(said, reach, four_octet=True)
-    assert len(encode(update)) <= 4096
+    (message,) = pack_announcements(
+        said, NextHop(ip_address("2001:db8::1")), prefixes, four_octet=True
+    )
+    assert len(message) <= 4096

@@ -9,7 +9,8 @@ from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.codes import AddressFamily
 from metallb_py.protocols.bgp.framing import FrameReader
 from metallb_py.protocols.bgp.messages import decode
-from metallb_py.protocols.bgp.negotiation import Terms
+from metallb_py.protocols.bgp.negotiation import Settings, Terms
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.outbound import GRACEFUL_SHUTDOWN, NOTHING, Flush, Outbound
 from metallb_py.protocols.bgp.update import Update
 
@@ -25,8 +26,8 @@ def terms(*, peer_asn: int = 64513) -> Terms:
 
 
 def connected(local: IPAddress = LOCAL, *, peer_asn: int = 64513) -> Outbound:
-    outbound = Outbound()
-    outbound.open(terms(peer_asn=peer_asn), local)
+    outbound = Outbound(Settings(64512, 64513))
+    outbound.open(terms(peer_asn=peer_asn), LocalAddresses(local))
     return outbound
 
 
@@ -50,7 +51,7 @@ def test_the_end_is_told_once_all_routes_are_known_and_were_sent() -> None:
 
     (route, end) = updates(outbound.flush())
     assert route.reach[0].prefixes == (A,)
-    assert end == Update()
+    assert end == Update(end_of_rib=AddressFamily.IPV4)
     assert outbound.flush() is None
 
 
@@ -84,7 +85,7 @@ def test_every_session_has_its_end() -> None:
     outbound.close()
     assert not outbound.has_news
 
-    outbound.open(terms(), LOCAL)
+    outbound.open(terms(), LocalAddresses(LOCAL))
     assert outbound.flush() == Flush(END, 1)
 
 
@@ -94,9 +95,9 @@ def test_thousands_of_routes_come_before_the_end() -> None:
     outbound.complete()
 
     first, second = updates(outbound.flush()), updates(outbound.flush())
-    assert Update() not in first
-    assert second[-1] == Update()
-    assert second.count(Update()) == 1
+    assert not any(update.end_of_rib for update in first)
+    assert second[-1] == Update(end_of_rib=AddressFamily.IPV4)
+    assert sum(update.end_of_rib is not None for update in second) == 1
 
 
 @pytest.mark.parametrize(("peer_asn", "local_pref"), [(64513, None), (64512, 0)])
@@ -128,10 +129,10 @@ def test_all_is_taken_back_at_once() -> None:
 
 
 def test_what_nobody_was_told_is_not_taken_back() -> None:
-    outbound = Outbound()
+    outbound = Outbound(Settings(64512, 64513))
     outbound.change({A: RouteAttributes()})
     assert outbound.withdraw_all() == NOTHING
-    outbound.open(terms(), LOCAL)
+    outbound.open(terms(), LocalAddresses(LOCAL))
     assert outbound.withdraw_all() == NOTHING
 
 
