@@ -38,8 +38,10 @@ from metallb_py.runtime.tasks import run_until
 from speaker.announcers import Announcer
 from speaker.announcers.bgp import BgpAnnouncer
 from speaker.announcers.layer2 import Layer2Announcer, Seen
+from speaker.announcers.passwords import Passwords
 from speaker.conflicts import Conflicts
 from speaker.core import (
+    Adjust,
     Announce,
     ConfigApplied,
     ConfigRefused,
@@ -93,8 +95,15 @@ class App:
         self._mailbox = Mailbox()
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_seen),
-            Protocol.BGP: BgpAnnouncer(options.node_name, log, self._metrics, options.drain_time),
+            Protocol.BGP: BgpAnnouncer(
+                options.node_name,
+                log,
+                self._metrics,
+                drain_time=options.drain_time,
+                listen=options.bgp_listen,
+            ),
         }
+        self._passwords = Passwords(client, common.namespace, log, self._metrics, self._configure)
         self._events = EventRecorder(client, COMPONENT)
         self._page = Httpd(common.host, common.port, self._metrics.render)
         self._config = ConfigReporter(log, self._metrics, f"{common.namespace}/{common.config}")
@@ -122,6 +131,7 @@ class App:
                 "config": self._follow(configmap, self._on_configmap, None),
                 "layer2": self._announcers[Protocol.LAYER2].run(),
                 "bgp": self._announcers[Protocol.BGP].run(),
+                "passwords": self._passwords.run(),
                 "annotations": self._members.annotate(),
                 "events": self._events.run(),
                 "page": self._page.run(self._on_page_error),
@@ -246,10 +256,8 @@ class App:
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
-                case Announce():
-                    self._announce(effect)
-                case Withdraw():
-                    self._withdraw(effect)
+                case Announce() | Adjust() | Withdraw():
+                    self._tell_announcers(effect)
                 case Doubtful(service, detail):
                     self._log.warn(detail, event="noNodeOnSubnet", service=service.key)
                     about = ObjectReference.to("Service", service)
@@ -283,8 +291,19 @@ class App:
             announcer.complete()
 
     def _configure(self) -> None:
+        labels = self._core.labels
+        config = self._passwords.fill_in(self._core.config, labels)
         for announcer in self._announcers.values():
-            announcer.configure(self._core.config, self._core.labels)
+            announcer.configure(config, labels)
+
+    def _tell_announcers(self, effect: Announce | Adjust | Withdraw) -> None:
+        match effect:
+            case Announce():
+                self._announce(effect)
+            case Adjust(key, announcement):
+                self._announcers[announcement.protocol].announce(key, announcement)
+            case Withdraw():
+                self._withdraw(effect)
 
     def _announce(self, effect: Announce) -> None:
         announcement = effect.announcement

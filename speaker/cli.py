@@ -6,15 +6,17 @@ import argparse
 import os
 import re
 
+from metallb_py.addresses import parse_address
 from metallb_py.errors import StartupError
-from metallb_py.runtime.flags import FlagParser, common_options
+from metallb_py.runtime.flags import FlagParser, common_options, read_port
+from speaker.drivers.bgp_listener import ListenAt
 from speaker.layer2.links import EXCLUDED
 from speaker.layer2.nodes import EXCLUDE_LABEL, SPEAKER_LABELS, Rules
 from speaker.layer2.settings import Settings
 from speaker.memberships import flags
 from speaker.memberships.settings import GossipSettings, Kind
-from speaker.options import DRAIN_TIME, Options
-from speaker.parting import OnStop
+from speaker.options import Options
+from speaker.parting import DRAIN_TIME, OnStop
 
 PROG = "metallb-speaker"
 BGP_TYPES = ("native", "frr")
@@ -69,6 +71,12 @@ def parse(argv: list[str] | None = None) -> Options:
         default=f"{DRAIN_TIME:g}",
         read=_seconds,
     )
+    parser.flag(
+        "bgp-listen",
+        'where BGP peers may connect to, as in "179", "10.0.0.1:179" or "[fd00::1]:179"; nowhere by'
+        " default",
+        read=_listen_at,
+    )
     args = parser.parse(argv)
     common = common_options(args)
     bgp_type = os.environ.get("METALLB_BGP_TYPE", BGP_TYPES[0])
@@ -93,6 +101,7 @@ def parse(argv: list[str] | None = None) -> Options:
         rules=Rules(args.ignore_exclude_lb, args.drain_on_cordon),
         on_stop=args.on_stop,
         drain_time=args.drain_time,
+        bgp_listen=args.bgp_listen,
     )
 
 
@@ -108,6 +117,19 @@ def _interval(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text) or 0 < float(text) < 1:
         raise argparse.ArgumentTypeError(f'"{text}": want 0, or seconds from 1')
     return float(text)
+
+
+def _listen_at(text: str) -> ListenAt | None:
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    try:
+        address = parse_address(host.removeprefix("[").removesuffix("]")) if host else None
+        return ListenAt(address, read_port(port))
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise argparse.ArgumentTypeError(
+            f'"{text}": want a port, or an address and a port as in "10.0.0.1:179"'
+        ) from error
 
 
 def _on_stop(text: str) -> OnStop:

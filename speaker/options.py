@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metallb_py.runtime.flags import CommonOptions
+from speaker.drivers.bgp_listener import ListenAt
 from speaker.layer2.nodes import DEFAULT, Rules
 from speaker.layer2.settings import Settings
 from speaker.memberships.settings import GossipSettings, Kind
-from speaker.parting import OnStop
-
-DRAIN_TIME = 1.0
-"""Seconds. Fits into the two that MetalLB's manifests leave a pod to end."""
+from speaker.parting import DRAIN_TIME, OnStop
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +18,8 @@ class Options:
 
     ``speaker_labels`` select the pods of the other speakers, in the speaker's own namespace.
     ``gossip`` is there where ``membership`` wants it. ``drain_time`` is how many seconds BGP
-    peers have to find other ways, between GRACEFUL_SHUTDOWN and the withdrawal.
+    peers have to find other ways, between GRACEFUL_SHUTDOWN and the withdrawal. ``bgp_listen`` is
+    where BGP peers may connect to, None for nowhere.
     """
 
     common: CommonOptions
@@ -34,3 +33,4 @@ class Options:
     rules: Rules = DEFAULT
     on_stop: OnStop = OnStop.AUTO
     drain_time: float = DRAIN_TIME
+    bgp_listen: ListenAt | None = None

@@ -8,6 +8,9 @@ from enum import StrEnum
 from metallb_py.kube.objects import Node
 from speaker.layer2.nodes import Rules, exclusion
 
+DRAIN_TIME = 1.0
+"""Seconds. Fits into the two that MetalLB's manifests leave a pod to end."""
+
 _LEAVING_TAINTS = frozenset(
     {
         "node.cloudprovider.kubernetes.io/shutdown",

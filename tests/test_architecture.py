@@ -21,6 +21,7 @@ LINES = 400
 
 # What only runs as a part of something larger is tested there.
 TESTED_ELSEWHERE = {
+    "speaker/drivers/bgp_wire.py": "netns/test_bgp_session.py",
     "controller/app.py": "netns/test_controller_app.py",
     "metallb_py/kube/configmap.py": "unit/kube/test_config_reader.py",
     "metallb_py/kube/events.py": "netns/test_event_recorder.py",

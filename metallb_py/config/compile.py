@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from metallb_py.config.communities import parse_community
-from metallb_py.config.compile_peers import compile_bfd_profiles, compile_peers
+from metallb_py.config.communities import AnyCommunity, parse_community
+from metallb_py.config.compile_advertisements import Defined
+from metallb_py.config.compile_bfd import compile_bfd_profiles
+from metallb_py.config.compile_peers import compile_peers, names_of
 from metallb_py.config.compile_pools import compile_pools
 from metallb_py.config.configmap import Record, decode
 from metallb_py.config.model import Community, Config
@@ -33,23 +35,26 @@ def _compile(record: Record, findings: Findings) -> Config:
     profiles = record.record_lists.get("bfd-profiles", [])
     known = {profile.string("name") for profile in profiles}
     bfd_profiles = compile_bfd_profiles(profiles, findings)
+    routers = record.record_lists.get("peers", [])
+    # Where a name could not be read, nobody knows which are missing.
     peers = compile_peers(
-        record.record_lists.get("peers", []),
-        # Where a name could not be read, nobody knows which are missing.
-        None if _failed(record, "bfd-profiles", profiles) else known,
-        findings,
+        routers, None if _failed(record, "bfd-profiles", profiles) else known, findings
     )
-    aliases = _compile_communities(record, findings)
-    pools = compile_pools(record.record_lists.get("address-pools", []), aliases, findings)
+    defined = Defined(
+        _compile_communities(record, findings),
+        None if _failed(record, "peers", routers) else names_of(routers),
+    )
+    pools = compile_pools(record.record_lists.get("address-pools", []), defined, findings)
     return Config(pools, peers, bfd_profiles)
 
 
 def _failed(record: Record, key: str, items: list[Record]) -> bool:
-    return key in record.failed or any("name" in item.failed for item in items)
+    names = {"name", "peer-address"}
+    return key in record.failed or any(names & item.failed for item in items)
 
 
-def _compile_communities(record: Record, findings: Findings) -> Mapping[str, Community] | None:
-    aliases = {}
+def _compile_communities(record: Record, findings: Findings) -> Mapping[str, AnyCommunity] | None:
+    aliases: dict[str, AnyCommunity] = {}
     for alias, text in record.string_maps.get("bgp-communities", {}).items():
         try:
             aliases[alias] = parse_community(text.value)

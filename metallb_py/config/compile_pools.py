@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
 from metallb_py.addresses import IPNetwork, parse_cidr, parse_range
-from metallb_py.config.communities import resolve_community
+from metallb_py.config.compile_advertisements import Defined, Entry, compile_advertisements
 from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Located, Record
-from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.config.model import BgpAdvertisement, Pool, Protocol
 from metallb_py.config.problems import Findings
-from metallb_py.config.routes import MAX_COMMUNITIES, merge
+from metallb_py.config.routes import COMMUNITY_ROOM, Offer, Said, merge, said_of
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import Tenancy
 
@@ -22,22 +21,18 @@ MAX_BLOCKS = 100_000  # of all pools together: a range of IPv6 addresses can be 
 
 # RFC 1123 labels, as Kubernetes wants them.
 _NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
-_LENGTHS = {
-    4: ("aggregation-length", "IPv4", 32),
-    6: ("aggregation-length-v6", "IPv6", 128),
-}
 
 
 def compile_pools(
-    records: Iterable[Record], aliases: Mapping[str, Community] | None, findings: Findings
+    records: Iterable[Record], defined: Defined, findings: Findings
 ) -> tuple[Pool, ...]:
-    """Check the address pools; ``aliases`` name communities, None if not all are known."""
+    """Check the address pools; ``defined`` is what their advertisements may name."""
     pools: list[Pool] = []
     names: set[str] = set()
     overlaps = _Overlaps()
     written = tuple(records)
     for number, record in enumerate(written, 1):
-        pool = _PoolCompiler(record, number, findings, overlaps).compile(aliases)
+        pool = _PoolCompiler(record, number, findings, overlaps).compile(defined)
         if pool.name and pool.name in names:
             message = f'duplicate definition of pool "{pool.name}"'
             findings.add(record.line_of("name"), record.path, message)
@@ -53,21 +48,30 @@ def _check_communities(
     """Refuse what merges into a route with more communities than a message holds.
 
     One address of each block tells: where blocks are larger than an aggregate, this is theirs
-    alone.
+    alone. Who hears of them is not looked at: as if one peer heard all.
     """
-    every = (ad.communities for pool in pools for ad in pool.bgp_advertisements)
-    if len(frozenset[Community]().union(*every)) <= MAX_COMMUNITIES:
+    every = [
+        Said(communities=ad.communities, large_communities=ad.large_communities)
+        for pool in pools
+        for ad in pool.bgp_advertisements
+    ]
+    if not every or merge(every).community_size <= COMMUNITY_ROOM:
         return
-    addresses = [[cidr.network_address for cidr in pool.cidrs] for pool in pools]
-    merged = merge(zip(addresses, pools, strict=True))
-    for number, (pool, record) in enumerate(zip(pools, records, strict=True), 1):
-        prefixes = merge([(addresses[number - 1], pool)])
-        counts = {prefix: len(merged[prefix].communities) for prefix in prefixes}
-        prefix, count = max(counts.items(), key=itemgetter(1), default=(None, 0))
-        if count > MAX_COMMUNITIES:
+    offers = [
+        Offer(tuple(cidr.network_address for cidr in pool.cidrs), pool.bgp_advertisements)
+        for pool in pools
+    ]
+    said = said_of(offers)
+    for number, (offer, record) in enumerate(zip(offers, records, strict=True), 1):
+        sizes = {
+            prefix: merge(each for saying in said[prefix] for each in saying).community_size
+            for prefix in said_of([offer])
+        }
+        prefix, size = max(sizes.items(), key=itemgetter(1), default=(None, 0))
+        if size > COMMUNITY_ROOM:
             message = (
-                f"parsing address pool #{number}: {count} communities for {prefix}: want "
-                f"{MAX_COMMUNITIES} at the most, or they would not fit one BGP message"
+                f"parsing address pool #{number}: {size} bytes of communities for {prefix}: want "
+                f"{COMMUNITY_ROOM} at the most, or they would not fit one BGP message"
             )
             where = "bgp-advertisements"
             findings.add(record.line_of(where), record.path_of(where), message)
@@ -93,14 +97,6 @@ class _Overlaps:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One item of ``addresses``, as written, and the largest block of what it stands for."""
-
-    text: str
-    largest: IPNetwork
-
-
 class _PoolCompiler:
     """Checks one pool, in MetalLB's order."""
 
@@ -113,9 +109,9 @@ class _PoolCompiler:
         self._findings = findings
         self._overlaps = overlaps
         # For each IP version the entry whose largest block is the smallest.
-        self._finest: dict[int, _Entry] = {}
+        self._finest: dict[int, Entry] = {}
 
-    def compile(self, aliases: Mapping[str, Community] | None) -> Pool:
+    def compile(self, defined: Defined) -> Pool:
         """Return the pool; what is wrong with it was told."""
         record = self._record
         if not self._name and "name" not in record.failed:
@@ -132,7 +128,7 @@ class _PoolCompiler:
             cidrs=cidrs,
             avoid_buggy_ips=record.flag("avoid-buggy-ips") or False,
             auto_assign=True if auto_assign is None else auto_assign,
-            bgp_advertisements=self._advertisements(protocol, aliases),
+            bgp_advertisements=self._advertisements(protocol, defined),
             tenancy=self._tenancy(),
             priority=record.number("priority"),
             interfaces=self._interfaces(),
@@ -193,7 +189,7 @@ class _PoolCompiler:
         except ValueError as error:
             self._tell_address(text, str(error))
             return ()
-        entry = _Entry(text.value, min(cidrs, key=lambda cidr: cidr.prefixlen))
+        entry = Entry(text.value, min(cidrs, key=lambda cidr: cidr.prefixlen))
         version = entry.largest.version
         finest = self._finest.setdefault(version, entry)
         if entry.largest.prefixlen > finest.largest.prefixlen:
@@ -232,7 +228,7 @@ class _PoolCompiler:
             return None
 
     def _advertisements(
-        self, protocol: Protocol | None, aliases: Mapping[str, Community] | None
+        self, protocol: Protocol | None, defined: Defined
     ) -> tuple[BgpAdvertisement, ...]:
         records = self._record.record_lists.get("bgp-advertisements", [])
         if protocol is Protocol.LAYER2:
@@ -244,74 +240,8 @@ class _PoolCompiler:
             return ()
         if not records:
             return (BgpAdvertisement(),)
-        self._check_duplicates(records)
-        return tuple(self._advertisement(record, aliases) for record in records)
-
-    def _check_duplicates(self, records: Iterable[Record]) -> None:
-        earlier: dict[object, int] = {}
-        for number, record in enumerate(records, 1):
-            if record.failed:
-                continue
-            first = earlier.setdefault(record.as_written(), number)
-            if first != number:
-                message = (
-                    "duplicate definition of bgpadvertisements. "
-                    f"advertisement {first} and {number} are equal"
-                )
-                self._tell_ad(record.line, record.path, message)
-
-    def _advertisement(
-        self, record: Record, aliases: Mapping[str, Community] | None
-    ) -> BgpAdvertisement:
-        return BgpAdvertisement(
-            aggregation_length=self._aggregation_length(record, 4),
-            aggregation_length_v6=self._aggregation_length(record, 6),
-            local_pref=record.number("localpref") or 0,
-            communities=self._communities(record, aliases),
-        )
-
-    def _aggregation_length(self, record: Record, version: int) -> int:
-        key, family, longest = _LENGTHS[version]
-        length = record.number(key)
-        if length is None:
-            return longest
-        place = record.line_of(key), record.path_of(key)
-        if not 0 <= length <= longest:
-            message = f"invalid aggregation length {length} for {family}: want 0 to {longest}"
-            self._tell_ad(*place, message)
-            return longest
-        # The largest block of an entry decides, so a range may end in smaller ones. MetalLB's
-        # converters to later releases compared every block, and refused pools that had worked.
-        entry = self._finest.get(version)
-        if entry is not None and length < entry.largest.prefixlen:
-            message = (
-                f"invalid aggregation length {length}: prefix {entry.largest} in this pool is more "
-                f"specific than the aggregation length for addresses {entry.text}: "
-                f"want {entry.largest.prefixlen} to {longest}"
-            )
-            self._tell_ad(*place, message)
-        return length
-
-    def _communities(
-        self, record: Record, aliases: Mapping[str, Community] | None
-    ) -> frozenset[Community]:
-        if aliases is None:
-            return frozenset()
-        found: dict[str, Community] = {}
-        for text in record.string_lists.get("communities", []):
-            if text.value in found:
-                message = f'duplicate definition of community "{text.value}"'
-                self._tell_ad(text.line, text.path, message)
-                continue
-            try:
-                found[text.value] = resolve_community(text.value, aliases)
-            except ValueError as error:
-                self._tell_ad(text.line, text.path, str(error))
-        return frozenset(found.values())
+        return compile_advertisements(records, self._finest, defined, self._context, self._findings)
 
     def _tell(self, key: str, message: str) -> None:
         record = self._record
         self._findings.add(record.line_of(key), record.path_of(key), self._context + message)
-
-    def _tell_ad(self, line: int, path: str, message: str) -> None:
-        self._findings.add(line, path, f"{self._context}parsing BGP communities: {message}")

@@ -27,6 +27,7 @@ _WORD = re.compile(r"[-\w]*")
 
 _NAME_SHOWN = 60
 _NEAR_A_PASSWORD = {"peer", "nodeSelector", "selectorRequirements"}
+_NOTHING_SHOWN = {"passwordSecret"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Record:
     string_lists: dict[str, list[Located[str]]] = field(default_factory=dict)
     string_maps: dict[str, dict[str, Located[str]]] = field(default_factory=dict)
     record_lists: dict[str, list[Record]] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
 
@@ -87,6 +89,14 @@ class Record:
             frozenset((key, item.value) for key, item in self.numbers.items()),
             frozenset((key, item.value) for key, item in self.flags.items()),
             frozenset((k, tuple(i.value for i in items)) for k, items in self.string_lists.items()),
+            frozenset(
+                (key, frozenset((name, item.value) for name, item in entries.items()))
+                for key, entries in self.string_maps.items()
+            ),
+            frozenset(
+                (key, tuple(item.as_written() for item in items))
+                for key, items in self.record_lists.items()
+            ),
         )
 
 
@@ -111,7 +121,8 @@ class Decoder:
         for key, shown, value in _keys(node, secretive=type_name in _NEAR_A_PASSWORD):
             if key.text not in fields:
                 known = ", ".join(sorted(fields))
-                message = f"field {shown} not found in type config.{type_name}: want {known}"
+                found = "..." if type_name in _NOTHING_SHOWN else shown
+                message = f"field {found} not found in type config.{type_name}: want {known}"
                 self.tell(path, key.line, message)
             elif key.text in seen:
                 message = f"field {key.text} already set in type config.{type_name}"
@@ -155,7 +166,9 @@ def _keys(node: Mapping, *, secretive: bool) -> Iterator[tuple[Scalar, str, Node
         shown = word[0] if word and not hide else ""
         whole = not secretive or shown == key.text
         yield key, key.text if whole else f"{shown}...", value
-        hide = hide or (node.flow and is_secret(key.text))
+        # A password in the place of a Secret's name is one, too.
+        slipped = key.text == "password-secret" and isinstance(value, Scalar)
+        hide = hide or (node.flow and (slipped or is_secret(key.text)))
 
 
 FieldReader = Callable[[Decoder, Record, str, Node], None]
@@ -198,6 +211,15 @@ def _strings(decoder: Decoder, record: Record, key: str, node: Node) -> None:
     record.string_lists[key] = found
 
 
+def _one_or_more(decoder: Decoder, record: Record, key: str, node: Node) -> None:
+    """Read a list of strings; a single one may stand for itself."""
+    if isinstance(node, Scalar):
+        path = record.path_of(key)
+        record.string_lists[key] = [Located(read_string(node), node.line, path)]
+    else:
+        _strings(decoder, record, key, node)
+
+
 def _string_map(decoder: Decoder, record: Record, key: str, node: Node) -> None:
     if not isinstance(node, Mapping):
         raise wrong_type(node, "map[string]string")
@@ -230,6 +252,16 @@ def _records(type_name: str) -> FieldReader:
             decoder.record(item, type_name, f"{record.path_of(key)}[{index}]{_name_of(item)}")
             for index, item in enumerate(node.items)
         ]
+
+    return read
+
+
+def _record(type_name: str) -> FieldReader:
+    def read(decoder: Decoder, record: Record, key: str, node: Node) -> None:
+        found = decoder.record(node, type_name, record.path_of(key))
+        record.records[key] = found
+        if found.failed:
+            record.failed.add(key)
 
     return read
 
@@ -268,7 +300,21 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
         "password": _secret,
         "bfd-profile": _string,
         "ebgp-multihop": _flag,
+        # Not MetalLB 0.12's.
+        "name": _string,
+        "interface": _string,
+        "dynamic-asn": _string,
+        "local-asn": _UINT32,
+        "origin": _string,
+        "passive": _flag,
+        "ttl-security": _UINT32,
+        "connect-time": _string,
+        "graceful-restart": _flag,
+        "password-secret": _record("passwordSecret"),
+        "address-families": _strings,
+        "next-hop": _one_or_more,
     },
+    "passwordSecret": {"name": _string, "key": _string},
     "nodeSelector": {
         "match-labels": _string_map,
         "match-expressions": _records("selectorRequirements"),
@@ -299,6 +345,13 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
         "aggregation-length-v6": _INT,
         "localpref": _UINT32,
         "communities": _strings,
+        # Not MetalLB 0.12's.
+        "large-communities": _strings,
+        "med": _UINT32,
+        "as-path-prepend": _UINT32,
+        "weight-by-endpoints": _flag,
+        "peers": _strings,
+        "node-selectors": _records("nodeSelector"),
     },
     "bfdProfile": {
         "name": _string,

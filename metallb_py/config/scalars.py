@@ -79,7 +79,9 @@ def wrong_type(node: Node, kind: str, *, quote: bool = True) -> WrongTypeError:
             return WrongTypeError(f"cannot unmarshal !!seq into {kind}")
         case Mapping():
             return WrongTypeError(f"cannot unmarshal !!map into {kind}")
-    tag = node.tag or _natural_tag(node.text)
+    # A tag that YAML does not have may be what was not to be shown.
+    known = node.tag in _RESOLVED_TAGS | {STRING_TAG, _BINARY_TAG}
+    tag = node.tag if node.tag and (quote or known) else _natural_tag(node.text)
     shown = f" `{_shortened(node.text)}`" if quote else ""
     return WrongTypeError(f"cannot unmarshal {tag}{shown} into {kind}")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from metallb_py.config.model import Config
+from metallb_py.config.routes import Offer, names_in
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bfd import BfdWatcher
@@ -26,15 +27,28 @@ from speaker.bgp.events import (
 from speaker.bgp.peering import PeerSession, peering_for
 from speaker.bgp.route_table import RouteTable
 from speaker.decision import Announcement
+from speaker.drivers.bgp_listener import (
+    BgpListener,
+    ListenAt,
+    ListenerEvent,
+    ListenFailed,
+    StrangerRefused,
+)
 from speaker.drivers.bgp_speaker import BgpSpeaker
-from speaker.parting import Parting
+from speaker.parting import DRAIN_TIME, Parting
 
 
 class BgpAnnouncer:
     """Announces by advertising routes over BGP sessions."""
 
     def __init__(
-        self, node_name: str, log: Logger, metrics: SpeakerMetrics, drain_time: float
+        self,
+        node_name: str,
+        log: Logger,
+        metrics: SpeakerMetrics,
+        *,
+        drain_time: float = DRAIN_TIME,
+        listen: ListenAt | None = None,
     ) -> None:
         self._log = log
         self._metrics = metrics
@@ -45,17 +59,28 @@ class BgpAnnouncer:
         self._drained = 0.0  # when all routers may be left, on the loop's clock
         self._complete = False
         self._stays = False
-        self._speaker = BgpSpeaker(node_name, self._on_event)
+        self._listens = listen is not None
+        listener = BgpListener(listen, self._on_listener) if listen is not None else None
+        self._speaker = BgpSpeaker(node_name, self._on_event, listener)
         self._bfd = BfdWatcher(log, metrics, self._speaker.bfd_down)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
         """Hold a session with each peer that selects a node with these labels."""
-        self._speaker.set_peers(peering_for(config.peers, labels))
+        named = names_in(ad for pool in config.pools for ad in pool.bgp_advertisements)
+        peering = peering_for(config.peers, labels, named)
+        self._speaker.set_peers(peering)
+        self._table.configure(labels, peering.audiences.values())
+        self._advertise()
         self._bfd.configure(config, labels)
 
     def announce(self, key: str, announcement: Announcement) -> None:
         """Advertise a service's addresses, in place of its earlier ones."""
-        self._table.announce(key, announcement.addresses, announcement.pool)
+        offer = Offer(
+            announcement.addresses,
+            announcement.pool.bgp_advertisements,
+            announcement.local_endpoints,
+        )
+        self._table.announce(key, offer)
         self._advertise()
 
     def withdraw(self, key: str) -> None:
@@ -102,7 +127,8 @@ class BgpAnnouncer:
 
     def _advertise_now(self) -> None:
         self._advertising = False
-        self._speaker.change_routes(self._table.changes())
+        for audience, changes in self._table.changes().items():
+            self._speaker.change_routes(changes, audience)
 
     def _on_event(self, event: BgpEvent) -> None:
         log = self._log.bind(peer=str(event.peer), peerASN=event.peer.peer_asn)
@@ -112,6 +138,8 @@ class BgpAnnouncer:
             case PeerAdded():
                 metrics.bgp_session_up.labels(peer).set(0)
                 log.info("peer configured, starting BGP session", event="peerAdded")
+                if event.peer.passive and not self._listens:
+                    log.error("peer is passive: want --bgp-listen", op="listen")
             case Parted(_, routes_stay, why):
                 _tell_parting(log, routes_stay, why)
             case PeerRemoved(_, reason):
@@ -120,9 +148,11 @@ class BgpAnnouncer:
                 log.info(
                     "peer deconfigured, closing BGP session", event="peerRemoved", reason=reason
                 )
-            case SessionUp(_, _, _, hold_time):
+            case SessionUp(_, _, _, hold_time, terms):
                 metrics.bgp_session_up.labels(peer).set(1)
-                log.info("BGP session established", event="sessionUp", holdTime=hold_time)
+                log.info(
+                    "BGP session established", event="sessionUp", holdTime=hold_time, terms=terms
+                )
             case SessionDown(_, reason):
                 metrics.bgp_session_up.labels(peer).set(0)
                 log.warn("BGP session down", event="sessionDown", reason=reason)
@@ -134,6 +164,17 @@ class BgpAnnouncer:
                 )
             case UpdatesSent() | PrefixCounts() | UpdateReceived():
                 self._count(event, log)
+            case _:
+                assert_never(event)
+
+    def _on_listener(self, event: ListenerEvent) -> None:
+        match event:
+            case ListenFailed(at, error):
+                self._log.error("can't listen for BGP peers", op="listen", at=str(at), error=error)
+            case StrangerRefused(address):
+                self._log.warn(
+                    "refused a BGP connection: not from a peer", op="listen", address=address
+                )
             case _:
                 assert_never(event)
 

@@ -26,6 +26,15 @@ def sign_segments(sock: socket.socket, peer: IPAddress, password: str) -> None:
     key = password.encode()
     if len(key) > MAX_PASSWORD:
         raise LocalProtocolError(f"password takes {len(key)} bytes, want up to {MAX_PASSWORD}")
+    _set_key(sock, peer, key)
+
+
+def forget_key(sock: socket.socket, peer: IPAddress) -> None:
+    """Sign no longer what goes to this peer. Raises OSError where nothing was signed."""
+    _set_key(sock, peer, b"")
+
+
+def _set_key(sock: socket.socket, peer: IPAddress, key: bytes) -> None:
     if peer.version == 4:
         address = _SOCKADDR_V4.pack(socket.AF_INET, 0, peer.packed)
     else:

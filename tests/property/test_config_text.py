@@ -114,7 +114,13 @@ SLIPS = [": {}", ":{}", " {}", ": *{}", ": &{} x", ": !{} x", ": @{}", ": %{}", 
 
 
 @given(
-    st.sampled_from(["peers:\n- password{}\n  my-asn: 1\n", "peers: [{{my-asn: 1, password{}}}]"]),
+    st.sampled_from(
+        [
+            frame.replace("KEY", key)
+            for frame in ("peers:\n- KEY{}\n  my-asn: 1\n", "peers: [{{my-asn: 1, KEY{}}}]")
+            for key in ("password", "password-secret")
+        ]
+    ),
     st.sampled_from(SLIPS),
     st.sampled_from(["CSafeLoader", "SafeLoader"]),
 )

@@ -78,7 +78,7 @@ async def said(process: asyncio.subprocess.Process, event: str, within: float = 
 
 async def announce(wanted: dict[str, Any], stop: asyncio.Event) -> int:
     """Be that process."""
-    announcer = BgpAnnouncer("node1", Logger(), SpeakerMetrics(), wanted["drain_time"])
+    announcer = BgpAnnouncer("node1", Logger(), SpeakerMetrics(), drain_time=wanted["drain_time"])
     settings = wanted["peer"]
     peer = Peer(**{**settings, "address": ip_address(settings["address"])})
     announcer.configure(Config(peers=(peer,)), {})

@@ -50,11 +50,17 @@ class Outbound:
         self._draining = False
         self._complete = False
         self._owes_end = False
+        self._restarting = True
 
     @property
     def counts(self) -> PrefixCounts:
         """Where the peer stands."""
         return self._routes.counts
+
+    @property
+    def restarting(self) -> bool:
+        """Whether the peer was not told the end of our routes yet, in no session."""
+        return self._restarting
 
     @property
     def has_news(self) -> bool:
@@ -101,8 +107,10 @@ class Outbound:
         """Return the next messages, of a bounded number of changes."""
         if self._terms is None or not self.has_news:
             return None
-        began = self._begin_refreshes(self._terms)
-        return _joined([*began, *self._pack(self._terms, self._routes.take(_BATCH)), *self._ends()])
+        terms = self._terms
+        began = self._begin_refreshes(terms)
+        told = self._pack(terms, self._routes.take(_BATCH))
+        return _joined([*began, *told, *self._ends(terms)])
 
     def withdraw_all(self) -> Flush:
         """Return messages that take back everything that the peer was told."""
@@ -116,17 +124,19 @@ class Outbound:
 
     @property
     def _refresh_is_due(self) -> bool:
-        """One may begin once the first End-of-RIB was sent (RFC 7313 section 4), or end."""
-        may_begin = bool(self._requested) and not self._waits_for_end
+        may_begin = bool(self._requested) and not self._must_end_first
         return may_begin or (bool(self._refreshing) and self._routes.settled)
 
     @property
-    def _waits_for_end(self) -> bool:
-        bracketed = self._terms is not None and self._terms.enhanced_refresh
-        return bracketed and self._owes_end
+    def _must_end_first(self) -> bool:
+        """Whether the End-of-RIB comes before any bracket (RFC 7313 section 4)."""
+        terms = self._terms
+        if terms is None or not terms.enhanced_refresh or terms.peer_restart is None:
+            return False
+        return self._owes_end
 
     def _begin_refreshes(self, terms: Terms) -> list[bytes]:
-        if self._waits_for_end:
+        if self._must_end_first:
             return []
         families = list(self._requested)
         self._requested.clear()
@@ -137,7 +147,7 @@ class Outbound:
         self._refreshing |= dict.fromkeys(families)
         return [encode(Refresh(family, RefreshKind.BEGIN)) for family in families]
 
-    def _ends(self) -> list[bytes]:
+    def _ends(self, terms: Terms) -> list[bytes]:
         """What there is to say once all routes were told."""
         if not self._routes.settled:
             return []
@@ -145,9 +155,9 @@ class Outbound:
         self._refreshing.clear()
         if not self._end_is_due:
             return refreshed
-        self._owes_end = False
-        told = (family for family in AddressFamily if _VERSIONS[family] in self._next_hops)
-        return refreshed + [encode(Update(end_of_rib=family)) for family in told]
+        self._owes_end = self._restarting = False
+        # For families without routes, too (RFC 4724 section 2).
+        return refreshed + [encode(Update(end_of_rib=family)) for family in sorted(terms.families)]
 
     def _pack(self, terms: Terms, batch: Batch) -> list[bytes]:
         messages: list[bytes] = []

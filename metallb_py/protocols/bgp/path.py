@@ -50,8 +50,9 @@ def path_attributes(terms: Terms, origin: Origin, route: RouteAttributes) -> Pat
     )
     bare = encode_attributes(attributes, four_octet=terms.four_octet, next_hop=IPv4Address(0))
     room = _ROOM - len(bare) - _HEADERS
-    # Of too many, which no valid configuration has for one route, the lowest ones count.
-    communities = route.communities[: room // 4]
+    # Of too many, which no valid configuration has for one route, the highest ones count: among
+    # them are those that all routers know.
+    communities = route.communities[-(room // 4) :]
     large = route.large_communities[: (room - 4 * len(communities)) // 12]
     return replace(attributes, communities=communities, large_communities=large)
 

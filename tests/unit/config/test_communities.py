@@ -6,7 +6,13 @@ import re
 
 import pytest
 
-from metallb_py.config.communities import parse_community, resolve_community
+from metallb_py.config.communities import (
+    AnyCommunity,
+    parse_community,
+    parse_large,
+    resolve_community,
+    resolve_large,
+)
 from metallb_py.config.model import Community
 
 
@@ -27,7 +33,9 @@ def test_two_numbers_of_sixteen_bits() -> None:
         ("1:\u0661", "invalid second section"),
         (":1", 'invalid first section of community ":1"'),
         ("1:-1", 'invalid second section of community "1:-1"'),
-        ("no-export", 'invalid community string "no-export"'),
+        ("NO-EXPORT", 'invalid community string "NO-EXPORT"'),
+        ("large:1:2", 'invalid large community string "large:1:2"'),
+        ("large:1:2:4294967296", 'invalid third section of community "large:1:2:4294967296"'),
     ],
 )
 def test_what_is_no_community(text: str, told: str) -> None:
@@ -41,3 +49,42 @@ def test_aliases_come_before_numbers() -> None:
     assert resolve_community("1:3", aliases) == 1 << 16 | 3
     with pytest.raises(ValueError, match='invalid community "x" in BGP advertisement: invalid'):
         resolve_community("x", aliases)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),  # the registry's numbers
+    [
+        ("graceful-shutdown", "65535:0"),
+        ("no-llgr", "65535:7"),
+        ("blackhole", "65535:666"),
+        ("no-export", "65535:65281"),
+        ("no-advertise", "65535:65282"),
+        ("no-export-subconfed", "65535:65283"),
+        ("no-peer", "65535:65284"),
+    ],
+)
+def test_well_known_names(name: str, value: str) -> None:
+    assert parse_community(name) == parse_community(value)
+
+
+def test_an_alias_may_take_a_well_known_name() -> None:
+    assert resolve_community("no-export", {"no-export": Community(7)}) == 7
+
+
+def test_large_communities() -> None:
+    assert parse_community("large:64512:1:2") == (64512, 1, 2)
+    assert (
+        parse_large("4294967295:0:1") == parse_large("large:4294967295:00:1") == (2**32 - 1, 0, 1)
+    )
+    with pytest.raises(ValueError, match='invalid large community string "1:2"'):
+        parse_large("1:2")
+
+
+def test_aliases_of_large_communities() -> None:
+    aliases: dict[str, AnyCommunity] = {"big": (1, 2, 3), "small": Community(9)}
+    assert resolve_community("big", aliases) == resolve_large("big", aliases) == (1, 2, 3)
+    assert resolve_large("4:5:6", aliases) == (4, 5, 6)
+    with pytest.raises(ValueError, match='invalid large community "small"'):
+        resolve_large("small", aliases)
+    with pytest.raises(ValueError, match='invalid community "x" in BGP advertisement'):
+        resolve_large("x", aliases)

@@ -1,4 +1,4 @@
-"""Peers and BFD profiles that can't be, in MetalLB's words."""
+"""Peers that can't be, in MetalLB's words."""
 
 from __future__ import annotations
 
@@ -50,32 +50,26 @@ def test_hold_times_in_whole_seconds_and_two_octets(written: str, seconds: int) 
     assert peer.hold_time == seconds
 
 
-def test_a_profile_that_could_not_be_read_is_not_missing() -> None:
-    peers = f"peers: [{{{PEER}, bfd-profile: x}}]"
-    assert len(problems(f"bfd-profiles: 5\n{peers}")) == 1
-    assert len(problems(f"bfd-profiles: [{{name: [x]}}]\n{peers}")) == 1
-
-
-def test_nameless_profiles_are_no_duplicates() -> None:
-    assert len(problems("bfd-profiles:\n- {}\n- {}\n")) == 2
-
-
 def test_a_peer_with_another_port_is_another_peer() -> None:
     assert not problems(f"peers: [{{{PEER}}}, {{{PEER}, peer-port: 1179}}]")
 
 
-@pytest.mark.parametrize(
-    ("profile", "told"),
-    [
-        ("", "missing bfd profile name"),
-        ("name: a, detect-multiplier: 1", "invalid detect multiplier value: invalid value 1, must"),
-        ("name: a, receive-interval: 9", "invalid receive interval value: invalid value 9"),
-        ("name: a, transmit-interval: 60001", "must be in 10-60000 range"),
-        ("name: a, minimum-ttl: 255", "invalid minimum ttl value: invalid value 255"),
-        ("name: a, echo-interval: 1", "invalid value 1, must be in 10-60000 range"),
-    ],
-)
-def test_what_is_no_bfd_profile(profile: str, told: str) -> None:
-    (found,) = problems(f"bfd-profiles:\n- {{{profile}}}\n")
-    assert found[2].startswith("parsing bfd profile #1: ")
-    assert told in found[2]
+def test_a_name_alone_does_not_make_another_peer() -> None:
+    ((_, path, message),) = problems(f"peers: [{{{PEER}, name: a}}, {{{PEER}, name: b}}]")
+    assert message == "peer #2 already exists"
+    assert path == 'peers[1] "10.0.0.1"'
+
+
+def test_two_peers_of_one_name() -> None:
+    ((_, path, message),) = problems(
+        f"peers: [{{{PEER}, name: a}}, {{{PEER}, peer-port: 1}}, {{{PEER}, peer-port: 2, name: a}}]"
+    )
+    assert message == 'peer #3: name "a" is that of peer #1: want another'
+    assert path.endswith(".name")
+
+
+def test_a_peer_that_is_not_there() -> None:
+    ((_, _, message),) = problems("peers: [{my-asn: 1, peer-asn: 2, interface: ''}]")
+    assert 'invalid peer IP ""' in message
+    ((_, _, message),) = problems("peers: [{my-asn: 1, interface: eth0}]")
+    assert "missing peer ASN" in message

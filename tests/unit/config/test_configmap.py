@@ -45,6 +45,7 @@ def test_unknown_keys_are_told_with_those_that_are_known(type_name: str) -> None
     places = {
         "configFile": "x: 1",
         "peer": "peers: [{x: 1}]",
+        "passwordSecret": "peers: [{password-secret: {name: a, x: 1}}]",
         "nodeSelector": "peers: [{node-selectors: [{x: 1}]}]",
         "selectorRequirements": "peers: [{node-selectors: [{match-expressions: [{x: 1}]}]}]",
         "addressPool": "address-pools: [{x: 1}]",
@@ -53,7 +54,8 @@ def test_unknown_keys_are_told_with_those_that_are_known(type_name: str) -> None
         "bfdProfile": "bfd-profiles: [{x: 1}]",
     }
     _, (problem,) = decode(places[type_name])
-    assert f"line 1: field x not found in type config.{type_name}" in problem.message
+    shown = "..." if type_name == "passwordSecret" else "x"
+    assert f"line 1: field {shown} not found in type config.{type_name}" in problem.message
     assert all(key in problem.message for key in SCHEMA[type_name])
 
 
@@ -73,6 +75,10 @@ def test_a_value_of_the_wrong_type_marks_its_key() -> None:
         ("peers:\n- password: a\n  pasword: hunter2", "field pasword not found"),
         ("peers:\n- password: !!int hunter2", "cannot unmarshal !!int into string"),
         ("peers:\n- password: !!binary hunter2", "cannot unmarshal !!binary into string"),
+        ("peers: [{password-secret: hunter2}]", "cannot unmarshal !!str into config.password"),
+        ("peers: [{password-secret: {hunter2}}]", "field ... not found in type config.password"),
+        ("peers: [{password-secret: {hunter2: x}}]", "field ... not found"),
+        ("peers: [{password-secret: a,hunter2: b}]", "field ... not found in type config.peer"),
         ("peers:\n- password: {hunter2: x}", "cannot unmarshal !!map into string"),
     ],
 )
@@ -101,3 +107,13 @@ def test_each_of_several_wrong_types_is_told() -> None:
 def test_long_names_do_not_make_long_paths() -> None:
     _, (problem,) = decode(f"address-pools: [{{name: {'x' * 100_000}, y: 1}}]")
     assert len(problem.path) < 100
+
+
+def test_one_string_or_a_list_of_them() -> None:
+    record, problems = decode("peers: [{next-hop: 10.0.0.1}, {next-hop: [10.0.0.1]}, {next-hop: }]")
+    lists = [peer.string_lists.get("next-hop") for peer in record.record_lists["peers"]]
+    assert not problems
+    assert lists[2] is None
+    assert [[item.value for item in found or []] for found in lists[:2]] == [["10.0.0.1"]] * 2
+    _, (problem,) = decode("peers: [{next-hop: {}}]")
+    assert "cannot unmarshal !!map into []string" in problem.message

@@ -1,0 +1,155 @@
+"""Who may connect, on the two ends of a cable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from ipaddress import ip_address
+
+import pytest
+from support.bgp_node import peer
+from support.bgp_wire import (
+    NODE,
+    NODE_SECOND,
+    NODE_V6,
+    ROUTER,
+    ROUTER_V6,
+    Wire,
+    inside,
+    wire,
+)
+
+from speaker.bgp.peering import PeerSession
+from speaker.drivers.bgp_listener import (
+    BgpListener,
+    ListenAt,
+    ListenerEvent,
+    ListenFailed,
+    StrangerRefused,
+)
+from speaker.drivers.tcp_md5 import sign_segments
+
+pytestmark = pytest.mark.netns
+
+Accepted = asyncio.Queue[socket.socket]
+
+
+@pytest.fixture
+def cable() -> Iterator[Wire]:
+    with wire() as made, inside(made.node):
+        yield made
+
+
+class Listening:
+    """A listener, who came in, and what it told."""
+
+    def __init__(self, at: ListenAt) -> None:
+        self.accepted: Accepted = asyncio.Queue()
+        self.events: asyncio.Queue[ListenerEvent] = asyncio.Queue()
+        self.listener = BgpListener(at, self.events.put_nowait)
+
+    def expect(self, *peers: PeerSession) -> None:
+        self.listener.expect(dict.fromkeys(peers, self.accepted.put_nowait))
+
+
+@contextlib.asynccontextmanager
+async def listening(*peers: PeerSession, at: ListenAt | None = None) -> AsyncIterator[Listening]:
+    made = Listening(at or ListenAt())
+    made.expect(*peers)
+    task = asyncio.create_task(made.listener.run())
+    try:
+        await asyncio.sleep(0)
+        yield made
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        while not made.accepted.empty():
+            made.accepted.get_nowait().close()
+
+
+def dial(
+    cable: Wire, to: str, port: int = 179, sign: Callable[[socket.socket], None] | None = None
+) -> socket.socket:
+    """Connect from the router. Raises OSError."""
+    with inside(cable.router):
+        sock = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET)
+    with contextlib.ExitStack() as unless_connected:
+        unless_connected.callback(sock.close)
+        sock.settimeout(0.5)
+        if sign is not None:
+            sign(sock)
+        sock.connect((to, port))
+        unless_connected.pop_all()
+    return sock
+
+
+async def called(cable: Wire, to: str, **more: object) -> socket.socket:
+    return await asyncio.to_thread(dial, cable, to, **more)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(NODE, ROUTER), (NODE_V6, ROUTER_V6)])
+async def test_a_peer_is_handed_over(cable: Wire, ours: str, theirs: str) -> None:
+    async with listening(peer("10.77.0.9", 1, 2), peer(theirs, 1, 2)) as node:
+        with await called(cable, ours) as sock:
+            async with asyncio.timeout(5):
+                taken = await node.accepted.get()
+            assert taken.getpeername() == sock.getsockname()
+            taken.close()
+
+
+async def test_a_stranger_is_turned_away_and_told_once(cable: Wire) -> None:
+    async with listening(peer("10.77.0.9", 1, 2)) as node:
+        for _ in range(3):
+            with await called(cable, NODE) as sock:
+                assert await asyncio.to_thread(sock.recv, 1) == b""
+        assert node.events.get_nowait() == StrangerRefused(ROUTER)
+        assert node.events.empty()
+
+
+async def test_a_peers_source_address_is_where_it_has_to_come(cable: Wire) -> None:
+    wanted = peer(ROUTER, 1, 2, source_address=ip_address(NODE_SECOND))
+    async with listening(wanted) as node:
+        with await called(cable, NODE) as sock:
+            assert await asyncio.to_thread(sock.recv, 1) == b""
+        with await called(cable, NODE_SECOND):
+            async with asyncio.timeout(5):
+                (await node.accepted.get()).close()
+
+
+async def test_a_port_in_use_is_told_and_tried_again(cable: Wire) -> None:
+    at = ListenAt(ip_address(NODE), 1179)
+    with socket.create_server((NODE, 1179)):
+        async with listening(peer(ROUTER, 1, 2), at=at) as node:
+            async with asyncio.timeout(5):
+                failed = await node.events.get()
+            assert failed == ListenFailed(at, "address already in use")
+            assert str(at) == "10.77.0.1:1179"
+
+
+async def test_a_password_is_wanted_for_as_long_as_it_is_configured(cable: Wire) -> None:
+    def sign(sock: socket.socket) -> None:
+        sign_segments(sock, ip_address(NODE), "s3cret")
+
+    async with listening(peer(ROUTER, 1, 2, password="s3cret")) as node:
+        with pytest.raises(TimeoutError):
+            await called(cable, NODE)
+        with await called(cable, NODE, sign=sign):
+            async with asyncio.timeout(5):
+                (await node.accepted.get()).close()
+        node.expect(peer(ROUTER, 1, 2))
+        with await called(cable, NODE):
+            async with asyncio.timeout(5):
+                (await node.accepted.get()).close()
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (ListenAt(), "*:179"),
+        (ListenAt(ip_address("fd00::1"), 1179), "[fd00::1]:1179"),
+    ],
+)
+def test_where_prints(at: ListenAt, text: str) -> None:
+    assert str(at) == text
