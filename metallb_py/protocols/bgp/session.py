@@ -183,6 +183,8 @@ class Session:
 
         With ``only_introduce`` what follows the peer's OPEN waits for the next call.
         """
+        if self._state not in _CONVERSING:
+            return ()
         self._frames.feed(data)
         effects: list[Effect] = []
         awaited = {State.OPEN_SENT} if only_introduce else _CONVERSING
