@@ -18,7 +18,7 @@ from controller.rehearsal import rehearse
 from metallb_py.addresses import IPAddress
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
-from metallb_py.config.routes import Route, routes_for
+from metallb_py.config.routes import Offer, Route, names_in, routes_for
 from metallb_py.kube.objects import Service
 from metallb_py.kube.snapshot import Snapshot
 
@@ -64,7 +64,9 @@ class ServicePlan:
 class Plan:
     """What would happen. ``refusal`` is why nothing would: the configuration would have to wait.
 
-    Routes are those that all services with addresses stand for, be they announced now or not.
+    Routes are those that all services with addresses stand for, be they announced now or not, as
+    a router would hear them that every advertisement names. Host routes that
+    ``externalTrafficPolicy: Local`` adds to aggregates are none of them.
     """
 
     services: tuple[ServicePlan, ...]
@@ -103,8 +105,13 @@ class _Stand:
         return self.pools[self.holdings[key].pool] if key in self.holdings else None
 
     def routes(self) -> frozenset[Route]:
+        everybody = names_in(ad for pool in self.pools.values() for ad in pool.bgp_advertisements)
         return routes_for(
-            (held.addresses, self.pools[held.pool]) for held in self.holdings.values()
+            (
+                Offer(held.addresses, self.pools[held.pool].bgp_advertisements)
+                for held in self.holdings.values()
+            ),
+            everybody,
         )
 
 

@@ -41,6 +41,7 @@ from speaker.announcers.layer2 import Layer2Announcer, Seen
 from speaker.announcers.passwords import Passwords
 from speaker.conflicts import Conflicts
 from speaker.core import (
+    Adjust,
     Announce,
     ConfigApplied,
     ConfigRefused,
@@ -255,10 +256,8 @@ class App:
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
-                case Announce():
-                    self._announce(effect)
-                case Withdraw():
-                    self._withdraw(effect)
+                case Announce() | Adjust() | Withdraw():
+                    self._tell_announcers(effect)
                 case Doubtful(service, detail):
                     self._log.warn(detail, event="noNodeOnSubnet", service=service.key)
                     about = ObjectReference.to("Service", service)
@@ -296,6 +295,15 @@ class App:
         config = self._passwords.fill_in(self._core.config, labels)
         for announcer in self._announcers.values():
             announcer.configure(config, labels)
+
+    def _tell_announcers(self, effect: Announce | Adjust | Withdraw) -> None:
+        match effect:
+            case Announce():
+                self._announce(effect)
+            case Adjust(key, announcement):
+                self._announcers[announcement.protocol].announce(key, announcement)
+            case Withdraw():
+                self._withdraw(effect)
 
     def _announce(self, effect: Announce) -> None:
         announcement = effect.announcement

@@ -40,6 +40,14 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjust:
+    """Go on to announce a service, with another number of endpoints. Nobody need be told."""
+
+    key: str
+    announcement: Announcement
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """Stop announcing a service. ``handed_over``: another node announces it from now on."""
 
@@ -87,7 +95,16 @@ class LabelsChanged:
     labels: Mapping[str, str]
 
 
-Effect = Announce | Withdraw | Doubtful | Refused | ConfigApplied | ConfigRefused | LabelsChanged
+Effect = (
+    Announce
+    | Adjust
+    | Withdraw
+    | Doubtful
+    | Refused
+    | ConfigApplied
+    | ConfigRefused
+    | LabelsChanged
+)
 
 # These need somebody's attention; the other reasons are the daily business of a cluster.
 _ALARMING = frozenset({"invalidIP", "ipNotAllowed"})
@@ -262,6 +279,9 @@ class Speaker:
         doubts = self._doubt(key, decision.verdict)
         if earlier == announcement:
             return doubts
+        if earlier is not None and earlier.resembles(announcement):
+            self._announced[key] = announcement
+            return (Adjust(key, announcement), *doubts)
         effects: list[Effect] = []
         if earlier is not None and earlier.protocol is not announcement.protocol:
             effects.append(Withdraw(key, earlier, "protocolChanged", ""))

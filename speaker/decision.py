@@ -17,15 +17,24 @@ LOCAL = "Local"
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What this node announces for a service."""
+    """What this node announces for a service.
+
+    ``local_endpoints``: of a service that BGP advertises and that takes only this node's own
+    (``externalTrafficPolicy: Local``), how many these are.
+    """
 
     addresses: tuple[IPAddress, ...]
     pool: Pool
+    local_endpoints: int | None = None
 
     @property
     def protocol(self) -> Protocol:
         """How it is announced."""
         return self.pool.protocol
+
+    def resembles(self, other: Announcement) -> bool:
+        """Whether they differ in the number of endpoints alone, if at all."""
+        return (self.addresses, self.pool) == (other.addresses, other.pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +77,13 @@ def decide(
         detail = f"no pool contains {go_quote_list(addresses)}"
         return Decision(checks.failed("pool", "ipNotAllowed", detail))
     checks.passed("pool", pool.name)
-    last = _ask_protocol(service, endpoints, Announcement(addresses, pool), around)
+    announcement = Announcement(addresses, pool)
+    if pool.protocol is Protocol.BGP and service.spec.external_traffic_policy == LOCAL:
+        serving = endpoints.serving.get(around.node, 0)
+        announcement = replace(announcement, local_endpoints=serving)
+    last = _ask_protocol(service, endpoints, announcement, around)
     verdict = replace(last, checks=checks.all_passed().checks + last.checks)
-    return Decision(verdict, Announcement(addresses, pool) if verdict.positive else None)
+    return Decision(verdict, announcement if verdict.positive else None)
 
 
 def _ask_protocol(

@@ -11,9 +11,9 @@ from metallb_py.addresses import IPNetwork, parse_cidr, parse_range
 from metallb_py.config.compile_advertisements import Defined, Entry, compile_advertisements
 from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Located, Record
-from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.config.model import BgpAdvertisement, Pool, Protocol
 from metallb_py.config.problems import Findings
-from metallb_py.config.routes import MAX_COMMUNITIES, merge
+from metallb_py.config.routes import COMMUNITY_ROOM, Offer, Said, merge, said_of
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import Tenancy
 
@@ -48,21 +48,30 @@ def _check_communities(
     """Refuse what merges into a route with more communities than a message holds.
 
     One address of each block tells: where blocks are larger than an aggregate, this is theirs
-    alone.
+    alone. Who hears of them is not looked at: as if one peer heard all.
     """
-    every = (ad.communities for pool in pools for ad in pool.bgp_advertisements)
-    if len(frozenset[Community]().union(*every)) <= MAX_COMMUNITIES:
+    every = [
+        Said(communities=ad.communities, large_communities=ad.large_communities)
+        for pool in pools
+        for ad in pool.bgp_advertisements
+    ]
+    if not every or merge(every).community_size <= COMMUNITY_ROOM:
         return
-    addresses = [[cidr.network_address for cidr in pool.cidrs] for pool in pools]
-    merged = merge(zip(addresses, pools, strict=True))
-    for number, (pool, record) in enumerate(zip(pools, records, strict=True), 1):
-        prefixes = merge([(addresses[number - 1], pool)])
-        counts = {prefix: len(merged[prefix].communities) for prefix in prefixes}
-        prefix, count = max(counts.items(), key=itemgetter(1), default=(None, 0))
-        if count > MAX_COMMUNITIES:
+    offers = [
+        Offer(tuple(cidr.network_address for cidr in pool.cidrs), pool.bgp_advertisements)
+        for pool in pools
+    ]
+    said = said_of(offers)
+    for number, (offer, record) in enumerate(zip(offers, records, strict=True), 1):
+        sizes = {
+            prefix: merge(each for saying in said[prefix] for each in saying).community_size
+            for prefix in said_of([offer])
+        }
+        prefix, size = max(sizes.items(), key=itemgetter(1), default=(None, 0))
+        if size > COMMUNITY_ROOM:
             message = (
-                f"parsing address pool #{number}: {count} communities for {prefix}: want "
-                f"{MAX_COMMUNITIES} at the most, or they would not fit one BGP message"
+                f"parsing address pool #{number}: {size} bytes of communities for {prefix}: want "
+                f"{COMMUNITY_ROOM} at the most, or they would not fit one BGP message"
             )
             where = "bgp-advertisements"
             findings.add(record.line_of(where), record.path_of(where), message)

@@ -23,17 +23,23 @@ from metallb_py.config.tenancy import EVERYBODY
 _SUFFIX = re.compile(r" \(draining( \d+)?\)$")
 
 
-class _Advertisement(msgspec.Struct, frozen=True):
-    aggregation_length: int
-    aggregation_length_v6: int
-    local_pref: int
-    communities: list[int]
-
-
 class _Requirement(msgspec.Struct, frozen=True):
     key: str
     operator: Operator
     values: list[str]
+
+
+class _Advertisement(msgspec.Struct, frozen=True, omit_defaults=True):
+    aggregation_length: int
+    aggregation_length_v6: int
+    local_pref: int
+    communities: list[int]
+    large_communities: list[tuple[int, int, int]] = []
+    med: int | None = None
+    as_path_prepend: int = 0
+    weight_by_endpoints: bool = False
+    peers: list[str] = []
+    node_selectors: list[list[_Requirement]] = []
 
 
 class _Pool(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,15 +91,7 @@ def encode_pools(pools: Iterable[Pool]) -> str:
             name=configured_name(pool.name),
             protocol=pool.protocol,
             cidrs=[str(cidr) for cidr in pool.cidrs],
-            advertisements=[
-                _Advertisement(
-                    ad.aggregation_length,
-                    ad.aggregation_length_v6,
-                    ad.local_pref,
-                    sorted(ad.communities),
-                )
-                for ad in pool.bgp_advertisements
-            ],
+            advertisements=[_record(ad) for ad in pool.bgp_advertisements],
             interfaces=list(pool.interfaces),
             node_selectors=[_requirements(selector) for selector in pool.node_selectors],
         )
@@ -119,22 +117,48 @@ def _pool(record: _Pool) -> Pool:
         name=record.name,
         protocol=record.protocol,
         cidrs=tuple(parse_cidr(cidr) for cidr in record.cidrs),
-        bgp_advertisements=tuple(
-            BgpAdvertisement(
-                ad.aggregation_length,
-                ad.aggregation_length_v6,
-                ad.local_pref,
-                frozenset(map(Community, ad.communities)),
-            )
-            for ad in record.advertisements
-        ),
+        bgp_advertisements=tuple(map(_advertisement, record.advertisements)),
         interfaces=tuple(record.interfaces),
-        node_selectors=tuple(
-            LabelSelector(
-                frozenset(Requirement(r.key, r.operator, frozenset(r.values)) for r in selector)
-            )
-            for selector in record.node_selectors
-        ),
+        node_selectors=_selectors(record.node_selectors),
+    )
+
+
+def _record(advertisement: BgpAdvertisement) -> _Advertisement:
+    return _Advertisement(
+        advertisement.aggregation_length,
+        advertisement.aggregation_length_v6,
+        advertisement.local_pref,
+        sorted(advertisement.communities),
+        sorted(advertisement.large_communities),
+        advertisement.med,
+        advertisement.as_path_prepend,
+        advertisement.weight_by_endpoints,
+        sorted(advertisement.peers),
+        [_requirements(selector) for selector in advertisement.node_selectors],
+    )
+
+
+def _advertisement(record: _Advertisement) -> BgpAdvertisement:
+    return BgpAdvertisement(
+        record.aggregation_length,
+        record.aggregation_length_v6,
+        record.local_pref,
+        frozenset(map(Community, record.communities)),
+        frozenset(record.large_communities),
+        record.med,
+        record.as_path_prepend,
+        record.weight_by_endpoints,
+        frozenset(record.peers),
+        _selectors(record.node_selectors),
+    )
+
+
+def _selectors(records: Iterable[list[_Requirement]]) -> tuple[LabelSelector, ...]:
+    return tuple(
+        LabelSelector(
+            frozenset(Requirement(r.key, r.operator, frozenset(r.values)) for r in selector)
+        )
+        for selector in records
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from metallb_py.kube.objects import Endpoints, EndpointSlice, SliceEndpoint
@@ -14,12 +15,15 @@ class ServiceEndpoints:
     """The usable endpoints of one service.
 
     ``nodes`` are those with at least one; an endpoint without a node counts in ``usable`` alone.
-    ``leaving`` are those of them where all that still serve are about to end.
+    ``leaving`` are those of them where all that still serve are about to end. ``serving`` is how
+    many take what the node is sent: the ready ones, and where there are none, those that are about
+    to end (kube-proxy). One with addresses of both families counts once.
     """
 
     usable: int = 0
     nodes: frozenset[str] = frozenset()
     leaving: frozenset[str] = frozenset()
+    serving: Mapping[str, int] = field(default_factory=dict)
 
 
 def from_slices(slices: Iterable[EndpointSlice]) -> ServiceEndpoints:
@@ -34,7 +38,7 @@ def from_slices(slices: Iterable[EndpointSlice]) -> ServiceEndpoints:
         for address in endpoint.addresses:
             earlier = health.get(address, _Health(_State.READY))
             health[address] = _Health(min(earlier.state, state), endpoint.node_name or "")
-    return _sum_up(health.values())
+    return _sum_up(health)
 
 
 def from_endpoints(endpoints: Endpoints) -> ServiceEndpoints:
@@ -46,7 +50,7 @@ def from_endpoints(endpoints: Endpoints) -> ServiceEndpoints:
             health[address.ip] = _Health(earlier.state, address.node_name or "")
         for address in subset.not_ready_addresses or ():
             health[address.ip] = _Health(_State.UNUSABLE, address.node_name or "")
-    return _sum_up(health.values())
+    return _sum_up(health)
 
 
 class _State(IntEnum):
@@ -68,11 +72,22 @@ def _state(endpoint: SliceEndpoint) -> _State:
     return _State.LEAVING if endpoint.conditions.serving is True else _State.UNUSABLE
 
 
-def _sum_up(health: Iterable[_Health]) -> ServiceEndpoints:
-    usable = [each for each in health if each.state is not _State.UNUSABLE]
+def _sum_up(health: Mapping[str, _Health]) -> ServiceEndpoints:
+    usable = [each for each in health.values() if each.state is not _State.UNUSABLE]
     nodes = frozenset(each.node for each in usable if each.node)
-    ready = frozenset(each.node for each in usable if each.state is _State.READY)
-    return ServiceEndpoints(len(usable), nodes, nodes - ready)
+    leaving = nodes - {each.node for each in usable if each.state is _State.READY}
+    counts = {family: _count(health, leaving, family) for family in (4, 6)}
+    serving = {node: max(count[node] for count in counts.values()) for node in sorted(nodes)}
+    return ServiceEndpoints(len(usable), nodes, leaving, serving)
+
+
+def _count(health: Mapping[str, _Health], leaving: frozenset[str], family: int) -> Counter[str]:
+    return Counter(
+        each.node
+        for address, each in health.items()
+        if (6 if ":" in address else 4) == family
+        and each.state is (_State.LEAVING if each.node in leaving else _State.READY)
+    )
 
 
 class SliceIndex:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from metallb_py.config.model import Config
+from metallb_py.config.routes import Offer, names_in
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bfd import BfdWatcher
@@ -65,12 +66,21 @@ class BgpAnnouncer:
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
         """Hold a session with each peer that selects a node with these labels."""
-        self._speaker.set_peers(peering_for(config.peers, labels))
+        named = names_in(ad for pool in config.pools for ad in pool.bgp_advertisements)
+        peering = peering_for(config.peers, labels, named)
+        self._speaker.set_peers(peering)
+        self._table.configure(labels, peering.audiences.values())
+        self._advertise()
         self._bfd.configure(config, labels)
 
     def announce(self, key: str, announcement: Announcement) -> None:
         """Advertise a service's addresses, in place of its earlier ones."""
-        self._table.announce(key, announcement.addresses, announcement.pool)
+        offer = Offer(
+            announcement.addresses,
+            announcement.pool.bgp_advertisements,
+            announcement.local_endpoints,
+        )
+        self._table.announce(key, offer)
         self._advertise()
 
     def withdraw(self, key: str) -> None:
@@ -117,7 +127,8 @@ class BgpAnnouncer:
 
     def _advertise_now(self) -> None:
         self._advertising = False
-        self._speaker.change_routes(self._table.changes())
+        for audience, changes in self._table.changes().items():
+            self._speaker.change_routes(changes, audience)
 
     def _on_event(self, event: BgpEvent) -> None:
         log = self._log.bind(peer=str(event.peer), peerASN=event.peer.peer_asn)
@@ -137,9 +148,11 @@ class BgpAnnouncer:
                 log.info(
                     "peer deconfigured, closing BGP session", event="peerRemoved", reason=reason
                 )
-            case SessionUp(_, _, _, hold_time):
+            case SessionUp(_, _, _, hold_time, terms):
                 metrics.bgp_session_up.labels(peer).set(1)
-                log.info("BGP session established", event="sessionUp", holdTime=hold_time)
+                log.info(
+                    "BGP session established", event="sessionUp", holdTime=hold_time, terms=terms
+                )
             case SessionDown(_, reason):
                 metrics.bgp_session_up.labels(peer).set(0)
                 log.warn("BGP session down", event="sessionDown", reason=reason)

@@ -16,6 +16,7 @@ from metallb_py.config.model import (
     Origin,
     Peer,
 )
+from metallb_py.config.routes import UNNAMED, Audience
 from metallb_py.protocols.bgp import attributes, codes
 from metallb_py.protocols.bgp.negotiation import Dynamic, Settings
 
@@ -59,10 +60,15 @@ class PeerSession:
 
 @dataclass(frozen=True, slots=True)
 class Peering:
-    """The sessions that this node is to hold, and those that only its labels forbid."""
+    """The sessions that this node is to hold, and those that only its labels forbid.
+
+    ``audiences`` tell which routes each is to hear. A peer that only gets another name keeps its
+    session.
+    """
 
     sessions: tuple[PeerSession, ...] = ()
     filtered: frozenset[PeerSession] = frozenset()
+    audiences: Mapping[PeerSession, Audience] = field(default_factory=dict)
 
 
 class RemovalReason(StrEnum):
@@ -80,17 +86,23 @@ class PeeringChange:
     added: tuple[PeerSession, ...]
 
 
-def peering_for(peers: Iterable[Peer], node_labels: Mapping[str, str]) -> Peering:
-    """Return what these peers mean for a node with these labels, in the peers' order."""
-    selected: dict[PeerSession, None] = {}
+def peering_for(
+    peers: Iterable[Peer], node_labels: Mapping[str, str], named: frozenset[str] = frozenset()
+) -> Peering:
+    """Return what these peers mean for a node with these labels, in the peers' order.
+
+    ``named`` are those that advertisements name, by name or address.
+    """
+    selected: dict[PeerSession, Audience] = {}
     configured: dict[PeerSession, None] = {}
     labels = dict(node_labels)
     for peer in peers:
         session = session_of(peer)
         configured[session] = None
         if peer.selects(labels):
-            selected[session] = None
-    return Peering(tuple(selected), frozenset(configured.keys() - selected.keys()))
+            names = named & {peer.name, str(peer.address)}
+            selected[session] = selected.get(session, UNNAMED) | names
+    return Peering(tuple(selected), frozenset(configured.keys() - selected.keys()), selected)
 
 
 def changes(running: Iterable[PeerSession], wanted: Peering) -> PeeringChange:
@@ -155,8 +167,12 @@ RESTART_TIME = 120
 """Seconds that a peer with graceful restart is asked to keep our routes, as FRR asks for."""
 
 
-def settings_of(peer: PeerSession, hostname: str) -> Settings:
-    """Return our side of a session with this peer."""
+def settings_of(peer: PeerSession, hostname: str, node_uptime: float) -> Settings:
+    """Return our side of a session with this peer.
+
+    It is the kernel that forwards, with or without this daemon: unless the node itself has
+    restarted, seconds ago, nothing of that was lost.
+    """
     return Settings(
         local_asn=peer.local_asn,
         peer_asn=peer.peer_asn or None,
@@ -168,6 +184,7 @@ def settings_of(peer: PeerSession, hostname: str) -> Settings:
         families=frozenset(_FAMILIES[family] for family in peer.address_families),
         next_hops=peer.next_hops,
         restart_time=RESTART_TIME if peer.graceful_restart else None,
+        keeps_forwarding=node_uptime > RESTART_TIME,
         hostname=hostname,
     )
 

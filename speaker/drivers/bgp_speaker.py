@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from itertools import chain
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.config.routes import Route
+from metallb_py.config.routes import UNNAMED, Audience, Route
 from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
 from speaker.bgp.events import BgpEvent, Parted, PeerAdded, PeerRemoved
 from speaker.bgp.peering import Peering, PeerSession, changes
@@ -19,14 +20,15 @@ COALESCING = 0.005
 """Seconds to wait for more changes after a first one: a burst of them leaves as its outcome."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     session: BgpSession
     task: asyncio.Task[None]
+    audience: Audience
 
 
 class BgpSpeaker:
-    """Holds a session with each wanted peer, and tells all of them the same routes.
+    """Holds a session with each wanted peer, and tells each audience among them its routes.
 
     ``set_peers`` and ``change_routes`` may be called at any time, from the loop, before ``run``
     too.
@@ -41,8 +43,9 @@ class BgpSpeaker:
         self._node_name = node_name
         self._on_event = on_event
         self._peering = Peering()
-        self._routes: dict[IPNetwork, RouteAttributes] = {}
-        self._changed: dict[IPNetwork, None] = {}  # since the sessions were told
+        self._routes: dict[Audience, dict[IPNetwork, RouteAttributes]] = {UNNAMED: {}}
+        # Since the sessions were told.
+        self._changed: dict[Audience, dict[IPNetwork, None]] = {}
         self._running: dict[PeerSession, _Running] = {}
         self._ending: set[tuple[str, asyncio.Task[None]]] = set()
         self._wake = asyncio.Event()
@@ -55,14 +58,18 @@ class BgpSpeaker:
         self._peering = peering
         self._wake.set()
 
-    def change_routes(self, changed: Mapping[IPNetwork, Route | None]) -> None:
-        """Advertise these routes to every peer, and those that are None no longer."""
+    def change_routes(
+        self, changed: Mapping[IPNetwork, Route | None], audience: Audience = UNNAMED
+    ) -> None:
+        """Advertise these routes to an audience, and those that are None no longer."""
+        routes = self._routes.setdefault(audience, {})
+        pending = self._changed.setdefault(audience, {})
         for prefix, route in changed.items():
             if route is None:
-                self._routes.pop(prefix, None)
+                routes.pop(prefix, None)
             else:
-                self._routes[prefix] = RouteAttributes(route.local_pref, route.communities)
-            self._changed[prefix] = None
+                routes[prefix] = attributes_of(route)
+            pending[prefix] = None
         self._wake.set()
 
     def bfd_down(self, peer: PeerSession, why: str) -> None:
@@ -120,24 +127,59 @@ class BgpSpeaker:
         for peer in change.added:
             self._on_event(PeerAdded(peer))
             session = BgpSession(peer, self._node_name, self._on_event)
-            session.change_routes(self._routes)
+            audience = self._peering.audiences.get(peer, UNNAMED)
+            session.change_routes(self._routes.get(audience, {}))
             if self._complete:
                 session.complete()
             before = [task for name, task in self._ending if name == str(peer)]
             task = group.create_task(_hold(session, before), name=f"bgp {peer}")
-            self._running[peer] = _Running(session, task)
+            self._running[peer] = _Running(session, task, audience)
         if self._listener is not None:
             self._listener.expect({p: r.session.accept for p, r in self._running.items()})
 
     def _apply_routes(self) -> None:
         changed, self._changed = self._changed, {}
-        wanted = {prefix: self._routes[prefix] for prefix in changed if prefix in self._routes}
-        gone = changed.keys() - wanted.keys()
-        for running in self._running.values() if changed else ():
-            running.session.change_routes(wanted, gone)
-        if self._complete:
-            for running in self._running.values():
+        news = {audience: self._news(audience, prefixes) for audience, prefixes in changed.items()}
+        for peer, running in self._running.items():
+            before, audience = running.audience, self._peering.audiences.get(peer, running.audience)
+            if audience != before and audience in self._routes:
+                running.audience = audience
+                told = (changed.get(before, {}), self._routes.get(before, {}))
+                concerned = dict.fromkeys(chain(*told, self._routes[audience]))
+                running.session.change_routes(*self._news(audience, concerned))
+            elif changed.get(before):
+                running.session.change_routes(*news[before])
+            if self._complete:
                 running.session.complete()
+        self._forget_audiences()
+
+    def _news(
+        self, audience: Audience, prefixes: Iterable[IPNetwork]
+    ) -> tuple[Mapping[IPNetwork, RouteAttributes], Set[IPNetwork]]:
+        """Return what an audience is to hear of these prefixes: routes, and what has none."""
+        routes = self._routes[audience]
+        wanted = {prefix: routes[prefix] for prefix in prefixes if prefix in routes}
+        return wanted, frozenset(prefixes) - wanted.keys()
+
+    def _forget_audiences(self) -> None:
+        """Forget those that nobody belongs to any more, once their routes were all taken back."""
+        there = {UNNAMED, *self._peering.audiences.values()}
+        there.update(running.audience for running in self._running.values())
+        for audience in [each for each, routes in self._routes.items() if not routes]:
+            if audience not in there:
+                del self._routes[audience]
+
+
+def attributes_of(route: Route) -> RouteAttributes:
+    """Return what a route says of its prefix."""
+    return RouteAttributes(
+        route.local_pref,
+        route.communities,
+        route.large_communities,
+        route.med,
+        route.as_path_prepend,
+        route.weight,
+    )
 
 
 async def _hold(session: BgpSession, before: list[asyncio.Task[None]]) -> None:

@@ -162,8 +162,12 @@ def test_more_communities_than_a_message_holds() -> None:
 
     assert told(advertised(0, 900, 32)) == []
     assert told(advertised(0, 900, 32), advertised(900, 1, 28)) == []
+    assert told(advertised(0, 897, 32), "{large-communities: ['1:2:3']}") == []
+    assert told(advertised(0, 898, 32), "{large-communities: ['1:2:3']}") == [
+        "3604 bytes of communities for 10.0.0.0/32"
+    ]
     assert told(advertised(0, 900, 32), advertised(900, 1, 32)) == [
-        "901 communities for 10.0.0.0/32"
+        "3604 bytes of communities for 10.0.0.0/32"
     ]
 
 
@@ -178,7 +182,7 @@ def test_pools_that_share_an_aggregate_share_its_communities() -> None:
     assert too_many(*pools) == [
         (
             f'address-pools[{n}] "p{n}".bgp-advertisements',
-            f"parsing address pool #{n + 1}: 1000 communities for 10.0.1.0/24",
+            f"parsing address pool #{n + 1}: 4000 bytes of communities for 10.0.1.0/24",
         )
         for n in (0, 1)
     ]

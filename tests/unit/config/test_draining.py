@@ -43,7 +43,17 @@ def test_text_tells_everything() -> None:
         interfaces=("eth0", "bond.*"),
         node_selectors=(selector(rack="1", zone="a"), selector()),
     )
-    pools = (draining(BGP), draining(wire))
+    told = BgpAdvertisement(
+        24,
+        large_communities=frozenset({(64512, 2, 3), (64512, 1, 1)}),
+        med=0,
+        as_path_prepend=3,
+        weight_by_endpoints=True,
+        peers=frozenset({"tor-1", "10.0.0.9"}),
+        node_selectors=(selector(rack="1"),),
+    )
+    routed = replace(BGP, name="red", bgp_advertisements=(BgpAdvertisement(), told))
+    pools = (draining(BGP), draining(wire), draining(routed))
     assert decode_pools(encode_pools(pools)) == pools
 
 

@@ -26,6 +26,11 @@ def endpoint(address: str, node: str | None = None, **conditions: bool | None) -
     return {"addresses": [address], "nodeName": node, "conditions": conditions}
 
 
+def some(*nodes: str) -> ServiceEndpoints:
+    """One ready endpoint on each of these nodes."""
+    return ServiceEndpoints(len(nodes), frozenset(nodes), serving=dict.fromkeys(nodes, 1))
+
+
 def test_ready_unknown_and_serving_endpoints_count() -> None:
     found = from_slices(
         [
@@ -38,7 +43,12 @@ def test_ready_unknown_and_serving_endpoints_count() -> None:
             )
         ]
     )
-    assert found == ServiceEndpoints(4, frozenset({"n1", "n2", "n4"}), frozenset({"n4"}))
+    assert found == ServiceEndpoints(
+        4,
+        frozenset({"n1", "n2", "n4"}),
+        leaving=frozenset({"n4"}),
+        serving={"n1": 1, "n2": 1, "n4": 1},
+    )
 
 
 def test_an_address_in_two_slices_counts_once_and_unready_wins() -> None:
@@ -47,6 +57,32 @@ def test_an_address_in_two_slices_counts_once_and_unready_wins() -> None:
     assert from_slices([one, other]) == ServiceEndpoints(0)
     assert from_slices([other, one]) == ServiceEndpoints(0)
     assert from_slices([one, one]).usable == 1
+
+
+def test_a_node_serves_with_its_ready_endpoints_and_without_any_with_those_that_leave() -> None:
+    leaving = {"ready": False, "serving": True, "terminating": True}
+    found = from_slices(
+        [
+            slice_of(
+                endpoint("10.0.0.1", "n1", ready=True),
+                endpoint("10.0.0.2", "n1", ready=True),
+                endpoint("10.0.0.3", "n1", **leaving),
+                endpoint("10.0.0.4", "n2", **leaving),
+                endpoint("10.0.0.5", "n2", **leaving),
+                endpoint("10.0.0.6", "n3", ready=False),
+            )
+        ]
+    )
+    assert found.serving == {"n1": 2, "n2": 2}
+
+
+def test_an_endpoint_with_addresses_of_both_families_serves_once() -> None:
+    pods = [("10.0.0.1", "fd00::1"), ("10.0.0.2", "fd00::2")]
+    of_family = [
+        slice_of(*(endpoint(pod[index], "n1", ready=True) for pod in pods), name=name)
+        for index, name in enumerate(("web-4", "web-6"))
+    ]
+    assert from_slices(of_family).serving == {"n1": 2}
 
 
 def test_endpoints_where_there_are_no_slices() -> None:
@@ -70,14 +106,10 @@ def test_the_index_follows_slices_that_come_change_and_go() -> None:
     index = SliceIndex()
     first = slice_of(endpoint("10.0.0.1", "n1"))
     second = slice_of(endpoint("10.0.0.2", "n2"), name="web-2")
-    assert index.changed(first.key, None, first)["default/web"] == ServiceEndpoints(
-        1, frozenset({"n1"})
-    )
+    assert index.changed(first.key, None, first)["default/web"] == some("n1")
     both = index.changed(second.key, None, second)["default/web"]
-    assert both == ServiceEndpoints(2, frozenset({"n1", "n2"}))
-    assert index.changed(first.key, first, None)["default/web"] == ServiceEndpoints(
-        1, frozenset({"n2"})
-    )
+    assert both == some("n1", "n2")
+    assert index.changed(first.key, first, None)["default/web"] == some("n2")
     assert index.changed(second.key, second, None) == {"default/web": None}
 
 
@@ -87,6 +119,6 @@ def test_a_slice_may_move_to_another_service() -> None:
     new = slice_of(endpoint("10.0.0.1", "n1"), service="api")
     index.changed(old.key, None, old)
     assert index.changed(old.key, old, new) == {
-        "default/api": ServiceEndpoints(1, frozenset({"n1"})),
+        "default/api": some("n1"),
         "default/web": None,
     }

@@ -10,6 +10,7 @@ from support.objects import config, pool, service
 from metallb_py.config.model import Config, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from speaker.core import (
+    Adjust,
     Announce,
     ConfigApplied,
     ConfigRefused,
@@ -97,6 +98,27 @@ def test_without_endpoints_nothing_is_announced() -> None:
     assert told(core.endpoints_changed(KEY, ServiceEndpoints())) == ["-noEndpoints"]
     assert told(core.endpoints_changed(KEY, SOME)) == ["+10.20.30.1"]
     assert told(core.endpoints_changed(KEY, None)) == ["-serviceDeleted"]
+
+
+def test_another_number_of_endpoints_adjusts_a_local_service_and_tells_nobody() -> None:
+    core = running(settings=ROUTED)
+    local = service(ips=("10.20.30.1",), external_traffic_policy="Local")
+
+    def count(number: int) -> tuple[Effect, ...]:
+        nodes = frozenset({"node1"})
+        return core.endpoints_changed(
+            KEY, ServiceEndpoints(number, nodes, serving={"node1": number})
+        )
+
+    assert count(1) == ()
+    (first,) = core.service_changed(KEY, local)
+    (second,) = count(2)
+    for effect, number in ((first, 1), (second, 2)):
+        assert isinstance(effect, Adjust)
+        assert effect.announcement.local_endpoints == number
+    assert count(2) == ()
+    assert told(core.endpoints_changed(KEY, ServiceEndpoints())) == ["-noLocalEndpoints"]
+    assert told(count(3)) == ["+10.20.30.1"]
 
 
 def test_a_new_address_takes_the_place_of_the_old() -> None:

@@ -56,6 +56,24 @@ def test_announces_what_is_its_own(address: str) -> None:
     assert decision.announcement.addresses == (ip_address(address),)
 
 
+@pytest.mark.parametrize(
+    ("address", "policy", "count"),
+    [
+        ("198.51.100.1", "Local", 2),
+        ("198.51.100.1", "Cluster", None),
+        ("10.20.30.1", "Local", None),
+    ],
+)
+def test_endpoints_count_where_routers_may_weigh_them(
+    address: str, policy: str, count: int | None
+) -> None:
+    asked = service(ips=(address,), external_traffic_policy=policy)
+    endpoints = ServiceEndpoints(3, frozenset({"node1"}), serving={"node1": 2})
+    announcement = decide(asked, endpoints, AROUND).announcement
+    assert announcement is not None
+    assert announcement.local_endpoints == count
+
+
 def test_the_verdict_names_the_winner_and_the_order() -> None:
     # The fact sheet's vector: node1 comes first for 10.20.30.1.
     around = Surroundings("node3", CLUSTER, CONFIG)

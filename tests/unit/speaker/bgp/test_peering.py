@@ -65,6 +65,26 @@ def test_a_reload_leaves_what_did_not_change_alone() -> None:
     assert changes(before.sessions, after) == PeeringChange((), ())
 
 
+def test_a_peer_is_named_by_name_or_address() -> None:
+    named = replace(ANYWHERE, name="tor-1")
+    twice = replace(ANYWHERE, name="tor-2")
+    other = replace(ANYWHERE, name="tor-3", address=ip_address("10.0.0.3"))
+
+    def audiences(*names: str) -> list[set[str]]:
+        peering = peering_for([named, twice, other], {}, frozenset(names))
+        return [set(peering.audiences[session]) for session in peering.sessions]
+
+    assert audiences() == [set(), set()]
+    assert audiences("tor-1", "tor-9") == [{"tor-1"}, set()]
+    assert audiences("tor-2", "10.0.0.3") == [{"tor-2"}, {"10.0.0.3"}]
+
+
+def test_a_peer_that_gets_another_name_keeps_its_session() -> None:
+    old, new = (peering_for([replace(ANYWHERE, name=name)], {}) for name in ("a", "b"))
+
+    assert changes(old.sessions, new) == PeeringChange((), ())
+
+
 def test_sessions_end_for_metallbs_reasons() -> None:
     running = peering_for([ANYWHERE, IN_RACK_A], {"rack": "a"}).sessions
     now = peering_for([IN_RACK_A], {"rack": "b"})
