@@ -97,14 +97,15 @@ async def test_a_wide_as_number_of_ours_is_too_much_for_it(node: Node, router: B
     assert not any(isinstance(event, SessionUp) for event in node.events)
 
 
-async def test_ipv6_prefixes_over_an_ipv6_session(node: Node, router: Bird) -> None:
+async def test_both_families_over_an_ipv6_session(node: Node, router: Bird) -> None:
     await router.start(config())
     node.peer_with(peer(ROUTER_V6, 64512, 64513))
     node.advertise(route("2001:db8::1/128"), route("2001:db8:1::/48"), route(HOST))
 
     path = await learned(router, "2001:db8::1/128")
     assert path["next_hop"] == NODE_V6
-    assert await router.prefixes() == {"2001:db8::1/128", "2001:db8:1::/48"}
+    assert await router.prefixes() == {"2001:db8::1/128", "2001:db8:1::/48", HOST}
+    assert (await router.route(HOST))["next_hop"] == NODE
 
     node.advertise(route("2001:db8:1::/48"))
     await eventually(router.prefixes, lambda prefixes: prefixes == {"2001:db8:1::/48"})
