@@ -38,6 +38,7 @@ from metallb_py.runtime.tasks import run_until
 from speaker.announcers import Announcer
 from speaker.announcers.bgp import BgpAnnouncer
 from speaker.announcers.layer2 import Layer2Announcer, Seen
+from speaker.announcers.passwords import Passwords
 from speaker.conflicts import Conflicts
 from speaker.core import (
     Adjust,
@@ -102,6 +103,7 @@ class App:
                 listen=options.bgp_listen,
             ),
         }
+        self._passwords = Passwords(client, common.namespace, log, self._metrics, self._configure)
         self._events = EventRecorder(client, COMPONENT)
         self._page = Httpd(common.host, common.port, self._metrics.render)
         self._config = ConfigReporter(log, self._metrics, f"{common.namespace}/{common.config}")
@@ -129,6 +131,7 @@ class App:
                 "config": self._follow(configmap, self._on_configmap, None),
                 "layer2": self._announcers[Protocol.LAYER2].run(),
                 "bgp": self._announcers[Protocol.BGP].run(),
+                "passwords": self._passwords.run(),
                 "annotations": self._members.annotate(),
                 "events": self._events.run(),
                 "page": self._page.run(self._on_page_error),
@@ -288,8 +291,10 @@ class App:
             announcer.complete()
 
     def _configure(self) -> None:
+        labels = self._core.labels
+        config = self._passwords.fill_in(self._core.config, labels)
         for announcer in self._announcers.values():
-            announcer.configure(self._core.config, self._core.labels)
+            announcer.configure(config, labels)
 
     def _tell_announcers(self, effect: Announce | Adjust | Withdraw) -> None:
         match effect:

@@ -253,6 +253,27 @@ class SpeakerMetrics(ClientMetrics):
         return Gauge(name, documentation, ["peer"], registry=self.registry)
 
 
+class PasswordMetrics:
+    """What a speaker tells of passwords in Secrets, on the page of ``speaker``."""
+
+    def __init__(self, speaker: SpeakerMetrics) -> None:
+        self._waiting = Gauge(
+            "metallb_bgp_password_missing",
+            "1 for each peer that waits for its password, which stands in a Secret",
+            ["peer"],
+            registry=speaker.registry,
+        )
+        self._shown: set[str] = set()
+
+    def show_waiting(self, peers: set[str]) -> None:
+        """Show these peers and no others."""
+        for peer in self._shown - peers:
+            self._waiting.remove(peer)
+        for peer in peers:
+            self._waiting.labels(peer).set(1)
+        self._shown = set(peers)
+
+
 class BfdMetrics:
     """What a speaker tells of BFD, on the page of ``speaker``, by MetalLB's names."""
 

@@ -148,9 +148,11 @@ class BgpAnnouncer:
                 log.info(
                     "peer deconfigured, closing BGP session", event="peerRemoved", reason=reason
                 )
-            case SessionUp(_, _, _, hold_time):
+            case SessionUp(_, _, _, hold_time, terms):
                 metrics.bgp_session_up.labels(peer).set(1)
-                log.info("BGP session established", event="sessionUp", holdTime=hold_time)
+                log.info(
+                    "BGP session established", event="sessionUp", holdTime=hold_time, terms=terms
+                )
             case SessionDown(_, reason):
                 metrics.bgp_session_up.labels(peer).set(0)
                 log.warn("BGP session down", event="sessionDown", reason=reason)

@@ -36,12 +36,13 @@ class Parted:
 
 @dataclass(frozen=True, slots=True)
 class SessionUp:
-    """A session is established. ``hold_time`` in seconds, as both sides agreed."""
+    """A session is established. ``hold_time`` in seconds, as both sides agreed; ``terms``: all."""
 
     peer: PeerSession
     local_asn: int
     peer_asn: int
     hold_time: int
+    terms: str = ""
 
 
 @dataclass(frozen=True, slots=True)

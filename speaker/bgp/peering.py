@@ -167,8 +167,12 @@ RESTART_TIME = 120
 """Seconds that a peer with graceful restart is asked to keep our routes, as FRR asks for."""
 
 
-def settings_of(peer: PeerSession, hostname: str) -> Settings:
-    """Return our side of a session with this peer."""
+def settings_of(peer: PeerSession, hostname: str, node_uptime: float) -> Settings:
+    """Return our side of a session with this peer.
+
+    It is the kernel that forwards, with or without this daemon: unless the node itself has
+    restarted, seconds ago, nothing of that was lost.
+    """
     return Settings(
         local_asn=peer.local_asn,
         peer_asn=peer.peer_asn or None,
@@ -180,6 +184,7 @@ def settings_of(peer: PeerSession, hostname: str) -> Settings:
         families=frozenset(_FAMILIES[family] for family in peer.address_families),
         next_hops=peer.next_hops,
         restart_time=RESTART_TIME if peer.graceful_restart else None,
+        keeps_forwarding=node_uptime > RESTART_TIME,
         hostname=hostname,
     )
 

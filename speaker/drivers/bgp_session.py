@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -26,6 +27,7 @@ from metallb_py.protocols.bgp.collision import (
     Promote,
 )
 from metallb_py.protocols.bgp.farewell import SHUTDOWN, Farewell
+from metallb_py.protocols.bgp.negotiation import describe
 from speaker.bgp import events
 from speaker.bgp.events import BgpEvent
 from speaker.bgp.peering import PeerSession, router_id_for, settings_of
@@ -44,7 +46,8 @@ class BgpSession:
         self._peer = peer
         self._node_name = node_name
         self._on_event = on_event
-        self._connections = Connections(settings_of(peer, node_name), passive=peer.passive)
+        settings = settings_of(peer, node_name, time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._connections = Connections(settings, passive=peer.passive)
         self._session = self._connections.session
         self._farewell = SHUTDOWN
         self._wake = asyncio.Event()
@@ -270,7 +273,8 @@ def _now() -> float:
 def _event_for(peer: PeerSession, effect: CollisionEffect) -> BgpEvent | None:
     match effect:
         case effects.SessionUp(terms):
-            return events.SessionUp(peer, terms.local_asn, terms.peer_asn, terms.hold_time)
+            agreed, words = terms.hold_time, describe(terms)
+            return events.SessionUp(peer, terms.local_asn, terms.peer_asn, agreed, words)
         case effects.SessionDown(reason):
             return events.SessionDown(peer, reason)
         case effects.ConnectFailed(error):

@@ -96,6 +96,9 @@ async def listening(host: str, port: int = 179) -> AsyncIterator[asyncio.Queue[C
     try:
         yield accepted
     finally:
+        asyncio.get_running_loop().remove_reader(sock)
+        for _ in range(3):  # asyncio loses a connection that is half accepted when it closes
+            await asyncio.sleep(0)
         server.close()
         for one in everyone:
             one.writer.transport.abort()

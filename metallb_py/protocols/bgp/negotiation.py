@@ -42,7 +42,8 @@ class Settings:
     ``peer_asn`` None takes whoever comes, or whom ``dynamic`` allows. ``keepalive_time`` None, or
     0, means a third of the hold time. ``connect_time`` None means MetalLB's growing delays
     between attempts. ``restart_time`` is how long the peer is to keep our routes when we are gone
-    without a word; None offers no graceful restart (RFC 4724). ``next_hops`` are at most one of
+    without a word; None offers no graceful restart (RFC 4724); with ``keeps_forwarding`` packets
+    went on being forwarded while we were gone. ``next_hops`` are at most one of
     each family, and count instead of the session's own addresses.
     """
 
@@ -56,6 +57,7 @@ class Settings:
     families: frozenset[AddressFamily] = frozenset(AddressFamily)
     next_hops: tuple[IPAddress, ...] = ()
     restart_time: int | None = None
+    keeps_forwarding: bool = False
     hostname: str = ""
 
 

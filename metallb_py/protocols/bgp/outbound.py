@@ -52,11 +52,17 @@ class Outbound:
         self._draining = False
         self._complete = False
         self._owes_end = False
+        self._restarting = True
 
     @property
     def counts(self) -> PrefixCounts:
         """Where the peer stands."""
         return self._routes.counts
+
+    @property
+    def restarting(self) -> bool:
+        """Whether the peer was not told the end of our routes yet, in no session."""
+        return self._restarting
 
     @property
     def has_news(self) -> bool:
@@ -119,7 +125,7 @@ class Outbound:
         updates += pack_withdrawals(batch.withdrawn)
         messages = [encode(update, four_octet=terms.four_octet) for update in updates]
         if self._end_is_due:
-            self._owes_end = False
+            self._owes_end = self._restarting = False
             messages += [
                 frame(MessageType.UPDATE, end_of_rib(family))
                 for family in sorted(terms.families)

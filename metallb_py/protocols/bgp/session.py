@@ -254,7 +254,13 @@ class Session:
 
     def _our_open(self) -> Open:
         over_ipv6 = self._local_address.version == 6
-        return our_open(self._settings, self._router_id, ipv4_over_ipv6=over_ipv6)
+        return our_open(
+            self._settings,
+            self._router_id,
+            restarting=self._outbound.restarting,
+            forwarding=self._settings.keeps_forwarding,
+            ipv4_over_ipv6=over_ipv6,
+        )
 
     def _accept_open(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)

@@ -1,4 +1,7 @@
-"""The sample configurations: each loads (test_architecture), and together they show every key."""
+"""The sample configurations: each loads (test_architecture), and together they show every key.
+
+And those of the recipes in docs/, which tests/interop/test_recipes.py tries out.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from metallb_py.config.compile import read_config
 from metallb_py.config.configmap import SCHEMA
 
-CONFIG = Path(__file__).parents[3] / "config"
+ROOT = Path(__file__).parents[3]
 
 
 def keys(tree: object) -> Iterator[str]:
@@ -26,7 +30,7 @@ def keys(tree: object) -> Iterator[str]:
 
 SHOWN = {
     key
-    for path in CONFIG.glob("*.yaml")
+    for path in (ROOT / "config").glob("*.yaml")
     for item in yaml.safe_load_all(path.read_text())
     if item["kind"] == "ConfigMap"
     for key in keys(yaml.safe_load(item["data"]["config"]))
@@ -36,3 +40,12 @@ SHOWN = {
 @pytest.mark.parametrize("type_name", ["peer", "bgpAdvertisement", "passwordSecret"])
 def test_every_key_is_shown(type_name: str) -> None:
     assert SCHEMA[type_name].keys() <= SHOWN
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "docs" / "recipes").glob("*/speaker.yaml")),
+    ids=lambda path: path.parent.name,
+)
+def test_recipes_load(path: Path) -> None:
+    assert read_config(yaml.safe_load(path.read_text())["data"]["config"]).peers

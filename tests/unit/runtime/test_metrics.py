@@ -8,6 +8,7 @@ from metallb_py.runtime.metrics import (
     BfdMetrics,
     ClientMetrics,
     ControllerMetrics,
+    PasswordMetrics,
     SpeakerMetrics,
     StandbyMetrics,
 )
@@ -110,3 +111,13 @@ def test_bfd_by_metallbs_names() -> None:
     }
     bfd.forget_peer("10.0.0.1")
     assert not [name for name, _ in samples(metrics) if "_bfd_" in name]
+
+
+def test_who_waits_for_a_password_and_no_longer() -> None:
+    speaker = SpeakerMetrics()
+    shown = PasswordMetrics(speaker)
+    shown.show_waiting({"a:179", "b:179"})
+    shown.show_waiting({"b:179"})
+    page = speaker.render()[0]
+    assert b'metallb_bgp_password_missing{peer="b:179"} 1.0' in page
+    assert b"a:179" not in page

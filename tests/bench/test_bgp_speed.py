@@ -1,0 +1,43 @@
+"""100,000 routes to BIRD: from Established to the last one in its table, beside other speakers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from statistics import median
+
+from support.bgp_senders import Receiver, Sender, bird, exabgp, gobgp, ours
+from support.bgp_wire import NODE, ROUTER, Wire, wire
+
+COUNT = 100_000
+ROUNDS = int(os.environ.get("METALLB_PY_BENCH_ROUNDS", "5"))
+SENDERS: dict[str, Sender] = {"ours": ours, "BIRD": bird, "GoBGP": gobgp, "ExaBGP": exabgp}
+
+
+async def seconds(cable: Wire, sender: Sender, directory: Path) -> float:
+    """Return what one sender takes."""
+    receiver = Receiver(cable, directory)
+    async with sender(cable, directory, COUNT):
+        await receiver.start((NODE, ROUTER))
+        try:
+            return await receiver.takes(COUNT, within=120)
+        finally:
+            await receiver.stop()
+
+
+async def test_many_routes(tmp_path: Path) -> None:
+    taken: dict[str, list[float]] = {name: [] for name in SENDERS}
+    with wire() as cable:
+        for number in range(ROUNDS):
+            for name, sender in SENDERS.items():
+                directory = tmp_path / f"{name}{number}"
+                directory.mkdir()
+                taken[name].append(await seconds(cable, sender, directory))
+            print(", ".join(f"{name} {times[-1]:.2f} s" for name, times in taken.items()))
+    medians = {name: median(times) for name, times in taken.items()}
+    fastest = min((value, name) for name, value in medians.items() if name != "ours")
+    print(
+        f"{COUNT:,} routes, median: "
+        + ", ".join(f"{name} {value:.2f} s" for name, value in medians.items())
+        + f"; ours is {medians['ours'] / fastest[0]:.2f} times {fastest[1]}"
+    )

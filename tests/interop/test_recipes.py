@@ -1,0 +1,125 @@
+"""The recipes in docs/ for a node that has a BGP daemon of its own, exactly as they stand there.
+
+Asserted from the router's side: what its kernel forwards to the node. The node has a route of its
+own daemon's and one of the speaker's, and they must not disturb each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+import yaml
+from support.bgp_wire import NODE, NODE_SECOND, Wire, eventually
+from support.bird import Bird, bird
+from support.frr import Frr, frr
+
+from metallb_py.config.compile import read_config
+from metallb_py.runtime.log import Logger
+from metallb_py.runtime.metrics import SpeakerMetrics
+from speaker.announcers.bgp import BgpAnnouncer
+from speaker.decision import Announcement
+
+pytestmark = pytest.mark.interop
+
+RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
+SERVICE, PODS = "203.0.113.7", "10.244.1.0/24"
+LABELS = {"kubernetes.io/hostname": "node1"}
+
+
+def text(name: str) -> str:
+    """Return a file of a recipe."""
+    return (RECIPES / name).read_text()
+
+
+@contextlib.asynccontextmanager
+async def speaker(recipe: str) -> AsyncIterator[BgpAnnouncer]:
+    """Run the speaker with a recipe's configuration; it announces one service."""
+    config = read_config(yaml.safe_load(text(f"{recipe}/speaker.yaml"))["data"]["config"])
+    (pool,) = config.pools
+    announcer = BgpAnnouncer("node1", Logger(), SpeakerMetrics(), drain_time=0)
+    announcer.configure(config, LABELS)
+    announcer.announce("default/web", Announcement((ip_address(SERVICE),), pool))
+    running = asyncio.create_task(announcer.run())
+    try:
+        yield announcer
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def kernel(namespace: str) -> dict[str, str]:
+    """Return the gateway of every route in a namespace's kernel that has one."""
+    process = await asyncio.create_subprocess_exec(
+        "ip", "-n", namespace, "route", "show", stdout=subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    found = [line.split() for line in output.decode().splitlines()]
+    return {words[0]: words[words.index("via") + 1] for words in found if "via" in words}
+
+
+async def has_both(wire: Wire, service_by: str) -> None:
+    """Wait until the router forwards both to the node."""
+    wanted = {SERVICE: service_by, PODS: NODE}
+    await eventually(lambda: kernel(wire.router), lambda found: found == wanted, 20)
+
+
+async def lives_on(wire: Wire, announcer: BgpAnnouncer) -> None:
+    """The service goes, and the node's own route stays."""
+    announcer.withdraw("default/web")
+    await eventually(lambda: kernel(wire.router), lambda found: found == {PODS: NODE})
+
+
+@contextlib.asynccontextmanager
+async def daemons(wire: Wire) -> AsyncIterator[tuple[Frr, Frr, Bird, Bird]]:
+    """Provide an FRR and a BIRD of the node's and of the router's, none of them started."""
+    async with (
+        frr(wire.node) as own_frr,
+        frr(wire.router) as router_frr,
+        bird(wire.node) as own_bird,
+        bird(wire.router) as router_bird,
+    ):
+        yield own_frr, router_frr, own_bird, router_bird
+
+
+async def test_through_the_nodes_own_frr(cable: Wire) -> None:
+    async with daemons(cable) as (own, router, _, _), speaker("loopback-frr") as announcer:
+        await own.start(text("loopback-frr/node-frr.conf"))
+        await router.start(text("loopback-frr/router-frr.conf"))
+        await has_both(cable, NODE)
+
+        path = await router.route(f"{SERVICE}/32")
+        assert path["community"]["string"] == "64512:100"
+        assert path["aspath"]["string"] == "64512"
+        assert SERVICE not in await kernel(cable.node)
+        await lives_on(cable, announcer)
+
+
+async def test_through_the_nodes_own_bird(cable: Wire) -> None:
+    async with daemons(cable) as (_, _, own, router), speaker("loopback-bird") as announcer:
+        await own.start(text("loopback-bird/node-bird.conf"))
+        await router.start(text("loopback-bird/router-bird.conf"))
+        await has_both(cable, NODE)
+
+        path = await router.route(f"{SERVICE}/32")
+        assert path["community"] == "(64514,100)"
+        assert path["as_path"] == "64514"
+        await lives_on(cable, announcer)
+
+
+@pytest.mark.parametrize("daemon", ["frr", "bird"])
+async def test_beside_the_nodes_own_daemon(cable: Wire, daemon: str) -> None:
+    recipe = "source-address"
+    async with daemons(cable) as (own_frr, router, own_bird, _), speaker(recipe) as announcer:
+        own = own_frr if daemon == "frr" else own_bird
+        await own.start(text(f"{recipe}/node-{daemon}.conf"))
+        await router.start(text(f"{recipe}/router-frr.conf"))
+        await has_both(cable, NODE_SECOND)
+
+        assert (await router.route(f"{SERVICE}/32"))["aspath"]["string"] == "64514"
+        await lives_on(cable, announcer)

@@ -1,0 +1,100 @@
+"""What Secrets are good for: whose password is known, who waits, and what stays in force."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from ipaddress import ip_address
+
+import pytest
+
+from metallb_py.config.model import Config, Peer, SecretKey
+from metallb_py.config.selectors import LabelSelector, Operator, Requirement
+from speaker.bgp.passwords import (
+    Contents,
+    Password,
+    Trouble,
+    Unread,
+    fill_in,
+    needed,
+    read_password,
+)
+
+WHERE = SecretKey("tor", "password")
+ELSEWHERE = SecretKey("spine", "md5")
+RACK = LabelSelector(frozenset({Requirement("rack", Operator.IN, frozenset({"1"}))}))
+
+
+def peer(number: int, secret: SecretKey | None = None, **more: object) -> Peer:
+    return Peer(1, 2, ip_address(f"10.0.0.{number}"), password_secret=secret, **more)  # type: ignore[arg-type]
+
+
+def secret(**data: bytes) -> Contents:
+    return Contents({key: b64encode(value).decode() for key, value in data.items()})
+
+
+def test_a_password_is_read() -> None:
+    found = read_password(Password(), "password", secret(password=b"hunter2", other=b"x"))
+    assert found == Password("hunter2")
+    assert "hunter2" not in repr(found)
+    assert b64encode(b"hunter2").decode() not in repr(secret(password=b"hunter2"))
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_the_line_break_that_tools_add_is_none_of_it(ending: bytes) -> None:
+    assert read_password(Password(), "a", secret(a=b" x y " + ending)) == Password(" x y ")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "problem"),
+    [
+        (Unread("there is no such Secret"), "there is no such Secret"),
+        (secret(other=b"x"), 'it has no key "password"'),
+        (secret(password=b""), 'key "password" is empty'),
+        (secret(password=b"\n"), 'key "password" is empty'),
+        (secret(password=b"\xff"), 'key "password" holds no UTF-8 text'),
+        (Contents({"password": "hunter2!"}), 'key "password" holds no UTF-8 text'),
+    ],
+)
+def test_what_was_known_stays_where_a_secret_is_no_good(
+    outcome: Contents | Unread, problem: str
+) -> None:
+    assert read_password(Password(), "password", outcome) == Password("", problem)
+    assert read_password(Password("a"), "password", outcome) == Password("a", problem)
+
+
+def test_a_good_secret_ends_the_trouble() -> None:
+    before = Password("old", "there is no such Secret")
+    assert read_password(before, "password", secret(password=b"new")) == Password("new")
+
+
+def test_only_the_peers_of_this_node_need_their_secrets() -> None:
+    config = Config(peers=(peer(1), peer(2, WHERE), peer(3, ELSEWHERE, node_selectors=(RACK,))))
+    assert needed(config, {}) == {WHERE}
+    assert needed(config, {"rack": "1"}) == {WHERE, ELSEWHERE}
+
+
+def test_who_has_no_password_yet_waits_and_others_do_not() -> None:
+    config = Config(peers=(peer(1), peer(2, WHERE), peer(3, ELSEWHERE)))
+    filled = fill_in(config, {}, {ELSEWHERE: Password("x")})
+    assert [(str(p.address), p.password) for p in filled.config.peers] == [
+        ("10.0.0.1", ""),
+        ("10.0.0.3", "x"),
+    ]
+    assert filled.troubles == ()  # nobody knows of any: the Secret was not read yet
+
+
+def test_troubles_have_the_peer_and_say_whether_it_waits() -> None:
+    config = Config(peers=(peer(2, WHERE), peer(3, ELSEWHERE)))
+    known = {WHERE: Password("", "gone"), ELSEWHERE: Password("x", "gone")}
+    filled = fill_in(config, {}, known)
+    assert [p.password for p in filled.config.peers] == ["x"]
+    assert filled.troubles == (
+        Trouble("10.0.0.2:179", WHERE, "gone", waits=True),
+        Trouble("10.0.0.3:179", ELSEWHERE, "gone", waits=False),
+    )
+
+
+def test_a_peer_of_other_nodes_stays_as_it_is() -> None:
+    elsewhere = peer(3, ELSEWHERE, node_selectors=(RACK,))
+    filled = fill_in(Config(peers=(elsewhere,)), {}, {})
+    assert filled.config.peers == (elsewhere,)
