@@ -88,27 +88,40 @@ async def test_a_passive_session_comes_back_when_the_router_does(
 
 
 @pytest.mark.parametrize("router_id", ["1.1.1.1", "250.1.1.1"])
-async def test_when_both_dial_at_once_one_session_comes_up_and_stays(
-    listener: Node, router: Frr, router_id: str
+@pytest.mark.parametrize("asleep", ["router", "nobody"])
+async def test_of_two_connections_that_collide_one_stays(
+    listener: Node, router: Frr, router_id: str, asleep: str
 ) -> None:
+    """FRR's SYN is held back, ours is not; FRR looks at both connections when both stand."""
+    hold = ["OUTPUT", "-p", "tcp", "--dport", "179", "--syn", "-j", "DROP"]
+    await router.in_namespace("iptables", "-A", *hold)
     await router.start(config(router_id=router_id))
+    await sockets(router, "syn-sent", 1)
+    if asleep == "router":
+        router.freeze_bgpd()
     listener.advertise(route(HOST))
-    for _ in range(10):
-        listener.peer_with(peer(ROUTER, 64512, 64513))
-        # Both begin in the same moment.
-        await asyncio.gather(listener.saw(SessionUp), router.command(f"clear bgp {NODE}"))
-        told = await eventually(
-            lambda: router.neighbor(NODE), lambda told: told["bgpState"] == "Established"
-        )
-        await eventually(lambda: router.route(HOST), bool)
-        connections = await router.in_namespace("ss", "-Htn", "state", "established")
-        assert len([line for line in connections.splitlines() if NODE in line]) == 1, connections
-        assert told["hostLocal"] == ROUTER
-        listener.peer_with()
-        await eventually(
-            lambda: router.neighbor(NODE), lambda told: told["bgpState"] != "Established"
-        )
-        listener.events.clear()
+    listener.peer_with(peer(ROUTER, 64512, 64513))
+    await sockets(router, "established", 1)
+    await router.in_namespace("iptables", "-D", *hold)
+    if asleep == "router":
+        await sockets(router, "established", 2)
+        router.thaw_bgpd()
+
+    await listener.saw(SessionUp)
+    await eventually(lambda: router.route(HOST), bool)
+    await sockets(router, "established", 1)
+    assert (await router.neighbor(NODE))["bgpState"] == "Established"
+    assert not any(isinstance(event, SessionDown) for event in listener.events)
+
+
+async def sockets(router: Frr, state: str, count: int) -> None:
+    """Wait until the router's kernel has as many connections with the node."""
+
+    async def ask() -> list[str]:
+        told = await router.in_namespace("ss", "-Htn", "state", state, "dst", NODE)
+        return told.splitlines()
+
+    await eventually(ask, lambda lines: len(lines) == count)
 
 
 @pytest.mark.parametrize("address", [ROUTER, ROUTER_V6])
