@@ -12,9 +12,9 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, ip_address
 
-from metallb_py.addresses import IPAddress, IPNetwork
+from metallb_py.addresses import IPNetwork
 from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp import effects
 from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts, RouteAttributes
@@ -28,12 +28,13 @@ from metallb_py.protocols.bgp.collision import (
 )
 from metallb_py.protocols.bgp.farewell import SHUTDOWN, Farewell
 from metallb_py.protocols.bgp.negotiation import describe
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from speaker.bgp import events
 from speaker.bgp.events import BgpEvent
 from speaker.bgp.peering import PeerSession, router_id_for, settings_of
 from speaker.drivers.bgp_socket import destination, open_socket, prepare
 from speaker.drivers.bgp_wire import RECEIVED_AT_ONCE, Wire, plain
-from speaker.drivers.local_addresses import ipv4_beside
+from speaker.drivers.local_addresses import addresses_beside
 from speaker.parting import Parting
 
 
@@ -154,7 +155,7 @@ class BgpSession:
         except (OSError, LocalProtocolError) as error:
             self._perform(self._connections.connection_failed(self._words(error), _now()))
             return
-        local = self._wire.local_address
+        local = self._addresses(self._wire)
         self._perform(self._connections.connected(local, self._router_id(local), _now()))
 
     async def _take_incoming(self) -> None:
@@ -167,7 +168,7 @@ class BgpSession:
         except OSError:  # it is gone already
             sock.close()
             return
-        local = wire.local_address
+        local = self._addresses(wire)
         wanted = self._connections.accepted(local, self._router_id(local), _now())
         match wanted:
             case (Decline(last_words),):
@@ -187,9 +188,11 @@ class BgpSession:
         _, wire = await loop.create_connection(lambda: Wire(self._wake, local), sock=sock)
         return wire
 
-    def _router_id(self, local: IPAddress) -> IPv4Address:
-        beside = ipv4_beside(local) if isinstance(local, IPv6Address) else None
-        return router_id_for(self._peer.router_id, local, beside, self._node_name)
+    def _addresses(self, wire: Wire) -> LocalAddresses:
+        return addresses_beside(wire.local_address, self._peer.interface or None)
+
+    def _router_id(self, local: LocalAddresses) -> IPv4Address:
+        return router_id_for(self._peer.router_id, local.own, local.ipv4, self._node_name)
 
     def _listen(self) -> None:
         if (wire := self._wire) is not None:

@@ -10,28 +10,41 @@ from hypothesis import strategies as st
 
 from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
 from metallb_py.protocols.bgp.capabilities import (
+    MAX_RESTART_TIME,
+    EnhancedRouteRefresh,
+    ExtendedMessage,
+    ExtendedNextHop,
     FourOctetAsn,
+    GracefulRestart,
+    Hostname,
     Multiprotocol,
+    NextHopEncoding,
     OtherCapability,
+    RestartFamily,
     RouteRefresh,
 )
 from metallb_py.protocols.bgp.codes import AddressFamily, BgpError, ErrorCode, MessageType
-from metallb_py.protocols.bgp.framing import MAX_LENGTH, Frame, FrameReader, frame
+from metallb_py.protocols.bgp.communities import LinkBandwidth
+from metallb_py.protocols.bgp.framing import (
+    MAX_EXTENDED_LENGTH,
+    MAX_LENGTH,
+    Frame,
+    FrameReader,
+    frame,
+)
 from metallb_py.protocols.bgp.messages import (
     Keepalive,
     Message,
     Notification,
     Open,
-    RouteRefreshRequest,
+    Refresh,
     decode,
     encode,
 )
-from metallb_py.protocols.bgp.update import (
-    Reach,
-    Update,
-    pack_announcements,
-    pack_withdrawals,
-)
+from metallb_py.protocols.bgp.negotiation import Settings, describe, negotiate, our_open
+from metallb_py.protocols.bgp.next_hops import NextHop
+from metallb_py.protocols.bgp.packing import pack_announcements, pack_withdrawals
+from metallb_py.protocols.bgp.update import Reach, Update
 
 u8 = st.integers(0, 0xFF)
 u16 = st.integers(0, 0xFFFF)
@@ -46,7 +59,21 @@ capability = st.one_of(
     st.builds(Multiprotocol, st.sampled_from(AddressFamily)),
     st.builds(RouteRefresh),
     st.builds(FourOctetAsn, u32),
-    st.builds(OtherCapability, st.sampled_from([64, 69, 70, 73, 128]), st.binary(max_size=12)),
+    st.builds(EnhancedRouteRefresh),
+    st.builds(ExtendedMessage),
+    st.builds(
+        ExtendedNextHop,
+        st.lists(st.builds(NextHopEncoding, u16, u16, u16), max_size=3).map(tuple),
+    ),
+    st.builds(
+        GracefulRestart,
+        st.integers(0, MAX_RESTART_TIME),
+        st.booleans(),
+        st.booleans(),
+        st.lists(st.builds(RestartFamily, u16, u8, st.booleans()), max_size=3).map(tuple),
+    ),
+    st.builds(Hostname, st.text(max_size=16), st.text(max_size=4)),
+    st.builds(OtherCapability, st.sampled_from([66, 69, 71, 128]), st.binary(max_size=12)),
 )
 segment = st.builds(
     AsSegment, st.sampled_from(SegmentKind), st.lists(u16, min_size=1, max_size=9).map(tuple)
@@ -58,21 +85,28 @@ attributes = st.builds(
     st.none() | u32,
     st.none() | u32,
     st.lists(u32, max_size=70).map(tuple),
+    st.lists(st.tuples(u32, u32, u32), max_size=9, unique=True).map(tuple),
+    st.none() | st.builds(LinkBandwidth, u16, st.floats(0, allow_infinity=False, width=32)),
 )
-reach_v4 = st.builds(Reach, ipv4, st.lists(prefix_v4, min_size=1, max_size=9).map(tuple))
-reach_v6 = st.builds(Reach, ipv6, st.lists(prefix_v6, min_size=1, max_size=9).map(tuple))
+some_v4 = st.lists(prefix_v4, min_size=1, max_size=9).map(tuple)
+some_v6 = st.lists(prefix_v6, min_size=1, max_size=9).map(tuple)
+reach_v4 = st.builds(Reach, ipv4, some_v4)
+reach_over_v6 = st.builds(Reach, ipv6, some_v4 | some_v6, st.none() | ipv6)
 withdrawn = st.tuples(st.lists(prefix_v4, max_size=9), st.lists(prefix_v6, max_size=9)).map(
     lambda both: (*both[0], *both[1])
 )
-announcing = st.one_of(st.tuples(reach_v4), st.tuples(reach_v6), st.tuples(reach_v4, reach_v6))
+announcing = st.one_of(
+    st.tuples(reach_v4), st.tuples(reach_over_v6), st.tuples(reach_v4, reach_over_v6)
+)
 update = st.one_of(
-    st.builds(Update, withdrawn),
+    st.builds(Update, withdrawn.filter(bool)),
     st.builds(Update, withdrawn, announcing, attributes),
+    st.builds(Update, end_of_rib=st.sampled_from(AddressFamily)),
 )
 message = st.one_of(
-    st.builds(Open, u16, u16, ipv4, st.lists(capability, max_size=8).map(tuple)),
+    st.builds(Open, u16, u16, ipv4, st.lists(capability, max_size=6).map(tuple)),
     st.builds(Notification, u8, u8, st.binary(max_size=40)),
-    st.builds(RouteRefreshRequest, u16, u8, u8),
+    st.builds(Refresh, u16, u8, u8),
     st.just(Keepalive()),
     update,
 )
@@ -154,26 +188,73 @@ def test_packing_loses_nothing_and_fits(
     times: int,
 ) -> None:
     many = tuple(prefixes) * (400 * times)
-    announced = pack_announcements(said, Reach(next_hop, many), four_octet=four_octet)
-    messages = [encode(one, four_octet=four_octet) for one in announced]
+    messages = list(pack_announcements(said, NextHop(next_hop), many, four_octet=four_octet))
 
     assert all(len(one) <= MAX_LENGTH for one in messages)
-    got = [
-        decode(cut, four_octet=four_octet) for one in messages for cut in read(FrameReader(), one)
-    ]
-    assert tuple(p for one in got for part in one.reach for p in part.prefixes) == many
+    assert announced(messages, four_octet=four_octet) == many
     # Greedy: of two neighboring messages, the second's first prefix had no room in the first.
     assert all(len(one) > MAX_LENGTH - 5 for one in messages[:-1])
+
+
+@given(
+    some_v4 | some_v6,
+    attributes,
+    st.builds(NextHop, ipv6, st.none() | ipv6),
+    st.sampled_from([MAX_LENGTH, MAX_EXTENDED_LENGTH]),
+    st.integers(1, 3),
+)
+def test_packing_with_ipv6_next_hops_loses_nothing_and_fits(
+    prefixes: tuple[IPv4Network | IPv6Network, ...],
+    said: PathAttributes,
+    next_hop: NextHop,
+    max_length: int,
+    times: int,
+) -> None:
+    many = prefixes * (400 * times)
+    messages = list(
+        pack_announcements(said, next_hop, many, four_octet=True, max_length=max_length)
+    )
+
+    assert all(len(one) <= max_length for one in messages)
+    assert announced(messages) == many
+    assert all(len(one) > max_length - 18 for one in messages[:-1])
+
+
+def announced(
+    messages: list[bytes], *, four_octet: bool = True
+) -> tuple[IPv4Network | IPv6Network, ...]:
+    got = [
+        decode(cut, four_octet=four_octet)
+        for one in messages
+        for cut in read(FrameReader(MAX_EXTENDED_LENGTH), one)
+    ]
+    assert all(isinstance(one, Update) and not one.malformed for one in got)
+    return tuple(
+        p for one in got if isinstance(one, Update) for part in one.reach for p in part.prefixes
+    )
 
 
 @given(st.sets(prefix_v4 | prefix_v6))
 def test_withdrawals_of_both_families_are_all_packed(
     prefixes: set[IPv4Network | IPv6Network],
 ) -> None:
-    got = [
-        decode(cut)
-        for one in pack_withdrawals(prefixes)
-        for cut in read(FrameReader(), encode(one))
-    ]
+    got = [decode(cut) for one in pack_withdrawals(prefixes) for cut in read(FrameReader(), one)]
 
-    assert {prefix for one in got for prefix in one.withdrawn} == prefixes
+    assert {
+        prefix for one in got if isinstance(one, Update) for prefix in one.withdrawn
+    } == prefixes
+
+
+@given(st.builds(Open, u16, u16, ipv4, st.lists(capability, max_size=6).map(tuple)), st.booleans())
+def test_any_open_gives_terms_or_the_documented_error(theirs: Open, bare: bool) -> None:
+    settings = Settings(64512, None, restart_time=120, hostname="node")
+    ours = our_open(settings, IPv4Address("10.0.0.1"), ipv4_over_ipv6=True, bare=bare)
+    codes = []
+    try:
+        terms = negotiate(settings, ours, theirs)
+    except BgpError as error:
+        codes.append(error.code)
+    else:
+        assert describe(terms).isprintable()
+        assert terms.families <= frozenset(AddressFamily)
+    assert codes in ([], [ErrorCode.OPEN_MESSAGE])

@@ -23,6 +23,7 @@ from metallb_py.protocols.bgp.framing import frame
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 SPEAKER = IPv4Address("10.0.0.1")
@@ -76,8 +77,8 @@ class Torn(RuleBasedStateMachine):
         self.to_speaker.clear()
         self.router = Session(Settings(64513, None, hold_time=9), passive=True)
         self.from_router(self.router.start(self.now))
-        self.from_router(self.router.connected(ROUTER, ROUTER, self.now))
-        self.from_speaker(self.speaker.connected(SPEAKER, SPEAKER, self.now))
+        self.from_router(self.router.connected(LocalAddresses(ROUTER), ROUTER, self.now))
+        self.from_speaker(self.speaker.connected(LocalAddresses(SPEAKER), SPEAKER, self.now))
 
     @precondition(lambda self: self.connected)
     @rule(size=st.integers(1, 60))
@@ -178,7 +179,7 @@ class Torn(RuleBasedStateMachine):
 def established() -> Session:
     session = Session(Settings(64512, None))
     session.start(0.0)
-    session.connected(SPEAKER, SPEAKER, 0.0)
+    session.connected(LocalAddresses(SPEAKER), SPEAKER, 0.0)
     session.change_routes(dict.fromkeys(PREFIXES, RouteAttributes()))
     session.receive(encode(Open(64513, 90, ROUTER)) + encode(Keepalive()), 0.0)
     assert session.state is State.ESTABLISHED
@@ -196,7 +197,7 @@ def test_no_bytes_of_the_peer_surprise_a_session(
     if early:
         session.connection_failed("connection reset by peer", 0.0)
         session.handle_timeout(0.0)
-        session.connected(SPEAKER, SPEAKER, 0.0)
+        session.connected(LocalAddresses(SPEAKER), SPEAKER, 0.0)
     session.receive(b"".join(frame(*one) for one in messages) + rest, 1.0)
 
     assert session.next_deadline() is not None

@@ -28,6 +28,7 @@ from metallb_py.protocols.bgp.effects import (
     UpdateReceived,
 )
 from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 from metallb_py.protocols.bgp.update import Update
 from metallb_py.runtime.tasks import run_with_signals
@@ -118,7 +119,7 @@ class _Connection(asyncio.Protocol):
         local = ip_address(transport.get_extra_info("sockname")[0].partition("%")[0])
         now = self._loop.time()
         self._perform(self._session.start(now))
-        self._perform(self._session.connected(local, self._router_id, now))
+        self._perform(self._session.connected(LocalAddresses(local), self._router_id, now))
 
     def data_received(self, data: bytes) -> None:
         """Hand the bytes on."""

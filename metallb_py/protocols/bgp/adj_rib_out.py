@@ -101,10 +101,13 @@ class AdjRibOut:
         self._advertised.clear()
         self._changed.clear()
 
-    def resend(self) -> None:
-        """The peer wants to be told everything again."""
-        self._advertised = dict.fromkeys(self._advertised)
-        self._changed |= dict.fromkeys(p for p in self._desired if p.version in self._versions)
+    def resend(self, version: int | None = None) -> None:
+        """The peer wants to be told everything again, or everything of one IP version."""
+        versions = self._versions if version is None else self._versions & {version}
+        for prefix in self._advertised:
+            if prefix.version in versions:
+                self._advertised[prefix] = None
+        self._changed |= dict.fromkeys(p for p in self._desired if p.version in versions)
 
     def change(
         self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()

@@ -13,11 +13,20 @@ from ipaddress import IPv4Address
 
 from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.codes import BgpError, ErrorCode, UpdateError
+from metallb_py.protocols.bgp.communities import (
+    LinkBandwidth,
+    decode_communities,
+    decode_large_communities,
+    decode_link_bandwidth,
+    encode_communities,
+    encode_large_communities,
+    encode_link_bandwidth,
+)
 from metallb_py.protocols.wire import Reader, TruncatedError
 
 
 class AttributeType(IntEnum):
-    """Type codes (RFC 4271 section 4.3, RFC 1997, RFC 4760)."""
+    """Type codes (RFC 4271 section 4.3, RFC 1997, RFC 4360, RFC 4760, RFC 8092)."""
 
     ORIGIN = 1
     AS_PATH = 2
@@ -27,6 +36,8 @@ class AttributeType(IntEnum):
     COMMUNITIES = 8
     MP_REACH_NLRI = 14
     MP_UNREACH_NLRI = 15
+    EXTENDED_COMMUNITIES = 16
+    LARGE_COMMUNITY = 32
 
 
 class Origin(IntEnum):
@@ -52,17 +63,6 @@ class AsSegment:
 
     kind: SegmentKind
     asns: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LinkBandwidth:
-    """The extended community by which routers weigh paths (draft-ietf-idr-link-bandwidth).
-
-    ``bytes_per_second`` is a float of four bytes on the wire; ``asn`` one of two.
-    """
-
-    asn: int
-    bytes_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,15 @@ _FLAGS = {
     AttributeType.COMMUNITIES: _OPTIONAL | _TRANSITIVE,
     AttributeType.MP_REACH_NLRI: _OPTIONAL,
     AttributeType.MP_UNREACH_NLRI: _OPTIONAL,
+    AttributeType.EXTENDED_COMMUNITIES: _OPTIONAL | _TRANSITIVE,
+    AttributeType.LARGE_COMMUNITY: _OPTIONAL | _TRANSITIVE,
 }
 
 
 def encode_attribute(kind: AttributeType, value: bytes) -> bytes:
-    """Encode one attribute: flags, type, length, value."""
+    """Encode one attribute: flags, type, length, value. Raises LocalProtocolError if too long."""
+    if len(value) > 0xFFFF:
+        raise LocalProtocolError(f"{kind.name} of {len(value)} bytes")
     if len(value) > 0xFF:
         header = bytes((_FLAGS[kind] | _EXTENDED_LENGTH, kind)) + len(value).to_bytes(2)
     else:
@@ -124,10 +128,21 @@ def encode_attributes(
     if attributes.local_pref is not None:
         value = attributes.local_pref.to_bytes(4)
         fields.append(encode_attribute(AttributeType.LOCAL_PREF, value))
+    return b"".join(fields) + _encode_all_communities(attributes)
+
+
+def _encode_all_communities(attributes: PathAttributes) -> bytes:
+    fields = b""
     if attributes.communities:
-        value = b"".join(community.to_bytes(4) for community in attributes.communities)
-        fields.append(encode_attribute(AttributeType.COMMUNITIES, value))
-    return b"".join(fields)
+        value = encode_communities(attributes.communities)
+        fields += encode_attribute(AttributeType.COMMUNITIES, value)
+    if attributes.link_bandwidth is not None:
+        value = encode_link_bandwidth(attributes.link_bandwidth)
+        fields += encode_attribute(AttributeType.EXTENDED_COMMUNITIES, value)
+    if attributes.large_communities:
+        value = encode_large_communities(attributes.large_communities)
+        fields += encode_attribute(AttributeType.LARGE_COMMUNITY, value)
+    return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +186,17 @@ def decode_attributes(values: Mapping[int, bytes], *, four_octet: bool) -> PathA
                 UpdateError.MISSING_WELL_KNOWN,
                 bytes((kind,)),
             )
+    communities = values.get(AttributeType.COMMUNITIES)
+    extended = values.get(AttributeType.EXTENDED_COMMUNITIES)
+    large = values.get(AttributeType.LARGE_COMMUNITY)
     return PathAttributes(
         origin=_decode_origin(values[AttributeType.ORIGIN]),
         as_path=_decode_path(values[AttributeType.AS_PATH], four_octet),
         med=_decode_number(values, AttributeType.MULTI_EXIT_DISC),
         local_pref=_decode_number(values, AttributeType.LOCAL_PREF),
-        communities=_decode_communities(values.get(AttributeType.COMMUNITIES)),
+        communities=() if communities is None else decode_communities(communities),
+        large_communities=() if large is None else decode_large_communities(large),
+        link_bandwidth=None if extended is None else decode_link_bandwidth(extended),
     )
 
 
@@ -238,17 +258,6 @@ def _decode_number(values: Mapping[int, bytes], kind: AttributeType) -> int | No
         return None
     _want_length(kind, values[kind], 4)
     return int.from_bytes(values[kind])
-
-
-def _decode_communities(value: bytes | None) -> tuple[int, ...]:
-    if value is None:
-        return ()
-    if not value or len(value) % 4:  # RFC 7606 section 7.8
-        raise _malformed(
-            f"COMMUNITIES: found {len(value)} bytes, want a multiple of 4, and some",
-            UpdateError.OPTIONAL_ATTRIBUTE,
-        )
-    return tuple(int.from_bytes(value[at : at + 4]) for at in range(0, len(value), 4))
 
 
 def _want_length(kind: AttributeType, value: bytes, length: int) -> None:

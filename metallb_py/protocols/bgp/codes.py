@@ -9,6 +9,8 @@ from metallb_py.errors import RemoteProtocolError
 VERSION = 4
 AS_TRANS = 23456
 """Stands in a 16-bit field for an AS number that does not fit (RFC 6793)."""
+_MAX_DATA = 4096 - 21
+"""Bytes of data in a NOTIFICATION of a length that every speaker takes."""
 
 
 class MessageType(IntEnum):
@@ -162,11 +164,12 @@ def describe(code: int, subcode: int) -> str:
 class BgpError(RemoteProtocolError):
     """The peer broke the protocol; carries the NOTIFICATION that RFC 4271 answers it with.
 
-    The one error that the decoders of this package raise. ``data`` is the NOTIFICATION's.
+    The one error that the decoders of this package raise. ``data`` is the NOTIFICATION's, and cut
+    to what any peer takes.
     """
 
     def __init__(self, message: str, code: ErrorCode, subcode: int = 0, data: bytes = b"") -> None:
         super().__init__(message)
         self.code = code
         self.subcode = subcode
-        self.data = data
+        self.data = data[:_MAX_DATA]

@@ -15,13 +15,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from metallb_py.addresses import IPAddress
 from metallb_py.protocols.bgp.codes import Cease
 from metallb_py.protocols.bgp.effects import CloseTcp, ConnectFailed, Effect, Send
 from metallb_py.protocols.bgp.farewell import SHUTDOWN, Farewell, cease
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.messages import encode
 from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 
@@ -61,10 +61,10 @@ class Connections:
     # What happens to the session's own connection.
 
     def connected(
-        self, local_address: IPAddress, router_id: IPv4Address, now: float
+        self, local: LocalAddresses, router_id: IPv4Address, now: float
     ) -> tuple[CollisionEffect, ...]:
         """The connection that the session asked for stands."""
-        return self._settled(self.session.connected(local_address, router_id, now), now)
+        return self._settled(self.session.connected(local, router_id, now), now)
 
     def connection_failed(self, error: str, now: float) -> tuple[CollisionEffect, ...]:
         """The session's connection could not be opened, or is lost."""
@@ -78,7 +78,7 @@ class Connections:
     # What happens to a connection that came in.
 
     def accepted(
-        self, local_address: IPAddress, router_id: IPv4Address, now: float
+        self, local: LocalAddresses, router_id: IPv4Address, now: float
     ) -> tuple[CollisionEffect, ...]:
         """The peer has opened a connection to us.
 
@@ -86,12 +86,12 @@ class Connections:
         fell: then the peer may have restarted without our noticing (RFC 4724 section 4.2).
         """
         if self._rival is None and self.session.state in _WITHOUT_CONNECTION:
-            return self.session.connected(local_address, router_id, now)
+            return self.session.connected(local, router_id, now)
         if self._rival is not None or (self.session.is_up and not self.session.peer_keeps_routes):
             return (Decline(encode(cease(_LOST.why, hard=False))),)
         self._rival = Session(self._settings, passive=True)
         self._rival.start(now)
-        effects = self._rival.connected(local_address, router_id, now)
+        effects = self._rival.connected(local, router_id, now)
         return (*_on_rival(effects), *self._settled((), now))
 
     def receive_rival(self, data: bytes, now: float) -> tuple[CollisionEffect, ...]:

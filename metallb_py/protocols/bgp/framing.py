@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.codes import BgpError, ErrorCode, HeaderError, MessageType
 
 MARKER = b"\xff" * 16
@@ -17,7 +18,7 @@ _MIN_LENGTH = {
     MessageType.UPDATE: 23,
     MessageType.NOTIFICATION: 21,
     MessageType.KEEPALIVE: 19,
-    MessageType.ROUTE_REFRESH: 23,
+    MessageType.ROUTE_REFRESH: HEADER_LENGTH,  # too short a body has an error of its own: RFC 7313
 }
 
 _MAX_LENGTH = {MessageType.OPEN: MAX_LENGTH, MessageType.KEEPALIVE: HEADER_LENGTH}
@@ -33,8 +34,11 @@ class Frame:
 
 
 def frame(kind: MessageType, body: bytes) -> bytes:
-    """Put a header before a message's body."""
-    return MARKER + (HEADER_LENGTH + len(body)).to_bytes(2) + bytes((kind,)) + body
+    """Put a header before a message's body. Raises LocalProtocolError if no header can."""
+    length = HEADER_LENGTH + len(body)
+    if length > MAX_EXTENDED_LENGTH:
+        raise LocalProtocolError(f"{kind.name} message of {length} bytes")
+    return MARKER + length.to_bytes(2) + bytes((kind,)) + body
 
 
 class FrameReader:

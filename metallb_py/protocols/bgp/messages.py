@@ -1,9 +1,10 @@
-"""The five messages of BGP and their encoding (RFC 4271 section 4, RFC 2918)."""
+"""The five messages of BGP and their encoding (RFC 4271 section 4, RFC 2918, RFC 7313)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from ipaddress import IPv4Address
 from typing import assert_never
 
@@ -16,7 +17,9 @@ from metallb_py.protocols.bgp.capabilities import (
 )
 from metallb_py.protocols.bgp.codes import (
     AS_TRANS,
+    UNICAST,
     VERSION,
+    AddressFamily,
     BgpError,
     Cease,
     ErrorCode,
@@ -24,7 +27,7 @@ from metallb_py.protocols.bgp.codes import (
     OpenError,
     describe,
 )
-from metallb_py.protocols.bgp.framing import Frame, frame
+from metallb_py.protocols.bgp.framing import MAX_LENGTH, Frame, frame
 from metallb_py.protocols.bgp.update import Update, decode_update, encode_update
 from metallb_py.protocols.wire import Reader, TruncatedError
 
@@ -90,16 +93,34 @@ class Keepalive:
     """The sender lives."""
 
 
+class RefreshKind(IntEnum):
+    """What a ROUTE-REFRESH message says (RFC 2918, RFC 7313 section 3.2)."""
+
+    REQUEST = 0
+    BEGIN = 1
+    END = 2
+
+
 @dataclass(frozen=True, slots=True)
-class RouteRefreshRequest:
-    """The sender wants all routes of a family again (RFC 2918)."""
+class Refresh:
+    """The sender wants all routes of a family again, or brackets such routes of its own.
+
+    All by number: families and kinds that are not known are nothing to complain about.
+    """
 
     family: int
-    subtype: int
-    subsequent: int
+    kind: int = RefreshKind.REQUEST
+    subsequent: int = UNICAST
+
+    @property
+    def requested(self) -> AddressFamily | None:
+        """The family that is wanted again, if one of ours is."""
+        if self.kind != RefreshKind.REQUEST or self.subsequent != UNICAST:
+            return None
+        return next((family for family in AddressFamily if family == self.family), None)
 
 
-Message = Open | Update | Notification | Keepalive | RouteRefreshRequest
+Message = Open | Update | Notification | Keepalive | Refresh
 
 
 def two_octet(asn: int) -> int:
@@ -110,20 +131,26 @@ def two_octet(asn: int) -> int:
 def encode(message: Message, *, four_octet: bool = True) -> bytes:
     """Encode with header. ``four_octet``: whether both sides have 4-octet AS numbers.
 
-    Raises LocalProtocolError for what the format cannot express.
+    Raises LocalProtocolError for what the format cannot express in 4096 bytes.
     """
+    data = frame(*_encode(message, four_octet=four_octet))
+    if len(data) > MAX_LENGTH:
+        raise LocalProtocolError(f"message of {len(data)} bytes, want {MAX_LENGTH} at the most")
+    return data
+
+
+def _encode(message: Message, *, four_octet: bool) -> tuple[MessageType, bytes]:
     match message:
         case Open():
-            return frame(MessageType.OPEN, _encode_open(message))
+            return MessageType.OPEN, _encode_open(message)
         case Update():
-            return frame(MessageType.UPDATE, encode_update(message, four_octet=four_octet))
+            return MessageType.UPDATE, encode_update(message, four_octet=four_octet)
         case Notification(code, subcode, data):
-            return frame(MessageType.NOTIFICATION, bytes((code, subcode)) + data)
+            return MessageType.NOTIFICATION, bytes((code, subcode)) + data
         case Keepalive():
-            return frame(MessageType.KEEPALIVE, b"")
-        case RouteRefreshRequest(family, subtype, subsequent):
-            body = family.to_bytes(2) + bytes((subtype, subsequent))
-            return frame(MessageType.ROUTE_REFRESH, body)
+            return MessageType.KEEPALIVE, b""
+        case Refresh(family, kind, subsequent):
+            return MessageType.ROUTE_REFRESH, family.to_bytes(2) + bytes((kind, subsequent))
     assert_never(message)
 
 
@@ -203,10 +230,13 @@ def _decode_parameters(reader: Reader) -> Iterator[Capability]:
         yield from decode_capabilities(value)
 
 
-def _decode_route_refresh(body: bytes) -> RouteRefreshRequest:
+def _decode_route_refresh(body: bytes) -> Refresh:
     if len(body) != 4:
         # Outbound route filters may follow (RFC 5291), but we never offer to take them.
         raise BgpError(
-            f"ROUTE-REFRESH: found {len(body)} bytes, want 4", ErrorCode.ROUTE_REFRESH_MESSAGE, 1
+            f"ROUTE-REFRESH: found {len(body)} bytes, want 4",
+            ErrorCode.ROUTE_REFRESH_MESSAGE,
+            1,
+            frame(MessageType.ROUTE_REFRESH, body),  # all of it (RFC 7313 section 5)
         )
-    return RouteRefreshRequest(int.from_bytes(body[:2]), body[2], body[3])
+    return Refresh(int.from_bytes(body[:2]), body[2], body[3])

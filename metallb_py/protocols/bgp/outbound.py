@@ -7,22 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 
-from metallb_py.addresses import IPAddress, IPNetwork
+from metallb_py.addresses import IPNetwork
 from metallb_py.protocols.bgp.adj_rib_out import AdjRibOut, Batch, PrefixCounts, RouteAttributes
-from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
-from metallb_py.protocols.bgp.codes import AddressFamily, MessageType
-from metallb_py.protocols.bgp.framing import frame
-from metallb_py.protocols.bgp.messages import encode
-from metallb_py.protocols.bgp.negotiation import Terms
-from metallb_py.protocols.bgp.update import (
-    Reach,
-    Update,
-    end_of_rib,
-    pack_announcements,
-    pack_withdrawals,
-)
+from metallb_py.protocols.bgp.codes import AddressFamily
+from metallb_py.protocols.bgp.messages import Refresh, RefreshKind, encode
+from metallb_py.protocols.bgp.negotiation import Settings, Terms
+from metallb_py.protocols.bgp.next_hops import LocalAddresses, NextHop, next_hops
+from metallb_py.protocols.bgp.packing import pack_announcements, pack_withdrawals
+from metallb_py.protocols.bgp.path import path_attributes
+from metallb_py.protocols.bgp.update import Update
 
 GRACEFUL_SHUTDOWN = 0xFFFF0000
 """The community of routes that are about to go (RFC 8326)."""
@@ -33,7 +27,7 @@ _BATCH = 4096
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Whole UPDATE messages, and how many they are."""
+    """Whole messages about routes, and how many they are."""
 
     data: bytes
     count: int
@@ -45,10 +39,14 @@ NOTHING = Flush(b"", 0)
 class Outbound:
     """Turns changes of routes into UPDATE messages for one peer."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._routes = AdjRibOut()
         self._terms: Terms | None = None
-        self._next_hop: IPAddress = IPv4Address(0)
+        self._next_hops: dict[int, NextHop] = {}
+        # Refreshes that the peer asked for, and those of them that have begun (RFC 7313).
+        self._requested: dict[AddressFamily, None] = {}
+        self._refreshing: dict[AddressFamily, None] = {}
         self._draining = False
         self._complete = False
         self._owes_end = False
@@ -67,7 +65,7 @@ class Outbound:
     @property
     def has_news(self) -> bool:
         """Whether ``flush`` has something to say."""
-        return not self._routes.settled or self._end_is_due
+        return not self._routes.settled or self._end_is_due or self._refresh_is_due
 
     def change(
         self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
@@ -84,54 +82,97 @@ class Outbound:
         self._draining = True
         self._routes.resend()
 
-    def open(self, terms: Terms, local_address: IPAddress) -> None:
+    def open(self, terms: Terms, local: LocalAddresses) -> None:
         """A session is established, and the peer knows nothing of what we say now."""
-        # The next hop is our own address, so only prefixes of its family can be told of.
-        carried = {_VERSIONS[family] for family in terms.families} & {local_address.version}
-        self._terms, self._next_hop = terms, local_address
+        self._terms = terms
+        # Prefixes of a family without next hop cannot be told of.
+        self._next_hops = next_hops(self._settings, terms, local)
         self._owes_end = True
-        self._routes.open(frozenset(carried))
+        self._routes.open(frozenset(self._next_hops))
 
     def close(self) -> None:
         """The session is gone."""
         self._terms = None
         self._owes_end = False
+        self._requested.clear()
+        self._refreshing.clear()
         self._routes.close()
 
-    def resend(self) -> None:
-        """The peer wants to hear everything again."""
-        self._routes.resend()
+    def resend(self, family: AddressFamily) -> None:
+        """The peer wants to hear everything of this family again."""
+        if _VERSIONS[family] in self._next_hops:
+            self._requested[family] = None
 
     def flush(self) -> Flush | None:
         """Return the next messages, of a bounded number of changes."""
         if self._terms is None or not self.has_news:
             return None
-        return self._flush(self._terms, self._routes.take(_BATCH))
+        terms = self._terms
+        began = self._begin_refreshes(terms)
+        told = self._pack(terms, self._routes.take(_BATCH))
+        return _joined([*began, *told, *self._ends(terms)])
 
     def withdraw_all(self) -> Flush:
         """Return messages that take back everything that the peer was told."""
-        return self._flush(self._terms, self._routes.take_back()) if self._terms else NOTHING
+        if self._terms is None:
+            return NOTHING
+        return _joined(self._pack(self._terms, self._routes.take_back()))
 
     @property
     def _end_is_due(self) -> bool:
         return self._owes_end and self._complete and self._routes.settled
 
-    def _flush(self, terms: Terms, batch: Batch) -> Flush:
-        updates: list[Update] = []
+    @property
+    def _refresh_is_due(self) -> bool:
+        may_begin = bool(self._requested) and not self._must_end_first
+        return may_begin or (bool(self._refreshing) and self._routes.settled)
+
+    @property
+    def _must_end_first(self) -> bool:
+        """Whether the End-of-RIB comes before any bracket (RFC 7313 section 4)."""
+        terms = self._terms
+        if terms is None or not terms.enhanced_refresh or terms.peer_restart is None:
+            return False
+        return self._owes_end
+
+    def _begin_refreshes(self, terms: Terms) -> list[bytes]:
+        if self._must_end_first:
+            return []
+        families = list(self._requested)
+        self._requested.clear()
+        for family in families:
+            self._routes.resend(_VERSIONS[family])
+        if not terms.enhanced_refresh:
+            return []
+        self._refreshing |= dict.fromkeys(families)
+        return [encode(Refresh(family, RefreshKind.BEGIN)) for family in families]
+
+    def _ends(self, terms: Terms) -> list[bytes]:
+        """What there is to say once all routes were told."""
+        if not self._routes.settled:
+            return []
+        refreshed = [encode(Refresh(family, RefreshKind.END)) for family in self._refreshing]
+        self._refreshing.clear()
+        if not self._end_is_due:
+            return refreshed
+        self._owes_end = self._restarting = False
+        # For families without routes, too (RFC 4724 section 2).
+        return refreshed + [encode(Update(end_of_rib=family)) for family in sorted(terms.families)]
+
+    def _pack(self, terms: Terms, batch: Batch) -> list[bytes]:
+        messages: list[bytes] = []
         for route, prefixes in batch.announced.items():
-            reach = Reach(self._next_hop, prefixes)
-            attributes = _path_attributes(terms, self._words(route))
-            updates += pack_announcements(attributes, reach, four_octet=terms.four_octet)
-        updates += pack_withdrawals(batch.withdrawn)
-        messages = [encode(update, four_octet=terms.four_octet) for update in updates]
-        if self._end_is_due:
-            self._owes_end = self._restarting = False
-            messages += [
-                frame(MessageType.UPDATE, end_of_rib(family))
-                for family in sorted(terms.families)
-                if _VERSIONS[family] == self._next_hop.version
-            ]
-        return Flush(b"".join(messages), len(messages))
+            attributes = path_attributes(terms, self._settings.origin, self._words(route))
+            for version, next_hop in self._next_hops.items():
+                messages += pack_announcements(
+                    attributes,
+                    next_hop,
+                    [prefix for prefix in prefixes if prefix.version == version],
+                    four_octet=terms.four_octet,
+                    max_length=terms.max_length,
+                )
+        messages += pack_withdrawals(batch.withdrawn, max_length=terms.max_length)
+        return messages
 
     def _words(self, route: RouteAttributes) -> RouteAttributes:
         if not self._draining:
@@ -144,13 +185,5 @@ class Outbound:
 _VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
 
 
-def _path_attributes(terms: Terms, route: RouteAttributes) -> PathAttributes:
-    """Say of a route what this peer is to hear (RFC 4271 section 5.1)."""
-    path = AsSegment(SegmentKind.SEQUENCE, (terms.local_asn,))
-    return PathAttributes(
-        # As MetalLB 0.12 sends it: routers keep old and new speakers in one ECMP group.
-        origin=Origin.INCOMPLETE,
-        as_path=() if terms.internal else (path,),
-        local_pref=route.local_pref if terms.internal else None,
-        communities=route.communities,
-    )
+def _joined(messages: list[bytes]) -> Flush:
+    return Flush(b"".join(messages), len(messages))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
-from metallb_py.addresses import IPAddress, IPNetwork
+from metallb_py.addresses import IPNetwork
 from metallb_py.backoff import BGP_CONNECT
 from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
@@ -45,7 +45,7 @@ from metallb_py.protocols.bgp.messages import (
     Message,
     Notification,
     Open,
-    RouteRefreshRequest,
+    Refresh,
     decode,
     encode,
 )
@@ -57,6 +57,7 @@ from metallb_py.protocols.bgp.moment import (
     reason_of,
 )
 from metallb_py.protocols.bgp.negotiation import Settings, Terms, negotiate, our_open
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.outbound import NOTHING, Outbound
 from metallb_py.protocols.bgp.update import Update
 
@@ -72,10 +73,10 @@ class Session:
         self._failures = 0
         self._up_since = 0.0
         self._frames = FrameReader()
-        self._local_address: IPAddress = IPv4Address(0)
+        self._local = LocalAddresses(IPv4Address(0))
         self._router_id = IPv4Address(0)
         self._terms: Terms | None = None
-        self._outbound = Outbound()
+        self._outbound = Outbound(settings)
         self._actions = {
             Action.NOTHING: self._nothing,
             Action.DIAL: self._dial,
@@ -123,10 +124,10 @@ class Session:
         return self._step(Event.STOP, now, farewell)
 
     def connected(
-        self, local_address: IPAddress, router_id: IPv4Address, now: float
+        self, local: LocalAddresses, router_id: IPv4Address, now: float
     ) -> tuple[Effect, ...]:
-        """The connection stands. Its local address becomes the next hop of what we advertise."""
-        self._local_address = local_address
+        """The connection stands. Its local addresses are the next hops of what we advertise."""
+        self._local = local
         self._router_id = router_id
         return self._step(Event.CONNECTED, now)
 
@@ -161,7 +162,7 @@ class Session:
         self._failures = failures
         self._state = rival._state
         self._deadlines, self._frames = rival._deadlines, rival._frames
-        self._local_address, self._router_id = rival._local_address, rival._router_id
+        self._local, self._router_id = rival._local, rival._router_id
         self._terms = rival._terms
         # To give way is no failure of the session, but that of an established one is news.
         return tuple(effect for effect in effects if not isinstance(effect, ConnectFailed))
@@ -253,7 +254,7 @@ class Session:
         return (Send(encode(self._our_open())),)
 
     def _our_open(self) -> Open:
-        over_ipv6 = self._local_address.version == 6
+        over_ipv6 = self._local.own.version == 6
         return our_open(
             self._settings,
             self._router_id,
@@ -271,7 +272,7 @@ class Session:
         del self._deadlines[Event.SETUP_EXPIRED]
         self._restart_hold(moment.now)
         self._up_since = moment.now
-        self._outbound.open(terms, self._local_address)
+        self._outbound.open(terms, self._local)
         return (SessionUp(terms), self._outbound.counts)
 
     def _refresh_hold(self, moment: Moment) -> tuple[Effect, ...]:
@@ -284,7 +285,9 @@ class Session:
 
     def _resend_routes(self, moment: Moment) -> tuple[Effect, ...]:
         self._restart_hold(moment.now)
-        self._outbound.resend()  # one family more than was asked for does no harm
+        request = moment.cause
+        if isinstance(request, Refresh) and request.requested is not None:
+            self._outbound.resend(request.requested)
         return ()
 
     def _send_keepalive(self, moment: Moment) -> tuple[Effect, ...]:
@@ -361,7 +364,7 @@ _EVENTS: dict[type[Message], Event] = {
     Keepalive: Event.KEEPALIVE,
     Update: Event.UPDATE,
     Notification: Event.NOTIFICATION,
-    RouteRefreshRequest: Event.ROUTE_REFRESH,
+    Refresh: Event.ROUTE_REFRESH,
 }
 
 _CONVERSING = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})

@@ -1,6 +1,7 @@
 """UPDATE messages: prefixes that come and go (RFC 4271 section 4.3, RFC 4760).
 
-IPv4 prefixes travel in the message's own fields, IPv6 ones in the multiprotocol attributes.
+IPv4 prefixes with IPv4 next hops travel in the message's own fields, all others in the
+multiprotocol attributes.
 """
 
 from __future__ import annotations
@@ -27,21 +28,25 @@ from metallb_py.protocols.bgp.codes import (
     ErrorCode,
     UpdateError,
 )
-from metallb_py.protocols.bgp.framing import HEADER_LENGTH, MAX_LENGTH
 from metallb_py.protocols.wire import Reader, TruncatedError
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Prefixes of one family and the next hop, of the same family, that they are reached by."""
+    """Prefixes of one family, and the next hop that they are reached by.
+
+    IPv4 prefixes may have an IPv6 next hop (RFC 8950), never the other way round. An IPv6 one may
+    come with the ``link_local`` address of the same router (RFC 2545).
+    """
 
     next_hop: IPAddress
     prefixes: tuple[IPNetwork, ...]
+    link_local: IPv6Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One UPDATE. An all-empty one is the End-of-RIB marker of IPv4 (RFC 4724).
+    """One UPDATE. ``end_of_rib``: it says only that these were all routes (RFC 4724 section 2).
 
     ``attributes`` describe every prefix in ``reach``. ``malformed`` is what was wrong with a
     received one whose announcements count as withdrawn for it (RFC 7606).
@@ -51,57 +56,32 @@ class Update:
     reach: tuple[Reach, ...] = ()
     attributes: PathAttributes | None = None
     malformed: str = ""
-
-
-_ROOM = MAX_LENGTH - HEADER_LENGTH - 4
-"""Bytes for prefixes and attributes in one message: all but the header and two length fields."""
-
-_MULTIPROTOCOL_OVERHEAD = 4 + 3 + 1 + 16 + 1
-"""The most that MP_REACH_NLRI takes besides the prefixes: its own header, family, next hop."""
-
-
-def pack_announcements(
-    attributes: PathAttributes, reach: Reach, *, four_octet: bool
-) -> Iterator[Update]:
-    """Share the prefixes out to as few messages as hold them. Their order is kept."""
-    next_hop = reach.next_hop if isinstance(reach.next_hop, IPv4Address) else None
-    taken = len(encode_attributes(attributes, four_octet=four_octet, next_hop=next_hop))
-    if next_hop is None:
-        taken += _MULTIPROTOCOL_OVERHEAD
-    for prefixes in _chunks(reach.prefixes, _ROOM - taken):
-        yield Update(reach=(Reach(reach.next_hop, prefixes),), attributes=attributes)
-
-
-def pack_withdrawals(prefixes: Iterable[IPNetwork]) -> Iterator[Update]:
-    """Share withdrawn prefixes of any families out to messages of one family each."""
-    everything = tuple(prefixes)
-    for family in (IPv4Network, IPv6Network):
-        members = tuple(prefix for prefix in everything if isinstance(prefix, family))
-        for chunk in _chunks(members, _ROOM - _MULTIPROTOCOL_OVERHEAD):
-            yield Update(withdrawn=chunk)
+    end_of_rib: AddressFamily | None = None
 
 
 def encode_update(update: Update, *, four_octet: bool) -> bytes:
     """Encode the body of one message.
 
-    Raises LocalProtocolError for what one message cannot carry: too much of it, announcements
-    without attributes, or a next hop of another family than its prefixes.
+    Raises LocalProtocolError for what one message cannot express: announcements without
+    attributes or with an impossible next hop, two next hops in the multiprotocol attribute.
     """
-    withdrawn_v4 = encode_prefixes(p for p in update.withdrawn if isinstance(p, IPv4Network))
+    if update.end_of_rib is not None:
+        return _end_of_rib(update.end_of_rib)
+    withdrawn_v4 = encode_prefixes(p for p in update.withdrawn if p.version == 4)
     attributes, announced_v4 = _encode_reach(update, four_octet)
-    withdrawn_v6 = encode_prefixes(p for p in update.withdrawn if isinstance(p, IPv6Network))
+    withdrawn_v6 = encode_prefixes(p for p in update.withdrawn if p.version == 6)
     if withdrawn_v6:
-        value = _FAMILY_V6 + withdrawn_v6
-        attributes = encode_attribute(AttributeType.MP_UNREACH_NLRI, value) + attributes
-    if len(withdrawn_v4) + len(attributes) + len(announced_v4) > _ROOM:
-        raise LocalProtocolError(f"UPDATE exceeds {MAX_LENGTH} bytes")
-    return (
-        len(withdrawn_v4).to_bytes(2)
-        + withdrawn_v4
-        + len(attributes).to_bytes(2)
-        + attributes
-        + announced_v4
-    )
+        attributes = encode_mp_unreach(AddressFamily.IPV6, withdrawn_v6) + attributes
+    return join_body(withdrawn_v4, attributes, announced_v4)
+
+
+def join_body(withdrawn: bytes, attributes: bytes, announced: bytes) -> bytes:
+    """Put the encoded fields of an UPDATE together. Raises LocalProtocolError if too long."""
+    try:
+        lengths = len(withdrawn).to_bytes(2), len(attributes).to_bytes(2)
+    except OverflowError as error:
+        raise LocalProtocolError("UPDATE exceeds any message") from error
+    return lengths[0] + withdrawn + lengths[1] + attributes + announced
 
 
 def decode_update(body: bytes, *, four_octet: bool) -> Update:
@@ -117,9 +97,12 @@ def decode_update(body: bytes, *, four_octet: bool) -> Update:
         attribute_field = reader.take(reader.u16())
     except TruncatedError as error:
         raise _error(f"UPDATE: {error}", UpdateError.MALFORMED_ATTRIBUTE_LIST) from error
-    announced = _decode_v4(reader.rest())
+    announced = _decode_prefixes(AddressFamily.IPV4, reader.rest())
     split = split_attributes(attribute_field)
-    withdrawn = (*_decode_v4(withdrawn_field), *_decode_mp_unreach(split.values))
+    withdrawn = (
+        *_decode_prefixes(AddressFamily.IPV4, withdrawn_field),
+        *_decode_mp_unreach(split.values),
+    )
     reach = _decode_mp_reach(split.values)
     _check_certainty(split, announced)
     try:
@@ -127,7 +110,7 @@ def decode_update(body: bytes, *, four_octet: bool) -> Update:
             raise split.flaw
         reach_v4 = _decode_reach_v4(split.values, announced)
         if not (reach_v4 or reach):
-            return Update(withdrawn)
+            return Update(withdrawn, end_of_rib=None if withdrawn else _ended(split.values))
         attributes = decode_attributes(split.values, four_octet=four_octet)
     except BgpError as error:
         lost = (*withdrawn, *announced, *(p for part in reach for p in part.prefixes))
@@ -135,7 +118,16 @@ def decode_update(body: bytes, *, four_octet: bool) -> Update:
     return Update(withdrawn, (*reach_v4, *reach), attributes)
 
 
-def _check_certainty(split: SplitAttributes, announced: tuple[IPv4Network, ...]) -> None:
+def _ended(values: Mapping[int, bytes]) -> AddressFamily | None:
+    """Which family's End-of-RIB an UPDATE without prefixes is: one with nothing else in it."""
+    if not values:
+        return AddressFamily.IPV4
+    if values.keys() == {AttributeType.MP_UNREACH_NLRI}:
+        return _FAMILIES.get(values[AttributeType.MP_UNREACH_NLRI])
+    return None
+
+
+def _check_certainty(split: SplitAttributes, announced: tuple[IPNetwork, ...]) -> None:
     """Raise the flaw if it may have hidden prefixes.
 
     Attributes that describe nothing, one of them broken: what they were to describe may be in
@@ -147,34 +139,35 @@ def _check_certainty(split: SplitAttributes, announced: tuple[IPv4Network, ...])
         raise split.flaw
 
 
-def end_of_rib(family: AddressFamily) -> bytes:
-    """Return the body of the UPDATE that says: these were all routes (RFC 4724 section 2)."""
+def _end_of_rib(family: AddressFamily) -> bytes:
     if family is AddressFamily.IPV4:
         return bytes(4)
-    attribute = encode_attribute(AttributeType.MP_UNREACH_NLRI, _FAMILY_V6)
-    return bytes(2) + len(attribute).to_bytes(2) + attribute
+    return join_body(b"", encode_mp_unreach(family, b""), b"")
+
+
+def encode_prefix(prefix: IPNetwork) -> bytes:
+    """Encode as the length in bits and as many bytes as these need."""
+    length = prefix.prefixlen
+    return bytes((length,)) + prefix.network_address.packed[: (length + 7) >> 3]
 
 
 def encode_prefixes(prefixes: Iterable[IPNetwork]) -> bytes:
-    """Encode each as its length in bits and as many bytes as these need."""
-    return b"".join(
-        bytes((length := prefix.prefixlen,)) + prefix.network_address.packed[: (length + 7) >> 3]
-        for prefix in prefixes
-    )
+    """Encode one after the other."""
+    return b"".join(map(encode_prefix, prefixes))
 
 
-def _chunks(prefixes: Iterable[IPNetwork], room: int) -> Iterator[tuple[IPNetwork, ...]]:
-    chunk: list[IPNetwork] = []
-    size = 0
-    for prefix in prefixes:
-        needed = 1 + ((prefix.prefixlen + 7) >> 3)
-        if size + needed > room:
-            yield tuple(chunk)
-            chunk, size = [], 0
-        chunk.append(prefix)
-        size += needed
-    if chunk:
-        yield tuple(chunk)
+def encode_mp_reach(
+    family: AddressFamily, next_hop: IPAddress, link_local: IPv6Address | None, prefixes: bytes
+) -> bytes:
+    """Encode the attribute that announces prefixes of any family (RFC 4760 section 3)."""
+    address = next_hop.packed + (b"" if link_local is None else link_local.packed)
+    value = _NUMBERS[family] + bytes((len(address),)) + address + b"\0" + prefixes
+    return encode_attribute(AttributeType.MP_REACH_NLRI, value)
+
+
+def encode_mp_unreach(family: AddressFamily, prefixes: bytes) -> bytes:
+    """Encode the attribute that withdraws prefixes of any family (RFC 4760 section 4)."""
+    return encode_attribute(AttributeType.MP_UNREACH_NLRI, _NUMBERS[family] + prefixes)
 
 
 def _encode_reach(update: Update, four_octet: bool) -> tuple[bytes, bytes]:
@@ -186,25 +179,31 @@ def _encode_reach(update: Update, four_octet: bool) -> tuple[bytes, bytes]:
     announced = multiprotocol = b""
     next_hop_v4 = None
     for reach in update.reach:
-        version = reach.next_hop.version
-        if any(prefix.version != version for prefix in reach.prefixes):
-            raise LocalProtocolError(f"next hop {reach.next_hop} is of another family")
+        versions = {prefix.version for prefix in reach.prefixes}
+        if len(versions) != 1 or reach.next_hop.version < max(versions):
+            raise LocalProtocolError(f"next hop {reach.next_hop} for prefixes of {versions}")
         if isinstance(reach.next_hop, IPv4Address):
             next_hop_v4 = reach.next_hop
             announced = encode_prefixes(reach.prefixes)
+        elif multiprotocol:
+            raise LocalProtocolError("one message has one MP_REACH_NLRI")
         else:
-            value = _FAMILY_V6 + b"\x10" + reach.next_hop.packed + b"\0"
-            value += encode_prefixes(reach.prefixes)
-            multiprotocol = encode_attribute(AttributeType.MP_REACH_NLRI, value)
+            family = AddressFamily.IPV4 if versions == {4} else AddressFamily.IPV6
+            prefixes = encode_prefixes(reach.prefixes)
+            multiprotocol = encode_mp_reach(family, reach.next_hop, reach.link_local, prefixes)
     common = encode_attributes(update.attributes, four_octet=four_octet, next_hop=next_hop_v4)
     return multiprotocol + common, announced  # the multiprotocol one first: RFC 7606 section 5.1
 
 
-_FAMILY_V6 = bytes((0, AddressFamily.IPV6, UNICAST))
+_NUMBERS = {family: bytes((0, family, UNICAST)) for family in AddressFamily}
+_FAMILIES = {numbers: family for family, numbers in _NUMBERS.items()}
+
+_NEXT_HOP_LENGTHS = {AddressFamily.IPV4: (4, 16, 32), AddressFamily.IPV6: (16, 32)}
+"""Bytes; with 32, a link-local address follows the global one (RFC 2545, RFC 8950)."""
 
 
 def _decode_reach_v4(
-    values: Mapping[int, bytes], prefixes: tuple[IPv4Network, ...]
+    values: Mapping[int, bytes], prefixes: tuple[IPNetwork, ...]
 ) -> tuple[Reach, ...]:
     if not prefixes:
         return ()
@@ -217,7 +216,7 @@ def _decode_reach_v4(
 
 
 def _decode_mp_reach(values: Mapping[int, bytes]) -> tuple[Reach, ...]:
-    """IPv6 unicast announcements; those of other families are none of ours.
+    """Unicast announcements of both families; those of others are none of ours.
 
     Raises BgpError for all that makes the prefixes uncertain (RFC 7606 sections 5.3 and 7.11).
     """
@@ -226,37 +225,40 @@ def _decode_mp_reach(values: Mapping[int, bytes]) -> tuple[Reach, ...]:
         return ()
     reader = Reader(value)
     try:
-        family, next_hop = reader.take(3), reader.take(reader.u8())
+        numbers, next_hop = reader.take(3), reader.take(reader.u8())
         reader.u8()  # reserved
     except TruncatedError as error:
-        raise _error(f"MP_REACH_NLRI: {error}", UpdateError.OPTIONAL_ATTRIBUTE) from error
-    if family != _FAMILY_V6:
+        raise _broken(AttributeType.MP_REACH_NLRI, value, str(error)) from error
+    family = _FAMILIES.get(numbers)
+    if family is None:
         return ()
-    if len(next_hop) not in (16, 32):  # with 32, a link-local address follows the global one
-        raise _error(
-            f"MP_REACH_NLRI: found a next hop of {len(next_hop)} bytes, want 16 or 32",
-            UpdateError.OPTIONAL_ATTRIBUTE,
-        )
-    prefixes = _decode_v6(reader.rest())
-    return (Reach(IPv6Address(next_hop[:16]), prefixes),) if prefixes else ()
+    if len(next_hop) not in _NEXT_HOP_LENGTHS[family]:
+        found = f"found a next hop of {len(next_hop)} bytes"
+        wanted = " or ".join(map(str, _NEXT_HOP_LENGTHS[family]))
+        raise _broken(AttributeType.MP_REACH_NLRI, value, f"{found}, want {wanted}")
+    prefixes = _decode_prefixes(family, reader.rest())
+    address = IPv4Address(next_hop) if len(next_hop) == 4 else IPv6Address(next_hop[:16])
+    link_local = IPv6Address(next_hop[16:]) if len(next_hop) == 32 else None
+    return (Reach(address, prefixes, link_local),) if prefixes else ()
 
 
 def _decode_mp_unreach(values: Mapping[int, bytes]) -> tuple[IPNetwork, ...]:
-    value = values.get(AttributeType.MP_UNREACH_NLRI, _FAMILY_V6)
+    value = values.get(AttributeType.MP_UNREACH_NLRI)
+    if value is None:
+        return ()
     if len(value) < 3:
-        raise _error("MP_UNREACH_NLRI: data ends early", UpdateError.OPTIONAL_ATTRIBUTE)
-    return _decode_v6(value[3:]) if value[:3] == _FAMILY_V6 else ()
+        raise _broken(AttributeType.MP_UNREACH_NLRI, value, "data ends early")
+    family = _FAMILIES.get(value[:3])
+    return () if family is None else _decode_prefixes(family, value[3:])
 
 
-def _decode_v4(data: bytes) -> tuple[IPv4Network, ...]:
-    return tuple(IPv4Network(pair) for pair in _decode_prefixes(data, 32))
+def _decode_prefixes(family: AddressFamily, data: bytes) -> tuple[IPNetwork, ...]:
+    if family is AddressFamily.IPV4:
+        return tuple(IPv4Network(pair) for pair in _split_prefixes(data, 32))
+    return tuple(IPv6Network(pair) for pair in _split_prefixes(data, 128))
 
 
-def _decode_v6(data: bytes) -> tuple[IPv6Network, ...]:
-    return tuple(IPv6Network(pair) for pair in _decode_prefixes(data, 128))
-
-
-def _decode_prefixes(data: bytes, width: int) -> Iterator[tuple[int, int]]:
+def _split_prefixes(data: bytes, width: int) -> Iterator[tuple[int, int]]:
     """Yield address and length of each; bits past the length are cleared, as they may be set."""
     reader = Reader(data)
     try:
@@ -273,6 +275,16 @@ def _decode_prefixes(data: bytes, width: int) -> Iterator[tuple[int, int]]:
             yield value >> host_bits << host_bits, length
     except TruncatedError as error:
         raise _error(f"prefix: {error}", UpdateError.INVALID_NETWORK) from error
+
+
+def _broken(kind: AttributeType, value: bytes, flaw: str) -> BgpError:
+    """RFC 4271 section 6.3: the erroneous attribute goes along, with type, length and value."""
+    return BgpError(
+        f"{kind.name}: {flaw}",
+        ErrorCode.UPDATE_MESSAGE,
+        UpdateError.OPTIONAL_ATTRIBUTE,
+        encode_attribute(kind, value),
+    )
 
 
 def _error(message: str, subcode: UpdateError) -> BgpError:

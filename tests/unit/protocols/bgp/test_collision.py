@@ -27,6 +27,7 @@ from metallb_py.protocols.bgp.messages import (
     encode,
 )
 from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 
 LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.9")
 LOST = Notification(6, 7)
@@ -63,10 +64,10 @@ class Peer:
         self.connections.session.start(0.0)
 
     def connect(self) -> None:
-        self.connections.connected(self.ours, self.ours, 0.0)
+        self.connections.connected(LocalAddresses(self.ours), self.ours, 0.0)
 
     def accept(self) -> tuple[CollisionEffect, ...]:
-        return self.connections.accepted(self.ours, self.ours, 0.0)
+        return self.connections.accepted(LocalAddresses(self.ours), self.ours, 0.0)
 
     def hear(self, *more: Message) -> tuple[CollisionEffect, ...]:
         """Hear the peer's OPEN, and more, on the session's connection."""
@@ -91,10 +92,10 @@ def test_a_passive_session_never_dials() -> None:
     connections = Connections(Settings(64512, 64513), passive=True)
     assert connections.session.start(0.0) == ()
     assert connections.next_deadline() is None
-    assert isinstance(said(connections.accepted(LOW, LOW, 0.0))[0], Open)
+    assert isinstance(said(connections.accepted(LocalAddresses(LOW), LOW, 0.0))[0], Open)
     connections.connection_failed("connection reset by peer", 1.0)
     assert connections.next_deadline() is None
-    assert isinstance(said(connections.accepted(LOW, LOW, 2.0))[0], Open)
+    assert isinstance(said(connections.accepted(LocalAddresses(LOW), LOW, 2.0))[0], Open)
 
 
 @pytest.mark.parametrize("before", ["session", "rival"])
@@ -184,7 +185,7 @@ def test_a_rival_that_fails_leaves_the_session_alone() -> None:
 def test_a_mute_rival_is_given_up_in_time() -> None:
     peer = Peer(LOW, HIGH)
     peer.connect()
-    peer.connections.accepted(LOW, LOW, 5.0)
+    peer.connections.accepted(LocalAddresses(LOW), LOW, 5.0)
     peer.connections.connection_failed("connection reset by peer", 6.0)
     at = peer.connections.next_deadline()
     assert at == 15.0

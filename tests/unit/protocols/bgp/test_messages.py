@@ -13,7 +13,7 @@ from metallb_py.protocols.bgp.messages import (
     Message,
     Notification,
     Open,
-    RouteRefreshRequest,
+    Refresh,
     decode,
     encode,
     two_octet,
@@ -49,7 +49,7 @@ def test_the_open_of_metallb_in_bytes() -> None:
         (Keepalive(), "0013 04"),
         (Notification(6, 2), "0015 03 0602"),
         (Notification(2, 1, b"\0\4"), "0017 03 0201 0004"),
-        (RouteRefreshRequest(2, 0, 1), "0017 05 0002 00 01"),
+        (Refresh(2), "0017 05 0002 00 01"),
     ],
 )
 def test_the_other_messages_in_bytes(message: Message, wire: str) -> None:

@@ -31,11 +31,12 @@ from metallb_py.protocols.bgp.messages import (
     Message,
     Notification,
     Open,
-    RouteRefreshRequest,
+    Refresh,
     decode,
     encode,
 )
 from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 from metallb_py.protocols.bgp.update import Reach, Update
 
@@ -77,7 +78,7 @@ def begun(settings: Settings | None = None, local: IPAddress = LOCAL) -> Session
     """A session whose connection stands, and which has sent its OPEN."""
     session = Session(settings or Settings(64512, 64513))
     session.start(0.0)
-    session.connected(local, LOCAL, 0.0)
+    session.connected(LocalAddresses(local), LOCAL, 0.0)
     return session
 
 
@@ -104,7 +105,7 @@ def test_from_start_to_established() -> None:
     session = Session(Settings(64512, 64513))
 
     assert session.start(0.0) == (Connect(),)
-    (ours,) = sent(session.connected(LOCAL, LOCAL, 1.0))
+    (ours,) = sent(session.connected(LocalAddresses(LOCAL), LOCAL, 1.0))
     assert isinstance(ours, Open)
     assert (ours.asn, ours.router_id, ours.hold_time) == (64512, LOCAL, 90)
     assert sent(hear(session, PEER)) == [Keepalive()]
@@ -119,7 +120,7 @@ def test_a_passive_session_lets_the_peer_come() -> None:
 
     assert session.start(0.0) == ()
     assert session.next_deadline() is None
-    assert len(sent(session.connected(LOCAL, LOCAL, 1.0))) == 1
+    assert len(sent(session.connected(LocalAddresses(LOCAL), LOCAL, 1.0))) == 1
     assert told(hear(session, PEER, Keepalive()))[0] == SessionUp(
         established(settings=Settings(64512, None))._agreed()
     )
@@ -131,7 +132,7 @@ def test_connect_and_opens_together_have_ten_seconds() -> None:
     session = Session(Settings(64512, 64513))
     session.start(0.0)
     assert session.next_deadline() == 10.0
-    session.connected(LOCAL, LOCAL, 9.0)
+    session.connected(LocalAddresses(LOCAL), LOCAL, 9.0)
 
     now, effects = fire(session)
 
@@ -191,7 +192,7 @@ def test_a_notification_instead_of_an_open_is_a_failed_attempt() -> None:
     )
 
 
-@pytest.mark.parametrize("message", [Keepalive(), Update(), RouteRefreshRequest(1, 0, 1)])
+@pytest.mark.parametrize("message", [Keepalive(), Update(), Refresh(1)])
 def test_anything_but_an_open_first_is_refused(message: Message) -> None:
     session = begun()
 
@@ -241,9 +242,7 @@ def test_a_silent_peer_is_told_so_and_dialled_again() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "message", [Keepalive(), Update(withdrawn=(A,)), RouteRefreshRequest(1, 0, 1)]
-)
+@pytest.mark.parametrize("message", [Keepalive(), Update(withdrawn=(A,)), Refresh(1)])
 def test_whatever_the_peer_says_shows_that_it_lives(message: Message) -> None:
     session = established(replace(PEER, hold_time=3))
     hear(session, message, now=2.0)
@@ -354,7 +353,7 @@ def test_the_full_set_is_sent_again_after_a_reconnect() -> None:
     session.flush(1.0)
     session.connection_failed("connection reset by peer", 20.0)
     fire(session)
-    session.connected(LOCAL, LOCAL, 20.0)
+    session.connected(LocalAddresses(LOCAL), LOCAL, 20.0)
     session.change_routes({}, [B])
     assert not session.has_news
     hear(session, PEER, Keepalive(), now=20.0)
@@ -398,7 +397,7 @@ def test_a_route_refresh_brings_everything_again() -> None:
     session = established()
     session.change_routes({A: PLAIN})
     first = flushed(session)
-    hear(session, RouteRefreshRequest(1, 0, 1))
+    hear(session, Refresh(1))
 
     assert flushed(session) == first
 
@@ -437,7 +436,7 @@ def test_a_session_that_falls_young_counts_as_a_failed_attempt() -> None:
         due, _ = fire(session)
         delays.append(due - (now + 5.0))
         now = due
-        session.connected(LOCAL, LOCAL, now)
+        session.connected(LocalAddresses(LOCAL), LOCAL, now)
         hear(session, PEER, Keepalive(), now=now)
 
     assert delays == [0, 1, 2, 4]
@@ -449,7 +448,7 @@ def test_a_session_that_lasted_is_dialled_again_at_once() -> None:
     for _ in range(5):
         session.connection_failed("connection refused", 0.0)
         fire(session)
-    session.connected(LOCAL, LOCAL, 100.0)
+    session.connected(LocalAddresses(LOCAL), LOCAL, 100.0)
     hear(session, PEER, Keepalive(), now=100.0)
     session.connection_failed("connection reset by peer", 111.0)
 
@@ -470,7 +469,7 @@ def test_half_a_message_is_forgotten_with_its_connection() -> None:
     session.receive(encode(Keepalive())[:10], 20.0)
     session.connection_failed("connection reset by peer", 20.0)
     fire(session)
-    session.connected(LOCAL, LOCAL, 20.0)
+    session.connected(LocalAddresses(LOCAL), LOCAL, 20.0)
 
     hear(session, PEER, Keepalive(), now=20.0)
     assert session.state is State.ESTABLISHED

@@ -6,14 +6,12 @@ import pytest
 
 from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.attributes import Origin, PathAttributes
-from metallb_py.protocols.bgp.codes import BgpError
+from metallb_py.protocols.bgp.codes import AddressFamily, BgpError
 from metallb_py.protocols.bgp.update import (
     Reach,
     Update,
     decode_update,
     encode_update,
-    pack_announcements,
-    pack_withdrawals,
 )
 
 NEXT_HOP = IPv4Address("10.0.0.1")
@@ -59,8 +57,26 @@ def test_withdrawals_in_bytes() -> None:
     both_ways(Update(withdrawn=v6("2001:db8::/32")), "0000 000b 800f08 0002 01 20 20010db8")
 
 
-def test_nothing_at_all_is_the_end_of_rib() -> None:
-    both_ways(Update(), "0000 0000")
+@pytest.mark.parametrize(
+    ("family", "wire"),
+    [
+        (AddressFamily.IPV4, "0000 0000"),
+        (AddressFamily.IPV6, "0000 0006 80 0f 03 0002 01"),
+    ],
+)
+def test_a_message_without_prefixes_is_the_end_of_rib(family: AddressFamily, wire: str) -> None:
+    both_ways(Update(end_of_rib=family), wire)
+
+
+def test_the_end_of_ipv4_may_come_in_the_manner_of_other_families() -> None:
+    ended = decode_update(bytes.fromhex("0000 0006 80 0f 03 0001 01"), four_octet=True)
+
+    assert ended == Update(end_of_rib=AddressFamily.IPV4)
+
+
+@pytest.mark.parametrize("wire", ["0000 0006 80 0f 03 0001 80", "0000 0004 40 01 01 00"])
+def test_nothing_about_other_families_is_no_end(wire: str) -> None:
+    assert decode_update(bytes.fromhex(wire), four_octet=True) == Update()
 
 
 def test_bits_past_the_prefix_length_do_not_count() -> None:
@@ -69,14 +85,32 @@ def test_bits_past_the_prefix_length_do_not_count() -> None:
     assert update.withdrawn == v4("240.0.0.0/4")
 
 
-def test_the_link_local_half_of_an_ipv6_next_hop_is_left_aside() -> None:
-    wire = (
+def test_an_ipv6_next_hop_may_come_with_a_link_local_address() -> None:
+    both_ways(
+        Update(
+            reach=(Reach(NEXT_HOP_V6, v6("::/0"), IPv6Address("fe80::1")),),
+            attributes=ATTRIBUTES,
+        ),
         "0000 0030 80 0e 26 0002 01 20 fd000000000000000000000000000001"
-        "fe800000000000000000000000000001 00 00" + COMMON
+        "fe800000000000000000000000000001 00 00" + COMMON,
     )
-    (reach,) = decode_update(bytes.fromhex(wire), four_octet=True).reach
 
-    assert reach == Reach(NEXT_HOP_V6, v6("::/0"))
+
+def test_ipv4_prefixes_may_have_an_ipv6_next_hop() -> None:
+    both_ways(
+        Update(reach=(Reach(NEXT_HOP_V6, v4("192.0.2.0/24")),), attributes=ATTRIBUTES),
+        "0000 0023 80 0e 19 0001 01 10 fd000000000000000000000000000001 00 18c00002" + COMMON,
+    )
+
+
+def test_ipv4_prefixes_may_come_in_the_manner_of_other_families() -> None:
+    reach = "80 0e 0d 0001 01 04 0a000001 00 18c00002"
+    unreach = "80 0f 07 0001 01 18c63364"
+    body = bytes.fromhex("0000 0021" + reach + unreach + COMMON)
+
+    assert decode_update(body, four_octet=True) == Update(
+        v4("198.51.100.0/24"), (Reach(NEXT_HOP, v4("192.0.2.0/24")),), ATTRIBUTES
+    )
 
 
 def test_families_that_we_do_not_speak_are_none_of_ours() -> None:
@@ -173,43 +207,15 @@ def many_v4(count: int) -> tuple[IPv4Network, ...]:
     return tuple(IPv4Network(((10 << 24) + number, 32)) for number in range(count))
 
 
-def test_equal_attributes_share_messages_up_to_the_limit() -> None:
-    fits = (4096 - 19 - 4 - 14) // 5
-    updates = list(
-        pack_announcements(ATTRIBUTES, Reach(NEXT_HOP, many_v4(fits + 1)), four_octet=True)
-    )
-
-    assert [len(update.reach[0].prefixes) for update in updates] == [fits, 1]
-    assert len(encode_update(updates[0], four_octet=True)) + 19 in range(4092, 4097)
-
-
-def test_ipv6_announcements_leave_room_for_what_carries_them() -> None:
-    prefixes = tuple(IPv6Network((number, 128)) for number in range(1000))
-    updates = list(pack_announcements(ATTRIBUTES, Reach(NEXT_HOP_V6, prefixes), four_octet=True))
-    lengths = [19 + len(encode_update(update, four_octet=True)) for update in updates]
-
-    assert tuple(p for update in updates for p in update.reach[0].prefixes) == prefixes
-    assert max(lengths) <= 4096
-    assert lengths[0] > 4096 - 17 - 4
-
-
-def test_withdrawals_are_split_too() -> None:
-    updates = list(pack_withdrawals((*many_v4(1000), *v6("2001:db8::/32"))))
-
-    assert [len(update.withdrawn) for update in updates[1:]] == [
-        1000 - len(updates[0].withdrawn),
-        1,
-    ]
-    assert all(len(encode_update(update, four_octet=True)) <= 4096 - 19 for update in updates)
-
-
 @pytest.mark.parametrize(
     "update",
     [
         Update(reach=(Reach(NEXT_HOP, many_v4(1)),)),
-        Update(reach=(Reach(NEXT_HOP_V6, many_v4(1)),), attributes=ATTRIBUTES),
+        Update(reach=(Reach(NEXT_HOP, ()),), attributes=ATTRIBUTES),
         Update(reach=(Reach(NEXT_HOP, v6("::/0")),), attributes=ATTRIBUTES),
-        Update(withdrawn=many_v4(1000)),
+        Update(reach=(Reach(NEXT_HOP_V6, (*v6("::/0"), *many_v4(1))),), attributes=ATTRIBUTES),
+        Update(reach=2 * (Reach(NEXT_HOP_V6, v6("::/0")),), attributes=ATTRIBUTES),
+        Update(withdrawn=many_v4(20000)),
     ],
 )
 def test_what_one_message_cannot_say_is_our_own_fault(update: Update) -> None:
