@@ -31,7 +31,7 @@ from metallb_py.protocols.bgp.messages import (
     Keepalive,
     Notification,
     Open,
-    RouteRefresh,
+    Refresh,
     decode,
     encode,
 )
@@ -59,7 +59,7 @@ MESSAGES = {
     "OPEN of version 3": an_open()[:19] + b"\x03" + an_open()[20:],
     "KEEPALIVE": encode(Keepalive()),
     "UPDATE": encode(Update()),
-    "ROUTE-REFRESH": encode(RouteRefresh(1, 0, 1)),
+    "ROUTE-REFRESH": encode(Refresh(1)),
     "NOTIFICATION": encode(Notification(6, 4)),
     "no marker": b"\x00" * 19,
     "length of 18": MARKER + b"\x00\x12\x04",
