@@ -94,7 +94,7 @@ async def test_more_communities_than_a_short_attribute_holds(node: Node, router:
     assert len((await learned(router))["community"]["list"]) == 100
 
 
-async def test_ipv6_prefixes_over_an_ipv6_session(node: Node, router: Frr) -> None:
+async def test_both_families_over_an_ipv6_session(node: Node, router: Frr) -> None:
     await router.start(config())
     node.peer_with(peer(ROUTER_V6, 64512, 64513))
     node.advertise(route("2001:db8::1/128"), route(HOST), route("2001:db8:1::/48"))
@@ -102,17 +102,36 @@ async def test_ipv6_prefixes_over_an_ipv6_session(node: Node, router: Frr) -> No
     path = await learned(router, "2001:db8::1/128", "ipv6")
     assert path["nexthops"][0]["ip"] == NODE_V6
     assert await router.prefixes("ipv6") == {"2001:db8::1/128", "2001:db8:1::/48"}
-    assert await router.prefixes("ipv4") == set()
+    beside = await learned(router)
+    assert beside["nexthops"][0]["ip"] == NODE
     assert (await router.neighbor(NODE_V6))["remoteRouterId"] == NODE
     counts = await node.saw(PrefixCounts)
     while counts.announced == 0:
         counts = await node.saw(PrefixCounts)
-    assert (counts.announced, counts.pending, counts.not_carried) == (2, 3, 1)
+    assert (counts.announced, counts.pending, counts.not_carried) == (3, 3, 0)
 
     node.advertise(route("2001:db8:1::/48"))
     await eventually(
         lambda: router.prefixes("ipv6"), lambda prefixes: prefixes == {"2001:db8:1::/48"}
     )
+    await forgotten(router)
+
+
+async def test_a_family_that_the_router_refuses_is_not_carried(node: Node, router: Frr) -> None:
+    await router.start(
+        config(
+            f"address-family ipv4 unicast\n no neighbor {NODE_V6} activate\n exit-address-family"
+        )
+    )
+    node.peer_with(peer(ROUTER_V6, 64512, 64513))
+    node.advertise(route("2001:db8::1/128"), route(HOST))
+
+    await learned(router, "2001:db8::1/128", "ipv6")
+    counts = await node.saw(PrefixCounts)
+    while counts.announced == 0:
+        counts = await node.saw(PrefixCounts)
+    assert (counts.announced, counts.pending, counts.not_carried) == (1, 2, 1)
+    assert await router.prefixes("ipv4") == set()
 
 
 async def test_thousands_of_routes_come_packed_and_complete(node: Node, router: Frr) -> None:

@@ -14,6 +14,7 @@ from metallb_py.addresses import IPNetwork
 from metallb_py.config.routes import Route
 from speaker.bgp.events import BgpEvent, ConnectFailed
 from speaker.bgp.peering import Peering, PeerSession
+from speaker.drivers.bgp_listener import BgpListener, ListenAt, ListenerEvent
 from speaker.drivers.bgp_speaker import BgpSpeaker
 
 E = TypeVar("E", bound=BgpEvent)
@@ -22,10 +23,12 @@ E = TypeVar("E", bound=BgpEvent)
 class Node:
     """Drives a BgpSpeaker and lets a test await its events."""
 
-    def __init__(self) -> None:
+    def __init__(self, listen: ListenAt | None = None) -> None:
+        self.refused: list[ListenerEvent] = []
         self.events: list[BgpEvent] = []
         self._arrived = asyncio.Event()
-        self.speaker = BgpSpeaker("node1", self._note)
+        listener = BgpListener(listen, self.refused.append) if listen else None
+        self.speaker = BgpSpeaker("node1", self._note, listener)
         self._advertised: set[IPNetwork] = set()
 
     def peer_with(self, *sessions: PeerSession) -> None:
@@ -62,9 +65,9 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def running_node() -> AsyncIterator[Node]:
+async def running_node(listen: ListenAt | None = None) -> AsyncIterator[Node]:
     """Run a node for the length of a block."""
-    node = Node()
+    node = Node(listen)
     task = asyncio.create_task(node.speaker.run())
     try:
         yield node

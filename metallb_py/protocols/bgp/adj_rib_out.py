@@ -6,10 +6,9 @@ whatever else is advertised.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 from metallb_py.addresses import IPNetwork
 
@@ -68,7 +67,9 @@ class AdjRibOut:
         self._desired_by_version: Counter[int] = Counter()
         # None: the peer was told something that we cannot rely on any more.
         self._advertised: dict[IPNetwork, RouteAttributes | None] = {}
-        self._changed: dict[IPNetwork, None] = {}  # a set that keeps its order
+        # What to tell next, in order; None: to withdraw. Of this kind, since taking the first
+        # ones from a plain dict takes longer and longer, and hashing a prefix is what costs here.
+        self._changed: OrderedDict[IPNetwork, RouteAttributes | None] = OrderedDict()
         self._versions: frozenset[int] = frozenset()
         self._is_open = False
 
@@ -92,7 +93,7 @@ class AdjRibOut:
         self.close()
         self._is_open = True
         self._versions = versions
-        self._changed = dict.fromkeys(p for p in self._desired if p.version in versions)
+        self._changed.update(self._wanted_in(versions))
 
     def close(self) -> None:
         """The peer is gone, and with it what it knew."""
@@ -107,7 +108,7 @@ class AdjRibOut:
         for prefix in self._advertised:
             if prefix.version in versions:
                 self._advertised[prefix] = None
-        self._changed |= dict.fromkeys(p for p in self._desired if p.version in versions)
+        self._changed.update(self._wanted_in(versions))
 
     def change(
         self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
@@ -127,15 +128,18 @@ class AdjRibOut:
         """Take up to this many changes, which from now on count as told."""
         announced: dict[RouteAttributes, list[IPNetwork]] = {}
         withdrawn = []
-        for prefix in list(islice(self._changed, limit)):
-            del self._changed[prefix]
-            attributes = self._desired.get(prefix)
+        group: list[IPNetwork] = []
+        last: RouteAttributes | None = None
+        for _ in range(min(limit, len(self._changed))):
+            prefix, attributes = self._changed.popitem(last=False)
             if attributes is None:
                 del self._advertised[prefix]
                 withdrawn.append(prefix)
-            else:
-                self._advertised[prefix] = attributes
-                announced.setdefault(attributes, []).append(prefix)
+                continue
+            self._advertised[prefix] = attributes
+            if attributes is not last:  # neighbors mostly share theirs
+                group, last = announced.setdefault(attributes, []), attributes
+            group.append(prefix)
         return Batch({key: tuple(value) for key, value in announced.items()}, tuple(withdrawn))
 
     def take_back(self) -> Batch:
@@ -151,11 +155,17 @@ class AdjRibOut:
         """Remember a difference; a change that returns to what the peer knows is none."""
         if prefix.version not in self._versions:
             return
-        if prefix in self._desired:
-            known = self._advertised.get(prefix) == self._desired[prefix]
-        else:
+        wanted = self._desired.get(prefix)
+        if wanted is None:
             known = prefix not in self._advertised
+        else:
+            known = self._advertised.get(prefix) == wanted
         if known:
             self._changed.pop(prefix, None)
         else:
-            self._changed[prefix] = None
+            self._changed[prefix] = wanted
+
+    def _wanted_in(self, versions: frozenset[int]) -> Iterable[tuple[IPNetwork, RouteAttributes]]:
+        return (
+            (prefix, said) for prefix, said in self._desired.items() if prefix.version in versions
+        )

@@ -1,0 +1,297 @@
+"""Prefixes of either family over sessions of either, and attributes of all kinds.
+
+Asserted from the side of FRR and of BIRD.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from ipaddress import ip_address, ip_network
+
+import pytest
+from support.bgp_node import Node, peer, route
+from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
+from support.bird import Bird, bird
+from support.frr import Frr, frr
+
+from metallb_py.config.model import AddressFamily, Origin
+from metallb_py.config.routes import Route
+from speaker.bgp.events import PrefixCounts, SessionUp
+
+pytestmark = pytest.mark.interop
+
+HOST = "192.0.2.1/32"
+HOST_V6 = "2001:db8::1/128"
+SAID = Route(
+    ip_network(HOST),
+    communities=(64512 << 16 | 7, 0xFFFFFF02),
+    large_communities=((64512, 1, 2), (4200000000, 3, 4)),
+    med=77,
+    as_path_prepend=2,
+    weight=2,
+)
+
+
+@pytest.fixture
+async def frr_router(cable: Wire) -> AsyncIterator[Frr]:
+    async with frr(cable.router) as made:
+        yield made
+
+
+@pytest.fixture
+async def bird_router(cable: Wire) -> AsyncIterator[Bird]:
+    async with bird(cable.router) as made:
+        yield made
+
+
+def frr_config(neighbor: str, *more: str, remote: int = 64512) -> str:
+    """Configure bgpd to wait for one neighbor with both families; ``more`` is said of it."""
+    lines = [
+        "router bgp 64513",
+        " bgp router-id 10.9.9.9",
+        " no bgp ebgp-requires-policy",
+        f" neighbor {neighbor} remote-as {remote}",
+        f" neighbor {neighbor} passive",
+        *(f" neighbor {neighbor} {words}" for words in more),
+    ]
+    for family in ("ipv4", "ipv6"):
+        lines += [
+            f" address-family {family} unicast",
+            f"  neighbor {neighbor} activate",
+            " exit-address-family",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def bird_config(local: str, neighbor: str, v4: str = "", v6: str = "") -> str:
+    """Configure BIRD alike; ``v4`` and ``v6`` are options of the channels."""
+    return f"""
+router id 10.9.9.9;
+protocol device {{}}
+protocol bgp node {{
+    local {local} as 64513;
+    neighbor {neighbor} as 64512;
+    passive;
+    enable extended messages;
+    ipv4 {{ import all; export none; {v4} }};
+    ipv6 {{ import all; export none; {v6} }};
+}}
+"""
+
+
+def addresses(namespace: str, *which: str) -> list[str]:
+    """What an interface has, one line each."""
+    shown = subprocess.run(
+        ["ip", "-n", namespace, "-6", "-o", "address", "show", "dev", "eth0", *which],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return shown.stdout.splitlines()
+
+
+def leave_link_local(namespace: str) -> None:
+    """Take away every other address."""
+    subprocess.run(
+        ["ip", "-n", namespace, "address", "flush", "dev", "eth0", "scope", "global"], check=True
+    )
+
+
+async def settled_links(cable: Wire) -> tuple[str, str]:
+    """Both ends' link-local addresses, once they have been found to be no duplicates."""
+    ends = (cable.node, cable.router)
+
+    async def tentative() -> list[str]:
+        return [line for end in ends for line in addresses(end, "tentative")]
+
+    await eventually(tentative, lambda lines: not lines)
+    node, router = (addresses(end, "scope", "link")[0].split()[3] for end in ends)
+    return node.partition("/")[0], router.partition("/")[0]
+
+
+async def hops(router: Frr, prefix: str, family: str) -> set[str]:
+    path = await eventually(lambda: router.route(prefix, family), bool)
+    return {hop["ip"] for hop in path["nexthops"]}
+
+
+async def withdrawn_too(node: Node, router: Frr | Bird) -> None:
+    """Both families are gone when nothing is advertised any more."""
+    node.advertise()
+    if isinstance(router, Frr):
+        await eventually(lambda: router.prefixes("ipv4"), lambda prefixes: not prefixes)
+        await eventually(lambda: router.prefixes("ipv6"), lambda prefixes: not prefixes)
+    else:
+        await eventually(router.prefixes, lambda prefixes: not prefixes)
+
+
+# FRR
+
+
+async def test_frr_hears_of_ipv6_over_an_ipv4_session(node: Node, frr_router: Frr) -> None:
+    await frr_router.start(frr_config(NODE))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST), route(HOST_V6))
+
+    assert await hops(frr_router, HOST_V6, "ipv6") == {NODE_V6}
+    assert await hops(frr_router, HOST, "ipv4") == {NODE}
+    await withdrawn_too(node, frr_router)
+
+
+async def test_frr_hears_of_ipv4_with_an_ipv6_next_hop(node: Node, frr_router: Frr) -> None:
+    await frr_router.start(frr_config(NODE_V6, "capability extended-nexthop"))
+    node.peer_with(peer(ROUTER_V6, 64512, 64513))
+    node.advertise(route(HOST), route(HOST_V6))
+
+    assert await hops(frr_router, HOST, "ipv4") == {NODE_V6}
+    assert await hops(frr_router, HOST_V6, "ipv6") == {NODE_V6}
+    assert "IPv4 with IPv6 next hops" in (await node.saw(SessionUp)).terms
+    await withdrawn_too(node, frr_router)
+
+
+@pytest.mark.parametrize("addressed", [True, False])
+async def test_frr_hears_of_both_families_over_a_link(
+    cable: Wire, node: Node, frr_router: Frr, addressed: bool
+) -> None:
+    ours, theirs = await settled_links(cable)
+    if not addressed:
+        leave_link_local(cable.node)
+    await frr_router.start(frr_config(ours, "interface eth0", "capability extended-nexthop"))
+    node.peer_with(peer(theirs, 64512, 64513, interface="eth0"))
+    node.advertise(route(HOST), route(HOST_V6))
+
+    expected = {NODE_V6, ours} if addressed else {ours}
+    assert await hops(frr_router, HOST, "ipv4") == expected
+    assert await hops(frr_router, HOST_V6, "ipv6") == expected
+    installed = await eventually(
+        lambda: frr_router.in_namespace("ip", "route", "show", HOST.partition("/")[0]), bool
+    )
+    assert f"via inet6 {ours} dev eth0" in installed
+    await withdrawn_too(node, frr_router)
+
+
+async def test_frr_hears_configured_next_hops(node: Node, frr_router: Frr) -> None:
+    await frr_router.start(frr_config(NODE))
+    given = (ip_address("10.77.0.3"), ip_address("fd77::9"))
+    node.peer_with(peer(ROUTER, 64512, 64513, next_hops=given))
+    node.advertise(route(HOST), route(HOST_V6))
+
+    assert await hops(frr_router, HOST, "ipv4") == {"10.77.0.3"}
+    assert await hops(frr_router, HOST_V6, "ipv6") == {"fd77::9"}
+
+
+async def test_frr_hears_everything_that_is_said(node: Node, frr_router: Frr) -> None:
+    await frr_router.start(frr_config(NODE))
+    node.peer_with(peer(ROUTER, 64512, 64513, origin=Origin.IGP))
+    node.advertise(SAID)
+
+    path = await eventually(lambda: frr_router.route(HOST), bool)
+    assert path["origin"] == "IGP"
+    assert path["metric"] == 77
+    assert path["aspath"]["string"] == "64512 64512 64512"
+    assert path["community"]["string"] == "64512:7 no-advertise"
+    assert path["largeCommunity"]["string"] == "64512:1:2 4200000000:3:4"
+    assert path["extendedCommunity"]["string"] == "LB:64512:250000000 (2.000 Gbps)"
+
+
+async def test_frr_asks_for_one_family_again(node: Node, frr_router: Frr) -> None:
+    await frr_router.start(frr_config(NODE))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST), route(HOST_V6))
+    await hops(frr_router, HOST_V6, "ipv6")
+    before = (await frr_router.neighbor(NODE))["messageStats"]
+
+    await frr_router.command(f"clear bgp ipv6 unicast {NODE} in")
+
+    def answered(neighbor: dict) -> bool:
+        now = neighbor["messageStats"]
+        return now["routeRefreshRecv"] == before["routeRefreshRecv"] + 2  # both brackets
+
+    after = await eventually(lambda: frr_router.neighbor(NODE), answered)
+    assert after["messageStats"]["updatesRecv"] == before["updatesRecv"] + 1
+    assert after["bgpState"] == "Established"
+
+
+async def test_frr_is_offered_the_families_that_are_configured(node: Node, frr_router: Frr) -> None:
+    await frr_router.start(frr_config(NODE))
+    only = frozenset({AddressFamily.IPV6})
+    node.peer_with(peer(ROUTER, 64512, 64513, address_families=only))
+    node.advertise(route(HOST), route(HOST_V6))
+
+    assert await hops(frr_router, HOST_V6, "ipv6") == {NODE_V6}
+    assert await frr_router.prefixes("ipv4") == set()
+    counts = await node.saw(PrefixCounts)
+    while counts.announced == 0:
+        counts = await node.saw(PrefixCounts)
+    assert counts.not_carried == 1
+
+
+# BIRD
+
+
+async def test_bird_hears_of_ipv6_over_an_ipv4_session(node: Node, bird_router: Bird) -> None:
+    await bird_router.start(bird_config(ROUTER, NODE))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    node.advertise(route(HOST), route(HOST_V6))
+
+    path = await eventually(lambda: bird_router.route(HOST_V6), bool)
+    assert path["next_hop"] == NODE_V6
+    assert (await bird_router.route(HOST))["next_hop"] == NODE
+    await withdrawn_too(node, bird_router)
+
+
+async def test_bird_hears_of_ipv4_with_an_ipv6_next_hop(node: Node, bird_router: Bird) -> None:
+    await bird_router.start(bird_config(ROUTER_V6, NODE_V6, v4="extended next hop on;"))
+    node.peer_with(peer(ROUTER_V6, 64512, 64513))
+    node.advertise(route(HOST), route(HOST_V6))
+
+    path = await eventually(lambda: bird_router.route(HOST), bool)
+    assert path["next_hop"] == NODE_V6
+    assert (await bird_router.route(HOST_V6))["next_hop"] == NODE_V6
+    await withdrawn_too(node, bird_router)
+
+
+@pytest.mark.parametrize("addressed", [True, False])
+async def test_bird_hears_of_both_families_over_a_link(
+    cable: Wire, node: Node, bird_router: Bird, addressed: bool
+) -> None:
+    ours, theirs = await settled_links(cable)
+    if not addressed:
+        leave_link_local(cable.node)
+    await bird_router.start(
+        bird_config(f"{theirs}%eth0", f"{ours}%eth0", v4="extended next hop on;")
+    )
+    node.peer_with(peer(theirs, 64512, 64513, interface="eth0"))
+    node.advertise(route(HOST), route(HOST_V6))
+
+    for prefix in (HOST, HOST_V6):
+        path = await eventually(lambda prefix=prefix: bird_router.route(prefix), bool)
+        found = {ip_address(text) for text in path["next_hop"].split()}
+        assert ip_address(ours) in found
+        assert (ip_address(NODE_V6) in found) is addressed
+    await withdrawn_too(node, bird_router)
+
+
+async def test_bird_hears_everything_that_is_said(node: Node, bird_router: Bird) -> None:
+    await bird_router.start(bird_config(ROUTER, NODE))
+    node.peer_with(peer(ROUTER, 64512, 64513, origin=Origin.EGP))
+    node.advertise(SAID)
+
+    path = await eventually(lambda: bird_router.route(HOST), bool)
+    assert path["origin"] == "EGP"
+    assert path["med"] == "77"
+    assert path["as_path"] == "64512 64512 64512"
+    assert path["community"] == "(64512,7) (65535,65282)"
+    assert path["large_community"] == "(64512, 1, 2) (4200000000, 3, 4)"
+    assert path["ext_community"] == "(unknown 0x4004, 64512, 1299082024)"  # 250e6 as a float
+
+
+async def test_bird_takes_long_messages(node: Node, bird_router: Bird) -> None:
+    await bird_router.start(bird_config(ROUTER, NODE))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+    many = [route(f"10.{n >> 8}.{n & 255}.1/32") for n in range(4000)]
+    node.advertise(*many)
+
+    wanted = {str(one.prefix) for one in many}
+    await eventually(bird_router.prefixes, lambda prefixes: prefixes == wanted)
+    assert "up to 65535 bytes" in (await node.saw(SessionUp)).terms

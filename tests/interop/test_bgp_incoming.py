@@ -1,0 +1,202 @@
+"""Routers that connect to us, and both sides at once, asserted from the router's side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from support.bgp_node import Node, peer, route, running_node
+from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
+from support.bird import bird
+from support.frr import Frr, frr
+
+from speaker.bgp.events import SessionDown, SessionUp
+from speaker.drivers.bgp_listener import ListenAt
+
+pytestmark = pytest.mark.interop
+
+HOST = "192.0.2.1/32"
+
+
+@pytest.fixture
+async def listener(cable: Wire) -> AsyncIterator[Node]:
+    async with running_node(ListenAt()) as made:
+        yield made
+
+
+@pytest.fixture
+async def router(cable: Wire) -> AsyncIterator[Frr]:
+    async with frr(cable.router) as made:
+        yield made
+
+
+def config(*more: str, router_id: str = "10.9.9.9") -> str:
+    """Configure bgpd to dial the node at once, and often."""
+    lines = [
+        "router bgp 64513",
+        f" bgp router-id {router_id}",
+        " no bgp ebgp-requires-policy",
+        *(
+            f" neighbor {address} {words}"
+            for address in (NODE, NODE_V6)
+            for words in ("remote-as 64512", "timers connect 1")
+        ),
+        *(f" {line}" for line in more),
+        f" address-family ipv6 unicast\n  neighbor {NODE_V6} activate\n exit-address-family",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("address", [ROUTER, ROUTER_V6])
+async def test_frr_dials_a_passive_peer(listener: Node, router: Frr, address: str) -> None:
+    listener.peer_with(peer(address, 64512, 64513, passive=True))
+    listener.advertise(route(HOST), route("2001:db8::1/128"))
+    await router.start(config())
+
+    await listener.saw(SessionUp)
+    family, prefix = ("ipv4", HOST) if address == ROUTER else ("ipv6", "2001:db8::1/128")
+    await eventually(lambda: router.route(prefix, family), bool)
+    told = await router.neighbor(NODE if address == ROUTER else NODE_V6)
+    assert (told["portForeign"], told["portLocal"] != 179) == (179, True)
+
+
+async def test_bird_dials_a_passive_peer(listener: Node, cable: Wire) -> None:
+    listener.peer_with(peer(ROUTER, 64512, 64513, passive=True))
+    listener.advertise(route(HOST))
+    async with bird(cable.router) as router:
+        await router.start(
+            f"router id 10.9.9.9;\nprotocol device {{}}\nprotocol bgp node {{\n"
+            f"local {ROUTER} as 64513; neighbor {NODE} as 64512; connect delay time 1;\n"
+            f"ipv4 {{ import all; export none; }};\n}}\n"
+        )
+        await eventually(lambda: router.route(HOST), bool)
+
+
+async def test_a_passive_session_comes_back_when_the_router_does(
+    listener: Node, router: Frr
+) -> None:
+    listener.peer_with(peer(ROUTER, 64512, 64513, passive=True))
+    listener.advertise(route(HOST))
+    await router.start(config())
+    await listener.saw(SessionUp)
+    await router.restart_bgpd()
+
+    await listener.saw(SessionDown)
+    await listener.saw(SessionUp)
+    await eventually(lambda: router.route(HOST), bool)
+
+
+@pytest.mark.parametrize("router_id", ["1.1.1.1", "250.1.1.1"])
+@pytest.mark.parametrize("asleep", ["router", "nobody"])
+async def test_of_two_connections_that_collide_one_stays(
+    listener: Node, router: Frr, router_id: str, asleep: str
+) -> None:
+    """FRR's SYN is held back, ours is not; FRR looks at both connections when both stand."""
+    hold = ["OUTPUT", "-p", "tcp", "--dport", "179", "--syn", "-j", "DROP"]
+    await router.in_namespace("iptables", "-A", *hold)
+    await router.start(config(router_id=router_id))
+    await sockets(router, "syn-sent", 1)
+    if asleep == "router":
+        router.freeze_bgpd()
+    listener.advertise(route(HOST))
+    listener.peer_with(peer(ROUTER, 64512, 64513))
+    await sockets(router, "established", 1)
+    await router.in_namespace("iptables", "-D", *hold)
+    if asleep == "router":
+        await sockets(router, "established", 2)
+        router.thaw_bgpd()
+
+    await listener.saw(SessionUp)
+    await eventually(lambda: router.route(HOST), bool)
+    await sockets(router, "established", 1)
+    assert (await router.neighbor(NODE))["bgpState"] == "Established"
+    assert [event for event in listener.events if isinstance(event, SessionDown)] == []
+
+
+async def sockets(router: Frr, state: str, count: int) -> None:
+    """Wait until the router's kernel has as many connections with the node."""
+
+    async def ask() -> list[str]:
+        told = await router.in_namespace("ss", "-Htn", "state", state, "dst", NODE)
+        return told.splitlines()
+
+    await eventually(ask, lambda lines: len(lines) == count)
+
+
+@pytest.mark.parametrize("address", [ROUTER, ROUTER_V6])
+async def test_md5_on_a_connection_that_comes_in(listener: Node, router: Frr, address: str) -> None:
+    ours = NODE if address == ROUTER else NODE_V6
+    listener.peer_with(peer(address, 64512, 64513, passive=True, password="s3cret"))
+    await router.start(config(f"neighbor {ours} password s3cret"))
+    await listener.saw(SessionUp)
+
+
+async def test_a_stranger_is_told_and_turned_away(listener: Node, router: Frr) -> None:
+    listener.peer_with(peer("10.77.0.99", 64512, 64513, passive=True))
+    await router.start(config())
+
+    async def refused() -> list[str]:
+        return [str(event) for event in listener.refused]
+
+    told = await eventually(refused, lambda events: len(events) == 2)
+    assert any(ROUTER in event for event in told)
+    assert (await router.neighbor(NODE))["bgpState"] != "Established"
+
+
+@pytest.mark.parametrize("address", [ROUTER, ROUTER_V6])
+async def test_ttl_security_with_a_neighbor(listener: Node, router: Frr, address: str) -> None:
+    ours = NODE if address == ROUTER else NODE_V6
+    listener.peer_with(peer(address, 64512, 64513, ttl_security=1))
+    await router.start(config(f"neighbor {ours} ttl-security hops 1"))
+    await listener.saw(SessionUp)
+    assert (await router.neighbor(ours))["externalBgpNbrMaxHopsAway"] == 1
+
+
+async def test_without_it_on_our_side_the_router_does_not_hear_us(
+    listener: Node, router: Frr
+) -> None:
+    listener.peer_with(peer(ROUTER, 64512, 64513, passive=True))
+    await router.start(config(f"neighbor {NODE} ttl-security hops 1"))
+    counted = "cat /proc/net/netstat"
+    await eventually(
+        lambda: router.in_namespace(*counted.split()),
+        lambda text: _minttl_drops(text) > 2,
+    )
+    assert (await router.neighbor(NODE))["bgpState"] != "Established"
+
+
+def _minttl_drops(netstat: str) -> int:
+    """Read the kernel's count of segments from too far away."""
+    lines = [line.split() for line in netstat.splitlines() if line.startswith("TcpExt:")]
+    return int(dict(zip(lines[0], lines[1], strict=True))["TCPMinTTLDrop"])
+
+
+async def test_a_link_local_peer(listener: Node, router: Frr, cable: Wire) -> None:
+    theirs, ours = await _link_local(cable.router), await _link_local(cable.node)
+    listener.peer_with(peer(theirs, 64512, 64513, interface="eth0"))
+    listener.advertise(route("2001:db8::1/128"))
+    await router.start(
+        config(
+            f"neighbor {ours} remote-as 64512",
+            f"neighbor {ours} interface eth0",
+            f"neighbor {ours} passive",
+            f"address-family ipv6 unicast\n  neighbor {ours} activate\n exit-address-family",
+        )
+    )
+    await listener.saw(SessionUp)
+    path = await eventually(lambda: router.route("2001:db8::1/128", "ipv6"), bool)
+    assert ours in {hop["ip"] for hop in path["nexthops"]}
+
+
+async def _link_local(namespace: str) -> str:
+    async def ask() -> str:
+        process = await asyncio.create_subprocess_exec(
+            "ip", "-n", namespace, "-o", "-6", "address", "show", "dev", "eth0", "scope", "link",
+            "-tentative", stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        told, _ = await process.communicate()
+        return told.decode()
+
+    text = await eventually(ask, lambda text: "inet6" in text)
+    return text.split("inet6 ")[1].split("/")[0]
