@@ -125,6 +125,7 @@ async def test_a_session_survives_changes_of_routes_and_of_other_peers(
     node.peer_with(peer(ROUTER, 64512, 64513), peer(ROUTER_V6, 64512, 64513))
     node.advertise(route(HOST), route(HOST_V6))
     await knows(router, HOST, HOST_V6)
+    await eventually(lambda: router.ups(NODE_V6), bool)
 
     for number in range(2, 6):
         node.advertise(route(f"192.0.2.{number}/32", communities=(number,)))
@@ -176,12 +177,19 @@ async def test_a_node_that_stops_withdraws_by_cease(node: Node, router: Router) 
     await knows(router)
 
 
-async def test_a_wrong_as_number_is_refused_on_either_side(node: Node, router: Router) -> None:
+async def test_a_wrong_as_number_is_refused_in_words(node: Node, router: Router) -> None:
     await router.start(Terms(asn=64514))
     node.peer_with(peer(ROUTER, 64512, 64513))
 
     await node.failed("unexpected peer ASN 64514, want 64513")
+    assert await router.ups(NODE) == 0
 
-    node.peer_with(peer(ROUTER, 64599, 64514))
+
+async def test_a_router_that_refuses_our_as_number_is_understood(
+    node: Node, router: Router
+) -> None:
+    await router.start(Terms(node_asn=64599))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+
     await node.failed("got BGP notification code 0x0202 (OPEN message error: bad peer AS)")
     assert await router.ups(NODE) == 0
