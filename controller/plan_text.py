@@ -63,6 +63,13 @@ def describe_route(route: Route) -> str:
         words.append(
             "communities " + " ".join(f"{c >> 16}:{c & 0xFFFF}" for c in route.communities)
         )
+    if route.large_communities:
+        large = (":".join(map(str, numbers)) for numbers in route.large_communities)
+        words.append("large communities " + " ".join(large))
+    if route.med is not None:
+        words.append(f"med {route.med}")
+    if route.as_path_prepend:
+        words.append(f"as-path-prepend {route.as_path_prepend}")
     return " ".join(words)
 
 

@@ -123,13 +123,20 @@ class BgpSession:
         await self._take_incoming()
         self._listen()
         self._perform(self._connections.handle_timeout(_now()))
-        if self._wire is not None and self._wire.writable and self._session.has_news:
-            self._perform(self._session.flush(_now()))
-            if self._session.has_news:
-                self._wake.set()
+        self._flush()
         self._leaving = {wire for wire in self._leaving if not wire.closed.is_set()}
         if self._wake.is_set():
             await asyncio.sleep(0)  # other sessions and the daemon come first
+
+    def _flush(self) -> None:
+        """Tell the peer what is new, as much as the connection takes."""
+        if self._wire is None:
+            return
+        self._session.blocked(_now(), is_blocked=not self._wire.writable)
+        if self._wire.writable and self._session.has_news:
+            self._perform(self._session.flush(_now()))
+            if self._session.has_news:
+                self._wake.set()
 
     async def _connect(self) -> Wire:
         """Open a connection. Raises OSError or LocalProtocolError, in words."""

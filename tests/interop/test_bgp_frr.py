@@ -55,23 +55,6 @@ async def forgotten(router: Frr, prefix: str = HOST) -> None:
     await eventually(lambda: router.route(prefix), lambda path: not path)
 
 
-async def test_ebgp_a_route_appears_and_goes(node: Node, router: Frr) -> None:
-    await router.start(config())
-    node.peer_with(peer(ROUTER, 64512, 64513))
-    node.advertise(route(HOST, local_pref=300))
-
-    up = await node.saw(SessionUp)
-    assert (up.local_asn, up.peer_asn, up.hold_time) == (64512, 64513, 90)
-    path = await learned(router)
-    assert path["nexthops"][0]["ip"] == NODE
-    assert path["aspath"]["string"] == "64512"
-    assert path["origin"] == "incomplete"
-    assert "locPrf" not in path
-
-    node.advertise()
-    await forgotten(router)
-
-
 async def test_ebgp_the_route_reaches_the_kernel(node: Node, router: Frr) -> None:
     await router.start(config())
     node.peer_with(peer(ROUTER, 64512, 64513))
@@ -80,29 +63,6 @@ async def test_ebgp_the_route_reaches_the_kernel(node: Node, router: Frr) -> Non
 
     kernel = await eventually(lambda: router.in_namespace("ip", "route", "show", HOST), bool)
     assert f"via {NODE} dev eth0 proto bgp" in kernel
-
-
-@pytest.mark.parametrize("local_pref", [0, 300])
-async def test_ibgp_carries_local_preference_and_an_empty_path(
-    node: Node, router: Frr, local_pref: int
-) -> None:
-    await router.start(config(local=64512))
-    node.peer_with(peer(ROUTER, 64512, 64512))
-    node.advertise(route(HOST, local_pref))
-
-    path = await learned(router)
-    assert path["aspath"]["string"] == "Local"
-    assert path["locPrf"] == local_pref
-
-
-@pytest.mark.parametrize(("ours", "theirs"), [(4_200_000_001, 64513), (65536, 4_200_000_002)])
-async def test_four_octet_as_numbers(node: Node, router: Frr, ours: int, theirs: int) -> None:
-    await router.start(config(local=theirs, remote=ours))
-    node.peer_with(peer(ROUTER, ours, theirs))
-    node.advertise(route(HOST))
-
-    assert (await learned(router))["aspath"]["string"] == str(ours)
-    assert (await node.saw(SessionUp)).peer_asn == theirs
 
 
 async def test_a_router_of_old_without_four_octet_as_numbers(node: Node, router: Frr) -> None:
@@ -132,17 +92,6 @@ async def test_more_communities_than_a_short_attribute_holds(node: Node, router:
     node.advertise(route(HOST, communities=tuple(64512 << 16 | n for n in range(100))))
 
     assert len((await learned(router))["community"]["list"]) == 100
-
-
-async def test_md5_and_only_with_the_right_password(node: Node, router: Frr) -> None:
-    await router.start(config(f"neighbor {NODE} password s3cret"))
-    node.peer_with(peer(ROUTER, 64512, 64513, password="s3cret"))
-    node.advertise(route(HOST))
-    await learned(router)
-
-    node.peer_with(peer(ROUTER, 64512, 64513, password="wrong"))
-    await forgotten(router)
-    await node.failed("no connection within 10 s")
 
 
 async def test_both_families_over_an_ipv6_session(node: Node, router: Frr) -> None:
@@ -198,20 +147,6 @@ async def test_thousands_of_routes_come_packed_and_complete(node: Node, router: 
 
     node.advertise(*routes[:1])
     await eventually(router.prefixes, lambda prefixes: prefixes == {"10.0.0.1/32"})
-
-
-async def test_after_a_restart_of_the_router_it_has_the_full_set(node: Node, router: Frr) -> None:
-    await router.start(config())
-    node.peer_with(peer(ROUTER, 64512, 64513))
-    node.advertise(route(HOST), route("192.0.2.2/32"))
-    await learned(router)
-    await node.saw(SessionUp)
-    node.advertise(route(HOST), route("192.0.2.3/32"))
-    await router.restart_bgpd()
-
-    await node.saw(SessionDown)
-    await node.saw(SessionUp)
-    await eventually(router.prefixes, lambda prefixes: prefixes == {HOST, "192.0.2.3/32"})
 
 
 async def test_a_router_that_clears_the_session_is_understood(node: Node, router: Frr) -> None:
@@ -290,20 +225,6 @@ async def test_a_killed_node_is_forgotten_and_learned_again(cable: Wire, router:
             await forgotten(router)
 
 
-async def test_a_node_that_stops_withdraws_by_cease(node: Node, router: Frr) -> None:
-    await router.start(config())
-    node.peer_with(peer(ROUTER, 64512, 64513))
-    node.advertise(route(HOST))
-    await learned(router)
-    node.speaker.stop()
-
-    await forgotten(router)
-    # FRR may write "waiting for peer OPEN" over the code that it was told; that it was told, stays.
-    neighbor = await router.neighbor(NODE)
-    assert neighbor["messageStats"]["notificationsRecv"] > 0
-    assert neighbor["messageStats"]["notificationsSent"] == 0
-
-
 async def test_what_the_router_announces_has_no_effect(node: Node, router: Frr) -> None:
     await router.start(config(*(f"network 198.51.{n}.0/24" for n in range(100))))
     node.peer_with(peer(ROUTER, 64512, 64513))
@@ -315,13 +236,6 @@ async def test_what_the_router_announces_has_no_effect(node: Node, router: Frr) 
     )
     assert neighbor["bgpState"] == "Established"
     assert not any(isinstance(event, SessionDown) for event in node.events)
-
-
-async def test_a_wrong_as_number_is_refused_in_words(node: Node, router: Frr) -> None:
-    await router.start(config(local=64514))
-    node.peer_with(peer(ROUTER, 64512, 64513))
-
-    await node.failed("unexpected peer ASN 64514, want 64513")
 
 
 async def test_the_source_address_is_the_next_hop(node: Node, router: Frr) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -38,13 +40,21 @@ def text(name: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def speaker(recipe: str) -> AsyncIterator[BgpAnnouncer]:
-    """Run the speaker with a recipe's configuration; it announces one service."""
+async def speaker(
+    recipe: str, address: str = "", endpoints: int | None = None
+) -> AsyncIterator[BgpAnnouncer]:
+    """Run the speaker with a recipe's configuration; it announces one service.
+
+    With an ``address`` it is that of another node, in the same namespace.
+    """
     config = read_config(yaml.safe_load(text(f"{recipe}/speaker.yaml"))["data"]["config"])
+    if address:
+        peers = [replace(peer, source_address=ip_address(address)) for peer in config.peers]
+        config = replace(config, peers=tuple(peers))
     (pool,) = config.pools
-    announcer = BgpAnnouncer("node1", Logger(), SpeakerMetrics(), drain_time=0)
+    announcer = BgpAnnouncer(address or "node1", Logger(), SpeakerMetrics(), drain_time=0)
     announcer.configure(config, LABELS)
-    announcer.announce("default/web", Announcement((ip_address(SERVICE),), pool))
+    announcer.announce("default/web", Announcement((ip_address(SERVICE),), pool, endpoints))
     running = asyncio.create_task(announcer.run())
     try:
         yield announcer
@@ -123,3 +133,35 @@ async def test_beside_the_nodes_own_daemon(cable: Wire, daemon: str) -> None:
 
         assert (await router.route(f"{SERVICE}/32"))["aspath"]["string"] == "64514"
         await lives_on(cable, announcer)
+
+
+async def weights(namespace: str) -> dict[str, int]:
+    """Return the weight of each next hop that a namespace's kernel has for the service."""
+    process = await asyncio.create_subprocess_exec(
+        "ip", "-n", namespace, "-json", "route", "show", SERVICE, stdout=subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    hops = [hop for route in json.loads(output) for hop in route.get("nexthops", ())]
+    return {hop["gateway"]: hop["weight"] for hop in hops}
+
+
+@pytest.mark.parametrize("daemon", ["frr", "bird"])
+async def test_a_node_with_two_endpoints_gets_twice_as_much(cable: Wire, daemon: str) -> None:
+    recipe = "weights"
+    async with (
+        daemons(cable) as (_, router_frr, _, router_bird),
+        speaker(recipe, NODE, 1) as first,
+        speaker(recipe, NODE_SECOND, 2),
+    ):
+        router = router_frr if daemon == "frr" else router_bird
+        await router.start(text(f"{recipe}/router-{daemon}.conf"))
+
+        def doubled(found: dict[str, int]) -> bool:
+            return bool(found) and found.get(NODE_SECOND) == 2 * found.get(NODE, 0)
+
+        await eventually(lambda: weights(cable.router), doubled, 20)
+        pool = read_config(yaml.safe_load(text(f"{recipe}/speaker.yaml"))["data"]["config"]).pools[
+            0
+        ]
+        first.announce("default/web", Announcement((ip_address(SERVICE),), pool, 2))
+        await eventually(lambda: weights(cable.router), lambda found: len(set(found.values())) == 1)

@@ -11,11 +11,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a router is to meet the node, over either family: it waits, and the node dials."""
+    """How a router is to meet the node, over either family: it waits, and the node dials.
+
+    ``extended_next_hop``: over IPv6 it takes IPv4 prefixes with IPv6 next hops (RFC 8950).
+    """
 
     asn: int = 64513
     node_asn: int = 64512
     password: str = ""
+    extended_next_hop: bool = False
 
 
 @dataclass(frozen=True, slots=True)

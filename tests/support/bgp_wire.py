@@ -59,6 +59,7 @@ def wire() -> Iterator[Wire]:
             _ip("netns", "add", name)
             cleanup.callback(_ip, "netns", "del", name)
             _ip("-n", name, "link", "set", "lo", "up")
+            _ip("netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
         _ip("-n", names.node, "link", "add", "eth0", "type", "veth", "peer", "eth0",
             "netns", names.router)  # fmt: skip
         for name, v4, v6 in ((names.node, NODE, NODE_V6), (names.router, ROUTER, ROUTER_V6)):
@@ -104,6 +105,14 @@ async def exists(path: Path, within: float = 10.0) -> None:
         return look()
 
     await eventually(ask, bool, within)
+
+
+async def counter(namespace: str, name: str) -> int:
+    """Return one of the kernel's counters in a namespace."""
+    command = ("ip", "netns", "exec", namespace, "nstat", "-asz", name)
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    return int(output.split()[-2])
 
 
 def _set_namespace(libc: ctypes.CDLL, descriptor: int) -> None:

@@ -66,6 +66,11 @@ class Bird:
         return await self.ask(f"show protocols all {name}")
 
     @property
+    def log_file(self) -> Path:
+        """Where it logs if its configuration says so."""
+        return self._directory / "bird.log"
+
+    @property
     def _socket(self) -> Path:
         return self._directory / "bird.ctl"
 

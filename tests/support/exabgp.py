@@ -57,14 +57,12 @@ class ExaBgp:
         self._program.write_text(f"#!/bin/sh\ncat >>{self._said}\n")
         self._program.chmod(0o755)
         password = f"md5-password {terms.password};" if terms.password else ""
+        next_hops = "nexthop { ipv4 unicast ipv6; }" if terms.extended_next_hop else ""
         neighbors = (
             _NEIGHBOR.format(
-                ours=ours, theirs=theirs, terms=terms, password=password, next_hops=next_hops
+                ours=ours, theirs=theirs, terms=terms, password=password, next_hops=more
             )
-            for ours, theirs, next_hops in (
-                (ROUTER, NODE, ""),
-                (ROUTER_V6, NODE_V6, "nexthop { ipv4 unicast ipv6; }"),
-            )
+            for ours, theirs, more in ((ROUTER, NODE, ""), (ROUTER_V6, NODE_V6, next_hops))
         )
         process = f"process told {{ run {self._program}; encoder json; }}\n"
         self._config.write_text(process + "".join(neighbors))

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from support.bgp_wire import exists, require
+from support.bgp_wire import eventually, exists, require
 
 _DAEMONS = Path("/usr/lib/frr")
 
@@ -107,6 +107,9 @@ class Frr:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         await exists(self._socket(daemon))
+        if daemon == "bgpd":  # it reads its configuration after that
+            listening = ("ss", "-Hltn", "sport", "=", "179")
+            await eventually(lambda: self.in_namespace(*listening), bool)
 
     async def kill(self, daemon: str) -> None:
         """End a daemon as a crash would."""

@@ -44,6 +44,7 @@ class ErrorCode(IntEnum):
     FINITE_STATE_MACHINE = 5
     CEASE = 6
     ROUTE_REFRESH_MESSAGE = 7
+    SEND_HOLD_TIMER_EXPIRED = 8
 
 
 class HeaderError(IntEnum):

@@ -45,6 +45,7 @@ class Event(Enum):
     RETRY_DUE = auto()  # 13
     SETUP_EXPIRED = auto()  # 9, and 10 before Established
     HOLD_EXPIRED = auto()  # 10
+    SEND_HOLD_EXPIRED = auto()  # RFC 9687
     BFD_DOWN = auto()  # RFC 5882 section 10.2
     KEEPALIVE_DUE = auto()  # 11
     CONNECTED = auto()  # 16, 17
@@ -109,6 +110,7 @@ def _conversation(state: State, expected: dict[Event, Step], /) -> dict[tuple[St
         Event.NOTIFICATION: Step(State.IDLE, Action.HANG_UP),
         Event.SETUP_EXPIRED: Step(State.IDLE, Action.REFUSE),
         Event.HOLD_EXPIRED: Step(State.IDLE, Action.REFUSE),
+        Event.SEND_HOLD_EXPIRED: Step(State.IDLE, Action.REFUSE),
         Event.BFD_DOWN: Step(State.IDLE, Action.REFUSE),
         **{message: Step(State.IDLE, Action.REFUSE) for message in MESSAGES},
     }

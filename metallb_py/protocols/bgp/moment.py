@@ -16,6 +16,10 @@ A session that falls within as much time of coming up counts as another failed a
 a router which accepts us only to refuse our routes is not dialled in a tight loop.
 """
 
+SEND_HOLD_TIME = 480.0
+"""Seconds that a peer may take nothing from us, and more where the hold time is half of that or
+longer (RFC 9687 section 6)."""
+
 Cause = Message | BgpError | Farewell | str | None
 """What an event comes with: the message, what was wrong with it, or what else happened."""
 
@@ -56,6 +60,8 @@ def complaint_about(moment: Moment) -> BgpError:
         return BgpError(f"no session within {SETUP_TIME:g} s", ErrorCode.HOLD_TIMER_EXPIRED)
     if moment.event is Event.HOLD_EXPIRED:
         return BgpError("hold timer expired: peer is silent", ErrorCode.HOLD_TIMER_EXPIRED)
+    if moment.event is Event.SEND_HOLD_EXPIRED:
+        return BgpError("peer reads nothing any more", ErrorCode.SEND_HOLD_TIMER_EXPIRED)
     return BgpError(
         f"unexpected {moment.event.name} message in state {moment.state.name}",
         ErrorCode.FINITE_STATE_MACHINE,

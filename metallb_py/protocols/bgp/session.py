@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.backoff import BGP_CONNECT
 from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
+from metallb_py.protocols.bgp.attempts import Attempts
 from metallb_py.protocols.bgp.codes import (
     BgpError,
     Cease,
@@ -50,6 +50,7 @@ from metallb_py.protocols.bgp.messages import (
     encode,
 )
 from metallb_py.protocols.bgp.moment import (
+    SEND_HOLD_TIME,
     SETUP_TIME,
     Cause,
     Moment,
@@ -70,7 +71,7 @@ class Session:
         self._passive = passive
         self._state = State.IDLE
         self._deadlines: dict[Event, float] = {}
-        self._failures = 0
+        self._attempts = Attempts(settings.connect_time)
         self._up_since = 0.0
         self._frames = FrameReader()
         self._local = LocalAddresses(IPv4Address(0))
@@ -135,6 +136,17 @@ class Session:
         """The connection could not be opened, or is lost; ``error`` says how."""
         return self._step(Event.CONNECTION_FAILED, now, error)
 
+    def blocked(self, now: float, *, is_blocked: bool) -> None:
+        """The connection takes no more data for now, or takes some again.
+
+        A peer that reads nothing is left after the send hold time (RFC 9687).
+        """
+        if not is_blocked:
+            self._deadlines.pop(Event.SEND_HOLD_EXPIRED, None)
+        elif self.is_up:
+            hold_time = max(SEND_HOLD_TIME, 2 * self._agreed().hold_time)
+            self._deadlines.setdefault(Event.SEND_HOLD_EXPIRED, now + hold_time)
+
     def bfd_down(self, why: str, now: float) -> tuple[Effect, ...]:
         """BFD lost the peer: end the session without waiting for the hold time; try again."""
         return self._step(
@@ -157,9 +169,7 @@ class Session:
         lost = BgpError(
             "peer opened another connection", ErrorCode.CEASE, Cease.CONNECTION_COLLISION_RESOLUTION
         )
-        failures = self._failures
         effects = self._step(Event.COLLISION_LOST, now, lost)
-        self._failures = failures
         self._state = rival._state
         self._deadlines, self._frames = rival._deadlines, rival._frames
         self._local, self._router_id = rival._local, rival._router_id
@@ -174,6 +184,8 @@ class Session:
 
         With ``only_introduce`` what follows the peer's OPEN waits for the next call.
         """
+        if self._state not in _CONVERSING:
+            return ()
         self._frames.feed(data)
         effects: list[Effect] = []
         awaited = {State.OPEN_SENT} if only_introduce else _CONVERSING
@@ -261,6 +273,7 @@ class Session:
             restarting=self._outbound.restarting,
             forwarding=self._settings.keeps_forwarding,
             ipv4_over_ipv6=over_ipv6,
+            bare=self._attempts.bare,
         )
 
     def _accept_open(self, moment: Moment) -> tuple[Effect, ...]:
@@ -325,11 +338,10 @@ class Session:
         self._forget_connection()
         was_up = moment.state is State.ESTABLISHED
         lasted = was_up and moment.now - self._up_since >= SETUP_TIME
-        self._failures = 0 if lasted else self._failures + 1
-        if not self._passive:
-            # The first retry is immediate, as is the one after a session that lasted.
-            delay = BGP_CONNECT.delay(self._failures - 1)
-            self._deadlines[Event.RETRY_DUE] = moment.now + delay
+        if moment.event is not Event.COLLISION_LOST:
+            delay = self._attempts.failed(moment.cause, lasted=lasted)
+            if not self._passive:
+                self._deadlines[Event.RETRY_DUE] = moment.now + delay
         if was_up:
             return (CloseTcp(), SessionDown(reason), self._outbound.counts)
         return (CloseTcp(), ConnectFailed(reason))

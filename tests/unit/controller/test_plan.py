@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -10,7 +11,7 @@ from support.snapshots import snapshot
 
 from controller.orphans import OrphanPolicy
 from controller.plan import Fate, Plan, PoolFate, make_plan
-from metallb_py.config.model import Protocol
+from metallb_py.config.model import BgpAdvertisement, Protocol
 
 NOW = "{name: a, protocol: layer2, addresses: [192.0.2.0/31]}"
 WEB = service("web", ips=("192.0.2.0",), pool="a")
@@ -72,6 +73,15 @@ def test_an_address_that_is_announced_in_another_way() -> None:
     assert fates(plan) == {"default/web": Fate.CHANGES}
     assert [route.prefix for route in plan.routes_appearing] == [ip_network("192.0.2.0/32")]
     assert not plan.routes_going
+
+
+def test_routes_for_some_routers_are_told_of_as_well() -> None:
+    wide = BgpAdvertisement(aggregation_length=24, peers=frozenset({"tor-1"}))
+    plain = pool("a", "192.0.2.0/24", protocol=Protocol.BGP)
+    by_bgp = config(replace(plain, bgp_advertisements=(wide, BgpAdvertisement())))
+    plan = make_plan(snapshot(NOW, WEB), by_bgp, OrphanPolicy.DRAIN)
+    prefixes = [ip_network("192.0.2.0/24"), ip_network("192.0.2.0/32")]
+    assert [route.prefix for route in plan.routes_appearing] == prefixes
 
 
 def test_services_of_others_are_left_out() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from support.objects import config, pool, service
 from support.snapshots import snapshot
 
 from controller.orphans import OrphanPolicy
 from controller.plan import make_plan
-from controller.plan_text import MAX_WARNINGS, describe, warnings
-from metallb_py.config.model import Protocol
+from controller.plan_text import MAX_WARNINGS, describe, describe_route, warnings
+from metallb_py.config.model import Community, Protocol
+from metallb_py.config.routes import Route
 
 NOW = "{name: a, protocol: bgp, addresses: [192.0.2.0/24]}"
 WEB = service("web", ips=("192.0.2.7",), pool="a")
@@ -45,3 +48,20 @@ def test_warnings_are_few_and_short() -> None:
     assert len(told) == MAX_WARNINGS
     assert told[-1].endswith("more: metallb-py plan tells all")
     assert sum(map(len, told)) < 4096
+
+
+def test_a_route_in_words() -> None:
+    plain = Route(ip_network("192.0.2.0/24"))
+    assert describe_route(plain) == "192.0.2.0/24"
+    rich = Route(
+        plain.prefix,
+        100,
+        (Community(64512 << 16 | 1), Community(64512 << 16 | 2)),
+        ((64512, 1, 2),),
+        med=0,
+        as_path_prepend=2,
+    )
+    assert describe_route(rich) == (
+        "192.0.2.0/24 localpref 100 communities 64512:1 64512:2 "
+        "large communities 64512:1:2 med 0 as-path-prepend 2"
+    )

@@ -495,3 +495,42 @@ def test_stopping_without_a_connection_says_nothing() -> None:
     assert dialling.stop(1.0) == (CloseTcp(),)
     assert waiting.stop(1.0) == ()
     assert (dialling.next_deadline(), waiting.next_deadline()) == (None, None)
+
+
+def test_a_peer_that_reads_nothing_is_left() -> None:
+    session = established()
+    session.blocked(20.0, is_blocked=True)
+    session.blocked(30.0, is_blocked=True)  # still
+    for now in range(40, 500, 20):  # it lives, and says so
+        hear(session, Keepalive(), now=float(now))
+        session.handle_timeout(float(now))
+    effects = session.handle_timeout(500.0)
+
+    assert sent(effects)[-1] == Notification(8, 0)
+    assert SessionDown("peer reads nothing any more") in effects
+
+
+def test_a_peer_that_reads_again_is_kept() -> None:
+    session = established()
+    session.blocked(20.0, is_blocked=True)
+    session.blocked(30.0, is_blocked=False)
+    for now in range(40, 600, 20):
+        hear(session, Keepalive(), now=float(now))
+        assert SessionDown("peer reads nothing any more") not in session.handle_timeout(float(now))
+    assert session.state is State.ESTABLISHED
+
+
+def test_a_router_that_refuses_capabilities_is_asked_without_them() -> None:
+    session = Session(Settings(64512, 64513))
+    session.start(0.0)
+    (full,) = sent(session.connected(LOCAL, LOCAL, 0.0))
+    assert isinstance(full, Open)
+    assert full.capabilities
+    session.receive(encode(Notification(2, 7)), 0.0)
+    session.handle_timeout(0.0)
+
+    (bare,) = sent(session.connected(LOCAL, LOCAL, 0.0))
+    assert isinstance(bare, Open)
+    assert bare.capabilities == ()
+    hear(session, Open(64513, 90, IPv4Address("10.0.0.2")), Keepalive())
+    assert session.state is State.ESTABLISHED

@@ -1,0 +1,218 @@
+"""Two speakers that dial each other over a network with any delays: one session is what remains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
+from metallb_py.protocols.bgp.collision import (
+    CollisionEffect,
+    Connections,
+    Decline,
+    OnRival,
+    Promote,
+)
+from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
+from metallb_py.protocols.bgp.negotiation import Settings
+
+LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
+ROUTE = {IPv4Network("192.0.2.1/32"): RouteAttributes()}
+
+
+@dataclass(eq=False)
+class End:
+    """One end of a TCP connection, and what is on its way to it."""
+
+    side: Side
+    other: End | None = None
+    arriving: list[bytes | None] = field(default_factory=list)  # None: it was closed
+    accepted: bool = True
+    closed: bool = False
+
+    def send(self, data: bytes | None) -> None:
+        if self.other is not None:
+            self.other.arriving.append(data)
+
+
+class Side:
+    """A speaker and its driver, as thin as can be."""
+
+    def __init__(self, router_id: IPv4Address, local: int, remote: int) -> None:
+        self.router_id = router_id
+        self.connections = Connections(Settings(local, remote, hold_time=9))
+        self.connections.session.change_routes(ROUTE)
+        self.main: End | None = None
+        self.rival: End | None = None
+        self.dialling: End | None = None
+        self.is_up = False
+
+    def perform(self, effects: tuple[CollisionEffect, ...], now: float) -> None:
+        for effect in effects:
+            match effect:
+                case Connect():
+                    assert self.main is None
+                    assert self.dialling is None
+                    self.dialling = End(self)
+                case Send(data):
+                    assert self.main is not None
+                    self.main.send(data)
+                case CloseTcp():
+                    self.hang_up()
+                case OnRival(action):
+                    self.on_rival(action)
+                case Promote():
+                    assert self.main is None
+                    assert self.rival is not None
+                    self.main, self.rival = self.rival, None
+                case SessionUp():
+                    assert not self.is_up
+                    self.is_up = True
+                case SessionDown():
+                    assert self.is_up
+                    self.is_up = False
+        flushed = self.connections.session.flush(now)
+        if flushed:
+            self.perform(flushed, now)
+
+    def on_rival(self, action: Send | CloseTcp) -> None:
+        assert self.rival is not None
+        if isinstance(action, Send):
+            self.rival.send(action.data)
+        else:
+            self.close(self.rival)
+            self.rival = None
+
+    def hang_up(self) -> None:
+        assert self.main is not None or self.dialling is not None
+        for end in (self.main, self.dialling):
+            if end is not None:
+                self.close(end)
+        self.main = self.dialling = None
+
+    def close(self, end: End) -> None:
+        end.closed = True
+        end.send(None)
+
+    def hear(self, end: End, data: bytes | None, now: float) -> None:
+        """What arrives on an end that was closed meanwhile is nobody's."""
+        if end is self.main:
+            if data is None:
+                effects = self.connections.connection_failed("closed by peer", now)
+            else:
+                effects = self.connections.receive(data, now)
+        elif end is self.rival:
+            if data is None:
+                effects = self.connections.rival_failed("closed by peer", now)
+            else:
+                effects = self.connections.receive_rival(data, now)
+        else:
+            return
+        self.perform(effects, now)
+
+    def accept(self, end: End, now: float) -> None:
+        effects = self.connections.accepted(self.router_id, self.router_id, now)
+        match effects:
+            case (Decline(data),):
+                end.send(data)
+                self.close(end)
+            case (OnRival(), *_):
+                self.rival = end
+                self.perform(effects, now)
+            case _:
+                assert self.main is None
+                self.main = end
+                self.perform(effects, now)
+
+
+class Colliding(RuleBasedStateMachine):
+    """Whatever comes first, second and last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.sides: tuple[Side, ...] = ()
+        self.waiting: list[End] = []  # to be accepted
+        self.ends: list[End] = []
+
+    @initialize(equal_ids=st.booleans())
+    def start(self, *, equal_ids: bool) -> None:
+        first = Side(LOW, 64512, 64513)
+        second = Side(LOW if equal_ids else HIGH, 64513, 64512)
+        self.sides = (first, second)
+        for side in self.sides:
+            side.perform(side.connections.session.start(0.0), 0.0)
+
+    @rule(which=st.integers(0, 1))
+    def a_dial_is_answered(self, which: int) -> None:
+        side = self.sides[which]
+        ours = side.dialling
+        if ours is None:
+            return
+        theirs = End(self.sides[1 - which], ours, accepted=False)
+        ours.other = theirs
+        side.dialling, side.main = None, ours
+        self.waiting.append(theirs)
+        self.ends += [ours, theirs]
+        effects = side.connections.connected(side.router_id, side.router_id, self.now)
+        side.perform(effects, self.now)
+
+    @rule(which=st.integers(0, 3))
+    def a_connection_is_accepted(self, which: int) -> None:
+        if which < len(self.waiting):
+            end = self.waiting.pop(which)
+            end.accepted = True
+            end.side.accept(end, self.now)
+
+    @rule(which=st.integers(0, 7), pieces=st.integers(1, 3))
+    def something_arrives(self, which: int, pieces: int) -> None:
+        open_ends = [end for end in self.ends if end.accepted and end.arriving]
+        if which < len(open_ends):
+            self.arrive(open_ends[which], pieces)
+
+    @rule(seconds=st.floats(0.0, 4.0))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        for side in self.sides:
+            side.perform(side.connections.handle_timeout(self.now), self.now)
+
+    @rule()
+    def it_settles(self) -> None:
+        """A network that works for a while leads to one session, which both hold."""
+        for _ in range(200):
+            for which in (0, 1):
+                self.a_dial_is_answered(which)
+            while self.waiting:
+                self.a_connection_is_accepted(0)
+            for end in self.ends:
+                self.arrive(end, len(end.arriving))
+            if all(side.is_up for side in self.sides) and not any(e.arriving for e in self.ends):
+                break
+            self.time_passes(0.5)
+        first, second = self.sides
+        assert first.is_up
+        assert second.is_up
+        assert first.main is not None
+        assert first.main.other is second.main
+        assert first.rival is second.rival is None
+
+    @invariant()
+    def nobody_is_stuck(self) -> None:
+        for side in self.sides:
+            assert side.connections.next_deadline() is not None
+
+    def arrive(self, end: End, pieces: int) -> None:
+        arrived, end.arriving[:pieces] = end.arriving[:pieces], []
+        whole = b"".join(data for data in arrived if data is not None)
+        if whole:
+            end.side.hear(end, whole, self.now)
+        if None in arrived:
+            end.side.hear(end, None, self.now)
+
+
+TestColliding = Colliding.TestCase
+TestColliding.settings = settings(max_examples=300, stateful_step_count=40)
