@@ -118,6 +118,7 @@ async def test_other_advertisements_leave_sessions_alone_and_say_what_changed() 
     everybody = (ONE, TWO)
     node.apply(everybody, hosts)
     both = {"192.0.2.1/32", "192.0.2.2/32"}
+    gone = {f"-{host}" for host in both}
 
     async with listening("127.0.0.1") as first, listening("127.0.0.2") as second:
         running = asyncio.create_task(node.announcer.run())
@@ -133,13 +134,15 @@ async def test_other_advertisements_leave_sessions_alone_and_say_what_changed() 
         assert await change(hosts) == ([], [])
         assert await change(wide, replace(hosts, peers=frozenset({"one"}))) == (
             [{"192.0.2.0/24"}],
-            [{"192.0.2.0/24"}, {f"-{host}" for host in both}],
+            [{"192.0.2.0/24"}, gone],
         )
         by_address = replace(hosts, peers=frozenset({"127.0.0.1"}))
         assert await change(wide, by_address) == ([], []), "the same by its address"
         renamed = (replace(ONE, name="uno"), TWO)
         by_name = replace(hosts, peers=frozenset({"uno", "two"}))
         assert await change(wide, by_name, peers=renamed) == ([], [both])
+        for_two = replace(hosts, peers=frozenset({"two"}))
+        assert await change(wide, for_two, peers=renamed) == ([gone], [])
         marked = replace(by_name, communities=frozenset({Community(7)}))
         assert await change(wide, marked, peers=renamed) == ([both], [both])
         assert await change(marked, peers=renamed) == ([{"-192.0.2.0/24"}], [{"-192.0.2.0/24"}])

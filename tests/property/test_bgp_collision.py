@@ -19,6 +19,7 @@ from metallb_py.protocols.bgp.collision import (
 )
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
 from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 
 LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
 ROUTE = {IPv4Network("192.0.2.1/32"): RouteAttributes()}
@@ -115,7 +116,7 @@ class Side:
         self.perform(effects, now)
 
     def accept(self, end: End, now: float) -> None:
-        effects = self.connections.accepted(self.router_id, self.router_id, now)
+        effects = self.connections.accepted(LocalAddresses(self.router_id), self.router_id, now)
         match effects:
             case (Decline(data),):
                 end.send(data)
@@ -158,7 +159,9 @@ class Colliding(RuleBasedStateMachine):
         side.dialling, side.main = None, ours
         self.waiting.append(theirs)
         self.ends += [ours, theirs]
-        effects = side.connections.connected(side.router_id, side.router_id, self.now)
+        effects = side.connections.connected(
+            LocalAddresses(side.router_id), side.router_id, self.now
+        )
         side.perform(effects, self.now)
 
     @rule(which=st.integers(0, 3))

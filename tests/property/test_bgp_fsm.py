@@ -31,11 +31,12 @@ from metallb_py.protocols.bgp.messages import (
     Keepalive,
     Notification,
     Open,
-    RouteRefreshRequest,
+    Refresh,
     decode,
     encode,
 )
 from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 from metallb_py.protocols.bgp.update import Update
 
@@ -58,7 +59,7 @@ MESSAGES = {
     "OPEN of version 3": an_open()[:19] + b"\x03" + an_open()[20:],
     "KEEPALIVE": encode(Keepalive()),
     "UPDATE": encode(Update()),
-    "ROUTE-REFRESH": encode(RouteRefreshRequest(1, 0, 1)),
+    "ROUTE-REFRESH": encode(Refresh(1)),
     "NOTIFICATION": encode(Notification(6, 4)),
     "no marker": b"\x00" * 19,
     "length of 18": MARKER + b"\x00\x12\x04",
@@ -165,7 +166,7 @@ class Driven:
         if stimulus == "connected":
             if self.session.state not in TALKING:
                 self.has_connection = True
-            return self.perform(session.connected(OURS, OURS, self.now))
+            return self.perform(session.connected(LocalAddresses(OURS), OURS, self.now))
         if stimulus == "connection lost":
             return self.perform(session.connection_failed("connection reset by peer", self.now))
         if stimulus == "BFD down":

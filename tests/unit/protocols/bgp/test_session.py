@@ -523,13 +523,13 @@ def test_a_peer_that_reads_again_is_kept() -> None:
 def test_a_router_that_refuses_capabilities_is_asked_without_them() -> None:
     session = Session(Settings(64512, 64513))
     session.start(0.0)
-    (full,) = sent(session.connected(LOCAL, LOCAL, 0.0))
+    (full,) = sent(session.connected(LocalAddresses(LOCAL), LOCAL, 0.0))
     assert isinstance(full, Open)
     assert full.capabilities
     session.receive(encode(Notification(2, 7)), 0.0)
     session.handle_timeout(0.0)
 
-    (bare,) = sent(session.connected(LOCAL, LOCAL, 0.0))
+    (bare,) = sent(session.connected(LocalAddresses(LOCAL), LOCAL, 0.0))
     assert isinstance(bare, Open)
     assert bare.capabilities == ()
     hear(session, Open(64513, 90, IPv4Address("10.0.0.2")), Keepalive())
