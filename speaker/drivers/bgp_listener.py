@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from metallb_py.addresses import IPAddress
 from metallb_py.backoff import Backoff
 from metallb_py.errors import LocalProtocolError
+from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import PeerSession
 from speaker.drivers.bgp_socket import family_of
 from speaker.drivers.bgp_wire import plain
@@ -25,21 +26,6 @@ STRANGERS_TOLD = 100
 _RETRY = Backoff(first=1.0, limit=30.0)
 
 Take = Callable[[socket.socket], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAt:
-    """Where to listen: one address, or None for all of both families."""
-
-    address: IPAddress | None = None
-    port: int = 179
-
-    def __str__(self) -> str:
-        """``10.0.0.1:179``, ``[fd00::1]:179``, ``*:179``."""
-        if self.address is None:
-            return f"*:{self.port}"
-        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
-        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

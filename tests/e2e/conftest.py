@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,20 @@ from metallb_py.cli.lab.isolate import IsolationError, isolate_this_process
 from metallb_py.cli.lab.lab import Lab, Wishes
 from metallb_py.cli.lab.network import NODES
 
+# A short name, for there are sockets far below it, whose paths have 107 characters at the most.
+FOLDER = Path(tempfile.gettempdir(), f"mpy-{os.getuid()}")
+
 # This one is about a program that no machine has unless somebody puts it there.
 collect_ignore = [] if METALLB_SPEAKER in os.environ else ["test_mixed_cluster.py"]
+
+
+def pytest_configure() -> None:
+    """Keep what is temporary apart: daemons of other users must reach it.
+
+    Any pytest that starts takes the folder of all runs back for its own user.
+    """
+    FOLDER.mkdir(mode=0o711, exist_ok=True)
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(FOLDER)
 
 
 @pytest.fixture(scope="session")

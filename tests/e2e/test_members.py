@@ -75,8 +75,8 @@ def address(rig: Rig) -> Iterator[str]:
     """The address of a service on the wire, that all speakers agree on."""
     rig.add_service("members", "wire")
     found = eventually(lambda: rig.address("members"))
-    eventually(lambda: rig.owner(found), what="one answers")
-    eventually(lambda: rig.page(found), what="a page")
+    eventually(lambda: rig.owner(found), 30, what="one answers")
+    eventually(lambda: rig.page(found), 30, what="a page")
     yield found
     rig.delete_service("members")
 

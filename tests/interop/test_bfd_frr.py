@@ -17,7 +17,7 @@ from support.bfd_node import Watched, watched_node
 from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
 from support.frr import Frr, frr
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.punctual]
 
 HOST = "192.0.2.1"
 FAST = "receive-interval: 50, transmit-interval: 50, detect-multiplier: 3"

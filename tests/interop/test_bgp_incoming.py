@@ -12,7 +12,7 @@ from support.bird import bird
 from support.frr import Frr, frr
 
 from speaker.bgp.events import SessionDown, SessionUp
-from speaker.drivers.bgp_listener import ListenAt
+from speaker.bgp.listening import ListenAt
 
 pytestmark = pytest.mark.interop
 

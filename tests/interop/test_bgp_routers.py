@@ -178,12 +178,19 @@ async def test_a_node_that_stops_withdraws_by_cease(node: Node, router: Router) 
     await knows(router)
 
 
-async def test_a_wrong_as_number_is_refused_on_either_side(node: Node, router: Router) -> None:
+async def test_a_wrong_as_number_is_refused_in_words(node: Node, router: Router) -> None:
     await router.start(Terms(asn=64514))
     node.peer_with(peer(ROUTER, 64512, 64513))
 
     await node.failed("unexpected peer ASN 64514, want 64513")
+    assert await router.ups(NODE) == 0
 
-    node.peer_with(peer(ROUTER, 64599, 64514))
+
+async def test_a_router_that_refuses_our_as_number_is_understood(
+    node: Node, router: Router
+) -> None:
+    await router.start(Terms(node_asn=64599))
+    node.peer_with(peer(ROUTER, 64512, 64513))
+
     await node.failed("got BGP notification code 0x0202 (OPEN message error: bad peer AS)")
     assert await router.ups(NODE) == 0

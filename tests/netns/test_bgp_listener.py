@@ -21,10 +21,10 @@ from support.bgp_wire import (
     wire,
 )
 
+from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import PeerSession
 from speaker.drivers.bgp_listener import (
     BgpListener,
-    ListenAt,
     ListenerEvent,
     ListenFailed,
     StrangerRefused,
@@ -142,14 +142,3 @@ async def test_a_password_is_wanted_for_as_long_as_it_is_configured(cable: Wire)
         with await called(cable, NODE):
             async with asyncio.timeout(5):
                 (await node.accepted.get()).close()
-
-
-@pytest.mark.parametrize(
-    ("at", "text"),
-    [
-        (ListenAt(), "*:179"),
-        (ListenAt(ip_address("fd00::1"), 1179), "[fd00::1]:1179"),
-    ],
-)
-def test_where_prints(at: ListenAt, text: str) -> None:
-    assert str(at) == text

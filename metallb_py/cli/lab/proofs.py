@@ -57,13 +57,18 @@ def prove(lab: Lab, objects: list[Object]) -> list[Result]:
 
 
 def _wait_for_daemons(lab: Lab) -> None:
-    """Wait until every speaker has a configuration, so that the clock counts one service alone."""
+    """Wait until every speaker has a configuration and knows the others.
+
+    So the clock counts one service alone, and nobody takes itself for the only candidate.
+    """
+    others = len(lab.speakers) - 1
     for speaker in lab.speakers.values():
 
-        def configured(program: Program = speaker) -> bool:
-            return "configLoaded" in program.log.read_text()
+        def is_ready(program: Program = speaker) -> bool:
+            log = program.log.read_text()
+            return "configLoaded" in log and log.count('"NodeJoin"') >= others
 
-        wait_until(f"{speaker.name}: configuration", SECONDS, configured, speaker)
+        wait_until(f"{speaker.name}: configuration and members", SECONDS, is_ready, speaker)
 
 
 def _prove_service(lab: Lab, probe: Probe, item: Object) -> Iterator[Result]:
