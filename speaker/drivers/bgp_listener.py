@@ -188,7 +188,9 @@ def _listening_on(family: socket.AddressFamily, at: ListenAt) -> socket.socket:
 
 def _is_end_of(peer: PeerSession, theirs: IPAddress, zone: str) -> bool:
     if zone:  # a link-local address means something on its interface alone
-        return peer.interface == zone and peer.address in (None, theirs)
+        if peer.address is None:  # not found yet, so its connections can't be signed
+            return peer.interface == zone and not peer.password
+        return peer.interface == zone and peer.address == theirs
     return peer.address == theirs
 
 
