@@ -14,6 +14,7 @@ from metallb_py.protocols.bgp.capabilities import FourOctetAsn
 from metallb_py.protocols.bgp.effects import Send
 from metallb_py.protocols.bgp.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.negotiation import Settings
+from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 COUNT = 100_000
@@ -27,7 +28,7 @@ def cost(routes: Mapping[IPv4Network, RouteAttributes]) -> tuple[float, int]:
     session = Session(Settings(64512, 64513))
     session.change_routes(routes)
     session.start(0.0)
-    session.connected(NODE, NODE, 0.0)
+    session.connected(LocalAddresses(NODE), NODE, 0.0)
     theirs = Open(64513, 90, ROUTER, (FourOctetAsn(64513),))
     began = process_time()
     session.receive(encode(theirs) + encode(Keepalive()), 0.0)

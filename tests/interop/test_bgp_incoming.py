@@ -108,10 +108,12 @@ async def test_of_two_connections_that_collide_one_stays(
         router.thaw_bgpd()
 
     await listener.saw(SessionUp)
-    await eventually(lambda: router.route(HOST), bool)
     await sockets(router, "established", 1)
-    assert (await router.neighbor(NODE))["bgpState"] == "Established"
-    assert [event for event in listener.events if isinstance(event, SessionDown)] == []
+    await eventually(lambda: router.route(HOST), bool)
+    await eventually(lambda: router.neighbor(NODE), lambda told: told["bgpState"] == "Established")
+    # Where FRR wakes up to two connections, it may stop the right one as well and take another.
+    downs = [event for event in listener.events if isinstance(event, SessionDown)]
+    assert [down.reason for down in downs] in ([], ["connection closed by peer"])
 
 
 async def sockets(router: Frr, state: str, count: int) -> None:

@@ -169,7 +169,7 @@ def split_attributes(data: bytes) -> SplitAttributes:
             value = reader.take(length)
             if kind in values and kind in _MULTIPROTOCOL:
                 raise _malformed(f"{AttributeType(kind).name} is there twice")
-            flaw = flaw or _flaw_in_flags(flags, kind)
+            flaw = flaw or _flaw_in_flags(flags, kind, value)
             values.setdefault(kind, value)
     except TruncatedError as error:
         flaw = flaw or _malformed(f"path attributes: {error}")
@@ -203,15 +203,18 @@ def decode_attributes(values: Mapping[int, bytes], *, four_octet: bool) -> PathA
 _MULTIPROTOCOL = (AttributeType.MP_REACH_NLRI, AttributeType.MP_UNREACH_NLRI)
 
 
-def _flaw_in_flags(flags: int, kind: int) -> BgpError | None:
+def _flaw_in_flags(flags: int, kind: int, value: bytes) -> BgpError | None:
     significant = _OPTIONAL | _TRANSITIVE
     if kind in _FLAGS and flags & significant != _FLAGS[AttributeType(kind)]:
         message = f"attribute {AttributeType(kind).name}: found flags {flags:#04x}"
-        return _malformed(message, UpdateError.ATTRIBUTE_FLAGS)
-    if kind not in _FLAGS and not flags & _OPTIONAL and kind not in _WELL_KNOWN_UNUSED:
+        subcode = UpdateError.ATTRIBUTE_FLAGS
+    elif kind not in _FLAGS and not flags & _OPTIONAL and kind not in _WELL_KNOWN_UNUSED:
         message = f"unrecognized well-known attribute {kind}"
-        return _malformed(message, UpdateError.UNRECOGNIZED_WELL_KNOWN)
-    return None
+        subcode = UpdateError.UNRECOGNIZED_WELL_KNOWN
+    else:
+        return None
+    length = len(value).to_bytes(2 if flags & _EXTENDED_LENGTH else 1)
+    return _malformed(message, subcode, bytes((flags, kind)) + length + value)
 
 
 _WELL_KNOWN_UNUSED = frozenset({6})
@@ -268,6 +271,6 @@ def _want_length(kind: AttributeType, value: bytes, length: int) -> None:
 
 
 def _malformed(
-    message: str, subcode: UpdateError = UpdateError.MALFORMED_ATTRIBUTE_LIST
+    message: str, subcode: UpdateError = UpdateError.MALFORMED_ATTRIBUTE_LIST, data: bytes = b""
 ) -> BgpError:
-    return BgpError(message, ErrorCode.UPDATE_MESSAGE, subcode)
+    return BgpError(message, ErrorCode.UPDATE_MESSAGE, subcode, data)

@@ -64,16 +64,16 @@ class Connections:
         self, local: LocalAddresses, router_id: IPv4Address, now: float
     ) -> tuple[CollisionEffect, ...]:
         """The connection that the session asked for stands."""
-        return self._settled(self.session.connected(local, router_id, now), now)
+        return self._settled(now, self.session.connected(local, router_id, now))
 
     def connection_failed(self, error: str, now: float) -> tuple[CollisionEffect, ...]:
         """The session's connection could not be opened, or is lost."""
-        return self._settled(self.session.connection_failed(error, now), now)
+        return self._settled(now, self.session.connection_failed(error, now))
 
     def receive(self, data: bytes, now: float) -> tuple[CollisionEffect, ...]:
         """Bytes came in on the session's connection."""
         effects = self.session.receive(data, now, only_introduce=self._rival is not None)
-        return self._introduced(self._settled(effects, now), now)
+        return self._introduced(self._settled(now, effects), now)
 
     # What happens to a connection that came in.
 
@@ -92,31 +92,30 @@ class Connections:
         self._rival = Session(self._settings, passive=True)
         self._rival.start(now)
         effects = self._rival.connected(local, router_id, now)
-        return (*_on_rival(effects), *self._settled((), now))
+        return self._settled(now, rivals=effects)
 
     def receive_rival(self, data: bytes, now: float) -> tuple[CollisionEffect, ...]:
         """Bytes came in on the rival's connection."""
         if self._rival is None:
             return ()
-        effects = _on_rival(self._rival.receive(data, now, only_introduce=True))
-        return self._introduced((*effects, *self._settled((), now)), now)
+        effects = self._rival.receive(data, now, only_introduce=True)
+        return self._introduced(self._settled(now, rivals=effects), now)
 
     def rival_failed(self, error: str, now: float) -> tuple[CollisionEffect, ...]:
         """The rival's connection is lost."""
         if self._rival is None:
             return ()
-        effects = _on_rival(self._rival.connection_failed(error, now))
-        return (*effects, *self._settled((), now))
+        return self._settled(now, rivals=self._rival.connection_failed(error, now))
 
     # Time, and the end.
 
     def handle_timeout(self, now: float) -> tuple[CollisionEffect, ...]:
         """Act on every deadline that has passed."""
-        effects: tuple[CollisionEffect, ...] = ()
-        if self._rival is not None:
-            effects = _on_rival(self._rival.handle_timeout(now))
-        waits = self._rival is not None and self.session.state is State.IDLE
-        return (*effects, *self._settled(() if waits else self.session.handle_timeout(now), now))
+        if self._rival is None:
+            return self.session.handle_timeout(now)
+        waits = self.session.state is State.IDLE
+        own = () if waits else self.session.handle_timeout(now)
+        return self._settled(now, own, rivals=self._rival.handle_timeout(now))
 
     def next_deadline(self) -> float | None:
         """When ``handle_timeout`` wants to be called, if ever.
@@ -143,22 +142,26 @@ class Connections:
         """Go on with what followed the peer's OPEN, once it is known where that belongs."""
         return effects if self._rival is not None else (*effects, *self.session.receive(b"", now))
 
-    def _settled(self, effects: tuple[Effect, ...], now: float) -> tuple[CollisionEffect, ...]:
-        """Return what is to be done after all this happened to the session."""
+    def _settled(
+        self, now: float, own: tuple[Effect, ...] = (), *, rivals: tuple[Effect, ...] = ()
+    ) -> tuple[CollisionEffect, ...]:
+        """Return what is to be done after all this happened to the session and to its rival."""
         rival = self._rival
         if rival is None:
-            return effects
+            return own
         if rival.state is State.IDLE:  # it failed by itself
             self._rival = None
-            return effects
+            return (*_on_rival(rivals), *own)
         # While the rival may still do better, a failure of the session is none.
-        told = tuple(effect for effect in effects if not isinstance(effect, ConnectFailed))
+        own = tuple(effect for effect in own if not isinstance(effect, ConnectFailed))
         if State.OPEN_CONFIRM not in (rival.state, self.session.state):
-            return told
+            return (*_on_rival(rivals), *own)
+        # The loser's OPEN gets no KEEPALIVE: its peer could take that for the start of a session.
         self._rival = None
         if self._rival_wins(rival):
-            return (*told, *self.session.give_way(rival, now), Promote())
-        return (*told, *_on_rival(rival.stop(now, _LOST)))
+            own = tuple(effect for effect in own if not isinstance(effect, Send))
+            return (*_on_rival(rivals), *own, *self.session.give_way(rival, now), Promote())
+        return (*own, *_on_rival(rival.stop(now, _LOST)))
 
     def _rival_wins(self, rival: Session) -> bool:
         if self.session.state in (State.OPEN_SENT, State.OPEN_CONFIRM):

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.protocols.bgp.adj_rib_out import AdjRibOut, Batch, PrefixCounts, RouteAttributes
-from metallb_py.protocols.bgp.codes import AddressFamily
+from metallb_py.protocols.bgp.codes import AddressFamily, MessageType
+from metallb_py.protocols.bgp.framing import HEADER_LENGTH
 from metallb_py.protocols.bgp.messages import Refresh, RefreshKind, encode
 from metallb_py.protocols.bgp.negotiation import Settings, Terms
 from metallb_py.protocols.bgp.next_hops import LocalAddresses, NextHop, next_hops
@@ -27,13 +28,16 @@ _BATCH = 4096
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Whole messages about routes, and how many they are."""
+    """Whole messages, and how many of them are UPDATEs."""
 
     data: bytes
     count: int
 
 
 NOTHING = Flush(b"", 0)
+
+_TYPE = HEADER_LENGTH - 1
+"""Where in a message its type is."""
 
 
 class Outbound:
@@ -186,4 +190,5 @@ _VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
 
 
 def _joined(messages: list[bytes]) -> Flush:
-    return Flush(b"".join(messages), len(messages))
+    updates = sum(message[_TYPE] == MessageType.UPDATE for message in messages)
+    return Flush(b"".join(messages), updates)

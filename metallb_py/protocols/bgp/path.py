@@ -31,6 +31,9 @@ _MAX_SEGMENT = 255
 _ROOM = MAX_LENGTH - OVERHEAD - (4 + 3 + 1 + 32 + 1) - 17
 """Bytes for attributes beside the longest MP_REACH_NLRI with a single prefix in it."""
 
+_ALWAYS_ROOM = 2920
+"""Bytes of communities that fit beside whatever else there may be."""
+
 _HEADERS = 2 * 4
 """Bytes of the headers of two kinds of communities."""
 
@@ -46,14 +49,23 @@ def path_attributes(terms: Terms, origin: Origin, route: RouteAttributes) -> Pat
         as_path=() if terms.internal else _as_path(terms.local_asn, route.as_path_prepend),
         med=route.med,
         local_pref=route.local_pref if terms.internal else None,
+        communities=route.communities,
+        large_communities=route.large_communities,
         link_bandwidth=_link_bandwidth(terms, route),
     )
-    bare = encode_attributes(attributes, four_octet=terms.four_octet, next_hop=IPv4Address(0))
-    room = _ROOM - len(bare) - _HEADERS
-    # Of too many, which no valid configuration has for one route, the highest ones count: among
-    # them are those that all routers know.
-    communities = route.communities[-(room // 4) :]
-    large = route.large_communities[: (room - 4 * len(communities)) // 12]
+    if 4 * len(route.communities) + 12 * len(route.large_communities) <= _ALWAYS_ROOM:
+        return attributes
+    return _fitting(attributes, four_octet=terms.four_octet)
+
+
+def _fitting(attributes: PathAttributes, *, four_octet: bool) -> PathAttributes:
+    """Leave out what is too much, which no valid configuration has for one route."""
+    others = replace(attributes, communities=(), large_communities=())
+    taken = len(encode_attributes(others, four_octet=four_octet, next_hop=IPv4Address(0)))
+    room = _ROOM - taken - _HEADERS
+    # The highest ones count: among them are those that all routers know.
+    communities = attributes.communities[-(room // 4) :]
+    large = attributes.large_communities[: (room - 4 * len(communities)) // 12]
     return replace(attributes, communities=communities, large_communities=large)
 
 

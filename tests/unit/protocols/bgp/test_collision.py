@@ -105,7 +105,7 @@ def test_the_higher_identifiers_connection_stays_if_it_is_theirs(before: str) ->
     assert isinstance(rival_said(peer.accept())[0], Open)
 
     effects = peer.hear() if before == "session" else peer.hear_rival()
-    assert said(effects)[-1] == LOST
+    assert said(effects) == [LOST], "and no KEEPALIVE"
     assert CloseTcp() in effects
     assert effects.index(CloseTcp()) < effects.index(Promote())
     more = b"" if before == "rival" else peer.open
@@ -122,7 +122,7 @@ def test_the_higher_identifiers_connection_stays_if_it_is_ours(before: str) -> N
     peer.accept()
 
     effects = peer.hear() if before == "session" else peer.hear_rival()
-    assert rival_said(effects)[-1] == LOST
+    assert rival_said(effects) == [LOST], "and no KEEPALIVE"
     assert effects[-1] == OnRival(CloseTcp())
     assert LOST not in said(effects)
     more = b"" if before == "session" else peer.open

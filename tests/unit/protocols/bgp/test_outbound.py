@@ -209,7 +209,10 @@ def test_what_is_sent_again_is_bracketed_where_that_was_agreed() -> None:
     assert not outbound.has_news
 
     outbound.resend(AddressFamily.IPV6)
-    assert told(outbound.flush()) == ["BEGIN IPV6", "END IPV6"]
+    brackets = outbound.flush()
+    assert told(brackets) == ["BEGIN IPV6", "END IPV6"]
+    assert brackets is not None
+    assert brackets.count == 0, "these are no UPDATEs"
     assert outbound.flush() is None
 
 
