@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from support.bgp_node import Node, route
+from support.bgp_node import Node, route, running_node
 from support.bgp_wire import Wire, eventually
 from support.frr import Frr, frr
 
 from metallb_py.config.model import DynamicAsn
-from speaker.bgp.events import SessionUp
+from speaker.bgp.events import ConnectFailed, SessionDown, SessionUp
 from speaker.bgp.peering import PeerSession
+from speaker.drivers.bgp_listener import ListenAt
 
 pytestmark = pytest.mark.interop
 
@@ -68,3 +69,36 @@ async def test_frr_has_routes_of_both_families(node: Node, router: Frr) -> None:
         return await router.in_namespace("ip", "route", "show", HOST)
 
     assert "via inet6 fe80::" in await eventually(forwarding, bool)
+
+
+@pytest.mark.parametrize("password", ["", "s3cret"])
+async def test_frr_finds_a_passive_peer(cable: Wire, router: Frr, password: str) -> None:
+    async with running_node(ListenAt()) as node:
+        node.peer_with(uplink(passive=True, password=password))
+        node.advertise(route(HOST_V6))
+        await router.start(config(*[f"neighbor eth0 password {password}"] * bool(password)))
+
+        await node.saw(SessionUp, within=20.0)
+        await eventually(lambda: router.route(HOST_V6, "ipv6"), bool)
+        assert node.refused == []
+
+
+async def test_a_router_with_another_address_is_found_again(
+    cable: Wire, node: Node, router: Frr
+) -> None:
+    node.peer_with(uplink(password="s3cret", hold_time=3))
+    await router.start(config("neighbor eth0 password s3cret", "neighbor eth0 timers 1 3"))
+    before = (await node.saw(SessionUp, within=20.0)).terms
+
+    for command in ("flush dev eth0 scope link", "add fe80::77/64 dev eth0 nodad"):
+        await router.in_namespace("ip", "-6", "address", *command.split())
+    await node.saw(SessionDown, within=20.0)
+    after = (await node.saw(SessionUp, within=20.0)).terms
+    assert "router at fe80::77" in after
+    assert "router at fe80::77" not in before
+
+
+async def test_a_link_without_a_router_is_told(node: Node) -> None:
+    node.peer_with(uplink())
+    failed = await node.saw(ConnectFailed, within=10.0)
+    assert failed.error == 'interface "eth0": no router advertises itself there'
