@@ -29,6 +29,7 @@ from speaker.drivers.bgp_listener import (
     ListenFailed,
     StrangerRefused,
 )
+from speaker.drivers.local_addresses import link_local_address
 from speaker.drivers.tcp_md5 import sign_segments
 
 pytestmark = pytest.mark.netns
@@ -142,6 +143,23 @@ async def test_a_password_is_wanted_for_as_long_as_it_is_configured(cable: Wire)
         with await called(cable, NODE):
             async with asyncio.timeout(5):
                 (await node.accepted.get()).close()
+
+
+@pytest.mark.parametrize("password", ["", "s3cret"])
+async def test_who_is_known_by_its_link_alone_must_be_found_first_to_be_believed(
+    cable: Wire, password: str
+) -> None:
+    with inside(cable.router):
+        index = socket.if_nametoindex("eth0")
+    ours = f"{link_local_address('eth0')}%{index}"
+    async with listening(PeerSession(1, 2, None, interface="eth0", password=password)) as node:
+        with await called(cable, ours) as sock:
+            if password:
+                assert await asyncio.to_thread(sock.recv, 1) == b""
+                assert isinstance(node.events.get_nowait(), StrangerRefused)
+            else:
+                async with asyncio.timeout(5):
+                    (await node.accepted.get()).close()
 
 
 @pytest.mark.parametrize(
