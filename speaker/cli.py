@@ -9,7 +9,7 @@ import re
 from metallb_py.addresses import parse_address
 from metallb_py.errors import StartupError
 from metallb_py.runtime.flags import FlagParser, common_options, read_port
-from speaker.drivers.bgp_listener import ListenAt
+from speaker.bgp.listening import ListenAt
 from speaker.layer2.links import EXCLUDED
 from speaker.layer2.nodes import EXCLUDE_LABEL, SPEAKER_LABELS, Rules
 from speaker.layer2.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metallb_py.runtime.flags import CommonOptions
-from speaker.drivers.bgp_listener import ListenAt
+from speaker.bgp.listening import ListenAt
 from speaker.layer2.nodes import DEFAULT, Rules
 from speaker.layer2.settings import Settings
 from speaker.memberships.settings import GossipSettings, Kind

@@ -24,12 +24,12 @@ from speaker.bgp.events import (
     UpdateReceived,
     UpdatesSent,
 )
+from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import PeerSession, peering_for
 from speaker.bgp.route_table import RouteTable
 from speaker.decision import Announcement
 from speaker.drivers.bgp_listener import (
     BgpListener,
-    ListenAt,
     ListenerEvent,
     ListenFailed,
     StrangerRefused,

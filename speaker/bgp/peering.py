@@ -100,7 +100,7 @@ def peering_for(
         session = session_of(peer)
         configured[session] = None
         if peer.selects(labels):
-            names = named & {peer.name, str(peer.address)}
+            names = named & {peer.name, str(peer.address or "")}
             selected[session] = selected.get(session, UNNAMED) | names
     return Peering(tuple(selected), frozenset(configured.keys() - selected.keys()), selected)
 

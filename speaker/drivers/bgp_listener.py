@@ -13,8 +13,9 @@ from ipaddress import ip_address
 from metallb_py.addresses import IPAddress
 from metallb_py.backoff import Backoff
 from metallb_py.errors import LocalProtocolError
+from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import PeerSession
-from speaker.drivers.bgp_socket import family_of
+from speaker.drivers.bgp_socket import family_of, send_with_highest_ttl
 from speaker.drivers.bgp_wire import plain
 from speaker.drivers.tcp_md5 import forget_key, sign_segments
 
@@ -25,21 +26,6 @@ STRANGERS_TOLD = 100
 _RETRY = Backoff(first=1.0, limit=30.0)
 
 Take = Callable[[socket.socket], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAt:
-    """Where to listen: one address, or None for all of both families."""
-
-    address: IPAddress | None = None
-    port: int = 179
-
-    def __str__(self) -> str:
-        """``10.0.0.1:179``, ``[fd00::1]:179``, ``*:179``."""
-        if self.address is None:
-            return f"*:{self.port}"
-        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
-        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +60,7 @@ class BgpListener:
     def expect(self, peers: Mapping[PeerSession, Take]) -> None:
         """Hand the connections of these peers over, and no others'."""
         self._peers = peers
-        self._sign()
+        self._apply()
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -82,11 +68,13 @@ class BgpListener:
         while True:
             try:
                 with contextlib.ExitStack() as open_sockets:
-                    for sock in _listening(self._at):
+                    for sock in _bound_sockets(self._at):
                         open_sockets.enter_context(sock)
                         self._sockets = (*self._sockets, sock)
                     self._signed = {}
-                    self._sign()
+                    self._apply()
+                    for sock in self._sockets:
+                        sock.listen(BACKLOG)
                     failures = 0
                     await self._accept_all()
             except OSError as error:
@@ -126,6 +114,8 @@ class BgpListener:
         except OSError:  # it is gone already
             return None
         for peer, take in self._peers.items():
+            if peer.password and peer.address not in self._signed:
+                continue  # nothing says that it is this peer
             if peer.source_address in (None, ours) and _is_end_of(peer, theirs, zone):
                 return take
         told = str(theirs)
@@ -133,6 +123,13 @@ class BgpListener:
             self._strangers.add(told)
             self._on_event(StrangerRefused(told))
         return None
+
+    def _apply(self) -> None:
+        """Prepare for these peers what the kernel does before a connection is ours to look at."""
+        secured = any(peer.ttl_security is not None for peer in self._peers)
+        for sock in self._sockets:  # who wants a TTL of 255 wants it of the SYN+ACK already
+            send_with_highest_ttl(sock, enabled=secured)
+        self._sign()
 
     def _sign(self) -> None:
         """Have the kernel drop what peers with a password send unsigned."""
@@ -159,30 +156,29 @@ class BgpListener:
         return (sock for sock in self._sockets if sock.family == family_of(address))
 
 
-def _listening(at: ListenAt) -> Iterator[socket.socket]:
-    """Open what is to be listened on. Raises OSError; a host without IPv6 does without."""
+def _bound_sockets(at: ListenAt) -> Iterator[socket.socket]:
+    """Open and bind what is to be listened on. Raises OSError; a host without IPv6 does without."""
     if at.address is not None:
-        yield _listening_on(family_of(at.address), at)
+        yield _bound(family_of(at.address), at)
         return
-    yield _listening_on(socket.AF_INET, at)
+    yield _bound(socket.AF_INET, at)
     try:
-        yield _listening_on(socket.AF_INET6, at)
+        yield _bound(socket.AF_INET6, at)
     except OSError as error:
         if error.errno != errno.EAFNOSUPPORT:
             raise
 
 
-def _listening_on(family: socket.AddressFamily, at: ListenAt) -> socket.socket:
+def _bound(family: socket.AddressFamily, at: ListenAt) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
-    with contextlib.ExitStack() as unless_listening:
-        unless_listening.callback(sock.close)
+    with contextlib.ExitStack() as unless_bound:
+        unless_bound.callback(sock.close)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((str(at.address) if at.address is not None else "", at.port))
-        sock.listen(BACKLOG)
-        unless_listening.pop_all()
+        unless_bound.pop_all()
     return sock
 
 

@@ -12,6 +12,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
 from metallb_py.addresses import IPNetwork
@@ -34,17 +35,27 @@ from speaker.bgp.events import BgpEvent
 from speaker.bgp.peering import PeerSession, router_id_for, settings_of
 from speaker.drivers.bgp_socket import destination, open_socket, prepare
 from speaker.drivers.bgp_wire import RECEIVED_AT_ONCE, Wire, plain
+from speaker.drivers.link_router import LinkRouter
 from speaker.drivers.local_addresses import addresses_beside
 from speaker.parting import Parting
+
+FINDING = 5.0
+"""Seconds of an attempt to wait for the router of a link to say where it is."""
 
 
 class BgpSession:
     """One session with one peer, tried for as long as ``run`` runs."""
 
     def __init__(
-        self, peer: PeerSession, node_name: str, on_event: Callable[[BgpEvent], None]
+        self,
+        peer: PeerSession,
+        node_name: str,
+        on_event: Callable[[BgpEvent], None],
+        on_found: Callable[[], None] = lambda: None,
     ) -> None:
         self._peer = peer
+        self._on_found = on_found
+        self._link = LinkRouter(peer.interface, self._found)
         self._node_name = node_name
         self._on_event = on_event
         settings = settings_of(peer, node_name, time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -64,6 +75,12 @@ class BgpSession:
         """Advertise these from now on, and those no longer."""
         self._perform(self._session.change_routes(wanted, unwanted))
         self._wake.set()
+
+    @property
+    def known_as(self) -> PeerSession:
+        """The peer, with the address that it was found at where the configuration has none."""
+        found = self._link.address
+        return self._peer if found is None else replace(self._peer, address=found)
 
     def accept(self, sock: socket.socket) -> None:
         """Take a connection that the peer has opened; it may come to be closed."""
@@ -102,6 +119,12 @@ class BgpSession:
 
     async def run(self) -> None:
         """Hold the session until cancelled; then tell the peer, within LINGER, and end."""
+        async with asyncio.TaskGroup() as group:
+            if self._peer.address is None:
+                group.create_task(self._link.run(), name=f"router on {self._peer.interface}")
+            await self._hold()
+
+    async def _hold(self) -> None:
         try:
             self._perform(self._session.start(_now()))
             while True:
@@ -143,7 +166,7 @@ class BgpSession:
         loop = asyncio.get_running_loop()
         peer, address = self._peer, self._peer.address
         if address is None:
-            raise LocalProtocolError(f"no peer is known on {peer.interface}")
+            address = await self._link.wait(FINDING)
         sock = open_socket(peer, address)
         with contextlib.ExitStack() as unless_connected:
             unless_connected.callback(sock.close)
@@ -151,6 +174,12 @@ class BgpSession:
             wire = await self._wire_on(sock)
             unless_connected.pop_all()
         return wire
+
+    def _found(self) -> None:
+        """Go to a router that is new on the link at once."""
+        self._session.hasten(_now())
+        self._wake.set()
+        self._on_found()
 
     def _take_dialled(self) -> None:
         task = self._dialling
@@ -261,6 +290,8 @@ class BgpSession:
         if isinstance(effect, effects.SessionUp) and not effect.terms.hold_time and self._wire:
             self._wire.have_tcp_watch()
         event = _event_for(self._peer, effect)
+        if isinstance(event, events.SessionUp) and self._link.address is not None:
+            event = replace(event, terms=f"router at {self._link.address}, {event.terms}")
         if event is not None:
             self._on_event(event)
 

@@ -15,6 +15,7 @@ UNSENT = 65536
 """Bytes that may wait in the kernel: what waits there can't be replaced by newer news."""
 
 _MAX_TTL = 255
+_DEFAULT_TTL = -1
 _IP_MINTTL = 21
 _IPV6_MINHOPCOUNT = 73
 
@@ -43,6 +44,15 @@ def prepare(sock: socket.socket, peer: PeerSession) -> None:
         _allow_hops(sock, peer.ttl_security)
 
 
+def send_with_highest_ttl(sock: socket.socket, *, enabled: bool) -> None:
+    """Send with the TTL that nothing from farther away can have, or with the usual one."""
+    ttl = _MAX_TTL if enabled else _DEFAULT_TTL
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+
+
 def destination(peer: PeerSession, address: IPAddress) -> Destination:
     """Return where to connect to. Raises LocalProtocolError where its interface is not there."""
     if not (address.version == 6 and address.is_link_local):
@@ -65,11 +75,10 @@ def family_of(address: IPAddress) -> socket.AddressFamily:
 def _allow_hops(sock: socket.socket, hops: int) -> None:
     """Drop what comes from farther away (RFC 5082 section 3). 1 hop: no router in between."""
     lowest = _MAX_TTL + 1 - hops
+    send_with_highest_ttl(sock, enabled=True)
     if sock.family == socket.AF_INET:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, _MAX_TTL)
         sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, lowest)
     else:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _MAX_TTL)
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, lowest)
 
 

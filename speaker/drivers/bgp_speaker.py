@@ -126,7 +126,7 @@ class BgpSpeaker:
         self._ending = {(name, task) for name, task in self._ending if not task.done()}
         for peer in change.added:
             self._on_event(PeerAdded(peer))
-            session = BgpSession(peer, self._node_name, self._on_event)
+            session = BgpSession(peer, self._node_name, self._on_event, self._wake.set)
             audience = self._peering.audiences.get(peer, UNNAMED)
             session.change_routes(self._routes.get(audience, {}))
             if self._complete:
@@ -135,7 +135,8 @@ class BgpSpeaker:
             task = group.create_task(_hold(session, before), name=f"bgp {peer}")
             self._running[peer] = _Running(session, task, audience)
         if self._listener is not None:
-            self._listener.expect({p: r.session.accept for p, r in self._running.items()})
+            sessions = [running.session for running in self._running.values()]
+            self._listener.expect({each.known_as: each.accept for each in sessions})
 
     def _apply_routes(self) -> None:
         changed, self._changed = self._changed, {}

@@ -13,7 +13,7 @@ from metallb_py.addresses import IPAddress
 from metallb_py.protocols.bgp.next_hops import LocalAddresses
 
 _IPV6_TABLE = Path("/proc/net/if_inet6")
-_GLOBAL_SCOPE = 0x00
+_GLOBAL_SCOPE, _LINK_SCOPE = 0x00, 0x20
 _UNFIT = 0x01 | 0x08 | 0x20 | 0x40
 """Flags of addresses that others should not be told of: temporary, duplicate, deprecated or
 tentative (IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE)."""
@@ -37,6 +37,11 @@ def addresses_beside(own: IPAddress, interface: str | None = None) -> LocalAddre
     return LocalAddresses(own, _first_ipv4(name), _first_ipv6(name) if own.is_link_local else None)
 
 
+def link_local_address(interface: str) -> IPv6Address | None:
+    """Return the address that an interface has by itself, once the kernel knows it as its own."""
+    return _first_ipv6(interface, _LINK_SCOPE)
+
+
 def _first_ipv4(interface: str) -> IPv4Address | None:
     request = _IFREQ.pack(interface.encode(), socket.AF_INET, 0, bytes(4))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -47,9 +52,9 @@ def _first_ipv4(interface: str) -> IPv4Address | None:
     return IPv4Address(_IFREQ.unpack(answer)[3])
 
 
-def _first_ipv6(interface: str) -> IPv6Address | None:
+def _first_ipv6(interface: str, wanted: int = _GLOBAL_SCOPE) -> IPv6Address | None:
     for address, _, _, scope, flags, name in _ipv6_rows():
-        if name == interface and int(scope, 16) == _GLOBAL_SCOPE and not int(flags, 16) & _UNFIT:
+        if name == interface and int(scope, 16) == wanted and not int(flags, 16) & _UNFIT:
             return IPv6Address(bytes.fromhex(address))
     return None
 

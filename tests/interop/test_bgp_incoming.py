@@ -12,7 +12,7 @@ from support.bird import bird
 from support.frr import Frr, frr
 
 from speaker.bgp.events import SessionDown, SessionUp
-from speaker.drivers.bgp_listener import ListenAt
+from speaker.bgp.listening import ListenAt
 
 pytestmark = pytest.mark.interop
 
@@ -147,9 +147,12 @@ async def test_a_stranger_is_told_and_turned_away(listener: Node, router: Frr) -
 
 
 @pytest.mark.parametrize("address", [ROUTER, ROUTER_V6])
-async def test_ttl_security_with_a_neighbor(listener: Node, router: Frr, address: str) -> None:
+@pytest.mark.parametrize("passive", [False, True])
+async def test_ttl_security_with_a_neighbor(
+    listener: Node, router: Frr, address: str, *, passive: bool
+) -> None:
     ours = NODE if address == ROUTER else NODE_V6
-    listener.peer_with(peer(address, 64512, 64513, ttl_security=1))
+    listener.peer_with(peer(address, 64512, 64513, ttl_security=1, passive=passive))
     await router.start(config(f"neighbor {ours} ttl-security hops 1"))
     await listener.saw(SessionUp)
     assert (await router.neighbor(ours))["externalBgpNbrMaxHopsAway"] == 1

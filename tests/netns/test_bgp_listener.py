@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from ipaddress import ip_address
 
@@ -21,10 +22,10 @@ from support.bgp_wire import (
     wire,
 )
 
+from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import PeerSession
 from speaker.drivers.bgp_listener import (
     BgpListener,
-    ListenAt,
     ListenerEvent,
     ListenFailed,
     StrangerRefused,
@@ -70,19 +71,28 @@ async def listening(*peers: PeerSession, at: ListenAt | None = None) -> AsyncIte
 
 
 def dial(
-    cable: Wire, to: str, port: int = 179, sign: Callable[[socket.socket], None] | None = None
+    cable: Wire,
+    to: str,
+    port: int = 179,
+    sign: Callable[[socket.socket], None] | None = None,
+    patience: float = 5.0,
 ) -> socket.socket:
     """Connect from the router. Raises OSError."""
     with inside(cable.router):
         sock = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET)
     with contextlib.ExitStack() as unless_connected:
         unless_connected.callback(sock.close)
-        sock.settimeout(0.5)
+        sock.settimeout(patience)
         if sign is not None:
             sign(sock)
-        sock.connect((to, port))
+        sock.connect(socket.getaddrinfo(to, port)[0][4])
         unless_connected.pop_all()
     return sock
+
+
+def add_address(namespace: str, address: str) -> None:
+    words = ["address", "add", f"{address}/64", "dev", "eth0", "nodad"]
+    subprocess.run(["ip", "-n", namespace, *words], check=True)
 
 
 async def called(cable: Wire, to: str, **more: object) -> socket.socket:
@@ -134,7 +144,7 @@ async def test_a_password_is_wanted_for_as_long_as_it_is_configured(cable: Wire)
 
     async with listening(peer(ROUTER, 1, 2, password="s3cret")) as node:
         with pytest.raises(TimeoutError):
-            await called(cable, NODE)
+            await called(cable, NODE, patience=0.5)
         with await called(cable, NODE, sign=sign):
             async with asyncio.timeout(5):
                 (await node.accepted.get()).close()
@@ -144,12 +154,19 @@ async def test_a_password_is_wanted_for_as_long_as_it_is_configured(cable: Wire)
                 (await node.accepted.get()).close()
 
 
-@pytest.mark.parametrize(
-    ("at", "text"),
-    [
-        (ListenAt(), "*:179"),
-        (ListenAt(ip_address("fd00::1"), 1179), "[fd00::1]:1179"),
-    ],
-)
-def test_where_prints(at: ListenAt, text: str) -> None:
-    assert str(at) == text
+@pytest.mark.parametrize("password", ["", "s3cret"])
+async def test_who_is_known_by_its_link_alone_must_be_found_first_to_be_believed(
+    cable: Wire, password: str
+) -> None:
+    for namespace, address in ((cable.node, "fe80::1"), (cable.router, "fe80::2")):
+        add_address(namespace, address)
+    with inside(cable.router):
+        ours = f"fe80::1%{socket.if_nametoindex('eth0')}"
+    async with listening(PeerSession(1, 2, None, interface="eth0", password=password)) as node:
+        with await called(cable, ours) as sock:
+            if password:
+                assert await asyncio.to_thread(sock.recv, 1) == b""
+                assert isinstance(node.events.get_nowait(), StrangerRefused)
+            else:
+                async with asyncio.timeout(5):
+                    (await node.accepted.get()).close()

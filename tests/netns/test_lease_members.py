@@ -52,6 +52,7 @@ def stored(api: Api) -> dict[str, Lease]:
 
 async def renewals(api: Api, name: str, count: int) -> None:
     """Wait until a Lease was renewed so many times."""
+    await api.until(lambda: name in stored(api))
     for _ in range(count):
         before = stored(api)[name].spec.renew_time
         await api.until(lambda before=before: stored(api)[name].spec.renew_time != before)

@@ -43,9 +43,12 @@ class End:
 class Side:
     """A speaker and its driver, as thin as can be."""
 
-    def __init__(self, router_id: IPv4Address, local: int, remote: int) -> None:
+    def __init__(
+        self, router_id: IPv4Address, local: int, remote: int, restart_time: int | None
+    ) -> None:
         self.router_id = router_id
-        self.connections = Connections(Settings(local, remote, hold_time=9))
+        settings = Settings(local, remote, hold_time=9, restart_time=restart_time)
+        self.connections = Connections(settings)
         self.connections.session.change_routes(ROUTE)
         self.main: End | None = None
         self.rival: End | None = None
@@ -140,10 +143,10 @@ class Colliding(RuleBasedStateMachine):
         self.waiting: list[End] = []  # to be accepted
         self.ends: list[End] = []
 
-    @initialize(equal_ids=st.booleans())
-    def start(self, *, equal_ids: bool) -> None:
-        first = Side(LOW, 64512, 64513)
-        second = Side(LOW if equal_ids else HIGH, 64513, 64512)
+    @initialize(equal_ids=st.booleans(), restart_time=st.sampled_from([None, 120]))
+    def start(self, *, equal_ids: bool, restart_time: int | None) -> None:
+        first = Side(LOW, 64512, 64513, restart_time)
+        second = Side(LOW if equal_ids else HIGH, 64513, 64512, restart_time)
         self.sides = (first, second)
         for side in self.sides:
             side.perform(side.connections.session.start(0.0), 0.0)

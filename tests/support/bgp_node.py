@@ -13,8 +13,9 @@ from typing import TypeVar
 from metallb_py.addresses import IPNetwork
 from metallb_py.config.routes import Route
 from speaker.bgp.events import BgpEvent, ConnectFailed
+from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import Peering, PeerSession
-from speaker.drivers.bgp_listener import BgpListener, ListenAt, ListenerEvent
+from speaker.drivers.bgp_listener import BgpListener, ListenerEvent
 from speaker.drivers.bgp_speaker import BgpSpeaker
 
 E = TypeVar("E", bound=BgpEvent)

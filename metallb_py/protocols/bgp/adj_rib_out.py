@@ -7,7 +7,7 @@ whatever else is advertised.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from metallb_py.addresses import IPNetwork
@@ -117,30 +117,27 @@ class AdjRibOut:
         for prefix in unwanted:
             if self._desired.pop(prefix, None) is not None:
                 self._desired_by_version[prefix.version] -= 1
-                self._note(prefix)
+                self._note(prefix, None)
         for prefix, attributes in wanted.items():
             if prefix not in self._desired:
                 self._desired_by_version[prefix.version] += 1
             self._desired[prefix] = attributes
-            self._note(prefix)
+            self._note(prefix, attributes)
 
     def take(self, limit: int) -> Batch:
         """Take up to this many changes, which from now on count as told."""
-        announced: dict[RouteAttributes, list[IPNetwork]] = {}
-        withdrawn = []
-        group: list[IPNetwork] = []
-        last: RouteAttributes | None = None
+        announced: list[tuple[IPNetwork, RouteAttributes]] = []
+        withdrawn: list[IPNetwork] = []
         for _ in range(min(limit, len(self._changed))):
             prefix, attributes = self._changed.popitem(last=False)
             if attributes is None:
                 del self._advertised[prefix]
                 withdrawn.append(prefix)
-                continue
-            self._advertised[prefix] = attributes
-            if attributes is not last:  # neighbors mostly share theirs
-                group, last = announced.setdefault(attributes, []), attributes
-            group.append(prefix)
-        return Batch({key: tuple(value) for key, value in announced.items()}, tuple(withdrawn))
+            else:
+                self._advertised[prefix] = attributes
+                announced.append((prefix, attributes))
+        groups = _grouped(announced)
+        return Batch({said: tuple(group) for said, group in groups.items()}, tuple(withdrawn))
 
     def take_back(self) -> Batch:
         """Take the withdrawal of everything that was told; nothing is wanted any more."""
@@ -151,11 +148,10 @@ class AdjRibOut:
         self._desired_by_version.clear()
         return Batch({}, told)
 
-    def _note(self, prefix: IPNetwork) -> None:
+    def _note(self, prefix: IPNetwork, wanted: RouteAttributes | None) -> None:
         """Remember a difference; a change that returns to what the peer knows is none."""
         if prefix.version not in self._versions:
             return
-        wanted = self._desired.get(prefix)
         if wanted is None:
             known = prefix not in self._advertised
         else:
@@ -165,7 +161,22 @@ class AdjRibOut:
         else:
             self._changed[prefix] = wanted
 
-    def _wanted_in(self, versions: frozenset[int]) -> Iterable[tuple[IPNetwork, RouteAttributes]]:
-        return (
-            (prefix, said) for prefix, said in self._desired.items() if prefix.version in versions
-        )
+    def _wanted_in(self, versions: frozenset[int]) -> Iterator[tuple[IPNetwork, RouteAttributes]]:
+        """Yield what is desired, with equal attributes together, so that they share messages."""
+        wanted = (item for item in self._desired.items() if item[0].version in versions)
+        for said, prefixes in _grouped(wanted).items():
+            yield from ((prefix, said) for prefix in prefixes)
+
+
+def _grouped(
+    routes: Iterable[tuple[IPNetwork, RouteAttributes]],
+) -> dict[RouteAttributes, list[IPNetwork]]:
+    """Collect the prefixes of equal attributes. Neighbors mostly share theirs."""
+    groups: dict[RouteAttributes, list[IPNetwork]] = {}
+    group: list[IPNetwork] = []
+    last: RouteAttributes | None = None
+    for prefix, said in routes:
+        if said is not last:
+            group, last = groups.setdefault(said, []), said
+        group.append(prefix)
+    return groups

@@ -153,6 +153,11 @@ class Session:
             Event.BFD_DOWN, now, BgpError(f"BFD down: {why}", ErrorCode.CEASE, Cease.BFD_DOWN)
         )
 
+    def hasten(self, now: float) -> None:
+        """There is news of the peer: do not wait for the next attempt, if there is one to come."""
+        if Event.RETRY_DUE in self._deadlines:
+            self._deadlines[Event.RETRY_DUE] = now
+
     @property
     def identities(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """Both sides' identifier and AS number, ours first, once the peer's are known.

@@ -139,3 +139,17 @@ def test_a_peer_that_takes_no_family_of_ours_is_told_nothing() -> None:
 
     assert rib.settled
     assert rib.counts == PrefixCounts(0, 2, 2)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_equal_attributes_come_together_however_they_were_wanted(again: bool) -> None:
+    out = AdjRibOut()
+    prefixes = [prefix(f"192.0.2.{number}/32") for number in range(6)]
+    out.change({each: (PLAIN, LOCAL)[n % 2] for n, each in enumerate(prefixes)})
+    out.open(frozenset({4}))
+    if again:
+        out.take(6)
+        out.resend(4)
+
+    assert out.take(3) == Batch({PLAIN: tuple(prefixes[::2])}, ())
+    assert out.take(3) == Batch({LOCAL: tuple(prefixes[1::2])}, ())

@@ -269,6 +269,22 @@ def test_bfd_has_nothing_to_close_where_there_is_no_session() -> None:
     assert session.bfd_down("silence", 1.0) == ()
 
 
+def test_news_of_the_peer_cut_the_wait_for_the_next_attempt_short() -> None:
+    session = begun()
+    for now in (1.0, 2.0):
+        session.connection_failed("gone", now)
+        session.handle_timeout(session.next_deadline() or now)
+    session.connection_failed("gone", 3.0)
+    assert (session.next_deadline() or 0.0) > 4.0
+    session.hasten(4.0)
+    assert session.next_deadline() == 4.0
+    assert session.handle_timeout(4.0) == (Connect(),)
+
+    setup = session.next_deadline()
+    session.hasten(5.0)
+    assert session.next_deadline() == setup
+
+
 def test_without_hold_time_nothing_is_due() -> None:
     assert established(replace(PEER, hold_time=0)).next_deadline() is None
 

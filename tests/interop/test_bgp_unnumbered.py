@@ -1,0 +1,104 @@
+"""A router that is known by its link alone, asserted from the router's side."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from support.bgp_node import Node, route, running_node
+from support.bgp_wire import Wire, eventually
+from support.frr import Frr, frr
+
+from metallb_py.config.model import DynamicAsn
+from speaker.bgp.events import ConnectFailed, SessionDown, SessionUp
+from speaker.bgp.listening import ListenAt
+from speaker.bgp.peering import PeerSession
+
+pytestmark = pytest.mark.interop
+
+HOST, HOST_V6 = "192.0.2.1/32", "2001:db8::1/128"
+
+
+def config(*more: str) -> str:
+    """Configure as docs/bgp.md has it."""
+    lines = [
+        "interface eth0",
+        " ipv6 nd ra-interval 5",
+        " no ipv6 nd suppress-ra",
+        "router bgp 64513",
+        " bgp router-id 10.9.9.9",
+        " no bgp ebgp-requires-policy",
+        " neighbor eth0 interface remote-as external",
+        " neighbor eth0 timers connect 1",
+        *(f" {line}" for line in more),
+        " address-family ipv4 unicast",
+        "  neighbor eth0 activate",
+        " exit-address-family",
+        " address-family ipv6 unicast",
+        "  neighbor eth0 activate",
+        " exit-address-family",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def uplink(**more: object) -> PeerSession:
+    return PeerSession(64512, 0, None, interface="eth0", dynamic_asn=DynamicAsn.EXTERNAL, **more)
+
+
+@pytest.fixture
+async def router(cable: Wire) -> AsyncIterator[Frr]:
+    async with frr(cable.router) as made:
+        yield made
+
+
+async def test_frr_has_routes_of_both_families(node: Node, router: Frr) -> None:
+    node.peer_with(uplink())
+    node.advertise(route(HOST), route(HOST_V6))
+    await router.start(config())
+
+    await node.saw(SessionUp, within=20.0)
+    for prefix, family in ((HOST, "ipv4"), (HOST_V6, "ipv6")):
+        path = await eventually(
+            lambda prefix=prefix, family=family: router.route(prefix, family), bool
+        )
+        assert all(hop["ip"].startswith("fe80::") for hop in path["nexthops"] if hop.get("used"))
+    told = await router.neighbor("eth0")
+    assert (told["bgpState"], told["bgpNeighborAddr"][:6]) == ("Established", "fe80::")
+
+    async def forwarding() -> str:
+        return await router.in_namespace("ip", "route", "show", HOST)
+
+    assert "via inet6 fe80::" in await eventually(forwarding, bool)
+
+
+@pytest.mark.parametrize("password", ["", "s3cret"])
+async def test_frr_finds_a_passive_peer(cable: Wire, router: Frr, password: str) -> None:
+    async with running_node(ListenAt()) as node:
+        node.peer_with(uplink(passive=True, password=password))
+        node.advertise(route(HOST_V6))
+        await router.start(config(*[f"neighbor eth0 password {password}"] * bool(password)))
+
+        await node.saw(SessionUp, within=20.0)
+        await eventually(lambda: router.route(HOST_V6, "ipv6"), bool)
+        assert node.refused == []
+
+
+async def test_a_router_with_another_address_is_found_again(
+    cable: Wire, node: Node, router: Frr
+) -> None:
+    node.peer_with(uplink(password="s3cret", hold_time=3))
+    await router.start(config("neighbor eth0 password s3cret", "neighbor eth0 timers 1 3"))
+    before = (await node.saw(SessionUp, within=20.0)).terms
+
+    for command in ("flush dev eth0 scope link", "add fe80::77/64 dev eth0 nodad"):
+        await router.in_namespace("ip", "-6", "address", *command.split())
+    await node.saw(SessionDown, within=20.0)
+    after = (await node.saw(SessionUp, within=20.0)).terms
+    assert "router at fe80::77" in after
+    assert "router at fe80::77" not in before
+
+
+async def test_a_link_without_a_router_is_told(node: Node) -> None:
+    node.peer_with(uplink())
+    failed = await node.saw(ConnectFailed, within=10.0)
+    assert failed.error == 'interface "eth0": no router advertises itself there'
