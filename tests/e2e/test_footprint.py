@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,12 @@ from support.cluster import Rig
 
 pytestmark = pytest.mark.e2e
 MEGABYTE = 1024
+
+
+def children_time() -> float:
+    """Return the seconds of processor time of all children that ended: others' load is not in it."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
 
 
 def family(process: int) -> list[int]:
@@ -46,7 +52,7 @@ def test_the_controller_stays_under_80_megabytes(rig: Rig) -> None:
 def test_help_comes_at_once(daemon: str) -> None:
     times = []
     for _ in range(5):
-        started = time.monotonic()
+        before = children_time()
         subprocess.run([sys.executable, "-m", daemon, "--help"], check=True, capture_output=True)
-        times.append(time.monotonic() - started)
+        times.append(children_time() - before)
     assert min(times) < 0.5
