@@ -16,7 +16,7 @@ MEGABYTE = 1024
 
 
 def children_time() -> float:
-    """Return the seconds of processor time of all children that ended: others' load is not in it."""
+    """Return the seconds of processor time of children that ended: others' load is not in it."""
     spent = os.times()
     return spent.children_user + spent.children_system
 
