@@ -4,8 +4,8 @@ The clock starts when the request with the status is sent, so the API server's a
 counts. It stops when bgpd has the route, and again when zebra has it, too: bgpd waits 50 ms for
 more changes first.
 
-Measured on two cores that others kept busy (load 14), median (90 %): the server's answer after
-17 ms (31), the route in bgpd after 32 ms (58), in zebra after 94 ms (125).
+Measured on two cores with little else running, median (90 %): the server's answer after 8 ms (12),
+the route in bgpd after 17 ms (23), in zebra after 77 ms (84). At load 14: 17, 32 and 94 ms.
 """
 
 from __future__ import annotations
