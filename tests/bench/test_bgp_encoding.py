@@ -1,7 +1,7 @@
 """The processor time that 100,000 routes cost a session, from the routes to the bytes.
 
-Measured: 0.31 s where all have equal attributes, 0.59 s with 100 kinds of them, one after the other,
-and 0.60 s with 10,000.
+Measured: 0.31 s where all have equal attributes; where those of each differ from the one before,
+0.59 s with 100 kinds, and 0.60 s with 10,000.
 """
 
 from __future__ import annotations
