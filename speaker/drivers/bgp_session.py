@@ -198,12 +198,14 @@ class BgpSession:
         sock, self._incoming = self._incoming, None
         if sock is None:
             return
-        try:
-            prepare(sock, self._peer)
-            wire = await self._wire_on(sock)
-        except OSError:  # it is gone already
-            sock.close()
-            return
+        with contextlib.ExitStack() as unless_taken:
+            unless_taken.callback(sock.close)
+            try:
+                prepare(sock, self._peer)
+                wire = await self._wire_on(sock)
+            except OSError:  # it is gone already
+                return
+            unless_taken.pop_all()
         local = self._addresses(wire)
         wanted = self._connections.accepted(local, self._router_id(local), _now())
         match wanted:

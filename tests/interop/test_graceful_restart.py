@@ -173,6 +173,58 @@ async def test_without_the_key_a_crash_takes_the_routes_along(cable: Wire, route
         await installed(router, VIP, wanted=False)
 
 
+@pytest.fixture
+async def watching(cable: Wire) -> AsyncIterator[Frr]:
+    """Provide a router that watches the node by BFD as well."""
+    add_address(cable.node, f"{VIP}/32")
+    timers = "receive-interval 50\n  transmit-interval 50\n  detect-multiplier 3"
+    async with frr(cable.router) as made:
+        await made.start(
+            CONFIG.replace(f" neighbor {NODE} passive", f" neighbor {NODE} bfd profile p"),
+            f"bfd\n profile p\n  {timers}\n !\n!\n",
+        )
+        yield made
+
+
+WATCHED = {**RESTARTING, "bfd_profile": "fast"}
+
+
+async def watched(router: Frr) -> None:
+    """Wait until BFD and the session are up; FRR begins BFD anew when the session comes up."""
+    await eventually(
+        lambda: router.bfd_peer(NODE),
+        lambda told: told.get("status") == "up" and told["uptime"] >= 2,
+        within=20.0,
+    )
+    await ended(router, NODE, "ipv4Unicast")
+    await installed(router, VIP)
+
+
+@pytest.mark.parametrize("how", ["killed", "told to restart"])
+async def test_bfd_takes_no_route_of_a_speaker_that_restarts(
+    cable: Wire, watching: Frr, how: str
+) -> None:
+    async with announcing(cable.node, ROUTER, VIP, peer=WATCHED, routes_stay=True) as first:
+        await watched(watching)
+        async with pinging(cable.router, VIP) as stream:
+            first.kill() if how == "killed" else first.terminate()
+            await first.wait()
+            await eventually(
+                lambda: watching.bfd_peer(NODE), lambda told: told.get("status") != "up"
+            )
+            async with announcing(cable.node, ROUTER, VIP, peer=WATCHED):
+                await watched(watching)
+    assert stream.lost == 0
+    assert "Deleted" not in stream.changes
+
+
+async def test_bfd_takes_the_routes_of_a_node_that_is_cut_off(cable: Wire, watching: Frr) -> None:
+    async with announcing(cable.node, ROUTER, VIP, peer=WATCHED):
+        await watched(watching)
+        await watching.in_namespace("iptables", "-A", "INPUT", "-i", "eth0", "-j", "DROP")
+        await installed(watching, VIP, wanted=False)
+
+
 async def test_draining_asks_for_other_ways_then_withdraws_then_says_why(
     cable: Wire, router: Frr
 ) -> None:

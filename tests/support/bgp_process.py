@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from metallb_py.config.model import BgpAdvertisement, Config, Peer, Pool, Protocol
+from metallb_py.config.model import BfdProfile, BgpAdvertisement, Config, Peer, Pool, Protocol
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from metallb_py.runtime.tasks import run_with_signals
@@ -81,7 +81,8 @@ async def announce(wanted: dict[str, Any], stop: asyncio.Event) -> int:
     announcer = BgpAnnouncer("node1", Logger(), SpeakerMetrics(), drain_time=wanted["drain_time"])
     settings = wanted["peer"]
     peer = Peer(**{**settings, "address": ip_address(settings["address"])})
-    announcer.configure(Config(peers=(peer,)), {})
+    profiles = (BfdProfile("fast", 50, 50, 3),) if peer.bfd_profile else ()
+    announcer.configure(Config(peers=(peer,), bfd_profiles=profiles), {})
     addresses = tuple(map(ip_address, wanted["announce"]))
     announcer.announce("default/web", Announcement(addresses, POOL))
     if wanted["complete"]:
