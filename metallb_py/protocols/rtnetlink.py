@@ -17,8 +17,14 @@ LINK_GROUP = 1
 """The multicast group that is told of every change of an interface (RTMGRP_LINK)."""
 ADDRESS_GROUPS = 0x110
 """Those that are told of every change of an address (RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR)."""
+SCOPE_UNIVERSE = 0
+"""An address with this scope means something everywhere."""
 SCOPE_LINK = 253
 """An address with this scope, or a higher one, means something on its own link at the most."""
+
+UNFIT_FLAGS = 0x01 | 0x08 | 0x20 | 0x40
+"""Of addresses that others should not be told of: temporary, duplicate, deprecated or tentative
+(IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE)."""
 
 IFF_UP = 0x1
 IFF_BROADCAST = 0x2
@@ -44,13 +50,14 @@ _NLM_F_MULTI = 0x2
 _NLM_F_DUMP_INTR = 0x10
 _NLM_F_DUMP = 0x300
 _IFA_ADDRESS = 1
+_IFA_LOCAL = 2
 _IFLA_ADDRESS = 1
 _IFLA_IFNAME = 3
 _IFLA_MASTER = 10
 _IFLA_EXT_MASK = 29
 _IFLA_CARRIER_UP_COUNT = 47
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
-_ADDRESS_LENGTHS = (4, 16)
+_ADDRESS_LENGTHS = {4, 16}
 _TYPE_BITS = 0x3FFF  # the others flag nesting and byte order
 
 
@@ -88,7 +95,8 @@ class LinkGone:
 class Address:
     """An interface, by index, has an address on this subnet: packed, with a prefix length.
 
-    Without ``present`` it has it no more. ``sequence`` is as with Link.
+    Without ``present`` it has it no more. ``sequence`` is as with Link. ``local`` is the
+    interface's own address, another one than ``address`` where that is the other end's.
     """
 
     index: int
@@ -97,6 +105,8 @@ class Address:
     scope: int
     present: bool = True
     sequence: int = field(default=0, compare=False)
+    local: bytes = field(default=b"", compare=False)
+    flags: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +191,14 @@ def _number(value: bytes) -> int:
 def _address(body: bytes, sequence: int, *, present: bool) -> Iterator[Address]:
     if len(body) < _ADDRESS.size:
         raise NetlinkError(f"address message: found {len(body)} bytes, want {_ADDRESS.size}")
-    _, length, _, scope, index = _ADDRESS.unpack_from(body)
+    _, length, flags, scope, index = _ADDRESS.unpack_from(body)
+    attributes = dict(_attributes(body[_ADDRESS.size :]))
     # Of a point-to-point link this is the other end's, which is what can be reached there.
-    address = dict(_attributes(body[_ADDRESS.size :])).get(_IFA_ADDRESS, b"")
-    if len(address) in _ADDRESS_LENGTHS and length <= 8 * len(address):
-        yield Address(index, address, length, scope, present, sequence)
+    address = attributes.get(_IFA_ADDRESS, b"")
+    local = attributes.get(_IFA_LOCAL, address)
+    sizes = {len(address), len(local)}
+    if len(sizes) == 1 and sizes <= _ADDRESS_LENGTHS and length <= 8 * len(address):
+        yield Address(index, address, length, scope, present, sequence, local, flags)
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -14,6 +14,8 @@ from typing import Generic, Protocol, TypeVar
 from metallb_py.protocols.rtnetlink import (
     ADDRESS_GROUPS,
     LINK_GROUP,
+    Address,
+    DumpDone,
     Message,
     decode,
     request_addresses,
@@ -27,6 +29,7 @@ _DATAGRAM_LIMIT = 1 << 16
 # The kernel answers at once; after so many milliseconds we go on with what events and the next
 # list tell.
 _LIST_PATIENCE = 1000
+_LIST_ATTEMPTS = 3
 
 
 class Table(Protocol):
@@ -95,6 +98,31 @@ class Netlink(Generic[T]):
         poll.register(self._socket, select.POLLIN)
         while not self.table.listed and poll.poll(_LIST_PATIENCE):
             self.receive()
+
+
+def list_addresses() -> tuple[Address, ...]:
+    """Return the addresses of all interfaces, as they are now. Raises OSError."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
+        sock.settimeout(_LIST_PATIENCE / 1000)
+        found, complete = _listed(sock, 1)
+        for number in range(2, _LIST_ATTEMPTS + 1):
+            if complete:
+                break
+            found, complete = _listed(sock, number)
+    return tuple(found)
+
+
+def _listed(sock: socket.socket, number: int) -> tuple[list[Address], bool]:
+    """Return one list, and whether no change came in between."""
+    found: list[Address] = []
+    sock.send(request_addresses(number))
+    while True:
+        for message in decode(sock.recv(_DATAGRAM_LIMIT)):
+            match message:
+                case Address():
+                    found.append(message)
+                case DumpDone(_, complete):
+                    return found, complete
 
 
 def follow_links() -> Netlink[LinkTable]:

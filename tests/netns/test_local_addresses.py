@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 
 import pytest
 from support.bgp_wire import NODE, NODE_V6, inside, wire
@@ -59,6 +60,18 @@ def test_a_link_local_address_is_looked_up_on_the_interface_that_is_named() -> N
 
     assert addresses_beside(own, "eth0").ipv4 == IPv4Address(NODE)
     assert addresses_beside(own, "lo").ipv4 == IPv4Address("127.0.0.1")
+
+
+def test_an_interface_that_is_gone_has_nothing() -> None:
+    own = IPv4Address(NODE)
+
+    assert addresses_beside(own, "eth9") == LocalAddresses(own)
+
+
+def test_without_ipv6_there_is_none() -> None:
+    Path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").write_text("1")
+
+    assert addresses_beside(IPv4Address(NODE)) == LocalAddresses(IPv4Address(NODE))
 
 
 def test_an_interface_without_others_has_none() -> None:

@@ -158,12 +158,13 @@ def test_of_a_point_to_point_link_the_other_end_counts() -> None:
     (found,) = decode(address_message(ADDRESS="198.51.100.1", LOCAL="192.0.2.9"))
     assert isinstance(found, Address)
     assert found.address == bytes([198, 51, 100, 1])
+    assert found.local == bytes([192, 0, 2, 9])
 
 
 def test_an_ipv6_address() -> None:
     (found,) = decode(address_message(ADDRESS="2001:db8::7"))
     assert isinstance(found, Address)
-    assert found.address == ip_address("2001:db8::7").packed
+    assert found.address == found.local == ip_address("2001:db8::7").packed
 
 
 def test_an_address_message_without_an_address_says_nothing() -> None:
