@@ -47,56 +47,50 @@ ListenerEvent = ListenFailed | StrangerRefused
 
 
 class BgpListener:
-    """Listens while there are peers; ``expect`` may be called at any time, from the loop."""
+    """Listens until cancelled; ``expect`` may be called at any time, from the loop."""
 
     def __init__(self, at: ListenAt, on_event: Callable[[ListenerEvent], None]) -> None:
         self._at = at
         self._on_event = on_event
         self._peers: Mapping[PeerSession, Take] = {}
-        self._sockets: tuple[socket.socket, ...] = ()
-        self._signed: dict[IPAddress, str] = {}
+        self._sockets: dict[socket.AddressFamily, _Listening] = {}
         self._strangers: set[str] = set()
 
     def expect(self, peers: Mapping[PeerSession, Take]) -> None:
         """Hand the connections of these peers over, and no others'."""
         self._peers = peers
-        self._apply()
+        for listening in self._sockets.values():
+            self._apply(listening)
 
     async def run(self) -> None:
-        """Listen until cancelled."""
-        failures = 0
+        """Listen until cancelled, on each family of addresses whatever becomes of the other."""
+        async with asyncio.TaskGroup() as group:
+            for family in _families(self._at):
+                group.create_task(self._serve(family), name=f"bgp listener {family.name}")
+
+    async def _serve(self, family: socket.AddressFamily) -> None:
+        failures, told = 0, ""
         while True:
             try:
-                with contextlib.ExitStack() as open_sockets:
-                    for sock in _bound_sockets(self._at):
-                        open_sockets.enter_context(sock)
-                        self._sockets = (*self._sockets, sock)
-                    self._signed = {}
-                    self._apply()
-                    for sock in self._sockets:
-                        sock.listen(BACKLOG)
-                    failures = 0
-                    await self._accept_all()
+                with _bound(family, self._at) as sock:
+                    listening = self._sockets[family] = _Listening(sock)
+                    self._apply(listening)
+                    sock.listen(BACKLOG)
+                    failures, told = 0, ""
+                    await self._accept(sock)
             except OSError as error:
-                self._on_event(ListenFailed(self._at, plain(error)))
+                if error.errno == errno.EAFNOSUPPORT and self._at.address is None:
+                    return  # a host without IPv6 does without
+                if plain(error) != told:
+                    told = plain(error)
+                    self._on_event(ListenFailed(self._at, told))
             finally:
-                self._sockets = ()
+                self._sockets.pop(family, None)
             failures += 1
             await asyncio.sleep(_RETRY.delay(failures))
 
-    async def _accept_all(self) -> None:
-        """Accept on every socket until one fails. Raises OSError."""
-        accepting = [asyncio.ensure_future(self._accept(sock)) for sock in self._sockets]
-        try:
-            done, _ = await asyncio.wait(accepting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in accepting:
-                task.cancel()
-            await asyncio.wait(accepting)
-
     async def _accept(self, listening: socket.socket) -> None:
+        """Accept until that fails. Raises OSError."""
         loop = asyncio.get_running_loop()
         while True:
             sock, _ = await loop.sock_accept(listening)
@@ -114,7 +108,7 @@ class BgpListener:
         except OSError:  # it is gone already
             return None
         for peer, take in self._peers.items():
-            if peer.password and peer.address not in self._signed:
+            if peer.password and not self._is_signed(peer):
                 continue  # nothing says that it is this peer
             if peer.source_address in (None, ours) and _is_end_of(peer, theirs, zone):
                 return take
@@ -124,52 +118,56 @@ class BgpListener:
             self._on_event(StrangerRefused(told))
         return None
 
-    def _apply(self) -> None:
-        """Prepare for these peers what the kernel does before a connection is ours to look at."""
-        secured = any(peer.ttl_security is not None for peer in self._peers)
-        for sock in self._sockets:  # who wants a TTL of 255 wants it of the SYN+ACK already
-            send_with_highest_ttl(sock, enabled=secured)
-        self._sign()
+    def _is_signed(self, peer: PeerSession) -> bool:
+        return any(peer.address in listening.signed for listening in self._sockets.values())
 
-    def _sign(self) -> None:
-        """Have the kernel drop what peers with a password send unsigned."""
-        if not self._sockets:
-            return
+    def _apply(self, listening: _Listening) -> None:
+        """Prepare for the peers what the kernel does before a connection is ours to look at."""
+        # Who wants a TTL of 255 wants it of the SYN+ACK already.
+        secured = any(peer.ttl_security is not None for peer in self._peers)
+        send_with_highest_ttl(listening.sock, enabled=secured)
         wanted = {
             peer.address: peer.password
             for peer in self._peers
-            if peer.password and peer.address is not None
+            if peer.password
+            and peer.address is not None
+            and family_of(peer.address) == listening.sock.family
         }
-        before, self._signed = self._signed, {}
-        for address in before.keys() - wanted.keys():
-            for sock in self._for(address):
-                forget_key(sock, address)
+        for problem in listening.sign(wanted):
+            self._on_event(ListenFailed(self._at, problem))
+
+
+class _Listening:
+    """One socket, and what the kernel has of passwords for it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.signed: dict[IPAddress, str] = {}
+
+    def sign(self, wanted: Mapping[IPAddress, str]) -> Iterator[str]:
+        """Have the kernel drop what these send unsigned; yield where that is not possible."""
+        for address in self.signed.keys() - wanted.keys():
+            forget_key(self.sock, address)
+            del self.signed[address]
         for address, password in wanted.items():
+            if self.signed.get(address) == password:
+                continue
             try:
-                for sock in self._for(address) if before.get(address) != password else ():
-                    sign_segments(sock, address, password)
-                self._signed[address] = password
+                sign_segments(self.sock, address, password)
+                self.signed[address] = password
             except (OSError, LocalProtocolError) as error:
-                self._on_event(ListenFailed(self._at, f"{address}: {plain(error)}"))
-
-    def _for(self, address: IPAddress) -> Iterator[socket.socket]:
-        return (sock for sock in self._sockets if sock.family == family_of(address))
+                self.signed.pop(address, None)
+                yield f"{address}: {plain(error)}"
 
 
-def _bound_sockets(at: ListenAt) -> Iterator[socket.socket]:
-    """Open and bind what is to be listened on. Raises OSError; a host without IPv6 does without."""
+def _families(at: ListenAt) -> tuple[socket.AddressFamily, ...]:
     if at.address is not None:
-        yield _bound(family_of(at.address), at)
-        return
-    yield _bound(socket.AF_INET, at)
-    try:
-        yield _bound(socket.AF_INET6, at)
-    except OSError as error:
-        if error.errno != errno.EAFNOSUPPORT:
-            raise
+        return (family_of(at.address),)
+    return (socket.AF_INET, socket.AF_INET6)
 
 
 def _bound(family: socket.AddressFamily, at: ListenAt) -> socket.socket:
+    """Open and bind what is to be listened on. Raises OSError."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     with contextlib.ExitStack() as unless_bound:
         unless_bound.callback(sock.close)

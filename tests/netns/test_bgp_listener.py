@@ -61,7 +61,6 @@ async def listening(*peers: PeerSession, at: ListenAt | None = None) -> AsyncIte
     made.expect(*peers)
     task = asyncio.create_task(made.listener.run())
     try:
-        await asyncio.sleep(0)
         yield made
     finally:
         task.cancel()
@@ -96,7 +95,11 @@ def add_address(namespace: str, address: str) -> None:
 
 
 async def called(cable: Wire, to: str, **more: object) -> socket.socket:
-    return await asyncio.to_thread(dial, cable, to, **more)
+    """Connect from the router, once somebody listens. Raises OSError."""
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                return await asyncio.to_thread(dial, cable, to, **more)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(NODE, ROUTER), (NODE_V6, ROUTER_V6)])
