@@ -112,8 +112,9 @@ async def test_of_two_connections_that_collide_one_stays(
     await eventually(lambda: router.route(HOST), bool)
     await eventually(lambda: router.neighbor(NODE), lambda told: told["bgpState"] == "Established")
     # Where FRR wakes up to two connections, it may stop the right one as well and take another.
-    downs = [event for event in listener.events if isinstance(event, SessionDown)]
-    assert [down.reason for down in downs] in ([], ["connection closed by peer"])
+    # It says nothing then: a NOTIFICATION would mean that the two sides chose differently.
+    downs = [event.reason for event in listener.events if isinstance(event, SessionDown)]
+    assert downs in ([], ["connection closed by peer"], ["connection reset by peer"])
 
 
 async def sockets(router: Frr, state: str, count: int) -> None:
