@@ -63,7 +63,9 @@ class BgpSession:
         self._session = self._connections.session
         self._farewell = SHUTDOWN
         self._wake = asyncio.Event()
-        self._dialling: asyncio.Task[Wire] | None = None
+        self._group = asyncio.TaskGroup()
+        self._dialling: asyncio.Task[None] | None = None
+        self._dialled: Wire | OSError | LocalProtocolError | None = None
         self._incoming: socket.socket | None = None
         self._wire: Wire | None = None
         self._rival: Wire | None = None
@@ -103,23 +105,23 @@ class BgpSession:
         """When ``run`` is cancelled, tell the peer that it is wanted no longer."""
         self._farewell = Farewell(Cease.PEER_DECONFIGURED)
 
-    def part(self, parting: Parting) -> Farewell | None:
-        """Prepare to end with ``run``; return how, or None where there is no session to end.
+    def part(self, parting: Parting) -> bool | None:
+        """Prepare to end with ``run``; return whether the peer keeps the routes, None without one.
 
-        A peer that is not to keep the routes hears at once that these are about to go (RFC 8326).
+        A peer that is not to keep them hears at once that they are about to go (RFC 8326).
         """
+        self._farewell = Farewell(text=parting.why, withdraws=True, routes_stay=parting.routes_stay)
         if not self._session.is_up:
             return None
-        stay = parting.routes_stay and self._session.peer_keeps_routes
-        self._farewell = Farewell(text=parting.why, withdraws=not stay, routes_stay=stay)
-        if not stay:
-            self._session.drain()
-            self._wake.set()
-        return self._farewell
+        if parting.routes_stay and self._session.peer_keeps_routes:
+            return True
+        self._session.drain()
+        self._wake.set()
+        return False
 
     async def run(self) -> None:
         """Hold the session until cancelled; then tell the peer, within LINGER, and end."""
-        async with asyncio.TaskGroup() as group:
+        async with self._group as group:
             if self._peer.address is None:
                 group.create_task(self._link.run(), name=f"router on {self._peer.interface}")
             await self._hold()
@@ -161,6 +163,14 @@ class BgpSession:
             if self._session.has_news:
                 self._wake.set()
 
+    async def _dial(self) -> None:
+        """Open a connection, for ``_turn`` to find it or the reason why there is none."""
+        try:
+            self._dialled = await self._connect()
+        except (OSError, LocalProtocolError) as error:
+            self._dialled = error
+        self._wake.set()
+
     async def _connect(self) -> Wire:
         """Open a connection. Raises OSError or LocalProtocolError, in words."""
         loop = asyncio.get_running_loop()
@@ -182,17 +192,14 @@ class BgpSession:
         self._on_found()
 
     def _take_dialled(self) -> None:
-        task = self._dialling
-        if task is None or not task.done():
-            return
-        self._dialling = None
-        try:
-            self._wire = task.result()
-        except (OSError, LocalProtocolError) as error:
-            self._perform(self._connections.connection_failed(self._words(error), _now()))
-            return
-        local = self._addresses(self._wire)
-        self._perform(self._connections.connected(local, self._router_id(local), _now()))
+        dialled, self._dialled = self._dialled, None
+        match dialled:
+            case Wire():
+                self._wire = dialled
+                local = self._addresses(dialled)
+                self._perform(self._connections.connected(local, self._router_id(local), _now()))
+            case Exception():
+                self._perform(self._connections.connection_failed(self._words(dialled), _now()))
 
     async def _take_incoming(self) -> None:
         sock, self._incoming = self._incoming, None
@@ -250,8 +257,8 @@ class BgpSession:
         for effect in wanted:
             match effect:
                 case effects.Connect():
-                    self._dialling = asyncio.create_task(self._connect())
-                    self._dialling.add_done_callback(lambda _: self._wake.set())
+                    name = f"dial {self._peer}"
+                    self._dialling = self._group.create_task(self._dial(), name=name)
                 case effects.Send(data):
                     if self._wire is not None:
                         self._wire.transport.write(data)
@@ -277,9 +284,11 @@ class BgpSession:
     def _hang_up(self) -> None:
         """Close the session's connection, or give up opening it."""
         if self._dialling is not None:
-            self._dialling.add_done_callback(_discard)
             self._dialling.cancel()
             self._dialling = None
+        if isinstance(self._dialled, Wire):  # it came to stand in this very moment
+            self._close(self._dialled)
+        self._dialled = None
         if self._wire is not None:
             self._close(self._wire)
             self._wire = None
@@ -301,12 +310,6 @@ class BgpSession:
         if isinstance(error, OSError):
             return f'dial "{self._peer}": {plain(error)}'
         return str(error)
-
-
-def _discard(dialled: asyncio.Task[Wire]) -> None:
-    """Close a connection that came to stand in the moment in which it was given up."""
-    if not dialled.cancelled() and dialled.exception() is None:
-        dialled.result().transport.abort()
 
 
 def _now() -> float:

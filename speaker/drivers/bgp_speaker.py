@@ -51,6 +51,8 @@ class BgpSpeaker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._complete = False
+        self._completed = False  # and the sessions were told
+        self._found = False
         self._listener = listener
 
     def set_peers(self, peering: Peering) -> None:
@@ -89,10 +91,10 @@ class BgpSpeaker:
         """
         drains = False
         for peer, running in self._running.items():
-            parted = running.session.part(parting)
-            if parted is not None:
-                self._on_event(Parted(peer, parted.routes_stay, parting.why))
-                drains = drains or not parted.routes_stay
+            routes_stay = running.session.part(parting)
+            if routes_stay is not None:
+                self._on_event(Parted(peer, routes_stay, parting.why))
+                drains = drains or not routes_stay
         return drains
 
     def stop(self) -> None:
@@ -103,17 +105,23 @@ class BgpSpeaker:
     async def run(self) -> None:
         """Own the sessions until stopped or cancelled; then part from every peer."""
         async with asyncio.TaskGroup() as group:
-            listening = self._listener.run() if self._listener is not None else asyncio.sleep(0)
-            listener = group.create_task(listening, name="bgp listener")
+            tasks = []
+            if self._listener is not None:
+                tasks.append(group.create_task(self._listener.run(), name="bgp listener"))
             while not self._stopping:
                 await self._wake.wait()
                 await asyncio.sleep(COALESCING)
                 self._wake.clear()
                 self._apply_routes()
                 self._apply_peers(group)
-            listener.cancel()
-            for running in self._running.values():
-                running.task.cancel()
+            tasks += [running.task for running in self._running.values()]
+            for task in tasks:
+                task.cancel()
+
+    def _on_found(self) -> None:
+        """A peer that is known by its link alone has an address now, or another one."""
+        self._found = True
+        self._wake.set()
 
     def _apply_peers(self, group: asyncio.TaskGroup) -> None:
         change = changes(self._running, self._peering)
@@ -126,7 +134,7 @@ class BgpSpeaker:
         self._ending = {(name, task) for name, task in self._ending if not task.done()}
         for peer in change.added:
             self._on_event(PeerAdded(peer))
-            session = BgpSession(peer, self._node_name, self._on_event, self._wake.set)
+            session = BgpSession(peer, self._node_name, self._on_event, self._on_found)
             audience = self._peering.audiences.get(peer, UNNAMED)
             session.change_routes(self._routes.get(audience, {}))
             if self._complete:
@@ -134,7 +142,8 @@ class BgpSpeaker:
             before = [task for name, task in self._ending if name == str(peer)]
             task = group.create_task(_hold(session, before), name=f"bgp {peer}")
             self._running[peer] = _Running(session, task, audience)
-        if self._listener is not None:
+        if self._listener is not None and (change.removed or change.added or self._found):
+            self._found = False
             sessions = [running.session for running in self._running.values()]
             self._listener.expect({each.known_as: each.accept for each in sessions})
 
@@ -150,8 +159,9 @@ class BgpSpeaker:
                 running.session.change_routes(*self._news(audience, concerned))
             elif changed.get(before):
                 running.session.change_routes(*news[before])
-            if self._complete:
+            if self._complete and not self._completed:
                 running.session.complete()
+        self._completed = self._complete
         self._forget_audiences()
 
     def _news(
