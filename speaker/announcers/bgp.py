@@ -148,9 +148,9 @@ class BgpAnnouncer:
                 log.info(
                     "peer deconfigured, closing BGP session", event="peerRemoved", reason=reason
                 )
-            case SessionUp(_, _, _, hold_time, terms):
+            case SessionUp(_, _, peer_asn, hold_time, terms):
                 metrics.bgp_session_up.labels(peer).set(1)
-                log.info(
+                log.bind(peerASN=peer_asn).info(
                     "BGP session established", event="sessionUp", holdTime=hold_time, terms=terms
                 )
             case SessionDown(_, reason):
@@ -200,7 +200,7 @@ class BgpAnnouncer:
             self._not_carried[counts.peer] = counts.not_carried
             if counts.not_carried:
                 log.warn(
-                    "this session can't carry some prefixes: wrong address family",
+                    "this session can't carry some prefixes: family not agreed on, or no next hop",
                     op="sendUpdate",
                     prefixes=counts.not_carried,
                 )
