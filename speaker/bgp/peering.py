@@ -42,7 +42,6 @@ class PeerSession:
     dynamic_asn: DynamicAsn | None = None
     origin: Origin = Origin.INCOMPLETE
     passive: bool = False
-    ebgp_multihop: bool = False
     ttl_security: int | None = None
     connect_time: int | None = None
     graceful_restart: bool = False
@@ -154,7 +153,6 @@ def session_of(peer: Peer) -> PeerSession:
         dynamic_asn=peer.dynamic_asn,
         origin=peer.origin,
         passive=peer.passive,
-        ebgp_multihop=peer.ebgp_multihop,
         ttl_security=peer.ttl_security,
         connect_time=peer.connect_time,
         graceful_restart=peer.graceful_restart,

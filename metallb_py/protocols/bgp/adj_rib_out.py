@@ -18,8 +18,8 @@ class RouteAttributes:
     """What the operator wants said of a prefix, to whatever peer.
 
     ``communities`` are 32-bit values, ``large_communities`` triples of them, in ascending order.
-    ``as_path_prepend`` is how often the own AS number is repeated. ``weight`` becomes the link
-    bandwidth (draft-ietf-idr-link-bandwidth), in units of any size, the same on all nodes.
+    ``as_path_prepend`` is how often the own AS number is repeated, up to 254 times. ``weight``
+    becomes the link bandwidth (RFC 10005), in units of any size, the same on all nodes.
     """
 
     local_pref: int = 0

@@ -17,7 +17,7 @@ _TWO_OCTET_AS, _LINK_BANDWIDTH_SUBTYPE = 0x00, 0x04
 
 @dataclass(frozen=True, slots=True)
 class LinkBandwidth:
-    """The extended community by which routers weigh paths (draft-ietf-idr-link-bandwidth).
+    """The extended community by which routers weigh paths (RFC 10005).
 
     ``bytes_per_second`` is a float of four bytes on the wire; ``asn`` one of two.
     """

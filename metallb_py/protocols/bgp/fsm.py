@@ -12,7 +12,7 @@ How it differs from the RFC's own text, on purpose:
 - One timer, SETUP, covers TCP connect and the exchange of OPENs, where the RFC has the connect
   retry timer and a large hold time: a router that accepts and then stays mute is given up as
   fast as one that does not answer.
-- A passive session waits in Active and never dials.
+- A passive session never dials: it waits in Active at first, and in Idle after a failure.
 - A connection that comes in is welcome in Idle, too: the peer is there now. What comes in when
   there is a connection already is the business of ``collision``.
 - Pairs that the table does not name cannot mend: a message in the wrong state is refused with a

@@ -64,7 +64,7 @@ from metallb_py.protocols.bgp.update import Update
 
 
 class Session:
-    """One session with one peer. Passive ones are for a single connection that came in."""
+    """One session with one peer. A passive one never dials: it waits for connections."""
 
     def __init__(self, settings: Settings, *, passive: bool = False) -> None:
         self._settings = settings

@@ -4,10 +4,13 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pytest
 
+from metallb_py.config.compile_advertisements import MAX_PREPEND
+from metallb_py.config.routes import COMMUNITY_ROOM
 from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.attributes import AsSegment, Origin, SegmentKind
 from metallb_py.protocols.bgp.codes import AddressFamily
 from metallb_py.protocols.bgp.communities import LinkBandwidth
+from metallb_py.protocols.bgp.framing import MAX_LENGTH
 from metallb_py.protocols.bgp.negotiation import Terms
 from metallb_py.protocols.bgp.next_hops import NextHop
 from metallb_py.protocols.bgp.packing import pack_announcements
@@ -57,47 +60,26 @@ def test_nothing_is_said_of_what_nobody_wants_said() -> None:
     assert (said.communities, said.large_communities) == ((), ())
 
 
+@pytest.mark.parametrize("large", [0, COMMUNITY_ROOM // 12])
 @pytest.mark.parametrize(
-    ("prepend", "lengths"), [(0, [1]), (253, [254]), (254, [255]), (255, [1, 255]), (999, [1, 255])]
+    ("local", "peer", "four_octet"),
+    [(4200000000, 1, True), (64512, 1, False), (1, 1, True), (1, 1, False)],
 )
-def test_segments_hold_255_numbers_at_most(prepend: int, lengths: list[int]) -> None:
-    said = path_attributes(terms(), Origin.IGP, RouteAttributes(as_path_prepend=prepend))
-
-    assert [len(segment.asns) for segment in said.as_path] == lengths
-
-
-def test_whatever_is_said_fits_one_message() -> None:
-    much = RouteAttributes(
-        300,
-        tuple(range(900)),
-        tuple((n, n, n) for n in range(900)),
-        med=1,
-        as_path_prepend=255,
-        weight=1,
-    )
-    next_hop = NextHop(IPv6Address("fd00::1"), IPv6Address("fe80::1"))
-    for local, peer in ((4200000000, 1), (1, 1)):
-        said = path_attributes(terms(local, peer), Origin.IGP, much)
-        prefixes = (IPv6Network("2001:db8::1/128"),)
-        (message,) = pack_announcements(said, next_hop, prefixes, four_octet=True)
-
-        assert len(message) in range(4096 - 16, 4097)
-        assert said.communities == tuple(range(900 - len(said.communities), 900))
-        assert len(said.communities) >= 730
-
-
-@pytest.mark.parametrize("count", [0, 300])
-def test_what_a_configuration_may_say_is_said_in_full(count: int) -> None:
-    """Of 900 units, a large community taking three of them, with a path of 64 numbers."""
+def test_the_most_that_a_configuration_may_say_fits_one_message(
+    large: int, local: int, peer: int, four_octet: bool
+) -> None:
+    plain = COMMUNITY_ROOM // 4 - 3 * large + 1  # the one more is GRACEFUL_SHUTDOWN
     route = RouteAttributes(
         300,
-        tuple(range(900 - 3 * count)),
-        tuple((n, n, n) for n in range(count)),
+        tuple(range(plain)),
+        tuple((n, n, n) for n in range(large)),
         med=1,
-        as_path_prepend=63,
+        as_path_prepend=MAX_PREPEND,
         weight=1,
     )
-    said = path_attributes(terms(4200000000, 1), Origin.IGP, route)
+    said = path_attributes(terms(local, peer), Origin.IGP, route)
+    next_hop = NextHop(IPv6Address("fd00::1"), IPv6Address("fe80::1"))
+    prefixes = (IPv6Network("2001:db8::1/128"),)
+    (message,) = pack_announcements(said, next_hop, prefixes, four_octet=four_octet)
 
-    assert said.communities == route.communities
-    assert said.large_communities == route.large_communities
+    assert len(message) <= MAX_LENGTH
