@@ -101,13 +101,16 @@ async def appears(daemon: Vty, question: str) -> float:
 async def sample(admin: ServicesAdmin, bgpd: Vty, zebra: Vty, number: int) -> tuple[float, ...]:
     """Return the milliseconds until the server answered, bgpd had the route, and zebra."""
     began = time.monotonic()
-    writing = asyncio.create_task(give_address(admin, number))
-    writing.add_done_callback(lambda _: answered.append(time.monotonic()))
-    answered: list[float] = []
-    learned = await appears(bgpd, f"show bgp ipv4 unicast {address(number)}/32 json")
-    installed = await appears(zebra, f"show ip route {address(number)}/32 json")
-    await writing
-    return tuple(1000 * (moment - began) for moment in (answered[0], learned, installed))
+
+    async def answered() -> float:
+        await give_address(admin, number)
+        return time.monotonic()
+
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(answered())
+        learned = await appears(bgpd, f"show bgp ipv4 unicast {address(number)}/32 json")
+        installed = await appears(zebra, f"show ip route {address(number)}/32 json")
+    return tuple(1000 * (moment - began) for moment in (writing.result(), learned, installed))
 
 
 async def measure(lab: Lab) -> list[tuple[float, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +12,7 @@ import pytest
 from support.api import Api, connected, running_api
 from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
 from support.frr import Frr, frr
+from support.running import while_running
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.store import Object
@@ -67,13 +67,8 @@ async def speaking(api: Api, lines: list[str]) -> AsyncIterator[None]:
         configure()
         addresses = ip_address("192.0.2.1"), ip_address("2001:db8::1")
         announcer.announce("default/web", Announcement(addresses, CONFIG.pools[0]))
-        running = [asyncio.create_task(part.run()) for part in (passwords, announcer)]
-        try:
+        async with while_running(passwords.run(), announcer.run()):
             yield
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.wait(running)
 
 
 async def put(api: Api, password: str) -> None:

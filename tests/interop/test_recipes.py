@@ -20,6 +20,7 @@ import yaml
 from support.bgp_wire import NODE, NODE_SECOND, Wire, eventually
 from support.bird import Bird, bird
 from support.frr import Frr, frr
+from support.running import while_running
 
 from metallb_py.config.compile import read_config
 from metallb_py.runtime.log import Logger
@@ -55,12 +56,8 @@ async def speaker(
     announcer = BgpAnnouncer(address or "node1", Logger(), SpeakerMetrics(), drain_time=0)
     announcer.configure(config, LABELS)
     announcer.announce("default/web", Announcement((ip_address(SERVICE),), pool, endpoints))
-    running = asyncio.create_task(announcer.run())
-    try:
+    async with while_running(announcer.run()):
         yield announcer
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 async def kernel(namespace: str) -> dict[str, str]:

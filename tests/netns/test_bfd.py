@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 
 import pytest
 from support.bgp_wire import ROUTER, Wire, eventually, inside, wire
+from support.running import while_running
 
 from metallb_py.protocols.bfd.settings import Path, Settings
 from speaker.drivers.bfd import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
@@ -32,12 +33,8 @@ def cable() -> Iterator[Wire]:
 async def running() -> AsyncIterator[tuple[Bfd, list[BfdEvent]]]:
     told: list[BfdEvent] = []
     bfd = Bfd(told.append)
-    task = asyncio.create_task(bfd.run())
-    try:
+    async with while_running(bfd.run()):
         yield bfd, told
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def processes() -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +10,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from support.bgp_peers import Conversation, listening
 from support.bgp_wire import NODE, eventually, inside, wire
+from support.running import while_running
 
 from metallb_py.config.model import BgpAdvertisement, Community, Config, Peer, Pool, Protocol
 from metallb_py.protocols.bgp.messages import Keepalive
@@ -43,8 +43,7 @@ async def test_updates_of_a_peer_are_counted_and_malformed_ones_logged() -> None
     async def page() -> bytes:
         return metrics.render()[0]
 
-    async with listening(NODE) as accepted:
-        running = asyncio.create_task(announcer.run())
+    async with listening(NODE) as accepted, while_running(announcer.run()):
         router = await accepted.get()
         router.accept_open(await router.hear())
         router.writer.write(b"\xff" * 16 + bytes.fromhex("001c 02 0000 0000 20c0000201"))
@@ -52,8 +51,6 @@ async def test_updates_of_a_peer_are_counted_and_malformed_ones_logged() -> None
 
         told = await eventually(page, lambda said: counted in said)
         assert b'metallb_bgp_session_up{peer="10.77.0.1:179"} 1.0' in told
-        running.cancel()
-        await asyncio.wait([running])
 
     (warning,) = [line for line in map(json.loads, lines) if line["level"] == "warn"]
     assert warning["msg"] == "peer sent a malformed UPDATE"
@@ -120,8 +117,11 @@ async def test_other_advertisements_leave_sessions_alone_and_say_what_changed() 
     both = {"192.0.2.1/32", "192.0.2.2/32"}
     gone = {f"-{host}" for host in both}
 
-    async with listening("127.0.0.1") as first, listening("127.0.0.2") as second:
-        running = asyncio.create_task(node.announcer.run())
+    async with (
+        listening("127.0.0.1") as first,
+        listening("127.0.0.2") as second,
+        while_running(node.announcer.run()),
+    ):
         one, two = await first.get(), await second.get()
         for router in (one, two):
             router.accept_open(await router.hear())
@@ -147,15 +147,12 @@ async def test_other_advertisements_leave_sessions_alone_and_say_what_changed() 
         assert await change(wide, marked, peers=renamed) == ([both], [both])
         assert await change(marked, peers=renamed) == ([{"-192.0.2.0/24"}], [{"-192.0.2.0/24"}])
         assert node.sessions() == ["sessionUp", "sessionUp"]
-        running.cancel()
-        await asyncio.wait([running])
 
 
 async def test_another_number_of_endpoints_is_told_in_one_update() -> None:
     node = Changing()
     node.apply((ONE,), BgpAdvertisement(weight_by_endpoints=True))
-    async with listening("127.0.0.1") as first:
-        running = asyncio.create_task(node.announcer.run())
+    async with listening("127.0.0.1") as first, while_running(node.announcer.run()):
         one = await first.get()
         one.accept_open(await one.hear())
         await node.told(one)
@@ -164,5 +161,3 @@ async def test_another_number_of_endpoints_is_told_in_one_update() -> None:
             node.announcer.announce("default/1", announcement)
             node.announcer.announce("default/1", announcement)
             assert await node.told(one) == [{"192.0.2.1/32"}]
-        running.cancel()
-        await asyncio.wait([running])

@@ -21,6 +21,7 @@ from support.bgp_wire import (
     inside,
     wire,
 )
+from support.running import while_running
 
 from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import PeerSession
@@ -59,12 +60,10 @@ class Listening:
 async def listening(*peers: PeerSession, at: ListenAt | None = None) -> AsyncIterator[Listening]:
     made = Listening(at or ListenAt())
     made.expect(*peers)
-    task = asyncio.create_task(made.listener.run())
     try:
-        yield made
+        async with while_running(made.listener.run()):
+            yield made
     finally:
-        task.cancel()
-        await asyncio.wait([task])
         while not made.accepted.empty():
             made.accepted.get_nowait().close()
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from support.gossip import endpoint, membership, running
+from support.running import while_running
 
 from metallb_py.kube.objects import ObjectMeta, Pod, PodIP, PodSpec, PodStatus
 from metallb_py.protocols.memberlist.codec import encode
@@ -45,13 +46,8 @@ async def gossiping(name: str, number: int) -> AsyncIterator[tuple[Gossip, list[
     told: list[GossipEvent] = []
     gossip = Gossip(told.append)
     made = membership(name, endpoint(place(number), PORT))
-    task = asyncio.create_task(gossip.run(made))
-    try:
+    async with while_running(gossip.run(made)):
         yield gossip, told
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def has(told: list[GossipEvent], kind: type[GossipEvent]) -> bool:
@@ -134,13 +130,8 @@ def pods(*numbers: int) -> list[Pod]:
 
 @contextlib.asynccontextmanager
 async def taking_part(speaker: Speaker) -> AsyncIterator[None]:
-    task = asyncio.create_task(speaker.members.run())
-    try:
+    async with while_running(speaker.members.run()):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 WIRE = Wire("eth0", "02:00:00:00:00:01")

@@ -14,6 +14,7 @@ from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6ND_RS, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from support.bgp_wire import Wire, inside, wire
+from support.running import while_running
 
 from metallb_py.errors import LocalProtocolError
 from speaker.drivers.link_router import LinkRouter
@@ -80,12 +81,8 @@ async def link(cable: Wire, found: asyncio.Queue[None]) -> AsyncIterator[LinkRou
 @contextlib.asynccontextmanager
 async def looking(interface: str, found: asyncio.Queue[None]) -> AsyncIterator[LinkRouter]:
     made = LinkRouter(interface, lambda: found.put_nowait(None))
-    task = asyncio.create_task(made.run())
-    try:
+    async with while_running(made.run()):
         yield made
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 def set_link(*words: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.api import Api, connected, running_api
+from support.running import while_running
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.config.model import Config, Peer, SecretKey
@@ -90,12 +91,8 @@ async def following(folder: Path, period: float = 0.02) -> AsyncIterator[Followe
         passwords = Passwords(client, NAMESPACE, log, metrics, changed.set, period)
         followed = Followed(api, passwords, metrics)
         followed.changed, followed.lines = changed, lines
-        running = asyncio.create_task(passwords.run())
-        try:
+        async with while_running(passwords.run()):
             yield followed
-        finally:
-            running.cancel()
-            await asyncio.wait({running})
         assert "hunter" not in "".join(lines)
 
 

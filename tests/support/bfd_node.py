@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from typing import Any
 
+from support.running import while_running
+
 from metallb_py.config.compile import read_config
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
@@ -68,9 +70,5 @@ class Watched:
 async def watched_node() -> AsyncIterator[Watched]:
     """Run a node for the length of a block."""
     node = Watched()
-    task = asyncio.create_task(node.announcer.run())
-    try:
+    async with while_running(node.announcer.run()):
         yield node
-    finally:
-        task.cancel()
-        await asyncio.wait({task})

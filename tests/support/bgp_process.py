@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from support.running import while_running
+
 from metallb_py.config.model import BfdProfile, BgpAdvertisement, Config, Peer, Pool, Protocol
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
@@ -87,12 +89,10 @@ async def announce(wanted: dict[str, Any], stop: asyncio.Event) -> int:
     announcer.announce("default/web", Announcement(addresses, POOL))
     if wanted["complete"]:
         announcer.complete()
-    running = asyncio.create_task(announcer.run())
-    await stop.wait()
-    announcer.part(Parting(*wanted["parting"]))
-    await announcer.settle()
-    running.cancel()
-    await asyncio.wait([running])
+    async with while_running(announcer.run()):
+        await stop.wait()
+        announcer.part(Parting(*wanted["parting"]))
+        await announcer.settle()
     return 0
 
 

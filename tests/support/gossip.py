@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
 from typing import TypeVar
 
+from support.running import while_running
+
 from metallb_py.protocols.memberlist.effects import Member, News
 from metallb_py.protocols.memberlist.envelope import Envelope
 from metallb_py.protocols.memberlist.keyring import Keyring
@@ -89,11 +91,8 @@ async def running(made: Membership) -> AsyncIterator[RunningMember]:
     """Run a member of ours; in the end it is gone without a word, as after a crash."""
     member = RunningMember()
     member.node = await GossipNode.open(made, member.tell)
-    task = asyncio.create_task(member.node.run())
     try:
-        yield member
+        async with while_running(member.node.run()):
+            yield member
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
         await member.node.close()
