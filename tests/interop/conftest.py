@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from support.bgp_node import Node, running_node
+from support.bgp_router import Router
+from support.bgp_routers import ROUTERS
 from support.bgp_wire import Wire, inside, wire
 from support.segment import Segment, segment
 
@@ -21,6 +23,13 @@ def cable() -> Iterator[Wire]:
 async def node(cable: Wire) -> AsyncIterator[Node]:
     """Provide our speaker, running in the node's namespace."""
     async with running_node() as made:
+        yield made
+
+
+@pytest.fixture(params=ROUTERS)
+async def router(request: pytest.FixtureRequest, cable: Wire) -> AsyncIterator[Router]:
+    """Provide each of the routers in turn, not started yet."""
+    async with ROUTERS[request.param](cable.router) as made:
         yield made
 
 

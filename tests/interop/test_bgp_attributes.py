@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 from support.bgp_node import Node, peer, route
 from support.bgp_router import Router, Terms, Told
-from support.bgp_routers import ROUTERS
-from support.bgp_wire import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
+from support.bgp_routers import HOST, HOST_V6, learned
+from support.bgp_wire import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, eventually
 
 from metallb_py.config.model import AddressFamily, Origin
 
 pytestmark = pytest.mark.interop
 
-HOST = "192.0.2.1/32"
-HOST_V6 = "2001:db8::1/128"
 LARGE = ((64512, 0, 7), (4_200_000_001, 4_294_967_295, 1))
 NO_EXPORT, NO_ADVERTISE = 0xFFFFFF01, 0xFFFFFF02
-
-
-@pytest.fixture(params=ROUTERS)
-async def router(request: pytest.FixtureRequest, cable: Wire) -> AsyncIterator[Router]:
-    async with ROUTERS[request.param](cable.router) as made:
-        yield made
-
-
-async def learned(router: Router, prefix: str = HOST) -> Told:
-    told = await eventually(lambda: router.told(prefix), bool)
-    assert told is not None
-    return told
 
 
 async def test_everything_that_can_be_said_outside(node: Node, router: Router) -> None:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address
 
 import pytest
-from support.bgp_node import Node, killable_node, peer, route
+from support.bgp_node import Node, peer, route
+from support.bgp_process import announcing
 from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
 from support.frr import Frr, frr
 
@@ -217,7 +218,7 @@ async def test_what_a_router_announces_is_counted_and_never_used(node: Node, rou
 async def test_a_killed_node_is_forgotten_and_learned_again(cable: Wire, router: Frr) -> None:
     await router.start(config())
     for _ in range(2):
-        async with killable_node(cable.node, ROUTER, 64512, 64513, HOST) as process:
+        async with announcing(cable.node, ROUTER, HOST.removesuffix("/32")) as process:
             await learned(router)
             process.kill()
             await process.wait()

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from support.bgp_node import Node, peer, route
 from support.bgp_router import Router, Terms, Told
-from support.bgp_routers import ROUTERS
+from support.bgp_routers import HOST, HOST_V6, learned
 from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, counter, eventually
 
 from speaker.bgp.events import SessionDown, SessionUp
 
 pytestmark = pytest.mark.interop
-
-HOST = "192.0.2.1/32"
-HOST_V6 = "2001:db8::1/128"
-
-
-@pytest.fixture(params=ROUTERS)
-async def router(request: pytest.FixtureRequest, cable: Wire) -> AsyncIterator[Router]:
-    async with ROUTERS[request.param](cable.router) as made:
-        yield made
-
-
-async def learned(router: Router, prefix: str = HOST) -> Told:
-    told = await eventually(lambda: router.told(prefix), bool)
-    assert told is not None
-    return told
 
 
 async def knows(router: Router, *prefixes: str) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sys
 from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
@@ -77,24 +75,6 @@ async def running_node(listen: ListenAt | None = None) -> AsyncIterator[Node]:
         await task
 
 
-@contextlib.asynccontextmanager
-async def killable_node(
-    namespace: str, router: str, local_asn: int, peer_asn: int, prefix: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a node that advertises one prefix in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        "ip", "netns", "exec", namespace, sys.executable, __file__,
-        router, str(local_asn), str(peer_asn), prefix,
-        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]},
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
 def route(prefix: str, local_pref: int = 0, communities: tuple[int, ...] = ()) -> Route:
     """Write a route."""
     return Route(ip_network(prefix), local_pref, communities)
@@ -103,15 +83,3 @@ def route(prefix: str, local_pref: int = 0, communities: tuple[int, ...] = ()) -
 def peer(address: str, local_asn: int, peer_asn: int, **more: object) -> PeerSession:
     """Write a peer."""
     return PeerSession(local_asn, peer_asn, ip_address(address), **more)
-
-
-async def advertise_forever(router: str, local_asn: str, peer_asn: str, prefix: str) -> None:
-    """Be the process that is to be killed."""
-    async with running_node() as node:
-        node.peer_with(peer(router, int(local_asn), int(peer_asn)))
-        node.advertise(route(prefix))
-        await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    asyncio.run(advertise_forever(*sys.argv[1:]))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,27 @@ class Router(Protocol):
         """Return code and subcode of the last NOTIFICATION that this address of the node sent."""
 
 
+class Stoppable(Protocol):
+    """What is left running is stopped in the end."""
+
+    async def stop(self) -> None:
+        """Kill it, if it runs."""
+
+
+S = TypeVar("S", bound=Stoppable)
+
+
+@contextlib.asynccontextmanager
+async def provided(make: Callable[[str, Path], S], namespace: str) -> AsyncIterator[S]:
+    """Provide a router of a namespace, with a directory, that is not started yet; clean up."""
+    with tempfile.TemporaryDirectory(prefix="metallb-router-") as name:
+        router = make(namespace, Path(name))
+        try:
+            yield router
+        finally:
+            await router.stop()
+
+
 class Daemon:
     """A program in a namespace, and what it printed."""
 
@@ -100,3 +125,22 @@ class Daemon:
     def log(self) -> list[str]:
         """The whole lines that it printed."""
         return self._log.read_text().split("\n")[:-1]
+
+
+class DaemonRouter(ABC):
+    """A router that is one daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self._spawn()
+
+    async def stop(self) -> None:
+        """Kill it, if it runs."""
+        await self._daemon.kill()
+
+    @abstractmethod
+    async def _spawn(self) -> None:
+        """Start it with the configuration that was written, and wait until it would answer."""

@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from support.bgp_router import Router, Terms, Told
-from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6
+from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, eventually
 from support.bird import Bird, bird
 from support.exabgp import exabgp
 from support.frr import Frr, frr
 from support.gobgp import gobgp
+
+HOST = "192.0.2.1/32"
+HOST_V6 = "2001:db8::1/128"
 
 RouterOf = Callable[[str], contextlib.AbstractAsyncContextManager[Router]]
 
@@ -179,6 +182,13 @@ async def _frr(namespace: str) -> AsyncIterator[Router]:
 async def _bird(namespace: str) -> AsyncIterator[Router]:
     async with bird(namespace) as router:
         yield BirdRouter(router)
+
+
+async def learned(router: Router, prefix: str = HOST) -> Told:
+    """Wait until a router knows of a prefix, and return what."""
+    told = await eventually(lambda: router.told(prefix), bool)
+    assert told is not None
+    return told
 
 
 ROUTERS: dict[str, RouterOf] = {"frr": _frr, "bird": _bird, "gobgp": gobgp, "exabgp": exabgp}

@@ -7,10 +7,10 @@ import contextlib
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from support.bgp_router import provided
 from support.bgp_wire import exists, require
 
 _ATTRIBUTE = re.compile(r"^\s+(?:BGP\.)?(\w+): (.*)$")
@@ -88,9 +88,5 @@ class Bird:
 async def bird(namespace: str) -> AsyncIterator[Bird]:
     """Provide a router that is not started yet, and clean up after it."""
     require(shutil.which("bird") is not None and shutil.which("birdc") is not None, "BIRD")
-    with tempfile.TemporaryDirectory(prefix="metallb-bird-") as name:
-        router = Bird(namespace, Path(name))
-        try:
-            yield router
-        finally:
-            await router.stop()
+    async with provided(Bird, namespace) as router:
+        yield router

@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from support.bgp_router import Daemon, Terms, Told
+from support.bgp_router import Daemon, DaemonRouter, Terms, Told, provided
 from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, eventually, require
 
 _NEIGHBOR = """
@@ -43,14 +42,14 @@ _SETTINGS = (
 )
 
 
-class ExaBgp:
+class ExaBgp(DaemonRouter):
     """One router."""
 
     def __init__(self, namespace: str, directory: Path) -> None:
+        super().__init__(Daemon(namespace, directory / "exabgp.log"))
         self._config = directory / "exabgp.conf"
         self._said = directory / "told.json"
         self._program = directory / "told"
-        self._daemon = Daemon(namespace, directory / "exabgp.log")
 
     async def start(self, terms: Terms) -> None:
         # It takes a program for dead whose standard output is closed: so the shell stays, too.
@@ -67,14 +66,6 @@ class ExaBgp:
         process = f"process told {{ run {self._program}; encoder json; }}\n"
         self._config.write_text(process + "".join(neighbors))
         await self._spawn()
-
-    async def restart(self) -> None:
-        await self._daemon.kill()
-        await self._spawn()
-
-    async def stop(self) -> None:
-        """Kill it, if it runs."""
-        await self._daemon.kill()
 
     async def told(self, prefix: str) -> Told | None:
         return next((told for (_, p), told in self._table().items() if p == prefix), None)
@@ -143,9 +134,5 @@ def _told(attributes: dict[str, Any], next_hop: str) -> Told:
 async def exabgp(namespace: str) -> AsyncIterator[ExaBgp]:
     """Provide a router that is not started yet, and clean up after it."""
     require(shutil.which("exabgp"), "ExaBGP")
-    with tempfile.TemporaryDirectory(prefix="metallb-exabgp-") as name:
-        router = ExaBgp(namespace, Path(name))
-        try:
-            yield router
-        finally:
-            await router.stop()
+    async with provided(ExaBgp, namespace) as router:
+        yield router

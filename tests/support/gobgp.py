@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from support.bgp_router import Daemon, Terms, Told
+from support.bgp_router import Daemon, DaemonRouter, Terms, Told, provided
 from support.bgp_wire import NODE, NODE_V6, eventually, require
 
 _NEIGHBOR = """
@@ -35,12 +34,12 @@ _ORIGIN, _AS_PATH, _NEXT_HOP, _MED, _LOCAL_PREF = 1, 2, 3, 4, 5
 _COMMUNITIES, _MP_REACH, _LARGE_COMMUNITIES = 8, 14, 32
 
 
-class GoBgp:
+class GoBgp(DaemonRouter):
     """One router."""
 
     def __init__(self, namespace: str, directory: Path) -> None:
+        super().__init__(Daemon(namespace, directory / "gobgpd.log"))
         self._config = directory / "gobgpd.toml"
-        self._daemon = Daemon(namespace, directory / "gobgpd.log")
 
     async def start(self, terms: Terms) -> None:
         neighbors = (
@@ -50,14 +49,6 @@ class GoBgp:
         head = f'[global.config]\n  as = {terms.asn}\n  router-id = "10.9.9.9"\n'
         self._config.write_text(head + "".join(neighbors))
         await self._spawn()
-
-    async def restart(self) -> None:
-        await self._daemon.kill()
-        await self._spawn()
-
-    async def stop(self) -> None:
-        """Kill it, if it runs."""
-        await self._daemon.kill()
 
     async def told(self, prefix: str) -> Told | None:
         paths = (await self._table("ipv6" if ":" in prefix else "ipv4")).get(prefix)
@@ -117,9 +108,5 @@ def _told(attributes: list[dict[str, Any]]) -> Told:
 async def gobgp(namespace: str) -> AsyncIterator[GoBgp]:
     """Provide a router that is not started yet, and clean up after it."""
     require(None not in (shutil.which("gobgpd"), shutil.which("gobgp")), "GoBGP")
-    with tempfile.TemporaryDirectory(prefix="metallb-gobgp-") as name:
-        router = GoBgp(namespace, Path(name))
-        try:
-            yield router
-        finally:
-            await router.stop()
+    async with provided(GoBgp, namespace) as router:
+        yield router
