@@ -134,6 +134,9 @@ async def test_routes_stay_while_the_speaker_restarts(
                 await ended(router, neighbor, family)
                 path = await router.route(f"{vip}/{128 if ':' in vip else 32}", family[:4])
                 assert "stale" not in path
+                told = (await router.neighbor(neighbor))["gracefulRestartInfo"]
+                # Without the F bit FRR takes the routes back, if only for a moment.
+                assert (told["rBit"], told["nBit"], told[family]["fBit"]) == (True, True, True)
     assert stream.lost == 0
     assert stream.sent > 10
     assert "Deleted" not in stream.changes
