@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.bgp_messages import messages
 
 from metallb_py.protocols.bgp.capabilities import FourOctetAsn
 from metallb_py.protocols.bgp.effects import (
@@ -25,14 +26,12 @@ from metallb_py.protocols.bgp.effects import (
     SessionDown,
     SessionUp,
 )
-from metallb_py.protocols.bgp.framing import FrameReader
 from metallb_py.protocols.bgp.fsm import Event, State
 from metallb_py.protocols.bgp.messages import (
     Keepalive,
     Notification,
     Open,
     Refresh,
-    decode,
     encode,
 )
 from metallb_py.protocols.bgp.negotiation import Settings
@@ -187,12 +186,12 @@ class Driven:
         return self.session.handle_timeout(self.now)
 
     def perform(self, effects: tuple[Effect, ...]) -> list[object]:
-        messages: list[object] = []
+        sent: list[object] = []
         for effect in effects:
             match effect:
                 case Send(data):
                     assert self.has_connection
-                    messages += parsed(data)
+                    sent += messages(data)
                 case CloseTcp():
                     self.has_connection = False
                 case Connect():
@@ -207,16 +206,7 @@ class Driven:
                     assert not self.is_up
                 case NotificationReceived():
                     assert self.is_up
-        return messages
-
-
-def parsed(data: bytes) -> list[object]:
-    reader = FrameReader()
-    reader.feed(data)
-    found = []
-    while (cut := reader.next_frame()) is not None:
-        found.append(decode(cut))
-    return found
+        return sent
 
 
 def check(driven: Driven, stimulus: str) -> None:
@@ -227,13 +217,13 @@ def check(driven: Driven, stimulus: str) -> None:
         wanted = Outcome(before)
     if stimulus == "retry" and Event.RETRY_DUE not in driven.session._deadlines:
         wanted = Outcome(before)
-    messages = driven.apply(stimulus)
+    sent = driven.apply(stimulus)
 
     assert driven.session.state is wanted.state
-    told = [m for m in messages if isinstance(m, Notification)]
+    told = [m for m in sent if isinstance(m, Notification)]
     assert [(m.code, m.subcode) for m in told] == ([wanted.notification] * bool(told))
     assert bool(told) == (wanted.notification is not None)
-    assert tuple(type(m) for m in messages if not isinstance(m, Notification)) == wanted.sends
+    assert tuple(type(m) for m in sent if not isinstance(m, Notification)) == wanted.sends
 
 
 class Machine(RuleBasedStateMachine):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
+from support.bgp_messages import messages
 
 from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.capabilities import FourOctetAsn
@@ -16,14 +17,12 @@ from metallb_py.protocols.bgp.collision import (
     Promote,
 )
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
-from metallb_py.protocols.bgp.framing import FrameReader
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.messages import (
     Keepalive,
     Message,
     Notification,
     Open,
-    decode,
     encode,
 )
 from metallb_py.protocols.bgp.negotiation import Settings
@@ -31,15 +30,6 @@ from metallb_py.protocols.bgp.next_hops import LocalAddresses
 
 LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.9")
 LOST = Notification(6, 7)
-
-
-def messages(data: bytes) -> list[Message]:
-    reader = FrameReader()
-    reader.feed(data)
-    found = []
-    while (cut := reader.next_frame()) is not None:
-        found.append(decode(cut))
-    return found
 
 
 def said(effects: Iterable[CollisionEffect]) -> list[Message]:

@@ -4,13 +4,13 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
+from support.bgp_messages import messages
 
 from metallb_py.addresses import IPAddress
 from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.capabilities import GracefulRestart
 from metallb_py.protocols.bgp.codes import AddressFamily
-from metallb_py.protocols.bgp.framing import FrameReader
-from metallb_py.protocols.bgp.messages import Refresh, RefreshKind, decode
+from metallb_py.protocols.bgp.messages import Refresh, RefreshKind
 from metallb_py.protocols.bgp.negotiation import Settings, Terms
 from metallb_py.protocols.bgp.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.outbound import GRACEFUL_SHUTDOWN, NOTHING, Flush, Outbound
@@ -39,14 +39,9 @@ def connected(local: IPAddress = LOCAL, *, peer_asn: int = 64513) -> Outbound:
 
 def updates(flush: Flush | None) -> list[Update]:
     assert flush is not None
-    reader = FrameReader()
-    reader.feed(flush.data)
-    found = []
-    while (cut := reader.next_frame()) is not None:
-        message = decode(cut)
-        assert isinstance(message, Update)
-        found.append(message)
-    assert len(found) == flush.count
+    sent = messages(flush.data)
+    found = [message for message in sent if isinstance(message, Update)]
+    assert len(found) == len(sent) == flush.count
     return found
 
 
@@ -161,11 +156,9 @@ def test_an_ipv6_prefix_waits_for_a_session_that_carries_it() -> None:
 def told(flush: Flush | None) -> list[str]:
     """The prefixes, brackets and ends in what is to be sent, in order."""
     assert flush is not None
-    reader = FrameReader()
-    reader.feed(flush.data)
     found: list[str] = []
-    while (cut := reader.next_frame()) is not None:
-        match decode(cut):
+    for message in messages(flush.data):
+        match message:
             case Refresh(family, kind):
                 found.append(f"{RefreshKind(kind).name} {AddressFamily(family).name}")
             case Update() as update if update.end_of_rib is not None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
+from support.bgp_messages import messages
 
 from metallb_py.addresses import IPAddress
 from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts, RouteAttributes
@@ -24,7 +25,6 @@ from metallb_py.protocols.bgp.effects import (
     UpdatesSent,
 )
 from metallb_py.protocols.bgp.farewell import Farewell
-from metallb_py.protocols.bgp.framing import FrameReader
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.messages import (
     Keepalive,
@@ -32,7 +32,6 @@ from metallb_py.protocols.bgp.messages import (
     Notification,
     Open,
     Refresh,
-    decode,
     encode,
 )
 from metallb_py.protocols.bgp.negotiation import Settings
@@ -57,12 +56,8 @@ INTERNAL_PEER = replace(PEER, my_as=64512, capabilities=(FourOctetAsn(64512),))
 
 def sent(effects: Iterable[Effect], *, four_octet: bool = True) -> list[Message]:
     """Return the messages in what is to be sent."""
-    reader = FrameReader()
-    reader.feed(b"".join(effect.data for effect in effects if isinstance(effect, Send)))
-    messages = []
-    while (cut := reader.next_frame()) is not None:
-        messages.append(decode(cut, four_octet=four_octet))
-    return messages
+    data = b"".join(effect.data for effect in effects if isinstance(effect, Send))
+    return messages(data, four_octet=four_octet)
 
 
 def told(effects: Iterable[Effect]) -> list[Effect]:
