@@ -253,7 +253,7 @@ async def test_bird_keeps_the_routes_too(cable: Wire) -> None:
     async with bird(cable.router) as router:
         await router.start(BIRD)
         async with announcing(cable.node, ROUTER, VIP, peer=RESTARTING) as first:
-            await _bird_has(router, "Established")
+            await eventually(lambda: router.route(f"{VIP}/32"), bool, within=20.0)
             first.kill()
             await first.wait()
             await _bird_has(router, "Neighbor graceful restart active")
