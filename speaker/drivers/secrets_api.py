@@ -1,7 +1,7 @@
 """Follows Secrets by their names, with no more than the right to get them.
 
-A watch, even of one name, needs rights that show all Secrets there are, where the names are not
-written down in a Role. So each is read again and again: one small request for each in a while.
+A watch would want the rights to list and to watch them as well. So each is read again and again:
+one small request for each in a while.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from metallb_py.cli.lab.network import NODES
 pytestmark = pytest.mark.e2e
 PASSWORD = "hunter2"
 WITH_SECRET = CONFIG.replace(
-    "  my-asn: 64500\n", "  my-asn: 64500\n  password-secret: {name: bgp-router, key: md5}\n"
+    "  my-asn: 64500\n", "  my-asn: 64500\n  password-secret: {name: bgp-passwords, key: md5}\n"
 )
 
 
@@ -32,7 +32,7 @@ def protected(rig: Rig) -> Iterator[Rig]:
     configure_frr(rig, *(f"neighbor {node.address} password {PASSWORD}" for node in NODES))
     yield rig
     configure_frr(rig, *(f"no neighbor {node.address} password" for node in NODES))
-    rig.kubectl("delete", "secret", "-n", NAMESPACE, "bgp-router", "--ignore-not-found")
+    rig.kubectl("delete", "secret", "-n", NAMESPACE, "bgp-passwords", "--ignore-not-found")
     rig.apply_config()
     eventually(rig.is_ready, 60)
 
@@ -51,7 +51,7 @@ def test_sessions_wait_for_their_secret(protected: Rig) -> None:
         assert told(rig, node.name) == ["there is no such Secret"]
     assert "Established" not in rig.sessions().values()
 
-    meta = {"namespace": NAMESPACE, "name": "bgp-router"}
+    meta = {"namespace": NAMESPACE, "name": "bgp-passwords"}
     kind = {"apiVersion": "v1", "kind": "Secret"}
     rig.apply({**kind, "metadata": meta, "stringData": {"md5": PASSWORD}})
     eventually(rig.is_ready, 40, what="sessions")
