@@ -39,7 +39,7 @@ from speaker.drivers.bfd_messages import (
 )
 from speaker.drivers.bfd_sockets import SOURCE_PORTS, Listener, Place, Port, Sender
 from speaker.drivers.neighbors import forwards
-from speaker.drivers.privileges import CAP_NET_RAW, keep_only
+from speaker.drivers.privileges import keep_only
 
 REPORT_INTERVAL: Final = 1.0
 RETRY_INTERVAL: Final = 1.0
@@ -241,7 +241,7 @@ def _places(wanted: Iterable[Path]) -> Iterable[Place]:
 def main() -> None:
     """Run on the socket whose descriptor is the first argument."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    keep_only(CAP_NET_RAW)
+    keep_only()  # UDP needs none
     process = BfdProcess(control)
     gc.freeze()  # what is there now stays: no collection needs to look at it again
     process.run()

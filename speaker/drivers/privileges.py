@@ -1,4 +1,4 @@
-"""Gives up what a process may do, but for one capability (capabilities(7), prctl(2))."""
+"""Gives up what a process may do, but for capabilities that it uses (capabilities(7), prctl(2))."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _HEADER = Struct("=Ii")  # version, process (0: this one)
 _SETS = Struct("=6I")  # effective, permitted, inheritable: low words, then high words
 
 
-def keep_only(capability: int) -> None:
-    """Drop every capability but this one, where we have it, and the means to ever get more.
+def keep_only(*capabilities: int) -> None:
+    """Drop every capability but these, where we have them, and the means to ever get more.
 
     Raises OSError where the kernel refuses to let go of one.
     """
@@ -29,13 +29,13 @@ def keep_only(capability: int) -> None:
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     for other in range(_HIGHEST_CAPABILITY + 1):
-        if other != capability:
+        if other not in capabilities:
             libc.prctl(_PR_CAPBSET_DROP, other, 0, 0, 0)  # not ours to drop without CAP_SETPCAP
     header = ctypes.create_string_buffer(_HEADER.pack(_CAPABILITY_VERSION_3, 0))
     sets = ctypes.create_string_buffer(_SETS.size)
     _check(libc.capget(header, sets))
     _, permitted, _, _, _, _ = _SETS.unpack(sets.raw[: _SETS.size])
-    kept = permitted & 1 << capability
+    kept = permitted & sum(1 << capability for capability in capabilities)
     _check(libc.capset(header, ctypes.create_string_buffer(_SETS.pack(kept, kept, 0, 0, 0, 0))))
 
 
