@@ -17,7 +17,7 @@ MODULES = sorted(
     path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
 )
 TEST_FILES = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
-LINES = 400
+LINES = 600
 
 # What only runs as a part of something larger is tested there.
 TESTED_ELSEWHERE = {
