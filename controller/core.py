@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.allocator import Allocator, Holding
-from controller.assignment import Outcome, converge, reclaim
+from controller.assignment import Outcome, converge
 from controller.orphans import (
     OrphanPolicy,
     describe_misfit,
@@ -19,6 +19,7 @@ from controller.orphans import (
     still_needed,
 )
 from controller.requests import tenant_of
+from controller.starting import reclaim_all, renumbered, was_in_force
 from metallb_py.addresses import IPAddress
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
@@ -113,6 +114,7 @@ class Controller:
         self._services: dict[str, Service] = {}
         self._config: Config | None = None
         self._waiting_config: Config | None = None
+        self._previous: Config | None = None
         self._services_synced = False
         self._namespaces: dict[str, Labels] = {}
         self._namespaces_synced = False
@@ -169,14 +171,23 @@ class Controller:
         """Return what was decided last about a service."""
         return self._told.get(key)
 
-    def config_changed(self, config: Config, draining: tuple[Pool, ...] = ()) -> tuple[Effect, ...]:
+    def config_changed(
+        self, config: Config, draining: tuple[Pool, ...] = (), previous: Config | None = None
+    ) -> tuple[Effect, ...]:
         """A valid configuration was read.
 
-        ``draining`` are the pools that drained when the last controller ended; they count with
-        the first configuration alone.
+        ``draining`` are the pools that drained when the last controller ended, ``previous`` is the
+        configuration that it had in force. Both count with the first configuration alone, and
+        there only for addresses that services hold.
         """
         if self._config is None:
-            return (*self._apply(config, draining), *self._start_if_ready())
+            self._previous = previous
+            first = config
+            if previous is not None and self._policy is OrphanPolicy.REFUSE:
+                first, self._previous = previous, None
+            effects = self._apply(first, draining)
+            self._waiting_config = None if first is config else config
+            return (*effects, *self._start_if_ready())
         if not self._started or not self._knows_enough_for(config):
             self._waiting_config = config
             return ()
@@ -260,18 +271,41 @@ class Controller:
     def _start_if_ready(self) -> tuple[Effect, ...]:
         if self._started or not self._services_synced or self._config is None:
             return ()
-        if not self._knows_enough_for(self._config):
+        waiting = self._waiting_config
+        if not all(map(self._knows_enough_for, filter(None, (self._config, waiting)))):
             return ()
         self._started = True
         order = self._in_order(self._services)
-        for key in order:
-            reclaim(self._services[key], self.allocator)
-        effects: list[Effect] = [Started()]
+        effects: list[Effect] = [*self._reclaim([self._services[key] for key in order]), Started()]
         for key in order:
             effects += self._converge(key)
         effects += self._drop_drained()
         waiting = self._waiting_config
         return (*effects, *(self.config_changed(waiting) if waiting else ()))
+
+    def _reclaim(self, services: list[Service]) -> tuple[Effect, ...]:
+        """Bind what services hold already. Which configuration is in force is decided by that."""
+        config, waiting = self._config, self._waiting_config
+        if config is None:
+            return ()
+        draining, previous = self._draining, self._previous
+        keeps = self._policy is not OrphanPolicy.RENUMBER
+        found = reclaim_all(services, self.allocator, config, draining, previous if keeps else None)
+        applied: tuple[Effect, ...] = ()
+        if waiting is not None and was_in_force(services, waiting, draining, self.allocator):
+            previous, self._config, self._waiting_config = config, waiting, None
+            self.allocator = Allocator()
+            kept = previous if keeps else None
+            found = reclaim_all(services, self.allocator, waiting, draining, kept)
+            applied = (ConfigApplied(waiting),)
+        orphans = found.orphans
+        if previous is not None and not keeps:
+            orphans = renumbered(services, self.allocator, previous)
+        changed: tuple[Effect, ...] = ()
+        if found.draining != draining:
+            self._draining = found.draining
+            changed = (DrainingChanged(found.draining),)
+        return (*applied, *changed, *self._tell_orphans(list(orphans)))
 
     def _in_order(self, keys: dict[str, Service] | set[str]) -> list[str]:
         def age(key: str) -> tuple[str, str]:

@@ -1,0 +1,89 @@
+"""Reclaiming what services hold when a controller starts, with what an earlier one stored.
+
+The operator's text, where it is valid, is the configuration. The last good one that an earlier
+controller stored may be older than that text, or from another cluster: its pools count only for
+addresses that services hold and that the operator's text has no pool for. What becomes of those is
+the operator's choice (``OrphanPolicy``), as if the edit were made now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from controller.allocator import Allocator, Holding
+from controller.assignment import reclaim
+from controller.orphans import still_needed
+from controller.requests import sharing_terms
+from metallb_py.config.draining import drain
+from metallb_py.config.model import Config, Pool
+from metallb_py.kube.objects import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """The pools that drain from the start, and the holdings in those that did not drain before."""
+
+    draining: tuple[Pool, ...]
+    orphans: tuple[tuple[str, Holding], ...] = ()
+
+
+def reclaim_all(
+    services: Iterable[Service],
+    allocator: Allocator,
+    config: Config,
+    draining: tuple[Pool, ...],
+    previous: Config | None,
+) -> Reclaimed:
+    """Bind what the services' statuses hold, in their order; leave the pools set that are needed.
+
+    A pool of ``previous`` that ``config`` has not starts to drain where something is held in it.
+    """
+    candidates = draining
+    if previous is not None:
+        candidates = drain((p for p in previous.pools if p not in config.pools), draining)
+    allocator.set_pools((*config.pools, *candidates))
+    for service in services:
+        reclaim(service, allocator)
+    needed = still_needed(candidates, allocator.holdings())
+    if needed != candidates:
+        allocator.set_pools((*config.pools, *needed))
+    new = {pool.name for pool in needed} - {pool.name for pool in draining}
+    return Reclaimed(needed, _holdings_in(new, services, allocator))
+
+
+def renumbered(
+    services: Iterable[Service], allocator: Allocator, previous: Config
+) -> tuple[tuple[str, Holding], ...]:
+    """Return what services show that only the previous configuration has a pool for."""
+    found = []
+    for service in services:
+        addresses = service.status_addresses
+        if not service.is_load_balancer or not addresses or allocator.held(service.key):
+            continue
+        pool = previous.pool_of(addresses)
+        if pool is not None:
+            found.append((service.key, Holding(addresses, pool.name, sharing_terms(service))))
+    return tuple(found)
+
+
+def was_in_force(
+    services: Iterable[Service], config: Config, draining: tuple[Pool, ...], previous: Allocator
+) -> bool:
+    """Whether services hold addresses that ``config`` has and that ``previous`` could not reclaim.
+
+    Then the stored configuration is the older one, whatever it says.
+    """
+    unclaimed = [s for s in services if s.status_addresses and previous.held(s.key) is None]
+    allocator = Allocator()
+    allocator.set_pools((*config.pools, *draining))
+    for service in unclaimed:
+        reclaim(service, allocator)
+    return any(allocator.held(service.key) for service in unclaimed)
+
+
+def _holdings_in(
+    pools: set[str], services: Iterable[Service], allocator: Allocator
+) -> tuple[tuple[str, Holding], ...]:
+    held = ((service.key, allocator.held(service.key)) for service in services)
+    return tuple((key, each) for key, each in held if each is not None and each.pool in pools)

@@ -1,0 +1,134 @@
+"""What a controller that starts reclaims, from which of the configurations that it finds."""
+
+from __future__ import annotations
+
+import pytest
+from support.objects import config, pool, service
+
+from controller.core import (
+    ConfigApplied,
+    ConfigRefused,
+    Controller,
+    DrainingChanged,
+    Effect,
+    Orphaned,
+    WriteStatus,
+)
+from controller.orphans import OrphanPolicy
+from metallb_py.config.draining import drain
+from metallb_py.config.model import Config, Pool
+from metallb_py.config.selectors import LabelSelector
+from metallb_py.config.tenancy import Tenancy
+from metallb_py.kube.objects import Service
+
+TEXT = config(pool("new", "192.0.2.0/30"))
+STALE = config(pool("old", "198.51.100.0/30"))
+ON_NEW = service("on-new", ips=("192.0.2.1",), pool="new")
+ON_OLD = service("on-old", ips=("198.51.100.1",), pool="old")
+
+
+def start(
+    policy: OrphanPolicy,
+    *services: Service,
+    text: Config = TEXT,
+    draining: tuple[Pool, ...] = (),
+    previous: Config | None = STALE,
+) -> tuple[Controller, tuple[Effect, ...]]:
+    core = Controller(policy=policy)
+    effects = core.config_changed(text, draining, previous)
+    for item in services:
+        effects += core.service_changed(item.key, item)
+    return core, (*effects, *core.services_synced())
+
+
+def written(effects: tuple[Effect, ...]) -> dict[str, list[str]]:
+    return {
+        e.service.metadata.name: list(map(str, e.addresses))
+        for e in effects
+        if isinstance(e, WriteStatus)
+    }
+
+
+def applied(effects: tuple[Effect, ...]) -> Config:
+    return [e.config for e in effects if isinstance(e, ConfigApplied)][-1]
+
+
+def last_draining(effects: tuple[Effect, ...]) -> list[str]:
+    told = [e.pools for e in effects if isinstance(e, DrainingChanged)]
+    return [p.name for p in told[-1]] if told else []
+
+
+@pytest.mark.parametrize("policy", OrphanPolicy)
+def test_a_stale_stored_configuration_renumbers_nothing_at_a_restart(policy: OrphanPolicy) -> None:
+    core, effects = start(policy, ON_NEW)
+    assert written(effects) == {}
+    assert applied(effects) == TEXT
+    held = core.allocator.held("default/on-new")
+    assert held is not None
+    assert held.pool == "new"
+
+
+def test_what_only_the_stored_configuration_has_drains() -> None:
+    core, effects = start(OrphanPolicy.DRAIN, ON_NEW, ON_OLD)
+    assert written(effects) == {}
+    assert last_draining(effects) == ["old (draining)"]
+    (orphan,) = (e for e in effects if isinstance(e, Orphaned))
+    assert (orphan.service.key, orphan.policy) == ("default/on-old", OrphanPolicy.DRAIN)
+    assert [p.name for p in core.allocator.pools()] == ["new", "old (draining)"]
+
+
+def test_what_only_the_stored_configuration_has_is_renumbered_where_that_was_chosen() -> None:
+    _, effects = start(OrphanPolicy.RENUMBER, ON_NEW, ON_OLD)
+    assert written(effects) == {"on-old": ["192.0.2.0"]}
+    (orphan,) = (e for e in effects if isinstance(e, Orphaned))
+    assert (orphan.service.key, orphan.policy) == ("default/on-old", OrphanPolicy.RENUMBER)
+    assert last_draining(effects) == []
+
+
+def test_a_refused_text_is_refused_again_after_a_restart() -> None:
+    _, effects = start(OrphanPolicy.REFUSE, ON_OLD)
+    assert written(effects) == {}
+    assert applied(effects) == STALE
+    assert any(isinstance(e, ConfigRefused) for e in effects)
+
+
+def test_a_text_that_services_have_addresses_from_was_in_force_and_is_not_refused() -> None:
+    """Those of the older configuration drain: neither may be taken away."""
+    _, effects = start(OrphanPolicy.REFUSE, ON_OLD, ON_NEW)
+    assert written(effects) == {}
+    assert applied(effects) == TEXT
+    assert last_draining(effects) == ["old (draining)"]
+    assert not any(isinstance(e, ConfigRefused) for e in effects)
+
+
+@pytest.mark.parametrize("policy", OrphanPolicy)
+def test_an_unused_stored_pool_does_not_drain(policy: OrphanPolicy) -> None:
+    stored = drain(STALE.pools)
+    core, effects = start(policy, ON_NEW, draining=stored)
+    assert last_draining(effects) == []
+    assert [p.name for p in core.allocator.pools()] == ["new"]
+
+
+@pytest.mark.parametrize("policy", OrphanPolicy)
+def test_a_stored_draining_pool_counts_for_what_is_held_in_it(policy: OrphanPolicy) -> None:
+    core, effects = start(policy, ON_OLD, draining=drain(STALE.pools), previous=None)
+    assert written(effects) == {}
+    assert not any(isinstance(e, Orphaned) for e in effects), "it was reported when it began"
+    assert core.draining == 1
+
+
+def test_nothing_new_is_taken_from_the_stored_configuration() -> None:
+    full = config(pool("new", "192.0.2.1/32"))
+    core, effects = start(OrphanPolicy.DRAIN, ON_NEW, ON_OLD, service("late"), text=full)
+    assert written(effects) == {}
+    assert core.pending == {"default/late"}
+
+
+def test_a_text_that_selects_namespaces_is_judged_once_they_are_known() -> None:
+    by_label = Tenancy(namespace_selectors=(LabelSelector(),))
+    text = config(pool("new", "192.0.2.0/30", tenancy=by_label))
+    core, effects = start(OrphanPolicy.REFUSE, ON_NEW, text=text)
+    assert written(effects) == {}
+    effects = (*core.namespace_changed("default", {}), *core.namespaces_synced())
+    assert applied(effects) == text
+    assert written(effects) == {}
