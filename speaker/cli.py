@@ -7,6 +7,7 @@ import os
 import re
 
 from metallb_py.addresses import parse_address
+from metallb_py.config.patterns import WANTED, PatternError, compile_pattern
 from metallb_py.errors import StartupError
 from metallb_py.runtime.flags import FlagParser, common_options, read_port
 from speaker.bgp.listening import ListenAt
@@ -150,9 +151,7 @@ def _patterns(text: str) -> tuple[str, ...]:
     patterns = tuple(text.split())
     for pattern in patterns:
         try:
-            re.compile(pattern)
-        except re.error as error:
-            raise argparse.ArgumentTypeError(
-                f'"{pattern}": {error}: want a regular expression'
-            ) from error
+            compile_pattern(pattern)
+        except PatternError as error:
+            raise argparse.ArgumentTypeError(f'"{pattern}": {error}: {WANTED}') from error
     return patterns

@@ -42,6 +42,7 @@ IMPORTERS = {
     "msgpack": {"metallb_py/protocols/memberlist/fields.py"},
     "prometheus_client": {"metallb_py/runtime/metrics.py"},
     "netaddr": {"metallb_py/addresses.py"},
+    "re2": {"metallb_py/config/patterns.py"},
     "scapy": {"metallb_py/cli/resolve.py"},
     "yaml": {
         "metallb_py/cli/lab/cluster.py",

@@ -12,6 +12,7 @@ from metallb_py.config.compile_advertisements import Defined, Entry, compile_adv
 from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Located, Record
 from metallb_py.config.model import BgpAdvertisement, Pool, Protocol
+from metallb_py.config.patterns import WANTED, PatternError, compile_pattern
 from metallb_py.config.problems import Findings
 from metallb_py.config.routes import COMMUNITY_ROOM, Offer, Said, merge, said_of
 from metallb_py.config.selectors import LabelSelector
@@ -151,11 +152,11 @@ class _PoolCompiler:
         patterns = self._record.string_lists.get("interfaces", [])
         for pattern in patterns:
             try:
-                re.compile(pattern.value)
-            except re.error as error:
+                compile_pattern(pattern.value)
+            except PatternError as error:
                 message = (
-                    f'invalid interface "{pattern.value}": {error}: want a name or a regular '
-                    'expression, as in "eth0" or "bond.*"'
+                    f'invalid interface "{pattern.value}": {error}: want a name, as in "eth0", or '
+                    f'a pattern, as in "bond.*": {WANTED}'
                 )
                 self._findings.add(pattern.line, pattern.path, self._context + message)
         return tuple(pattern.value for pattern in patterns)

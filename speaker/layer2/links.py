@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
+from metallb_py.config.patterns import compile_pattern
 from metallb_py.protocols.rtnetlink import (
     ARPHRD_ETHER,
     IFF_BROADCAST,
@@ -30,10 +30,10 @@ EXCLUDED = (
 def excluding(patterns: Iterable[str]) -> Callable[[str], bool]:
     """Return what tells whether one of these regular expressions is found in a name.
 
-    Raises re.error where one of them is none.
+    Raises PatternError where one of them is none.
     """
-    compiled = tuple(re.compile(pattern) for pattern in patterns)
-    return lambda name: any(pattern.search(name) for pattern in compiled)
+    compiled = tuple(map(compile_pattern, patterns))
+    return lambda name: any(pattern.is_found_in(name) for pattern in compiled)
 
 
 def answers_arp(link: Link) -> bool:

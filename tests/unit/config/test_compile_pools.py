@@ -11,7 +11,10 @@ from support.config_text import BGP, POOL, problems
 from metallb_py.config import compile_pools
 
 BAD_POOLS = [
-    (f"{POOL}, interfaces: ['eth[']", 'invalid interface "eth[": unterminated character set'),
+    (f"{POOL}, interfaces: ['eth[']", 'invalid interface "eth[": missing ]: [: want a name'),
+    (f"{POOL}, interfaces: ['eth{{99999999999}}']", "want at most 1000 times"),
+    (f"{POOL}, interfaces: ['{'(' * 3000}{')' * 3000}']", "6000 characters: want at most 256"),
+    (f"{POOL}, interfaces: ['(eth).*\\1']", "want a regular expression in RE2's syntax"),
     (f"{POOL}, interfaces: eth0", "into []string"),
     (f"{BGP}, interfaces: [eth0]", "cannot have interfaces in a bgp address pool"),
     (f"{BGP}, node-selectors: [{{}}]", "cannot have node-selectors in a bgp address pool"),

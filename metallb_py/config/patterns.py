@@ -1,0 +1,97 @@
+"""Regular expressions that an operator writes, matched by RE2.
+
+RE2 takes time linear in the text and memory up to a limit, whatever the expression, and its syntax
+is that of MetalLB's own (Go). It has no back-references, no look-around and no ``\\Z``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol, cast
+
+import re2
+
+MAX_LENGTH = 256
+MAX_REPETITION = 1000  # RE2 takes a higher number in braces for plain text
+_MAX_MEMORY = 1 << 20
+_KEPT = 256
+
+WANTED = (
+    "want a regular expression in RE2's syntax, as in Go: no back-reference, no look-around, no \\Z"
+)
+
+# A repetition that no engine has: RE2 would match the braces themselves, and so no interface.
+_REPETITION = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}", re.ASCII)
+
+
+class PatternError(ValueError):
+    """A text is no regular expression. The message says why, and does not repeat the text."""
+
+
+class _Regexp(Protocol):
+    def fullmatch(self, text: bytes) -> object | None: ...
+    def search(self, text: bytes) -> object | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression, compiled."""
+
+    _regexp: _Regexp
+
+    def matches(self, name: str) -> bool:
+        """Whether the expression matches the whole name."""
+        return self._regexp.fullmatch(_bytes(name)) is not None
+
+    def is_found_in(self, name: str) -> bool:
+        """Whether the expression matches a part of the name."""
+        return self._regexp.search(_bytes(name)) is not None
+
+
+def _options() -> object:
+    options = re2.Options()
+    options.max_mem = _MAX_MEMORY
+    options.log_errors = False
+    options.never_capture = True
+    return options
+
+
+_OPTIONS = _options()
+_compile = cast("Callable[[bytes, object], _Regexp]", re2.compile)
+
+
+def compile_pattern(text: str) -> Pattern:
+    """Compile a regular expression. Raises PatternError, and nothing else, where it is none."""
+    if len(text) > MAX_LENGTH:
+        raise PatternError(f"{len(text)} characters: want at most {MAX_LENGTH}")
+    for found in _REPETITION.finditer(text):
+        if any(
+            len(digits or "") > 4 or int(digits or 0) > MAX_REPETITION for digits in found.groups()
+        ):
+            raise PatternError(f"a repetition in braces: want at most {MAX_REPETITION} times")
+    return _compiled(text)
+
+
+@lru_cache(_KEPT)
+def _compiled(text: str) -> Pattern:
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise PatternError("half of a surrogate pair: want Unicode text") from error
+    try:
+        return Pattern(_compile(encoded, _OPTIONS))
+    except re2.error as error:
+        raise PatternError(_reason(error.args)) from error
+
+
+def _reason(arguments: tuple[object, ...]) -> str:
+    found = arguments[0] if arguments else ""
+    return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
+
+
+def _bytes(name: str) -> bytes:
+    # The kernel's names are bytes; what is no UTF-8 in them matches as "?".
+    return name.encode(errors="replace")
