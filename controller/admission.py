@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from metallb_py.errors import RemoteProtocolError
-from metallb_py.kube.configmap import DATA_KEY, Reading, read
+from metallb_py.kube.configmap import DATA_KEY, Reading
 from metallb_py.kube.objects import ConfigMap
 
 API_VERSION = "admission.k8s.io/v1"
@@ -43,14 +43,17 @@ class _Review(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A review that was read. ``reading`` is the text to be stored, if it is ours and new."""
+    """A review that was decoded. ``text`` is the one to be stored, if it is ours and new."""
 
     uid: str
-    reading: Reading | None
+    text: str | None
 
-    def answer(self, warnings: tuple[str, ...] = ()) -> bytes:
-        """Return the answer: a text with problems is refused with every one of them."""
-        problems = [str(problem) for problem in self.reading.problems] if self.reading else []
+    def answer(self, reading: Reading | None = None, warnings: tuple[str, ...] = ()) -> bytes:
+        """Return the answer: a text with problems is refused with every one of them.
+
+        ``reading`` is the text's, and None where there is no text to judge.
+        """
+        problems = [str(problem) for problem in reading.problems] if reading else []
         response: dict[str, object] = {"uid": self.uid, "allowed": not problems}
         if problems:
             response["status"] = {"code": UNPROCESSABLE, "message": "\n".join(problems)}
@@ -69,22 +72,22 @@ def read_review(body: bytes, namespace: str, name: str) -> Question:
     """
     try:
         asked = msgspec.json.decode(body, type=_Review)
-        reading = _reading(asked.request, namespace, name)
+        text = _new_text(asked.request, namespace, name)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise AdmissionError(f"AdmissionReview: {error}") from error
     if asked.kind != "AdmissionReview" or asked.api_version != API_VERSION:
         raise AdmissionError(f"{asked.api_version} {asked.kind}: want {API_VERSION}")
-    return Question(asked.request.uid, reading)
+    return Question(asked.request.uid, text)
 
 
-def _reading(request: _Request, namespace: str, name: str) -> Reading | None:
+def _new_text(request: _Request, namespace: str, name: str) -> str | None:
     asked = (request.kind.kind, request.namespace, request.name)
     if asked != ("ConfigMap", namespace, name) or request.operation not in ("CREATE", "UPDATE"):
         return None
     text = _text(request.object)
     if request.operation == "UPDATE" and text == _text(request.old_object):
         return None
-    return read(text)
+    return text
 
 
 def _text(item: msgspec.Raw) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import assert_never
 
 from controller.assignment import Outcome, Reason
@@ -24,6 +26,7 @@ from controller.drivers.service_status import StatusEvent, StatusWriter, Written
 from controller.options import Options
 from controller.orphans import OrphanPolicy
 from metallb_py.addresses import go_quote_list
+from metallb_py.config.budget import Budget
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
 from metallb_py.errors import ApiError, ConflictError
@@ -47,6 +50,7 @@ from metallb_py.kube.reflector import (
     Unreachable,
 )
 from metallb_py.kube.resource import NAMESPACES, SERVICES
+from metallb_py.runtime.compile_worker import ConfigQueue
 from metallb_py.runtime.daemon import ConfigReporter
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.mailbox import Mailbox
@@ -57,6 +61,21 @@ COMPONENT = "metallb-controller"
 
 # MetalLB logs these losses below or above "info".
 _CLEAR_LEVELS = {Reason.NOT_LOAD_BALANCER: Level.DEBUG, Reason.LB_IP_FAMILY: Level.ERROR}
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What became of a ConfigMap off the loop; None where it was deleted."""
+
+    configmap: ConfigMap | None
+    readings: tuple[Reading, ...] = ()
+    draining: tuple[Pool, ...] = ()
+
+
+def _compiled(reader: ConfigReader, configmap: ConfigMap | None, budget: Budget) -> _Compiled:
+    if configmap is None:
+        return _Compiled(None)
+    return _Compiled(configmap, reader.changed(configmap, budget), draining_pools(configmap))
 
 
 class App:
@@ -84,6 +103,7 @@ class App:
         self._annotations = AnnotationWriter(client)
         self._config_path = f"/api/v1/namespaces/{common.namespace}/configmaps/{common.config}"
         self._reader = ConfigReader()
+        self._compiling = ConfigQueue(post(self._on_readings))
         self._configmap: ConfigMap | None = None
         # The latest at the end; one before it may still be what comes into force.
         self._readings: tuple[Reading, ...] = ()
@@ -101,6 +121,7 @@ class App:
                 "services": self._services.run(),
                 "namespaces": self._follow_namespaces(),
                 "config": self._configmaps.run(),
+                "config compiler": self._compiling.run(),
                 "statuses": self._statuses.run(),
                 "config status": self._annotations.run(self._on_config_status_error),
                 "events": self._events.run(),
@@ -153,21 +174,24 @@ class App:
                 assert_never(event)
 
     def _read_config(self, configmap: ConfigMap | None) -> None:
-        if configmap is None:
+        """Have it compiled off the loop; the result comes back as ``_on_readings``."""
+        if configmap is not None:
+            self._configmap = configmap
+        self._compiling.submit(partial(_compiled, self._reader, configmap))
+
+    def _on_readings(self, compiled: _Compiled) -> None:
+        if compiled.configmap is None:
             self._config.missing()
             return
-        self._configmap = configmap
-        readings = self._reader.changed(configmap)
-        self._readings = (*self._readings[-1:], *readings)
-        for reading in readings:
+        self._readings = (*self._readings[-1:], *compiled.readings)
+        for reading in compiled.readings:
             if reading.config is None:
                 self._core.config_invalid()
                 self._refuse_config(tuple(map(str, reading.problems)))
             else:
                 if reading.config.selects_namespaces:
                     self._namespaces_wanted.set()
-                draining = draining_pools(configmap)
-                self._perform(self._core.config_changed(reading.config, draining))
+                self._perform(self._core.config_changed(reading.config, compiled.draining))
 
     def _on_status(self, event: StatusEvent) -> None:
         if isinstance(event, Written):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import TypeVar, assert_never
 
+from metallb_py.config.budget import Budget
 from metallb_py.config.model import Protocol
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.configmap import ConfigReader, config_resource
+from metallb_py.kube.configmap import ConfigReader, Reading, config_resource
 from metallb_py.kube.endpoints import SliceIndex, from_endpoints
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import (
@@ -29,6 +31,7 @@ from metallb_py.kube.reflector import (
     Unreachable,
 )
 from metallb_py.kube.resource import ENDPOINTS, NODES, SERVICES, SLICES, Resource
+from metallb_py.runtime.compile_worker import ConfigQueue
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.httpd import Httpd
 from metallb_py.runtime.log import Logger
@@ -74,6 +77,12 @@ async def run(options: Options, stop: asyncio.Event) -> int:
     return await run_daemon("speaker", options.common, serve)
 
 
+def _compiled(
+    reader: ConfigReader, configmap: ConfigMap | None, budget: Budget
+) -> tuple[Reading, ...] | None:
+    return None if configmap is None else reader.changed(configmap, budget)
+
+
 class App:
     """Wires the core to the API server and the announcers, in the tasks of ``run``."""
 
@@ -93,6 +102,8 @@ class App:
         self._members = Members(options, client, log, self._metrics, self._on_members)
         self._conflicts = Conflicts()
         self._mailbox = Mailbox()
+        self._compiling = ConfigQueue(self._mailbox.handler(self._on_readings))
+        self._awaits_config = False
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_seen),
             Protocol.BGP: BgpAnnouncer(
@@ -129,6 +140,7 @@ class App:
                 "node": self._follow(NODES, self._members.node_changed, Source.NODE),
                 "speakers": self._follow(pods, self._members.pod_changed, Source.SPEAKERS),
                 "config": self._follow(configmap, self._on_configmap, None),
+                "config compiler": self._compiling.run(),
                 "layer2": self._announcers[Protocol.LAYER2].run(),
                 "bgp": self._announcers[Protocol.BGP].run(),
                 "passwords": self._passwords.run(),
@@ -231,19 +243,30 @@ class App:
             self._events.record(Event(about, EventType.WARNING, "addressConflict", message))
 
     def _on_configmap(self, event: Changed[ConfigMap]) -> None:
-        if event.new is None:
+        """Have it compiled off the loop; the result comes back as ``_on_readings``."""
+        self._compiling.submit(partial(_compiled, self._reader, event.new))
+
+    def _on_readings(self, readings: tuple[Reading, ...] | None) -> None:
+        if readings is None:
             self._config.missing()
-            return
-        for reading in self._reader.changed(event.new):
+        for reading in readings or ():
             if reading.config is None:
                 self._core.config_invalid()
                 self._config.stale("; ".join(map(str, reading.problems)))
             else:
                 self._perform(self._core.config_changed(reading.config))
+        self._report_absence()
 
     def _on_config_synced(self) -> None:
-        if self._core.waits_for_config:
-            self._config.absent()
+        self._awaits_config = True
+        self._report_absence()
+
+    def _report_absence(self) -> None:
+        """Report once that there is no valid configuration, after what was listed is compiled."""
+        if self._awaits_config and self._compiling.is_idle:
+            self._awaits_config = False
+            if self._core.waits_for_config:
+                self._config.absent()
 
     def _on_page_error(self, error: OSError) -> None:
         host, port = self._options.common.host, self._options.common.port

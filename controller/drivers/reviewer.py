@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-from controller.admission import read_review
+from controller.admission import AdmissionError, read_review
 from controller.orphans import OrphanPolicy
 from controller.plan import make_plan
 from controller.plan_text import warnings
 from metallb_py.config.model import Config
 from metallb_py.errors import ApiError
 from metallb_py.kube.client import KubeClient
+from metallb_py.kube.configmap import Reading
 from metallb_py.kube.listing import take_snapshot
+from metallb_py.runtime.compile_worker import CompileWorker
 
 # Of the 5 s that the API server waits for an answer, which may come without any foresight.
+ANSWER_SECONDS = 4.5
+COMPILE_SECONDS = 4.0
 FORESIGHT_SECONDS = 3.0
 
 
@@ -28,20 +32,37 @@ class Reviewer:
         self._name = name
         self._policy = policy
         self._class = lb_class
+        # Its own: who floods the webhook must not keep the controller's configuration waiting.
+        self._worker = CompileWorker()
 
     async def answer(self, body: bytes) -> bytes:
         """Return the answer to a review. Raises AdmissionError where it is none."""
         question = read_review(body, self._namespace, self._name)
-        config = question.reading.config if question.reading else None
-        return question.answer(await self._foresee(config) if config else ())
+        if question.text is None:
+            return question.answer()
+        latest = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        reading = await self._compile(question.text)
+        config = reading.config
+        return question.answer(reading, await self._foresee(config, latest) if config else ())
 
-    async def _foresee(self, config: Config) -> tuple[str, ...]:
+    async def _compile(self, text: str) -> Reading:
         try:
-            async with asyncio.timeout(FORESIGHT_SECONDS):
+            async with asyncio.timeout(COMPILE_SECONDS):
+                return await self._worker.compile(text)
+        except TimeoutError as error:
+            raise AdmissionError(
+                f"the configuration was not checked within {COMPILE_SECONDS} s: too large, or too "
+                "many reviews at once"
+            ) from error
+
+    async def _foresee(self, config: Config, latest: float) -> tuple[str, ...]:
+        seconds = min(FORESIGHT_SECONDS, latest - asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(seconds):
                 snapshot = await take_snapshot(self._client, self._namespace, self._name)
-                # In a thread: for thousands of services it takes a second, and the loop goes on.
-                plan = await asyncio.to_thread(
-                    make_plan, snapshot, config, self._policy, self._class
+                # In the thread: for thousands of services it takes a second.
+                plan = await self._worker.run(
+                    lambda _: make_plan(snapshot, config, self._policy, self._class)
                 )
         except (ApiError, TimeoutError) as error:
             why = str(error) or "no answer in time"

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from metallb_py.config.budget import Budget
 from metallb_py.config.communities import AnyCommunity, parse_community
 from metallb_py.config.compile_advertisements import Defined
 from metallb_py.config.compile_bfd import compile_bfd_profiles
 from metallb_py.config.compile_peers import compile_peers, names_of
 from metallb_py.config.compile_pools import compile_pools
 from metallb_py.config.configmap import Record, decode
+from metallb_py.config.findings import Findings
 from metallb_py.config.model import Community, Config
-from metallb_py.config.problems import Findings
 
 
-def read_config(text: str, first_line: int = 1) -> Config:
+def read_config(text: str, first_line: int = 1, budget: Budget | None = None) -> Config:
     """Read a configuration. An empty text is an empty configuration.
 
     ``first_line`` is the number of the text's first line in the file that it came from; the
-    problems' lines count from there. Raises ConfigError with every problem, in order of lines.
+    problems' lines count from there. ``budget`` limits the work; there is a limit in any case.
+    Raises ConfigError with every problem, in order of lines.
     """
-    findings = Findings()
+    findings = Findings(budget or Budget())
     config = _compile(decode(text, findings, first_line), findings)
     findings.raise_if_any()
     return config

@@ -10,8 +10,8 @@ from metallb_py.addresses import IPNetwork
 from metallb_py.config.communities import AnyCommunity, resolve_community, resolve_large
 from metallb_py.config.compile_peers import one_form
 from metallb_py.config.configmap import Record
+from metallb_py.config.findings import Findings
 from metallb_py.config.model import BgpAdvertisement, Community, LargeCommunity
-from metallb_py.config.problems import Findings
 from metallb_py.config.reading import Reading
 
 MAX_PREPEND = 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from metallb_py.config.configmap import Record
+from metallb_py.config.findings import Findings
 from metallb_py.config.model import BfdProfile
-from metallb_py.config.problems import Findings
 
 _BFD_RANGES = {
     "detect-multiplier": ("detect multiplier", 2, 255),

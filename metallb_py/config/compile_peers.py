@@ -8,8 +8,8 @@ from dataclasses import replace
 from metallb_py.addresses import parse_address
 from metallb_py.config.compile_peer_options import read_options
 from metallb_py.config.configmap import Record
+from metallb_py.config.findings import Findings
 from metallb_py.config.model import Peer
-from metallb_py.config.problems import Findings
 from metallb_py.config.reading import Reading
 
 DEFAULT_PORT = 179

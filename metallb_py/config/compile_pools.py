@@ -11,9 +11,9 @@ from metallb_py.addresses import IPNetwork, parse_cidr, parse_range
 from metallb_py.config.compile_advertisements import Defined, Entry, compile_advertisements
 from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Located, Record
+from metallb_py.config.findings import Findings
 from metallb_py.config.model import BgpAdvertisement, Pool, Protocol
 from metallb_py.config.patterns import WANTED, PatternError, compile_pattern
-from metallb_py.config.problems import Findings
 from metallb_py.config.routes import COMMUNITY_ROOM, Offer, Said, merge, said_of
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import Tenancy

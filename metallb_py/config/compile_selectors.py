@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from metallb_py.config.configmap import Record, is_secret
-from metallb_py.config.problems import Findings
+from metallb_py.config.findings import Findings
 from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?", re.ASCII)

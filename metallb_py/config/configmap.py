@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from metallb_py.config.document import Mapping, Node, Scalar, Sequence, parse_document
-from metallb_py.config.problems import Findings
+from metallb_py.config.findings import Findings
 from metallb_py.config.scalars import (
     WrongTypeError,
     is_null,
@@ -119,6 +119,7 @@ class Decoder:
             return record
         seen: set[str] = set()
         for key, shown, value in _keys(node, secretive=type_name in _NEAR_A_PASSWORD):
+            self._findings.spend()
             if key.text not in fields:
                 known = ", ".join(sorted(fields))
                 found = "..." if type_name in _NOTHING_SHOWN else shown

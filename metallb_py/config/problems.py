@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from metallb_py.errors import MetallbError
 
-MAX_PROBLEMS = 1000  # more help nobody, and a text can be made to have millions
 _HEAD, _TAIL = 400, 200  # what is shown of a long message: its start, and what was wanted
 
 
@@ -35,32 +34,6 @@ class ConfigError(MetallbError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
-
-
-class Findings:
-    """Collects problems on the way through a configuration."""
-
-    __slots__ = ("_left_out", "_problems")
-
-    def __init__(self) -> None:
-        self._problems: set[Problem] = set()
-        self._left_out = 0
-
-    def add(self, line: int, path: str, message: str) -> None:
-        """Take note of a problem, in one line of bounded length."""
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems.add(Problem(line, one_line(path), one_line(message)))
-        else:
-            self._left_out += 1
-
-    def raise_if_any(self) -> None:
-        """Raise ConfigError if there were problems."""
-        if not self._problems:
-            return
-        problems = sorted(self._problems)
-        if self._left_out:
-            problems.append(Problem(problems[-1].line, "", f"{self._left_out} more problems"))
-        raise ConfigError(tuple(problems))
 
 
 def one_line(text: str) -> str:

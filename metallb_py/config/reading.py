@@ -10,7 +10,7 @@ from metallb_py.addresses import IPAddress, parse_address
 from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Record
 from metallb_py.config.durations import parse_duration
-from metallb_py.config.problems import Findings
+from metallb_py.config.findings import Findings
 from metallb_py.config.selectors import LabelSelector
 
 Choice = TypeVar("Choice", bound=StrEnum)

@@ -12,7 +12,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import PurePath
+from traceback import extract_tb
 
+from metallb_py.config.budget import Budget
 from metallb_py.config.compile import read_config
 from metallb_py.config.draining import decode_pools, encode_pools
 from metallb_py.config.model import Config, Pool
@@ -46,12 +49,26 @@ class Reading:
         return sha256(self.text.encode()).hexdigest()[:12]
 
 
-def read(text: str) -> Reading:
-    """Read a text. A missing one counts as an empty configuration (MetalLB)."""
+def read(text: str, budget: Budget | None = None) -> Reading:
+    """Read a text. A missing one counts as an empty configuration (MetalLB).
+
+    This is the one place where an exception of the compiler, which is a bug of ours, becomes a
+    problem of the text that caused it: a daemon goes on with the configuration that it has.
+    """
     try:
-        return Reading(text, read_config(text))
+        return Reading(text, read_config(text, budget=budget))
     except ConfigError as error:
         return Reading(text, problems=error.problems)
+    except Exception as error:
+        return Reading(text, problems=(_internal(error),))
+
+
+def _internal(error: Exception) -> Problem:
+    # Never str(error): it may quote the text, and the text may hold a password.
+    frame = extract_tb(error.__traceback__)[-1]
+    place = f"{PurePath(frame.filename).name}:{frame.lineno}"
+    message = f"internal error, please report it: {type(error).__name__} in {place}"
+    return Problem(1, "", message)
 
 
 class ConfigReader:
@@ -67,7 +84,7 @@ class ConfigReader:
         self._with_draining = with_draining
         self._seen: tuple[str, str] | None = None
 
-    def changed(self, item: ConfigMap) -> tuple[Reading, ...]:
+    def changed(self, item: ConfigMap, budget: Budget | None = None) -> tuple[Reading, ...]:
         """Return what is to be dealt with, in this order; nothing where nothing is new.
 
         At first that is the last good text, where it differs from the operator's: a start goes
@@ -78,10 +95,10 @@ class ConfigReader:
         if seen == self._seen:
             return ()
         first, self._seen = self._seen is None, seen
-        readings = [read(text)]
+        readings = [read(text, budget)]
         last_good = (item.metadata.annotations or {}).get(LAST_GOOD)
         if first and last_good not in (None, text):
-            earlier = read(last_good or "")
+            earlier = read(last_good or "", budget)
             readings = [earlier, *readings] if earlier.config is not None else readings
         if self._with_draining:
             pools = draining_pools(item)

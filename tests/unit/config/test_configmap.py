@@ -6,7 +6,8 @@ import pytest
 
 from metallb_py.config import configmap
 from metallb_py.config.configmap import SCHEMA, Record
-from metallb_py.config.problems import ConfigError, Findings, Problem
+from metallb_py.config.findings import Findings
+from metallb_py.config.problems import ConfigError, Problem
 
 
 def decode(text: str) -> tuple[Record, tuple[Problem, ...]]:

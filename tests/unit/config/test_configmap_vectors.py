@@ -10,7 +10,8 @@ from typing import NotRequired, TypedDict
 import pytest
 
 from metallb_py.config.configmap import Record, decode
-from metallb_py.config.problems import ConfigError, Findings
+from metallb_py.config.findings import Findings
+from metallb_py.config.problems import ConfigError
 
 
 class Case(TypedDict):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from metallb_py.config.problems import MAX_PROBLEMS, ConfigError, Findings, Problem, one_line
+from metallb_py.config.problems import ConfigError, Problem, one_line
 
 
 def test_a_problem_says_where_and_what() -> None:
@@ -16,34 +14,6 @@ def test_a_problem_says_where_and_what() -> None:
 def test_an_error_tells_every_problem_on_one_line() -> None:
     error = ConfigError((Problem(1, "a", "x"), Problem(2, "b", "y")))
     assert str(error) == "a, line 1: x; b, line 2: y"
-
-
-def test_findings_raise_only_if_there_are_any() -> None:
-    findings = Findings()
-    findings.raise_if_any()
-    findings.add(3, "peers[0]", "bad")
-    with pytest.raises(ConfigError) as error:
-        findings.raise_if_any()
-    assert error.value.problems == (Problem(3, "peers[0]", "bad"),)
-
-
-def test_findings_are_sorted_and_each_is_told_once() -> None:
-    findings = Findings()
-    for line in (5, 2, 5):
-        findings.add(line, "x", "bad")
-    with pytest.raises(ConfigError) as error:
-        findings.raise_if_any()
-    assert [problem.line for problem in error.value.problems] == [2, 5]
-
-
-def test_findings_are_bounded() -> None:
-    findings = Findings()
-    for line in range(1, MAX_PROBLEMS + 4):
-        findings.add(line, "x", "bad")
-    with pytest.raises(ConfigError) as error:
-        findings.raise_if_any()
-    assert len(error.value.problems) == MAX_PROBLEMS + 1
-    assert error.value.problems[-1] == Problem(MAX_PROBLEMS, "", "3 more problems")
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:

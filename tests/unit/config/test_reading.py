@@ -9,7 +9,8 @@ from ipaddress import ip_address
 import pytest
 
 from metallb_py.config.configmap import Located, Record
-from metallb_py.config.problems import ConfigError, Findings
+from metallb_py.config.findings import Findings
+from metallb_py.config.problems import ConfigError
 from metallb_py.config.reading import Reading
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controller.admission import AdmissionError, read_review
+from metallb_py.kube.configmap import read
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/24]}]"
 BAD = "address-pools:\n- name: a\n  protocol: arp\n  addresses: [192.0.2.0/33]\n"
@@ -43,7 +44,9 @@ def question(
 
 
 def answer(body: bytes) -> dict[str, Any]:
-    said = json.loads(read_review(body, "metallb-system", "config").answer())
+    question = read_review(body, "metallb-system", "config")
+    reading = None if question.text is None else read(question.text)
+    said = json.loads(question.answer(reading))
     assert said["kind"] == "AdmissionReview"
     assert said["apiVersion"] == "admission.k8s.io/v1"
     response: dict[str, Any] = said["response"]

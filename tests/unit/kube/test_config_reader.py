@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from metallb_py.config.draining import draining, encode_pools
 from metallb_py.config.model import Config
 from metallb_py.kube.configmap import (
@@ -130,3 +132,19 @@ def test_what_is_in_force_is_what_the_controller_says() -> None:
     meta = ObjectMeta("config", "metallb-system", annotations=notes)
     found = config_in_force(ConfigMap(meta, item.data))
     assert [pool.name for pool in found.pools] == ["a", drained.name]
+
+
+def test_an_exception_of_the_compiler_is_a_problem_of_that_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(text: str, **_: object) -> Config:
+        raise ZeroDivisionError(text)
+
+    monkeypatch.setattr("metallb_py.kube.configmap.read_config", failing)
+    reading = read("password: hunter2")
+    assert reading.config is None
+    (problem,) = reading.problems
+    assert "internal error, please report it: ZeroDivisionError in test_config_reader.py:" in str(
+        problem
+    )
+    assert "hunter2" not in str(problem)

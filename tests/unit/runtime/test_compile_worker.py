@@ -1,0 +1,95 @@
+"""Configurations compiled in a thread: one at a time, in order, the last one wins."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from metallb_py.config.budget import Budget
+from metallb_py.config.problems import ConfigError
+from metallb_py.runtime.compile_worker import CompileWorker, ConfigQueue
+
+GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [10.0.0.0/24]}]"
+
+
+async def test_a_text_becomes_a_configuration_or_problems() -> None:
+    worker = CompileWorker()
+    reading = await worker.compile(GOOD)
+    assert reading.config is not None
+    assert (reading.text, reading.config.pools[0].name) == (GOOD, "a")
+    bad = await worker.compile("peers: 1")
+    assert bad.config is None
+    assert bad.problems
+
+
+async def test_the_loop_goes_on_meanwhile_and_one_work_waits_for_the_other() -> None:
+    worker = CompileWorker()
+    gate = threading.Event()
+    running = 0
+
+    def work(_: Budget) -> int:
+        nonlocal running
+        running += 1
+        gate.wait()
+        running -= 1
+        return running
+
+    first, second = asyncio.create_task(worker.run(work)), asyncio.create_task(worker.run(work))
+    while not running:
+        await asyncio.sleep(0)  # the loop runs, although the thread waits
+    assert running == 1
+    gate.set()
+    assert (await first, await second) == (0, 0)
+
+
+async def test_cancellation_ends_the_work() -> None:
+    worker = CompileWorker()
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(budget: Budget) -> None:
+        begun.set()
+        try:
+            while True:
+                budget.spend(0)
+        except ConfigError:
+            ended.set()
+            raise
+
+    task = asyncio.create_task(worker.run(endless))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(ended.wait, 10)
+    assert (await worker.compile(GOOD)).config is not None
+
+
+def returning(value: str) -> Callable[[Budget], str]:
+    return lambda _: value
+
+
+async def test_the_last_one_submitted_is_the_last_one_posted() -> None:
+    posted: asyncio.Queue[str] = asyncio.Queue()
+    queue = ConfigQueue(posted.put)
+    assert queue.is_idle
+    gate, begun = threading.Event(), threading.Event()
+
+    def first(_: Budget) -> str:
+        begun.set()
+        gate.wait()
+        return "first"
+
+    queue.submit(first)
+    assert not queue.is_idle
+    running = asyncio.create_task(queue.run())
+    await asyncio.to_thread(begun.wait)
+    queue.submit(returning("second"))
+    queue.submit(returning("third"))
+    gate.set()
+    assert [await posted.get(), await posted.get()] == ["first", "third"]
+    assert posted.empty()
+    assert queue.is_idle
+    running.cancel()
