@@ -214,7 +214,7 @@ class MessageReader:
         self._fed = 0
         self._head: Head | None = None
         self._states: list[NodeState] = []
-        self._rest = b""
+        self._rest = bytearray()  # bytes would be copied for each piece that comes
 
     @property
     def consumed(self) -> int:
@@ -253,8 +253,8 @@ class MessageReader:
         if len(self._rest) < head.rest:
             return None
         if head.kind is Kind.USER:
-            return User(self._rest)
-        return PushPull(tuple(self._states), head.join, self._rest)
+            return User(bytes(self._rest))
+        return PushPull(tuple(self._states), head.join, bytes(self._rest))
 
 
 _READERS: Final[Mapping[int, tuple[type[Message], Callable[[Fields], Message]]]] = {

@@ -22,6 +22,12 @@ _LAST: Final = (1 << _WIDEST) - 1
 _WORD: Final = 8
 _LITERALS: Final = (*(bytes((value,)) for value in range(256)), b"", b"")
 """What the first codes stand for; no bytes at all are the two with a meaning of their own."""
+_CLEARS: Final = 4
+_BETWEEN_CLEARS: Final = 1024
+"""An encoder clears its table when that is full, so after 3,838 codes, each of at least one byte;
+once more at the start and at the end. A table that is cleared more often than once for so many
+bytes, and ``_CLEARS`` times on top, is refused: a CLEAR code expands to nothing, so the limit on
+what is expanded does not bound the work of reading many of them."""
 
 
 class LzwError(RemoteProtocolError):
@@ -81,11 +87,12 @@ def _codes_for(data: bytes) -> Iterator[int]:
 def decompress(data: bytes, limit: int) -> bytes:
     """Return what was compressed. Raises LzwError; ExpansionError for more than ``limit`` bytes.
 
-    What follows the end is ignored, as Go does. Takes memory in proportion to ``limit``.
+    What follows the end is ignored, as Go does. Takes memory and work in proportion to ``limit``.
     """
     out = bytearray()
     table = [*_LITERALS]
     last = b""
+    clears = 0
     for code in _codes_in(data):
         try:
             found = table[code]
@@ -94,7 +101,10 @@ def decompress(data: bytes, limit: int) -> bytes:
                 raise LzwError(f"found code {code}, want less than {len(table)}") from None
             found = last + last[:1]
         if not found:
-            table = [*_LITERALS]
+            clears += 1
+            if clears > _CLEARS + len(out) // _BETWEEN_CLEARS:
+                raise LzwError(f"found {clears} CLEAR codes for {len(out)} bytes")
+            del table[len(_LITERALS) :]
         elif last and len(table) <= _LAST:
             table.append(last + found[:1])
         last = found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import SupportsIndex
 
 import pytest
 from support.memberlist_vectors import lzw
@@ -93,3 +94,32 @@ def test_no_more_is_expanded_than_the_limit() -> None:
         decompress(data, 999_999)
     with pytest.raises(ExpansionError):
         decompress(data, 0)
+
+
+class Counted(bytes):
+    """Bytes that count how often they are read from: the work of a decoder."""
+
+    reads = 0
+
+    def __getitem__(self, key: SupportsIndex | slice) -> int | bytes:
+        type(self).reads += 1
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [[CLEAR] * 20_000, [65, CLEAR] * 10_000, [65, 66, CLEAR, CLEAR] * 5_000, [65] * 99 + [CLEAR]],
+    ids=["a run", "every second", "pairs", "every hundredth"],
+)
+def test_clearing_for_nothing_is_no_work(codes: list[int]) -> None:
+    data = Counted(packed(*codes, *codes, END) if len(codes) > 100 else packed(*codes * 200, END))
+    Counted.reads = 0
+    with pytest.raises(LzwError, match="CLEAR codes for"):
+        decompress(data, 1 << 21)
+    assert Counted.reads < 100
+
+
+def test_an_encoder_may_clear_its_table_somewhat_sooner_than_it_must() -> None:
+    text = [i & 255 for i in range(1100)]
+    codes = [code for _ in range(30) for code in (CLEAR, *text)]
+    assert decompress(packed(*codes, CLEAR, END), 40_000) == bytes(text) * 30
