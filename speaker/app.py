@@ -134,6 +134,7 @@ class App:
             {
                 "end": self._hand_over(stop, ended),
                 "members": self._members.run(),
+                "cluster": self._members.follow(),
                 "state": self._mailbox.run(),
                 "services": self._follow(SERVICES, self._on_service, Source.SERVICES),
                 "endpoints": self._follow_endpoints(),
@@ -177,6 +178,7 @@ class App:
                     self._metrics.updates.inc()
                     changed(event)
                 case Synced() if source is not None:
+                    self._members.flush()
                     self._perform(self._core.synced(source))
                     if source is Source.SPEAKERS:
                         self._members.pods_synced()

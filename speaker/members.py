@@ -12,6 +12,7 @@ from metallb_py.kube.objects import Node, Pod
 from metallb_py.kube.reflector import Changed
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
+from metallb_py.runtime.pacer import Pacer
 from speaker.layer2 import wires
 from speaker.layer2.eligibility import NodeState
 from speaker.layer2.nodes import node_states, pod_of
@@ -49,11 +50,20 @@ class Members:
         self._could_announce = asyncio.Event()
         self._membership = self._choose(client, metrics)
         self._annotations = AnnotationWriter(client)
+        self._pacer = Pacer(self._tell)
 
     async def run(self) -> None:
         """Take part from when this node could announce: the others hand over to it at once."""
         await self._could_announce.wait()
         await self._membership.run()
+
+    async def follow(self) -> None:
+        """Keep ``on_change`` told: once for all that changed at the same time."""
+        await self._pacer.run()
+
+    def flush(self) -> None:
+        """Tell now what changed: what comes next is to be decided by it."""
+        self._pacer.flush()
 
     async def annotate(self) -> None:
         """Keep this node's wires in its pod's annotation."""
@@ -69,11 +79,15 @@ class Members:
 
     def node_changed(self, event: Changed[Node]) -> None:
         """A Node changed."""
+        before = self._state_of(event.key)
         if event.new is None:
             self._nodes.pop(event.key, None)
         else:
             self._nodes[event.key] = event.new
-        self._tell()
+        if (
+            self._state_of(event.key) != before
+        ):  # not so with the kubelets' reports that all is well
+            self._pacer.due()
 
     def pod_changed(self, event: Changed[Pod]) -> None:
         """A speaker's pod changed."""
@@ -83,7 +97,7 @@ class Members:
             self._pods[event.key] = event.new
         if self._pods_known:
             self._membership.pods_changed(self._pods.values())
-        self._tell()
+        self._pacer.due()
         self._publish_wires()
 
     def pods_synced(self) -> None:
@@ -121,8 +135,20 @@ class Members:
                 return ReadyPods(self._on_usable)
 
     def _on_usable(self, usable: Usable) -> None:
-        self._usable = usable
-        self._tell()
+        before, self._usable = self._usable, usable
+        if self._of_nodes(usable) != self._of_nodes(before):
+            self._pacer.due()
+
+    def _of_nodes(self, usable: Usable) -> Usable:
+        """Leave out members that are no nodes of this cluster: nothing depends on them."""
+        nodes = self._nodes.keys()
+        told = {name: found for name, found in usable.wires.items() if name in nodes}
+        return Usable(usable.nodes & nodes, told)
+
+    def _state_of(self, name: str) -> NodeState | None:
+        """Return what a Node object alone says."""
+        node = self._nodes.get(name)
+        return node_states({name: node}, (), self._options.rules)[name] if node else None
 
     def _tell(self) -> None:
         pods, told = self._pods.values(), self._usable.wires

@@ -2,24 +2,36 @@
 
 Its answers to the others' probes must not wait until the speaker has read ten thousand services;
 who is busy is not dead. All that is shared are calls, which go from one loop to the other.
+
+Events come in batches, one at a time: the first at once, the next not before the speaker has dealt
+with the one before, and then not for a while: ``PAUSE``, or ``SHARE`` times what that cost, up to
+``LONGEST_PAUSE``. So a thousand members that appear at once are one change, and members that change
+all the time take a bounded part of the speaker's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from metallb_py.backoff import Backoff
+from metallb_py.protocols.memberlist.coalescer import Coalescer
 from metallb_py.protocols.memberlist.effects import News
 from metallb_py.protocols.memberlist.envelope import Drop
 from metallb_py.protocols.memberlist.messages import Endpoint, Kind, State
 from speaker.drivers.gossip_node import GossipNode, Membership
 
 REPORT_INTERVAL: Final = 1.0
+PAUSE: Final = 0.05
+"""Seconds from a batch of events to the next, at the least."""
+SHARE: Final = 3
+"""The pause after a batch, in times of what the batch cost the speaker's loop."""
+LONGEST_PAUSE: Final = 1.0
 _BIND: Final = Backoff(first=0.2, limit=5.0)
 
 
@@ -52,8 +64,8 @@ GossipEvent = News | Traffic | Started | NotStarted
 class Gossip:
     """A member for as long as ``run`` runs. All calls belong to the loop that runs it."""
 
-    def __init__(self, on_event: Callable[[GossipEvent], None]) -> None:
-        self._on_event = on_event
+    def __init__(self, on_events: Callable[[tuple[GossipEvent, ...]], None]) -> None:
+        self._on_events = on_events
         self._own: asyncio.AbstractEventLoop | None = None
         self._half: _Half | None = None
 
@@ -61,10 +73,10 @@ class Gossip:
         """Take part until cancelled."""
         main, own = asyncio.get_running_loop(), asyncio.new_event_loop()
 
-        def tell(event: GossipEvent) -> None:
-            main.call_soon_threadsafe(self._on_event, event)
+        def deliver(events: tuple[GossipEvent, ...]) -> None:
+            main.call_soon_threadsafe(self._deliver, events)
 
-        self._half, self._own = _Half(membership, tell), own
+        self._half, self._own = _Half(membership, deliver), own
         work = own.create_task(self._half.run(), name="gossip")
         thread = main.run_in_executor(None, _run, own, work)
         try:
@@ -89,6 +101,13 @@ class Gossip:
         """Take leave. Go on running for a moment, so that everybody hears it."""
         self._call(lambda node: node.leave())
 
+    def _deliver(self, events: tuple[GossipEvent, ...]) -> None:
+        began = time.monotonic()
+        self._on_events(events)
+        if self._own is not None and self._half is not None:
+            cost = time.monotonic() - began
+            self._own.call_soon_threadsafe(self._half.outbox.delivered, cost)
+
     def _call(self, work: Callable[[GossipNode], None]) -> None:
         if self._own is not None and self._half is not None:
             self._own.call_soon_threadsafe(self._half.call, work)
@@ -99,12 +118,50 @@ def _run(loop: asyncio.AbstractEventLoop, work: asyncio.Task[None]) -> None:
         loop.run_until_complete(work)
 
 
-class _Half:
-    """The half that lives in the thread. ``tell`` may be called from there."""
+class _Outbox:
+    """Events on their way out of the thread. ``deliver`` may be called from there."""
 
-    def __init__(self, membership: Membership, tell: Callable[[GossipEvent], None]) -> None:
+    def __init__(self, deliver: Callable[[tuple[GossipEvent, ...]], None]) -> None:
+        self._deliver = deliver
+        self._news = Coalescer()
+        self._reports: list[Traffic | Started | NotStarted] = []
+        self._under_way = False  # a batch, or the wait for the next
+        self._next = 0.0
+
+    def add(self, event: GossipEvent) -> None:
+        """Have an event delivered, with what else happens until then."""
+        if isinstance(event, Traffic | Started | NotStarted):
+            self._reports.append(event)
+        else:
+            self._news.add(event)
+        if not self._under_way:
+            self._plan()
+
+    def delivered(self, cost: float) -> None:
+        """The batch that was under way was dealt with, in so many seconds."""
+        pause = min(max(PAUSE, SHARE * cost), LONGEST_PAUSE)
+        self._next = asyncio.get_running_loop().time() + pause
+        self._under_way = False
+        if self._reports or self._news:
+            self._plan()
+
+    def _plan(self) -> None:
+        self._under_way = True
+        asyncio.get_running_loop().call_at(self._next, self._send)
+
+    def _send(self) -> None:
+        reports, self._reports = self._reports, []
+        self._deliver((*reports, *self._news.take()))
+
+
+class _Half:
+    """The half that lives in the thread. ``deliver`` may be called from there."""
+
+    def __init__(
+        self, membership: Membership, deliver: Callable[[tuple[GossipEvent, ...]], None]
+    ) -> None:
         self._membership = membership
-        self._tell = tell
+        self.outbox = _Outbox(deliver)
         self._node: GossipNode | None = None
 
     def call(self, work: Callable[[GossipNode], None]) -> None:
@@ -121,7 +178,7 @@ class _Half:
     async def run(self) -> None:
         """Take part and report."""
         node = await self._open()
-        self._tell(Started())
+        self.outbox.add(Started())
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(node.run(), name="gossip-node")
@@ -134,11 +191,11 @@ class _Half:
         attempt, told = 0, ""
         while self._node is None:
             try:
-                self._node = await GossipNode.open(self._membership, self._tell)
+                self._node = await GossipNode.open(self._membership, self.outbox.add)
             except OSError as error:
                 reason = error.strerror or str(error)
                 if reason != told:
-                    self._tell(NotStarted(reason))
+                    self.outbox.add(NotStarted(reason))
                 told = reason
                 await asyncio.sleep(_BIND.delay(attempt))
                 attempt += 1
@@ -150,4 +207,4 @@ class _Half:
             await asyncio.sleep(REPORT_INTERVAL)
             received, sent, dropped = machine.tally.take()
             members = Counter(member.state for member in machine.members)
-            self._tell(Traffic(received, sent, dropped, members, machine.health))
+            self.outbox.add(Traffic(received, sent, dropped, members, machine.health))

@@ -28,6 +28,7 @@ from metallb_py.protocols.memberlist.effects import (
 from metallb_py.protocols.memberlist.envelope import Envelope
 from metallb_py.protocols.memberlist.keyring import Keyring
 from metallb_py.protocols.memberlist.messages import Endpoint, State
+from metallb_py.rate_limit import Rate, RateLimiter
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import MemberMetrics
 from speaker.drivers.gossip import Gossip, GossipEvent, NotStarted, Started, Traffic
@@ -40,6 +41,11 @@ from speaker.memberships.settings import GossipSettings
 
 WIRES_WITHIN = 2.0
 """So long it waits to know its wires, in seconds, before it takes part without telling them."""
+# Lines in the log that the members of the gossip cluster can provoke.
+EVENTS_OF_A_NODE = Rate(burst=10, per_second=0.1)
+EVENTS = Rate(burst=200, per_second=5.0)
+ACCUSATIONS_OF_A_NODE = Rate(burst=5, per_second=0.1)
+ACCUSATIONS = Rate(burst=50, per_second=1.0)
 
 
 class GossipMembers:
@@ -58,12 +64,16 @@ class GossipMembers:
         self._log = log
         self._metrics = metrics
         self._on_usable = on_usable
-        self._gossip = Gossip(self._on_event)
+        self._gossip = Gossip(self._on_events)
         self._joining = Joining()
         self._changed = asyncio.Event()  # whom to join, or when
         self._wires = asyncio.Event()
         self._meta = b""
         self._others: dict[str, Member] = {}
+        self._wires_of: dict[str, tuple[Wire, ...] | None] = {}
+        self._events_admitted = RateLimiter(each=EVENTS_OF_A_NODE, total=EVENTS)
+        self._accusations_admitted = RateLimiter(each=ACCUSATIONS_OF_A_NODE, total=ACCUSATIONS)
+        self._suppressed = 0
         self._pods_known = False
         self._started = False
         self._told: Usable | None = None
@@ -130,6 +140,16 @@ class GossipMembers:
                     await self._changed.wait()
             self._changed.clear()
 
+    def _on_events(self, events: tuple[GossipEvent, ...]) -> None:
+        """Take in what happened; what depends on it is computed once for all of it."""
+        for event in events:
+            self._on_event(event)
+        if any(isinstance(event, MemberUp | MemberChanged | MemberDown) for event in events):
+            addresses = {other.endpoint.address for other in self._others.values()}
+            self._joining.members(addresses, time.monotonic())
+            self._changed.set()
+            self._tell()
+
     def _on_event(self, event: GossipEvent) -> None:
         match event:
             case MemberUp() | MemberChanged() | MemberDown():
@@ -152,17 +172,22 @@ class GossipMembers:
     def _on_change(self, event: MemberUp | MemberChanged | MemberDown) -> None:
         match event:
             case MemberUp(member):
-                self._others[member.name] = member
+                self._put(member)
                 self._tell_event(member, "NodeJoin", "")
             case MemberChanged(member):
-                self._others[member.name] = member
+                self._put(member)
                 self._tell_event(member, "NodeUpdate", "")
             case MemberDown(member, reporter):
                 self._others.pop(member.name, None)
+                self._wires_of.pop(member.name, None)
                 how = "left" if member.state is State.LEFT else f"failed, said {reporter}"
                 self._tell_event(member, "NodeLeave", how)
             case _:
                 assert_never(event)
+
+    def _put(self, member: Member) -> None:
+        self._others[member.name] = member
+        self._wires_of[member.name] = wires.unpack(member.meta)
 
     def _on_doubt(self, event: MemberSuspected | MemberTrusted | Accused) -> None:
         match event:
@@ -174,7 +199,9 @@ class GossipMembers:
             case Accused(reporter):
                 self._metrics.accusations.inc()
                 message = "another speaker could not reach this one"
-                self._log.warn(message, event="accused", reporter=reporter)
+                admitted = self._accusations_admitted.admit(reporter, time.monotonic())
+                if admitted is not None:
+                    self._log.warn(message, event="accused", reporter=reporter)
             case _:
                 assert_never(event)
 
@@ -215,26 +242,26 @@ class GossipMembers:
             self._log.info(message, op="Member detection", addr=str(address), **others)
 
     def _tell_event(self, member: Member, event: str, why: str) -> None:
-        addresses = [other.endpoint.address for other in self._others.values()]
-        self._joining.members(addresses, time.monotonic())
-        self._changed.set()
+        """Log an event of a member, within limits: a member can report others without end."""
+        if self._events_admitted.admit(member.name, time.monotonic()) is None:
+            self._suppressed += 1
+            return
+        suppressed, self._suppressed = self._suppressed, 0
         self._log.info(
             "node event - forcing sync",
             **{"node addr": str(member.endpoint.address)},
             **{"node name": member.name, "node event": event},
             **({"reason": why} if why else {}),
+            **({"suppressed": suppressed} if suppressed else {}),
         )
-        self._tell()
 
     def _tell(self) -> None:
         """Tell who is usable, once everybody is known who can be."""
         if not (self._started and self._pods_known and self._joining.complete):
             return
-        metas = {name: member.meta for name, member in self._others.items()}
-        metas[self._node] = self._meta
-        found = {name: wires.unpack(meta) for name, meta in metas.items()}
+        found = {**self._wires_of, self._node: wires.unpack(self._meta)}
         usable = Usable(
-            frozenset(metas), {name: each for name, each in found.items() if each is not None}
+            frozenset(found), {name: each for name, each in found.items() if each is not None}
         )
         if usable != self._told:
             self._told = usable

@@ -16,7 +16,7 @@ from support.running import while_running
 from metallb_py.kube.objects import ObjectMeta, Pod, PodIP, PodSpec, PodStatus
 from metallb_py.protocols.memberlist.codec import encode
 from metallb_py.protocols.memberlist.effects import MemberUp
-from metallb_py.protocols.memberlist.messages import Ping
+from metallb_py.protocols.memberlist.messages import NodeState, Ping, PushPull, State
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
 from speaker.drivers.gossip import Gossip, GossipEvent, NotStarted, Started, Traffic
@@ -28,6 +28,7 @@ from speaker.memberships.settings import GossipSettings
 pytestmark = pytest.mark.netns
 PORT = 17947
 SECONDS = 15.0
+MANY = 1000
 
 
 async def until(true: Callable[[], bool], seconds: float = SECONDS) -> None:
@@ -44,7 +45,7 @@ def place(number: int) -> str:
 @contextlib.asynccontextmanager
 async def gossiping(name: str, number: int) -> AsyncIterator[tuple[Gossip, list[GossipEvent]]]:
     told: list[GossipEvent] = []
-    gossip = Gossip(told.append)
+    gossip = Gossip(told.extend)
     made = membership(name, endpoint(place(number), PORT))
     async with while_running(gossip.run(made)):
         yield gossip, told
@@ -179,6 +180,38 @@ async def test_a_speaker_that_comes_later_is_joined_as_soon_as_its_pod_is_told(
         await until(lambda: one.names() == {"node1"} and two.names() == {"node2"})
         one.members.pods_changed(pods(1, 2))
         await until(lambda: one.names() == two.names() == {"node1", "node2"}, 1)
+
+
+async def tell_of(where: tuple[str, int], secret: bytes, states: tuple[NodeState, ...]) -> None:
+    """Do a push-pull as a member that knows these."""
+    envelope = membership("x", endpoint(place(9), PORT), secret=secret).envelope
+    reader, writer = await asyncio.open_connection(*where, local_addr=(place(9), 0))
+    try:
+        writer.write(envelope.pack_stream(encode(PushPull(states, join=True))))
+        async with asyncio.timeout(SECONDS):
+            await reader.read()
+    finally:
+        writer.transport.abort()
+
+
+async def test_a_thousand_members_that_appear_at_once_are_few_changes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = Speaker(1, capsys)
+    one.members.wires_changed((WIRE,))
+    one.members.pods_changed(pods(1))
+    crowd = tuple(
+        NodeState(f"crowd{n}", endpoint(f"127.9.{n // 250}.{n % 250 + 1}", PORT), 1, State.ALIVE)
+        for n in range(MANY)
+    )
+    async with taking_part(one):
+        await until(lambda: one.names() == {"node1"})
+        before = len(one.usable)
+        await tell_of((place(1), PORT), b"quite secret", crowd)
+        await until(lambda: len(one.names()) == 1 + MANY)
+        assert len(one.usable) - before <= 5
+    lines = [line for line in capsys.readouterr().out.splitlines() if "NodeJoin" in line]
+    assert 0 < len(lines) < MANY
 
 
 def page(speaker: Speaker) -> bytes:

@@ -56,7 +56,7 @@ class Talker:
         self._others: dict[str, Member] = {}
         self._joining: dict[Endpoint, asyncio.Future[str]] = {}
         self.started = asyncio.Event()
-        self.gossip = Gossip(self._on_event)
+        self.gossip = Gossip(self._on_events)
 
     async def obey(self, command: str, *words: str) -> None:
         """Do what a line of the input says, and tell the outcome."""
@@ -87,6 +87,10 @@ class Talker:
         self._joining = {endpoint: loop.create_future() for endpoint in endpoints}
         self.gossip.join(tuple(self._joining))
         return await asyncio.gather(*self._joining.values())
+
+    def _on_events(self, events: tuple[GossipEvent, ...]) -> None:
+        for event in events:
+            self._on_event(event)
 
     def _on_event(self, event: GossipEvent) -> None:
         match event:

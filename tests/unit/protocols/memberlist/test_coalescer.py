@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from support.gossip_members import endpoint, member, name
+
+from metallb_py.protocols.memberlist.coalescer import ACCUSERS, Coalescer
+from metallb_py.protocols.memberlist.effects import (
+    Accused,
+    Joined,
+    JoinFailed,
+    MemberChanged,
+    MemberDown,
+    MemberSuspected,
+    MemberTrusted,
+    MemberUp,
+    News,
+    RoundTrip,
+)
+from metallb_py.protocols.memberlist.messages import State
+
+GONE = replace(member(1), state=State.DEAD)
+
+
+def up(meta: bytes = b"") -> MemberUp:
+    return MemberUp(replace(member(1), meta=meta))
+
+
+def changed(meta: bytes) -> MemberChanged:
+    return MemberChanged(replace(member(1), meta=meta))
+
+
+DOWN = MemberDown(GONE, "n2")
+
+
+def merged(*events: News) -> tuple[News, ...]:
+    coalescer = Coalescer()
+    for event in events:
+        coalescer.add(event)
+    taken = coalescer.take()
+    assert not coalescer
+    return taken
+
+
+def present(events: Sequence[News]) -> dict[str, bytes]:
+    """Return what a reader of these events takes for present, with the metadata."""
+    found: dict[str, bytes] = {}
+    for event in events:
+        match event:
+            case MemberUp(who) | MemberChanged(who):
+                found[who.name] = who.meta
+            case MemberDown(who):
+                found.pop(who.name, None)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("events", "left"),
+    [
+        ((), ()),
+        ((up(),), (up(),)),
+        ((up(), changed(b"a"), changed(b"b")), (up(b"b"),)),
+        ((changed(b"a"), changed(b"b")), (changed(b"b"),)),
+        ((DOWN, up()), (DOWN, up())),
+        ((changed(b"a"), DOWN), (changed(b"a"), DOWN)),
+        ((up(), DOWN, up(b"x"), changed(b"y")), (DOWN, up(b"y"))),
+        ((up(), DOWN, up(), DOWN), (up(), DOWN)),
+    ],
+)
+def test_of_a_life_the_latest_two_events_are_kept(
+    events: tuple[News, ...], left: tuple[News, ...]
+) -> None:
+    assert merged(*events) == left
+
+
+@pytest.mark.parametrize("events", list(product((up(b"1"), changed(b"2"), DOWN), repeat=4)))
+def test_whatever_is_merged_ends_as_it_would_have(events: tuple[News, ...]) -> None:
+    assert present(merged(*events)) == present(events)
+    assert len(merged(*events)) <= 2
+
+
+def test_the_latest_doubt_and_the_latest_outcome_of_a_join_are_kept() -> None:
+    suspected, trusted = MemberSuspected(member(1), "n2"), MemberTrusted(member(1))
+    failed, joined = JoinFailed(endpoint(3), "no route"), Joined(endpoint(3))
+    assert merged(suspected, failed, trusted, joined) == (trusted, joined)
+
+
+def test_members_come_before_the_outcome_of_the_join_that_told_of_them() -> None:
+    joined = Joined(endpoint(1))
+    assert merged(joined, up()) == (up(), joined)
+
+
+def test_round_trips_and_different_members_stay_apart() -> None:
+    events = (RoundTrip("n1", 0.1), RoundTrip("n2", 0.2), Accused("n1"), Accused("n2"))
+    assert set(merged(*events)) == set(events)
+
+
+def test_accusers_are_bounded() -> None:
+    accusations = [Accused(name(number)) for number in range(10 * ACCUSERS)]
+    assert merged(*accusations, *accusations) == tuple(accusations[:ACCUSERS])
