@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from metallb_py.addresses import IPNetwork
@@ -15,6 +16,7 @@ from metallb_py.config.model import BgpAdvertisement, Community, LargeCommunity
 from metallb_py.config.reading import Reading
 
 MAX_PREPEND = 16
+_NAMES_SHOWN = 20
 
 Found = TypeVar("Found")
 Resolve = Callable[[str, Mapping[str, AnyCommunity]], Found]
@@ -166,8 +168,19 @@ class _AdvertisementCompiler:
                 message = f'duplicate definition of peer "{text.value}"'
                 self._reading.tell_at(text.line, text.path, message)
             if known is not None and name not in known:
-                there = ", ".join(sorted(known)) or "nothing: there are no peers"
+                there = _listed(known)
                 message = f'unknown peer "{text.value}": want the name or address of one: {there}'
                 self._reading.tell_at(text.line, text.path, message)
             found.add(name)
         return frozenset(found)
+
+
+@lru_cache(4)
+def _listed(names: frozenset[str]) -> str:
+    """Return some of the names, in order; a long list is of no help, and takes long to make."""
+    if not names:
+        return "nothing: there are no peers"
+    if len(names) > _NAMES_SHOWN:
+        some = ", ".join(sorted(names)[:_NAMES_SHOWN])
+        return f"{some} and {len(names) - _NAMES_SHOWN} more"
+    return ", ".join(sorted(names))

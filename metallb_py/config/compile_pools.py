@@ -5,20 +5,23 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
 
 from metallb_py.addresses import IPNetwork, parse_cidr, parse_range
+from metallb_py.config.community_room import Spend, find_crowded
 from metallb_py.config.compile_advertisements import Defined, Entry, compile_advertisements
 from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Located, Record
 from metallb_py.config.findings import Findings
 from metallb_py.config.model import BgpAdvertisement, Pool, Protocol
 from metallb_py.config.patterns import WANTED, PatternError, compile_pattern
-from metallb_py.config.routes import COMMUNITY_ROOM, Offer, Said, merge, said_of
+from metallb_py.config.routes import COMMUNITY_ROOM
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import Tenancy
 
-MAX_BLOCKS = 100_000  # of all pools together: a range of IPv6 addresses can be 254 blocks
+MAX_BLOCKS = 20_000  # of all pools together: a range of IPv6 addresses can be 254 blocks
+MAX_ADVERTISEMENTS = 10_000  # of all pools together
+
+_ADS = "bgp-advertisements"
 
 # RFC 1123 labels, as Kubernetes wants them.
 _NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
@@ -30,7 +33,8 @@ def compile_pools(
     """Check the address pools; ``defined`` is what their advertisements may name."""
     pools: list[Pool] = []
     names: set[str] = set()
-    overlaps = _Overlaps()
+    advertisements = 0
+    overlaps = _Overlaps(findings.spend)
     written = tuple(records)
     for number, record in enumerate(written, 1):
         pool = _PoolCompiler(record, number, findings, overlaps).compile(defined)
@@ -39,6 +43,11 @@ def compile_pools(
             findings.add(record.line_of("name"), record.path, message)
         names.add(pool.name)
         pools.append(pool)
+        advertisements += len(pool.bgp_advertisements)
+        if advertisements > MAX_ADVERTISEMENTS:
+            message = f"more than {MAX_ADVERTISEMENTS} advertisements in all pools: want fewer"
+            findings.add(record.line_of(_ADS), record.path_of(_ADS), message)
+            break
     _check_communities(pools, written, findings)
     return tuple(pools)
 
@@ -46,48 +55,29 @@ def compile_pools(
 def _check_communities(
     pools: Sequence[Pool], records: Sequence[Record], findings: Findings
 ) -> None:
-    """Refuse what merges into a route with more communities than a message holds.
-
-    One address of each block tells: where blocks are larger than an aggregate, this is theirs
-    alone. Who hears of them is not looked at: as if one peer heard all.
-    """
-    every = [
-        Said(communities=ad.communities, large_communities=ad.large_communities)
-        for pool in pools
-        for ad in pool.bgp_advertisements
-    ]
-    if not every or merge(every).community_size <= COMMUNITY_ROOM:
-        return
-    offers = [
-        Offer(tuple(cidr.network_address for cidr in pool.cidrs), pool.bgp_advertisements)
-        for pool in pools
-    ]
-    said = said_of(offers)
-    for number, (offer, record) in enumerate(zip(offers, records, strict=True), 1):
-        sizes = {
-            prefix: merge(each for saying in said[prefix] for each in saying).community_size
-            for prefix in said_of([offer])
-        }
-        prefix, size = max(sizes.items(), key=itemgetter(1), default=(None, 0))
-        if size > COMMUNITY_ROOM:
-            message = (
-                f"parsing address pool #{number}: {size} bytes of communities for {prefix}: want "
-                f"{COMMUNITY_ROOM} at the most, or they would not fit one BGP message"
-            )
-            where = "bgp-advertisements"
-            findings.add(record.line_of(where), record.path_of(where), message)
+    """Refuse what merges into a route with more communities than a message holds."""
+    for index, crowded in find_crowded(pools, findings.spend).items():
+        message = (
+            f"parsing address pool #{index + 1}: {crowded.size} bytes of communities for "
+            f"{crowded.prefix}: want {COMMUNITY_ROOM} at the most, or they would not fit one BGP "
+            "message"
+        )
+        record = records[index]
+        findings.add(record.line_of(_ADS), record.path_of(_ADS), message)
 
 
 class _Overlaps:
     """The blocks that were seen, in order, so that each new one is compared with two of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, spend: Spend) -> None:
+        self._spend = spend
         self._seen: dict[int, list[tuple[int, int, IPNetwork, str]]] = {4: [], 6: []}
         self.blocks = 0
 
     def add(self, cidr: IPNetwork, pool: str) -> tuple[IPNetwork, str] | None:
         """Take in a block; return an earlier one that it overlaps with, and its pool."""
         self.blocks += 1
+        self._spend(1)
         first, last = int(cidr.network_address), int(cidr.broadcast_address)
         seen = self._seen[cidr.version]
         index = bisect_left(seen, (first,))
@@ -177,7 +167,8 @@ class _PoolCompiler:
         for text in texts:
             if self._overlaps.blocks >= MAX_BLOCKS:
                 self._tell(
-                    "addresses", f"more than {MAX_BLOCKS} blocks: want fewer, or larger ones"
+                    "addresses",
+                    f"more than {MAX_BLOCKS} blocks in all pools: want fewer, or larger ones",
                 )
                 break
             cidrs += self._read_entry(text)
@@ -231,11 +222,11 @@ class _PoolCompiler:
     def _advertisements(
         self, protocol: Protocol | None, defined: Defined
     ) -> tuple[BgpAdvertisement, ...]:
-        records = self._record.record_lists.get("bgp-advertisements", [])
+        records = self._record.record_lists.get(_ADS, [])
         if protocol is Protocol.LAYER2:
             if records:
                 self._tell(
-                    "bgp-advertisements",
+                    _ADS,
                     "cannot have bgp-advertisements configuration element in a layer2 address pool",
                 )
             return ()

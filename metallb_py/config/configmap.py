@@ -25,6 +25,11 @@ T = TypeVar("T")
 
 _WORD = re.compile(r"[-\w]*")
 
+# Far more than a cluster has; a daemon's memory and time follow from them.
+MAX_POOLS = 5000
+MAX_PEERS = 5000
+MAX_ITEMS = 1000
+
 _NAME_SHOWN = 60
 _NEAR_A_PASSWORD = {"peer", "nodeSelector", "selectorRequirements"}
 _NOTHING_SHOWN = {"passwordSecret"}
@@ -245,10 +250,12 @@ def _string_map(decoder: Decoder, record: Record, key: str, node: Node) -> None:
     record.string_maps[key] = found
 
 
-def _records(type_name: str) -> FieldReader:
+def _records(type_name: str, most: int = MAX_ITEMS) -> FieldReader:
     def read(decoder: Decoder, record: Record, key: str, node: Node) -> None:
         if not isinstance(node, Sequence):
             raise wrong_type(node, f"[]config.{type_name}", quote=False)
+        if len(node.items) > most:
+            raise WrongTypeError(f"{len(node.items)} items: want at most {most}")
         record.record_lists[key] = [
             decoder.record(item, type_name, f"{record.path_of(key)}[{index}]{_name_of(item)}")
             for index, item in enumerate(node.items)
@@ -283,9 +290,9 @@ _INT = _number("int", -(2**63), 2**63 - 1)
 
 SCHEMA: dict[str, dict[str, FieldReader]] = {
     "configFile": {
-        "peers": _records("peer"),
+        "peers": _records("peer", MAX_PEERS),
         "bgp-communities": _string_map,
-        "address-pools": _records("addressPool"),
+        "address-pools": _records("addressPool", MAX_POOLS),
         "bfd-profiles": _records("bfdProfile"),
     },
     "peer": {

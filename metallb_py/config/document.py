@@ -9,6 +9,7 @@ error.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from metallb_py.config.problems import ConfigError, Problem
 
 MAX_CHARACTERS = 1_500_000  # a ConfigMap holds 1 MiB
 MAX_DEPTH = 200
+MAX_DIRECTIVES = 100
 MAX_WEIGHT = 200_000
 _CHARACTERS_PER_WEIGHT = 32
 
@@ -87,6 +89,9 @@ def parse_documents(text: str) -> list[Node]:
 def _documents(text: str, first_line: int) -> Iterator[Node]:
     if len(text) > MAX_CHARACTERS:
         raise _error(first_line, f"{len(text)} characters: want at most {MAX_CHARACTERS}")
+    if text.count("%TAG") > MAX_DIRECTIVES:
+        # The parser compares each with all before it, and nothing ends it.
+        raise _error(first_line, f'"%TAG" more than {MAX_DIRECTIVES} times: want fewer')
     try:
         yield from _Builder(first_line).build(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
@@ -121,6 +126,7 @@ class _Builder:
         self._first_line = first_line
         self._anchors: dict[str, Node] = {}
         self._open: list[_Open] = []
+        self._open_anchors: Counter[str] = Counter()  # of what is in _open
         self._root: Node | None = None
 
     def build(self, events: Iterator[yaml.Event]) -> Iterator[Node]:
@@ -159,7 +165,7 @@ class _Builder:
 
     def _anchored(self, event: yaml.AliasEvent) -> Node:
         # The anchor is not named: it could be a password that begins with "*".
-        if any(item.anchor == event.anchor for item in self._open):
+        if event.anchor in self._open_anchors:
             raise _error(self._line(event), "anchor value contains itself")
         if event.anchor not in self._anchors:
             raise _error(self._line(event), "unknown anchor referenced")
@@ -169,8 +175,12 @@ class _Builder:
         if len(self._open) >= MAX_DEPTH:
             raise _error(node.line, f"nested deeper than {MAX_DEPTH} levels")
         self._open.append(_Open(node, anchor))
+        if anchor is not None:
+            self._open_anchors[anchor] += 1
 
     def _leave(self, done: _Open) -> None:
+        if done.anchor is not None:
+            self._open_anchors -= Counter((done.anchor,))
         if isinstance(done.node, Mapping):
             known = {key.text for key, _ in done.node.entries}
             for source in done.merged:
