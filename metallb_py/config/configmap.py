@@ -379,7 +379,7 @@ def decode(text: str, findings: Findings, first_line: int = 1) -> Record:
 
     Lines count from ``first_line``. Raises ConfigError where the text is no YAML at all.
     """
-    node = parse_document(text, first_line)
+    node = parse_document(text, first_line, findings.spend)
     if node is None:
         return Record(first_line, "")
     return Decoder(findings).record(node, "configFile", "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import yaml
@@ -70,30 +70,35 @@ class Mapping:
 
 
 Node = Scalar | Sequence | Mapping
+Spend = Callable[[int], None]
 
 
-def parse_document(text: str, first_line: int = 1) -> Node | None:
+def _free(_: int) -> None:
+    """Steps that are not counted."""
+
+
+def parse_document(text: str, first_line: int = 1, spend: Spend = _free) -> Node | None:
     """Read the first document of a YAML text; None where there is none.
 
-    Lines count from ``first_line``. Raises ConfigError with one problem: a text that is no YAML is
-    told by its first fault.
+    Lines count from ``first_line``. Each node is a step for ``spend``, which may end the reading.
+    Raises ConfigError with one problem: a text that is no YAML is told by its first fault.
     """
-    return next(_documents(text, first_line), None)
+    return next(_documents(text, first_line, spend), None)
 
 
 def parse_documents(text: str) -> list[Node]:
     """Read every document of a YAML text. Raises ConfigError with one problem."""
-    return list(_documents(text, 1))
+    return list(_documents(text, 1, _free))
 
 
-def _documents(text: str, first_line: int) -> Iterator[Node]:
+def _documents(text: str, first_line: int, spend: Spend) -> Iterator[Node]:
     if len(text) > MAX_CHARACTERS:
         raise _error(first_line, f"{len(text)} characters: want at most {MAX_CHARACTERS}")
     if text.count("%TAG") > MAX_DIRECTIVES:
         # The parser compares each with all before it, and nothing ends it.
         raise _error(first_line, f'"%TAG" more than {MAX_DIRECTIVES} times: want fewer')
     try:
-        yield from _Builder(first_line).build(yaml.parse(text, Loader=_Loader))
+        yield from _Builder(first_line, spend).build(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         # Never str(error): it quotes the line, and the line may hold a password.
@@ -122,8 +127,9 @@ class _Open:
 
 
 class _Builder:
-    def __init__(self, first_line: int) -> None:
+    def __init__(self, first_line: int, spend: Spend) -> None:
         self._first_line = first_line
+        self._spend = spend
         self._anchors: dict[str, Node] = {}
         self._open: list[_Open] = []
         self._open_anchors: Counter[str] = Counter()  # of what is in _open
@@ -131,6 +137,7 @@ class _Builder:
 
     def build(self, events: Iterator[yaml.Event]) -> Iterator[Node]:
         for event in events:
+            self._spend(1)
             match event:
                 case yaml.ScalarEvent():
                     self._add(self._scalar(event), event.anchor)

@@ -13,6 +13,7 @@ from typing import NewType
 
 from metallb_py.addresses import IPAddress, IPNetwork
 from metallb_py.config.interfaces import matches_interface
+from metallb_py.config.prefix_index import PrefixIndex
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import EVERYBODY, Tenancy
 
@@ -194,6 +195,11 @@ class Config:
     pools: tuple[Pool, ...] = ()
     peers: tuple[Peer, ...] = ()
     bfd_profiles: tuple[BfdProfile, ...] = ()
+    _index: PrefixIndex = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Here, so that it is made where the configuration is: off the event loop.
+        object.__setattr__(self, "_index", PrefixIndex(pool.cidrs for pool in self.pools))
 
     @property
     def selects_namespaces(self) -> bool:
@@ -202,8 +208,11 @@ class Config:
 
     def pool_of(self, addresses: Iterable[IPAddress]) -> Pool | None:
         """Return the one pool that contains all these addresses, buggy ones included."""
-        wanted = tuple(addresses)
-        return next((p for p in self.pools if all(p.contains(a) for a in wanted)), None)
+        return next(iter(self.pools_of(addresses)), None)
+
+    def pools_of(self, addresses: Iterable[IPAddress]) -> tuple[Pool, ...]:
+        """Return every pool that contains all these addresses: more than one while pools drain."""
+        return tuple(self.pools[number] for number in self._index.containing_all(addresses))
 
 
 def is_buggy(address: IPAddress) -> bool:

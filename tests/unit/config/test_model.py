@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, ip_address
 
 import pytest
 from support.objects import config, pool
 
-from metallb_py.config.model import Peer, is_buggy
+from metallb_py.config.model import Config, Peer, Pool, Protocol, is_buggy
 from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 
 
@@ -43,3 +45,34 @@ def test_a_peer_selects_nodes_by_any_of_its_selectors() -> None:
     assert peer.selects({"zone": "a"})
     assert not peer.selects({})
     assert Peer(1, 2, ip_address("10.0.0.1")).selects({})
+
+
+def test_the_pool_of_an_address_is_found_in_as_few_steps_among_many_as_among_few() -> None:
+    class Counted(tuple[IPv4Network, ...]):  # noqa: SLOT001
+        """Prefixes that count how often they are looked through."""
+
+        looked = 0
+
+        def __iter__(self) -> Iterator[IPv4Network]:
+            Counted.looked += 1
+            return super().__iter__()
+
+    pools = tuple(
+        Pool(f"p{n}", Protocol.LAYER2, Counted((IPv4Network((n << 8, 24)),))) for n in range(5000)
+    )
+    config = Config(pools)
+    Counted.looked = 0
+    found = [config.pool_of((IPv4Address(n << 8 | 7),)) for n in range(5000)]
+    assert found == list(pools)
+    assert Counted.looked == 0
+
+
+def test_pools_that_overlap_while_one_drains_keep_their_order() -> None:
+    new = Pool("a", Protocol.LAYER2, (IPv4Network("10.0.0.0/24"),))
+    old = Pool("old", Protocol.LAYER2, (IPv4Network("10.0.0.0/16"),), draining=True)
+    config = Config((new, old))
+    address, other = IPv4Address("10.0.0.1"), IPv4Address("10.0.1.1")
+    assert config.pools_of((address,)) == (new, old)
+    assert config.pool_of((address, other)) == old
+    assert replace(config, pools=(old,)).pool_of((address,)) == old
+    assert replace(config, pools=(old,)) != config

@@ -1,0 +1,63 @@
+"""Texts that are made to cost: one documented error, and work that grows no faster than they do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+from support.hostile_config import GROWING, TEXTS
+
+from metallb_py.config.budget import MAX_STEPS, Budget
+from metallb_py.config.compile import read_config
+from metallb_py.config.problems import ConfigError, Problem
+
+
+def read(text: str, budget: Budget | None = None) -> tuple[Problem, ...]:
+    try:
+        read_config(text, budget=budget)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_it_is_read_or_refused(name: str) -> None:
+    budget = Budget()
+    for problem in read(TEXTS[name], budget):
+        assert problem.line >= 1
+        assert problem.message
+        assert len(str(problem)) < 2000
+        assert str(problem).isprintable()
+    assert budget.spent <= MAX_STEPS
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Count the calls of functions while something is done."""
+    counted = 0
+
+    def count(_frame: FrameType, _event: str, _argument: object) -> None:
+        nonlocal counted
+        counted += 1
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_twice_as_much_text_takes_about_twice_the_work(name: str) -> None:
+    small, large = GROWING[name](20), GROWING[name](40)
+    assert calls(lambda: read(large)) < 2.6 * calls(lambda: read(small))
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_steps_grow_with_the_text(name: str) -> None:
+    small, large = Budget(), Budget()
+    read(GROWING[name](20), small)
+    read(GROWING[name](40), large)
+    assert small.spent < large.spent < 2.6 * small.spent
