@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from metallb_py.config.problems import Problem
 from metallb_py.errors import RemoteProtocolError
-from metallb_py.kube.configmap import DATA_KEY, Reading
+from metallb_py.kube.configmap import Reading, text_of
 from metallb_py.kube.objects import ConfigMap
 
 API_VERSION = "admission.k8s.io/v1"
@@ -46,7 +47,7 @@ class Question:
     """A review that was decoded. ``text`` is the one to be stored, if it is ours and new."""
 
     uid: str
-    text: str | None
+    text: str | Problem | None
 
     def answer(self, reading: Reading | None = None, warnings: tuple[str, ...] = ()) -> bytes:
         """Return the answer: a text with problems is refused with every one of them.
@@ -80,15 +81,15 @@ def read_review(body: bytes, namespace: str, name: str) -> Question:
     return Question(asked.request.uid, text)
 
 
-def _new_text(request: _Request, namespace: str, name: str) -> str | None:
+def _new_text(request: _Request, namespace: str, name: str) -> str | Problem | None:
     asked = (request.kind.kind, request.namespace, request.name)
     if asked != ("ConfigMap", namespace, name) or request.operation not in ("CREATE", "UPDATE"):
         return None
-    text = _text(request.object)
-    if request.operation == "UPDATE" and text == _text(request.old_object):
+    item = _configmap(request.object)
+    if request.operation == "UPDATE" and text_of(item) == text_of(_configmap(request.old_object)):
         return None
-    return text
+    return text_of(item)
 
 
-def _text(item: msgspec.Raw) -> str:
-    return (msgspec.json.decode(item, type=ConfigMap).data or {}).get(DATA_KEY, "")
+def _configmap(item: msgspec.Raw) -> ConfigMap:
+    return msgspec.json.decode(item, type=ConfigMap)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import assert_never
 
 from controller.assignment import Outcome, Reason
+from controller.config_record import ConfigRecord
 from controller.core import (
     ConfigApplied,
     ConfigRefused,
@@ -25,20 +24,14 @@ from controller.core import (
 from controller.drivers.service_status import StatusEvent, StatusWriter, Written
 from controller.options import Options
 from controller.orphans import OrphanPolicy
+from controller.rehearsal import configure
 from metallb_py.addresses import go_quote_list
-from metallb_py.config.budget import Budget
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
-from metallb_py.errors import ApiError, ConflictError
-from metallb_py.kube.annotations import AnnotationWriter
+from metallb_py.errors import ConflictError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.configmap import (
-    ConfigReader,
-    ConfigState,
-    Reading,
-    config_resource,
-    draining_pools,
-)
+from metallb_py.kube.config_state import StateNames
+from metallb_py.kube.configmap import ConfigReader, Reading, Update, config_resource
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import ConfigMap, Namespace, Service
 from metallb_py.kube.reflector import (
@@ -63,21 +56,6 @@ COMPONENT = "metallb-controller"
 _CLEAR_LEVELS = {Reason.NOT_LOAD_BALANCER: Level.DEBUG, Reason.LB_IP_FAMILY: Level.ERROR}
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """What became of a ConfigMap off the loop; None where it was deleted."""
-
-    configmap: ConfigMap | None
-    readings: tuple[Reading, ...] = ()
-    draining: tuple[Pool, ...] = ()
-
-
-def _compiled(reader: ConfigReader, configmap: ConfigMap | None, budget: Budget) -> _Compiled:
-    if configmap is None:
-        return _Compiled(None)
-    return _Compiled(configmap, reader.changed(configmap, budget), draining_pools(configmap))
-
-
 class App:
     """Wires the core to the API server. Everything happens in the tasks of ``run``."""
 
@@ -96,18 +74,16 @@ class App:
         self._configmaps = Reflector(
             client, config_resource(common.namespace, common.config), post(self._on_configmap)
         )
+        names = StateNames(common.namespace, common.config)
+        self._states = Reflector(client, names.resource, post(self._on_state))
         self._statuses = StatusWriter(client, post(self._on_status))
         self._events = EventRecorder(client, COMPONENT)
-        config_key = f"{common.namespace}/{common.config}"
-        self._config = ConfigReporter(log, self._metrics, config_key)
-        self._annotations = AnnotationWriter(client)
-        self._config_path = f"/api/v1/namespaces/{common.namespace}/configmaps/{common.config}"
-        self._reader = ConfigReader()
-        self._compiling = ConfigQueue(post(self._on_readings))
-        self._configmap: ConfigMap | None = None
-        # The latest at the end; one before it may still be what comes into force.
+        self._config = ConfigReporter(log, self._metrics, names.key)
+        self._record_of_config = ConfigRecord(client, names, log, metrics, self._events)
+        self._reader = ConfigReader(common.namespace, common.config)
+        self._compiling = ConfigQueue(post(self._configure))
+        # Those that may come into force, or are; the latest at the end.
         self._readings: tuple[Reading, ...] = ()
-        self._in_force: Reading | None = None
         self._draining: tuple[Pool, ...] = ()
         # When those were created whose new addresses are not in their status yet.
         self._unwritten: dict[str, float] = {}
@@ -122,8 +98,9 @@ class App:
                 "namespaces": self._follow_namespaces(),
                 "config": self._configmaps.run(),
                 "config compiler": self._compiling.run(),
+                "stored state": self._states.run(),
+                **self._record_of_config.tasks(),
                 "statuses": self._statuses.run(),
-                "config status": self._annotations.run(self._on_config_status_error),
                 "events": self._events.run(),
             },
         )
@@ -164,34 +141,50 @@ class App:
         match event:
             case Changed():
                 self._metrics.updates.inc()
-                self._read_config(event.new)
+                self._reader.configmap_changed(event.new)
+                self._record_of_config.configmap_changed(event.new)
             case Synced():
-                if self._configmap is None:
-                    self._config.absent()
+                self._reader.configmap_synced()
             case Unreachable() | Reachable():
                 self._config.api_server(event, "configmaps")
             case _:
                 assert_never(event)
+        self._read_config()
 
-    def _read_config(self, configmap: ConfigMap | None) -> None:
-        """Have it compiled off the loop; the result comes back as ``_on_readings``."""
-        if configmap is not None:
-            self._configmap = configmap
-        self._compiling.submit(partial(_compiled, self._reader, configmap))
+    def _on_state(self, event: ReflectorEvent[ConfigMap]) -> None:
+        match event:
+            case Changed(key, _, item):
+                name = key.rpartition("/")[2]
+                self._config.state(self._reader.state_changed(name, item))
+                self._record_of_config.state_changed(name, item)
+            case Synced():
+                self._reader.state_synced()
+            case Unreachable() | Reachable():
+                self._config.api_server(event, "configmaps with the stored state")
+            case _:
+                assert_never(event)
+        self._read_config()
 
-    def _on_readings(self, compiled: _Compiled) -> None:
-        if compiled.configmap is None:
-            self._config.missing()
-            return
-        self._readings = (*self._readings[-1:], *compiled.readings)
-        for reading in compiled.readings:
-            if reading.config is None:
-                self._core.config_invalid()
-                self._refuse_config(tuple(map(str, reading.problems)))
-            else:
-                if reading.config.selects_namespaces:
-                    self._namespaces_wanted.set()
-                self._perform(self._core.config_changed(reading.config, compiled.draining))
+    def _read_config(self) -> None:
+        inputs = self._reader.next()
+        if inputs is not None:
+            self._compiling.submit(inputs.read)
+
+    def _configure(self, update: Update) -> None:
+        self._config.state(update.problem)
+        latest = update.latest
+        found = [each for each in (update.last_good, latest) if each and each.config]
+        self._readings = (*self._readings[-2:], *found)
+        if any(each.config and each.config.selects_namespaces for each in found):
+            self._namespaces_wanted.set()
+        self._record_of_config.read(latest)
+        self._perform(configure(self._core, update))
+        if latest is None:
+            self._config.missing(self._core.configured)
+        elif latest.config is None:
+            self._refuse_config(tuple(map(str, latest.problems)))
+        elif not latest.text.strip():
+            self._record_of_config.empty()
 
     def _on_status(self, event: StatusEvent) -> None:
         if isinstance(event, Written):
@@ -227,12 +220,13 @@ class App:
             case ConfigApplied(config):
                 self._config_applied(config)
             case ConfigRefused(problems):
-                self._refuse_config(problems)
+                self._refuse_config(problems, valid=True)
             case Orphaned():
                 self._tell_orphan(effect)
             case DrainingChanged(pools):
                 self._draining_changed(pools)
             case Started():
+                self._record_of_config.started()
                 self._log.info("controller synced, can allocate IPs now", event="stateSynced")
             case _:
                 assert_never(effect)
@@ -279,21 +273,15 @@ class App:
 
     def _config_applied(self, config: Config) -> None:
         self._config.loaded()
-        self._in_force = next((r for r in self._readings if r.config == config), None)
-        self._write_config_state()
+        self._reader.settled()
+        reading = next((r for r in reversed(self._readings) if r.config == config), None)
+        self._record_of_config.applied(reading)
 
     def _draining_changed(self, pools: tuple[Pool, ...]) -> None:
         self._draining = pools
         names = [configured_name(pool.name) for pool in pools]
         self._log.info("draining pools changed", event="drainingPools", pools=names)
-        self._write_config_state()
-
-    def _write_config_state(self, refusal: tuple[str, ...] = ()) -> None:
-        if self._readings:
-            latest = self._readings[-1]
-            state = ConfigState(self._in_force, latest, refusal, self._draining)
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            self._annotations.write(self._config_path, state.annotations(now))
+        self._record_of_config.draining_changed(pools)
 
     def _tell_orphan(self, orphan: Orphaned) -> None:
         held = orphan.held
@@ -307,18 +295,15 @@ class App:
         self._log.warn(message, event="orphanedAddresses", service=orphan.service.key, pool=pool)
         self._record(orphan.service, EventType.WARNING, "OrphanedAddresses", message)
 
-    def _refuse_config(self, problems: tuple[str, ...]) -> None:
+    def _refuse_config(self, problems: tuple[str, ...], *, valid: bool = False) -> None:
         self._config.stale("; ".join(problems))
-        if self._configmap is None:
-            return
-        about = ObjectReference.to("ConfigMap", self._configmap)
-        text = "config (re)load failed, the last good one stays in force:\n"
-        message = text + "\n".join(problems)
-        self._events.record(Event(about, EventType.WARNING, "configStale", message))
-        self._write_config_state(() if self._readings[-1].problems else problems)
-
-    def _on_config_status_error(self, error: ApiError) -> None:
-        self._log.error("failed to write config status", op="configStatus", error=str(error))
+        configmap = self._reader.item
+        if configmap is not None:
+            about = ObjectReference.to("ConfigMap", configmap)
+            text = "config (re)load failed, the last good one stays in force:\n"
+            message = text + "\n".join(problems)
+            self._events.record(Event(about, EventType.WARNING, "configStale", message))
+        self._record_of_config.refused(problems if valid else ())
 
     def _record(self, service: Service, kind: EventType, reason: str, message: str) -> None:
         about = ObjectReference.to("Service", service)

@@ -123,6 +123,11 @@ class Controller:
         self._told: dict[str, Outcome] = {}
 
     @property
+    def configured(self) -> bool:
+        """Whether a configuration is in force."""
+        return self._config is not None
+
+    @property
     def pending(self) -> frozenset[str]:
         """The services that wait for an address."""
         return frozenset(self._pending)

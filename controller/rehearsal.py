@@ -5,9 +5,9 @@ The webhook and the diagnostic commands ask this way, so that their answers are 
 
 from __future__ import annotations
 
-from controller.core import Controller
+from controller.core import Controller, Effect
 from controller.orphans import OrphanPolicy
-from metallb_py.kube.configmap import ConfigReader, draining_pools
+from metallb_py.kube.configmap import Update
 from metallb_py.kube.snapshot import Snapshot
 
 
@@ -19,14 +19,19 @@ def rehearse(
     for name, labels in snapshot.namespaces.items():
         core.namespace_changed(name, labels)
     core.namespaces_synced()
-    configmap = snapshot.configmap
-    if configmap is not None:
-        for reading in ConfigReader().changed(configmap):
-            if reading.config is None:
-                core.config_invalid()
-            else:
-                core.config_changed(reading.config, draining_pools(configmap))
+    configure(core, snapshot.inputs.read())
     for service in snapshot.services:
         core.service_changed(service.key, service)
     core.services_synced()
     return core
+
+
+def configure(core: Controller, update: Update) -> tuple[Effect, ...]:
+    """Have the core deal with what was read, as every controller does it."""
+    latest = update.latest.config if update.latest else None
+    last_good = update.last_good.config if update.last_good else None
+    if latest is not None:
+        return core.config_changed(latest, update.draining, last_good)
+    effects = core.config_changed(last_good, update.draining) if last_good else ()
+    core.config_invalid()
+    return effects

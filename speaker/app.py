@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
 from typing import TypeVar, assert_never
 
-from metallb_py.config.budget import Budget
 from metallb_py.config.model import Protocol
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.configmap import ConfigReader, Reading, config_resource
+from metallb_py.kube.config_state import StateNames
+from metallb_py.kube.configmap import ConfigReader, Update, config_resource
 from metallb_py.kube.endpoints import SliceIndex, from_endpoints
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import (
@@ -77,12 +76,6 @@ async def run(options: Options, stop: asyncio.Event) -> int:
     return await run_daemon("speaker", options.common, serve)
 
 
-def _compiled(
-    reader: ConfigReader, configmap: ConfigMap | None, budget: Budget
-) -> tuple[Reading, ...] | None:
-    return None if configmap is None else reader.changed(configmap, budget)
-
-
 class App:
     """Wires the core to the API server and the announcers, in the tasks of ``run``."""
 
@@ -98,12 +91,11 @@ class App:
             any_interface=options.layer2.any_interface,
         )
         self._slices = SliceIndex()
-        self._reader = ConfigReader(with_draining=True)
+        self._reader = ConfigReader(common.namespace, common.config, follow_state=True)
         self._members = Members(options, client, log, self._metrics, self._on_members)
         self._conflicts = Conflicts()
         self._mailbox = Mailbox()
-        self._compiling = ConfigQueue(self._mailbox.handler(self._on_readings))
-        self._awaits_config = False
+        self._compiling = ConfigQueue(self._mailbox.handler(self._use))
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_seen),
             Protocol.BGP: BgpAnnouncer(
@@ -128,6 +120,7 @@ class App:
             {"labelSelector": self._options.speaker_labels},
         )
         configmap = config_resource(common.namespace, common.config)
+        states = StateNames(common.namespace, common.config).resource
         ended = asyncio.Event()
         await run_until(
             ended,
@@ -140,8 +133,9 @@ class App:
                 "endpoints": self._follow_endpoints(),
                 "node": self._follow(NODES, self._members.node_changed, Source.NODE),
                 "speakers": self._follow(pods, self._members.pod_changed, Source.SPEAKERS),
-                "config": self._follow(configmap, self._on_configmap, None),
                 "config compiler": self._compiling.run(),
+                "config": self._follow(configmap, self._on_configmap, self._on_config_synced),
+                "stored state": self._follow(states, self._on_state, self._on_state_synced),
                 "layer2": self._announcers[Protocol.LAYER2].run(),
                 "bgp": self._announcers[Protocol.BGP].run(),
                 "passwords": self._passwords.run(),
@@ -168,7 +162,10 @@ class App:
     # What happens outside
 
     def _follow(
-        self, resource: Resource[T], changed: Callable[[Changed[T]], None], source: Source | None
+        self,
+        resource: Resource[T],
+        changed: Callable[[Changed[T]], None],
+        synced: Source | Callable[[], None],
     ) -> Coroutine[None, None, None]:
         """Follow a resource; tell the core when everything that it has was told."""
 
@@ -177,13 +174,14 @@ class App:
                 case Changed():
                     self._metrics.updates.inc()
                     changed(event)
-                case Synced() if source is not None:
-                    self._members.flush()
-                    self._perform(self._core.synced(source))
-                    if source is Source.SPEAKERS:
-                        self._members.pods_synced()
                 case Synced():
-                    self._on_config_synced()
+                    if not isinstance(synced, Source):
+                        synced()
+                        return
+                    self._members.flush()
+                    self._perform(self._core.synced(synced))
+                    if synced is Source.SPEAKERS:
+                        self._members.pods_synced()
                 case Unreachable() | Reachable():
                     self._config.api_server(event, resource.path)
                 case _:
@@ -245,30 +243,42 @@ class App:
             self._events.record(Event(about, EventType.WARNING, "addressConflict", message))
 
     def _on_configmap(self, event: Changed[ConfigMap]) -> None:
-        """Have it compiled off the loop; the result comes back as ``_on_readings``."""
-        self._compiling.submit(partial(_compiled, self._reader, event.new))
-
-    def _on_readings(self, readings: tuple[Reading, ...] | None) -> None:
-        if readings is None:
-            self._config.missing()
-        for reading in readings or ():
-            if reading.config is None:
-                self._core.config_invalid()
-                self._config.stale("; ".join(map(str, reading.problems)))
-            else:
-                self._perform(self._core.config_changed(reading.config))
-        self._report_absence()
+        self._reader.configmap_changed(event.new)
+        self._read_config()
 
     def _on_config_synced(self) -> None:
-        self._awaits_config = True
-        self._report_absence()
+        self._reader.configmap_synced()
+        self._read_config()
 
-    def _report_absence(self) -> None:
-        """Report once that there is no valid configuration, after what was listed is compiled."""
-        if self._awaits_config and self._compiling.is_idle:
-            self._awaits_config = False
-            if self._core.waits_for_config:
-                self._config.absent()
+    def _on_state(self, event: Changed[ConfigMap]) -> None:
+        name = event.key.rpartition("/")[2]
+        self._config.state(self._reader.state_changed(name, event.new))
+        self._read_config()
+
+    def _on_state_synced(self) -> None:
+        self._reader.state_synced()
+        self._read_config()
+
+    def _read_config(self) -> None:
+        inputs = self._reader.next()
+        if inputs is not None:
+            self._compiling.submit(inputs.read)
+
+    def _use(self, update: Update) -> None:
+        """Apply what is valid of a configuration that was read; report what is not."""
+        self._config.state(update.problem)
+        config, latest = update.in_force(), update.latest
+        if config is None:
+            self._core.config_invalid()
+        else:
+            self._perform(self._core.config_changed(config))
+            self._reader.settled()
+        if latest is None:
+            self._config.missing(not self._core.waits_for_config)
+        elif latest.config is None:
+            self._config.stale("; ".join(map(str, latest.problems)))
+        elif update.refused:
+            self._config.stale("the controller refused it: services hold addresses that it drops")
 
     def _on_page_error(self, error: OSError) -> None:
         host, port = self._options.common.host, self._options.common.port

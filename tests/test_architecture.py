@@ -23,8 +23,10 @@ LINES = 600
 TESTED_ELSEWHERE = {
     "speaker/drivers/bgp_wire.py": "netns/test_bgp_session.py",
     "controller/app.py": "netns/test_controller_app.py",
+    "controller/config_record.py": "netns/test_config_status.py",
     "metallb_py/kube/configmap.py": "unit/kube/test_config_reader.py",
     "metallb_py/kube/events.py": "netns/test_event_recorder.py",
+    "metallb_py/kube/snapshot.py": "unit/controller/test_rehearsal.py",
     "metallb_py/runtime/daemon.py": "netns/test_controller_app.py",
     "speaker/app.py": "e2e/test_cluster.py",
     "speaker/announcers/bgp.py": "e2e/test_cluster.py",

@@ -9,6 +9,7 @@ from controller.orphans import OrphanPolicy
 from controller.plan import make_plan
 from controller.plan_text import warnings
 from metallb_py.config.model import Config
+from metallb_py.config.problems import Problem
 from metallb_py.errors import ApiError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.configmap import Reading
@@ -45,7 +46,9 @@ class Reviewer:
         config = reading.config
         return question.answer(reading, await self._foresee(config, latest) if config else ())
 
-    async def _compile(self, text: str) -> Reading:
+    async def _compile(self, text: str | Problem) -> Reading:
+        if isinstance(text, Problem):
+            return Reading("", problems=(text,))
         try:
             async with asyncio.timeout(COMPILE_SECONDS):
                 return await self._worker.compile(text)

@@ -14,7 +14,6 @@ from metallb_py.addresses import IPAddress, parse_address
 from metallb_py.cli import cluster
 from metallb_py.config.model import Config
 from metallb_py.errors import ApiError, MetallbError, NotFoundError
-from metallb_py.kube.configmap import config_in_force
 from metallb_py.kube.endpoints import ServiceEndpoints, SliceIndex, from_endpoints
 from metallb_py.kube.listing import list_objects, take_snapshot
 from metallb_py.kube.objects import Pod
@@ -148,7 +147,7 @@ async def _view(args: argparse.Namespace) -> View:
     states = node_states(nodes, pods, rules)
     usable = frozenset(pod.spec.node_name for pod in pods if pod.ready)
     around = Cluster(usable, states, args.l2_any_interface)
-    config = config_in_force(snapshot.configmap) if snapshot.configmap else Config()
+    config = snapshot.inputs.read().in_force() or Config()
     return View(snapshot.services, endpoints, around, config)
 
 

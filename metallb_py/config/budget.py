@@ -44,6 +44,10 @@ class Budget:
                 )
             )
 
+    def renew(self) -> None:
+        """Give the steps back, for another configuration; cancelled work stays cancelled."""
+        self._spent = 0
+
     def cancel(self) -> None:
         """End the work at its next step."""
         self._cancelled = True

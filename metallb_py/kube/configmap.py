@@ -1,15 +1,12 @@
-"""The ConfigMap that carries the configuration, and what the controller writes back onto it.
+"""The ConfigMap that carries the configuration, and what a daemon makes of it.
 
-The text under the key ``config`` is the operator's. Three annotations are the controller's:
-``config-status`` says which text is in force and what is wrong with the latest one,
-``last-good-config`` keeps the text in force, so that a daemon that starts while the operator's text
-is bad starts from there, and ``draining-pools`` keeps the pools that left the configuration while
-services still hold their addresses.
+The text under the key ``config`` is the operator's. Where it is valid, it alone counts. Where it is
+not, or is missing, the last good text counts that the controller stored (``config_state``). Pools
+that left the configuration while services hold their addresses are stored there, too.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import PurePath
@@ -17,16 +14,19 @@ from traceback import extract_tb
 
 from metallb_py.config.budget import Budget
 from metallb_py.config.compile import read_config
-from metallb_py.config.draining import decode_pools, encode_pools
+from metallb_py.config.draining import decode_pools, drain
 from metallb_py.config.model import Config, Pool
-from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.config.problems import ConfigError, Problem, one_line
+from metallb_py.kube.config_state import StateError, StateNames, Stored, decode
 from metallb_py.kube.objects import ConfigMap
 from metallb_py.kube.resource import Resource
 
 DATA_KEY = "config"
-LAST_GOOD = "metallb.universe.tf/last-good-config"
 STATUS = "metallb.universe.tf/config-status"
+# Where earlier versions kept the state. Read where there is none in its place yet, then removed.
+LAST_GOOD = "metallb.universe.tf/last-good-config"
 DRAINING = "metallb.universe.tf/draining-pools"
+_MAX_KEYS = 5
 
 
 def config_resource(namespace: str, name: str) -> Resource[ConfigMap]:
@@ -46,7 +46,12 @@ class Reading:
     @property
     def version(self) -> str:
         """A short name for the text, the same on every node."""
-        return sha256(self.text.encode()).hexdigest()[:12]
+        return version_of(self.text)
+
+
+def version_of(text: str) -> str:
+    """Return a short name for a text, the same on every node."""
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def read(text: str, budget: Budget | None = None) -> Reading:
@@ -71,100 +76,201 @@ def _internal(error: Exception) -> Problem:
     return Problem(1, "", message)
 
 
-class ConfigReader:
-    """Reads a ConfigMap as it changes, and only what is new in it.
+def text_of(item: ConfigMap) -> str | Problem:
+    """Return the operator's text, or why there is none.
 
-    With ``with_draining`` the draining pools become a part of every configuration that is read,
-    which is how speakers know them.
+    A ConfigMap without any data is an empty configuration, as with MetalLB. One whose data has
+    other keys alone is a mistake that would take every pool away.
     """
-
-    __slots__ = ("_seen", "_with_draining")
-
-    def __init__(self, *, with_draining: bool = False) -> None:
-        self._with_draining = with_draining
-        self._seen: tuple[str, str] | None = None
-
-    def changed(self, item: ConfigMap, budget: Budget | None = None) -> tuple[Reading, ...]:
-        """Return what is to be dealt with, in this order; nothing where nothing is new.
-
-        At first that is the last good text, where it differs from the operator's: a start goes
-        through the same steps as if the daemon had been running all along.
-        """
-        text = (item.data or {}).get(DATA_KEY, "")
-        seen = (text, item.metadata.annotation(DRAINING) if self._with_draining else "")
-        if seen == self._seen:
-            return ()
-        first, self._seen = self._seen is None, seen
-        readings = [read(text, budget)]
-        last_good = (item.metadata.annotations or {}).get(LAST_GOOD)
-        if first and last_good not in (None, text):
-            earlier = read(last_good or "", budget)
-            readings = [earlier, *readings] if earlier.config is not None else readings
-        if self._with_draining:
-            pools = draining_pools(item)
-            readings = [_with_pools(reading, pools) for reading in readings]
-        return tuple(readings)
+    data = item.data or {}
+    if DATA_KEY in data or not (data or item.binary_data):
+        return data.get(DATA_KEY, "")
+    keys = sorted({*data, *(item.binary_data or {})})
+    found = ", ".join(f'"{one_line(key)}"' for key in keys[:_MAX_KEYS])
+    more = f" and {len(keys) - _MAX_KEYS} more" if len(keys) > _MAX_KEYS else ""
+    where = " (in binaryData)" if DATA_KEY in keys else ""
+    return Problem(1, "data", f'found the keys {found}{more}{where}: want the key "{DATA_KEY}"')
 
 
-def draining_pools(item: ConfigMap) -> tuple[Pool, ...]:
-    """Return the pools that drain; none where the annotation is not as the controller writes it."""
-    try:
-        return decode_pools(item.metadata.annotation(DRAINING))
-    except ConfigError:
-        return ()
-
-
-def config_in_force(item: ConfigMap) -> Config:
-    """Return what the daemons work by, draining pools included.
-
-    Where the controller says nothing yet, that is the operator's text, if it is valid.
-    """
-    text = (item.data or {}).get(DATA_KEY, "")
-    reading = read((item.metadata.annotations or {}).get(LAST_GOOD, text))
-    return _with_pools(reading, draining_pools(item)).config or Config()
-
-
-def _with_pools(reading: Reading, pools: tuple[Pool, ...]) -> Reading:
-    config = reading.config
-    if config is None:
-        return reading
-    return replace(reading, config=replace(config, pools=(*config.pools, *pools)))
+def read_item(item: ConfigMap, budget: Budget | None = None) -> Reading:
+    """Read a ConfigMap's configuration."""
+    text = text_of(item)
+    return Reading("", problems=(text,)) if isinstance(text, Problem) else read(text, budget)
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigState:
-    """Which text is in force, which is the latest, and why a valid latest one is not in force.
+class Inputs:
+    """What a configuration is made from, as it was read from the API server.
 
-    ``draining`` are the pools that left the configuration and are still in use.
+    ``item`` is the operator's ConfigMap, None where there is none. ``with_last_good``: no
+    configuration is in force yet, so the stored one may become it.
     """
 
-    in_force: Reading | None
-    latest: Reading
-    refusal: tuple[str, ...] = ()
+    item: ConfigMap | None
+    stored: Stored | None
+    with_last_good: bool = True
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What makes a difference to the configuration."""
+        item = self.item
+        data = (item.data, sorted(item.binary_data or ())) if item else None
+        return (data, self.stored)
+
+    def read(self, budget: Budget | None = None) -> Update:
+        """Compile the texts. This may take long, and touches nothing else."""
+        latest = read_item(self.item, budget) if self.item else None
+        stored = self.stored
+        if stored is None:
+            return Update(latest)
+        refused = latest is not None and stored.refused == latest.version
+        last_good = None
+        wanted = self.with_last_good or refused
+        if wanted and stored.text is not None and not _is(latest, stored.text):
+            if budget is not None:
+                budget.renew()
+            last_good = read(stored.text, budget)
+        try:
+            draining, problem = decode_pools(stored.draining), ""
+        except ConfigError as error:
+            draining, problem = (), str(error)
+        usable = last_good if last_good and last_good.config is not None else None
+        if last_good is not None and usable is None:
+            problem = "the stored text is no valid configuration"
+        return Update(latest, usable, draining, refused and usable is not None, problem)
+
+
+def _is(latest: Reading | None, text: str) -> bool:
+    return latest is not None and latest.text == text and latest.config is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What is to be dealt with: the operator's text as it was read, and what was stored beside it.
+
+    ``latest`` is None where there is no ConfigMap. ``last_good`` is valid, and differs from
+    ``latest``. ``refused``: the controller refused ``latest`` and has ``last_good`` in force.
+    ``problem`` is why what is stored can't be used.
+    """
+
+    latest: Reading | None
+    last_good: Reading | None = None
     draining: tuple[Pool, ...] = ()
+    refused: bool = False
+    problem: str = ""
 
-    def annotations(self, time: str) -> dict[str, str | None]:
-        """Return how the ConfigMap is to be annotated; ``time`` is when this was found."""
-        annotations: dict[str, str | None] = {
-            STATUS: self._status(time),
-            DRAINING: encode_pools(self.draining) or None,
-        }
-        if self.in_force is not None:
-            annotations[LAST_GOOD] = self.in_force.text
-        return annotations
+    def in_force(self) -> Config | None:
+        """Return what speakers work by, draining pools included; None where nothing is valid.
 
-    def _status(self, time: str) -> str:
-        problems = [*map(str, self.latest.problems), *self.refusal]
-        in_force = self.in_force
-        if problems:
-            state = "refused"
-        else:
-            state = "applied" if in_force and in_force.text == self.latest.text else "pending"
-        status = {
-            "state": state,
-            "inForce": in_force.version if in_force else None,
-            "latest": self.latest.version,
-            "problems": problems,
-            "time": time,
-        }
-        return json.dumps(status, ensure_ascii=False)
+        Services may hold addresses that only the other one of the two texts has a pool for: that
+        pool counts for these, as one that drains, until the controller stores what it decided.
+        """
+        latest = self.latest.config if self.latest else None
+        last_good = self.last_good.config if self.last_good else None
+        first, second = (last_good, latest) if self.refused else (latest, last_good)
+        if first is None:
+            first, second = second, None
+        if first is None:
+            return None
+        pools = self.draining
+        if second is not None:
+            pools = drain((p for p in second.pools if p not in first.pools), pools)
+        return replace(first, pools=(*first.pools, *pools))
+
+
+class ConfigReader:
+    """Follows the operator's ConfigMap and the stored state; returns what is new.
+
+    The controller follows the state until a configuration is in force; from then on it is the one
+    that writes it. Speakers (``follow_state``) go on to follow it.
+    """
+
+    __slots__ = (
+        "_follow_state",
+        "_item",
+        "_names",
+        "_objects",
+        "_seen",
+        "_settled",
+        "_stored",
+        "_synced",
+    )
+
+    def __init__(self, namespace: str, name: str, *, follow_state: bool = False) -> None:
+        self._names = StateNames(namespace, name)
+        self._follow_state = follow_state
+        self._item: ConfigMap | None = None
+        self._objects: dict[str, ConfigMap] = {}
+        self._stored: Stored | None = None
+        self._synced: set[str] = set()
+        self._seen: Inputs | None = None
+        self._settled = False
+
+    @property
+    def item(self) -> ConfigMap | None:
+        """The operator's ConfigMap, None where there is none."""
+        return self._item
+
+    def configmap_changed(self, item: ConfigMap | None) -> None:
+        """The operator's ConfigMap appeared, changed, or is gone (None)."""
+        self._item = item
+
+    def state_changed(self, name: str, item: ConfigMap | None) -> str:
+        """One of the objects with the stored state appeared, changed, or is gone (None).
+
+        Returns why what is stored can't be used; nothing where it can.
+        """
+        if item is None:
+            self._objects.pop(name, None)
+        elif name in self._names.all:
+            self._objects[name] = item
+        try:
+            self._stored = decode(self._names, self._objects)
+        except StateError as error:
+            return str(error)  # what was read before stays
+        return ""
+
+    def configmap_synced(self) -> None:
+        """Whether there is a ConfigMap of the operator's is known."""
+        self._synced.add("configmap")
+
+    def state_synced(self) -> None:
+        """Whether there is a stored state is known."""
+        self._synced.add("state")
+
+    def settled(self) -> None:
+        """A configuration is in force: the stored one is not to become it any more."""
+        self._settled = True
+        if self._seen is not None:
+            self._seen = self._relevant(self._seen)
+
+    def next(self) -> Inputs | None:
+        """Return what is to be read now; None where nothing is new or not all is known yet."""
+        if len(self._synced) < 2:
+            return None
+        stored = self._stored or legacy_state(self._item)
+        inputs = self._relevant(Inputs(self._item, stored, not self._settled))
+        if self._seen is not None and inputs.content == self._seen.content:
+            return None
+        self._seen = inputs
+        return inputs
+
+    def _relevant(self, inputs: Inputs) -> Inputs:
+        """Leave out of the state what changes nothing for a daemon that has a configuration."""
+        stored = inputs.stored
+        if not self._settled or stored is None:
+            return inputs
+        if not self._follow_state:
+            return replace(inputs, stored=None)
+        text = text_of(inputs.item) if inputs.item else ""
+        if isinstance(text, str) and stored.refused == version_of(text):
+            return inputs
+        return replace(inputs, stored=Stored(None, stored.draining) if stored.draining else None)
+
+
+def legacy_state(item: ConfigMap | None) -> Stored | None:
+    """Return what an earlier version kept in annotations of the operator's ConfigMap."""
+    annotations = (item.metadata.annotations or {}) if item else {}
+    if LAST_GOOD not in annotations and DRAINING not in annotations:
+        return None
+    return Stored(annotations.get(LAST_GOOD), annotations.get(DRAINING, ""))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import msgspec
 
 from metallb_py.errors import ApiError, NotFoundError
+from metallb_py.kube.config_state import StateError, StateNames, Stored, decode
 from metallb_py.kube.objects import ConfigMap, KubeObject, ObjectList
 from metallb_py.kube.resource import NAMESPACES, SERVICES, Resource
 from metallb_py.kube.snapshot import Snapshot
@@ -48,14 +49,24 @@ async def take_snapshot(client: KubeClient, namespace: str, config: str) -> Snap
         services = await list_objects(client, SERVICES)
         namespaces = await list_objects(client, NAMESPACES)
         configmap = await _configmap(client, f"/api/v1/namespaces/{namespace}/configmaps/{config}")
+        stored = await _stored(client, StateNames(namespace, config))
     except msgspec.MsgspecError as error:
         raise ApiError(f"unexpected answer of the API server: {error}") from error
     labels = {name: item.metadata.labels or {} for name, item in namespaces.items.items()}
-    return Snapshot(tuple(services.items.values()), labels, configmap)
+    return Snapshot(tuple(services.items.values()), labels, configmap, stored)
 
 
 async def _configmap(client: KubeClient, path: str) -> ConfigMap | None:
     try:
         return msgspec.json.decode(await client.get(path), type=ConfigMap)
     except NotFoundError:
+        return None
+
+
+async def _stored(client: KubeClient, names: StateNames) -> Stored | None:
+    """Return the stored state; one that can't be used counts as none, as for the daemons."""
+    found = await list_objects(client, names.resource)
+    try:
+        return decode(names, {item.metadata.name: item for item in found.items.values()})
+    except StateError:
         return None

@@ -138,9 +138,10 @@ class Service(KubeObject, frozen=True):
 
 
 class ConfigMap(KubeObject, frozen=True):
-    """core/v1 ConfigMap."""
+    """core/v1 ConfigMap. ``binary_data`` is in base64, as it is sent."""
 
     data: dict[str, str] | None = None
+    binary_data: dict[str, str] | None = None
 
 
 class Namespace(KubeObject, frozen=True):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from metallb_py.errors import ApiError, StartupError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.reflector import Reachable, Unreachable
+from metallb_py.rate_limit import Rate, RateLimiter
 from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import ClientMetrics
@@ -51,6 +53,8 @@ class ConfigReporter:
     def __init__(self, log: Logger, metrics: ClientMetrics, key: str) -> None:
         self._log = log.bind(configmap=key)
         self._metrics = metrics
+        self._key = key
+        self._state_problems = RateLimiter(Rate(1, 1 / 300), Rate(5, 1 / 60))
 
     def loaded(self) -> None:
         """A configuration is in force."""
@@ -65,17 +69,39 @@ class ConfigReporter:
             "config (re)load failed, config marked stale", event="configStale", error=error
         )
 
-    def absent(self) -> None:
-        """There is no valid configuration to begin with."""
+    def missing(self, in_force: bool) -> None:
+        """There is no ConfigMap. ``in_force``: what an earlier one said still counts."""
+        self._metrics.config_stale.set(1 if in_force else 0)
+        name = self._key.partition("/")[2]
+        if in_force:
+            self._log.error(
+                f'ConfigMap "{self._key}" not found: its last valid configuration stays in force',
+                op="setConfig",
+                event="configMissing",
+            )
+            return
         self._log.warn(
-            "no valid configuration yet, nothing is given out or announced before there is one",
+            "no valid configuration yet, nothing is given out or announced before there is one: "
+            f'ConfigMap "{self._key}" not found: want one of the name "{name}" (--config) in the '
+            "daemon's namespace (--namespace)",
             op="setConfig",
+            event="configMissing",
         )
 
-    def missing(self) -> None:
-        """The ConfigMap was deleted; what it said stays in force."""
-        self._metrics.config_stale.set(1)
-        self._log.error("configuration is missing, keeping the last one", op="setConfig")
+    def state(self, problem: str) -> None:
+        """What is stored beside the ConfigMap can't be used, for this reason; nothing: it can."""
+        if not problem:
+            return
+        self._metrics.state_unusable.inc()
+        admitted = self._state_problems.admit(problem, time.monotonic())
+        if admitted is not None:
+            self._log.error(
+                "the stored state of the configuration is ignored",
+                event="configStateUnusable",
+                op="configState",
+                error=problem,
+                suppressed=admitted.suppressed,
+            )
 
     def api_server(self, event: Unreachable | Reachable, resource: str) -> None:
         """The API server went away, or came back."""

@@ -75,6 +75,12 @@ class ClientMetrics:
             registry=self.registry,
         )
 
+        self.state_unusable = Counter(
+            "metallb_k8s_client_config_state_unusable_total",
+            "Times that the stored state of the configuration was found damaged or not its own",
+            registry=self.registry,
+        )
+
     def render(self) -> tuple[bytes, str]:
         """Return the page and its content type."""
         return _render(self.registry)
@@ -130,6 +136,10 @@ class ControllerMetrics(ClientMetrics):
         )
         self.draining_pools = self._gauge(
             "pools_draining", "Pools that left the configuration and are still in use"
+        )
+        self.state_write_failing = self._gauge(
+            "config_state_write_failing_bool",
+            "1 while the last good configuration and the draining pools can't be stored",
         )
         self.allocation_seconds = Histogram(
             "metallb_controller_allocation_seconds",

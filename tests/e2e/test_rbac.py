@@ -16,6 +16,7 @@ from support.cluster import CONFIG, Rig, eventually
 
 from metallb_py.cli.lab.control_plane import NAMESPACE
 from metallb_py.cli.lab.processes import Program
+from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.configmap import STATUS
 
 pytestmark = pytest.mark.e2e
@@ -25,6 +26,7 @@ SPEAKER = f"system:serviceaccount:{NAMESPACE}:speaker"
 BROKEN = CONFIG.replace("/24]", "/33]")
 WEBHOOK = ("validatingwebhookconfigurations", "metallb-webhook-configuration")
 REPLICA = "rbac"
+STATE = StateNames(NAMESPACE, "config")
 # What the environment in the manifest says, as flags: the lab's programs share an environment.
 FLAGS = {"METALLB_ML_SECRET_NAME": "--ml-secret-name", "METALLB_DEPLOYMENT": "--deployment"}
 
@@ -35,8 +37,9 @@ RIGHTS: Rights = {
     ("", "namespaces", ()): {"get", "list", "watch"},
     ("", "services/status", ()): {"patch"},
     ("", "events", ()): {"create", "patch"},
-    ("", "configmaps", ()): {"get", "list", "watch"},
+    ("", "configmaps", ()): {"get", "list", "watch", "create"},
     ("", "configmaps", ("config",)): {"patch"},
+    ("", "configmaps", (STATE.index, *STATE.parts)): {"update", "delete"},
     ("", "secrets", ()): {"create"},
     ("", "secrets", ("memberlist",)): {"list"},
     ("apps", "deployments", ("controller",)): {"get"},
@@ -119,6 +122,7 @@ def test_it_can_do_everything_that_it_does(alone: Rig) -> None:
     eventually(lambda: alone.events("Service", "rights"))
     annotations = in_system(alone, "configmap", "config")["metadata"]["annotations"]
     assert STATUS in annotations
+    eventually(lambda: alone.stored().text == CONFIG)
     eventually(lambda: in_system(alone, *WEBHOOK)["webhooks"][0]["clientConfig"].get("caBundle"))
     before = stale_events(alone)
     for _ in range(2):  # the second time the Event is patched
@@ -174,6 +178,10 @@ def test_it_can_do_nothing_else(rig: Rig, user: str, rights: Rights) -> None:
         "update leases/another",
         "list leases",
         "patch configmaps/another",
+        "update configmaps/config",
+        "delete configmaps/config",
+        "patch configmaps/config-state",
+        "update configmaps/another",
         "update deployments/controller",
         "get deployments/another",
         "get nodes",
@@ -206,6 +214,9 @@ def test_it_is_refused(rig: Rig, question: str) -> None:
         "patch pods",
         "update nodes",
         "patch configmaps/config",
+        "create configmaps",
+        "update configmaps/config-state",
+        "delete configmaps/config-state",
         "get secrets/memberlist",
         "list secrets",
         "watch secrets",

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from support.api import Api, running_api
 from support.controller import controlling
 
 from controller.orphans import OrphanPolicy
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.store import metadata
-from metallb_py.kube.configmap import DRAINING, LAST_GOOD, STATUS, read
+from metallb_py.kube.config_state import StateNames, Stored, decode
+from metallb_py.kube.configmap import STATUS, read
+from metallb_py.kube.objects import ConfigMap
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/30]}]"
 ELSEWHERE = GOOD.replace("192.0.2", "198.51.100")
@@ -31,17 +34,24 @@ def state(api: Api) -> str:
     return found
 
 
+def stored(api: Api) -> Stored:
+    objects = [msgspec.convert(o, ConfigMap) for o in api.store.list(BY_KIND["ConfigMap"])]
+    names = StateNames("metallb-system", "config")
+    found = decode(names, {o.metadata.name: o for o in objects if o.metadata.name in names.all})
+    return found or Stored(None)
+
+
 async def test_what_is_good_is_kept_and_what_is_bad_is_told(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, controlling(api):
         await api.set_config(GOOD)
         await api.until(lambda: state(api) == "applied")
-        assert annotations(api)[LAST_GOOD] == GOOD
+        await api.until(lambda: stored(api).text == GOOD)
         await api.change_config(BAD)
         await api.until(lambda: state(api) == "refused")
         status = json.loads(annotations(api)[STATUS])
         assert "want a prefix length up to 32" in status["problems"][0]
         assert status["inForce"] == read(GOOD).version
-        assert annotations(api)[LAST_GOOD] == GOOD
+        await api.until(lambda: stored(api).text == GOOD)
         await api.change_config(GOOD + " ")
         await api.until(lambda: state(api) == "applied")
 
@@ -80,7 +90,7 @@ async def test_a_restart_does_not_make_a_refused_configuration_the_effective_one
             await api.delete_service("web")
             await api.delete_service("more")
             await api.until(lambda: state(api) == "applied")
-            assert annotations(api)[LAST_GOOD] == ELSEWHERE
+            await api.until(lambda: stored(api).text == ELSEWHERE)
 
 
 async def test_what_drains_stands_on_the_configmap_and_survives_a_restart(tmp_path: Path) -> None:
@@ -90,8 +100,8 @@ async def test_what_drains_stands_on_the_configmap_and_survives_a_restart(tmp_pa
         async with controlling(api):
             await api.until(lambda: api.ips("web"))
             await api.change_config(ELSEWHERE)
-            await api.until(lambda: DRAINING in annotations(api))
-            assert state(api) == "applied"
+            await api.until(lambda: stored(api).draining)
+            await api.until(lambda: state(api) == "applied")
             held = 'pool "a" was removed while this service holds ["192.0.2.0"]'
             await api.until(lambda: held in str(api.events()))
         async with controlling(api):
@@ -99,5 +109,5 @@ async def test_what_drains_stands_on_the_configmap_and_survives_a_restart(tmp_pa
             await api.until(lambda: api.ips("next") == ["198.51.100.0"])
             assert api.ips("web") == ["192.0.2.0"]
             await api.delete_service("web")
-            await api.until(lambda: DRAINING not in annotations(api))
+            await api.until(lambda: not stored(api).draining)
     assert [e["reason"] for e in api.events() if held in str(e)] == ["OrphanedAddresses"]

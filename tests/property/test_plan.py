@@ -15,7 +15,7 @@ from controller.plan import Fate, make_plan
 from metallb_py.config.compile import read_config
 from metallb_py.config.draining import configured_name, encode_pools
 from metallb_py.config.model import Pool
-from metallb_py.kube.configmap import DRAINING, LAST_GOOD
+from metallb_py.kube.config_state import Stored
 from metallb_py.kube.objects import (
     ConfigMap,
     LoadBalancerIngress,
@@ -110,10 +110,10 @@ class Cluster:
         self.add(replace(now, metadata=meta, status=status))
 
     def snapshot(self) -> Snapshot:
-        notes = {LAST_GOOD: self.in_force, DRAINING: encode_pools(self.draining)}
-        meta = ObjectMeta("config", "metallb-system", annotations=notes)
+        meta = ObjectMeta("config", "metallb-system")
         configmap = ConfigMap(metadata=meta, data={"config": self.text})
-        return Snapshot(tuple(self.services.values()), NAMESPACES, configmap)
+        stored = Stored(self.in_force, encode_pools(self.draining))
+        return Snapshot(tuple(self.services.values()), NAMESPACES, configmap, stored)
 
     def shown(self) -> dict[str, tuple[object, ...]]:
         return {key: item.status_addresses for key, item in self.services.items()}

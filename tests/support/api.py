@@ -13,7 +13,7 @@ from aiohttp import web
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.server import ApiServer
-from metallb_py.cli.lab.apiserver.store import Object, Store
+from metallb_py.cli.lab.apiserver.store import Object, Store, metadata
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import Service
 
@@ -83,7 +83,7 @@ class Api:
         kind = BY_KIND["ConfigMap"]
         item: Object = {"kind": "ConfigMap", "data": {"config": text}}
         item["metadata"] = {"namespace": "metallb-system", "name": "config"}
-        if self.store.list(kind):
+        if any(metadata(each)["name"] == "config" for each in self.store.list(kind)):
             await self.store.update(kind, "metallb-system", "config", item)
         else:
             await self.store.create(kind, "metallb-system", item)

@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
 from support.parts import find_kubectl
 
 from metallb_py.cli.lab.control_plane import NAMESPACE
 from metallb_py.cli.lab.enter import command
 from metallb_py.cli.lab.lab import METRICS_PORT, Lab
 from metallb_py.cli.lab.network import NODES, ROUTER, mac_of
-from metallb_py.kube.configmap import DRAINING, STATUS
+from metallb_py.kube.config_state import LABEL, StateNames, Stored, decode
+from metallb_py.kube.configmap import STATUS
+from metallb_py.kube.objects import ConfigMap
 
 CONFIG = """\
 peers:
@@ -83,9 +86,16 @@ class Rig:
         status: dict[str, Any] = json.loads(self._config_annotations()[STATUS])
         return status
 
+    def stored(self) -> Stored:
+        """Return what the controller stored of the configuration."""
+        names = StateNames(NAMESPACE, "config")
+        found = self.kubectl("get", "configmaps", "-n", NAMESPACE, "-l", LABEL, "-o", "json")
+        objects = [msgspec.convert(item, ConfigMap) for item in json.loads(found)["items"]]
+        return decode(names, {item.metadata.name: item for item in objects}) or Stored(None)
+
     def draining(self) -> list[dict[str, Any]]:
-        """Return the pools that drain, as the controller wrote them onto the ConfigMap."""
-        pools: list[dict[str, Any]] = json.loads(self._config_annotations().get(DRAINING, "[]"))
+        """Return the pools that drain, as the controller stored them."""
+        pools: list[dict[str, Any]] = json.loads(self.stored().draining or "[]")
         return pools
 
     def _config_annotations(self) -> dict[str, str]:

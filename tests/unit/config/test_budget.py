@@ -33,3 +33,14 @@ def test_a_configuration_that_takes_too_many_steps_is_refused() -> None:
     assert 0 < budget.spent < 100
     with pytest.raises(ConfigError, match="want a smaller one"):
         read_config(text, budget=Budget(budget.spent - 1))
+
+
+def test_a_renewed_budget_has_all_its_steps_and_stays_cancelled() -> None:
+    budget = Budget(2)
+    budget.spend(2)
+    budget.renew()
+    budget.spend(2)
+    budget.cancel()
+    budget.renew()
+    with pytest.raises(ConfigError, match="ending"):
+        budget.spend()

@@ -1,137 +1,199 @@
-"""Which texts a daemon deals with as its ConfigMap changes, and what is written back."""
+"""What a daemon makes of its ConfigMap and of what the controller stored beside it."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
+from support.states import state_objects
 
 from metallb_py.config.draining import draining, encode_pools
 from metallb_py.config.model import Config
+from metallb_py.kube.config_state import StateNames, Stored
 from metallb_py.kube.configmap import (
     DRAINING,
     LAST_GOOD,
-    STATUS,
     ConfigReader,
-    ConfigState,
-    Reading,
-    config_in_force,
+    Inputs,
+    Update,
     config_resource,
-    draining_pools,
     read,
+    version_of,
 )
 from metallb_py.kube.objects import ConfigMap, ObjectMeta
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [10.0.0.0/24]}]"
 OTHER = "address-pools: [{name: b, protocol: layer2, addresses: [10.1.0.0/24]}]"
 BAD = "address-pools: [{name: a}]"
+NAMES = StateNames("metallb-system", "config")
+OF_GOOD = encode_pools(draining(pool) for pool in (read(GOOD).config or Config()).pools)
 
 
-def status(
-    in_force: Reading, latest: Reading, refusal: tuple[str, ...], time: str
-) -> dict[str, object]:
-    annotations = ConfigState(in_force, latest, refusal).annotations(time)
-    assert annotations[LAST_GOOD] == in_force.text
-    assert annotations[DRAINING] is None
-    said: dict[str, object] = json.loads(annotations[STATUS] or "")
-    return said
-
-
-def configmap(text: str | None, last_good: str | None = None) -> ConfigMap:
-    annotations = None if last_good is None else {LAST_GOOD: last_good}
+def configmap(
+    text: str | None,
+    data: dict[str, str] | None = None,
+    annotations: dict[str, str] | None = None,
+    binary: dict[str, str] | None = None,
+) -> ConfigMap:
     meta = ObjectMeta("config", "metallb-system", annotations=annotations)
-    return ConfigMap(meta, None if text is None else {"config": text})
+    return ConfigMap(meta, data if text is None else {"config": text}, binary)
 
 
-def texts(readings: tuple[Reading, ...]) -> list[str]:
-    return [reading.text for reading in readings]
+class Daemon:
+    """A daemon's way with the reader."""
+
+    def __init__(self, *, follow_state: bool = False) -> None:
+        self.reader = ConfigReader("metallb-system", "config", follow_state=follow_state)
+
+    def start(self, item: ConfigMap | None, stored: Stored | None = None) -> Update:
+        self.reader.configmap_changed(item)
+        self.reader.configmap_synced()
+        assert self.reader.next() is None, "the state is not known yet"
+        self.store(stored)
+        self.reader.state_synced()
+        update = self.update()
+        assert update is not None
+        return update
+
+    def store(self, stored: Stored | None) -> None:
+        for name, item in state_objects(NAMES, stored).items():
+            assert self.reader.state_changed(name, item) == ""
+
+    def update(self, *, settle: bool = True) -> Update | None:
+        inputs = self.reader.next()
+        if inputs is None:
+            return None
+        update = inputs.read()
+        if settle and update.in_force() is not None:
+            self.reader.settled()
+        return update
 
 
-def test_a_text_is_dealt_with_once() -> None:
-    reader = ConfigReader()
-    assert texts(reader.changed(configmap(GOOD))) == [GOOD]
-    assert reader.changed(configmap(GOOD, last_good=GOOD)) == ()
-    assert texts(reader.changed(configmap(BAD, last_good=GOOD))) == [BAD]
-    assert reader.changed(configmap(BAD, last_good=GOOD)) == ()
-    assert texts(reader.changed(configmap(GOOD))) == [GOOD]
+def pools(update: Update | None) -> list[str]:
+    assert update is not None
+    config = update.in_force()
+    assert config is not None
+    return [pool.name for pool in config.pools]
 
 
-def test_a_start_with_a_bad_text_begins_with_the_last_good_one() -> None:
-    first, second = ConfigReader().changed(configmap(BAD, last_good=GOOD))
-    assert first.config is not None
-    assert first.config.pools[0].name == "a"
-    assert second.config is None
-    assert second.problems
+@pytest.mark.parametrize("follow_state", [True, False])
+def test_a_text_is_read_once(follow_state: bool) -> None:
+    daemon = Daemon(follow_state=follow_state)
+    assert pools(daemon.start(configmap(GOOD))) == ["a"]
+    assert daemon.update() is None
+    daemon.store(Stored(GOOD))
+    assert daemon.update() is None, "that is what was stored of it"
+    daemon.reader.configmap_changed(configmap(BAD))
+    update = daemon.update()
+    assert update is not None
+    assert (update.in_force(), update.last_good) == (None, None)
+    daemon.reader.configmap_changed(configmap(GOOD))
+    assert pools(daemon.update()) == ["a"]
 
 
-def test_a_start_goes_through_the_same_steps_as_a_change() -> None:
-    assert texts(ConfigReader().changed(configmap(OTHER, last_good=GOOD))) == [GOOD, OTHER]
+def test_a_valid_text_counts_at_a_start_and_the_stored_one_only_for_what_it_lacks() -> None:
+    update = Daemon().start(configmap(OTHER), Stored(GOOD))
+    assert update.latest is not None
+    assert update.latest.config == read(OTHER).config
+    assert update.last_good == read(GOOD)
+    assert pools(update) == ["b", "a (draining)"]
 
 
-def test_a_last_good_text_that_is_not_good_is_nothing() -> None:
-    assert texts(ConfigReader().changed(configmap(GOOD, last_good=BAD))) == [GOOD]
+@pytest.mark.parametrize("item", [None, configmap(BAD), configmap(None, {"config.yaml": GOOD})])
+def test_where_there_is_no_valid_text_a_start_begins_with_the_stored_one(
+    item: ConfigMap | None,
+) -> None:
+    daemon = Daemon(follow_state=True)
+    update = daemon.start(item, Stored(GOOD, encode_pools([])))
+    assert pools(update) == ["a"]
+    daemon.reader.configmap_changed(configmap(OTHER))
+    assert pools(daemon.update()) == ["b"], "from now on as any edit"
 
 
-def test_a_missing_key_is_an_empty_configuration() -> None:
-    (reading,) = ConfigReader().changed(configmap(None))
-    assert reading.config == Config()
+def test_a_stored_text_that_is_not_valid_is_ignored_and_named() -> None:
+    update = Daemon().start(configmap(GOOD), Stored(BAD, "x"))
+    assert pools(update) == ["a"]
+    assert "the stored text is no valid configuration" in update.problem
+    update = Daemon().start(configmap(GOOD), Stored(None, "x"))
+    assert "draining-pools" in update.problem
 
 
-def test_the_status_says_what_is_in_force_and_what_is_wrong() -> None:
-    good, bad = read(GOOD), read(BAD)
-    said = status(good, bad, (), "2026-01-01T00:00:00Z")
-    assert said["state"] == "refused"
-    assert said["inForce"] == good.version
-    assert said["latest"] == bad.version
-    assert len(bad.problems) == 2
-    assert said["problems"] == [str(problem) for problem in bad.problems]
-    assert said["time"] == "2026-01-01T00:00:00Z"
-    said = status(good, good, (), "now")
-    assert (said["state"], said["problems"]) == ("applied", [])
-    said = status(good, read(OTHER), (), "now")
-    assert (said["state"], said["problems"]) == ("pending", [])
-    said = status(good, read(OTHER), ("in the way",), "now")
-    assert (said["state"], said["problems"]) == ("refused", ["in the way"])
+def test_speakers_follow_the_draining_pools() -> None:
+    daemon = Daemon(follow_state=True)
+    daemon.start(configmap(OTHER))
+    daemon.store(Stored(OTHER, OF_GOOD))
+    assert pools(daemon.update()) == ["b", "a (draining)"]
+    daemon.store(Stored(OTHER))
+    assert pools(daemon.update()) == ["b"]
 
 
-def test_only_the_one_configmap_is_watched() -> None:
+def test_the_controller_does_not_read_what_it_writes() -> None:
+    daemon = Daemon()
+    daemon.start(configmap(OTHER))
+    daemon.store(Stored(OTHER, OF_GOOD, "x"))
+    assert daemon.update() is None
+
+
+def test_speakers_keep_to_the_stored_text_while_the_controller_refuses_the_new_one() -> None:
+    stored = Stored(GOOD, refused=version_of(OTHER))
+    daemon = Daemon(follow_state=True)
+    update = daemon.start(configmap(OTHER), stored)
+    assert update.refused
+    assert pools(update) == ["a", "b (draining)"]
+    daemon.store(Stored(OTHER))
+    update = daemon.update()
+    assert update is not None
+    assert not update.refused
+    assert pools(update) == ["b"]
+
+
+def test_a_state_that_is_damaged_later_leaves_what_was_read() -> None:
+    daemon = Daemon(follow_state=True)
+    daemon.start(configmap(OTHER), Stored(OTHER, OF_GOOD))
+    (index,) = state_objects(NAMES, Stored(OTHER)).values()
+    damaged = ConfigMap(index.metadata, {**(index.data or {}), "sha256": "0"}, index.binary_data)
+    assert "SHA-256" in daemon.reader.state_changed(NAMES.index, damaged)
+    assert daemon.update() is None
+
+
+def test_what_an_earlier_version_kept_in_annotations_is_read_where_nothing_is_stored() -> None:
+    annotations = {LAST_GOOD: GOOD, DRAINING: OF_GOOD}
+    update = Daemon().start(configmap(BAD, annotations=annotations))
+    assert pools(update) == ["a", "a (draining)"]
+    update = Daemon().start(configmap(BAD, annotations=annotations), Stored(OTHER))
+    assert pools(update) == ["b"]
+    update = Daemon().start(configmap(BAD, annotations={DRAINING: OF_GOOD}))
+    assert update.in_force() is None, "a text that was never stored is not an empty one"
+
+
+@pytest.mark.parametrize("item", [configmap(None), configmap(None, {}), configmap("")])
+def test_a_configmap_without_data_is_an_empty_configuration(item: ConfigMap) -> None:
+    update = Inputs(item, None).read()
+    assert update.latest is not None
+    assert update.latest.config == Config()
+
+
+@pytest.mark.parametrize(
+    ("item", "found"),
+    [
+        (configmap(None, {"config.yaml": GOOD}), 'the keys "config.yaml": want the key "config"'),
+        (configmap(None, {"Config": GOOD, "a": ""}), 'the keys "Config", "a": want'),
+        (configmap(None, {f"k{n}": "" for n in range(7)}), '"k4" and 2 more: want'),
+        (configmap(None, binary={"config": "eA=="}), '"config" (in binaryData): want'),
+    ],
+)
+def test_a_key_of_another_name_is_a_problem_and_not_an_empty_configuration(
+    item: ConfigMap, found: str
+) -> None:
+    latest = Inputs(item, None).read().latest
+    assert latest is not None
+    assert latest.config is None
+    assert found in str(latest.problems[0])
+
+
+def test_only_the_one_configmap_is_watched_and_the_state_by_its_label() -> None:
     resource = config_resource("metallb-system", "config")
     assert resource.path == "/api/v1/namespaces/metallb-system/configmaps"
     assert resource.selectors == {"fieldSelector": "metadata.name=config"}
-
-
-def test_speakers_read_the_draining_pools_as_a_part_of_the_configuration() -> None:
-    reader = ConfigReader(with_draining=True)
-    old = read(GOOD).config
-    assert old is not None
-    text = encode_pools(map(draining, old.pools))
-    reader.changed(configmap(OTHER))
-    meta = ObjectMeta("config", "metallb-system", annotations={DRAINING: text})
-    (reading,) = reader.changed(ConfigMap(meta, {"config": OTHER}))
-    assert reading.config is not None
-    assert [pool.name for pool in reading.config.pools] == ["b", "a (draining)"]
-    assert reader.changed(ConfigMap(meta, {"config": OTHER})) == ()
-    (reading,) = reader.changed(configmap(OTHER))
-    assert reading.config is not None
-    assert [pool.name for pool in reading.config.pools] == ["b"]
-
-
-def test_an_annotation_that_is_not_ours_drains_nothing() -> None:
-    meta = ObjectMeta("config", "metallb-system", annotations={DRAINING: "x"})
-    assert draining_pools(ConfigMap(meta)) == ()
-
-
-def test_what_is_in_force_is_what_the_controller_says() -> None:
-    assert config_in_force(configmap(GOOD)) == read(GOOD).config
-    assert config_in_force(configmap(OTHER, last_good=GOOD)) == read(GOOD).config
-    assert config_in_force(configmap(BAD)) == Config()
-    (old,) = (read(OTHER).config or Config()).pools
-    drained = draining(old)
-    item = configmap(GOOD)
-    notes = {DRAINING: encode_pools([drained])}
-    meta = ObjectMeta("config", "metallb-system", annotations=notes)
-    found = config_in_force(ConfigMap(meta, item.data))
-    assert [pool.name for pool in found.pools] == ["a", drained.name]
+    assert NAMES.resource.selectors == {"labelSelector": "metallb.universe.tf/config-state=config"}
 
 
 def test_an_exception_of_the_compiler_is_a_problem_of_that_text(

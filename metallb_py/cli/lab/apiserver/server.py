@@ -104,10 +104,10 @@ class ApiServer:
         return await self._store_changed(resource, request, await _body(request))
 
     async def _patch(self, resource: Resource, request: web.Request) -> web.StreamResponse:
+        patch = await _json(request)  # first: between reading and writing nothing may wait
         stored = self._store.get(resource, *_place(request))
         # Without a version in the patch, any version may be patched.
         metadata(stored).pop("resourceVersion")
-        patch = await _json(request)
         changed = apply_patch(request.headers["Content-Type"], stored, patch)
         return await self._store_changed(resource, request, changed)
 

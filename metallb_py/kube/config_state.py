@@ -1,0 +1,254 @@
+"""What the controller keeps of the configuration beside the operator's ConfigMap, as objects.
+
+The last good text and the draining pools, compressed, in ConfigMaps of our own: ``<config>-state``
+is the index, and holds the content itself where that fits into one object. A larger one is cut
+into parts, ``<config>-state-a-0`` and so on. The index names the set that its parts are in (``a``
+or ``b``) and the SHA-256 of the whole; a writer fills the set that the index does not name, then
+replaces the index, then deletes the other set. So a reader never joins parts of two writes, and a
+writer that ends half-way leaves the earlier content whole.
+
+No owner reference: with the operator's ConfigMap as the owner, deleting and creating that anew
+(``kubectl replace --force``) would delete the last good text just when it is wanted. The writer
+deletes these objects where there is nothing to keep.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+import msgspec
+
+from metallb_py.errors import MetallbError
+from metallb_py.kube.objects import ConfigMap
+from metallb_py.kube.resource import Resource
+
+LABEL = "metallb.universe.tf/config-state"
+FORMAT = "1"
+MAX_LABEL = 63
+PART_BYTES = 900 * 1024
+"""Of an object's data; a ConfigMap may have 1 MiB (kube-apiserver)."""
+MAX_PARTS = 4
+MAX_PLAIN_BYTES = 16 * 1024 * 1024
+"""Before compression: the text (1 MiB at the most, in its ConfigMap) and the draining pools."""
+SETS = ("a", "b")
+_PAYLOAD = "state"
+
+
+class StateError(MetallbError):
+    """The stored state can't be used, or can't be stored: the message has the object and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is kept.
+
+    ``text`` is the one in force (None: not known), ``draining`` what ``encode_pools`` returned.
+    ``refused`` is the version of a valid text that is not in force because of addresses in use.
+    """
+
+    text: str | None
+    draining: str = ""
+    refused: str = ""
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    configmap: str
+    text: str | None
+    draining: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StateNames:
+    """The objects that keep the state of one ConfigMap."""
+
+    namespace: str
+    config: str
+
+    @property
+    def key(self) -> str:
+        """``namespace/name`` of the operator's ConfigMap."""
+        return f"{self.namespace}/{self.config}"
+
+    @property
+    def index(self) -> str:
+        """The name of the index."""
+        return f"{self.config}-state"
+
+    def part(self, part_set: str, number: int) -> str:
+        """Return the name of one part of a set."""
+        return f"{self.index}-{part_set}-{number}"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of all parts that there can be."""
+        return tuple(self.part(each, n) for each in SETS for n in range(MAX_PARTS))
+
+    @property
+    def all(self) -> frozenset[str]:
+        """The names of all objects."""
+        return frozenset({self.index, *self.parts})
+
+    @property
+    def label(self) -> str:
+        """The value of our label: the ConfigMap's name, or its hash where that is too long."""
+        long = len(self.config) > MAX_LABEL
+        return sha256(self.config.encode()).hexdigest()[:32] if long else self.config
+
+    @property
+    def resource(self) -> Resource[ConfigMap]:
+        """The collection of these objects, for a watch."""
+        path = f"/api/v1/namespaces/{self.namespace}/configmaps"
+        return Resource(path, ConfigMap, {"labelSelector": f"{LABEL}={self.label}"})
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Create an object, or replace it."""
+
+    name: str
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete an object."""
+
+    name: str
+
+
+Step = Put | Delete
+
+
+def decode(names: StateNames, objects: Mapping[str, ConfigMap]) -> Stored | None:
+    """Read the state from its objects, by name; None where there is none.
+
+    Raises StateError where it is damaged, incomplete, or another ConfigMap's.
+    """
+    index = objects.get(names.index)
+    if index is None:
+        return None
+    data = index.data or {}
+    if data.get("format") != FORMAT:
+        raise StateError(f'{names.index}: format "{data.get("format", "")[:20]}": want "{FORMAT}"')
+    packed = b"".join(
+        _content(name, objects.get(name), data.get("sha256", "")) for name in _listed(names, data)
+    )
+    if sha256(packed).hexdigest() != data.get("sha256"):
+        raise StateError(f"{names.index}: its content does not have the SHA-256 that it names")
+    payload = _unpack(names.index, packed)
+    if payload.configmap != names.key:
+        raise StateError(
+            f'{names.index}: the state of ConfigMap "{payload.configmap[:200]}": want "{names.key}"'
+        )
+    return Stored(payload.text, payload.draining, payload.refused)
+
+
+def write_steps(
+    names: StateNames, objects: Mapping[str, ConfigMap], wanted: Stored | None
+) -> tuple[Step, ...]:
+    """Return what makes the objects hold a state, in order; None deletes all.
+
+    Raises StateError where it is too large.
+    """
+    if wanted is None:
+        return tuple(Delete(name) for name in sorted(objects.keys() & names.all))
+    payload = _Payload(names.key, wanted.text, wanted.draining, wanted.refused)
+    plain = msgspec.json.encode(payload)
+    packed = zlib.compress(plain, 6)
+    if len(plain) > MAX_PLAIN_BYTES or len(packed) > MAX_PARTS * PART_BYTES:
+        raise StateError(
+            f"{len(plain)} bytes, {len(packed)} compressed: want at most {MAX_PLAIN_BYTES}, "
+            f"{MAX_PARTS * PART_BYTES} compressed"
+        )
+    digest = sha256(packed).hexdigest()
+    head = {"format": FORMAT, "sha256": digest}
+    if len(packed) <= PART_BYTES:
+        used: tuple[str, ...] = ()
+        puts: tuple[Put, ...] = (Put(names.index, _body(names, names.index, head, packed)),)
+    else:
+        part_set = _free_set(objects.get(names.index))
+        pieces = [packed[at : at + PART_BYTES] for at in range(0, len(packed), PART_BYTES)]
+        used = tuple(names.part(part_set, n) for n in range(len(pieces)))
+        puts = tuple(
+            Put(name, _body(names, name, {"sha256": digest}, piece))
+            for name, piece in zip(used, pieces, strict=True)
+        )
+        head |= {"set": part_set, "parts": str(len(pieces))}
+        puts += (Put(names.index, _body(names, names.index, head, b"")),)
+    left = sorted(objects.keys() & names.all - {names.index, *used})
+    return (*puts, *(Delete(name) for name in left))
+
+
+def is_clean(names: StateNames, objects: Mapping[str, ConfigMap]) -> bool:
+    """Whether there are no objects but those that the index names."""
+    index = objects.get(names.index)
+    known = set(_listed(names, index.data or {})) | {names.index} if index else set()
+    return objects.keys() & names.all <= known
+
+
+def _listed(names: StateNames, index: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the objects that an index says its content is in."""
+    if "parts" not in index:
+        return (names.index,)
+    part_set, count = index.get("set", ""), index["parts"]
+    if part_set not in SETS or count not in {str(n + 1) for n in range(MAX_PARTS)}:
+        raise StateError(f'{names.index}: parts "{count[:20]}" of set "{part_set[:20]}"')
+    return tuple(names.part(part_set, n) for n in range(int(count)))
+
+
+def _content(name: str, item: ConfigMap | None, digest: str) -> bytes:
+    if item is None:
+        raise StateError(f"{name}: not found")
+    if (item.data or {}).get("sha256") != digest:
+        raise StateError(f"{name}: a part of another write")
+    text = (item.binary_data or {}).get(_PAYLOAD)
+    if text is None:
+        raise StateError(f'{name}: want the key "{_PAYLOAD}" in its binaryData')
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise StateError(f"{name}: {error}: want base64") from error
+
+
+def _unpack(name: str, packed: bytes) -> _Payload:
+    unpacker = zlib.decompressobj()
+    try:
+        plain = unpacker.decompress(packed, MAX_PLAIN_BYTES)
+        if unpacker.unconsumed_tail or not unpacker.eof:
+            raise StateError(f"{name}: want at most {MAX_PLAIN_BYTES} bytes, and its end")
+        return msgspec.json.decode(plain, type=_Payload)
+    except zlib.error as error:
+        raise StateError(f"{name}: {error}: want zlib") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise StateError(f"{name}: {error}: want a state") from error
+
+
+def _free_set(index: ConfigMap | None) -> str:
+    named = (index.data or {}).get("set") if index else None
+    return SETS[1] if named == SETS[0] else SETS[0]
+
+
+def _body(
+    names: StateNames, name: str, data: Mapping[str, str], content: bytes
+) -> Mapping[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "namespace": names.namespace,
+            "name": name,
+            "labels": {
+                "app": "metallb",
+                "app.kubernetes.io/managed-by": "metallb-controller",
+                LABEL: names.label,
+            },
+        },
+        "data": data,
+        **({"binaryData": {_PAYLOAD: base64.b64encode(content).decode()}} if content else {}),
+    }

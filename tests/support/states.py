@@ -1,0 +1,24 @@
+"""The stored state of the configuration as objects of an API server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from metallb_py.kube.config_state import Delete, Put, StateNames, Stored, write_steps
+from metallb_py.kube.objects import ConfigMap
+
+
+def state_objects(
+    names: StateNames, stored: Stored | None, objects: Mapping[str, ConfigMap] | None = None
+) -> dict[str, ConfigMap]:
+    """Return the objects after a state was written onto these."""
+    found = dict(objects or {})
+    for step in write_steps(names, found, stored):
+        match step:
+            case Put(name, body):
+                found[name] = msgspec.json.decode(msgspec.json.encode(body), type=ConfigMap)
+            case Delete(name):
+                del found[name]
+    return found
