@@ -30,8 +30,8 @@ from metallb_py.kube.resource import Resource
 LABEL = "metallb.universe.tf/config-state"
 FORMAT = "1"
 MAX_LABEL = 63
-PART_BYTES = 900 * 1024
-"""Of an object's data; a ConfigMap may have 1 MiB (kube-apiserver)."""
+PART_BYTES = 640 * 1024
+"""In one object, which then has less than 1 MiB also in base64, as it is sent."""
 MAX_PARTS = 4
 MAX_PLAIN_BYTES = 16 * 1024 * 1024
 """Before compression: the text (1 MiB at the most, in its ConfigMap) and the draining pools."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 
 import msgspec
 
@@ -22,3 +23,13 @@ def state_objects(
             case Delete(name):
                 del found[name]
     return found
+
+
+def incompressible(size: int, seed: int) -> Stored:
+    """Return a state whose text has about so many bytes, hardly fewer when compressed."""
+    alphabet = "".join(map(chr, range(0x4E00, 0x8E00)))
+    return Stored("".join(Random(seed).choices(alphabet, k=size // 3)))
+
+
+LARGE = incompressible(1_500_000, 1)
+OTHER_LARGE = incompressible(1_500_000, 2)

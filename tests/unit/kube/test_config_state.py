@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import random
 import zlib
 from hashlib import sha256
 
 import pytest
-from support.states import state_objects
+from support.states import LARGE, OTHER_LARGE, incompressible, state_objects
 
 from metallb_py.kube.config_state import (
     MAX_PARTS,
@@ -28,15 +27,6 @@ from metallb_py.kube.objects import ConfigMap, ObjectMeta
 
 NAMES = StateNames("metallb-system", "config")
 SMALL = Stored("address-pools: []", "[]", "abc")
-
-
-def incompressible(size: int, seed: int) -> Stored:
-    letters = random.Random(seed).choices("".join(map(chr, range(0x4E00, 0x8E00))), k=size // 3)
-    return Stored("".join(letters))
-
-
-LARGE = incompressible(1_900_000, 1)
-OTHER_LARGE = incompressible(1_900_000, 2)
 
 
 @pytest.mark.parametrize("stored", [SMALL, Stored(None), Stored(""), LARGE])

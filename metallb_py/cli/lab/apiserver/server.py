@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from metallb_py.cli.lab.apiserver import defaults, protobuf, resources, tables
+from metallb_py.cli.lab.apiserver.limits import MAX_BODY, check_sizes
 from metallb_py.cli.lab.apiserver.patches import PatchError, apply_patch
 from metallb_py.cli.lab.apiserver.resources import Resource
 from metallb_py.cli.lab.apiserver.selectors import selection
@@ -35,7 +36,7 @@ class ApiServer:
 
     def application(self) -> web.Application:
         """Return the application, ready to be served."""
-        app = web.Application(middlewares=[_errors])
+        app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY)
         app.router.add_get("/version", _always(VERSION))
         app.router.add_get("/api", _always(resources.api_versions()))
         app.router.add_get("/apis", _always(resources.group_list()))
@@ -98,6 +99,7 @@ class ApiServer:
             defaults.complete_service(self._store, item)
         if resource.kind == "Namespace":
             item["status"] = {"phase": "Active"}
+        check_sizes(item)
         return _answer(await self._store.create(resource, namespace, item), 201)
 
     async def _replace(self, resource: Resource, request: web.Request) -> web.StreamResponse:
@@ -124,6 +126,7 @@ class ApiServer:
                 item.pop(part, None)
         if resource.kind == "Service":
             defaults.complete_service(self._store, item)
+        check_sizes(item)
         return _answer(await self._store.update(resource, namespace, name, item))
 
     async def _delete(self, resource: Resource, request: web.Request) -> web.StreamResponse:
