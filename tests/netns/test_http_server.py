@@ -1,0 +1,357 @@
+"""The HTTP server on loopback, against clients that are slow, silent, greedy or many."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from metallb_py.runtime.connections import Limits
+from metallb_py.runtime.http_server import (
+    HEAD_BYTES,
+    HttpServer,
+    Request,
+    Response,
+    Timeouts,
+    listen,
+)
+from metallb_py.runtime.log import Level, Logger
+from metallb_py.runtime.pki import Authority, Identity
+
+HOST = "127.0.0.1"
+GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+# Short, so that a test sees it pass; whoever must be served in time has 30 s.
+BRIEF = Timeouts(handshake=0.3, head=0.3, body=0.3, write=0.3, idle=0.3)
+LONG = Timeouts(handshake=600, head=600, body=600, write=600, idle=600)
+LIMITS = Limits(connections=16, per_source=8, body_bytes=1 << 20)
+MAX_BODY = 1 << 20
+LARGE = b"x" * (16 << 20)
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def echo(request: Request) -> Response:
+    if request.head.path == "/large":
+        return Response(LARGE)
+    if request.head.path == "/names":
+        return Response(",".join(sorted(request.names or {"-"})).encode())
+    if request.head.path == "/bug":
+        raise ZeroDivisionError
+    if request.head.path == "/empty":
+        return Response(b"", HTTPStatus.NOT_FOUND)
+    return Response(request.body or b"ok")
+
+
+class Served:
+    """A server, and its log."""
+
+    def __init__(self, port: int, log: list[str]) -> None:
+        self.port = port
+        self.log = log
+
+    async def open(self, data: bytes = b"", tls: ssl.SSLContext | None = None) -> Streams:
+        streams = await asyncio.open_connection(HOST, self.port, ssl=tls)
+        streams[1].write(data)
+        return streams
+
+    async def ask(self, data: bytes = GET, tls: ssl.SSLContext | None = None) -> tuple[int, bytes]:
+        """Ask as a well-behaved client does, and wait for as long as it takes."""
+        async with asyncio.timeout(30):
+            reader, writer = await self.open(data, tls)
+            try:
+                return await answer(reader)
+            finally:
+                writer.close()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.split(b"\r\n") if line.startswith(b"Content-Length:"))
+    return int(head.split()[1]), await reader.readexactly(int(length.split()[1]))
+
+
+async def is_closed(streams: Streams) -> bool:
+    """Wait until the server has closed a connection."""
+    async with asyncio.timeout(30):
+        try:
+            while await streams[0].read(1 << 16):
+                pass
+        except (ConnectionError, ssl.SSLError):
+            pass
+    streams[1].close()
+    return True
+
+
+@asynccontextmanager
+async def serving(
+    timeouts: Timeouts = LONG,
+    limits: Limits = LIMITS,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Served]:
+    log: list[str] = []
+    server = HttpServer(
+        echo,
+        Logger(Level.ALL, log.append),
+        limits=limits,
+        timeouts=timeouts,
+        max_body=MAX_BODY,
+        tls=(lambda: tls) if tls else None,
+    )
+    listeners = await listen(HOST, 0)
+    task = asyncio.create_task(server.run(listeners))
+    try:
+        yield Served(listeners[0].getsockname()[1], log)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    assert task.cancelled()
+
+
+def post(body: bytes, *fields: str) -> bytes:
+    lines = ["POST / HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", *fields, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+async def test_requests_one_after_the_other_on_one_connection() -> None:
+    async with serving() as served:
+        reader, writer = await served.open(GET + post(b"hello") + b"\r\n" + GET)
+        answers = [await answer(reader) for _ in range(3)]
+        assert answers == [(200, b"ok"), (200, b"hello"), (200, b"ok")]
+        writer.write(b"HEAD /large HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert f"Content-Length: {len(LARGE)}".encode() in head
+        assert await answer(reader) == (200, b"ok"), "no body came before it"
+        writer.write(GET.replace(b"Host: a", b"Host: a\r\nConnection: close"))
+        assert await answer(reader) == (200, b"ok")
+        assert await is_closed((reader, writer))
+
+
+async def test_a_large_body_after_100_continue() -> None:
+    async with serving() as served:
+        body = b"y" * (MAX_BODY // 2)
+        whole = post(body, "Expect: 100-continue")
+        reader, writer = await served.open(whole.removesuffix(body))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert await answer(reader) == (200, body)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 2 * HEAD_BYTES + b"\r\n\r\n", 431),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
+        (post(b"z" * (MAX_BODY + 1)), 413),
+    ],
+)
+async def test_a_refusal_arrives_also_while_the_client_still_sends(
+    data: bytes, status: int
+) -> None:
+    async with serving() as served:
+        assert (await served.ask(data))[0] == status
+        assert await served.ask() == (200, b"ok")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"GET", GET[:-2], post(b"hello")[:-1], GET, b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ids=["silent", "request line", "head", "body", "idle", "does not read"],
+)
+async def test_whoever_stops_in_the_middle_is_closed(data: bytes) -> None:
+    async with serving(BRIEF) as served:
+        with socket.create_connection((HOST, served.port)) as client:
+            client.setblocking(False)
+            await asyncio.get_running_loop().sock_sendall(client, data)
+            await gone(client)
+
+
+async def gone(client: socket.socket) -> None:
+    """Wait until the other end is closed, without reading what it sent before."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                client.send(b"")
+                state = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            except OSError:
+                return
+            if state != 1:  # TCP_ESTABLISHED
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_trickle_of_single_bytes_is_closed() -> None:
+    async with serving(BRIEF) as served:
+        reader, writer = await served.open()
+        closed = asyncio.create_task(is_closed((reader, writer)))
+        while not closed.done():
+            writer.write(b"G")
+            await asyncio.sleep(0.05)
+        assert closed.result()
+
+
+async def test_a_silent_tls_handshake_is_closed(tmp_path: Path) -> None:
+    _, context = certified(tmp_path)
+    async with serving(BRIEF, tls=context) as served:
+        silent = await served.open()
+        partial = await served.open(b"\x16\x03\x01\x02\x00\x01")
+        assert await is_closed(silent)
+        assert await is_closed(partial)
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HT", post(b"hello")[:-1]])
+async def test_half_open_connections_keep_nobody_out(start: bytes) -> None:
+    async with serving() as served:
+        stalled = [await served.open(start) for _ in range(500)]
+        for _ in range(20):
+            assert await served.ask() == (200, b"ok")
+        first, last = stalled[0], stalled[-1]
+        assert await is_closed(first), "the oldest went first"
+        assert not last[0].at_eof()
+        for _, writer in stalled:
+            writer.close()
+
+
+async def test_half_open_handshakes_keep_nobody_out(tmp_path: Path) -> None:
+    authority, context = certified(tmp_path)
+    trusting = ssl.create_default_context(cadata=authority.certificate.decode())
+    async with serving(tls=context) as served:
+        stalled = [await served.open() for _ in range(300)]
+        assert await served.ask(tls=trusting) == (200, b"ok")
+        for _, writer in stalled:
+            writer.close()
+
+
+async def test_stalled_bodies_share_one_budget() -> None:
+    async with serving(limits=Limits(connections=64, per_source=64, body_bytes=1 << 20)) as served:
+        whole = post(b"z" * MAX_BODY)
+        half = whole[: len(whole) - MAX_BODY // 2]
+        stalled = [await served.open(half) for _ in range(8)]
+        for streams in stalled[:5]:
+            assert await is_closed(streams), "there is room for two halves"
+        assert (await served.ask(post(b"w" * (MAX_BODY // 2))))[0] == 200
+        for _, writer in stalled:
+            writer.close()
+
+
+async def test_a_bug_in_a_handler_costs_one_connection_and_a_line() -> None:
+    async with serving() as served:
+        for _ in range(20):
+            broken = await served.open(b"GET /bug HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert await is_closed(broken)
+        assert await served.ask() == (200, b"ok")
+        lines = [json.loads(line) for line in served.log]
+        assert [line["error"] for line in lines] == ["ZeroDivisionError"] * len(lines)
+        assert 1 <= len(lines) <= 3
+
+
+async def test_a_client_certificate_that_the_authority_signed_names_its_owner(
+    tmp_path: Path,
+) -> None:
+    authority, context = certified(tmp_path)
+    now = datetime.now(UTC)
+    context.load_verify_locations(cadata=authority.certificate.decode())
+    context.verify_mode = ssl.CERT_OPTIONAL
+    names = b"GET /names HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    def client(identity: Identity | None) -> ssl.SSLContext:
+        made = ssl.create_default_context(cadata=authority.certificate.decode())
+        if identity:
+            file = tmp_path / "client.pem"
+            file.write_bytes(identity.certificate + identity.key)
+            made.load_cert_chain(file)
+        return made
+
+    good = authority.issue("kube-apiserver", ["x"], now, timedelta(days=1))
+    stranger = Authority.create("other", now, timedelta(days=1))
+    bad = stranger.issue("kube-apiserver", ["x"], now, timedelta(days=1))
+    async with serving(tls=context) as served:
+        assert await served.ask(names, client(good)) == (200, b"kube-apiserver")
+        assert await served.ask(names, client(None)) == (200, b"-")
+        with pytest.raises((ConnectionError, ssl.SSLError, asyncio.IncompleteReadError)):
+            await served.ask(names, client(bad))
+
+
+def certified(tmp_path: Path) -> tuple[Authority, ssl.SSLContext]:
+    now = datetime.now(UTC)
+    authority = Authority.create("test", now, timedelta(days=1))
+    identity = authority.issue("server", [HOST], now, timedelta(days=1))
+    file = tmp_path / "server.pem"
+    file.write_bytes(identity.certificate + identity.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return authority, context
+
+
+# In a process of its own: it uses up its file descriptors, and what it logs is counted.
+EXHAUSTED = """
+import asyncio, os, resource, socket, sys, time
+from metallb_py.runtime.http_server import HttpServer, Response, listen
+from metallb_py.runtime.log import Logger
+
+async def ok(_):
+    return Response(b"ok")
+
+async def main():
+    (listener,) = await listen("127.0.0.1", 0)
+    server = HttpServer(ok, Logger())
+    task = asyncio.create_task(server.run([listener]))
+    await asyncio.sleep(0.1)
+    stdin = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+    held = []
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError:
+        pass
+    print(listener.getsockname()[1], file=sys.stderr, flush=True)
+    await stdin.read()
+    task.cancel()
+    await asyncio.wait({task})
+    print(time.process_time(), file=sys.stderr, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_without_a_file_descriptor_it_answers_and_neither_spins_nor_floods_the_log() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        EXHAUSTED,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        served = Served(int(await process.stderr.readline()), [])
+        stalled = [await served.open(b"GET") for _ in range(100)]
+        for _ in range(10):
+            assert await served.ask() == (200, b"ok")
+        await asyncio.sleep(3)  # a loop that spins would use as much CPU
+        assert await served.ask() == (200, b"ok")
+        process.stdin.close()
+        for _, writer in stalled:
+            writer.close()
+        output, rest = await asyncio.gather(process.stdout.read(), process.stderr.read())  # type: ignore[union-attr]
+        assert await process.wait() == 0
+    assert float(rest) < 2.0, "seconds of CPU, imports included"
+    lines = output.splitlines()
+    assert 1 <= len(lines) <= 3
+    assert all(b"cannot accept a connection" in line for line in lines)
