@@ -42,7 +42,7 @@ IMPORTERS = {
     },
     "kubernetes": {"metallb_py/kube/client.py"},
     "msgpack": {"metallb_py/protocols/memberlist/fields.py"},
-    "prometheus_client": {"metallb_py/runtime/metrics.py"},
+    "prometheus_client": {"metallb_py/runtime/metrics.py", "metallb_py/runtime/series.py"},
     "netaddr": {"metallb_py/addresses.py"},
     "re2": {"metallb_py/config/patterns.py"},
     "scapy": {"metallb_py/cli/resolve.py"},

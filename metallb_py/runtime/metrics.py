@@ -7,13 +7,14 @@ they are exported as untyped series, which queries treat alike.
 
 from __future__ import annotations
 
-from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import UnknownMetricFamily
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+
+from metallb_py.runtime.series import Family, Series
 
 prometheus_client.disable_created_metrics()
 
@@ -23,29 +24,15 @@ ALLOCATION_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.
 ROUND_TRIP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2)
 
 
-class Series(Collector):
-    """A counter for each address whose name needs no suffix."""
+class _One(Collector):
+    """What makes the library format one family."""
 
-    def __init__(self, name: str, documentation: str, label: str) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._label = label
-        self._values: Tally[str] = Tally()
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
 
-    def add(self, label: str, amount: int) -> None:
-        """Count."""
-        self._values[label] += amount
-
-    def forget(self, label: str) -> None:
-        """Remove an address's series."""
-        self._values.pop(label, None)
-
-    def collect(self) -> Iterator[UnknownMetricFamily]:
-        """Give the Prometheus library what was counted."""
-        family = UnknownMetricFamily(self._name, self._documentation, labels=[self._label])
-        for label, value in self._values.items():
-            family.add_metric([label], value)
-        yield family
+    def collect(self) -> tuple[Metric, ...]:
+        """Return the family."""
+        return (self._metric,)
 
 
 class ClientMetrics:
@@ -157,7 +144,7 @@ class ControllerMetrics(ClientMetrics):
         whole = tuple(map(sum, zip(*counts.values(), strict=True)))
         for family, values in {**counts, "": whole}.items():
             for gauge, value in zip(self._pool_gauges[family], values, strict=True):
-                gauge.labels(pool).set(value)
+                gauge.set(value, pool)
         self._pools.add(pool)
 
     def forget_pools_but(self, pools: Iterable[str]) -> None:
@@ -165,11 +152,13 @@ class ControllerMetrics(ClientMetrics):
         for pool in self._pools - set(pools):
             for gauges in self._pool_gauges.values():
                 for gauge in gauges:
-                    gauge.remove(pool)
+                    gauge.forget(pool)
             self._pools.discard(pool)
 
-    def _pool_gauge(self, name: str, documentation: str) -> Gauge:
-        return Gauge(f"metallb_allocator_{name}", documentation, ["pool"], registry=self.registry)
+    def _pool_gauge(self, name: str, documentation: str) -> Series:
+        gauge = Series(f"metallb_allocator_{name}", documentation, ("pool",), "gauge")
+        self.registry.register(gauge)
+        return gauge
 
     def _gauge(self, name: str, documentation: str) -> Gauge:
         return Gauge(f"metallb_controller_{name}", documentation, registry=self.registry)
@@ -180,12 +169,13 @@ class SpeakerMetrics(ClientMetrics):
 
     def __init__(self) -> None:
         super().__init__()
-        self.announced = Gauge(
+        self.announced = Series(
             "metallb_speaker_announced",
             "1 for each address that this node announces for a service",
-            ["service", "protocol", "node", "ip"],
-            registry=self.registry,
+            ("service", "protocol", "node", "ip"),
+            "gauge",
         )
+        self.registry.register(self.announced)
         self.layer2_requests = self._series(
             "metallb_layer2_requests_received",
             "ARP and neighbor discovery requests for addresses that this node announces",
@@ -236,12 +226,12 @@ class SpeakerMetrics(ClientMetrics):
     def set_announced(self, service: str, protocol: str, node: str, ips: Iterable[str]) -> None:
         """Show that this node announces these addresses for a service."""
         for ip in ips:
-            self.announced.labels(service, protocol, node, ip).set(1)
+            self.announced.set(1, service, protocol, node, ip)
 
     def clear_announced(self, service: str, protocol: str, node: str, ips: Iterable[str]) -> None:
         """Remove the series of addresses that are no longer announced."""
         for ip in ips:
-            self.announced.remove(service, protocol, node, ip)
+            self.announced.forget(service, protocol, node, ip)
 
     def forget_peer(self, peer: str) -> None:
         """Remove the series of a peer that is no longer configured."""
@@ -255,7 +245,7 @@ class SpeakerMetrics(ClientMetrics):
             metric.remove(peer)
 
     def _series(self, name: str, documentation: str) -> Series:
-        series = Series(name, documentation, "ip")
+        series = Series(name, documentation, ("ip",), "unknown")
         self.registry.register(series)
         return series
 
@@ -308,12 +298,12 @@ class BfdMetrics:
         """Begin the series of a peer."""
         self.session_up.labels(peer).set(0)
         for series in self._counters.values():
-            series.add(peer, 0)
+            series.add(0, peer)
 
     def count(self, peer: str, before: Mapping[str, int], now: Mapping[str, int]) -> None:
         """Count what a session did in between; both by the names of ``Counts``."""
         for name, series in self._counters.items():
-            series.add(peer, now[name] - before.get(name, 0))
+            series.add(now[name] - before.get(name, 0), peer)
 
     def forget_peer(self, peer: str) -> None:
         """Remove the series of a peer that is watched no longer."""
@@ -322,7 +312,7 @@ class BfdMetrics:
             series.forget(peer)
 
     def _series(self, name: str, documentation: str) -> Series:
-        series = Series(f"metallb_bfd_{name}", documentation, "peer")
+        series = Series(f"metallb_bfd_{name}", documentation, ("peer",), "unknown")
         self._registry.register(series)
         return series
 
@@ -374,5 +364,11 @@ class MemberMetrics:
 
 
 def _render(registry: CollectorRegistry) -> tuple[bytes, str]:
-    page = prometheus_client.generate_latest(registry)
-    return page, prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
+    """Format every family; may run in another thread than the one that counts."""
+    page = [
+        metric.text().encode()
+        if isinstance(metric, Family)
+        else prometheus_client.generate_latest(_One(metric))
+        for metric in registry.collect()
+    ]
+    return b"".join(page), prometheus_client.CONTENT_TYPE_PLAIN_0_0_4

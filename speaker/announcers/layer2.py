@@ -80,6 +80,11 @@ class Layer2Announcer:
         """Nothing does: other nodes take over at once."""
         return False
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the responder can answer."""
+        return self._responder.is_running
+
     async def settle(self) -> None:
         """Wait until what was handed over is let go."""
         await asyncio.sleep(self._settled - asyncio.get_running_loop().time())
@@ -130,9 +135,9 @@ class Layer2Announcer:
 
     def _count(self, counters: Counters) -> None:
         for address, counts in counters.addresses.items():
-            self._metrics.layer2_requests.add(str(address), counts.requests)
-            self._metrics.layer2_responses.add(str(address), counts.responses)
-            self._metrics.layer2_gratuitous.add(str(address), counts.gratuitous)
+            self._metrics.layer2_requests.add(counts.requests, str(address))
+            self._metrics.layer2_responses.add(counts.responses, str(address))
+            self._metrics.layer2_gratuitous.add(counts.gratuitous, str(address))
         for reason, count in counters.drops.items():
             self._metrics.layer2_dropped.labels(reason).inc(count)
 

@@ -27,9 +27,9 @@ def samples(metrics: ClientMetrics | StandbyMetrics) -> dict[tuple[str, tuple[st
 
 def test_names_without_a_suffix_are_metallbs() -> None:
     metrics = SpeakerMetrics()
-    metrics.layer2_requests.add("192.0.2.1", 2)
-    metrics.layer2_responses.add("192.0.2.1", 1)
-    metrics.layer2_gratuitous.add("192.0.2.1", 10)
+    metrics.layer2_requests.add(2, "192.0.2.1")
+    metrics.layer2_responses.add(1, "192.0.2.1")
+    metrics.layer2_gratuitous.add(10, "192.0.2.1")
     metrics.layer2_dropped.labels("Checksum").inc(3)
     found = samples(metrics)
     assert found["metallb_layer2_requests_received", ("192.0.2.1",)] == 2
