@@ -45,6 +45,8 @@ from metallb_py.kube.reflector import (
 from metallb_py.kube.resource import NAMESPACES, SERVICES
 from metallb_py.runtime.compile_worker import ConfigQueue
 from metallb_py.runtime.daemon import ConfigReporter
+from metallb_py.runtime.health import Check
+from metallb_py.runtime.httpd import Render
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.metrics import ControllerMetrics
@@ -82,6 +84,7 @@ class App:
         self._record_of_config = ConfigRecord(client, names, log, metrics, self._events)
         self._reader = ConfigReader(common.namespace, common.config)
         self._compiling = ConfigQueue(post(self._configure))
+        self._config_listed = False
         # Those that may come into force, or are; the latest at the end.
         self._readings: tuple[Reading, ...] = ()
         self._draining: tuple[Pool, ...] = ()
@@ -144,6 +147,7 @@ class App:
                 self._reader.configmap_changed(event.new)
                 self._record_of_config.configmap_changed(event.new)
             case Synced():
+                self._config_listed = True
                 self._reader.configmap_synced()
             case Unreachable() | Reachable():
                 self._config.api_server(event, "configmaps")
@@ -309,18 +313,43 @@ class App:
         about = ObjectReference.to("Service", service)
         self._events.record(Event(about, kind, reason, message))
 
-    def render(self) -> tuple[bytes, str]:
-        """Render the page; pools are counted only when somebody looks."""
-        usage = self._core.allocator.usage()
+    # What the HTTP port shows
+
+    def collect(self) -> Render:
+        """Take what the metrics page needs of the state; return what renders it, in a thread.
+
+        Pools are counted only for a scrape.
+        """
         metrics = self._metrics
-        metrics.forget_pools_but(usage)
-        for pool, families in usage.items():
-            counts = {family.value: (each.total, each.in_use) for family, each in families.items()}
-            metrics.show_pool(pool, counts)
+        usage = self._core.allocator.usage()
         metrics.pending.set(len(self._core.pending))
         metrics.draining_services.set(self._core.draining)
         metrics.draining_pools.set(len(self._draining))
-        return metrics.render()
+
+        def render() -> tuple[bytes, str]:
+            metrics.forget_pools_but(usage)
+            for pool, families in usage.items():
+                counts = {family.value: (u.total, u.in_use) for family, u in families.items()}
+                metrics.show_pool(pool, counts)
+            return metrics.render()
+
+        return render
+
+    def live(self) -> tuple[Check, ...]:
+        """Return whether the state's owner makes progress."""
+        return (Check("state", not self._mailbox.is_stuck, "its owner makes no progress"),)
+
+    def ready(self) -> tuple[Check, ...]:
+        """Return whether everything was listed once. It stays so while the API server is away.
+
+        A missing configuration does not count: the webhook behind this readiness may have to
+        review it before it can be created.
+        """
+        return (
+            *self.live(),
+            Check("services-synced", self._core.services_are_synced, "not listed yet"),
+            Check("config-synced", self._config_listed, "not listed yet"),
+        )
 
 
 def _created(service: Service) -> float:

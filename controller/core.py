@@ -138,6 +138,11 @@ class Controller:
         names = {pool.name for pool in self._draining}
         return sum(held.pool in names for held in self.allocator.holdings())
 
+    @property
+    def services_are_synced(self) -> bool:
+        """Whether all services were listed once."""
+        return self._services_synced
+
     def service_changed(self, key: str, service: Service | None) -> tuple[Effect, ...]:
         """A service appeared, changed, or is gone (None)."""
         if service is None or not self.concerns(service):

@@ -29,7 +29,8 @@ from metallb_py.errors import ApiError, StartupError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.lease import Durations, Follow, Lose
 from metallb_py.runtime.daemon import run_daemon
-from metallb_py.runtime.httpd import Httpd
+from metallb_py.runtime.health import Check
+from metallb_py.runtime.httpd import Httpd, Render, Sources
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import ControllerMetrics, StandbyMetrics
 from metallb_py.runtime.tasks import run_until
@@ -55,7 +56,10 @@ class Replica:
         self._log = log
         self._metrics = StandbyMetrics()
         self._app: App | None = None
-        self._page = Httpd("", options.common.port, self._render)
+        sources = Sources(self._collect, self._live, self._ready)
+        self._page = Httpd("", options.common.port, sources, log)
+        # Sticky, as readiness must not depend on the API server being there.
+        self._takes_part = False
         self._identity = f"{socket.gethostname()}_{uuid4()}"
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -136,8 +140,19 @@ class Replica:
         finally:
             self._app = None
 
-    def _render(self) -> tuple[bytes, str]:
-        return self._metrics.render() if self._app is None else self._app.render()
+    # What the HTTP port shows
+
+    def _collect(self) -> Render:
+        return self._metrics.render if self._app is None else self._app.collect()
+
+    def _live(self) -> tuple[Check, ...]:
+        return self._app.live() if self._app is not None else (Check("loop", ok=True),)
+
+    def _ready(self) -> tuple[Check, ...]:
+        """A standby is ready once it takes part in the election, so that it could take over."""
+        if self._app is not None:
+            return self._app.ready()
+        return (Check("election", self._takes_part, "no lease was read or written yet"),)
 
     # What is told
 
@@ -149,6 +164,7 @@ class Replica:
             case Lose(reason):
                 log.warn("leading no longer", event="leaderLost", reason=reason)
             case Follow(holder):
+                self._takes_part = True
                 log.info("another replica leads", event="newLeader", leader=holder)
             case Unreachable(error):
                 log.error("cannot take part in the election", op="leaderElection", error=str(error))

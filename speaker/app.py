@@ -32,7 +32,8 @@ from metallb_py.kube.reflector import (
 from metallb_py.kube.resource import ENDPOINTS, NODES, SERVICES, SLICES, Resource
 from metallb_py.runtime.compile_worker import ConfigQueue
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
-from metallb_py.runtime.httpd import Httpd
+from metallb_py.runtime.health import Check
+from metallb_py.runtime.httpd import Httpd, Sources
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.metrics import SpeakerMetrics
@@ -96,8 +97,9 @@ class App:
         self._conflicts = Conflicts()
         self._mailbox = Mailbox()
         self._compiling = ConfigQueue(self._mailbox.handler(self._use))
+        self._layer2 = Layer2Announcer(options.layer2, log, self._metrics, self._on_seen)
         self._announcers: dict[Protocol, Announcer] = {
-            Protocol.LAYER2: Layer2Announcer(options.layer2, log, self._metrics, self._on_seen),
+            Protocol.LAYER2: self._layer2,
             Protocol.BGP: BgpAnnouncer(
                 options.node_name,
                 log,
@@ -108,7 +110,8 @@ class App:
         }
         self._passwords = Passwords(client, common.namespace, log, self._metrics, self._configure)
         self._events = EventRecorder(client, COMPONENT)
-        self._page = Httpd(common.host, common.port, self._metrics.render)
+        sources = Sources(lambda: self._metrics.render, self._live, self._ready)
+        self._page = Httpd(common.host, common.port, sources, log)
         self._config = ConfigReporter(log, self._metrics, f"{common.namespace}/{common.config}")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -279,6 +282,19 @@ class App:
             self._config.stale("; ".join(map(str, latest.problems)))
         elif update.refused:
             self._config.stale("the controller refused it: services hold addresses that it drops")
+
+    def _live(self) -> tuple[Check, ...]:
+        return (Check("state", not self._mailbox.is_stuck, "its owner makes no progress"),)
+
+    def _ready(self) -> tuple[Check, ...]:
+        """Return what it takes to announce; none of it ends while the API server is away."""
+        return (
+            *self._live(),
+            Check("synced", self._core.is_synced, "not everything was listed yet"),
+            Check("config", not self._core.waits_for_config, "no valid configuration yet"),
+            Check("membership", self._members.is_running, "does not take part yet"),
+            Check("layer2-responder", self._layer2.is_running, "its process is not there"),
+        )
 
     def _on_page_error(self, error: OSError) -> None:
         host, port = self._options.common.host, self._options.common.port

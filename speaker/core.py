@@ -140,6 +140,11 @@ class Speaker:
         return Source.CONFIG in self._missing
 
     @property
+    def is_synced(self) -> bool:
+        """Whether everything but the configuration was listed once, and this is not the end."""
+        return self._missing <= {Source.CONFIG}
+
+    @property
     def is_ready(self) -> bool:
         """Whether everything was read once, so that this node could announce."""
         return not self._missing

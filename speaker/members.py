@@ -46,6 +46,7 @@ class Members:
         self._pods_known = False
         self._nodes: dict[str, Node] = {}
         self._usable = Usable()
+        self._knows_members = False
         self._wires: str | None = None  # as the other speakers are to read it, once known
         self._could_announce = asyncio.Event()
         self._membership = self._choose(client, metrics)
@@ -110,6 +111,11 @@ class Members:
         """This node, as far as the API server told of it."""
         return self._nodes.get(self._options.node_name)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether this speaker once took part, and knew the others. It never ends."""
+        return self._knows_members
+
     def wires_changed(self, found: tuple[Wire, ...]) -> None:
         """This node is on these wires."""
         # One without any interface tells nothing, and counts as being on every subnet.
@@ -135,6 +141,7 @@ class Members:
                 return ReadyPods(self._on_usable)
 
     def _on_usable(self, usable: Usable) -> None:
+        self._knows_members = True
         before, self._usable = self._usable, usable
         if self._of_nodes(usable) != self._of_nodes(before):
             self._pacer.due()

@@ -1,38 +1,108 @@
-"""The daemons' HTTP page: ``GET /metrics``."""
+"""The daemons' HTTP port: ``/metrics``, and ``/healthz`` and ``/readyz`` for probes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
 
-from aiohttp import web
+from metallb_py.runtime.health import Check, render
+from metallb_py.runtime.http_server import HttpServer, Request, Response, listen
+from metallb_py.runtime.log import Logger
 
-RENDER_SECONDS = 5
+# Scrapes cost at most a tenth of one CPU, however many and however large.
+RENDER_SHARE: Final = 0.1
+LISTEN_RETRY: Final = 2.0
+PATHS: Final = ("/metrics", "/healthz", "/readyz")
+
+# The page and its content type.
+Text = tuple[bytes, str]
+Render = Callable[[], Text]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the page shows; each is called on the loop and must be cheap.
+
+    ``collect`` takes what the metrics need of the daemon's state and returns the function that
+    renders it, which runs in a thread. ``live`` and ``ready`` return the probes' checks.
+    """
+
+    collect: Callable[[], Render]
+    live: Callable[[], Sequence[Check]]
+    ready: Callable[[], Sequence[Check]]
+
+
+class Page:
+    """The metrics as text, rendered once for all who ask at about the same time."""
+
+    def __init__(self, collect: Callable[[], Render]) -> None:
+        self._collect = collect
+        self._text: Text = (b"", "")
+        self._fresh_until = 0.0
+        self._rendering: asyncio.Task[Text] | None = None
+
+    async def text(self) -> Text:
+        """Return the page: the last one while it is fresh, or the next, which all wait for."""
+        if asyncio.get_running_loop().time() < self._fresh_until:
+            return self._text
+        if self._rendering is None:
+            self._rendering = asyncio.create_task(self._render(), name="metrics page")
+        # The one who asked first may hang up, and the others wait on.
+        return await asyncio.shield(self._rendering)
+
+    async def _render(self) -> Text:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            # Formatting what 10,000 addresses count takes long; the loop goes on meanwhile.
+            self._text = await asyncio.to_thread(self._collect())
+        finally:
+            self._rendering = None
+        now = loop.time()
+        self._fresh_until = now + (now - started) * (1 / RENDER_SHARE - 1)
+        return self._text
 
 
 class Httpd:
-    """Serves the metrics until cancelled."""
+    """Serves the page until cancelled."""
 
-    def __init__(self, host: str, port: int, render: Callable[[], tuple[bytes, str]]) -> None:
+    def __init__(self, host: str, port: int, sources: Sources, log: Logger) -> None:
         self._host = host
         self._port = port
-        self._render = render
+        self._sources = sources
+        self._page = Page(sources.collect)
+        self._server = HttpServer(self._answer, log)
 
     async def run(self, on_error: Callable[[OSError], None]) -> None:
-        """Listen and serve. Where that fails, say so and stay: the daemon's work goes on."""
-        app = web.Application()
-        app.router.add_get("/metrics", self._metrics)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=RENDER_SECONDS)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host or None, self._port).start()
-        except OSError as error:
-            on_error(error)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
+        """Listen and serve. Where the port can't be had, report that once and try again."""
+        reported = False
+        while True:
+            try:
+                listeners = await listen(self._host, self._port)
+            except OSError as error:
+                if not reported:
+                    on_error(error)
+                reported = True
+                await asyncio.sleep(LISTEN_RETRY)
+            else:
+                await self._server.run(listeners)
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        body, content_type = self._render()
-        return web.Response(body=body, headers={"Content-Type": content_type})
+    async def _answer(self, request: Request) -> Response:
+        head = request.head
+        if head.path not in PATHS:
+            wanted = f"not found: want {' or '.join(PATHS)}\n"
+            return Response(wanted.encode(), HTTPStatus.NOT_FOUND)
+        if head.method not in ("GET", "HEAD"):
+            fields = {"Allow": "GET, HEAD"}
+            return Response(b"want GET or HEAD\n", HTTPStatus.METHOD_NOT_ALLOWED, fields=fields)
+        if head.path == "/metrics":
+            text, content_type = await self._page.text()
+            return Response(text, content_type=content_type)
+        name = head.path.removeprefix("/")
+        checks = self._sources.live() if name == "healthz" else self._sources.ready()
+        passed = all(check.ok for check in checks)
+        status = HTTPStatus.OK if passed else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(render(name, checks).encode(), status)

@@ -12,6 +12,8 @@ from functools import partial
 from typing import TypeVar
 
 CAPACITY = 1000
+# A call takes milliseconds; one that takes so long, with others behind it, will not end.
+STUCK_SECONDS = 30.0
 # After this many calls in a row other tasks get their turn, whoever is still posting.
 TURN = 100
 
@@ -23,14 +25,23 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._calls: asyncio.Queue[Callable[[], None]] = asyncio.Queue(CAPACITY)
+        self._progress = 0.0  # when a call ended, or one came to an empty queue
 
     def handler(self, handle: Callable[[E], None]) -> Callable[[E], Awaitable[None]]:
         """Return what posts a call of ``handle`` for each value that it is given."""
 
         async def post(value: E) -> None:
+            if self._calls.empty():
+                self._progress = asyncio.get_running_loop().time()
             await self._calls.put(partial(handle, value))
 
         return post
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether calls wait and none was run for long: the state's owner is gone or blocked."""
+        now = asyncio.get_running_loop().time()
+        return not self._calls.empty() and now - self._progress > STUCK_SECONDS
 
     async def run(self) -> None:
         """Run the calls until cancelled. What a call raises ends the daemon: it is a bug."""
@@ -38,4 +49,5 @@ class Mailbox:
             for _ in range(TURN):
                 call = await self._calls.get()
                 call()
+                self._progress = asyncio.get_running_loop().time()
             await asyncio.sleep(0)

@@ -10,6 +10,9 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+from metallb_py.rate_limit import Rate, RateLimiter
+from metallb_py.runtime.log import Logger
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
@@ -19,6 +22,23 @@ def run_with_signals(main: Callable[[asyncio.Event], Awaitable[int]]) -> int:
     ``main`` gets the event that a stop signal sets.
     """
     return asyncio.run(_with_signals(main))
+
+
+def log_loop_errors(loop: asyncio.AbstractEventLoop, log: Logger) -> None:
+    """Log what asyncio reports of a loop's callbacks and transports, at a limited rate.
+
+    Its own handler prints a traceback each time, as often as a peer can provoke it.
+    """
+    limiter = RateLimiter(each=Rate(3, 1 / 60), total=Rate(30, 1 / 2))
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        message, error = str(context.get("message")), context.get("exception")
+        admitted = limiter.admit((message, type(error)), loop.time())
+        if admitted is not None:
+            text = describe(error) if isinstance(error, BaseException) else ""
+            log.error(message, op="eventLoop", error=text, suppressed=admitted.suppressed)
+
+    loop.set_exception_handler(handle)
 
 
 async def run_until(stop: asyncio.Event, tasks: Mapping[str, Coroutine[None, None, None]]) -> None:

@@ -61,8 +61,14 @@ class Responder:
         self._told: dict[IPAddress, tuple[float, tuple[str, ...]]] = {}  # as the process knows it
         self._leaving: set[IPAddress] = set()  # withdrawn, and taken over by another node
         self._changed = asyncio.Event()
+        self._running = False
         # By interface and protocol: the error, empty where there is none.
         self._states: dict[tuple[str, str], str] = {}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there; between a death and the restart it is not."""
+        return self._running
 
     def announce(self, address: IPAddress, interfaces: tuple[str, ...] = ()) -> None:
         """Answer for an address from now on, and tell the neighbors.
@@ -108,9 +114,11 @@ class Responder:
         """Feed and hear a process until it is gone."""
         self._told.clear()
         self._changed.set()
+        self._running = True
         async with asyncio.TaskGroup() as group:
             feeding = group.create_task(self._feed(control), name="responder-feed")
             await self._hear(control)
+            self._running = False
             feeding.cancel()
 
     async def _feed(self, control: socket.socket) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
@@ -72,6 +73,45 @@ async def test_the_page_tells_of_pools_and_of_who_waits(tmp_path: Path) -> None:
     assert 'metallb_allocator_ipv6_addresses_total{pool="a"} 0.0' in said
     assert "metallb_controller_services_pending 1.0" in said
     assert "metallb_controller_services_draining 0.0" in said
+
+
+async def test_ready_once_everything_was_listed_and_still_without_the_api_server(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api, controlling(api, port=(port := free_port())):
+        async with asyncio.timeout(30):
+            while (await asyncio.to_thread(_probe, port, "readyz"))[0] != 200:
+                await asyncio.sleep(0.02)
+        status, text = await asyncio.to_thread(_probe, port, "readyz")
+        assert status == 200, "also without a configuration, which the webhook may have to see"
+        assert "[+]services-synced ok\n[+]config-synced ok\n" in text
+        await api.stop()
+        for _ in range(10):
+            assert (await asyncio.to_thread(_probe, port, "readyz"))[0] == 200
+            assert (await asyncio.to_thread(_probe, port, "healthz"))[0] == 200
+
+
+async def test_live_but_not_ready_before_anything_was_listed(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.stop()
+        async with controlling(api, port=(port := free_port())):
+            async with asyncio.timeout(30):
+                while (await asyncio.to_thread(_probe, port, "healthz"))[0] != 200:
+                    await asyncio.sleep(0.02)
+            status, text = await asyncio.to_thread(_probe, port, "readyz")
+            assert status == 503
+            assert "[-]services-synced failed: not listed yet" in text
+
+
+def _probe(port: int, name: str) -> tuple[int, str]:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except URLError as error:
+        return 0, str(error)
 
 
 def _page(port: int) -> str:

@@ -1,45 +1,146 @@
-"""The daemons' page, on loopback."""
+"""The daemons' HTTP port, on loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from support.ports import free_port
 
-from metallb_py.runtime.httpd import Httpd
+from metallb_py.runtime.health import Check
+from metallb_py.runtime.httpd import Httpd, Page, Sources, Text
+from metallb_py.runtime.log import Logger
+from metallb_py.runtime.metrics import SpeakerMetrics
+
+TYPE = "text/plain; version=0.0.4"
+
+
+def static() -> Text:
+    return b"metallb 1\n", TYPE
+
+
+class Daemon:
+    """What a daemon shows; a test changes it."""
+
+    def __init__(self) -> None:
+        self.live = [Check("state", ok=True)]
+        self.ready = [Check("synced", ok=True), Check("config", ok=False, detail="none yet")]
+        self.render = static
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[aiohttp.ClientSession]:
+        port = free_port()
+        sources = Sources(lambda: self.render, lambda: self.live, lambda: self.ready)
+        errors: list[OSError] = []
+        page = Httpd("127.0.0.1", port, sources, Logger())
+        task = asyncio.create_task(page.run(errors.append))
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            async with asyncio.timeout(10):
+                while True:
+                    try:
+                        await session.get("/healthz")
+                        break
+                    except aiohttp.ClientConnectorError:
+                        await asyncio.sleep(0.01)
+            yield session
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert not errors
 
 
 async def test_the_metrics_page() -> None:
-    port = free_port()
-    page = Httpd("127.0.0.1", port, lambda: (b"metallb 1\n", "text/plain; version=0.0.4"))
-    errors: list[OSError] = []
-    task = asyncio.create_task(page.run(errors.append))
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-        async with asyncio.timeout(5):
-            while True:
-                try:
-                    async with session.get("/metrics") as answer:
-                        assert await answer.read() == b"metallb 1\n"
-                        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4"
-                        break
-                except aiohttp.ClientConnectorError:
-                    await asyncio.sleep(0.01)
+    async with Daemon().serving() as session:
+        async with session.get("/metrics") as answer:
+            assert await answer.read() == b"metallb 1\n"
+            assert answer.headers["Content-Type"] == TYPE
+        async with session.head("/metrics") as answer:
+            assert (answer.status, answer.headers["Content-Length"]) == (200, "10")
         async with session.get("/other") as answer:
             assert answer.status == 404
+        async with session.post("/metrics") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+        async with session.post("/metrics", data=b"x") as answer:
+            assert answer.status == 413
+
+
+async def test_the_probes_name_each_check() -> None:
+    daemon = Daemon()
+    async with daemon.serving() as session:
+        async with session.get("/healthz") as answer:
+            assert answer.status == 200
+            assert await answer.text() == "[+]state ok\nhealthz check passed\n"
+        async with session.get("/readyz?verbose") as answer:
+            assert answer.status == 503
+            text = "[+]synced ok\n[-]config failed: none yet\nreadyz check failed\n"
+            assert await answer.text() == text
+        daemon.ready = [Check("config", ok=True)]
+        async with session.get("/readyz") as answer:
+            assert answer.status == 200
+
+
+async def test_all_who_scrape_at_once_share_one_page() -> None:
+    started: list[int] = []
+    go_on = threading.Event()
+
+    def slow() -> Text:
+        started.append(1)
+        assert go_on.wait(30)
+        return static()
+
+    page = Page(lambda: slow)
+    asking = [asyncio.create_task(page.text()) for _ in range(50)]
+    while not started:
+        await asyncio.sleep(0.01)
+    asking[0].cancel()
+    go_on.set()
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError), "the first hung up"
+    assert results[1:] == [static()] * 49
+    assert len(started) == 1
+    assert await page.text() == static()
+    assert len(started) == 1, "it took long, so it is used again for a while"
+
+
+async def test_the_loop_goes_on_while_ten_thousand_addresses_are_rendered() -> None:
+    metrics = SpeakerMetrics()
+    for number in range(10_000):
+        ip = f"10.0.{number >> 8}.{number & 255}"
+        metrics.set_announced(f"default/web-{number}", "layer2", "node1", [ip])
+        for counter in (metrics.layer2_requests, metrics.layer2_responses):
+            counter.add(number, ip)
+    page = Page(lambda: metrics.render)
+    asking = asyncio.create_task(page.text())
+    turns = 0
+    while not asking.done():
+        turns += 1
+        await asyncio.sleep(0)
+    text, _ = await asking
+    assert text.count(b"metallb_speaker_announced{") == 10_000
+    assert turns > 5, "rendered on the loop it would have none"
+
+
+async def test_a_port_that_is_taken_is_reported_once_and_tried_again() -> None:
+    reported: asyncio.Queue[OSError] = asyncio.Queue()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        sources = Sources(lambda: static, tuple, tuple)
+        port = taken.getsockname()[1]
+        task = asyncio.create_task(
+            Httpd("127.0.0.1", port, sources, Logger()).run(reported.put_nowait)
+        )
+        async with asyncio.timeout(30):
+            assert "in use" in str(await reported.get())
+    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                    assert await answer.read() == b"metallb 1\n"
+                    break
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.05)
+    assert reported.empty()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert not errors
-
-
-async def test_a_port_that_is_taken_is_told_and_no_reason_to_end() -> None:
-    told: asyncio.Queue[OSError] = asyncio.Queue()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        page = Httpd("127.0.0.1", taken.getsockname()[1], lambda: (b"", "text/plain"))
-        task = asyncio.create_task(page.run(told.put_nowait))
-        async with asyncio.timeout(5):
-            assert "in use" in str(await told.get())
-        assert not task.done()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

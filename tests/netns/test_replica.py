@@ -71,15 +71,18 @@ async def test_it_waits_through_an_outage_and_works_on_afterwards(
     assert api.ips("before") != api.ips("after")
 
 
+PASSED = "readyz check passed\n"
+
+
 def page_options(api: Api, port: int) -> Options:
     wanted = options(api, lease_seconds=1)
     return replace(wanted, common=replace(wanted.common, port=port))
 
 
-async def page(port: int) -> str:
+async def page(port: int, path: str = "metrics") -> str:
     async with (
         aiohttp.ClientSession() as session,
-        session.get(f"http://{HOST}:{port}/metrics") as answer,
+        session.get(f"http://{HOST}:{port}/{path}") as answer,
     ):
         return await answer.text()
 
@@ -99,6 +102,9 @@ async def test_the_page_tells_who_leads(tmp_path: Path) -> None:
                         break
                     except aiohttp.ClientConnectorError:
                         await asyncio.sleep(0.01)
+                while (ready := await page(port, "readyz")) != "[+]election ok\n" + PASSED:
+                    assert ready.startswith("[-]election failed"), "a standby that can't take over"
+                    await asyncio.sleep(0.01)
         assert f'leader_election_master_status{{name="{LEASE}"}} 0.0' in said
         assert "metallb_k8s_client_config_loaded_bool" not in said
         first = holder(api)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from metallb_py.runtime import mailbox as module
 from metallb_py.runtime.mailbox import CAPACITY, Mailbox
 
 
@@ -64,3 +65,19 @@ async def test_a_call_that_raises_ends_the_run() -> None:
     await mailbox.handler(broken)(None)
     with pytest.raises(RuntimeError, match="a bug"):
         await mailbox.run()
+
+
+async def test_it_is_stuck_when_calls_wait_and_none_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STUCK_SECONDS", 0.0)
+    mailbox = Mailbox()
+    post = mailbox.handler(lambda _: None)
+    assert not mailbox.is_stuck, "nothing waits"
+    await post(1)
+    assert mailbox.is_stuck, "nobody runs it"
+    runner = asyncio.create_task(mailbox.run())
+    while mailbox.is_stuck:
+        await asyncio.sleep(0)
+    monkeypatch.setattr(module, "STUCK_SECONDS", 30.0)
+    await post(2)
+    assert not mailbox.is_stuck, "it waits since now, however long the mailbox was empty"
+    runner.cancel()

@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from metallb_py.runtime.tasks import describe, run_until, run_with_signals
+from metallb_py.runtime.log import Level, Logger
+from metallb_py.runtime.tasks import describe, log_loop_errors, run_until, run_with_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
@@ -53,3 +54,17 @@ async def test_one_failure_ends_all_and_is_told() -> None:
 
 def test_an_error_without_text_is_told_by_its_name() -> None:
     assert describe(ValueError()) == "ValueError"
+
+
+async def test_what_asyncio_reports_is_logged_at_a_limited_rate() -> None:
+    lines: list[str] = []
+    loop = asyncio.get_running_loop()
+    log_loop_errors(loop, Logger(Level.INFO, lines.append))
+    for _ in range(1000):
+        loop.call_exception_handler({"message": "accept failed", "exception": OSError(24, "full")})
+    loop.call_exception_handler({"message": "something else"})
+    loop.set_exception_handler(None)
+    assert 2 <= len(lines) <= 6
+    assert '"error":"OSError: [Errno 24] full"' in lines[0]
+    assert "something else" in lines[-1]
+    assert not any("Traceback" in line for line in lines)

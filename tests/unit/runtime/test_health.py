@@ -1,0 +1,13 @@
+"""What the probes' endpoints answer."""
+
+from __future__ import annotations
+
+from metallb_py.runtime.health import Check, render
+
+
+def test_every_check_stands_on_a_line() -> None:
+    checks = (Check("state", ok=True, detail="x"), Check("config", ok=False, detail="none yet"))
+    assert render("readyz", checks) == (
+        "[+]state ok\n[-]config failed: none yet\nreadyz check failed\n"
+    )
+    assert render("healthz", checks[:1]) == "[+]state ok\nhealthz check passed\n"
