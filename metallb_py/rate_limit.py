@@ -59,8 +59,27 @@ class RateLimiter:
         self._sources: OrderedDict[Hashable, _Bucket] = OrderedDict()
         self._all: _Bucket | None = None
 
-    def admit(self, source: Hashable, now: float) -> Admitted | None:
-        """Take one token of a source; None where it, or all sources together, have none left."""
+    def admit(self, source: Hashable, now: float, tokens: int = 1) -> Admitted | None:
+        """Take tokens of a source; None where it, or all sources together, have none left.
+
+        More than there are may be taken: then nothing is admitted until that is earned.
+        """
+        everyone, bucket = self._refilled(source, now)
+        if bucket.tokens < 1 or everyone.tokens < 1:
+            bucket.suppressed += 1
+            return None
+        bucket.tokens -= tokens
+        everyone.tokens -= tokens
+        suppressed, bucket.suppressed = bucket.suppressed, 0
+        return Admitted(suppressed)
+
+    def charge(self, source: Hashable, now: float, tokens: int) -> None:
+        """Take tokens for what was admitted and has cost more than it seemed to."""
+        for bucket in self._refilled(source, now):
+            bucket.tokens -= tokens
+
+    def _refilled(self, source: Hashable, now: float) -> tuple[_Bucket, _Bucket]:
+        """Return the bucket of all sources, and that of this one."""
         everyone = self._all = self._all or _Bucket(self._total, now)
         bucket = self._sources.pop(source, None) or _Bucket(self._each, now)
         self._sources[source] = bucket
@@ -68,10 +87,4 @@ class RateLimiter:
             self._sources.popitem(last=False)
         everyone.refill(now)
         bucket.refill(now)
-        if bucket.tokens < 1 or everyone.tokens < 1:
-            bucket.suppressed += 1
-            return None
-        bucket.tokens -= 1
-        everyone.tokens -= 1
-        suppressed, bucket.suppressed = bucket.suppressed, 0
-        return Admitted(suppressed)
+        return everyone, bucket

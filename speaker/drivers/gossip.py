@@ -23,6 +23,7 @@ from metallb_py.backoff import Backoff
 from metallb_py.protocols.memberlist.coalescer import Coalescer
 from metallb_py.protocols.memberlist.effects import News
 from metallb_py.protocols.memberlist.envelope import Drop
+from metallb_py.protocols.memberlist.members import Speakers
 from metallb_py.protocols.memberlist.messages import Endpoint, Kind, State
 from speaker.drivers.gossip_node import GossipNode, Membership
 
@@ -68,6 +69,7 @@ class Gossip:
         self._on_events = on_events
         self._own: asyncio.AbstractEventLoop | None = None
         self._half: _Half | None = None
+        self._speakers: Speakers | None = None
 
     async def run(self, membership: Membership) -> None:
         """Take part until cancelled."""
@@ -76,7 +78,7 @@ class Gossip:
         def deliver(events: tuple[GossipEvent, ...]) -> None:
             main.call_soon_threadsafe(self._deliver, events)
 
-        self._half, self._own = _Half(membership, deliver), own
+        self._half, self._own = _Half(membership, self._speakers, deliver), own
         work = own.create_task(self._half.run(), name="gossip")
         thread = main.run_in_executor(None, _run, own, work)
         try:
@@ -87,6 +89,12 @@ class Gossip:
             self._half = None
             own.close()
         thread.result()
+
+    def expect(self, speakers: Speakers) -> None:
+        """Take these for the members that there can be, at these addresses."""
+        self._speakers = speakers
+        if self._own is not None and self._half is not None:
+            self._own.call_soon_threadsafe(self._half.expect, speakers)
 
     def join(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Exchange everything with who is there; Joined or JoinFailed follows for each."""
@@ -158,9 +166,13 @@ class _Half:
     """The half that lives in the thread. ``deliver`` may be called from there."""
 
     def __init__(
-        self, membership: Membership, deliver: Callable[[tuple[GossipEvent, ...]], None]
+        self,
+        membership: Membership,
+        speakers: Speakers | None,
+        deliver: Callable[[tuple[GossipEvent, ...]], None],
     ) -> None:
         self._membership = membership
+        self._speakers = speakers
         self.outbox = _Outbox(deliver)
         self._node: GossipNode | None = None
 
@@ -175,9 +187,16 @@ class _Half:
         self._membership = replace(self._membership, me=me)
         self.call(lambda node: node.update(meta))
 
+    def expect(self, speakers: Speakers) -> None:
+        """Take these for the members that there can be."""
+        self._speakers = speakers
+        self.call(lambda node: node.expect(speakers))
+
     async def run(self) -> None:
         """Take part and report."""
         node = await self._open()
+        if self._speakers is not None:
+            node.expect(self._speakers)
         self.outbox.add(Started())
         try:
             async with asyncio.TaskGroup() as group:
@@ -191,7 +210,7 @@ class _Half:
         attempt, told = 0, ""
         while self._node is None:
             try:
-                self._node = await GossipNode.open(self._membership, self.outbox.add)
+                self._node = GossipNode.open(self._membership, self.outbox.add)
             except OSError as error:
                 reason = error.strerror or str(error)
                 if reason != told:

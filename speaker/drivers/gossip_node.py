@@ -20,20 +20,20 @@ from metallb_py.protocols.memberlist.effects import (
     StreamId,
 )
 from metallb_py.protocols.memberlist.envelope import (
-    Drop,
     Envelope,
     EnvelopeError,
     StreamReader,
 )
+from metallb_py.protocols.memberlist.inbound import Limits
 from metallb_py.protocols.memberlist.machine import Memberlist
+from metallb_py.protocols.memberlist.members import Speakers
 from metallb_py.protocols.memberlist.messages import Endpoint, Message
 from metallb_py.protocols.memberlist.settings import Settings
 from speaker.drivers.datagrams import Datagrams
+from speaker.drivers.gossip_inbound import STREAM_LIMIT, InboundStreams, Listening
 
 STREAMS: Final = 64
-"""So many streams each way at once; more of others' are closed, more of ours wait."""
-STREAM_LIMIT: Final = 2 << 20
-"""Bytes of a message over a stream at the most: some 10,000 members, and under a second's work."""
+"""So many streams of ours at once; more wait."""
 _CHUNK: Final = 65536
 
 
@@ -51,17 +51,14 @@ class GossipNode:
     """A member for as long as ``run`` runs. Everything happens on the loop that runs it."""
 
     @classmethod
-    async def open(cls, membership: Membership, tell: Callable[[News], None]) -> GossipNode:
+    def open(cls, membership: Membership, tell: Callable[[News], None]) -> GossipNode:
         """Have the port, by UDP and TCP. Raises OSError. ``run`` and ``close`` must follow."""
         datagrams = Datagrams(membership.me.endpoint)
         try:
-            node = cls(membership, tell, datagrams)
-            address, port = str(membership.me.endpoint.address), membership.me.endpoint.port
-            node._server = await asyncio.start_server(node._accept, address, port)
+            return cls(membership, tell, datagrams)
         except OSError:
             datagrams.close()
             raise
-        return node
 
     def __init__(
         self, membership: Membership, tell: Callable[[News], None], datagrams: Datagrams
@@ -70,7 +67,6 @@ class GossipNode:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._datagrams = datagrams
-        self._server: asyncio.Server | None = None
         self.machine = Memberlist(
             membership.me,
             membership.settings,
@@ -80,9 +76,10 @@ class GossipNode:
         )
         self._timer: asyncio.TimerHandle | None = None
         self._ours = asyncio.Semaphore(STREAMS)
-        self._theirs: dict[StreamId, asyncio.StreamWriter] = {}
-        self._last_stream = 1
         self._tasks: set[asyncio.Task[None]] = set()
+        limits = Limits.within(membership.settings.tcp_timeout)
+        listening = Listening(self.machine, membership.envelope, limits, self._on_message)
+        self._inbound = InboundStreams(membership.me.endpoint, listening)
 
     async def run(self) -> None:
         """Take part until cancelled."""
@@ -96,14 +93,17 @@ class GossipNode:
     async def close(self) -> None:
         """Let go of the port, and of whatever is under way, without a word."""
         self._datagrams.close()
-        if self._server is not None:
-            self._server.close()
+        await self._inbound.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def expect(self, speakers: Speakers) -> None:
+        """Take these for the members that there can be."""
+        self.machine.expect(speakers)
 
     def join(self, endpoints: Iterable[Endpoint]) -> None:
         """Exchange everything with who is there."""
@@ -137,13 +137,9 @@ class GossipNode:
                 case OpenStream():
                     self._start(self._ask(effect))
                 case Reply(stream, data):
-                    writer = self._theirs.get(stream)
-                    if writer is not None:
-                        writer.write(data)
+                    self._inbound.reply(stream, data)
                 case CloseStream(stream):
-                    writer = self._theirs.pop(stream, None)
-                    if writer is not None:
-                        writer.transport.abort()
+                    self._inbound.abort(stream)
                 case _:
                     self._tell(effect)
         self._wait()
@@ -189,41 +185,17 @@ class GossipNode:
         reader, writer = await asyncio.open_connection(address, port, local_addr=here)
         try:
             writer.write(effect.data)
-            return await self._read(reader, reply=True)
+            return await self._read(reader)
         finally:
             await _abort(writer)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._start(self._serve(reader, writer))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _on_message(self, stream: StreamId, message: Message) -> None:
         """Answer over a stream that another opened."""
-        if len(self._theirs) >= STREAMS:
-            self.machine.tally.dropped[Drop.OVERSIZED] += 1
-            writer.transport.abort()
-            return
-        self._last_stream += 2
-        stream = StreamId(self._last_stream)
-        self._theirs[stream] = writer
-        try:
-            async with asyncio.timeout(self._membership.settings.tcp_timeout):
-                message = await self._read(reader, reply=False)
-                self._do(self.machine.stream_received(stream, message, self._loop.time()))
-                if stream in self._theirs:
-                    await writer.drain()
-                    writer.close()
-                    await writer.wait_closed()
-        except EnvelopeError as error:
-            self.machine.tally.dropped[error.reason] += 1
-        except (OSError, TimeoutError):
-            pass
-        finally:
-            self._theirs.pop(stream, None)
-            await _abort(writer)
+        self._do(self.machine.stream_received(stream, message, self._loop.time()))
 
-    async def _read(self, reader: asyncio.StreamReader, *, reply: bool) -> Message:
-        """Read one message. Raises EnvelopeError, OSError."""
-        parser = StreamReader(self._membership.envelope, STREAM_LIMIT, reply=reply)
+    async def _read(self, reader: asyncio.StreamReader) -> Message:
+        """Read the answer. Raises EnvelopeError, OSError."""
+        parser = StreamReader(self._membership.envelope, STREAM_LIMIT, reply=True)
         while data := await reader.read(_CHUNK):
             message = parser.feed(data)
             if message is not None:

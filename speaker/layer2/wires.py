@@ -15,6 +15,9 @@ ANNOTATION = "metallb.universe.tf/interfaces"
 MAGIC = b"metallb-py/1:"
 MAX_META = 512
 """Bytes of metadata at the most that memberlist has room for."""
+MAC_BYTES = 6
+INTERFACE_NAME = 16
+"""The bytes that Linux has for an interface's name, with the zero at its end (IFNAMSIZ)."""
 MAX_TEXT = 16_384
 """A longer annotation is not read: a node with so many subnets counts as being on all of them."""
 
@@ -84,12 +87,25 @@ def unpack(meta: bytes) -> tuple[Wire, ...] | None:
         records = msgspec.msgpack.decode(
             meta[len(MAGIC) :], type=list[tuple[str, bytes, list[bytes]]]
         )
-        return tuple(
+        found = tuple(
             Wire(name, mac.hex(":"), tuple(ip_network((net[1:], net[0])) for net in subnets))
             for name, mac, subnets in records
+            if _is_interface(name) and len(mac) == MAC_BYTES
         )
     except (msgspec.MsgspecError, ValueError, IndexError):
         return None
+    names = {wire.name for wire in found}
+    return found if len(names) == len(records) else None
+
+
+def _is_interface(name: str) -> bool:
+    """Whether Linux lets an interface be named so (net/core/dev.c, dev_valid_name)."""
+    return (
+        0 < len(name.encode()) < INTERFACE_NAME
+        and name not in (".", "..")
+        and name.isprintable()
+        and not any(c in "/:" or c.isspace() for c in name)
+    )
 
 
 def has_interface_for(wires: Iterable[Wire], pool: Pool) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import assert_never
@@ -23,6 +23,7 @@ from metallb_py.protocols.memberlist.effects import (
     MemberSuspected,
     MemberTrusted,
     MemberUp,
+    NameConflict,
     RoundTrip,
 )
 from metallb_py.protocols.memberlist.envelope import Envelope
@@ -44,8 +45,8 @@ WIRES_WITHIN = 2.0
 # Lines in the log that the members of the gossip cluster can provoke.
 EVENTS_OF_A_NODE = Rate(burst=10, per_second=0.1)
 EVENTS = Rate(burst=200, per_second=5.0)
-ACCUSATIONS_OF_A_NODE = Rate(burst=5, per_second=0.1)
-ACCUSATIONS = Rate(burst=50, per_second=1.0)
+DOUBTS_OF_A_NODE = Rate(burst=5, per_second=0.1)
+DOUBTS = Rate(burst=50, per_second=1.0)
 
 
 class GossipMembers:
@@ -72,7 +73,8 @@ class GossipMembers:
         self._others: dict[str, Member] = {}
         self._wires_of: dict[str, tuple[Wire, ...] | None] = {}
         self._events_admitted = RateLimiter(each=EVENTS_OF_A_NODE, total=EVENTS)
-        self._accusations_admitted = RateLimiter(each=ACCUSATIONS_OF_A_NODE, total=ACCUSATIONS)
+        self._accusations_admitted = RateLimiter(each=DOUBTS_OF_A_NODE, total=DOUBTS)
+        self._conflicts_admitted = RateLimiter(each=DOUBTS_OF_A_NODE, total=DOUBTS)
         self._suppressed = 0
         self._pods_known = False
         self._started = False
@@ -81,6 +83,7 @@ class GossipMembers:
     def pods_changed(self, pods: Collection[Pod]) -> None:
         """Join those that are no members yet."""
         self._pods_known = True
+        self._gossip.expect(_speakers(pods))
         self._joining.pods(self._addresses(pods), time.monotonic())
         self._changed.set()
 
@@ -154,7 +157,7 @@ class GossipMembers:
         match event:
             case MemberUp() | MemberChanged() | MemberDown():
                 self._on_change(event)
-            case MemberSuspected() | MemberTrusted() | Accused():
+            case MemberSuspected() | MemberTrusted() | Accused() | NameConflict():
                 self._on_doubt(event)
             case Joined(endpoint):
                 self._joined(endpoint.address, "")
@@ -189,13 +192,15 @@ class GossipMembers:
         self._others[member.name] = member
         self._wires_of[member.name] = wires.unpack(member.meta)
 
-    def _on_doubt(self, event: MemberSuspected | MemberTrusted | Accused) -> None:
+    def _on_doubt(self, event: MemberSuspected | MemberTrusted | Accused | NameConflict) -> None:
         match event:
             case MemberSuspected(member, reporter):
                 self._metrics.suspicions.inc()
                 self._log.debug("suspected", node=member.name, reporter=reporter)
             case MemberTrusted(member):
                 self._log.debug("trusted again", node=member.name)
+            case NameConflict():
+                self._on_conflict(event)
             case Accused(reporter):
                 self._metrics.accusations.inc()
                 message = "another speaker could not reach this one"
@@ -204,6 +209,15 @@ class GossipMembers:
                     self._log.warn(message, event="accused", reporter=reporter)
             case _:
                 assert_never(event)
+
+    def _on_conflict(self, conflict: NameConflict) -> None:
+        if self._conflicts_admitted.admit(conflict.name, time.monotonic()) is not None:
+            self._log.warn(
+                "two members of the gossip cluster claim one name",
+                event="memberConflict",
+                **{"node name": conflict.name, "node addr": str(conflict.kept.address)},
+                refused=str(conflict.refused.address),
+            )
 
     def _on_start(self, event: Started | NotStarted) -> None:
         bind = self._settings.bind
@@ -285,11 +299,27 @@ class GossipMembers:
         """
         version = self._settings.bind.address.version
         found = {
-            ip_address(text)
+            address
             for pod in pods
             if pod.spec.node_name != self._node and not pod.metadata.deletion_timestamp
-            for text in pod.addresses
+            for address in _addresses_of(pod)
         }
         usable = [address for address in found if address.version == version]
         random.shuffle(usable)
         return usable
+
+
+def _speakers(pods: Collection[Pod]) -> dict[str, frozenset[IPAddress]]:
+    """Return where the API server says that the nodes' speakers are."""
+    found: dict[str, frozenset[IPAddress]] = {}
+    for pod in pods:
+        known = found.get(pod.spec.node_name, frozenset())
+        found[pod.spec.node_name] = known.union(_addresses_of(pod))
+    return found
+
+
+def _addresses_of(pod: Pod) -> Iterator[IPAddress]:
+    """Yield a pod's addresses; what is none is left out, for its node can write anything there."""
+    for text in pod.addresses:
+        with suppress(ValueError):
+            yield ip_address(text)

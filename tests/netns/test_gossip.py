@@ -16,11 +16,11 @@ from support.running import while_running
 from metallb_py.kube.objects import ObjectMeta, Pod, PodIP, PodSpec, PodStatus
 from metallb_py.protocols.memberlist.codec import encode
 from metallb_py.protocols.memberlist.effects import MemberUp
-from metallb_py.protocols.memberlist.messages import NodeState, Ping, PushPull, State
+from metallb_py.protocols.memberlist.messages import META_LIMIT, NodeState, Ping, PushPull, State
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
 from speaker.drivers.gossip import Gossip, GossipEvent, NotStarted, Started, Traffic
-from speaker.layer2.wires import Wire
+from speaker.layer2.wires import MAGIC, Wire
 from speaker.memberships import Usable
 from speaker.memberships.gossip import GossipMembers
 from speaker.memberships.settings import GossipSettings
@@ -212,6 +212,71 @@ async def test_a_thousand_members_that_appear_at_once_are_few_changes(
         assert len(one.usable) - before <= 5
     lines = [line for line in capsys.readouterr().out.splitlines() if "NodeJoin" in line]
     assert 0 < len(lines) < MANY
+
+
+HOSTILE_META = (
+    b"",
+    b"\x00" * META_LIMIT,
+    MAGIC + b"\x91" * 400,
+    MAGIC + b"\x91\x93\xa4eth0\xc4\x02\x00\x01\x90",
+    MAGIC + b"\x91\x93\xa4eth0\xc4\x06123456\x91\xc4\x05\xff\x0a\x00\x00\x00",
+    MAGIC + b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00",  # NaN
+)
+
+
+async def test_a_member_with_metadata_that_is_none_counts_as_one_without(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = Speaker(1, capsys)
+    one.members.wires_changed((WIRE,))
+    one.members.pods_changed(pods(1))
+    states = tuple(
+        NodeState(f"hostile{n}", endpoint(f"127.9.0.{n + 1}", PORT), 1, State.ALIVE, meta)
+        for n, meta in enumerate(HOSTILE_META)
+    )
+    async with taking_part(one):
+        await until(lambda: one.names() == {"node1"})
+        await tell_of((place(1), PORT), b"quite secret", states)
+        await until(lambda: one.names() == {"node1", *(state.node for state in states)})
+        assert one.usable[-1].wires == {"node1": (WIRE,)}
+
+
+async def test_pods_with_addresses_that_are_none_are_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, two = Speaker(1, capsys), Speaker(2, capsys)
+    hostile = Pod(
+        metadata=ObjectMeta("speaker-3"),
+        spec=PodSpec("node3"),
+        status=PodStatus(pod_ips=(PodIP("no address"), PodIP("10.0.0.1/8"), PodIP(""))),
+    )
+    for speaker in (one, two):
+        speaker.members.wires_changed((WIRE,))
+        speaker.members.pods_changed([*pods(1, 2), hostile])
+    async with taking_part(one), taking_part(two):
+        await until(lambda: one.names() == two.names() == {"node1", "node2"})
+
+
+async def test_claims_to_one_name_are_logged_within_limits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = Speaker(1, capsys)
+    one.members.wires_changed((WIRE,))
+    one.members.pods_changed(pods(1))
+    async with taking_part(one):
+        await until(lambda: one.names() == {"node1"})
+        claims = tuple(
+            NodeState(f"crowd{n}", endpoint(f"127.9.{turn}.{n + 1}", PORT), 1, State.ALIVE)
+            for n in range(200)
+            for turn in (1, 2)
+        )
+        await tell_of((place(1), PORT), b"quite secret", claims)
+        await until(lambda: len(one.names()) == 201)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    conflicts = [line for line in lines if line.get("event") == "memberConflict"]
+    assert 0 < len(conflicts) <= 60
+    assert conflicts[0]["node name"] == "crowd0"
+    assert (conflicts[0]["node addr"], conflicts[0]["refused"]) == ("127.9.1.1", "127.9.2.1")
 
 
 def page(speaker: Speaker) -> bytes:

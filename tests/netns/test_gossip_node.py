@@ -19,7 +19,6 @@ from metallb_py.protocols.memberlist.effects import (
     RoundTrip,
 )
 from metallb_py.protocols.memberlist.messages import State
-from speaker.drivers.gossip_node import STREAMS
 
 pytestmark = pytest.mark.netns
 PORT = 17946
@@ -125,23 +124,6 @@ async def test_nobody_there_is_told() -> None:
         await one.until(lambda: bool(one.events(JoinFailed)))
         assert one.events(JoinFailed)[0].endpoint == endpoint(*place(9))
         assert not one.events(Joined)
-
-
-async def test_connections_that_say_nothing_are_bounded_and_closed() -> None:
-    async with cluster(2) as (one, two):
-        opened = [await asyncio.open_connection(*place(1)) for _ in range(STREAMS + 5)]
-        try:
-            # More than there is room for are closed at once, the others in time.
-            ends = [reader.read() for reader, _ in opened]
-            async with asyncio.timeout(10):
-                with contextlib.suppress(ConnectionError):
-                    await asyncio.gather(*ends, return_exceptions=True)
-            two.node.join([one.endpoint])
-            await two.until(lambda: bool(two.events(Joined)))
-        finally:
-            for _, writer in opened:
-                writer.transport.abort()
-        assert one.alive() == {"node1", "node2"}
 
 
 async def test_noise_is_counted_and_changes_nothing() -> None:

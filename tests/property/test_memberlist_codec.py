@@ -190,8 +190,13 @@ def test_fuzz() -> None:
     # Neither was everything rubbish, nor all good.
     assert PACKETS * 0.2 < datagrams[None] < PACKETS * 0.8
     assert PACKETS * 0.02 < streams[None] < PACKETS * 0.08
-    assert datagrams.keys() >= set(Drop) - {Drop.CONFLICT}
-    assert streams.keys() >= set(Drop) - {Drop.CONFLICT, Drop.REPLAYED, Drop.CHECKSUM}
+    assert datagrams.keys() >= set(Drop) - {Drop.CONFLICT, Drop.LIMITED}
+    assert streams.keys() >= set(Drop) - {
+        Drop.CONFLICT,
+        Drop.LIMITED,
+        Drop.REPLAYED,
+        Drop.CHECKSUM,
+    }
     # The nonces of 4,096 datagrams stay.
     assert after - before < 1_000_000
     assert peak - before < 2_000_000

@@ -90,7 +90,7 @@ class RunningMember:
 async def running(made: Membership) -> AsyncIterator[RunningMember]:
     """Run a member of ours; in the end it is gone without a word, as after a crash."""
     member = RunningMember()
-    member.node = await GossipNode.open(made, member.tell)
+    member.node = GossipNode.open(made, member.tell)
     try:
         async with while_running(member.node.run()):
             yield member

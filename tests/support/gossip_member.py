@@ -26,6 +26,7 @@ from metallb_py.protocols.memberlist.effects import (
     MemberSuspected,
     MemberTrusted,
     MemberUp,
+    NameConflict,
     RoundTrip,
 )
 from metallb_py.protocols.memberlist.envelope import Envelope
@@ -107,7 +108,7 @@ class Talker:
                 self._joining[endpoint].set_result(f"Failed to join {endpoint}: {error}")
             case NotStarted(error):
                 print(error, file=sys.stderr, flush=True)
-            case RoundTrip() | Traffic():
+            case RoundTrip() | Traffic() | NameConflict():
                 pass
             case _:
                 assert_never(event)

@@ -42,3 +42,19 @@ def test_a_clock_that_goes_back_earns_nothing() -> None:
     limiter = RateLimiter(each=Rate(burst=1, per_second=1), total=MANY)
     assert limiter.admit("a", 10)
     assert limiter.admit("a", 5) is None
+
+
+def test_a_debt_is_earned_before_anything_is_admitted() -> None:
+    limiter = RateLimiter(each=Rate(burst=10, per_second=1), total=MANY)
+    assert limiter.admit("a", 0, 30)
+    assert limiter.admit("a", 20.9) is None
+    assert limiter.admit("a", 21.0)
+
+
+def test_what_cost_more_than_it_seemed_to_is_charged_to_the_source_and_to_all() -> None:
+    limiter = RateLimiter(each=Rate(burst=10, per_second=1), total=Rate(burst=15, per_second=1))
+    assert limiter.admit("a", 0)
+    limiter.charge("a", 0, 13)
+    assert limiter.admit("a", 4) is None
+    assert limiter.admit("b", 4)
+    assert limiter.admit("a", 6)

@@ -20,6 +20,7 @@ from metallb_py.protocols.memberlist.effects import (
     MemberSuspected,
     MemberTrusted,
     MemberUp,
+    NameConflict,
     News,
     RoundTrip,
 )
@@ -50,6 +51,8 @@ class Coalescer:
                 self._lives[member.name] = _merged(self._lives.get(member.name, []), event)
             case MemberSuspected(member) | MemberTrusted(member):
                 self._others["doubt", member.name] = event
+            case NameConflict(name):
+                self._others["conflict", name] = event
             case Accused(reporter):
                 self._accused(reporter, event)
             case Joined(endpoint) | JoinFailed(endpoint):

@@ -57,6 +57,8 @@ from metallb_py.protocols.memberlist.readers import (
 
 MEMBERS_LIMIT: Final = 20_000
 """The most members in a push-pull: more nodes than Kubernetes takes, some dozen megabytes here."""
+STATE_MEMORY: Final = 430
+"""About what a member that was read takes, besides its bytes."""
 _STATE_MINIMUM: Final = 16
 """A member in a push-pull takes at least a map's head, a name and an address."""
 
@@ -220,6 +222,17 @@ class MessageReader:
     def consumed(self) -> int:
         """How many bytes the message has, as far as it was read."""
         return self._maps.consumed
+
+    @property
+    def states(self) -> int:
+        """How many members were read."""
+        return len(self._states)
+
+    @property
+    def held(self) -> int:
+        """About how many bytes of memory it takes now, with what was read so far."""
+        unread = self._fed - self._maps.consumed
+        return self._fed + unread + STATE_MEMORY * len(self._states)
 
     def feed(self, data: bytes) -> Message | Compressed | None:
         """Return the message when it is whole. What comes after it is left alone."""

@@ -101,6 +101,15 @@ class Accused:
 
 
 @dataclass(frozen=True, slots=True)
+class NameConflict:
+    """Two members claim one name; that at ``kept`` is believed."""
+
+    name: str
+    kept: Endpoint
+    refused: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """What was to be joined there was joined: both sides know the same members now."""
 
@@ -130,6 +139,7 @@ News = (
     | MemberTrusted
     | MemberDown
     | Accused
+    | NameConflict
     | Joined
     | JoinFailed
     | RoundTrip

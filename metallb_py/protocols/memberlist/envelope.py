@@ -11,7 +11,7 @@ label in front, but still one that it is sealed with.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Final
@@ -29,8 +29,9 @@ from metallb_py.protocols.memberlist.compound import HEAD, join, split
 from metallb_py.protocols.memberlist.fields import DecodeError, OversizedError
 from metallb_py.protocols.memberlist.keyring import NONCE, OVERHEAD, Keyring, Nonces, SealError
 from metallb_py.protocols.memberlist.lzw import ExpansionError, LzwError, compress, decompress
-from metallb_py.protocols.memberlist.messages import Kind, Message
+from metallb_py.protocols.memberlist.messages import Kind, Message, PushPull
 from metallb_py.protocols.memberlist.readers import Compressed
+from metallb_py.protocols.memberlist.strangers import A_STATE
 
 DATAGRAM_LIMIT: Final = 65_535
 """The longest datagram, also when what is compressed in it is expanded, in bytes."""
@@ -56,24 +57,30 @@ class Drop(StrEnum):
     CHECKSUM = "checksum"
     UNKNOWN = "unknown"  # a kind of message that is none, or has no place there
     CONFLICT = "conflict"  # another member has this name
+    LIMITED = "limited"  # its source costs too much, or there is no room for its stream
 
 
 class EnvelopeError(RemoteProtocolError):
-    """A datagram or a stream is to be dropped, whole. ``reason`` tells for counters why."""
+    """A datagram or a stream is to be dropped, whole. ``reason`` tells for counters why.
 
-    def __init__(self, message: str, reason: Drop) -> None:
+    ``work``: what it cost to find that out, as ``StreamReader.work`` and ``Unpacked.work``.
+    """
+
+    def __init__(self, message: str, reason: Drop, work: int = 0) -> None:
         super().__init__(message)
         self.reason = reason
+        self.work = work
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
     """What a datagram held. ``flaws``: how many parts of it were lost, as they could not be read,
-    with one for bytes after the last part.
+    with one for bytes after the last part. ``work``: to how many bytes it was expanded.
     """
 
     messages: tuple[Message, ...]
     flaws: int = 0
+    work: int = field(default=0, compare=False)
 
 
 class Envelope:
@@ -151,10 +158,11 @@ class Envelope:
         data = datagram[end:] if end else datagram
         if self._keyring is not None:
             data = self._opened(self._keyring, data)
+        expander = _Expander(DATAGRAM_LIMIT)
         try:
-            return _unwrapped(_checked(data))
+            return _unwrapped(_checked(data), expander)
         except (DecodeError, LzwError) as error:
-            raise _dropped(error) from error
+            raise _dropped(error, expander.work) from error
 
     def label_end(self, data: bytes | bytearray) -> int | None:
         """Return where the label ends, or None where it is not whole. Raises EnvelopeError."""
@@ -211,7 +219,7 @@ class StreamReader:
     a stream that we opened. What comes after the message is left alone.
     """
 
-    __slots__ = ("_buffer", "_envelope", "_labelled", "_limit", "_plain")
+    __slots__ = ("_buffer", "_envelope", "_expander", "_labelled", "_limit", "_plain", "_states")
 
     def __init__(self, envelope: Envelope, limit: int, *, reply: bool = False) -> None:
         self._envelope = envelope
@@ -219,6 +227,20 @@ class StreamReader:
         self._labelled = not reply
         self._buffer = bytearray()
         self._plain: MessageReader | None = None
+        self._expander = _Expander(limit)
+        self._states = 0
+
+    @property
+    def held(self) -> int:
+        """About how many bytes of memory it takes now, with what was read so far."""
+        plain = 0 if self._plain is None else self._plain.held
+        return 2 * len(self._buffer) + plain
+
+    @property
+    def work(self) -> int:
+        """How many bytes were expanded so far, and ``A_STATE`` for each member that was read."""
+        plain = 0 if self._plain is None else self._plain.states
+        return self._expander.work + A_STATE * (self._states or plain)
 
     def feed(self, data: bytes) -> Message | None:
         """Return the message once it is whole. Raises EnvelopeError; there is no use then for more.
@@ -226,12 +248,18 @@ class StreamReader:
         Takes no more memory than in proportion to the limit and to ``data``.
         """
         try:
-            if self._plain is not None:
-                return self._continue(self._plain, data)
-            self._buffer += data
-            return self._begin()
+            message = self._fed(data)
         except (DecodeError, LzwError) as error:
-            raise _dropped(error) from error
+            raise _dropped(error, self.work) from error
+        if isinstance(message, PushPull):
+            self._states = len(message.states)
+        return message
+
+    def _fed(self, data: bytes) -> Message | None:
+        if self._plain is not None:
+            return self._continue(self._plain, data)
+        self._buffer += data
+        return self._begin()
 
     def _begin(self) -> Message | None:
         if self._labelled and self._buffer:
@@ -264,12 +292,19 @@ class StreamReader:
         if len(self._buffer) < end:
             return None
         head, sealed = bytes(self._buffer[:_SEALED_HEAD]), bytes(self._buffer[_SEALED_HEAD:end])
+        self._buffer.clear()
         found = _whole(open_sealed(head, sealed), self._limit)
-        return _expanded(found, self._limit) if isinstance(found, Compressed) else found
+        return self._expanded(found) if isinstance(found, Compressed) else found
 
     def _continue(self, reader: MessageReader, data: bytes) -> Message | None:
         found = reader.feed(data)
-        return _expanded(found, self._limit) if isinstance(found, Compressed) else found
+        return self._expanded(found) if isinstance(found, Compressed) else found
+
+    def _expanded(self, found: Compressed) -> Message:
+        inner = _whole(self._expander.decompress(found.data), self._limit)
+        if isinstance(inner, Compressed):
+            raise DecodeError("found what is compressed twice")
+        return inner
 
 
 class _Sealer:
@@ -299,14 +334,13 @@ def _checked(data: bytes) -> bytes:
     return covered
 
 
-def _unwrapped(data: bytes) -> Unpacked:
+def _unwrapped(data: bytes, expander: _Expander) -> Unpacked:
     """Return what is in a compound, or else the one message. Raises DecodeError, LzwError."""
     if data[:1] not in _WRAPPERS:
         return Unpacked((_datagram_message(data),))
-    expander = _Expander()
     data = expander.expand(data)
     if data[:1] != b"\x07":
-        return Unpacked((_datagram_message(data),))
+        return Unpacked((_datagram_message(data),), work=expander.work)
     parts, flaws = split(data)
     messages: list[Message] = []
     for part in parts:
@@ -314,26 +348,35 @@ def _unwrapped(data: bytes) -> Unpacked:
             messages.append(_datagram_message(expander.expand(part)))
         except (DecodeError, LzwError):
             flaws += 1
-    return Unpacked(tuple(messages), flaws)
+    return Unpacked(tuple(messages), flaws, expander.work)
 
 
 class _Expander:
-    """Expands what is compressed in a datagram, up to a limit for all of it."""
+    """Expands what is compressed in a datagram or a stream, up to a limit for all of it."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_limit", "work")
 
-    def __init__(self) -> None:
-        self._left = DATAGRAM_LIMIT
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.work = 0
+        """To how many bytes, as far as it went; where nothing came of it, the most it can be."""
 
     def expand(self, data: bytes) -> bytes:
-        if data[:1] != b"\x09":
-            return data
+        """Return a message that may be compressed. Raises DecodeError, LzwError."""
+        return self.decompress(decode_compressed(data)) if data[:1] == b"\x09" else data
+
+    def decompress(self, data: bytes) -> bytes:
+        """Return what was compressed. Raises LzwError."""
+        left = self._limit - self.work
         try:
-            expanded = decompress(decode_compressed(data), self._left)
+            expanded = decompress(data, left)
         except ExpansionError:
-            self._left = 0
+            self.work = self._limit
             raise
-        self._left -= len(expanded)
+        except LzwError:
+            self.work += min(left, 8 * len(data))
+            raise
+        self.work += len(expanded)
         return expanded
 
 
@@ -351,14 +394,7 @@ def _whole(data: bytes, limit: int) -> Message | Compressed:
     return found
 
 
-def _expanded(found: Compressed, limit: int) -> Message:
-    inner = _whole(decompress(found.data, limit), limit)
-    if isinstance(inner, Compressed):
-        raise DecodeError("found what is compressed twice")
-    return inner
-
-
-def _dropped(error: DecodeError | LzwError) -> EnvelopeError:
+def _dropped(error: DecodeError | LzwError, work: int) -> EnvelopeError:
     match error:
         case OversizedError() | ExpansionError():
             reason = Drop.OVERSIZED
@@ -366,4 +402,4 @@ def _dropped(error: DecodeError | LzwError) -> EnvelopeError:
             reason = Drop.UNKNOWN
         case _:
             reason = Drop.MALFORMED
-    return EnvelopeError(str(error), reason)
+    return EnvelopeError(str(error), reason, work)

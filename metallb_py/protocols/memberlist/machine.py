@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, assert_never
 
+from metallb_py.addresses import IPAddress
 from metallb_py.protocols.memberlist.chance import Chance
 from metallb_py.protocols.memberlist.effects import (
     Effect,
@@ -27,7 +28,7 @@ from metallb_py.protocols.memberlist.effects import (
     StreamId,
 )
 from metallb_py.protocols.memberlist.envelope import Drop, Envelope, EnvelopeError
-from metallb_py.protocols.memberlist.members import PRESENT, Members, Record
+from metallb_py.protocols.memberlist.members import PRESENT, Members, Record, Speakers
 from metallb_py.protocols.memberlist.messages import (
     Ack,
     Alive,
@@ -47,6 +48,7 @@ from metallb_py.protocols.memberlist.post import Post, Tally
 from metallb_py.protocols.memberlist.prober import Prober
 from metallb_py.protocols.memberlist.rumours import Rumours, alive
 from metallb_py.protocols.memberlist.settings import Settings
+from metallb_py.protocols.memberlist.strangers import EACH, Strangers
 from metallb_py.protocols.memberlist.streams import Exchange, Streams, TcpPing
 from metallb_py.protocols.memberlist.suspicion import push_pull_interval
 
@@ -70,6 +72,7 @@ class Memberlist:
         self._effects: list[Effect] = []
         self._members = Members(me, chance, now)
         self.tally = Tally()
+        self.strangers = Strangers()
         do = self._effects.append
         self._post = Post(envelope, settings, self.tally, do)
         self._prober = Prober(settings, self._members, self._post, self._ping_over_tcp, do)
@@ -103,6 +106,17 @@ class Memberlist:
         """How unwell this member is; 0 is well."""
         return self._prober.health.score
 
+    def expect(self, speakers: Speakers) -> None:
+        """Take these for the members that there can be, at these addresses.
+
+        They come before others where room is short, and where two claim one name.
+        """
+        self._members.expect(speakers)
+
+    def knows(self, host: IPAddress) -> bool:
+        """Whether a member is expected at an address; or, where none were named, is there."""
+        return self._members.knows(host)
+
     # What happens
 
     def join(self, endpoints: Iterable[Endpoint], now: float) -> tuple[Effect, ...]:
@@ -133,11 +147,17 @@ class Memberlist:
 
     def receive(self, datagram: bytes, source: Endpoint, now: float) -> tuple[Effect, ...]:
         """A datagram arrived."""
+        host, known = source.address, self._members.knows(source.address)
+        if not self.strangers.sends(host, EACH + len(datagram), now, known=known):
+            self.tally.dropped[Drop.LIMITED] += 1
+            return ()
         try:
             unpacked = self._envelope.unpack(datagram)
         except EnvelopeError as error:
             self.tally.dropped[error.reason] += 1
+            self.strangers.cost(host, error.work, now, known=known)
             return ()
+        self.strangers.cost(host, unpacked.work, now, known=known)
         self.tally.dropped[Drop.MALFORMED] += unpacked.flaws
         for message in unpacked.messages:
             self._receive(message, source, now)

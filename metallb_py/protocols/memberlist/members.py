@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from metallb_py.addresses import IPAddress
 from metallb_py.protocols.memberlist.chance import Chance, pick
 from metallb_py.protocols.memberlist.effects import Member
 from metallb_py.protocols.memberlist.messages import Endpoint, State
 from metallb_py.protocols.memberlist.suspicion import Suspicion
 
 LIMIT = 8192
-"""More members are not taken in, so that nobody can make the table grow without bound."""
+"""More members are not taken in, so that nobody can make the table grow without bound; but those
+that are expected are, whatever others make up."""
+Speakers = Mapping[str, frozenset[IPAddress]]
+"""The addresses of members, by name, from a source that members cannot write to."""
 BURIED: Final = 600.0
 """So long it is remembered, in seconds, who was forgotten."""
 PRESENT = (State.ALIVE, State.SUSPECT)
@@ -42,6 +47,9 @@ class Members:
         self._name = me.name
         self._records = {me.name: Record(me, now)}
         self._at = {me.endpoint: me.name}
+        self._hosts = Counter((me.endpoint.address,))
+        self._expected: Speakers | None = None
+        self._expected_hosts: frozenset[IPAddress] = frozenset()
         self._list = [self._records[me.name]]
         self._order: list[str] = []  # whom to probe in this round; the last one first
         self.suspected: dict[str, Suspicion] = {}
@@ -78,18 +86,33 @@ class Members:
         name = self._at.get(endpoint)
         return None if name is None else self._records[name]
 
+    def expect(self, speakers: Speakers) -> None:
+        """Take these for the members that there can be, at these addresses."""
+        self._expected = speakers
+        self._expected_hosts = frozenset().union(*speakers.values())
+
+    def knows(self, host: IPAddress) -> bool:
+        """Whether a member is expected at an address; or, where none were named, is there."""
+        return host in (self._hosts if self._expected is None else self._expected_hosts)
+
+    def expects(self, name: str, host: IPAddress) -> bool:
+        """Whether the member of this name is expected at an address."""
+        return self._expected is not None and host in self._expected.get(name, ())
+
     def put(self, member: Member, now: float) -> None:
         """Take in a member, or what changed of it; any suspicion has ended."""
         record = self._records.get(member.name)
         if record is None:
             record = self._records[member.name] = Record(member, now)
+            self._hosts[member.endpoint.address] += 1
             self._buried.pop(member.name, None)
             self.present += record.present
             self._list.append(record)
             self._order.insert(int(self._chance.random() * (len(self._order) + 1)), member.name)
         else:
-            if self._at.get(record.member.endpoint) == member.name:
-                del self._at[record.member.endpoint]
+            if record.member.endpoint != member.endpoint:
+                self._moved_from(record.member)
+                self._hosts[member.endpoint.address] += 1
             if record.member.state is not member.state:
                 record.since = now
             self.present -= record.present
@@ -146,7 +169,15 @@ class Members:
             if member.name != self._name:
                 del self._records[member.name]
                 self._buried[member.name] = (member, now + BURIED)
-                if self._at.get(member.endpoint) == member.name:
-                    del self._at[member.endpoint]
+                self._moved_from(member)
         if gone:
             self._list = list(self._records.values())
+
+    def _moved_from(self, member: Member) -> None:
+        """A member is not at its endpoint any more."""
+        if self._at.get(member.endpoint) == member.name:
+            del self._at[member.endpoint]
+        host = member.endpoint.address
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]

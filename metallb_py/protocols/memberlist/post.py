@@ -91,10 +91,14 @@ class Post:
         self.limit = retransmissions(self._settings, members)
 
     def send(self, to: Endpoint, *messages: Message, member: Member | None = None) -> None:
-        """Send messages, and rumours. ``member`` is who is there, where that is known."""
+        """Send messages; and rumours to ``member``, which is who is there, where that is known.
+
+        Each rumour is sent so many times and no more: strangers that ping would use them up.
+        """
         parts = [encode(message) for message in messages]
-        room = self._room - sum(len(part) + PER_RUMOUR for part in parts)
-        parts += self.rumours.take(room, self.limit)
+        if member is not None:
+            room = self._room - sum(len(part) + PER_RUMOUR for part in parts)
+            parts += self.rumours.take(room, self.limit)
         self._send(to, parts, member)
 
     def tell(self, member: Member, message: Message) -> None:

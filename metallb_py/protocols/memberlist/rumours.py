@@ -25,6 +25,7 @@ from metallb_py.protocols.memberlist.effects import (
     MemberSuspected,
     MemberTrusted,
     MemberUp,
+    NameConflict,
 )
 from metallb_py.protocols.memberlist.envelope import Drop
 from metallb_py.protocols.memberlist.health import Health
@@ -151,7 +152,8 @@ class Rumours:
                 accusation = Suspect(buried.incarnation, said.node, self._members.me.name)
                 self._post.send(said.endpoint, accusation)
             return
-        if len(self._members) >= LIMIT:
+        expected = self._members.expects(said.node, said.endpoint.address)
+        if len(self._members) >= LIMIT and not expected:
             self._tally.dropped[Drop.OVERSIZED] += 1
             return
         member = _member(said)
@@ -162,7 +164,7 @@ class Rumours:
     def _alive_known(self, record: Record, said: Alive, now: float) -> None:
         before = record.member
         if said.endpoint != before.endpoint and record.present:
-            self._tally.dropped[Drop.CONFLICT] += 1
+            self._decide_between(before, said, now)
             return
         if not _is_news(said, before):
             return
@@ -179,9 +181,24 @@ class Rumours:
         if before.state in (State.ALIVE, State.SUSPECT) and member.meta != before.meta:
             self._do(MemberChanged(member))
 
+    def _decide_between(self, before: Member, said: Alive, now: float) -> None:
+        """Two claim one name: the first counts, unless the other alone is where it is expected."""
+        self._tally.dropped[Drop.CONFLICT] += 1
+        expects, name = self._members.expects, said.node
+        if expects(name, said.endpoint.address) and not expects(name, before.endpoint.address):
+            member = _member(said)
+            self._members.put(member, now)
+            self._pass_on(name, said)
+            self._do(MemberChanged(member))
+            self._do(NameConflict(name, said.endpoint, before.endpoint))
+        else:
+            self._do(NameConflict(name, before.endpoint, said.endpoint))
+
     def _alive_me(self, said: Alive, now: float) -> None:
         """Others may know an earlier life of this member."""
         me = self._members.me
+        if said.endpoint != me.endpoint:
+            self._do(NameConflict(me.name, me.endpoint, said.endpoint))
         if self.left or said.incarnation < me.incarnation:
             return
         same = said.meta == me.meta and said.versions == me.versions

@@ -17,6 +17,7 @@ from metallb_py.protocols.memberlist.effects import (
     MemberSuspected,
     MemberTrusted,
     MemberUp,
+    NameConflict,
     News,
     RoundTrip,
 )
@@ -85,7 +86,8 @@ def test_whatever_is_merged_ends_as_it_would_have(events: tuple[News, ...]) -> N
 def test_the_latest_doubt_and_the_latest_outcome_of_a_join_are_kept() -> None:
     suspected, trusted = MemberSuspected(member(1), "n2"), MemberTrusted(member(1))
     failed, joined = JoinFailed(endpoint(3), "no route"), Joined(endpoint(3))
-    assert merged(suspected, failed, trusted, joined) == (trusted, joined)
+    first, last = (NameConflict("n1", endpoint(1), endpoint(n)) for n in (7, 8))
+    assert merged(suspected, failed, first, trusted, joined, last) == (trusted, joined, last)
 
 
 def test_members_come_before_the_outcome_of_the_join_that_told_of_them() -> None:

@@ -43,6 +43,7 @@ from metallb_py.protocols.memberlist.messages import (
     Alive,
     Dead,
     Endpoint,
+    Kind,
     NodeState,
     Ping,
     PushPull,
@@ -346,3 +347,48 @@ def test_time_goes_on() -> None:
         made.handle_timeout(now)
         last = now
     assert last > 60.0
+
+
+# What strangers cost
+
+BOMB = packed(*[User(bytes(700))] * 80)
+
+
+def floods(made: Memberlist, source: Endpoint, count: int, now: float = 0.0) -> int:
+    """Send a datagram that expands to much, often; return how many of them were read."""
+    before = made.tally.received[Kind.USER]
+    for _ in range(count):
+        made.receive(BOMB, source, now)
+    return (made.tally.received[Kind.USER] - before) // 80
+
+
+def test_strangers_have_a_datagram_read_only_as_far_as_their_work_allows() -> None:
+    made = machine(1)
+    stranger = Endpoint(IPv4Address("192.0.2.1"), 9)
+    read = floods(made, stranger, 1000)
+    assert 1 < read < 100
+    assert made.tally.dropped[Drop.LIMITED] == 1000 - read
+    assert floods(made, Endpoint(IPv4Address("192.0.2.1"), 10), 10) == 0
+    assert floods(made, stranger, 10, now=1.0) <= 5
+    assert hears(made, 1, Ping(1, name(ME)), now=1.0)
+
+
+def test_many_strangers_have_no_more_than_a_few() -> None:
+    made = machine(1)
+    read = sum(floods(made, Endpoint(IPv4Address("192.0.2.1") + n, 9), 100) for n in range(200))
+    assert read < 200
+    assert floods(made, endpoint(1), 10) == 10
+
+
+def test_only_expected_members_are_known_where_any_are_named() -> None:
+    made = machine(2)
+    assert [made.knows(endpoint(n).address) for n in range(4)] == [True, True, True, False]
+    made.expect({name(3): frozenset({endpoint(3).address})})
+    assert [made.knows(endpoint(n).address) for n in range(4)] == [False, False, False, True]
+
+
+def test_a_stranger_that_left_is_no_longer_known() -> None:
+    made = machine(2)
+    hears(made, 1, Dead(INCARNATION, name(1), name(1)), now=0.0)
+    runs(made, 100.0, answered=True)
+    assert [made.knows(endpoint(n).address) for n in range(3)] == [True, False, True]

@@ -15,8 +15,18 @@ from metallb_py.protocols.memberlist.settings import FAST
 def test_a_message_takes_rumours_along() -> None:
     bench = Bench(1)
     bench.post.rumours.add("n9", encode(alive(9)))
-    bench.post.send(endpoint(1), Ack(7))
+    bench.post.send(endpoint(1), Ack(7), member=member(1))
     assert packets(bench.taken()) == [(endpoint(1), (Ack(7), alive(9)))]
+
+
+def test_strangers_use_up_no_rumours() -> None:
+    bench = Bench(1)
+    bench.post.rumours.add("n9", encode(alive(9)))
+    for _ in range(100):
+        bench.post.send(endpoint(5), Ack(7))
+    assert sent(bench.taken()) == [Ack(7)] * 100
+    assert bench.post.gossip(member(1))
+    assert sent(bench.taken()) == [alive(9)]
 
 
 def test_gossip_is_rumours_alone_and_nothing_where_there_are_none() -> None:
@@ -33,7 +43,7 @@ def test_a_packet_keeps_to_the_size_that_was_set() -> None:
     for number in range(100):
         rumour = encode(alive(number, meta=chance.randbytes(64)))  # can't be compressed
         bench.post.rumours.add(f"n{number}", rumour)
-    bench.post.send(endpoint(1), Ping(1))
+    bench.post.send(endpoint(1), Ping(1), member=member(1))
     bench.post.gossip(member(1))
     sizes = [len(e.data) for e in bench.effects if isinstance(e, SendPacket)]
     assert len(sizes) == 2
@@ -61,7 +71,7 @@ def test_checksums_are_for_those_who_know_them() -> None:
 def test_what_went_by_is_counted_by_message_and_once() -> None:
     bench = Bench(1)
     bench.post.rumours.add("n9", encode(alive(9)))
-    bench.post.send(endpoint(1), Ack(7))
+    bench.post.send(endpoint(1), Ack(7), member=member(1))
     bench.tally.count(Ping(1))
     received, told, dropped = bench.tally.take()
     assert told == {Kind.ACK: 1, Kind.ALIVE: 1}

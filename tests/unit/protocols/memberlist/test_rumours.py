@@ -8,11 +8,13 @@ from support.gossip_members import INCARNATION, ME, Bench, alive, endpoint, memb
 from metallb_py.protocols.memberlist.effects import (
     Accused,
     Effect,
+    Member,
     MemberChanged,
     MemberDown,
     MemberSuspected,
     MemberTrusted,
     MemberUp,
+    NameConflict,
 )
 from metallb_py.protocols.memberlist.envelope import Drop
 from metallb_py.protocols.memberlist.health import Health
@@ -169,8 +171,44 @@ def test_a_name_can_not_be_taken_from_somebody_who_is_there() -> None:
     for before in ((), (SUSPECT,)):
         case.hear(*before)
         stolen = replace(alive(1, INCARNATION + 1), endpoint=endpoint(9))
-        assert case.hear(stolen) == []
+        assert case.hear(stolen) == [NameConflict("n1", endpoint(1), endpoint(9))]
     assert case.tally.dropped[Drop.CONFLICT] == 2
+
+
+def test_a_name_is_given_to_the_address_where_its_speaker_is_expected() -> None:
+    case = Case(0)
+    case.members.expect({"n1": frozenset({endpoint(1).address})})
+    forged = replace(alive(1, INCARNATION + 1000), endpoint=endpoint(9))
+    case.hear(forged)
+    true = Member("n1", endpoint(1), INCARNATION, State.ALIVE)
+    conflict = NameConflict("n1", endpoint(1), endpoint(9))
+    assert case.hear(alive(1)) == [MemberChanged(true), conflict]
+    assert case.hear(forged) == [conflict]
+    assert case.members.get("n1").member == true
+
+
+def test_where_both_are_expected_the_first_stays() -> None:
+    case = Case(1)
+    case.members.expect({"n1": frozenset({endpoint(1).address, endpoint(9).address})})
+    stolen = replace(alive(1, INCARNATION + 1), endpoint=endpoint(9))
+    assert case.hear(stolen) == [NameConflict("n1", endpoint(1), endpoint(9))]
+
+
+def test_another_claim_to_this_members_name_is_told() -> None:
+    case = Case(1)
+    forged = replace(alive(ME, INCARNATION - 1), endpoint=endpoint(9))
+    assert case.hear(forged) == [NameConflict("n0", endpoint(ME), endpoint(9))]
+
+
+def test_who_is_expected_is_taken_in_however_full_the_table_is() -> None:
+    case = Case(0)
+    case.members.expect({"real": frozenset({endpoint(5).address})})
+    for number in range(1, LIMIT + 20):
+        case.members.put(member(number), 0.0)
+    assert case.hear(Alive(1, "made up", endpoint(9))) == []
+    assert case.tally.dropped[Drop.OVERSIZED] == 1
+    (up,) = case.hear(Alive(1, "real", endpoint(5)))
+    assert isinstance(up, MemberUp)
 
 
 def test_the_dead_may_return_at_another_address() -> None:

@@ -77,9 +77,15 @@ def test_a_node_with_more_than_fits_tells_nothing_this_way() -> None:
         b"\xff\x81role\x00",
         MAGIC,
         MAGIC + b"\xc1",
-        MAGIC + b"\x91\x93\xa1e\xc4\x00\x91\xc4\x00",  # a subnet of no bytes
-        MAGIC + b"\x91\x93\xa1e\xc4\x00\x91\xc4\x05\x21\x0a\x00\x00\x00",  # 10.0.0.0/33
-        MAGIC + b"\x91\x93\xa1e\xc4\x00\x91\xc4\x05\x08\x0a\x00\x00\x01",  # host bits
+        MAGIC + b"\x91\x93\xa1e\xc4\x06123456\x91\xc4\x00",  # a subnet of no bytes
+        MAGIC + b"\x91\x93\xa1e\xc4\x06123456\x91\xc4\x05\x21\x0a\x00\x00\x00",  # 10.0.0.0/33
+        MAGIC + b"\x91\x93\xa1e\xc4\x06123456\x91\xc4\x05\x08\x0a\x00\x00\x01",  # host bits
+        MAGIC + b"\x91\x93\xa1e\xc4\x0512345\x90",  # a short MAC address
+        MAGIC + b"\x91\x93\xa0\xc4\x06123456\x90",  # no name
+        MAGIC + b"\x91\x93\xa2e\n\xc4\x06123456\x90",  # a control character in it
+        MAGIC + b"\x91\x93\xb0" + b"e" * 16 + b"\xc4\x06123456\x90",  # a long one
+        MAGIC + b"\x92" + 2 * b"\x93\xa1e\xc4\x06123456\x90",  # the same twice
+        MAGIC + b"\x91" * 400 + b"\x90",  # nested
     ],
 )
 def test_metadata_that_is_none_of_ours_tells_nothing(meta: bytes) -> None:

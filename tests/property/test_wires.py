@@ -1,0 +1,64 @@
+"""Whatever a member of the gossip cluster claims of its interfaces, it is interfaces or nothing."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+
+import msgspec
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from speaker.layer2.wires import MAC_BYTES, MAGIC, MAX_META, Wire, pack, unpack
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=40)
+)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+NAMES = st.sampled_from(["eth0", "eth1"]) | st.text(max_size=20)
+MACS = st.binary(min_size=MAC_BYTES, max_size=MAC_BYTES) | st.binary(max_size=21)
+SUBNETS = st.binary(min_size=5, max_size=5) | st.binary(min_size=17, max_size=17) | st.binary()
+ALMOST = (
+    st.lists(st.tuples(NAMES, MACS, st.lists(SUBNETS, max_size=3)) | ANYTHING, max_size=4)
+    | ANYTHING
+)
+
+
+def depths(head: bytes) -> bytes:
+    return MAGIC + head * 480 + b"\x90"
+
+
+@given(
+    ALMOST.map(lambda claim: MAGIC + msgspec.msgpack.encode(claim))
+    | st.binary(max_size=MAX_META).map(lambda data: MAGIC + data)
+    | st.binary(max_size=MAX_META)
+)
+@example(depths(b"\x91"))
+@example(depths(b"\x81\xa0"))
+@example(depths(b"\x91\x93\xa1e\xc4\x00"))
+@example(MAGIC + b"\xdd\xff\xff\xff\xff")
+@example(MAGIC + b"\x91\x93\xdb\xff\xff\xff\xff")
+@example(MAGIC + b"\x91\x93\xa4eth0\xc4\x06123456\x91\xc4\x05\x21\x0a\x00\x00\x00")
+def test_any_metadata_is_interfaces_or_nothing(meta: bytes) -> None:
+    found = unpack(meta)
+    if found is None:
+        return
+    for wire in found:
+        assert isinstance(wire, Wire)
+        assert 0 < len(wire.name.encode()) < 16
+        assert wire.name.isprintable()
+        assert len(bytes.fromhex(wire.mac.replace(":", ""))) == MAC_BYTES
+        assert all(isinstance(net, IPv4Network | IPv6Network) for net in wire.subnets)
+    assert len({wire.name for wire in found}) == len(found)
+    if found and (again := pack(found)):
+        assert unpack(again) == found
