@@ -1,22 +1,29 @@
 """Which service holds which addresses of which pool: the controller's memory.
 
-Pools are used in the order of their priority, then of the configuration, addresses in ascending
-order. Whom a pool is for matters when an address is chosen, not to who holds one. A change of the
-configuration keeps every holding that the new pools contain; the caller sees to it beforehand
-that they contain all of them (``misfits``).
+Pools that are reserved come first, by priority, then the others as configured (MetalLB since
+0.13.9); addresses are in ascending order. What a pool is reserved for matters when an address is
+chosen, not to the service that holds one. A change of the configuration keeps every holding that
+the new pools contain; the caller makes sure beforehand that they contain all of them
+(``misfits``).
+
+Questions change nothing. A mutator checks everything before it changes anything, so that whatever
+it raises, the state is as it was.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 from controller.freelist import FreeList
-from controller.requests import Request, SharingTerms
+from controller.requests import ServiceRequest, SharingTerms
+from controller.sharing import SharingConflict, clash, describe_conflict
 from metallb_py.addresses import Family, IPAddress, IPNetwork, go_quote_list
+from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Pool, is_buggy
-from metallb_py.config.tenancy import Tenant
+from metallb_py.config.tenancy import EVERYBODY, Tenant
 from metallb_py.errors import AllocationError
 
 MAX_TOLD = 5
@@ -29,6 +36,13 @@ class Holding:
     addresses: tuple[IPAddress, ...]
     pool: str
     terms: SharingTerms
+    """On which it shares its addresses. No two services on one address are in conflict."""
+    wanted: SharingTerms | None = None
+    """On which it wants to share, once the others on the address have changed theirs alike."""
+
+
+Move = tuple[tuple[IPAddress, ...], SharingTerms]
+"""Addresses that a service is to have, and on which terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +113,211 @@ class Allocator:
         # How many services hold an address under a sharing key.
         self._shared: dict[str, Counter[IPAddress]] = {}
 
+    # Mutators
+
     def set_pools(self, pools: Iterable[Pool]) -> None:
-        """Use these pools from now on. Every holding must fit into them (see ``misfits``)."""
-        self._pools = {
+        """Use these pools from now on. Raises KeyError where a holding fits into none."""
+        new = {
             pool.name: (
                 pool,
                 tuple(_Prefix(cidr, avoid_buggy=pool.avoid_buggy_ips) for cidr in pool.cidrs),
             )
             for pool in pools
         }
-        self._by_priority = tuple(sorted((pool for pool, _ in self._pools.values()), key=_rank))
+        owners = {}
+        for key, held in self._holdings.items():
+            owner = _owner(new.values(), held.addresses)
+            if owner is None:
+                raise KeyError(f"{key}: no pool has {go_quote_list(held.addresses)}")
+            owners[key] = owner
+        self._pools = new
+        self._by_priority = tuple(sorted((pool for pool, _ in new.values()), key=_rank))
         holdings, self._holdings, self._users, self._shared = self._holdings, {}, {}, {}
         for key, held in holdings.items():
-            self._bind(key, held.addresses, held.terms)
+            self._bind(key, Holding(held.addresses, owners[key], held.terms, held.wanted))
+
+    def release(self, key: str) -> bool:
+        """Free what a service holds. Returns whether it held anything."""
+        held = self._holdings.get(key)
+        if held is None:
+            return False
+        prefixes = {address: self._prefix_of(address) for address in held.addresses}
+        del self._holdings[key]
+        for address, prefix in prefixes.items():
+            self._count_shared(address, held.terms, -1)
+            users = self._users[address]
+            del users[key]
+            if not users:
+                del self._users[address]
+                prefix.free.give_back(int(address))
+        return True
+
+    def assign(
+        self,
+        key: str,
+        addresses: tuple[IPAddress, ...],
+        terms: SharingTerms,
+        wanted: SharingTerms | None = None,
+    ) -> Holding:
+        """Bind given addresses to a service, in place of what it holds.
+
+        Services on these addresses that waited for it to share on their ``wanted`` terms have them
+        now. Raises AllocationError, in MetalLB's words, where it may not have the addresses.
+        """
+        owner = self.owner_of(addresses)
+        if owner is None:
+            raise AllocationError(self._not_allowed(addresses))
+        conflict = self.sharing_conflict(key, addresses, terms)
+        if conflict is not None:
+            raise AllocationError(conflict.detail)
+        for other, agreed in (self._agreement(key, addresses, terms) or {}).items():
+            self._rebind(other, agreed)
+        self.release(key)
+        return self._bind(key, Holding(addresses, owner, terms, wanted))
+
+    def exchange(self, moves: Mapping[str, Move]) -> None:
+        """Bind addresses to several services at once. Raises AllocationError: see ``may_move``."""
+        owners = {key: self.owner_of(addresses) for key, (addresses, _) in moves.items()}
+        if not self.may_move(moves):
+            raise AllocationError("these services can't exchange their addresses")
+        for key in moves:
+            self.release(key)
+        for key, (addresses, terms) in moves.items():
+            self._bind(key, Holding(addresses, owners[key] or "", terms))
+
+    def allocate(self, key: str, request: ServiceRequest) -> Holding:
+        """Choose addresses for a service that holds none, and bind them. Raises as ``choose``."""
+        owner, addresses = self.choose(request)
+        return self._bind(key, Holding(addresses, owner, request.terms))
+
+    # Questions
+
+    def choose(self, request: ServiceRequest) -> tuple[str, tuple[IPAddress, ...]]:
+        """Return a pool, and addresses of it for a service that asks for none by number.
+
+        Raises AllocationError, in MetalLB's words, where none are to be had: a NoAddressError
+        where pools were asked.
+        """
+        if request.pool and not self.offers(request.pool):
+            raise AllocationError(f'unknown pool "{request.pool}"')
+        for pool in self._by_priority:
+            if request.pool in ("", pool.name) and pool.tenancy.is_undecided(request.tenant):
+                raise AllocationError(_undecided(request.tenant))
+        for families in _family_choices(request):
+            for pool in self._by_priority:
+                if not _refusal(pool, request):
+                    addresses = self._find(pool.name, families, request.terms)
+                    if addresses:
+                        return pool.name, addresses
+        raise self._no_address(request)
+
+    def complement(
+        self, addresses: tuple[IPAddress, ...], request: ServiceRequest
+    ) -> tuple[IPAddress, ...]:
+        """Return addresses of the families that are missing, of the pool that these are of.
+
+        Raises AllocationError where there are none to be had.
+        """
+        name = self.owner_of(addresses)
+        if name is None:
+            raise AllocationError(self._not_allowed(addresses))
+        pool = self._pools[name][0]
+        if pool.tenancy.is_undecided(request.tenant):
+            raise AllocationError(_undecided(request.tenant))
+        present = set(map(Family.of, addresses))
+        missing = tuple(family for family in request.families if family not in present)
+        rejection = _refusal(pool, request)
+        found = () if rejection else self._find(name, missing, request.terms)
+        if not found:
+            rejection = rejection or self._missing(name, missing, request.terms)
+            raise NoAddressError(
+                f'no available IPs in pool "{configured_name(name)}" for '
+                f"{Family.DUAL.value} IPFamily: {rejection}",
+                (Rejection(name, rejection),),
+            )
+        return found
+
+    def denial(self, key: str, addresses: tuple[IPAddress, ...], request: ServiceRequest) -> str:
+        """Return why a service can't have the addresses that it asks for; nothing if it can."""
+        refusal = self.placement_denial(addresses, request)
+        if refusal:
+            return refusal
+        conflict = self.sharing_conflict(key, addresses, request.terms)
+        return conflict.detail if conflict else ""
+
+    def ownership_denial(self, addresses: tuple[IPAddress, ...]) -> str:
+        """Return why there is no one pool that gives out all these addresses."""
+        return "" if self.owner_of(addresses) else self._not_allowed(addresses)
+
+    def placement_denial(self, addresses: tuple[IPAddress, ...], request: ServiceRequest) -> str:
+        """Return why the pools give a service no such addresses, be they in use or not."""
+        owner = self.owner_of(addresses)
+        if owner is None:
+            return self._not_allowed(addresses)
+        pool = self._pools[owner][0]
+        if pool.tenancy.is_undecided(request.tenant):
+            return _undecided(request.tenant)
+        quoted = go_quote_list(addresses)
+        if request.pool and request.pool != configured_name(owner):
+            return (
+                f"requested loadBalancer IP(s) {quoted} are not in the requested pool "
+                f'"{request.pool}": they are in pool "{configured_name(owner)}"'
+            )
+        if pool.draining:
+            name = configured_name(owner)
+            return (
+                f"{quoted} is not allowed in config: its pool was removed: "
+                f'pool "{name}" drains and gives out nothing new'
+            )
+        return self.tenancy_denial(addresses, request.tenant)
+
+    def tenancy_denial(self, addresses: tuple[IPAddress, ...], tenant: Tenant) -> str:
+        """Return why the pool of these addresses is not for a service; nothing where it is."""
+        owner = self.owner_of(addresses)
+        refusal = self.refusal(owner, tenant) if owner else ""
+        if not refusal:
+            return ""
+        return f'{go_quote_list(addresses)} is not allowed in config: pool "{owner}": {refusal}'
+
+    def sharing_conflict(
+        self, key: str, addresses: Iterable[IPAddress], terms: SharingTerms
+    ) -> SharingConflict | None:
+        """Return why a service can't have addresses on these terms; None where it can."""
+        wanted = tuple(addresses)
+        for address in wanted:
+            others = self._others(key, address)
+            clashes = any(clash(terms, other) for other in others.values())
+            if clashes and self._agreement(key, wanted, terms) is None:
+                return describe_conflict(key, address, terms, others)
+        return None
+
+    def in_the_way(
+        self, key: str, addresses: Iterable[IPAddress], terms: SharingTerms
+    ) -> tuple[str, ...]:
+        """Return the services that keep this one from having these addresses."""
+        others = {k: t for address in addresses for k, t in self._others(key, address).items()}
+        return tuple(other for other, theirs in others.items() if clash(terms, theirs))
+
+    def terms_of_others(self, key: str, addresses: Iterable[IPAddress]) -> SharingTerms | None:
+        """Return on which terms others share these addresses already; None where none does."""
+        found = (t for address in addresses for t in self._others(key, address).values())
+        return next(found, None)
+
+    def may_move(self, moves: Mapping[str, Move]) -> bool:
+        """Whether services may have these addresses, all at once, in place of what they hold."""
+        users: dict[IPAddress, list[SharingTerms]] = {}
+        for addresses, terms in moves.values():
+            if self.owner_of(addresses) is None:
+                return False
+            for address in addresses:
+                users.setdefault(address, []).append(terms)
+        for address, new in users.items():
+            stay = [t for k, t in self._users.get(address, {}).items() if k not in moves]
+            if any(clash(a, b) for a, b in combinations(new, 2)):
+                return False
+            if any(clash(a, b) for a in new for b in stay):
+                return False
+        return True
 
     def misfits(self, pools: Iterable[Pool]) -> list[tuple[str, Holding]]:
         """Return the holdings that no one of these pools could own, by service key."""
@@ -126,56 +332,13 @@ class Allocator:
         """Return what a service holds."""
         return self._holdings.get(key)
 
-    def release(self, key: str) -> bool:
-        """Free what a service holds. Returns whether it held anything."""
-        held = self._holdings.pop(key, None)
-        if held is None:
-            return False
-        for address in held.addresses:
-            self._count_shared(address, held.terms, -1)
-            users = self._users[address]
-            del users[key]
-            if not users:
-                del self._users[address]
-                self._prefix_of(address).free.give_back(int(address))
-        return True
-
-    def assign(self, key: str, addresses: tuple[IPAddress, ...], terms: SharingTerms) -> Holding:
-        """Bind given addresses to a service, in place of what it holds.
-
-        Raises AllocationError, in MetalLB's words, where they may not be its; then nothing
-        changes.
-        """
-        if self.owner_of(addresses) is None:
-            raise AllocationError(f"{go_quote_list(addresses)} is not allowed in config")
-        for address in addresses:
-            self._check_sharing(key, address, terms)
-        self.release(key)
-        return self._bind(key, addresses, terms)
-
-    def allocate(self, key: str, request: Request) -> Holding:
-        """Choose addresses for a service that holds none.
-
-        Raises AllocationError, in MetalLB's words, where none are to be had: a NoAddressError
-        where pools were asked.
-        """
-        if request.pool and not self.offers(request.pool):
-            raise AllocationError(f'unknown pool "{request.pool}"')
-        for families in _family_choices(request):
-            for pool in self._by_priority:
-                if not _refusal(pool, request):
-                    addresses = self._find(pool.name, families, request.terms)
-                    if addresses:
-                        return self._bind(key, addresses, request.terms)
-        raise self._no_address(request)
-
-    def survey(self, request: Request) -> tuple[Rejection, ...]:
+    def survey(self, request: ServiceRequest) -> tuple[Rejection, ...]:
         """Return, pool by pool, what speaks against it; nothing where it has an address."""
         return tuple(
             Rejection(pool.name, self._shortage(pool, request)) for pool in self._by_priority
         )
 
-    def _no_address(self, request: Request) -> NoAddressError:
+    def _no_address(self, request: ServiceRequest) -> NoAddressError:
         asked = (each for each in self.survey(request) if request.pool in ("", each.pool))
         rejections = tuple(asked)
         message = "no available IPs"
@@ -184,24 +347,22 @@ class Allocator:
             message += f' in pool "{request.pool}" for {wanted.value} IPFamily'
         return NoAddressError(f"{message}: {_in_brief(rejections)}", rejections)
 
-    def _shortage(self, pool: Pool, request: Request) -> str:
+    def _shortage(self, pool: Pool, request: ServiceRequest) -> str:
         refusal = _refusal(pool, request)
-        if refusal:
-            return refusal
-        members = self._pools[pool.name][1]
+        return refusal or self._missing(pool.name, request.families, request.terms)
+
+    def _missing(self, pool: str, families: tuple[Family, ...], terms: SharingTerms) -> str:
         missing = []
-        for family in request.families:
-            if all(prefix.family is not family for prefix in members):
+        for family in families:
+            if all(prefix.family is not family for prefix in self._pools[pool][1]):
                 missing.append(f"no {family.value} addresses in it")
-            elif self._find_one(pool.name, family, request.terms) is None:
+            elif self._find_one(pool, family, terms) is None:
                 missing.append(f"no {family.value} address free")
         return ", ".join(missing)
 
     def owner_of(self, addresses: Iterable[IPAddress]) -> str | None:
         """Return the name of the one pool that may give out all these addresses."""
-        wanted = tuple(addresses)
-        pools = (pool for pool, _ in self._pools.values())
-        return next((p.name for p in pools if all(map(p.allocatable, wanted))), None)
+        return _owner(self._pools.values(), tuple(addresses))
 
     def pools(self) -> tuple[Pool, ...]:
         """Return the pools in use, in the order in which addresses are taken from them."""
@@ -213,11 +374,7 @@ class Allocator:
 
     def offers(self, pool: str) -> bool:
         """Whether there is a pool of this name that addresses can be taken from."""
-        return pool in self._pools and not self.is_draining(pool)
-
-    def is_draining(self, pool: str) -> bool:
-        """Whether a pool of this name is one that nothing new is taken from."""
-        return pool in self._pools and self._pools[pool][0].draining
+        return pool in self._pools and not self._pools[pool][0].draining
 
     def holdings(self) -> Iterable[Holding]:
         """Return everything that is held."""
@@ -259,9 +416,34 @@ class Allocator:
             address
             for address in self._shared.get(terms.key, ())
             if prefix.may_give(address)
-            and not any(_conflict(terms, other) for other in self._users[address].values())
+            and not any(clash(terms, other) for other in self._users[address].values())
         )
         return min(shareable, key=int, default=None)
+
+    def _others(self, key: str, address: IPAddress) -> Mapping[str, SharingTerms]:
+        users = self._users.get(address)
+        return {k: t for k, t in users.items() if k != key} if users else {}
+
+    def _agreement(
+        self, key: str, addresses: Iterable[IPAddress], terms: SharingTerms
+    ) -> Mapping[str, SharingTerms] | None:
+        """Return the wanted terms on which all could share with a service; None if they can't."""
+        ours = set(addresses)
+        waiting = {
+            other: wanted
+            for address in ours
+            for other in self._others(key, address)
+            if (wanted := self._holdings[other].wanted)
+        }
+        if not waiting:
+            return None
+        for address in ours.union(*(self._holdings[other].addresses for other in waiting)):
+            users = [waiting.get(k, t) for k, t in self._others(key, address).items()]
+            if address in ours:
+                users.append(terms)
+            if any(clash(a, b) for a, b in combinations(users, 2)):
+                return None
+        return waiting
 
     def _count_shared(self, address: IPAddress, terms: SharingTerms, change: int) -> None:
         if not terms.key:
@@ -273,54 +455,76 @@ class Allocator:
         if not counts:
             del self._shared[terms.key]
 
-    def _check_sharing(self, key: str, address: IPAddress, terms: SharingTerms) -> None:
-        others = {k: t for k, t in self._users.get(address, {}).items() if k != key}
-        conflicts = {k: reason for k, t in others.items() if (reason := _conflict(terms, t))}
-        if not conflicts:
-            return
-        port = next((reason for reason in conflicts.values() if reason != KEYS_DIFFER), None)
-        if port:
-            raise AllocationError(f'port {port} is already in use on "{address}"')
-        users = ",".join(sorted(conflicts))
-        raise AllocationError(
-            f'can\'t change sharing key for "{key}", address also in use by {users}'
+    def _not_allowed(self, addresses: tuple[IPAddress, ...]) -> str:
+        """Return, in MetalLB's words and then in ours, why no pool gives out these addresses."""
+        owners = {address: self.owner_of((address,)) for address in addresses}
+        strays = [address for address, owner in owners.items() if owner is None]
+        if strays:
+            why = "; ".join(self._why_unowned(address) for address in strays)
+        else:
+            where = (f'{address} is in pool "{owner}"' for address, owner in owners.items())
+            why = f"{', '.join(where)}: want all of them in one pool"
+        return f"{go_quote_list(addresses)} is not allowed in config: {why}"
+
+    def _why_unowned(self, address: IPAddress) -> str:
+        for pool in self._by_priority:
+            if pool.contains(address):
+                return f'pool "{pool.name}" does not give out {address}: avoid-buggy-ips is set'
+        names = [f'"{pool.name}"' for pool in self._by_priority[:MAX_TOLD]]
+        left = len(self._by_priority) - MAX_TOLD
+        listed = ", ".join(names) + (f" and {left} more" if left > 0 else "")
+        return f"{address} is in no pool: " + (
+            f"the pools are {listed}" if names else "no pool is configured"
         )
 
-    def _bind(self, key: str, addresses: tuple[IPAddress, ...], terms: SharingTerms) -> Holding:
-        pool = self.owner_of(addresses)
-        if pool is None:
-            raise KeyError(addresses)
-        for address in addresses:
+    def _bind(self, key: str, held: Holding) -> Holding:
+        prefixes = {address: self._prefix_of(address) for address in held.addresses}
+        for address, prefix in prefixes.items():
             users = self._users.setdefault(address, {})
             if not users:
-                self._prefix_of(address).free.take(int(address))
-            users[key] = terms
-            self._count_shared(address, terms, 1)
-        held = Holding(addresses, pool, terms)
+                prefix.free.take(int(address))
+            users[key] = held.terms
+            self._count_shared(address, held.terms, 1)
         self._holdings[key] = held
         return held
 
+    def _rebind(self, key: str, terms: SharingTerms) -> None:
+        """Share what a service holds on other terms from now on."""
+        held = self._holdings[key]
+        for address in held.addresses:
+            self._count_shared(address, held.terms, -1)
+            self._users[address][key] = terms
+            self._count_shared(address, terms, 1)
+        self._holdings[key] = Holding(held.addresses, held.pool, terms)
+
     def _prefix_of(self, address: IPAddress) -> _Prefix:
-        prefixes = (prefix for _, members in self._pools.values() for prefix in members)
-        return next(prefix for prefix in prefixes if prefix.may_give(address))
+        for _, members in self._pools.values():
+            for prefix in members:
+                if prefix.may_give(address):
+                    return prefix
+        raise KeyError(address)
 
 
-KEYS_DIFFER = "keys differ"
+def _owner(
+    pools: Iterable[tuple[Pool, tuple[_Prefix, ...]]], addresses: tuple[IPAddress, ...]
+) -> str | None:
+    return next((pool.name for pool, _ in pools if all(map(pool.allocatable, addresses))), None)
 
 
-def _conflict(ours: SharingTerms, theirs: SharingTerms) -> str:
-    """Return why two services can't share an address: a port, that keys differ, or nothing."""
-    if not ours.key or ours.key != theirs.key or ours.backend_key != theirs.backend_key:
-        return KEYS_DIFFER
-    common = ours.ports & theirs.ports
-    return "/".join(map(str, min(common))) if common else ""
+def _undecided(tenant: Tenant) -> str:
+    return f'the labels of namespace "{tenant.namespace}" are not known yet'
 
 
-def _rank(pool: Pool) -> tuple[bool, int]:
-    return (pool.priority is None, pool.priority or 0)
+def _rank(pool: Pool) -> tuple[bool, bool, int]:
+    """Order pools as MetalLB does since 0.13.9: reserved ones first, of these by priority.
+
+    There, a pool with any ``serviceAllocation`` counts as reserved, and the priority 0 is none.
+    """
+    reserved = pool.tenancy != EVERYBODY or pool.priority is not None
+    return (not reserved, not pool.priority, pool.priority or 0)
 
 
-def _refusal(pool: Pool, request: Request) -> str:
+def _refusal(pool: Pool, request: ServiceRequest) -> str:
     """Return why a pool is out of the question for a request, however much is free in it."""
     if pool.draining:
         return "it was removed from the configuration"
@@ -340,7 +544,7 @@ def _in_brief(rejections: tuple[Rejection, ...]) -> str:
     return "; ".join([*told, f"and {left} more pools"] if left > 0 else told)
 
 
-def _family_choices(request: Request) -> Iterable[tuple[Family, ...]]:
+def _family_choices(request: ServiceRequest) -> Iterable[tuple[Family, ...]]:
     """The sets of families that will do, the best first."""
     yield request.families
     if request.fewer_families_do and len(request.families) > 1:

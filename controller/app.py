@@ -9,19 +9,20 @@ from typing import assert_never
 
 from controller.assignment import Outcome, Reason
 from controller.config_record import ConfigRecord
-from controller.core import (
+from controller.core import Controller
+from controller.drivers.service_status import StatusEvent, StatusWriter, Written
+from controller.effects import (
     ConfigApplied,
     ConfigRefused,
-    Controller,
     Decided,
     DrainingChanged,
     Effect,
     Orphaned,
     ServiceGone,
     Started,
+    StatusContested,
     WriteStatus,
 )
-from controller.drivers.service_status import StatusEvent, StatusWriter, Written
 from controller.options import Options
 from controller.orphans import OrphanPolicy
 from controller.rehearsal import configure
@@ -90,6 +91,7 @@ class App:
         self._draining: tuple[Pool, ...] = ()
         # When those were created whose new addresses are not in their status yet.
         self._unwritten: dict[str, float] = {}
+        self._deadline_changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Every task that writes, until ``stop`` is set."""
@@ -97,6 +99,7 @@ class App:
             stop,
             {
                 "state": self._mailbox.run(),
+                "deadlines": self._keep_deadlines(),
                 "services": self._services.run(),
                 "namespaces": self._follow_namespaces(),
                 "config": self._configmaps.run(),
@@ -113,13 +116,30 @@ class App:
         await self._namespaces_wanted.wait()
         await self._namespaces.run()
 
+    async def _keep_deadlines(self) -> None:
+        """Have the core's deadlines handled, in the mailbox's turn like everything else."""
+        post = self._mailbox.handler(self._on_deadline)
+        while True:
+            self._deadline_changed.clear()
+            deadline = self._core.next_deadline()
+            delay = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                async with asyncio.timeout(delay):
+                    await self._deadline_changed.wait()
+            except TimeoutError:
+                await post(None)
+                await self._deadline_changed.wait()
+
+    def _on_deadline(self, _: None) -> None:
+        self._perform(self._core.handle_timeout(time.monotonic()))
+
     # What happens outside
 
     def _on_service(self, event: ReflectorEvent[Service]) -> None:
         match event:
             case Changed(key, _, service):
                 self._metrics.updates.inc()
-                self._perform(self._core.service_changed(key, service))
+                self._perform(self._core.service_changed(key, service, time.monotonic()))
             case Synced():
                 self._perform(self._core.services_synced())
             case Unreachable() | Reachable():
@@ -203,13 +223,14 @@ class App:
             log.debug("service changed meanwhile, deciding again")
         else:
             log.error("failed to update service status")
-        self._perform(self._core.retry(event.key))
+        self._perform(self._core.retry(event.key, time.monotonic()))
 
     # What the core decided
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             self._perform_one(effect)
+        self._deadline_changed.set()
 
     def _perform_one(self, effect: Effect) -> None:
         match effect:
@@ -217,6 +238,8 @@ class App:
                 self._statuses.write(effect)
             case Decided(service, outcome):
                 self._tell(service, outcome)
+            case StatusContested():
+                self._report_contest(effect)
             case ServiceGone(key):
                 self._statuses.forget(key)
                 self._unwritten.pop(key, None)
@@ -261,7 +284,16 @@ class App:
 
     def _tell_refusal(self, service: Service, outcome: Outcome, log: Logger) -> None:
         detail = outcome.verdict.detail
+        if outcome.addresses and outcome.verdict.reason != Reason.INTERNAL_ERROR:
+            detail += f"; until then it keeps {go_quote_list(outcome.addresses)}"
         match outcome.verdict.reason:
+            case Reason.BEING_DELETED:
+                log.debug("nothing new for a service that is being deleted")
+                return
+            case Reason.INTERNAL_ERROR:
+                self._metrics.service_errors.inc()
+                log.error("failed to decide about service", op="convergeService", error=detail)
+                message = detail
             case Reason.ALLOCATION_FAILED:
                 log.error("IP allocation failed", op="allocateIPs", error=detail)
                 message = f'Failed to allocate IP for "{service.key}": {detail}'
@@ -271,9 +303,23 @@ class App:
                 )
                 message = f"invalid requested loadbalancer IPs: {detail}"
             case _:
-                log.info("no address for service", reason=outcome.verdict.reason, error=detail)
+                log.info(
+                    "service can't be served as asked", reason=outcome.verdict.reason, error=detail
+                )
                 message = detail
         self._record(service, EventType.WARNING, outcome.verdict.reason, message)
+
+    def _report_contest(self, contest: StatusContested) -> None:
+        """Warn once of another controller that writes the same status (k3s's ServiceLB, say)."""
+        ours, foreign = go_quote_list(contest.addresses), ", ".join(contest.foreign)
+        message = (
+            f"another controller overwrites the status: found [{foreign}], want {ours}; it is "
+            "written again ever more rarely: disable the other load balancer, or give the service "
+            "a loadBalancerClass"
+        )
+        key = contest.service.key
+        self._log.warn(message, event="statusContested", service=key)
+        self._record(contest.service, EventType.WARNING, "StatusContested", message)
 
     def _config_applied(self, config: Config) -> None:
         self._config.loaded()
@@ -353,6 +399,8 @@ class App:
 
 
 def _created(service: Service) -> float:
-    """Return when the service was created, in seconds of the epoch; now, where nobody says."""
-    text = service.metadata.creation_timestamp
-    return datetime.fromisoformat(text).timestamp() if text else time.time()
+    """Return when the service was created, in seconds of the epoch; now, where it can't be read."""
+    try:
+        return datetime.fromisoformat(service.metadata.creation_timestamp or "").timestamp()
+    except (ValueError, OverflowError):
+        return time.time()

@@ -1,30 +1,39 @@
-"""What is to become of one service: keep its addresses, give it some, or take them away.
+"""What is to become of one service: it keeps its addresses, gets others, or loses them.
 
-The order of the questions is MetalLB's (its controller's converge). Where MetalLB trusts the
-service object over its own memory, and so may renumber a service whose status write is still on
-its way, the memory wins here.
+``decide`` is a pure function of the service, what it holds, and what the allocator answers; the
+core applies the decision. The order of the questions is MetalLB's (its controller's converge).
+Where MetalLB differs, ``docs/differences.md`` says how: above all, a service keeps what it holds
+until it can have what it asks for instead.
 """
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
+from typing import assert_never
 
-from controller.allocator import Allocator, Holding, NoAddressError
-from controller.requests import Request, families_of, read_request, sharing_terms, tenant_of
+from controller.allocator import Allocator, NoAddressError
+from controller.isolation import contain
+from controller.requests import (
+    Fault,
+    InvalidRequest,
+    ServiceRequest,
+    SharingTerms,
+    parse,
+)
 from metallb_py.addresses import Family, IPAddress, go_quote_list
 from metallb_py.config.draining import configured_name
-from metallb_py.config.tenancy import Tenant
 from metallb_py.errors import AllocationError
-from metallb_py.kube.objects import Labels, Service
+from metallb_py.kube.objects import Service
 from metallb_py.verdict import Checks, Verdict
 
 
 class Reason(StrEnum):
     """Why a service does not have, or keep, an address: MetalLB's tokens.
 
-    ``notAllowedByConfig`` is from 0.9; 0.12 logs an error in its place.
+    ``notAllowedByConfig`` is from 0.9; 0.12 logs an error in its place. The last two are ours.
     """
 
     NOT_LOAD_BALANCER = "notLoadBalancer"
@@ -36,11 +45,13 @@ class Reason(StrEnum):
     NOT_ALLOWED = "notAllowedByConfig"
     INVALID_REQUEST = "LoadBalancerFailed"
     ALLOCATION_FAILED = "AllocationFailed"
+    BEING_DELETED = "beingDeleted"
+    INTERNAL_ERROR = "internalError"
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A service lost what it had, and why."""
+    """A service lost addresses, and why."""
 
     reason: Reason
     detail: str
@@ -50,8 +61,8 @@ class Cleared:
 class Outcome:
     """What was decided for one service.
 
-    ``addresses`` is what its status must hold. ``cleared`` tells of addresses that it lost on the
-    way; ``allocated`` that the addresses are new to it.
+    ``addresses`` is what its status must hold. ``cleared`` names addresses that it lost on the
+    way; ``allocated`` means that the addresses are new to it.
     """
 
     verdict: Verdict
@@ -61,62 +72,123 @@ class Outcome:
     allocated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Go on with the addresses that the service holds or shows.
+
+    ``wanted``: it shares them on the old terms for a while, and waits for the other services on
+    them to change theirs alike. ``awaits`` is equal for services that wait for the same.
+    """
+
+    addresses: tuple[IPAddress, ...]
+    verdict: Verdict
+    terms: SharingTerms
+    wanted: SharingTerms | None = None
+    cleared: Cleared | None = None
+    awaits: Hashable = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Bind addresses that are new to the service, in place of what it holds."""
+
+    addresses: tuple[IPAddress, ...]
+    verdict: Verdict
+    terms: SharingTerms
+    cleared: Cleared | None = None
+    awaits: Hashable = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The service is to have no addresses, and asks for none."""
+
+    verdict: Verdict
+    cleared: Cleared | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The service has no addresses, and waits for some."""
+
+    verdict: Verdict
+    cleared: Cleared | None = None
+    awaits: Hashable = None
+
+
+Decision = Keep | Assign | Release | Pending
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the core remembers of a service beside its holding.
+
+    ``patient``: others on its addresses still have time to change their terms as it changed its.
+    ``home``: addresses that it left, a moment ago, because a port was in use there.
+    """
+
+    patient: bool = True
+    home: tuple[IPAddress, ...] = ()
+
+
+NEW = Memory()
+UNSHARED = SharingTerms()
+
+
 def reclaim(service: Service, allocator: Allocator) -> None:
-    """Bind what a service's status holds, if it may still have it; else change nothing.
+    """Bind what a service's status shows, if it may still have it; else change nothing.
 
-    Done for all services before anything new is given out, so that a restart takes nobody's
-    address away. A service that asks for other addresses by now has none to reclaim: the one that
-    it still shows may be somebody else's already.
+    Done for all services before anything new is given out, so that a restart takes no address
+    away, whatever its pool is reserved for by now.
     """
-    addresses = service.status_addresses
-    if not service.is_load_balancer or not addresses or allocator.held(service.key) is not None:
+    if not service.is_load_balancer or allocator.held(service.key) is not None:
         return
-    with contextlib.suppress(AllocationError):
-        if _asks_for_others(service, addresses):
-            return
-    with contextlib.suppress(AllocationError):
-        allocator.assign(service.key, addresses, sharing_terms(service))
+    request = parse(service)
+    addresses, _ = _fitting(service.status_addresses, request, allocator)
+    base = _sharing(service.key, addresses, request.terms, allocator, patient=True)
+    if base.addresses:
+        allocator.assign(service.key, base.addresses, base.terms, base.wanted)
 
 
-def _asks_for_others(service: Service, addresses: tuple[IPAddress, ...]) -> bool:
-    wanted = read_request(service).addresses
-    return bool(wanted) and set(wanted) != set(addresses)
+def reclaim_in_order(services: Iterable[Service], allocator: Allocator) -> None:
+    """Reclaim for all services; last for those that ask for other addresses than they show.
 
-
-def converge(
-    service: Service, allocator: Allocator, namespace_labels: Labels | None = None
-) -> Outcome:
-    """Decide about one service and bind its addresses accordingly.
-
-    ``namespace_labels`` are those of its namespace, None as long as they are not known.
+    The one that such a service still shows may have been given to another meanwhile.
     """
+    present = tuple(services)
+    movers = {s.key for s in present if contain(partial(_asks_for_others, s)) is not False}
+    for service in sorted(present, key=lambda each: each.key in movers):  # stable
+        contain(partial(reclaim, service, allocator))
+
+
+def _asks_for_others(service: Service) -> bool:
+    request = parse(service)
+    wanted = request.addresses if isinstance(request, ServiceRequest) else ()
+    return bool(wanted) and set(wanted) != set(service.status_addresses)
+
+
+def decide(
+    service: Service,
+    request: ServiceRequest | InvalidRequest,
+    allocator: Allocator,
+    memory: Memory = NEW,
+) -> Decision:
+    """Decide about one service. Changes nothing."""
     checks = Checks()
     refusal = _not_ours(service)
     if refusal is not None:
-        lost = allocator.release(service.key) or bool(service.ingress)
+        lost = allocator.held(service.key) is not None or bool(service.ingress)
         verdict = checks.failed("service", refusal.reason, refusal.detail)
-        return Outcome(verdict, cleared=refusal if lost else None)
+        return Release(verdict, refusal if lost else None)
+    if service.metadata.deletion_timestamp:
+        return _leave_alone(service, request, allocator, checks)
     checks.passed("service")
-    try:
-        families = families_of(service)
-    except AllocationError as error:
-        return _unchanged(service, allocator, checks, Reason.CLUSTER_IP_FAMILY, str(error))
-    tenant = tenant_of(service, namespace_labels)
-    cleared = _keep_or_clear(service, families, tenant, allocator)
-    try:
-        request = read_request(service, namespace_labels)
-    except AllocationError as error:
-        held = allocator.held(service.key)
-        reason = Reason.INVALID_REQUEST if held else Reason.ALLOCATION_FAILED
-        return _unchanged(service, allocator, checks, reason, str(error), cleared)
-    held = allocator.held(service.key)
-    if held is not None and _asks_for_an_unknown_pool(request, held, allocator):
-        # MetalLB takes the address away, and then has none to give.
-        detail = f'unknown pool "{request.pool}"'
-        return _unchanged(service, allocator, checks, Reason.INVALID_REQUEST, detail, cleared)
+    base = _base(service, request, allocator, memory)
+    case = _Case(service.key, allocator, base, checks)
+    if isinstance(request, InvalidRequest):
+        return case.refuse(request)
     checks.passed("request")
-    cleared = _clear_unwanted(service.key, request, allocator) or cleared
-    return _finish(service.key, request, allocator, checks, cleared)
+    return case.answer(request, memory.home)
 
 
 def _not_ours(service: Service) -> Cleared | None:
@@ -127,117 +199,249 @@ def _not_ours(service: Service) -> Cleared | None:
     return None
 
 
-def _unchanged(
+def _leave_alone(
     service: Service,
+    request: ServiceRequest | InvalidRequest,
     allocator: Allocator,
     checks: Checks,
-    reason: Reason,
-    detail: str,
-    cleared: Cleared | None = None,
-) -> Outcome:
+) -> Decision:
+    """Let a service that is being deleted have what it has until it is gone."""
+    detail = "it is being deleted: it gets nothing new"
+    verdict = checks.failed("service", Reason.BEING_DELETED, detail)
     held = allocator.held(service.key)
-    verdict = checks.failed("request", reason, detail)
-    if held is None:
-        return Outcome(verdict, cleared=cleared)
-    return Outcome(verdict, held.addresses, held.pool, cleared)
+    if held is not None:
+        return Keep(held.addresses, verdict, held.terms, held.wanted)
+    shown, cleared = _fitting(service.status_addresses, request, allocator)
+    base = _sharing(service.key, shown, request.terms, allocator, patient=True)
+    if not base.addresses:
+        return Pending(verdict, base.cleared or cleared)
+    return Keep(base.addresses, verdict, base.terms, base.wanted)
 
 
-def _keep_or_clear(
-    service: Service, families: tuple[Family, ...], tenant: Tenant, allocator: Allocator
-) -> Cleared | None:
-    """Bind what the service has, under its present terms; or say why it may not keep it.
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What a service has and may keep, on which terms; and what it lost. It may be nothing."""
 
-    What it holds it may keep, whoever its pool is for by now. What only its status says is a
-    claim like any other.
+    addresses: tuple[IPAddress, ...] = ()
+    terms: SharingTerms = UNSHARED
+    wanted: SharingTerms | None = None
+    conflict: str = ""
+    """Why it shares its addresses on the old terms still."""
+    cleared: Cleared | None = None
+
+
+def _base(
+    service: Service,
+    request: ServiceRequest | InvalidRequest,
+    allocator: Allocator,
+    memory: Memory,
+) -> _Base:
+    """Return what a service may keep of what it holds, or else of what its status shows.
+
+    What it holds it may keep, whatever its pool is reserved for by now. What only its status shows
+    is a claim like any other.
     """
     held = allocator.held(service.key)
-    addresses = held.addresses if held else service.status_addresses
-    if not addresses:
-        return Cleared(Reason.LB_IP_FAMILY, "no valid address in it") if service.ingress else None
-    ours = {Family.of(address) for address in addresses}
-    if len(ours) != len(addresses) or not ours <= set(families):
-        allocator.release(service.key)
-        names = ",".join(family.value for family in families)
-        return Cleared(Reason.LB_IP_FAMILY, f"{go_quote_list(addresses)} does not fit {names}")
-    try:
-        if held is None:
-            _check_tenancy(addresses, tenant, allocator)
-        allocator.assign(service.key, addresses, sharing_terms(service))
-    except AllocationError as error:
-        allocator.release(service.key)
-        return Cleared(Reason.NOT_ALLOWED, str(error))
-    return None
+    present = held.addresses if held else service.status_addresses
+    if not present:
+        none = Cleared(Reason.LB_IP_FAMILY, "no valid address in it") if service.ingress else None
+        return _Base(cleared=none)
+    addresses, cleared = _fitting(present, request, allocator)
+    claims = held is None and bool(addresses)
+    denial = allocator.tenancy_denial(addresses, request.tenant) if claims else ""
+    if denial:
+        return _Base(cleared=Cleared(Reason.NOT_ALLOWED, denial))
+    patient = held is not None and memory.patient
+    base = _sharing(service.key, addresses, request.terms, allocator, patient=patient)
+    return replace(base, cleared=base.cleared or cleared)
 
 
-def _check_tenancy(addresses: tuple[IPAddress, ...], tenant: Tenant, allocator: Allocator) -> None:
-    """Raise AllocationError if the addresses' pool is not for the service."""
-    owner = allocator.owner_of(addresses)
-    refusal = allocator.refusal(owner, tenant) if owner else ""
-    if refusal:
-        raise AllocationError(
-            f'{go_quote_list(addresses)} is not allowed in config: pool "{owner}": {refusal}'
-        )
+def _fitting(
+    present: tuple[IPAddress, ...],
+    request: ServiceRequest | InvalidRequest,
+    allocator: Allocator,
+) -> tuple[tuple[IPAddress, ...], Cleared | None]:
+    """Return those of the addresses that a service may have: of one pool, one of each family.
+
+    And why it loses others. Where the service's own families can't be read, any will do.
+    """
+    families = request.families if isinstance(request, ServiceRequest) else tuple(Family)
+    kept: tuple[IPAddress, ...] = ()
+    cleared: list[Cleared] = []
+    for address in present:
+        family = Family.of(address)
+        if family not in families:
+            names = ",".join(each.value for each in families)
+            detail = f"{go_quote_list([address])} does not fit {names}"
+            cleared.append(Cleared(Reason.LB_IP_FAMILY, detail))
+        elif denial := allocator.ownership_denial((*kept, address)):
+            cleared.append(Cleared(Reason.NOT_ALLOWED, denial))
+        elif family in map(Family.of, kept):
+            detail = f"{go_quote_list((*kept, address))}: want one address of each family"
+            cleared.append(Cleared(Reason.LB_IP_FAMILY, detail))
+        else:
+            kept += (address,)
+    return kept, cleared[0] if cleared else None
 
 
-def _asks_for_an_unknown_pool(request: Request, held: Holding, allocator: Allocator) -> bool:
-    named = request.pool and not request.addresses and request.pool != configured_name(held.pool)
-    return bool(named) and not allocator.offers(request.pool)
+def _sharing(
+    key: str,
+    addresses: tuple[IPAddress, ...],
+    terms: SharingTerms,
+    allocator: Allocator,
+    *,
+    patient: bool,
+) -> _Base:
+    """Return on which terms a service may go on with its addresses, if it may.
 
-
-def _clear_unwanted(key: str, request: Request, allocator: Allocator) -> Cleared | None:
-    """Release what a service holds, where it asks for something else now."""
+    Where only keys, policies or selectors are in the way, it shares on the old terms for a while:
+    one ``kubectl apply`` that changes several services changes one after the other.
+    """
+    conflict = allocator.sharing_conflict(key, addresses, terms)
+    if conflict is None:
+        return _Base(addresses, terms)
     held = allocator.held(key)
-    if held is None:
-        return None
-    unwanted: Cleared | None = None
-    if request.addresses:
-        if set(request.addresses) != set(held.addresses):
-            wanted = go_quote_list(request.addresses)
-            unwanted = Cleared(Reason.DIFFERENT_IP, f"it asks for {wanted}")
-    elif request.pool and request.pool != configured_name(held.pool):
-        unwanted = Cleared(Reason.DIFFERENT_POOL, f'it asks for pool "{request.pool}"')
-    elif not request.fewer_families_do and len(held.addresses) < len(request.families):
-        unwanted = Cleared(Reason.LB_IP_FAMILY, "it asks for both families")
-    if unwanted is not None:
-        allocator.release(key)
-    return unwanted
+    old = held.terms if held else allocator.terms_of_others(key, addresses)
+    if patient and old is not None and not conflict.port_clash:
+        shared = SharingTerms(old.key, old.backend_key, terms.ports)
+        if allocator.sharing_conflict(key, addresses, shared) is None:
+            return _Base(addresses, shared, terms, conflict.detail)
+    return _Base(cleared=Cleared(Reason.NOT_ALLOWED, conflict.detail))
 
 
-def _finish(
-    key: str, request: Request, allocator: Allocator, checks: Checks, cleared: Cleared | None
-) -> Outcome:
-    held = allocator.held(key)
-    if held is not None:
-        checks.passed("addresses", go_quote_list(held.addresses))
-        return Outcome(checks.all_passed(), held.addresses, held.pool, cleared)
-    try:
-        held = _allocate(key, request, allocator)
-    except AllocationError as error:
-        for rejection in error.rejections if isinstance(error, NoAddressError) else ():
-            checks.refused(f'pool "{rejection.pool}"', rejection.detail)
-        verdict = checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
-        return Outcome(verdict, cleared=cleared)
-    checks.passed("addresses", go_quote_list(held.addresses))
-    return Outcome(checks.all_passed(), held.addresses, held.pool, cleared, allocated=True)
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One service that is to have addresses, and what it has to begin with."""
+
+    key: str
+    allocator: Allocator
+    base: _Base
+    checks: Checks
+
+    def refuse(self, request: InvalidRequest) -> Decision:
+        """Leave a service what it has, if anything, until it asks for what can be."""
+        match request.fault:
+            case Fault.CLUSTER_ADDRESSES:
+                reason = Reason.CLUSTER_IP_FAMILY
+            case Fault.REQUESTED_ADDRESSES:
+                has = bool(self.base.addresses)
+                reason = Reason.INVALID_REQUEST if has else Reason.ALLOCATION_FAILED
+            case _:
+                assert_never(request.fault)
+        return self._stay(self.checks.failed("request", reason, request.detail))
+
+    def answer(self, request: ServiceRequest, home: tuple[IPAddress, ...]) -> Decision:
+        """Give a service what it asks for, or let it wait for that with what it has."""
+        base = self.base.addresses
+        if request.addresses:
+            return self._requested(request)
+        pool = self.allocator.owner_of(base) if base else None
+        if pool is not None and request.pool not in ("", configured_name(pool)):
+            return self._move_to_pool(request)
+        if home and home != base and self._may_return(request, home):
+            return self._assign(home, request.terms)
+        if not base:
+            return self._choose(request, self.base.cleared)
+        if len(base) < len(request.families) and self.base.wanted is None:
+            return self._complete(request)
+        return self._keep()
+
+    def _requested(self, request: ServiceRequest) -> Decision:
+        base, wanted = self.base.addresses, request.addresses
+        if set(base) == set(wanted):
+            owner = configured_name(self.allocator.owner_of(base) or "")
+            if request.pool in ("", owner):
+                return self._keep()
+            detail = (
+                f'it asks for pool "{request.pool}", and for {go_quote_list(wanted)} of pool '
+                f'"{owner}": want addresses of the pool'
+            )
+            return self._stay(self.checks.failed("addresses", Reason.DIFFERENT_POOL, detail))
+        denial = self.allocator.denial(self.key, wanted, request)
+        if denial:
+            placement = self.allocator.placement_denial(wanted, request)
+            awaits = (wanted, request.pool, _prospects(request.terms), placement)
+            verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, denial)
+            return self._stay(verdict, awaits)
+        other = Cleared(Reason.DIFFERENT_IP, f"it asks for {go_quote_list(wanted)}")
+        return self._assign(wanted, request.terms, other if base else self.base.cleared)
+
+    def _move_to_pool(self, request: ServiceRequest) -> Decision:
+        if not self.allocator.offers(request.pool):
+            # MetalLB takes the address away, and then has none to give.
+            detail = f'unknown pool "{request.pool}"'
+            return self._stay(self.checks.failed("request", Reason.INVALID_REQUEST, detail))
+        other = Cleared(Reason.DIFFERENT_POOL, f'it asks for pool "{request.pool}"')
+        return self._choose(request, other)
+
+    def _choose(self, request: ServiceRequest, cleared: Cleared | None) -> Decision:
+        try:
+            _, addresses = self.allocator.choose(request)
+        except AllocationError as error:
+            rejections = error.rejections if isinstance(error, NoAddressError) else ()
+            for each in rejections:
+                self.checks.refused(f'pool "{each.pool}"', each.detail)
+            awaits = (
+                request.families,
+                request.fewer_families_do,
+                request.pool,
+                _prospects(request.terms),
+                rejections or str(error),
+            )
+            verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
+            return self._stay(verdict, awaits)
+        assign = self._assign(addresses, request.terms, cleared)
+        if len(addresses) < len(request.families):
+            return replace(assign, awaits=(self.key,))  # until it is decided about again
+        return assign
+
+    def _complete(self, request: ServiceRequest) -> Decision:
+        """Add the address of the second family, of the same pool; the first one stays first."""
+        base = self.base.addresses
+        try:
+            found = self.allocator.complement(base, request)
+        except AllocationError as error:
+            awaits = ("second", request.families, base[0].version, _prospects(request.terms))
+            awaited = (*awaits, str(error))
+            if request.fewer_families_do:
+                return replace(self._keep(), awaits=awaited)
+            verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
+            return self._stay(verdict, awaited)
+        return self._assign((*base, *found), request.terms)
+
+    def _may_return(self, request: ServiceRequest, home: tuple[IPAddress, ...]) -> bool:
+        fits = set(map(Family.of, home)) <= set(request.families)
+        return fits and not self.allocator.denial(self.key, home, request)
+
+    def _assign(
+        self,
+        addresses: tuple[IPAddress, ...],
+        terms: SharingTerms,
+        cleared: Cleared | None = None,
+    ) -> Assign:
+        self.checks.passed("addresses", go_quote_list(addresses))
+        return Assign(addresses, self.checks.all_passed(), terms, cleared or self.base.cleared)
+
+    def _keep(self) -> Keep:
+        base = self.base
+        if base.wanted is not None:
+            detail = f"{base.conflict}; want the others changed alike, in a moment"
+            verdict = self.checks.failed("addresses", Reason.NOT_ALLOWED, detail)
+            awaits = (self.key,)
+            return Keep(base.addresses, verdict, base.terms, base.wanted, base.cleared, awaits)
+        self.checks.passed("addresses", go_quote_list(base.addresses))
+        verdict = self.checks.all_passed()
+        return Keep(base.addresses, verdict, base.terms, cleared=base.cleared)
+
+    def _stay(self, verdict: Verdict, awaits: Hashable = None) -> Keep | Pending:
+        base = self.base
+        if not base.addresses:
+            return Pending(verdict, base.cleared, awaits)
+        if base.wanted is not None:
+            awaits = (self.key,)
+        return Keep(base.addresses, verdict, base.terms, base.wanted, base.cleared, awaits)
 
 
-def _allocate(key: str, request: Request, allocator: Allocator) -> Holding:
-    asked = [pool for pool in allocator.pools() if request.pool in ("", pool.name)]
-    if any(pool.tenancy.is_undecided(request.tenant) for pool in asked):
-        namespace = request.tenant.namespace
-        raise AllocationError(f'the labels of namespace "{namespace}" are not known yet')
-    if not request.addresses:
-        return allocator.allocate(key, request)
-    owner = allocator.owner_of(request.addresses)
-    if request.pool and owner not in (request.pool, None):
-        # MetalLB gives the address and takes it back at the next resync, for ever.
-        raise AllocationError(
-            f"requested loadBalancer IP(s) {go_quote_list(request.addresses)} are not in the "
-            f'requested pool "{request.pool}"'
-        )
-    if owner is not None and allocator.is_draining(owner):
-        raise AllocationError(
-            f"{go_quote_list(request.addresses)} is not allowed in config: its pool was removed"
-        )
-    _check_tenancy(request.addresses, request.tenant, allocator)
-    return allocator.assign(key, request.addresses, request.terms)
+def _prospects(terms: SharingTerms) -> SharingTerms:
+    """Return the terms as far as they matter to what a service may get: not without a key."""
+    return terms if terms.key else UNSHARED

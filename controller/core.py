@@ -3,14 +3,49 @@
 Nothing is given out before all services and a configuration are known: first every service's
 status is re-claimed, then the rest is served, the oldest service first. A configuration that
 selects namespaces by their labels waits until those are known, too.
+
+A service is decided about by ``assignment.decide``; ``carry_out`` here is the one place that
+applies decisions to the allocator. Services that wait are tried again when something became free.
+Times are monotonic seconds; an event without one happens at the time of the one before.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import replace
+from functools import partial
+from heapq import heapify, heappop, heappush
+from typing import assert_never
 
 from controller.allocator import Allocator, Holding
-from controller.assignment import Outcome, converge
+from controller.assignment import (
+    Assign,
+    Cleared,
+    Decision,
+    Keep,
+    Memory,
+    Outcome,
+    Pending,
+    Reason,
+    Release,
+    decide,
+)
+from controller.contests import StatusContests
+from controller.effects import (
+    POOL_ANNOTATION,
+    ConfigApplied,
+    ConfigRefused,
+    Decided,
+    DrainingChanged,
+    Effect,
+    Orphaned,
+    ServiceGone,
+    Started,
+    StatusContested,
+    WriteStatus,
+)
+from controller.exchanges import find_exchange
+from controller.isolation import InternalError, contain
 from controller.orphans import (
     OrphanPolicy,
     describe_misfit,
@@ -18,87 +53,18 @@ from controller.orphans import (
     pools_to_drain,
     still_needed,
 )
-from controller.requests import tenant_of
+from controller.requests import InvalidRequest, ServiceRequest, parse, tenant_of
 from controller.starting import reclaim_all, renumbered, was_in_force
-from metallb_py.addresses import IPAddress
+from controller.waiting import WaitingServices
+from metallb_py.addresses import IPAddress, go_quote_list
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
 from metallb_py.config.tenancy import Tenant
 from metallb_py.kube.objects import Labels, Service
+from metallb_py.verdict import Check, Checks, Verdict
 
-# Where a service's addresses are from (MetalLB since 0.13.9).
-POOL_ANNOTATION = "metallb.universe.tf/ip-allocated-from-pool"
-
-
-@dataclass(frozen=True, slots=True)
-class WriteStatus:
-    """Make a service's status hold exactly these addresses, from this pool."""
-
-    service: Service
-    addresses: tuple[IPAddress, ...]
-    pool: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """Something was decided about a service that is worth telling."""
-
-    service: Service
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceGone:
-    """A service was deleted, or is no longer ours."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigApplied:
-    """A configuration is in force."""
-
-    config: Config
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigRefused:
-    """A configuration does not fit what is assigned; the earlier one stays in force."""
-
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """Everything held was re-claimed; from now on addresses are given out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Orphaned:
-    """A service holds addresses that a new configuration has no pool for."""
-
-    service: Service
-    held: Holding
-    policy: OrphanPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class DrainingChanged:
-    """These pools drain now."""
-
-    pools: tuple[Pool, ...]
-
-
-Effect = (
-    WriteStatus
-    | Decided
-    | ServiceGone
-    | ConfigApplied
-    | ConfigRefused
-    | Started
-    | Orphaned
-    | DrainingChanged
-)
+# For so long sharers that change their terms one after the other stay together.
+SHARING_GRACE = 10.0
 
 
 class Controller:
@@ -120,7 +86,18 @@ class Controller:
         self._namespaces_synced = False
         self._started = False
         self._pending: set[str] = set()
+        self._waiting = WaitingServices()
         self._told: dict[str, Outcome] = {}
+        self._contests = StatusContests()
+        # Services that hold addresses and wait for others that they ask for.
+        self._movers: dict[str, ServiceRequest] = {}
+        # Until when services share on old terms, and may return to addresses that they left.
+        self._patience: dict[str, float] = {}
+        self._homes: dict[str, tuple[tuple[IPAddress, ...], float]] = {}
+        self._deadlines: list[tuple[float, str]] = []
+        self._scheduled: set[tuple[float, str]] = set()
+        self._freed = False
+        self._now = 0.0
 
     @property
     def configured(self) -> bool:
@@ -143,16 +120,38 @@ class Controller:
         """Whether all services were listed once."""
         return self._services_synced
 
-    def service_changed(self, key: str, service: Service | None) -> tuple[Effect, ...]:
+    def service_changed(
+        self, key: str, service: Service | None, now: float | None = None
+    ) -> tuple[Effect, ...]:
         """A service appeared, changed, or is gone (None)."""
+        self._advance(now)
         if service is None or not self.concerns(service):
-            return self._forget(key)
+            return (*self._forget(key), *self._serve_waiting())
         earlier = self._services.get(key)
         gone: tuple[Effect, ...] = ()
         if earlier is not None and earlier.metadata.uid != service.metadata.uid:
-            gone = self._forget(key)  # deleted and made anew while nobody looked
+            gone = self._forget(key)  # deleted and made anew between two lists
         self._services[key] = service
-        return (*gone, *self._converge(key)) if self._started else gone
+        if not self._started:
+            return gone
+        return (*gone, *self._converge(key), *self._serve_waiting())
+
+    def handle_timeout(self, now: float) -> tuple[Effect, ...]:
+        """Decide again about the services whose deadline has come."""
+        self._advance(now)
+        due = set()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline = heappop(self._deadlines)
+            self._scheduled.discard(deadline)
+            due.add(deadline[1])
+        return self._converge_all(due & self._services.keys())
+
+    def next_deadline(self) -> float | None:
+        """Return when ``handle_timeout`` is due; None if nothing is."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def _advance(self, now: float | None) -> None:
+        self._now = self._now if now is None else max(self._now, now)
 
     def services_synced(self) -> tuple[Effect, ...]:
         """All services that there are have been told."""
@@ -167,7 +166,12 @@ class Controller:
             del self._namespaces[name]
         else:
             self._namespaces[name] = labels
-        return self._something_became_free() if self._started else ()
+        if not self._started:
+            return ()
+        self._freed = True  # for a pool may be open to them now
+        return self._converge_all(
+            key for key in self._waiting if self._services[key].metadata.namespace == name
+        )
 
     def namespaces_synced(self) -> tuple[Effect, ...]:
         """All namespaces that there are have been told."""
@@ -212,9 +216,11 @@ class Controller:
         """The latest configuration can't be used: forget one that waited to be applied."""
         self._waiting_config = None
 
-    def retry(self, key: str) -> tuple[Effect, ...]:
+    def retry(self, key: str, now: float | None = None) -> tuple[Effect, ...]:
         """Decide about a service again: its status could not be written."""
-        return self._converge(key) if self._started and key in self._services else ()
+        self._advance(now)
+        known = self._started and key in self._services
+        return self._converge_all([key]) if known else ()
 
     def _knows_enough_for(self, config: Config) -> bool:
         return self._namespaces_synced or not config.selects_namespaces
@@ -244,10 +250,7 @@ class Controller:
         elif self._config is not None:
             held = [held for _, held in orphans]
             draining = pools_to_drain(self._config.pools, held, draining)
-        effects = [*self._apply(config, draining)]
-        for key in self._in_order(self._services):
-            effects += self._converge(key)
-        return (*effects, *self._drop_drained())
+        return (*self._apply(config, draining), *self._converge_all(self._services))
 
     def _apply(self, config: Config, draining: tuple[Pool, ...]) -> tuple[Effect, ...]:
         changed = draining != self._draining
@@ -287,9 +290,7 @@ class Controller:
         self._started = True
         order = self._in_order(self._services)
         effects: list[Effect] = [*self._reclaim([self._services[key] for key in order]), Started()]
-        for key in order:
-            effects += self._converge(key)
-        effects += self._drop_drained()
+        effects += self._converge_all(order)
         waiting = self._waiting_config
         return (*effects, *(self.config_changed(waiting) if waiting else ()))
 
@@ -317,55 +318,225 @@ class Controller:
             changed = (DrainingChanged(found.draining),)
         return (*applied, *changed, *self._tell_orphans(list(orphans)))
 
-    def _in_order(self, keys: dict[str, Service] | set[str]) -> list[str]:
-        def age(key: str) -> tuple[str, str]:
-            return (self._services[key].metadata.creation_timestamp or "", key)
+    def _in_order(self, keys: Iterable[str]) -> list[str]:
+        return sorted(keys, key=lambda key: (self._created(key), key))
 
-        return sorted(keys, key=age)
+    def _created(self, key: str) -> str:
+        return self._services[key].metadata.creation_timestamp or ""
 
     def _forget(self, key: str) -> tuple[Effect, ...]:
         self._pending.discard(key)
         self._told.pop(key, None)
+        self._forget_waiting(key)
+        self._contests.forget(key)
         if self._services.pop(key, None) is None:
             return ()
-        released = self.allocator.release(key)
-        return (ServiceGone(key), *(self._something_became_free() if released else ()))
+        self._freed |= self.allocator.release(key)
+        return (ServiceGone(key),)
+
+    def _forget_waiting(self, key: str) -> None:
+        self._waiting.remove(key)
+        self._movers.pop(key, None)
+        self._patience.pop(key, None)
+        self._homes.pop(key, None)
+
+    # Deciding
+
+    def _converge_all(self, keys: Iterable[str]) -> tuple[Effect, ...]:
+        effects: list[Effect] = []
+        for key in self._in_order(keys):
+            effects += self._converge(key)
+        return (*effects, *self._drop_drained(), *self._serve_waiting())
+
+    def _serve_waiting(self) -> tuple[Effect, ...]:
+        """Serve what waits, if an address was released, its sharing changed, or a pool opened."""
+        effects: list[Effect] = []
+        # Each round moves a service nearer to what it asks for; the bound is for a fault.
+        for _ in range(len(self._waiting) + 2):
+            if not self._freed:
+                break
+            self._freed = False
+            waiting = self._waiting_config
+            if waiting and self._knows_enough_for(waiting) and not self._orphans(waiting):
+                return (*effects, *self.config_changed(waiting))
+            effects += self._drop_drained()
+            effects += self._try_waiting()
+        return tuple(effects)
+
+    def _try_waiting(self) -> tuple[Effect, ...]:
+        """Try the oldest of each group, and the next as long as the one before got something."""
+        effects: list[Effect] = []
+        heads = self._waiting.heads()
+        heapify(heads)
+        while heads:
+            (_, key), awaits = heappop(heads)
+            before = self.allocator.held(key)
+            effects += self._converge(key)
+            following = self._waiting.head(awaits)
+            if self.allocator.held(key) != before and following is not None:
+                heappush(heads, (following, awaits))
+        return tuple(effects)
 
     def _converge(self, key: str) -> tuple[Effect, ...]:
+        """Decide about a service, and apply that. Whatever goes wrong is that service's verdict."""
+        effects = contain(partial(self._converge_unguarded, key))
+        if not isinstance(effects, InternalError):
+            return effects
+        check = Check("service", passed=False, detail=f"internal error: {effects.detail}")
+        outcome = outcome_of(key, Verdict(Reason.INTERNAL_ERROR, (check,)), self.allocator)
+        return self._report(self._services[key], outcome)
+
+    def _converge_unguarded(self, key: str) -> tuple[Effect, ...]:
         service = self._services[key]
+        request = parse(service, self._namespaces.get(service.metadata.namespace))
         before = self.allocator.held(key)
-        labels = self._namespaces.get(service.metadata.namespace)
-        outcome = converge(service, self.allocator, labels)
+        decision = decide(service, request, self.allocator, self._memory(key))
+        exchange = self._find_exchange(key, request, decision)
+        if exchange:
+            return self._exchange(exchange)
+        carry_out(key, decision, self.allocator)
+        self._note(key, before, decision)
+        outcome = outcome_of(key, decision, self.allocator)
+        if before is None and self._contests.is_contested(key):
+            outcome = replace(outcome, cleared=None)  # what another controller wrote was not its
+        return (*self._report(service, outcome), *self._write(service, outcome))
+
+    def _memory(self, key: str) -> Memory:
+        home, until = self._homes.get(key, ((), 0.0))
+        if until <= self._now:
+            self._homes.pop(key, None)
+            home = ()
+        patience = self._patience.get(key)
+        return Memory(patience is None or patience > self._now, home)
+
+    def _note(self, key: str, before: Holding | None, decision: Decision) -> None:
+        """Remember what a service waits for, and until when."""
+        after = self.allocator.held(key)
+        self._freed |= before is not None and after != before
+        if isinstance(decision, Keep) and decision.wanted is not None:
+            self._wake_at(self._patience.setdefault(key, self._now + SHARING_GRACE), key)
+        else:
+            self._patience.pop(key, None)
+        cleared = decision.cleared
+        left = before is not None and cleared is not None and cleared.reason is Reason.NOT_ALLOWED
+        if left and before is not None and not isinstance(decision, Keep):
+            self._homes[key] = (before.addresses, self._now + SHARING_GRACE)
+            self._wake_at(self._now + SHARING_GRACE, key)
+        elif isinstance(decision, Release) or (key in self._homes and self._is_home(key, after)):
+            self._homes.pop(key, None)
+        awaits: Hashable = None if isinstance(decision, Release) else decision.awaits
+        if key in self._homes:
+            awaits = (key,)
+        if awaits is None:
+            self._waiting.remove(key)
+        else:
+            self._waiting.put(key, self._created(key), awaits)
+
+    def _is_home(self, key: str, held: Holding | None) -> bool:
+        return held is not None and held.addresses == self._homes[key][0]
+
+    def _wake_at(self, when: float, key: str) -> None:
+        deadline = (when, key)
+        if deadline not in self._scheduled:
+            self._scheduled.add(deadline)
+            heappush(self._deadlines, deadline)
+
+    # Exchanges
+
+    def _find_exchange(
+        self, key: str, request: ServiceRequest | InvalidRequest, decision: Decision
+    ) -> dict[str, Assign]:
+        """Return decisions for all services of an exchange that this one completes."""
+        self._movers.pop(key, None)
+        if not isinstance(decision, Keep) or not isinstance(request, ServiceRequest):
+            return {}
+        if decision.awaits is None or not request.addresses or decision.wanted is not None:
+            return {}
+        self._movers[key] = request
+        found = {}
+        for each, (addresses, terms) in find_exchange(key, self._movers, self.allocator).items():
+            checks = Checks()
+            checks.passed("addresses", go_quote_list(addresses))
+            cleared = Cleared(Reason.DIFFERENT_IP, f"it asks for {go_quote_list(addresses)}")
+            found[each] = Assign(addresses, checks.all_passed(), terms, cleared)
+        return found
+
+    def _exchange(self, decisions: dict[str, Assign]) -> tuple[Effect, ...]:
+        before = {key: self.allocator.held(key) for key in decisions}
+        self.allocator.exchange({k: (d.addresses, d.terms) for k, d in decisions.items()})
         effects: list[Effect] = []
-        if outcome.cleared or outcome.allocated or outcome.verdict != self._last_verdict(key):
-            effects.append(Decided(service, outcome))
+        for key, decision in decisions.items():
+            self._movers.pop(key, None)
+            self._note(key, before[key], decision)
+            outcome = outcome_of(key, decision, self.allocator)
+            service = self._services[key]
+            effects += [*self._report(service, outcome), *self._write(service, outcome)]
+        return tuple(effects)
+
+    # Reporting
+
+    def _report(self, service: Service, outcome: Outcome) -> tuple[Effect, ...]:
+        key = service.key
+        told = self._told.get(key)
         self._told[key] = outcome
-        pool = configured_name(outcome.pool)
-        if not _shows(service, outcome.addresses, pool):
-            effects.append(WriteStatus(service, outcome.addresses, pool))
         if service.is_load_balancer and not outcome.addresses:
             self._pending.add(key)
         else:
             self._pending.discard(key)
+        changed = told is None or outcome.verdict != told.verdict
+        if outcome.cleared or outcome.allocated or changed:
+            return (Decided(service, outcome),)
+        return ()
+
+    def _write(self, service: Service, outcome: Outcome) -> tuple[Effect, ...]:
+        """Have a status written that does not show what it is to show; contested ones later."""
+        key, pool = service.key, configured_name(outcome.pool)
+        shown = _shows(service, outcome.addresses, pool)
+        wanted = (outcome.addresses, pool)
+        contested = self._contests.observe(key, wanted, self._now, shown=shown)
         if not service.is_load_balancer and not service.ingress:
             del self._services[key]
-        if before is not None and self.allocator.held(key) != before:
-            effects += self._something_became_free(except_for=key)
+        if shown:
+            return ()
+        effects: list[Effect] = []
+        if contested:
+            ours = set(map(str, outcome.addresses))
+            entries = (entry.ip or entry.hostname for entry in service.ingress)
+            foreign = tuple(entry for entry in entries if entry not in ours)
+            effects.append(StatusContested(service, outcome.addresses, foreign))
+        not_before = self._contests.not_before(key)
+        if not_before > self._now:
+            self._wake_at(not_before, key)
+        else:
+            effects.append(WriteStatus(service, outcome.addresses, pool))
         return tuple(effects)
 
-    def _last_verdict(self, key: str) -> object:
-        told = self._told.get(key)
-        return told.verdict if told else None
 
-    def _something_became_free(self, except_for: str = "") -> tuple[Effect, ...]:
-        """Serve who waits: an address was released, its sharing changed, or a pool grew."""
-        waiting = self._waiting_config
-        if waiting and self._knows_enough_for(waiting) and not self._orphans(waiting):
-            return self.config_changed(waiting)
-        effects = [*self._drop_drained()]
-        for key in self._in_order(self._pending - {except_for}):
-            effects += self._converge(key)
-        return tuple(effects)
+def carry_out(key: str, decision: Decision, allocator: Allocator) -> None:
+    """Apply a decision about a service to the allocator."""
+    match decision:
+        case Keep(addresses, _, terms, wanted):
+            held = allocator.held(key)
+            now = (held.addresses, held.terms, held.wanted) if held else None
+            if now != (addresses, terms, wanted):
+                allocator.assign(key, addresses, terms, wanted)
+        case Assign(addresses, _, terms):
+            allocator.assign(key, addresses, terms)
+        case Release() | Pending():
+            allocator.release(key)
+        case _:
+            assert_never(decision)
+
+
+def outcome_of(key: str, decided: Decision | Verdict, allocator: Allocator) -> Outcome:
+    """Return what a decision comes to, once it was carried out; a verdict alone changes nothing."""
+    held = allocator.held(key)
+    verdict = decided if isinstance(decided, Verdict) else decided.verdict
+    cleared = None if isinstance(decided, Verdict) else decided.cleared
+    if held is None:
+        return Outcome(verdict, cleared=cleared)
+    new = isinstance(decided, Assign)
+    return Outcome(verdict, held.addresses, held.pool, cleared, allocated=new)
 
 
 def _shows(service: Service, addresses: tuple[IPAddress, ...], pool: str) -> bool:

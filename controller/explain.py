@@ -9,11 +9,10 @@ from controller.allocator import Rejection
 from controller.assignment import Outcome
 from controller.core import Controller
 from controller.rehearsal import rehearse
-from controller.requests import Request, read_request
+from controller.requests import InvalidRequest, ServiceRequest, parse
 from metallb_py.addresses import IPAddress
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Pool
-from metallb_py.errors import AllocationError
 from metallb_py.kube.objects import Service
 from metallb_py.kube.snapshot import Snapshot
 
@@ -46,7 +45,7 @@ class Explanation:
     shown: tuple[IPAddress, ...]
     outcome: Outcome | None = None
     pool: Pool | None = None
-    request: Request | None = None
+    request: ServiceRequest | None = None
     survey: tuple[Rejection, ...] = ()
     shares_with: tuple[str, ...] = ()
 
@@ -82,11 +81,9 @@ def _stand(shown: tuple[IPAddress, ...], outcome: Outcome) -> Stand:
     return Stand.SERVED if shown else Stand.PENDING
 
 
-def _request(service: Service, snapshot: Snapshot) -> Request | None:
-    try:
-        return read_request(service, snapshot.namespaces.get(service.metadata.namespace))
-    except AllocationError:
-        return None
+def _request(service: Service, snapshot: Snapshot) -> ServiceRequest | None:
+    request = parse(service, snapshot.namespaces.get(service.metadata.namespace))
+    return None if isinstance(request, InvalidRequest) else request
 
 
 def _sharers(core: Controller, key: str, snapshot: Snapshot) -> tuple[str, ...]:

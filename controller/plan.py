@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from controller.allocator import Holding
-from controller.core import ConfigRefused, Controller
+from controller.core import Controller
+from controller.effects import ConfigRefused
 from controller.orphans import OrphanPolicy
 from controller.rehearsal import rehearse
 from metallb_py.addresses import IPAddress

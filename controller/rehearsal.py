@@ -5,7 +5,8 @@ The webhook and the diagnostic commands ask this way, so that their answers are 
 
 from __future__ import annotations
 
-from controller.core import Controller, Effect
+from controller.core import Controller
+from controller.effects import Effect
 from controller.orphans import OrphanPolicy
 from metallb_py.kube.configmap import Update
 from metallb_py.kube.snapshot import Snapshot

@@ -1,26 +1,31 @@
-"""What a service asks for: families, given addresses, a pool, and with whom it may share."""
+"""What a Service asks for, read once: families, sharing terms, addresses and pool.
+
+Everything here is written by tenants, so nothing raises: ``parse`` returns a ServiceRequest, or an
+InvalidRequest that says where, what was found and what is wanted, after MetalLB's own words.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from metallb_py.addresses import Family, IPAddress, family_of, go_quote_list, parse_address
 from metallb_py.config.tenancy import ANYBODY, Tenant
-from metallb_py.errors import AllocationError
 from metallb_py.kube.objects import Labels, ObjectMeta, Service
 
 # MetalLB 0.14.9 prefers the second prefix and honours the first still; so do we.
 PREFIXES = ("metallb.io/", "metallb.universe.tf/")
 MANY_FAMILIES = "PreferDualStack"
+MAX_QUOTED = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SharingTerms:
     """On which terms a service shares an address (MetalLB's ``allow-shared-ip``).
 
-    Two services may have one address if their keys are equal and ``key`` is not empty, and no
-    (protocol, port) is in both.
+    Two services may have one address if their keys are equal and ``key`` is not empty, their
+    backend keys are equal, and no (protocol, port) is in both.
     """
 
     key: str = ""
@@ -29,25 +34,60 @@ class SharingTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A service's wishes.
-
-    ``families`` are in the service's own order; ``fewer_families_do`` tells whether the first
-    alone will do where both can't be had. ``addresses`` and ``pool`` are empty where the choice
-    is left to us. ``tenant`` is who asks, for pools that are not for everybody.
-    """
+class ServiceRequest:
+    """What a service asks for."""
 
     families: tuple[Family, ...]
+    """Of its cluster addresses, in the service's own order."""
     fewer_families_do: bool = False
+    """``PreferDualStack``: one address will do where both can't be had."""
     addresses: tuple[IPAddress, ...] = ()
+    """Empty where the choice is the controller's."""
     pool: str = ""
+    """Empty where any pool will do."""
     terms: SharingTerms = SharingTerms()
-    tenant: Tenant = ANYBODY
+    tenant: Tenant = field(default=ANYBODY)
+    """By which pools choose among services."""
+
+
+class Fault(StrEnum):
+    """Which part of a service can't be used."""
+
+    CLUSTER_ADDRESSES = "cluster addresses"
+    REQUESTED_ADDRESSES = "requested addresses"
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRequest:
+    """A service asks for what can't be. What it holds it goes on sharing on these terms."""
+
+    fault: Fault
+    detail: str
+    terms: SharingTerms = SharingTerms()
+    tenant: Tenant = field(default=ANYBODY)
 
 
 def annotation(meta: ObjectMeta, name: str) -> str:
     """Return the value of one of MetalLB's annotations, under either prefix."""
     return next(filter(None, (meta.annotation(prefix + name) for prefix in PREFIXES)), "")
+
+
+def parse(
+    service: Service, namespace_labels: Labels | None = None
+) -> ServiceRequest | InvalidRequest:
+    """Read what a service asks for. ``namespace_labels`` are None as long as they are not known."""
+    terms = sharing_terms(service)
+    tenant = tenant_of(service, namespace_labels)
+    families = _families(service)
+    if isinstance(families, str):
+        return InvalidRequest(Fault.CLUSTER_ADDRESSES, families, terms, tenant)
+    fewer = service.spec.ip_family_policy == MANY_FAMILIES
+    addresses = _requested_addresses(service)
+    problem = addresses if isinstance(addresses, str) else _misfit(addresses, families, fewer)
+    if isinstance(addresses, str) or problem:
+        return InvalidRequest(Fault.REQUESTED_ADDRESSES, problem, terms, tenant)
+    pool = annotation(service.metadata, "address-pool")
+    return ServiceRequest(families, fewer, addresses, pool, terms, tenant)
 
 
 def sharing_terms(service: Service) -> SharingTerms:
@@ -60,71 +100,103 @@ def sharing_terms(service: Service) -> SharingTerms:
     return SharingTerms(annotation(service.metadata, "allow-shared-ip"), backend, ports)
 
 
-def families_of(service: Service) -> tuple[Family, ...]:
-    """Return the families of a service's cluster addresses, in their order.
-
-    Raises AllocationError where there are none, or two of one family.
-    """
-    addresses = [ip_address(text) for text in service.cluster_ips]
-    try:
-        family_of(addresses)
-    except ValueError as error:
-        raise AllocationError(
-            f"Failed to retrieve ClusterIPs IPFamily for {go_quote_list(addresses)}: {error}"
-        ) from error
-    return tuple(Family.of(address) for address in addresses)
-
-
 def tenant_of(service: Service, namespace_labels: Labels | None = None) -> Tenant:
     """Return what pools may choose the service by; without namespace labels they are unknown."""
     meta = service.metadata
     return Tenant(meta.namespace, namespace_labels, meta.labels or {})
 
 
-def read_request(service: Service, namespace_labels: Labels | None = None) -> Request:
-    """Read what a service asks for.
-
-    Raises AllocationError, in MetalLB's words, where it asks for what can't be.
-    """
-    families = families_of(service)
-    addresses = _wanted_addresses(service)
-    fewer = service.spec.ip_family_policy == MANY_FAMILIES
-    if addresses:
-        wanted = {Family.of(address) for address in addresses}
-        fits = wanted <= set(families) if fewer else wanted == set(families)
-        if not fits:
-            raise AllocationError(
-                f"requested loadBalancer IP(s) {go_quote_list(addresses)} does not match the "
-                "ipFamily of the service"
-            )
-    pool = annotation(service.metadata, "address-pool")
-    tenant = tenant_of(service, namespace_labels)
-    return Request(families, fewer, addresses, pool, sharing_terms(service), tenant)
-
-
-def _wanted_addresses(service: Service) -> tuple[IPAddress, ...]:
-    annotated = annotation(service.metadata, "loadBalancerIPs")
-    in_spec = service.spec.load_balancer_ip
-    if annotated and in_spec:
-        raise AllocationError(
-            "service can not have both metallb.universe.tf/loadBalancerIPs and "
-            "svc.Spec.LoadBalancerIP"
-        )
-    if in_spec:
+def _families(service: Service) -> tuple[Family, ...] | str:
+    """Return the families of a service's cluster addresses, or what is wrong with those."""
+    addresses = []
+    for text in service.cluster_ips:
         try:
-            return (parse_address(in_spec),)
+            addresses.append(parse_address(text))
         except ValueError as error:
-            raise AllocationError(f'invalid spec.loadBalancerIP "{in_spec}"') from error
-    if not annotated:
-        return ()
-    try:
-        addresses = tuple(parse_address(text.strip()) for text in annotated.split(","))
-    except ValueError as error:
-        raise AllocationError(
-            f'invalid metallb.universe.tf/loadBalancerIPs: "{annotated}"'
-        ) from error
+            return _cluster_problem(service.cluster_ips, _shortened(str(error)))
     try:
         family_of(addresses)
     except ValueError as error:
-        raise AllocationError(str(error)) from error
+        return _cluster_problem(service.cluster_ips, _shortened(str(error)))
+    return tuple(map(Family.of, addresses))
+
+
+def _cluster_problem(texts: Iterable[str], problem: str) -> str:
+    quoted = " ".join(f'"{_shortened(text)}"' for text in texts)
+    return f"Failed to retrieve ClusterIPs IPFamily for [{_shortened(quoted)}]: {problem}"
+
+
+def _requested_addresses(service: Service) -> tuple[IPAddress, ...] | str:
+    """Return the addresses that a service asks for, or what is wrong with those.
+
+    Blanks and empty entries around commas are skipped. The annotation and the field may both be
+    there if they agree.
+    """
+    annotated_text = annotation(service.metadata, "loadBalancerIPs")
+    field_text = service.spec.load_balancer_ip
+    in_field = _read_list(field_text)
+    annotated = _read_list(annotated_text)
+    if isinstance(in_field, str) or len(in_field) > 1:
+        problem = in_field if isinstance(in_field, str) else "want one address"
+        return f'invalid spec.loadBalancerIP "{_shortened(field_text)}": {problem}'
+    if isinstance(annotated, str):
+        text = _shortened(annotated_text)
+        return f'invalid metallb.universe.tf/loadBalancerIPs: "{text}": {annotated}'
+    if annotated and not set(in_field) <= set(annotated):
+        return (
+            "service can not have both metallb.universe.tf/loadBalancerIPs and "
+            f"svc.Spec.LoadBalancerIP: the annotation has {_quoted(annotated)}, the field "
+            f"{_quoted(in_field)}: want one of them, or equal ones"
+        )
+    addresses = annotated or in_field
+    if not addresses:
+        return ()
+    try:
+        family_of(addresses)
+    except ValueError as error:
+        return f"{_shortened(str(error))}: want one address, or one IPv4 and one IPv6 address"
     return addresses
+
+
+def _read_list(text: str) -> tuple[IPAddress, ...] | str:
+    """Read addresses between commas, each of them once; or return what is wrong."""
+    if not text:
+        return ()
+    entries = [entry for part in text.split(",") if (entry := part.strip())]
+    if not entries:
+        return "want an IPv4 or IPv6 address"
+    try:
+        return tuple(dict.fromkeys(parse_address(entry) for entry in entries))
+    except ValueError as error:
+        return _shortened(str(error))
+
+
+def _misfit(addresses: tuple[IPAddress, ...], families: tuple[Family, ...], fewer_do: bool) -> str:
+    """Return how requested addresses do not fit the service's families; nothing if they do."""
+    if not addresses:
+        return ""
+    asked = {Family.of(address) for address in addresses}
+    ours = set(families)
+    if asked == ours or (fewer_do and asked <= ours):
+        return ""
+    wanted = "one of each" if len(ours) > 1 else f"one {families[0].value} address"
+    if asked < ours:
+        wanted += ", or ipFamilyPolicy PreferDualStack"
+    return (
+        f"requested loadBalancer IP(s) {go_quote_list(addresses)} does not match the "
+        f"ipFamily of the service: {_names(map(Family.of, addresses))} requested, "
+        f"spec.clusterIPs has {_names(families)}: want {wanted}"
+    )
+
+
+def _names(families: Iterable[Family]) -> str:
+    return " and ".join(family.value for family in families)
+
+
+def _quoted(addresses: tuple[IPAddress, ...]) -> str:
+    return _shortened(go_quote_list(addresses))
+
+
+def _shortened(text: str) -> str:
+    """Cut what a tenant wrote, so that it fits into a message."""
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controller.allocator import Allocator, Holding
-from controller.assignment import reclaim
+from controller.assignment import reclaim_in_order
 from controller.orphans import still_needed
 from controller.requests import sharing_terms
 from metallb_py.config.draining import drain
@@ -43,8 +43,7 @@ def reclaim_all(
     if previous is not None:
         candidates = drain((p for p in previous.pools if p not in config.pools), draining)
     allocator.set_pools((*config.pools, *candidates))
-    for service in services:
-        reclaim(service, allocator)
+    reclaim_in_order(services, allocator)
     needed = still_needed(candidates, allocator.holdings())
     if needed != candidates:
         allocator.set_pools((*config.pools, *needed))
@@ -77,8 +76,7 @@ def was_in_force(
     unclaimed = [s for s in services if s.status_addresses and previous.held(s.key) is None]
     allocator = Allocator()
     allocator.set_pools((*config.pools, *draining))
-    for service in unclaimed:
-        reclaim(service, allocator)
+    reclaim_in_order(unclaimed, allocator)
     return any(allocator.held(service.key) for service in unclaimed)
 
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from controller.core import POOL_ANNOTATION, WriteStatus
+from controller.effects import POOL_ANNOTATION, WriteStatus
 from metallb_py.backoff import ITEM_RETRY
 from metallb_py.errors import ApiError, NotFoundError
 from metallb_py.kube.client import KubeClient

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from controller.explain import Explanation, Stand, explain, pool_label
-from controller.requests import Request
+from controller.requests import ServiceRequest
 from metallb_py.cli import cluster
 from metallb_py.errors import ApiError
 
@@ -75,7 +75,7 @@ def as_text(explanation: Explanation) -> Iterator[str]:
     yield from _pools(explanation)
 
 
-def _wishes(request: Request) -> str:
+def _wishes(request: ServiceRequest) -> str:
     words = [" and ".join(family.value for family in request.families)]
     if request.fewer_families_do and len(request.families) > 1:
         words.append("or one of them")

@@ -63,9 +63,10 @@ class Pool:
 
     ``cidrs`` are in the order in which addresses are given out. A pool that is ``draining`` left
     the configuration; services keep what they have from it, and nothing new is taken.
-    ``tenancy`` and ``priority`` matter when an address is given out, and never take one away: the
-    lowest priority comes first, and pools without one come last. For layer 2, ``interfaces`` (names
-    or regular expressions) and ``node_selectors`` say who may answer; where empty, all may.
+    ``tenancy`` and ``priority`` matter when an address is given out, and never take one away: pools
+    with one of them come first, of these the lowest priority, and 0 is none. For layer 2,
+    ``interfaces`` (names or regular expressions) and ``node_selectors`` say who may answer; where
+    empty, all may.
     """
 
     name: str

@@ -118,6 +118,11 @@ class ControllerMetrics(ClientMetrics):
             )
         }
         self.pending = self._gauge("services_pending", "Services that wait for an address")
+        self.service_errors = Counter(
+            "metallb_controller_service_errors",
+            "Exceptions while a service was decided about; it keeps what it holds",
+            registry=self.registry,
+        )
         self.draining_services = self._gauge(
             "services_draining", "Services that hold addresses of a pool that drains"
         )

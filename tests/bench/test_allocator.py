@@ -12,12 +12,12 @@ from typing import Protocol
 from support.objects import pool
 
 from controller.allocator import Allocator
-from controller.requests import Request
+from controller.requests import ServiceRequest
 from metallb_py.addresses import Family
 
 COUNT = 100_000
 PREFIX = "10.64.0.0/12"
-V4 = Request((Family.IPV4,))
+V4 = ServiceRequest((Family.IPV4,))
 
 
 class Contender(Protocol):

@@ -16,6 +16,7 @@ from support.ports import free_port
 from controller.options import Options
 from controller.orphans import OrphanPolicy
 from controller.replica import run
+from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Level
 
@@ -233,3 +234,45 @@ async def test_the_credentials_never_show(
     said = capsys.readouterr().out + str(api.events())
     assert "hunter2" not in said
     assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("address", ["10.96.077.7", "garbage", "", "10.96.0.1.7"])
+async def test_a_cluster_address_that_can_not_be_read_ends_nothing(
+    tmp_path: Path, address: str
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("bad", clusterIP=address, clusterIPs=[address], loadBalancerIP="")
+        async with controlling(api):
+            await api.add_service("good")
+            await api.until(lambda: api.ips("good"))
+        async with controlling(api):  # again after a restart
+            await api.add_service("next")
+            await api.until(lambda: api.ips("next"))
+
+
+async def test_a_status_that_another_controller_overwrites_is_contested_calmly(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("web")
+        kind, writes = BY_KIND["Service"], 0
+        async with controlling(api):
+            async with asyncio.timeout(20):
+                while not (found := [e for e in api.events() if e["reason"] == "StatusContested"]):
+                    await api.until(lambda: api.ips("web") == ["192.0.2.0"])
+                    item = api.store.get(kind, "default", "web")
+                    status = {"loadBalancer": {"ingress": [{"ip": "172.16.0.7"}]}}
+                    writes += 1
+                    await api.store.update(kind, "default", "web", {**item, "status": status})
+                    while api.ips("web") != ["192.0.2.0"] and not api_has(api, "StatusContested"):
+                        await api.store.wait(api.store.version)
+            await api.until(lambda: api.ips("web") == ["192.0.2.0"])
+    assert writes == 3
+    assert 'found [172.16.0.7], want ["192.0.2.0"]' in str(found[0]["message"])
+    assert found[0]["type"] == "Warning"
+
+
+def api_has(api: Api, reason: str) -> bool:
+    return any(event["reason"] == reason for event in api.events())

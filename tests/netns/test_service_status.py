@@ -10,8 +10,8 @@ from pathlib import Path
 
 from support.api import Api, connected, running_api
 
-from controller.core import POOL_ANNOTATION, WriteStatus
 from controller.drivers.service_status import StatusEvent, StatusWriter, WriteFailed, Written
+from controller.effects import POOL_ANNOTATION, WriteStatus
 from metallb_py.addresses import IPAddress
 from metallb_py.errors import ConflictError
 from metallb_py.kube.objects import Service

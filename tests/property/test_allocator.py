@@ -12,7 +12,7 @@ from support.objects import pool
 
 from controller.allocator import Allocator
 from controller.orphans import pools_to_drain
-from controller.requests import Request, SharingTerms
+from controller.requests import ServiceRequest, SharingTerms
 from metallb_py.addresses import Family
 from metallb_py.config.model import Pool
 from metallb_py.errors import AllocationError
@@ -41,7 +41,7 @@ families = st.sampled_from(
     [(Family.IPV4,), (Family.IPV6,), (Family.IPV4, Family.IPV6), (Family.IPV6, Family.IPV4)]
 )
 requests = st.builds(
-    Request,
+    ServiceRequest,
     families,
     st.booleans(),
     pool=st.sampled_from(["", "", "a", "b", "c", "a (draining)"]),
@@ -65,7 +65,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.use(pools)
 
     @rule(key=keys, request=requests)
-    def allocate(self, key: str, request: Request) -> None:
+    def allocate(self, key: str, request: ServiceRequest) -> None:
         self.release(key)
         expected = self.model.choice(key, request)
         try:

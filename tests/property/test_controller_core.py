@@ -1,7 +1,8 @@
 """The controller's core among services that come, change and go, lost writes, and restarts.
 
 No service that is left alone loses its address, none is given twice but by legal sharing, and
-when everything has settled nobody waits while there is something for him.
+when everything has settled nobody waits while there is something for him, or has lost what it
+still might have.
 """
 
 from __future__ import annotations
@@ -12,21 +13,15 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from support.allocation import Addresses, Model
+from support.allocation import Addresses, Model, admits, given_out_by
 from support.objects import config, pool, selector, service
 
-from controller.core import (
-    POOL_ANNOTATION,
-    ConfigApplied,
-    Controller,
-    DrainingChanged,
-    Effect,
-    WriteStatus,
-)
-from controller.requests import read_request
+from controller.core import Controller
+from controller.effects import POOL_ANNOTATION, ConfigApplied, DrainingChanged, Effect, WriteStatus
+from controller.requests import InvalidRequest, ServiceRequest, parse, tenant_of
+from metallb_py.addresses import Family
 from metallb_py.config.model import Config, Pool
 from metallb_py.config.tenancy import Tenancy
-from metallb_py.errors import AllocationError
 from metallb_py.kube.objects import (
     LoadBalancerIngress,
     LoadBalancerStatus,
@@ -69,11 +64,17 @@ annotations = st.fixed_dictionaries(
 wishes = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["LoadBalancer"] * 4 + ["ClusterIP"]),
-        "cluster_ips": st.sampled_from([("10.96.0.1",)] * 3 + [("10.96.0.1", "fd00::1")]),
+        "cluster_ips": st.sampled_from(
+            [("10.96.0.1",)] * 3
+            + [("10.96.0.1", "fd00::1"), ("fd00::1", "10.96.0.1"), ("fd00::1",)]
+            + [("10.96.077.7",), ("garbage",), ("10.96.0.1", "10.96.0.2")]
+        ),
         "ports": st.sampled_from([(ServicePort(80),), (ServicePort(443),)]),
         "annotations": annotations,
         "labels": st.sampled_from([None, {"tier": "front"}]),
         "ip_family_policy": st.sampled_from(["SingleStack", "PreferDualStack"]),
+        "external_traffic_policy": st.sampled_from(["", "Local"]),
+        "selector": st.sampled_from([{"app": "a"}, {"app": "b"}]),
     }
 )
 
@@ -86,6 +87,8 @@ class Churn(RuleBasedStateMachine):
         self.version = 0
         self.server: dict[str, Service] = {}
         self.untouched: dict[str, Addresses] = {}
+        self.settled: dict[str, Addresses] = {}
+        self.now = 0.0
         self.told: dict[str, Service] = {}
         self.news: list[tuple[str, Service | None]] = []
         self.writes: dict[str, WriteStatus] = {}
@@ -124,6 +127,7 @@ class Churn(RuleBasedStateMachine):
         key = "/".join(where)
         if self.server.pop(key, None):
             self.untouched.pop(key, None)
+            self.settled.pop(key, None)
             self.news.append((key, None))
 
     @rule(name=st.sampled_from(NAMESPACES), team=st.sampled_from(["x", "y"]))
@@ -168,7 +172,7 @@ class Churn(RuleBasedStateMachine):
             if now is None:
                 continue
             if now.metadata.resource_version != wish.service.metadata.resource_version:
-                self.perform(self.core.retry(key))
+                self.perform(self.core.retry(key, self.now))
             else:
                 self.store(now, wish)
 
@@ -177,6 +181,11 @@ class Churn(RuleBasedStateMachine):
         for key in list(self.writes)[:1]:
             del self.writes[key]
             self.perform(self.core.retry(key))
+
+    @rule(seconds=st.sampled_from([1.0, 5.0, 20.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.perform(self.core.handle_timeout(self.now))
 
     @rule()
     def write_config_status(self) -> None:
@@ -210,10 +219,12 @@ class Churn(RuleBasedStateMachine):
     def settle(self) -> None:
         self.deliver_namespaces()
         for _ in range(TICKS_TO_SETTLE):
-            if not self.news and not self.writes:
+            if not self.news and not self.writes and self.core.next_deadline() is None:
                 break
             self.deliver(len(self.news))
             self.write(len(self.writes))
+            if not self.news and not self.writes:
+                self.pass_time(1.0)
         assert not self.news
         assert not self.writes
         self.write_config_status()
@@ -223,8 +234,15 @@ class Churn(RuleBasedStateMachine):
             if item.is_load_balancer and held is None:
                 assert key in self.core.pending
                 assert not self.could_be_served(key, item)
+                assert not self.could_keep(key, item), f"{key} lost {self.settled.get(key)}"
+            self.settled.pop(key, None)
             if held is not None:
-                self.untouched[key] = held.addresses
+                assert held.wanted is None
+                assert not self.could_have_another(key, item, held.addresses)
+                self.settled[key] = held.addresses
+                outcome = self.core.outcome(key)
+                if outcome and outcome.verdict.positive:
+                    self.untouched[key] = held.addresses
 
     def teardown(self) -> None:
         self.settle()
@@ -239,12 +257,44 @@ class Churn(RuleBasedStateMachine):
                 model.held[key] = (held.addresses, held.terms)
         return model
 
-    def could_be_served(self, key: str, item: Service) -> bool:
-        try:
-            labels = self.namespaces_told.get(item.metadata.namespace)
-            return self.model().can_be_served(key, read_request(item, labels))
-        except AllocationError:
+    def could_keep(self, key: str, item: Service) -> bool:
+        """Whether a service still may have what it had when all had settled before."""
+        request = parse(item)
+        addresses = self.settled.get(key, ())
+        if isinstance(request, ServiceRequest):
+            addresses = tuple(a for a in addresses if Family.of(a) in request.families)
+        model = self.model()
+        return any(
+            model.owner((address,)) and model.may_have(key, address, request.terms)
+            for address in addresses
+        )
+
+    def could_have_another(self, key: str, item: Service, held: Addresses) -> bool:
+        """Whether there is a second address for a service that takes one, but would take two."""
+        request = parse(item)
+        if isinstance(request, InvalidRequest) or request.addresses or request.pool:
             return False
+        if len(held) == len(request.families):
+            return False
+        model = self.model()
+        owner = model.owner(held)
+        labels = self.namespaces_told.get(item.metadata.namespace)
+        tenant = tenant_of(item, labels)
+        return any(
+            pool.name == owner
+            and pool.auto_assign
+            and not pool.draining
+            and admits(pool, tenant)
+            and Family.of(address) in request.families
+            and Family.of(address) is not Family.of(held[0])
+            and model.may_have(key, address, request.terms)
+            for pool in model.pools
+            for address in given_out_by(pool)
+        )
+
+    def could_be_served(self, key: str, item: Service) -> bool:
+        request = parse(item, self.namespaces_told.get(item.metadata.namespace))
+        return isinstance(request, ServiceRequest) and self.model().can_be_served(key, request)
 
     def put(self, key: str, item: Service) -> None:
         self.server[key] = item
@@ -255,11 +305,11 @@ class Churn(RuleBasedStateMachine):
             self.told.pop(key, None)
         else:
             self.told[key] = item
-        self.perform(self.core.service_changed(key, item))
+        self.perform(self.core.service_changed(key, item, self.now))
 
     def store(self, now: Service, wish: WriteStatus) -> None:
         had = self.untouched.get(now.key)
-        assert had is None or had == wish.addresses, f"{now.key} lost {had}"
+        assert had is None or had == wish.addresses[: len(had)], f"{now.key} lost {had}"
         self.version += 1
         annotated = {**(now.metadata.annotations or {}), POOL_ANNOTATION: wish.pool}
         if not wish.pool:

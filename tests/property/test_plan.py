@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.objects import service
 
-from controller.core import ConfigRefused, Controller, DrainingChanged, Effect, WriteStatus
+from controller.core import Controller
+from controller.effects import ConfigRefused, DrainingChanged, Effect, WriteStatus
 from controller.orphans import OrphanPolicy
 from controller.plan import Fate, make_plan
 from metallb_py.config.compile import read_config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from controller.requests import Request, SharingTerms
+from controller.requests import ServiceRequest, SharingTerms
 from metallb_py.addresses import Family, IPAddress
 from metallb_py.config.model import Pool
 from metallb_py.config.selectors import LabelSelector
@@ -38,6 +38,11 @@ def admits(pool: Pool, tenant: Tenant) -> bool:
     return ours and (everywhere or here)
 
 
+def is_reserved(pool: Pool) -> bool:
+    rule = pool.tenancy
+    return bool(rule.namespaces or rule.namespace_selectors or rule.service_selectors)
+
+
 def given_out_by(pool: Pool) -> Iterator[IPAddress]:
     """Every address that a pool gives out, in the order in which it does."""
     for cidr in pool.cidrs:
@@ -66,16 +71,18 @@ class Model:
                 return pool.name
         return None
 
-    def choice(self, key: str, request: Request) -> Addresses:
+    def choice(self, key: str, request: ServiceRequest) -> Addresses:
         """What a service that holds nothing and names no address is to get."""
         if request.pool:
             pools = [p for p in self.pools if p.name == request.pool and not p.draining]
         else:
             pools = [p for p in self.pools if p.auto_assign]
         pools = [p for p in pools if admits(p, request.tenant)]
-        # Those with a priority first, and pools of one priority as they are configured.
-        numbers = sorted({p.priority for p in pools if p.priority is not None})
-        pools = [p for number in (*numbers, None) for p in pools if p.priority == number]
+        # Reserved ones first: those with a priority but 0, then those without; each as configured.
+        numbers = sorted({p.priority for p in pools if p.priority})
+        ranked = [p for number in numbers for p in pools if p.priority == number]
+        ranked += [p for p in pools if not p.priority and (p.priority == 0 or is_reserved(p))]
+        pools = ranked + [p for p in pools if p not in ranked]
         wishes = [request.families]
         if request.fewer_families_do:
             wishes += [(family,) for family in request.families]
@@ -87,7 +94,7 @@ class Model:
                     return addresses
         return ()
 
-    def can_be_served(self, key: str, request: Request) -> bool:
+    def can_be_served(self, key: str, request: ServiceRequest) -> bool:
         """Whether there is something that a service that holds nothing may have."""
         if not request.addresses:
             return bool(self.choice(key, request))

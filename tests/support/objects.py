@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
-from controller.core import POOL_ANNOTATION
+from controller.effects import POOL_ANNOTATION
 from metallb_py.config.model import BgpAdvertisement, Config, Pool, Protocol
 from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 from metallb_py.config.tenancy import EVERYBODY, Tenancy

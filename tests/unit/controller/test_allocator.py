@@ -8,12 +8,12 @@ import pytest
 from support.objects import pool
 
 from controller.allocator import Allocator
-from controller.requests import Request, SharingTerms
+from controller.requests import ServiceRequest, SharingTerms
 from metallb_py.addresses import Family, IPAddress
 from metallb_py.config.draining import draining
 from metallb_py.errors import AllocationError
 
-V4 = Request((Family.IPV4,))
+V4 = ServiceRequest((Family.IPV4,))
 ALONE = SharingTerms()
 
 
@@ -70,39 +70,42 @@ def test_without_auto_assign_only_on_request() -> None:
     made = allocator(pool("a", "192.0.2.0/30", auto_assign=False))
     with pytest.raises(AllocationError, match="no available IPs"):
         made.allocate("default/s", V4)
-    asked = made.allocate("default/s", Request((Family.IPV4,), pool="a"))
+    asked = made.allocate("default/s", ServiceRequest((Family.IPV4,), pool="a"))
     assert asked.addresses == ips("192.0.2.0")
 
 
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (Request((Family.IPV4,), pool="nope"), 'unknown pool "nope"'),
-        (Request((Family.IPV6,), pool="a"), 'no available IPs in pool "a" for ipv6 IPFamily'),
+        (ServiceRequest((Family.IPV4,), pool="nope"), 'unknown pool "nope"'),
         (
-            Request((Family.IPV4, Family.IPV6), pool="a"),
+            ServiceRequest((Family.IPV6,), pool="a"),
+            'no available IPs in pool "a" for ipv6 IPFamily',
+        ),
+        (
+            ServiceRequest((Family.IPV4, Family.IPV6), pool="a"),
             'no available IPs in pool "a" for dual IPFamily',
         ),
     ],
 )
-def test_refusals_in_metallbs_words(request_: Request, message: str) -> None:
+def test_refusals_in_metallbs_words(request_: ServiceRequest, message: str) -> None:
     with pytest.raises(AllocationError, match=message):
         allocator(pool("a", "192.0.2.0/30")).allocate("default/s", request_)
 
 
 def test_dual_stack_takes_both_families_from_one_pool_in_the_services_order() -> None:
     made = allocator(pool("v4", "192.0.2.0/30"), pool("both", "198.51.100.0/30", "2001:db8::/64"))
-    held = made.allocate("default/s", Request((Family.IPV6, Family.IPV4)))
+    held = made.allocate("default/s", ServiceRequest((Family.IPV6, Family.IPV4)))
     assert held.addresses == ips("2001:db8::", "198.51.100.0")
     assert held.pool == "both"
 
 
 def test_prefer_dual_stack_is_content_with_one_family() -> None:
     made = allocator(pool("v4", "192.0.2.0/30"))
-    wish = Request((Family.IPV6, Family.IPV4), fewer_families_do=True)
+    wish = ServiceRequest((Family.IPV6, Family.IPV4), fewer_families_do=True)
     assert made.allocate("default/s", wish).addresses == ips("192.0.2.0")
     with pytest.raises(AllocationError):
-        made.allocate("default/t", Request((Family.IPV6, Family.IPV4)))
+        made.allocate("default/t", ServiceRequest((Family.IPV6, Family.IPV4)))
 
 
 def test_sharing_needs_equal_keys_and_different_ports() -> None:
@@ -123,17 +126,17 @@ def test_sharing_needs_equal_keys_and_different_ports() -> None:
 def test_services_with_one_key_come_together_on_the_lowest_address() -> None:
     made = allocator(pool("a", "192.0.2.0/30"))
     made.allocate("default/alone", V4)
-    first = made.allocate("default/one", Request((Family.IPV4,), terms=shared("k", 80)))
-    second = made.allocate("default/two", Request((Family.IPV4,), terms=shared("k", 443)))
-    third = made.allocate("default/three", Request((Family.IPV4,), terms=shared("k", 80)))
+    first = made.allocate("default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
+    second = made.allocate("default/two", ServiceRequest((Family.IPV4,), terms=shared("k", 443)))
+    third = made.allocate("default/three", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
     assert first.addresses == second.addresses == ips("192.0.2.1")
     assert third.addresses == ips("192.0.2.2")
 
 
 def test_a_shared_address_is_free_when_its_last_user_goes() -> None:
     made = allocator(pool("a", "192.0.2.0/32"))
-    made.allocate("default/one", Request((Family.IPV4,), terms=shared("k", 80)))
-    made.allocate("default/two", Request((Family.IPV4,), terms=shared("k", 443)))
+    made.allocate("default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
+    made.allocate("default/two", ServiceRequest((Family.IPV4,), terms=shared("k", 443)))
     made.release("default/one")
     with pytest.raises(AllocationError):
         made.allocate("default/late", V4)
@@ -170,7 +173,7 @@ def test_a_buggy_address_of_a_draining_pool_is_none_of_the_new_pools() -> None:
     made = allocator(pool("a", "192.0.2.0/30", avoid_buggy_ips=True), draining(old))
     assert made.allocate("default/new", V4).addresses == ips("192.0.2.1")
     made.assign("default/old", ips("192.0.2.0"), shared("k", 80))
-    asks = Request((Family.IPV4,), terms=shared("k", 443))
+    asks = ServiceRequest((Family.IPV4,), terms=shared("k", 443))
     assert made.allocate("default/other", asks).addresses == ips("192.0.2.2")
     made.release("default/old")
     made.assign("default/old", ips("192.0.2.0"), ALONE)

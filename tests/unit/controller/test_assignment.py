@@ -5,10 +5,11 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
+from support.assignment import converge
 from support.objects import pool, service
 
 from controller.allocator import Allocator
-from controller.assignment import Reason, converge, reclaim
+from controller.assignment import Reason, reclaim, reclaim_in_order
 
 DUAL = ("10.96.0.10", "fd00::10")
 POOL = pool("a", "192.0.2.0/29", "2001:db8::/64")
@@ -100,7 +101,9 @@ def test_a_malformed_request_takes_nothing_away(allocator: Allocator) -> None:
     outcome = converge(service(ips=("192.0.2.3",), load_balancer_ip="x"), allocator)
     assert outcome.addresses == (ip_address("192.0.2.3"),)
     assert outcome.verdict.reason == Reason.INVALID_REQUEST
-    assert outcome.verdict.detail == 'invalid spec.loadBalancerIP "x"'
+    assert outcome.verdict.detail == (
+        'invalid spec.loadBalancerIP "x": "x": want an IPv4 or IPv6 address'
+    )
 
 
 def test_no_address_is_left(allocator: Allocator) -> None:
@@ -130,9 +133,43 @@ def test_a_single_stack_service_that_becomes_dual_stack_gets_both(allocator: All
     assert {address.version for address in outcome.addresses} == {4, 6}
 
 
-def test_prefer_dual_stack_keeps_the_one_that_it_has(allocator: Allocator) -> None:
-    asking = service(ips=("192.0.2.1",), cluster_ips=DUAL, ip_family_policy="PreferDualStack")
-    assert converge(asking, allocator).addresses == (ip_address("192.0.2.1"),)
+@pytest.mark.parametrize("policy", ["PreferDualStack", "RequireDualStack"])
+@pytest.mark.parametrize("cluster_ips", [DUAL, DUAL[::-1]])
+def test_a_second_family_is_added_to_the_address_that_stays(
+    allocator: Allocator, policy: str, cluster_ips: tuple[str, ...]
+) -> None:
+    asking = service(ips=("192.0.2.1",), cluster_ips=cluster_ips, ip_family_policy=policy)
+    outcome = converge(asking, allocator)
+    assert outcome.addresses == (ip_address("192.0.2.1"), ip_address("2001:db8::"))
+    assert outcome.allocated
+    assert outcome.cleared is None
+
+
+@pytest.mark.parametrize("policy", ["PreferDualStack", "RequireDualStack"])
+def test_without_a_second_family_in_its_pool_the_address_stays(
+    allocator: Allocator, policy: str
+) -> None:
+    asking = service(ips=("198.51.100.1",), cluster_ips=DUAL, ip_family_policy=policy)
+    outcome = converge(asking, allocator)
+    assert outcome.addresses == (ip_address("198.51.100.1"),)
+    assert outcome.verdict.positive == (policy == "PreferDualStack")
+    if not outcome.verdict.positive:
+        assert outcome.verdict.detail == (
+            'no available IPs in pool "b" for dual IPFamily: no ipv6 addresses in it'
+        )
+
+
+@pytest.mark.parametrize(
+    ("cluster_ip", "stays"), [(DUAL[0], "192.0.2.1"), (DUAL[1], "2001:db8::5")]
+)
+def test_a_family_that_is_asked_for_no_longer_is_freed_and_the_other_stays(
+    allocator: Allocator, cluster_ip: str, stays: str
+) -> None:
+    converge(service(ips=("192.0.2.1", "2001:db8::5"), cluster_ips=DUAL), allocator)
+    outcome = converge(service(cluster_ips=(cluster_ip,), version="2"), allocator)
+    assert outcome.addresses == (ip_address(stays),)
+    assert outcome.cleared is not None
+    assert outcome.cleared.reason is Reason.LB_IP_FAMILY
 
 
 def test_a_dual_stack_status_keeps_its_order(allocator: Allocator) -> None:
@@ -157,15 +194,19 @@ def test_a_service_that_asks_for_a_pool_that_is_not_there_keeps_what_it_has(
     assert converge(nothing_yet, allocator).addresses == ()
 
 
-def test_what_a_service_shows_but_no_longer_asks_for_is_not_reclaimed(
+def test_what_a_service_shows_but_no_longer_asks_for_is_reclaimed_last(
     allocator: Allocator,
 ) -> None:
-    reclaim(service("moved", ips=("192.0.2.0",), load_balancer_ip="192.0.2.5"), allocator)
-    reclaim(service("successor", ips=("192.0.2.0",)), allocator)
-    held = allocator.held("default/successor")
-    assert held is not None
-    assert held.addresses == (ip_address("192.0.2.0"),)
-    assert allocator.held("default/moved") is None
+    moved = service("moved", ips=("192.0.2.0",), load_balancer_ip="192.0.2.5")
+    successor = service("successor", ips=("192.0.2.0",))
+    waits = service("waits", ips=("192.0.2.1",), load_balancer_ip="192.0.2.6")
+    reclaim_in_order((moved, waits, successor), allocator)
+    held = {key: allocator.held(f"default/{key}") for key in ("moved", "waits", "successor")}
+    assert {key: each and each.addresses for key, each in held.items()} == {
+        "moved": None,
+        "waits": (ip_address("192.0.2.1"),),
+        "successor": (ip_address("192.0.2.0"),),
+    }
 
 
 def test_a_malformed_request_keeps_nobody_from_reclaiming(allocator: Allocator) -> None:

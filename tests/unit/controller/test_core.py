@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+import msgspec
 import pytest
 from support.objects import config, pool, selector, service
 
-from controller.core import (
+from controller.assignment import Reason
+from controller.core import Controller
+from controller.effects import (
     ConfigApplied,
     ConfigRefused,
-    Controller,
     Decided,
     DrainingChanged,
     Effect,
     Orphaned,
     Started,
+    StatusContested,
     WriteStatus,
 )
 from controller.orphans import OrphanPolicy
 from metallb_py.config.tenancy import Tenancy
+from metallb_py.kube.objects import Service, ServicePort
 
 SMALL = config(pool("a", "192.0.2.0/31"))
 
@@ -378,3 +382,349 @@ def test_a_closed_pool_is_closed_also_to_who_asks_for_it(wish: dict[str, object]
     assert written(effects) == {}
     (told,) = (effect for effect in effects if isinstance(effect, Decided))
     assert 'pool "a": not for namespace "default"' in told.outcome.verdict.detail
+
+
+# What an edit may cost
+
+
+FULL = config(
+    pool("a", "192.0.2.0/31"),
+    pool("full", "198.51.100.0/32", auto_assign=False),
+    pool("both", "203.0.113.0/30", "2001:db8::/126", auto_assign=False),
+)
+IPS = "metallb.universe.tf/loadBalancerIPs"
+POOL = "metallb.universe.tf/address-pool"
+SHARE = "metallb.universe.tf/allow-shared-ip"
+DUAL = ("10.96.0.10", "fd00::10")
+TLS = (ServicePort(443),)
+
+
+def held(core: Controller, name: str = "web") -> list[str]:
+    holding = core.allocator.held(f"default/{name}")
+    return [str(address) for address in holding.addresses] if holding else []
+
+
+def detail(core: Controller, name: str = "web") -> str:
+    outcome = core.outcome(f"default/{name}")
+    assert outcome is not None
+    return outcome.verdict.detail
+
+
+def edit(core: Controller, item: Service, now: float | None = None) -> tuple[Effect, ...]:
+    return core.service_changed(item.key, item, now)
+
+
+@pytest.mark.parametrize(
+    ("wish", "waits_for"),
+    [
+        ({"load_balancer_ip": "192.0.2.77"}, "192.0.2.77 is in no pool"),
+        ({"load_balancer_ip": "192.0.2.1"}, "address also in use by default/other"),
+        ({"annotations": {POOL: "full"}}, 'pool "full": no ipv4 address free'),
+        ({"annotations": {POOL: "none"}}, 'unknown pool "none"'),
+        (
+            {"annotations": {IPS: "203.0.113.1,2001:db8::1"}, "cluster_ips": DUAL},
+            "2001:db8::1: it has no sharing key",
+        ),
+        ({"cluster_ips": DUAL, "ip_family_policy": "RequireDualStack"}, "no ipv6 addresses in it"),
+        ({"load_balancer_ip": "nonsense"}, 'invalid spec.loadBalancerIP "nonsense"'),
+        ({"load_balancer_ip": "2001:db8::1"}, "does not match the ipFamily"),
+        ({"cluster_ips": ("garbage",)}, "Failed to retrieve ClusterIPs IPFamily"),
+    ],
+)
+def test_a_service_keeps_what_it_holds_until_it_can_have_what_it_asks_for(
+    wish: dict[str, object], waits_for: str
+) -> None:
+    others = (
+        service("other", load_balancer_ip="192.0.2.1"),
+        service("third", annotations={POOL: "full"}),
+        service("sixth", load_balancer_ip="2001:db8::1", cluster_ips=DUAL[1:]),
+    )
+    core = started(service(ips=("192.0.2.0",), pool="a"), *others, pools=FULL)
+    asks = service(ips=("192.0.2.0",), pool="a", version="2", **wish)  # type: ignore[arg-type]
+    effects = edit(core, asks)
+    assert held(core) == ["192.0.2.0"]
+    assert not written(effects)
+    (told,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert not told.outcome.verdict.positive
+    assert waits_for in detail(core)
+
+
+@pytest.mark.parametrize(
+    ("wish", "gone", "then"),
+    [
+        ({"load_balancer_ip": "192.0.2.1"}, "other", ["192.0.2.1"]),
+        ({"annotations": {POOL: "full"}}, "third", ["198.51.100.0"]),
+    ],
+)
+def test_a_waiting_service_gets_what_it_asked_for_when_that_becomes_free(
+    wish: dict[str, object], gone: str, then: list[str]
+) -> None:
+    others = (
+        service("other", load_balancer_ip="192.0.2.1"),
+        service("third", annotations={POOL: "full"}),
+    )
+    core = started(service(ips=("192.0.2.0",), pool="a"), *others, pools=FULL)
+    edit(core, service(ips=("192.0.2.0",), pool="a", version="2", **wish))  # type: ignore[arg-type]
+    late = edit(core, service("late", created="2026-02-01T00:00:00Z"))
+    assert not written(late), "what it keeps is not free"
+    effects = core.service_changed(f"default/{gone}", None)
+    assert written(effects)["web"] == then
+    assert written(effects)["late"] == ["192.0.2.0"]
+
+
+def test_two_services_that_ask_for_each_others_address_exchange_them() -> None:
+    core = started(service("a"), service("b"))
+    edit(core, service("a", load_balancer_ip="192.0.2.1", version="2"))
+    assert held(core, "a") == ["192.0.2.0"]
+    effects = edit(core, service("b", load_balancer_ip="192.0.2.0", version="2"))
+    assert written(effects) == {"a": ["192.0.2.1"], "b": ["192.0.2.0"]}
+    told = {e.service.metadata.name: e.outcome for e in effects if isinstance(e, Decided)}
+    assert all(outcome.allocated and outcome.verdict.positive for outcome in told.values())
+    assert not core.pending
+
+
+def test_a_restart_gives_a_waiting_service_back_what_it_kept() -> None:
+    waits = service("waits", ips=("192.0.2.0",), pool="a", load_balancer_ip="192.0.2.1")
+    owner = service("owner", ips=("192.0.2.1",), pool="a", created="2027-01-01T00:00:00Z")
+    core = started(waits, owner, service("new", created="2025-01-01T00:00:00Z"))
+    assert (held(core, "waits"), held(core, "owner")) == (["192.0.2.0"], ["192.0.2.1"])
+    assert core.pending == {"default/new"}
+
+
+def test_prefer_dual_stack_gets_its_second_address_as_soon_as_there_is_one() -> None:
+    pools = config(pool("a", "192.0.2.0/30", "2001:db8::/128"))
+    core = started(service("six", cluster_ips=DUAL[1:]), pools=pools)
+    prefers = service(cluster_ips=DUAL, ip_family_policy="PreferDualStack")
+    assert written(edit(core, prefers)) == {"web": ["192.0.2.0"]}
+    effects = core.service_changed("default/six", None)
+    assert written(effects) == {"web": ["192.0.2.0", "2001:db8::"]}
+
+
+def test_a_pool_that_grows_gives_the_second_address() -> None:
+    core = started(service(cluster_ips=DUAL, ip_family_policy="PreferDualStack"))
+    assert held(core) == ["192.0.2.0"]
+    core.config_changed(config(pool("a", "192.0.2.0/31", "2001:db8::/127")))
+    assert held(core) == ["192.0.2.0", "2001:db8::"]
+
+
+def local(name: str, port: int, **changed: object) -> Service:
+    return service(
+        name,
+        ports=(ServicePort(port),),
+        annotations={SHARE: "k"},
+        selector={"app": "web"},
+        version="2",
+        **changed,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"external_traffic_policy": "Local"},
+        {"annotations": {SHARE: "other"}},
+        {"annotations": {SHARE: "other"}, "external_traffic_policy": "Local"},
+    ],
+)
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "a", "b")])
+def test_sharers_that_change_their_terms_one_after_the_other_stay_together(
+    change: dict[str, object], names: tuple[str, ...]
+) -> None:
+    ports = {"a": 80, "b": 443, "c": 8080}
+    core = started(*(local(name, ports[name]) for name in sorted(names)))
+    assert {name: held(core, name) for name in names} == {name: ["192.0.2.0"] for name in names}
+    for second, name in enumerate(names):
+        fields = {"ports": (ServicePort(ports[name]),), "annotations": {SHARE: "k"}, **change}
+        changed = service(name, selector={"app": "web"}, version="3", **fields)  # type: ignore[arg-type]
+        effects = edit(core, changed, float(second))
+        assert not any(addresses != ["192.0.2.0"] for addresses in written(effects).values())
+    assert all(held(core, name) == ["192.0.2.0"] for name in names)
+    assert all(core.outcome(f"default/{n}").verdict.positive for n in names)  # type: ignore[union-attr]
+    core.handle_timeout(60.0)
+    assert all(held(core, name) == ["192.0.2.0"] for name in names)
+
+
+def test_a_sharer_that_the_others_do_not_follow_moves_after_a_grace() -> None:
+    core = started(local("a", 80), local("b", 443))
+    edit(core, local("a", 80, external_traffic_policy="Local"), 100.0)
+    assert held(core, "a") == ["192.0.2.0"]
+    assert "its externalTrafficPolicy is not that of default/b" in detail(core, "a")
+    deadline = core.next_deadline()
+    assert deadline == 110.0
+    core.handle_timeout(109.9)
+    assert held(core, "a") == ["192.0.2.0"]
+    assert written(core.handle_timeout(deadline)) == {"a": ["192.0.2.1"]}
+    assert held(core, "b") == ["192.0.2.0"]
+
+
+def test_a_new_sharer_can_not_take_a_port_during_the_grace() -> None:
+    core = started(local("a", 80), local("b", 443))
+    edit(core, local("a", 8080, external_traffic_policy="Local"), 100.0)
+    edit(core, local("c", 8080), 101.0)
+    assert held(core, "a") == ["192.0.2.0"]
+    assert held(core, "c") == ["192.0.2.1"]
+
+
+def test_sharers_that_swap_their_ports_come_together_again() -> None:
+    core = started(local("a", 80), local("b", 443))
+    edit(core, local("a", 443), 100.0)
+    assert held(core, "a") == ["192.0.2.1"], "no two services have one port of an address"
+    edit(core, local("b", 80), 101.0)
+    assert held(core, "a") == held(core, "b") == ["192.0.2.0"]
+
+
+def test_after_a_grace_a_service_stays_where_it_went() -> None:
+    core = started(local("a", 80), local("b", 443))
+    edit(core, local("a", 443), 100.0)
+    edit(core, local("b", 80), 111.0)
+    assert held(core, "a") == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_a_restart_within_a_grace_parts_nothing(order: tuple[str, ...]) -> None:
+    created = {name: f"2026-01-0{place}T00:00:00Z" for place, name in enumerate(order, 1)}
+    a = local("a", 80, ips=("192.0.2.0",), created=created["a"], external_traffic_policy="Local")
+    core = started(a, local("b", 443, ips=("192.0.2.0",), created=created["b"]))
+    b = local("b", 443, ips=("192.0.2.0",), created=created["b"], external_traffic_policy="Local")
+    edit(core, b, 1.0)
+    core.handle_timeout(60.0)
+    assert held(core, "a") == held(core, "b") == ["192.0.2.0"]
+
+
+def test_a_pool_that_comes_to_disagree_with_the_address_is_told() -> None:
+    core = started(service(load_balancer_ip="192.0.2.0"), pools=FULL)
+    asks = {"load_balancer_ip": "192.0.2.0", "annotations": {POOL: "both"}, "version": "2"}
+    effects = edit(core, service(**asks))  # type: ignore[arg-type]
+    assert held(core) == ["192.0.2.0"]
+    (told,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert told.outcome.verdict.reason == Reason.DIFFERENT_POOL
+    assert 'it asks for pool "both", and for ["192.0.2.0"] of pool "a"' in detail(core)
+
+
+def deleting(item: Service) -> Service:
+    meta = msgspec.structs.replace(item.metadata, deletion_timestamp="2026-02-01T00:00:00Z")
+    return msgspec.structs.replace(item, metadata=meta)
+
+
+def test_a_service_that_is_being_deleted_keeps_what_it_has_and_gets_nothing_new() -> None:
+    core = started(service(), service("other"))
+    edit(core, deleting(service(load_balancer_ip="192.0.2.9", cluster_ips=DUAL, version="2")))
+    assert held(core) == ["192.0.2.1"]
+    assert not written(edit(core, deleting(service("late"))))
+    assert not written(core.service_changed("default/other", None))
+    assert held(core, "late") == []
+
+
+def test_a_restart_leaves_a_service_that_is_being_deleted_what_it_shows() -> None:
+    core = started(deleting(service(ips=("192.0.2.1",), pool="a")), service("new"))
+    assert (held(core), held(core, "new")) == (["192.0.2.1"], ["192.0.2.0"])
+
+
+def fight(core: Controller, seconds: float) -> list[float]:
+    """Another controller overwrites each of our writes at once; return when those came."""
+    ours = service(ips=("192.0.2.0",), pool="a")
+    theirs = service(ips=("172.16.0.1", "172.16.0.2"), pool="a")
+    now, writes, contests = 0.0, [], []
+    effects = edit(core, ours, now)
+    while now < seconds:
+        effects = edit(core, theirs, now)
+        contests += [e for e in effects if isinstance(e, StatusContested)]
+        while not written(effects):
+            deadline = core.next_deadline()
+            assert deadline is not None
+            now = deadline
+            effects = core.handle_timeout(now)
+        writes.append(now)
+        effects = edit(core, ours, now)
+    assert [contest.foreign for contest in contests] == [("172.16.0.1", "172.16.0.2")]
+    return writes
+
+
+def test_a_status_that_another_controller_overwrites_is_written_ever_more_rarely() -> None:
+    core = started(service())
+    writes = fight(core, 3600.0)
+    assert len([now for now in writes if now <= 5.0]) <= 5
+    assert len(writes) < 30
+    assert held(core) == ["192.0.2.0"]
+
+
+def test_a_contested_status_does_not_delay_another_address() -> None:
+    core = started(service(), pools=FULL)
+    fight(core, 60.0)
+    moved = service(ips=("172.16.0.1",), pool="a", load_balancer_ip="203.0.113.2", version="9")
+    assert written(edit(core, moved, 4000.0)) == {"web": ["203.0.113.2"]}
+
+
+class Poison(dict[str, str]):
+    """Labels that raise when they are read, as a fault of ours would."""
+
+    def get(self, key: str, default: object = None) -> str:
+        raise RecursionError(f"while reading {key}")
+
+    def items(self) -> object:  # type: ignore[override]
+        raise RecursionError("while reading all")
+
+
+@pytest.mark.parametrize("place", ["selector", "labels", "annotations"])
+def test_an_exception_about_one_service_is_that_services_verdict(place: str) -> None:
+    pools = config(
+        pool("a", "192.0.2.0/31", tenancy=Tenancy(service_selectors=(selector(tier="front"),))),
+        pool("b", "198.51.100.0/31"),
+    )
+    core = started(service(), service("good"), pools=pools)
+    before = held(core)
+    poison = {place: Poison(x="y"), "external_traffic_policy": "Local"}
+    bad = service(version="2", load_balancer_ip="192.0.2.0", **poison)  # type: ignore[arg-type]
+    effects = edit(core, bad)
+    (told,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert told.outcome.verdict.reason == Reason.INTERNAL_ERROR
+    assert "internal error: RecursionError: while reading" in detail(core)
+    assert held(core) == before
+    assert edit(core, bad) == (), "it is told once"
+    assert written(core.service_changed("default/good", None)) == {}
+    assert written(edit(core, service("next"))) == {"next": ["198.51.100.0"]}
+
+
+@pytest.mark.parametrize("place", ["selector", "annotations"])
+def test_an_exception_at_the_start_keeps_no_other_service_from_its_address(place: str) -> None:
+    poison = {place: Poison(x="y"), "external_traffic_policy": "Local"}
+    bad = service("bad", ips=("192.0.2.0",), **poison)  # type: ignore[arg-type]
+    core = started(bad, service("good", ips=("192.0.2.1",)))
+    assert held(core, "good") == ["192.0.2.1"]
+    outcome = core.outcome("default/bad")
+    assert outcome is not None
+    assert outcome.verdict.reason == Reason.INTERNAL_ERROR
+
+
+# Which pool
+
+
+def test_reserved_pools_come_before_others_and_among_them_the_lowest_priority() -> None:
+    ours = Tenancy(frozenset({"default"}))
+    pools = config(
+        pool("general", "192.0.2.0/32"),
+        pool("reserved", "192.0.2.1/32", tenancy=ours),
+        pool("zero", "192.0.2.2/32", tenancy=ours, priority=0),
+        pool("second", "192.0.2.3/32", priority=20),
+        pool("first", "192.0.2.4/32", tenancy=ours, priority=10),
+        pool("foreign", "192.0.2.5/32", tenancy=Tenancy(frozenset({"shop"})), priority=1),
+    )
+    core = started(pools=pools)
+    for number in range(5):
+        edit(core, service(f"s{number}"))
+    assert [held(core, f"s{number}") for number in range(5)] == [
+        ["192.0.2.4"],
+        ["192.0.2.3"],
+        ["192.0.2.1"],
+        ["192.0.2.2"],
+        ["192.0.2.0"],
+    ]
+
+
+def test_prefer_dual_stack_takes_two_families_of_a_later_pool_before_one_of_the_first() -> None:
+    pools = config(
+        pool("first", "192.0.2.0/32", priority=1),
+        pool("second", "198.51.100.0/32", "2001:db8::/128", priority=2),
+    )
+    core = started(service(cluster_ips=DUAL, ip_family_policy="PreferDualStack"), pools=pools)
+    assert held(core) == ["198.51.100.0", "2001:db8::"]

@@ -10,14 +10,15 @@ from ipaddress import ip_address
 
 import msgspec
 import pytest
+from support.assignment import converge
 from support.objects import config, pool, service
 
 from controller.allocator import Allocator
-from controller.assignment import Outcome, Reason, converge
-from controller.core import (
+from controller.assignment import Memory, Outcome, Reason
+from controller.core import Controller
+from controller.effects import (
     ConfigApplied,
     ConfigRefused,
-    Controller,
     Decided,
     DrainingChanged,
     Effect,
@@ -120,13 +121,13 @@ def test_entries_with_a_host_name_are_ignored(allocator: Allocator) -> None:
 @pytest.mark.parametrize(
     "ips", [("192.0.2.1", "192.0.2.2"), ("192.0.2.1", "192.0.2.2", "2001:db8::1")]
 )
-def test_a_status_of_impossible_families_is_replaced_where_metallb_is_stuck(
+def test_of_a_status_of_impossible_families_one_of_each_stays_where_metallb_is_stuck(
     allocator: Allocator, ips: tuple[str, ...]
 ) -> None:
     outcome = converge(service(ips=ips), allocator)
     assert outcome.cleared is not None
     assert outcome.cleared.reason is Reason.LB_IP_FAMILY
-    assert texts(outcome) == ["192.0.2.0"]
+    assert texts(outcome) == ["192.0.2.1"]
 
 
 def test_bad_cluster_addresses_stop_everything_and_take_nothing_away(allocator: Allocator) -> None:
@@ -137,11 +138,13 @@ def test_bad_cluster_addresses_stop_everything_and_take_nothing_away(allocator: 
     assert texts(outcome) == ["192.0.2.0"]
 
 
-def test_a_dual_stack_service_that_becomes_single_stack_loses_both(allocator: Allocator) -> None:
+def test_a_dual_stack_service_that_becomes_single_stack_keeps_one_where_metallb_takes_both(
+    allocator: Allocator,
+) -> None:
     outcome = converge(service(ips=("192.0.2.1", "2001:db8::1")), allocator)
     assert outcome.cleared is not None
     assert outcome.cleared.reason is Reason.LB_IP_FAMILY
-    assert texts(outcome) == ["192.0.2.0"]
+    assert texts(outcome) == ["192.0.2.1"]
 
 
 def test_an_address_in_the_status_that_another_service_has_is_replaced(
@@ -162,7 +165,7 @@ def test_what_is_in_the_status_is_claimed_under_the_present_ports(allocator: All
     clash = service("two", ips=("192.0.2.3",), annotations=SHARED, version="2")
     outcome = converge(clash, allocator)
     assert outcome.cleared is not None
-    assert outcome.cleared.detail == 'port TCP/80 is already in use on "192.0.2.3"'
+    assert outcome.cleared.detail == 'port TCP/80 is already in use on "192.0.2.3" by default/one'
     assert texts(outcome) == ["192.0.2.0"]
 
 
@@ -189,7 +192,7 @@ def test_only_addresses_are_compared_before_a_status_is_written() -> None:
     [
         ("192.0.2.1,2001:db8::1,192.0.2.2", "invalid ips length 3"),
         ("192.0.2.1,192.0.2.2", "same address family"),
-        ("192.0.2.1,", 'invalid metallb.universe.tf/loadBalancerIPs: "192.0.2.1,"'),
+        (" , ", 'invalid metallb.universe.tf/loadBalancerIPs: " , "'),
     ],
 )
 def test_impossible_wishes_are_explained(allocator: Allocator, wish: str, message: str) -> None:
@@ -209,10 +212,22 @@ def test_a_list_of_addresses_is_trimmed_and_given_in_its_order(allocator: Alloca
     assert texts(converge(asking, allocator)) == ["2001:db8::5", "192.0.2.5"]
 
 
-@pytest.mark.parametrize("wanted", ["172.16.0.1", "10.0.0.0"], ids=["in no pool", "buggy"])
-def test_an_address_that_no_pool_gives_out_is_refused(allocator: Allocator, wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "detail"),
+    [
+        (
+            "172.16.0.1",
+            '172.16.0.1 is in no pool: the pools are "a", "b", "asked", "careful"',
+        ),
+        ("10.0.0.0", 'pool "careful" does not give out 10.0.0.0: avoid-buggy-ips is set'),
+    ],
+)
+def test_an_address_that_no_pool_gives_out_is_refused(
+    allocator: Allocator, wanted: str, detail: str
+) -> None:
     outcome = converge(service(load_balancer_ip=wanted), allocator)
-    assert why(outcome) == (Reason.ALLOCATION_FAILED, f'["{wanted}"] is not allowed in config')
+    text = f'["{wanted}"] is not allowed in config: {detail}'
+    assert why(outcome) == (Reason.ALLOCATION_FAILED, text)
 
 
 def test_addresses_that_were_asked_for_must_be_in_one_pool(allocator: Allocator) -> None:
@@ -220,7 +235,10 @@ def test_addresses_that_were_asked_for_must_be_in_one_pool(allocator: Allocator)
     outcome = converge(service(annotations=wish, cluster_ips=DUAL), allocator)
     assert why(outcome) == (
         Reason.ALLOCATION_FAILED,
-        '["198.51.100.1" "2001:db8::1"] is not allowed in config',
+        (
+            '["198.51.100.1" "2001:db8::1"] is not allowed in config: 198.51.100.1 is in pool '
+            '"b", 2001:db8::1 is in pool "a": want all of them in one pool'
+        ),
     )
 
 
@@ -296,7 +314,10 @@ def test_without_a_key_nothing_is_shared(allocator: Allocator) -> None:
     outcome = converge(service("two", load_balancer_ip="192.0.2.3", ports=tls), allocator)
     assert why(outcome) == (
         Reason.ALLOCATION_FAILED,
-        'can\'t change sharing key for "default/two", address also in use by default/one',
+        (
+            'can\'t change sharing key for "default/two", address also in use by default/one: '
+            "192.0.2.3: it has no sharing key"
+        ),
     )
 
 
@@ -339,7 +360,9 @@ def test_who_may_share_no_longer_is_moved_and_told_where_metallb_is_silent(
     tls = (ServicePort(443),)
     converge(service("one", annotations=SHARED), allocator)
     converge(service("two", annotations=SHARED, ports=tls), allocator)
-    outcome = converge(service("two", ips=("192.0.2.0",), ports=tls, version="2"), allocator)
+    alone = service("two", ips=("192.0.2.0",), ports=tls, version="2")
+    assert texts(converge(alone, allocator)) == ["192.0.2.0"], "the others may follow"
+    outcome = converge(alone, allocator, memory=Memory(patient=False))
     assert texts(outcome) == ["192.0.2.1"]
     assert outcome.cleared is not None
     assert outcome.cleared.reason is Reason.NOT_ALLOWED

@@ -7,16 +7,34 @@ from ipaddress import ip_address
 import pytest
 from support.objects import service
 
-from controller.requests import SharingTerms, read_request, sharing_terms
+from controller.requests import (
+    Fault,
+    InvalidRequest,
+    ServiceRequest,
+    SharingTerms,
+    parse,
+    sharing_terms,
+)
 from metallb_py.addresses import Family
-from metallb_py.errors import AllocationError
-from metallb_py.kube.objects import ServicePort
+from metallb_py.kube.objects import Service, ServicePort
 
 DUAL = ("10.96.0.10", "fd00::10")
 
 
+def valid(item: Service) -> ServiceRequest:
+    request = parse(item)
+    assert isinstance(request, ServiceRequest)
+    return request
+
+
+def invalid(item: Service) -> InvalidRequest:
+    request = parse(item)
+    assert isinstance(request, InvalidRequest)
+    return request
+
+
 def test_asks_for_nothing_special() -> None:
-    request = read_request(service())
+    request = valid(service())
     assert request.families == (Family.IPV4,)
     assert not request.addresses
     assert not request.pool
@@ -29,21 +47,21 @@ def test_annotations_count_under_either_prefix(prefix: str) -> None:
         prefix + "address-pool": "blue",
         prefix + "allow-shared-ip": "key",
     }
-    request = read_request(service(annotations=wishes))
+    request = valid(service(annotations=wishes))
     assert request.addresses == (ip_address("192.0.2.7"),)
     assert request.pool == "blue"
     assert request.terms.key == "key"
 
 
 def test_families_are_in_the_order_of_the_cluster_addresses() -> None:
-    request = read_request(service(cluster_ips=DUAL[::-1]))
+    request = valid(service(cluster_ips=DUAL[::-1]))
     assert request.families == (Family.IPV6, Family.IPV4)
 
 
 @pytest.mark.parametrize(
     ("annotation", "in_spec", "cluster_ips", "message"),
     [
-        ("192.0.2.1", "192.0.2.1", DUAL[:1], "can not have both metallb.universe.tf/loadBal"),
+        ("192.0.2.1", "192.0.2.2", DUAL[:1], "can not have both metallb.universe.tf/loadBal"),
         ("", "nonsense", DUAL[:1], 'invalid spec.loadBalancerIP "nonsense"'),
         ("192.0.2.1,x", "", DUAL, 'invalid metallb.universe.tf/loadBalancerIPs: "192.0.2.1,x"'),
         ("192.0.2.1,192.0.2.2", "", DUAL, "same address family"),
@@ -56,20 +74,19 @@ def test_what_can_not_be(
 ) -> None:
     wishes = {"metallb.universe.tf/loadBalancerIPs": annotation}
     asking = service(annotations=wishes, load_balancer_ip=in_spec, cluster_ips=cluster_ips)
-    with pytest.raises(AllocationError, match=message):
-        read_request(asking)
+    assert message in invalid(asking).detail
 
 
 def test_two_cluster_addresses_of_one_family_are_refused() -> None:
-    with pytest.raises(AllocationError, match="Failed to retrieve ClusterIPs IPFamily"):
-        read_request(service(cluster_ips=("10.96.0.1", "10.96.0.2")))
+    detail = invalid(service(cluster_ips=("10.96.0.1", "10.96.0.2"))).detail
+    assert "Failed to retrieve ClusterIPs IPFamily" in detail
 
 
 def test_prefer_dual_stack_may_ask_for_one_address_of_two_families() -> None:
     asking = service(
         cluster_ips=DUAL, load_balancer_ip="192.0.2.1", ip_family_policy="PreferDualStack"
     )
-    assert read_request(asking).fewer_families_do
+    assert valid(asking).fewer_families_do
 
 
 def test_the_backend_key_counts_for_local_services_alone() -> None:
@@ -85,3 +102,80 @@ def test_the_backend_key_counts_for_local_services_alone() -> None:
     expected = frozenset({("UDP", 53), ("TCP", 80)})
     assert sharing_terms(cluster) == SharingTerms("k", "", expected)
     assert sharing_terms(local) == SharingTerms("k", "a=1,b=2", expected)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "in_spec", "expected"),
+    [
+        (" 192.0.2.1", "", ["192.0.2.1"]),
+        ("192.0.2.1,", "", ["192.0.2.1"]),
+        (",192.0.2.1 ,, ", "", ["192.0.2.1"]),
+        ("192.0.2.1,192.0.2.1", "", ["192.0.2.1"]),
+        ("", " 192.0.2.1 ", ["192.0.2.1"]),
+        ("", "192.0.2.1,", ["192.0.2.1"]),
+        ("192.0.2.1", "192.0.2.1", ["192.0.2.1"]),
+        (" 192.0.2.1,", "192.0.2.001", ["192.0.2.1"]),
+    ],
+)
+def test_stray_blanks_and_commas_and_texts_that_agree_are_accepted(
+    annotation: str, in_spec: str, expected: list[str]
+) -> None:
+    wishes = {"metallb.universe.tf/loadBalancerIPs": annotation}
+    request = valid(service(annotations=wishes, load_balancer_ip=in_spec))
+    assert list(map(str, request.addresses)) == expected
+
+
+def test_the_field_may_repeat_one_address_of_the_annotation() -> None:
+    wishes = {"metallb.io/loadBalancerIPs": "2001:db8::1, 192.0.2.1"}
+    request = valid(service(annotations=wishes, load_balancer_ip="192.0.2.1", cluster_ips=DUAL))
+    assert list(map(str, request.addresses)) == ["2001:db8::1", "192.0.2.1"]
+
+
+def test_a_cluster_address_with_leading_zeros_is_one() -> None:
+    assert valid(service(cluster_ips=("10.96.077.7",))).families == (Family.IPV4,)
+
+
+@pytest.mark.parametrize(
+    "cluster_ips",
+    [
+        ("garbage",),
+        ("10.96.0.300",),
+        ("10.96.0.1", "garbage"),
+        ("fe80::1%eth0",),
+        ("9" * 100_000,),
+        ("10.96.0.1", "10.96.0.2"),
+        ("10.96.0.1", "fd00::1", "fd00::2"),
+    ],
+)
+def test_bad_cluster_addresses_are_a_fault_of_the_service(cluster_ips: tuple[str, ...]) -> None:
+    request = invalid(service(cluster_ips=cluster_ips))
+    assert request.fault is Fault.CLUSTER_ADDRESSES
+    assert request.detail.startswith("Failed to retrieve ClusterIPs IPFamily for [")
+    assert len(request.detail) < 500
+
+
+@pytest.mark.parametrize(
+    ("asked", "cluster_ips", "explained"),
+    [
+        ("fd00::1", DUAL[:1], "ipv6 requested, spec.clusterIPs has ipv4: want one ipv4 address"),
+        (
+            "192.0.2.1",
+            DUAL,
+            (
+                "ipv4 requested, spec.clusterIPs has ipv4 and ipv6: want one of each, or "
+                "ipFamilyPolicy PreferDualStack"
+            ),
+        ),
+        (
+            "192.0.2.1,fd00::1",
+            DUAL[1:],
+            "ipv4 and ipv6 requested, spec.clusterIPs has ipv6: want one ipv6 address",
+        ),
+    ],
+)
+def test_families_that_do_not_match_are_named(
+    asked: str, cluster_ips: tuple[str, ...], explained: str
+) -> None:
+    wishes = {"metallb.universe.tf/loadBalancerIPs": asked}
+    request = invalid(service(annotations=wishes, cluster_ips=cluster_ips))
+    assert request.detail.endswith(f"does not match the ipFamily of the service: {explained}")

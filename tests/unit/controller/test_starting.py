@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from support.objects import config, pool, service
 
-from controller.core import (
+from controller.core import Controller
+from controller.effects import (
     ConfigApplied,
     ConfigRefused,
-    Controller,
     DrainingChanged,
     Effect,
     Orphaned,

@@ -1,0 +1,82 @@
+"""Whether two services may have one address, and why not: MetalLB's ``allow-shared-ip``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from controller.requests import SharingTerms
+from metallb_py.addresses import IPAddress
+
+MAX_NAMED = 5
+
+
+class Clash(Enum):
+    """What keeps two services from sharing an address; the first that applies, in this order."""
+
+    NO_KEY = auto()
+    OTHER_HAS_NO_KEY = auto()
+    KEYS_DIFFER = auto()
+    POLICIES_DIFFER = auto()
+    SELECTORS_DIFFER = auto()
+    PORT_IN_USE = auto()
+
+
+# Keys are not quoted: who knows one may share the address.
+_WORDS = {
+    Clash.NO_KEY: "it has no sharing key",
+    Clash.OTHER_HAS_NO_KEY: "{other} has no sharing key",
+    Clash.KEYS_DIFFER: "its sharing key is not that of {other}",
+    Clash.POLICIES_DIFFER: "its externalTrafficPolicy is not that of {other}",
+    Clash.SELECTORS_DIFFER: "its selector is not that of {other} (externalTrafficPolicy: Local)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SharingConflict:
+    """Why a service can't share an address with those that hold it.
+
+    ``port_clash``: one port is in two of them, which no address can serve. Otherwise only keys,
+    policies or selectors differ.
+    """
+
+    detail: str
+    port_clash: bool
+
+
+def clash(ours: SharingTerms, theirs: SharingTerms) -> Clash | None:
+    """Return what keeps two services from sharing an address; None where they can."""
+    if not ours.key:
+        return Clash.NO_KEY
+    if not theirs.key:
+        return Clash.OTHER_HAS_NO_KEY
+    if ours.key != theirs.key:
+        return Clash.KEYS_DIFFER
+    if ours.backend_key != theirs.backend_key:
+        both_local = ours.backend_key and theirs.backend_key
+        return Clash.SELECTORS_DIFFER if both_local else Clash.POLICIES_DIFFER
+    return None if ours.ports.isdisjoint(theirs.ports) else Clash.PORT_IN_USE
+
+
+def describe_conflict(
+    key: str, address: IPAddress, terms: SharingTerms, others: Mapping[str, SharingTerms]
+) -> SharingConflict:
+    """Say in MetalLB's words, and then in ours, why a service can't share an address.
+
+    ``others`` hold it; at least one of them is in the way.
+    """
+    found = {name: why for name in sorted(others) if (why := clash(terms, others[name]))}
+    port_clash = any(not terms.ports.isdisjoint(other.ports) for other in others.values())
+    first, why = next(iter(found.items()))
+    if why is Clash.PORT_IN_USE:
+        port = "/".join(map(str, min(terms.ports & others[first].ports)))
+        detail = f'port {port} is already in use on "{address}" by {first}'
+        return SharingConflict(detail, port_clash)
+    left = len(found) - MAX_NAMED
+    users = ",".join([*list(found)[:MAX_NAMED], *([f"and {left} more"] if left > 0 else [])])
+    return SharingConflict(
+        f'can\'t change sharing key for "{key}", address also in use by {users}: '
+        f"{address}: {_WORDS[why].format(other=first)}",
+        port_clash,
+    )

@@ -1,0 +1,65 @@
+"""Services that hold what others ask for, and ask for what those hold."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from support.objects import pool
+
+from controller.allocator import Allocator
+from controller.exchanges import find_exchange
+from controller.requests import ServiceRequest, SharingTerms
+from metallb_py.addresses import Family, IPAddress
+
+KEYS = [f"default/s{n}" for n in range(20)]
+
+
+def holding(count: int) -> Allocator:
+    """The n-th service holds the n-th address."""
+    made = Allocator()
+    made.set_pools((pool("a", "192.0.2.0/27"),))
+    for number in range(count):
+        made.assign(KEYS[number], (address(number),), SharingTerms())
+    return made
+
+
+def address(number: int) -> IPAddress:
+    return ip_address("192.0.2.0") + number
+
+
+def asks(number: int) -> ServiceRequest:
+    return ServiceRequest((Family.IPV4,), addresses=(address(number),))
+
+
+def test_two_services_that_ask_for_each_others_address() -> None:
+    allocator = holding(2)
+    movers = {KEYS[0]: asks(1), KEYS[1]: asks(0)}
+    moves = find_exchange(KEYS[0], movers, allocator)
+    assert {key: addresses for key, (addresses, _) in moves.items()} == {
+        KEYS[0]: (address(1),),
+        KEYS[1]: (address(0),),
+    }
+    allocator.exchange(moves)
+    held = allocator.held(KEYS[0])
+    assert held is not None
+    assert held.addresses == (address(1),)
+
+
+def test_a_circle_of_services() -> None:
+    movers = {KEYS[n]: asks((n + 1) % 5) for n in range(5)}
+    assert find_exchange(KEYS[3], movers, holding(5)).keys() == movers.keys()
+
+
+def test_there_is_none_where_one_in_the_way_stays() -> None:
+    movers = {KEYS[0]: asks(1), KEYS[1]: asks(2)}
+    assert not find_exchange(KEYS[0], movers, holding(3))
+
+
+def test_nor_where_one_could_not_have_what_it_asks_for() -> None:
+    movers = {KEYS[0]: asks(1), KEYS[1]: asks(99)}
+    assert not find_exchange(KEYS[0], movers, holding(2))
+
+
+def test_large_circles_are_left_alone() -> None:
+    movers = {KEYS[n]: asks((n + 1) % 20) for n in range(20)}
+    assert not find_exchange(KEYS[0], movers, holding(20))
