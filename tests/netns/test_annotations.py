@@ -76,3 +76,25 @@ async def test_a_failure_is_told_once_and_tried_again(tmp_path: Path) -> None:
             await api.start()
             await api.until(lambda: written(api, "speaker-a").get(NAME) == "text")
             assert errors.empty()
+
+
+async def test_a_value_that_is_refused_is_not_sent_again_and_holds_no_other_up(
+    tmp_path: Path,
+) -> None:
+    """All annotations of an object may have 256 KiB together."""
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await add_pod(api, "speaker-a")
+        large = "x" * 300_000
+        async with writing(client) as (annotation, errors):
+            annotation.write(status_of("speaker-a"), {NAME: large, "b": "second"})
+            await api.until(lambda: written(api, "speaker-a").get("b") == "second")
+            refused = await errors.get()
+            assert refused.status == 422
+            version = api.store.version
+            annotation.write(status_of("speaker-a"), {NAME: large})
+            annotation.write(status_of("speaker-a"), {"c": "third"})
+            await api.until(lambda: written(api, "speaker-a").get("c") == "third")
+            assert api.store.version == version + 1
+            assert errors.empty()
+            annotation.write(status_of("speaker-a"), {NAME: "small"})
+            await api.until(lambda: written(api, "speaker-a").get(NAME) == "small")
