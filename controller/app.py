@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 from typing import assert_never
 
+from controller.annotation_warnings import AnnotationWarnings
 from controller.assignment import Outcome, Reason
 from controller.config_record import ConfigRecord
 from controller.core import Controller
@@ -89,6 +90,7 @@ class App:
         # Those that may come into force, or are; the latest at the end.
         self._readings: tuple[Reading, ...] = ()
         self._draining: tuple[Pool, ...] = ()
+        self._annotation_warnings = AnnotationWarnings()
         # When those were created whose new addresses are not in their status yet.
         self._unwritten: dict[str, float] = {}
         self._deadline_changed = asyncio.Event()
@@ -140,12 +142,21 @@ class App:
             case Changed(key, _, service):
                 self._metrics.updates.inc()
                 self._perform(self._core.service_changed(key, service, time.monotonic()))
+                self._warn_of_annotations(key, service)
             case Synced():
                 self._perform(self._core.services_synced())
             case Unreachable() | Reachable():
                 self._config.api_server(event, "services")
             case _:
                 assert_never(event)
+
+    def _warn_of_annotations(self, key: str, service: Service | None) -> None:
+        if service is not None and not self._core.concerns(service):
+            service = None
+        for miss in self._annotation_warnings.changed(key, service, time.monotonic()):
+            self._log.warn(str(miss), event="unknownAnnotation", service=key)
+            if service is not None:
+                self._record(service, EventType.WARNING, "UnknownAnnotation", str(miss))
 
     def _on_namespace(self, event: ReflectorEvent[Namespace]) -> None:
         match event:

@@ -16,6 +16,8 @@ from metallb_py.config.model import Pool
 from metallb_py.kube.objects import Service
 from metallb_py.kube.snapshot import Snapshot
 
+MAX_PROBLEMS = 5
+
 
 class Stand(StrEnum):
     """How a service and the controller stand to each other."""
@@ -48,6 +50,8 @@ class Explanation:
     request: ServiceRequest | None = None
     survey: tuple[Rejection, ...] = ()
     shares_with: tuple[str, ...] = ()
+    configuration: tuple[str, ...] = ()
+    """Why there is no configuration, where there is none."""
 
 
 def explain(snapshot: Snapshot, key: str, load_balancer_class: str = "") -> Explanation:
@@ -61,7 +65,8 @@ def explain(snapshot: Snapshot, key: str, load_balancer_class: str = "") -> Expl
         return Explanation(service, Stand.NOT_OURS, shown)
     outcome = core.outcome(key)
     if outcome is None:
-        return Explanation(service, Stand.NO_CONFIGURATION, shown)
+        why = _no_configuration(snapshot)
+        return Explanation(service, Stand.NO_CONFIGURATION, shown, configuration=why)
     request = _request(service, snapshot)
     return Explanation(
         service,
@@ -73,6 +78,15 @@ def explain(snapshot: Snapshot, key: str, load_balancer_class: str = "") -> Expl
         core.allocator.survey(request) if request else (),
         _sharers(core, key, snapshot),
     )
+
+
+def _no_configuration(snapshot: Snapshot) -> tuple[str, ...]:
+    latest = snapshot.inputs.read().latest
+    if latest is None:
+        return ("there is no ConfigMap of that name (--namespace, --config)",)
+    problems = tuple(f"ConfigMap: {problem}" for problem in latest.problems[:MAX_PROBLEMS])
+    more = len(latest.problems) - len(problems)
+    return (*problems, f"and {more} more problems") if more else problems
 
 
 def _stand(shown: tuple[IPAddress, ...], outcome: Outcome) -> Stand:

@@ -18,6 +18,7 @@ from metallb_py.kube.objects import (
     Endpoints,
     EndpointSlice,
     KubeObject,
+    Node,
     Pod,
     Service,
 )
@@ -60,6 +61,7 @@ from speaker.drivers.endpoints_api import has_slices
 from speaker.drivers.responder_events import Claimed, WiresChanged
 from speaker.layer2.eligibility import NodeState
 from speaker.members import Members
+from speaker.node_name import node_name_problem
 from speaker.options import Options
 from speaker.parting import parting_of
 
@@ -134,7 +136,7 @@ class App:
                 "state": self._mailbox.run(),
                 "services": self._follow(SERVICES, self._on_service, Source.SERVICES),
                 "endpoints": self._follow_endpoints(),
-                "node": self._follow(NODES, self._members.node_changed, Source.NODE),
+                "node": self._follow(NODES, self._on_node, Source.NODE),
                 "speakers": self._follow(pods, self._members.pod_changed, Source.SPEAKERS),
                 "config compiler": self._compiling.run(),
                 "config": self._follow(configmap, self._on_configmap, self._on_config_synced),
@@ -185,6 +187,8 @@ class App:
                     self._perform(self._core.synced(synced))
                     if synced is Source.SPEAKERS:
                         self._members.pods_synced()
+                    if synced is Source.NODE:
+                        self._check_node_name()
                 case Unreachable() | Reachable():
                     self._config.api_server(event, resource.path)
                 case _:
@@ -210,6 +214,16 @@ class App:
     def _on_endpoints(self, event: Changed[Endpoints]) -> None:
         endpoints = from_endpoints(event.new) if event.new else None
         self._perform(self._core.endpoints_changed(event.key, endpoints))
+
+    def _on_node(self, event: Changed[Node]) -> None:
+        self._members.node_changed(event)
+        if event.new is None and event.key == self._options.node_name:
+            self._check_node_name()
+
+    def _check_node_name(self) -> None:
+        problem = node_name_problem(self._options.node_name, self._members.node_names)
+        if problem:
+            self._log.error(problem, event="unknownNode", op="startup")
 
     def _on_members(self, usable: frozenset[str], nodes: Mapping[str, NodeState]) -> None:
         self._perform(self._core.cluster_changed(usable, nodes))

@@ -107,6 +107,11 @@ class Members:
         self._membership.pods_changed(self._pods.values())
 
     @property
+    def node_names(self) -> tuple[str, ...]:
+        """The names of all Nodes."""
+        return tuple(self._nodes)
+
+    @property
     def own_node(self) -> Node | None:
         """This node, as far as the API server told of it."""
         return self._nodes.get(self._options.node_name)

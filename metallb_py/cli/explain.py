@@ -11,6 +11,7 @@ from controller.explain import Explanation, Stand, explain, pool_label
 from controller.requests import ServiceRequest
 from metallb_py.cli import cluster
 from metallb_py.errors import ApiError
+from metallb_py.kube.annotation_names import near_misses
 
 DESCRIPTION = """\
 Say why a Service has its addresses, or why each pool refused it. It is the controller's own code
@@ -56,8 +57,11 @@ def as_text(explanation: Explanation) -> Iterator[str]:
     if explanation.stand is Stand.NOT_OURS:
         spec = explanation.service.spec
         yield f'  its type is {spec.type}, its class "{spec.load_balancer_class or ""}"'
+    for miss in near_misses(explanation.service.metadata.annotations or ()):
+        yield f"  {miss}"
     if explanation.stand is Stand.NO_CONFIGURATION:
         yield "  the ConfigMap holds no valid configuration, and never did"
+        yield from (f"  {line}" for line in explanation.configuration)
     if explanation.outcome is None:
         return
     outcome = explanation.outcome
@@ -115,6 +119,10 @@ def as_json(explanation: Explanation) -> Mapping[str, object]:
         ],
         "asksFor": _wishes(explanation.request) if explanation.request else "",
         "sharesWith": explanation.shares_with,
+        "warnings": [
+            *map(str, near_misses(explanation.service.metadata.annotations or ())),
+            *explanation.configuration,
+        ],
         "pools": [
             {"pool": each.pool, "available": not each.detail, "detail": each.detail}
             for each in explanation.survey

@@ -11,6 +11,9 @@ import pytest
 from support.api import Api, running_api
 from support.controller import controlling
 
+from metallb_py.cli.lab.apiserver.defaults import BY_KIND
+from metallb_py.cli.lab.apiserver.store import metadata
+
 CONFIG = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/32]}]"
 ELSEWHERE = CONFIG.replace("192.0.2", "198.51.100")
 
@@ -107,6 +110,29 @@ async def test_explain(tmp_path: Path) -> None:
         (pool,) = json.loads(said)["pools"]
         assert pool == {"pool": "a", "available": False, "detail": "no ipv4 address free"}
         assert await command(api, "explain", "none") == (2, "service default/none: not found\n")
+
+
+async def test_explain_names_what_has_no_effect(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.add_service("web")
+        _, said = await command(api, "explain", "web")
+        assert "  there is no ConfigMap of that name (--namespace, --config)\n" in said
+        item = {"kind": "ConfigMap", "data": {"config.yml": ""}}
+        await api.add({**item, "metadata": {"namespace": "metallb-system", "name": "config"}})
+        service = api.store.get(BY_KIND["Service"], "default", "web")
+        annotations = {"metallb.io/loadBalancerIps": "192.0.2.1"}
+        service["metadata"] = {**metadata(service), "annotations": annotations}
+        await api.store.update(BY_KIND["Service"], "default", "web", service)
+        status, said = await command(api, "explain", "web")
+        assert status == 1
+        wrong = 'annotation "metallb.io/loadBalancerIps" has no effect: want '
+        wrong += '"metallb.io/loadBalancerIPs"'
+        assert f"  {wrong}\n" in said
+        assert (
+            '  ConfigMap: data, line 1: found the keys "config.yml": want the key "config"' in said
+        )
+        _, said = await command(api, "explain", "web", "--json")
+        assert wrong in json.loads(said)["warnings"]
 
 
 async def test_a_cluster_that_can_not_be_asked(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from support.objects import service
 from support.states import state_objects
 
-from controller.core import ConfigApplied, Controller, DrainingChanged, Effect, WriteStatus
+from controller.core import Controller
+from controller.effects import ConfigApplied, DrainingChanged, Effect, WriteStatus
 from controller.orphans import OrphanPolicy
 from controller.rehearsal import configure
 from metallb_py.config.draining import drain, encode_pools

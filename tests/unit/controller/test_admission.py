@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controller.admission import AdmissionError, read_review
+from metallb_py.config.problems import Problem
 from metallb_py.kube.configmap import read
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/24]}]"
@@ -45,6 +46,7 @@ def question(
 
 def answer(body: bytes) -> dict[str, Any]:
     question = read_review(body, "metallb-system", "config")
+    assert not isinstance(question.text, Problem)
     reading = None if question.text is None else read(question.text)
     said = json.loads(question.answer(reading))
     assert said["kind"] == "AdmissionReview"
@@ -104,3 +106,11 @@ def test_a_bad_text_that_is_there_already_stands_in_nobodys_way() -> None:
 def test_a_password_never_shows() -> None:
     text = "peers: [{my-asn: x, password: hunter2}]"
     assert "hunter2" not in str(answer(question(text)))
+
+
+def test_a_configuration_under_another_key_is_a_problem() -> None:
+    body = json.loads(question(None))
+    body["request"]["object"]["data"] = {"config.yaml": GOOD}
+    problem = read_review(json.dumps(body).encode(), "metallb-system", "config").text
+    assert isinstance(problem, Problem)
+    assert 'want the key "config"' in problem.message

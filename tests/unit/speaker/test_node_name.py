@@ -1,0 +1,34 @@
+"""A speaker's node name that is no Node's."""
+
+from __future__ import annotations
+
+import pytest
+
+from speaker.node_name import node_name_problem
+
+NODES = ("node1", "node2", "worker-3.example.com", "x4")
+
+
+def test_a_nodes_name_is_right() -> None:
+    assert node_name_problem("node2", NODES) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("nod1", 'did you mean "node1"'),
+        ("NODE2", 'did you mean "node2"?'),
+        ("node1.example.com", 'did you mean "node1"?'),
+        ("worker-3", 'did you mean "worker-3.example.com"?'),
+        ("something", 'there are 4: "node1", "node2", "worker-3.example.com" ...'),
+        ("", "there are 4: "),
+    ],
+)
+def test_what_was_found_and_what_is_wanted_is_named(name: str, hint: str) -> None:
+    problem = node_name_problem(name, NODES)
+    assert f'no Node has the name "{name}" (--node-name, METALLB_NODE_NAME)' in problem
+    assert hint in problem
+
+
+def test_a_cluster_without_nodes() -> None:
+    assert node_name_problem("a", ()).endswith("there are 0: none")
