@@ -41,7 +41,7 @@ def reclaim_all(
     """
     candidates = draining
     if previous is not None:
-        candidates = drain((p for p in previous.pools if p not in config.pools), draining)
+        candidates = drain(previous.pools_not_in(config), draining)
     allocator.set_pools((*config.pools, *candidates))
     reclaim_in_order(services, allocator)
     needed = still_needed(candidates, allocator.holdings())

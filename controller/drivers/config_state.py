@@ -67,6 +67,7 @@ class StateWriter:
         self._stood = False  # whether the present wish was stored once
         self._told = ""
         self._woken = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def write(self, wanted: Stored | None) -> bool:
         """Have a state stored; None where there is nothing to keep. Returns at once.
@@ -79,6 +80,7 @@ class StateWriter:
         self._given_up = self._stood = False
         self._writes = 0
         self._told = ""
+        self._changed.set()
         self._woken.set()
         return True
 
@@ -102,7 +104,7 @@ class StateWriter:
             self._woken.clear()
             if not self._has_wish or self._given_up or self._is_stored():
                 continue
-            await asyncio.sleep(ITEM_RETRY.delay(self._writes))
+            await self._pause(ITEM_RETRY.delay(self._writes))
             self._writes += 1
             wanted = self._wanted
             try:
@@ -119,6 +121,13 @@ class StateWriter:
             if wanted != self._wanted:
                 self._given_up = False
                 self._woken.set()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; not any longer where another state is wanted meanwhile."""
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     def _is_stored(self) -> bool:
         try:
@@ -148,15 +157,17 @@ class StateWriter:
                 except NotFoundError:
                     answer = await self._create(name, body)
                 try:
-                    item = msgspec.json.decode(answer, type=ConfigMap)
-                except msgspec.MsgspecError as error:
+                    written = msgspec.json.decode(answer, type=ConfigMap)
+                except (msgspec.MsgspecError, RecursionError) as error:
                     raise ApiError(f"{name}: unexpected answer: {error}") from error
-                self._objects[name] = item
-                version = item.metadata.resource_version
+                self._objects[name] = written
+                version = written.metadata.resource_version
                 if version.isdecimal():
                     self._versions[name] = int(version)
             case Delete(name):
-                item = self._objects[name]
+                item = self._objects.get(name)
+                if item is None:
+                    return  # deleted meanwhile
                 with contextlib.suppress(NotFoundError, ConflictError):
                     await self._client.delete(
                         f"{self._path}/{name}", item.metadata.uid, item.metadata.resource_version

@@ -207,6 +207,11 @@ class Config:
         """Whether the labels of namespaces must be known to give out addresses."""
         return any(pool.tenancy.namespace_selectors for pool in self.pools)
 
+    def pools_not_in(self, other: Config) -> tuple[Pool, ...]:
+        """Return the pools that another configuration has not, or has otherwise."""
+        theirs = {pool.name: pool for pool in other.pools}
+        return tuple(pool for pool in self.pools if theirs.get(pool.name) != pool)
+
     def pool_of(self, addresses: Iterable[IPAddress]) -> Pool | None:
         """Return the one pool that contains all these addresses, buggy ones included."""
         return next(iter(self.pools_of(addresses)), None)

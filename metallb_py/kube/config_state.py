@@ -23,6 +23,7 @@ from hashlib import sha256
 
 import msgspec
 
+from metallb_py.config.problems import one_line
 from metallb_py.errors import MetallbError
 from metallb_py.kube.objects import ConfigMap
 from metallb_py.kube.resource import Resource
@@ -135,7 +136,8 @@ def decode(names: StateNames, objects: Mapping[str, ConfigMap]) -> Stored | None
         return None
     data = index.data or {}
     if data.get("format") != FORMAT:
-        raise StateError(f'{names.index}: format "{data.get("format", "")[:20]}": want "{FORMAT}"')
+        found = one_line(data.get("format", "")[:20])
+        raise StateError(f'{names.index}: format "{found}": want "{FORMAT}"')
     packed = b"".join(
         _content(name, objects.get(name), data.get("sha256", "")) for name in _listed(names, data)
     )
@@ -144,7 +146,8 @@ def decode(names: StateNames, objects: Mapping[str, ConfigMap]) -> Stored | None
     payload = _unpack(names.index, packed)
     if payload.configmap != names.key:
         raise StateError(
-            f'{names.index}: the state of ConfigMap "{payload.configmap[:200]}": want "{names.key}"'
+            f'{names.index}: the state of ConfigMap "{one_line(payload.configmap)}": want '
+            f'"{names.key}"'
         )
     return Stored(payload.text, payload.draining, payload.refused)
 
@@ -159,7 +162,10 @@ def write_steps(
     if wanted is None:
         return tuple(Delete(name) for name in sorted(objects.keys() & names.all))
     payload = _Payload(names.key, wanted.text, wanted.draining, wanted.refused)
-    plain = msgspec.json.encode(payload)
+    try:
+        plain = msgspec.json.encode(payload)
+    except UnicodeEncodeError as error:
+        raise StateError(f"{names.index}: {error}: want text that UTF-8 can encode") from error
     packed = zlib.compress(plain, 6)
     if len(plain) > MAX_PLAIN_BYTES or len(packed) > MAX_PARTS * PART_BYTES:
         raise StateError(
@@ -198,7 +204,8 @@ def _listed(names: StateNames, index: Mapping[str, str]) -> tuple[str, ...]:
         return (names.index,)
     part_set, count = index.get("set", ""), index["parts"]
     if part_set not in SETS or count not in {str(n + 1) for n in range(MAX_PARTS)}:
-        raise StateError(f'{names.index}: parts "{count[:20]}" of set "{part_set[:20]}"')
+        found = f'parts "{one_line(count[:20])}" of set "{one_line(part_set[:20])}"'
+        raise StateError(f"{names.index}: {found}: want 1 to {MAX_PARTS} of a or b")
     return tuple(names.part(part_set, n) for n in range(int(count)))
 
 

@@ -174,7 +174,7 @@ class Update:
             return None
         pools = self.draining
         if second is not None:
-            pools = drain((p for p in second.pools if p not in first.pools), pools)
+            pools = drain(second.pools_not_in(first), pools)
         return replace(first, pools=(*first.pools, *pools))
 
 

@@ -76,3 +76,10 @@ def test_pools_that_overlap_while_one_drains_keep_their_order() -> None:
     assert config.pool_of((address, other)) == old
     assert replace(config, pools=(old,)).pool_of((address,)) == old
     assert replace(config, pools=(old,)) != config
+
+
+def test_pools_that_another_configuration_has_not_or_has_otherwise() -> None:
+    a, b = pool("a", "192.0.2.0/31"), pool("b", "192.0.2.2/31")
+    other = pool("a", "192.0.2.0/30")
+    assert config(a, b).pools_not_in(config(b, a)) == ()
+    assert config(a, b).pools_not_in(config(other)) == (a, b)
