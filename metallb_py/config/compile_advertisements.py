@@ -12,10 +12,10 @@ from metallb_py.config.communities import AnyCommunity, resolve_community, resol
 from metallb_py.config.compile_peers import one_form
 from metallb_py.config.configmap import Record
 from metallb_py.config.findings import Findings
+from metallb_py.config.limits import MAX_PREPEND
 from metallb_py.config.model import BgpAdvertisement, Community, LargeCommunity
 from metallb_py.config.reading import Reading
 
-MAX_PREPEND = 16
 _NAMES_SHOWN = 20
 
 Found = TypeVar("Found")

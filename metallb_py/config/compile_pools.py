@@ -12,14 +12,12 @@ from metallb_py.config.compile_advertisements import Defined, Entry, compile_adv
 from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Located, Record
 from metallb_py.config.findings import Findings
+from metallb_py.config.limits import MAX_ADVERTISEMENTS, MAX_BLOCKS
 from metallb_py.config.model import BgpAdvertisement, Pool, Protocol
 from metallb_py.config.patterns import WANTED, PatternError, compile_pattern
 from metallb_py.config.routes import COMMUNITY_ROOM
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import Tenancy
-
-MAX_BLOCKS = 20_000  # of all pools together: a range of IPv6 addresses can be 254 blocks
-MAX_ADVERTISEMENTS = 10_000  # of all pools together
 
 _ADS = "bgp-advertisements"
 

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from metallb_py.config.document import Mapping, Node, Scalar, Sequence, parse_document
 from metallb_py.config.findings import Findings
+from metallb_py.config.limits import MAX_ITEMS, MAX_PEERS, MAX_POOLS
 from metallb_py.config.scalars import (
     WrongTypeError,
     is_null,
@@ -24,11 +25,6 @@ from metallb_py.config.scalars import (
 T = TypeVar("T")
 
 _WORD = re.compile(r"[-\w]*")
-
-# Far more than a cluster has; a daemon's memory and time follow from them.
-MAX_POOLS = 5000
-MAX_PEERS = 5000
-MAX_ITEMS = 1000
 
 _NAME_SHOWN = 60
 _NEAR_A_PASSWORD = {"peer", "nodeSelector", "selectorRequirements"}

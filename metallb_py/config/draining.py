@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import count
+from typing import Annotated
 
 import msgspec
 
 from metallb_py.addresses import parse_cidr
+from metallb_py.config.limits import MAX_DRAINING_BLOCKS, MAX_PREPEND
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
-from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.config.problems import ConfigError, Problem, one_line
 from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 from metallb_py.config.tenancy import EVERYBODY
 
 _SUFFIX = re.compile(r" \(draining( \d+)?\)$")
+
+
+MAX_TEXT = 16 << 20  # of characters: far more than the largest configuration has
+
+_Uint32 = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 
 class _Requirement(msgspec.Struct, frozen=True):
@@ -30,13 +37,13 @@ class _Requirement(msgspec.Struct, frozen=True):
 
 
 class _Advertisement(msgspec.Struct, frozen=True, omit_defaults=True):
-    aggregation_length: int
-    aggregation_length_v6: int
-    local_pref: int
-    communities: list[int]
-    large_communities: list[tuple[int, int, int]] = []
-    med: int | None = None
-    as_path_prepend: int = 0
+    aggregation_length: Annotated[int, msgspec.Meta(ge=0, le=32)]
+    aggregation_length_v6: Annotated[int, msgspec.Meta(ge=0, le=128)]
+    local_pref: _Uint32
+    communities: list[_Uint32]
+    large_communities: list[tuple[_Uint32, _Uint32, _Uint32]] = []
+    med: _Uint32 | None = None
+    as_path_prepend: Annotated[int, msgspec.Meta(ge=0, le=MAX_PREPEND)] = 0
     weight_by_endpoints: bool = False
     peers: list[str] = []
     node_selectors: list[list[_Requirement]] = []
@@ -45,7 +52,7 @@ class _Advertisement(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Pool(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     protocol: Protocol
-    cidrs: list[str]
+    cidrs: Annotated[list[str], msgspec.Meta(min_length=1)]
     advertisements: list[_Advertisement]
     interfaces: list[str] = []
     node_selectors: list[list[_Requirement]] = []
@@ -56,14 +63,31 @@ def draining(pool: Pool, others: Iterable[Pool] = ()) -> Pool:
 
     ``others`` drain already; one of them may have had the same name.
     """
-    if pool.draining:
-        return pool
-    taken = {other.name for other in others}
-    names = (f"{pool.name} (draining{f' {number}' if number > 1 else ''})" for number in count(1))
+    return _Names(others).draining(pool)
+
+
+class _Names:
+    """The names of pools that drain, so that each gets one of its own."""
+
+    def __init__(self, pools: Iterable[Pool]) -> None:
+        self._taken = {pool.name for pool in pools}
+        self._numbers: dict[str, Iterator[int]] = {}
+
+    def draining(self, pool: Pool) -> Pool:
+        if pool.draining:
+            return pool
+        numbers = self._numbers.setdefault(pool.name, count(1))
+        names = (f"{pool.name} (draining{f' {n}' if n > 1 else ''})" for n in numbers)
+        name = next(name for name in names if name not in self._taken)
+        self._taken.add(name)
+        return _as_it_drains(pool, name)
+
+
+def _as_it_drains(pool: Pool, name: str) -> Pool:
     # An address that is held stays, buggy or not: that rule is about giving out.
     return replace(
         pool,
-        name=next(name for name in names if name not in taken),
+        name=name,
         auto_assign=False,
         avoid_buggy_ips=False,
         draining=True,
@@ -74,9 +98,8 @@ def draining(pool: Pool, others: Iterable[Pool] = ()) -> Pool:
 
 def drain(pools: Iterable[Pool], already: tuple[Pool, ...] = ()) -> tuple[Pool, ...]:
     """Return what drains when these pools join those that drain already."""
-    for pool in pools:
-        already += (draining(pool, already),)
-    return already
+    names = _Names(already)
+    return (*already, *map(names.draining, pools))
 
 
 def configured_name(name: str) -> str:
@@ -101,15 +124,26 @@ def encode_pools(pools: Iterable[Pool]) -> str:
 
 
 def decode_pools(text: str) -> tuple[Pool, ...]:
-    """Read draining pools. Raises ConfigError where the text was not written by us."""
+    """Read draining pools. Raises ConfigError, and nothing else, where ``encode_pools`` did not
+    write the text.
+    """
     if not text:
         return ()
+    if len(text) > MAX_TEXT:
+        raise _error(f"{len(text)} characters: want at most {MAX_TEXT}")
     try:
         records = msgspec.json.decode(text, type=list[_Pool])
+        blocks = sum(len(record.cidrs) for record in records)
+        if blocks > MAX_DRAINING_BLOCKS:
+            raise _error(f"{blocks} blocks of addresses: want at most {MAX_DRAINING_BLOCKS}")
         pools = [_pool(record) for record in records]
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise ConfigError((Problem(1, "draining-pools", str(error)),)) from error
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _error(f"{error}: want what the controller writes") from error
     return drain(pools)
+
+
+def _error(message: str) -> ConfigError:
+    return ConfigError((Problem(1, "draining-pools", one_line(message)),))
 
 
 def _pool(record: _Pool) -> Pool:

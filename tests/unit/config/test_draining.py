@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -69,9 +70,68 @@ def test_nothing_drains() -> None:
     assert decode_pools("") == ()
 
 
+WRITTEN = encode_pools([BGP])
+
+
+def changed(**values: object) -> str:
+    """Return the text of a pool, with other values in its advertisement."""
+    (pool,) = json.loads(WRITTEN)
+    pool["advertisements"][0].update(values)
+    return json.dumps([pool])
+
+
 @pytest.mark.parametrize(
-    "text", ["x", "{}", '[{"name": 1}]', encode_pools([BGP]).replace("10.0.0.0/25", "10.0.0.0/99")]
+    "text",
+    [
+        "x",
+        "{}",
+        "null",
+        "[1]",
+        '[{"name": 1}]',
+        WRITTEN.replace("10.0.0.0/25", "10.0.0.0/99"),
+        WRITTEN.replace("10.0.0.0/25", "1" * 10_000),
+        WRITTEN.replace("10.0.0.0/25", "\\ud800"),
+        WRITTEN[:-1],
+        "[" * 8_000,
+        "[" * 8_000 + "]" * 8_000,
+        f'[{{"other": {"[" * 8_000}{"]" * 8_000}}}]',
+        f'[{{"name": {"[" * 100_000}',
+        WRITTEN + " " * (16 << 20),
+        '"\ud800"',
+        "\0",
+        "1e999999",
+        "9" * 100_000,
+        json.dumps([{**json.loads(WRITTEN)[0], "cidrs": []}]),
+        json.dumps([{**json.loads(WRITTEN)[0], "cidrs": ["10.0.0.0/32"] * 100_001}]),
+        changed(aggregation_length=33),
+        changed(aggregation_length=-1),
+        changed(aggregation_length_v6=129),
+        changed(aggregation_length_v6=10**30),
+        changed(local_pref=2**32),
+        changed(communities=[-1]),
+        changed(communities=[2**32]),
+        changed(large_communities=[[1, 2]]),
+        changed(large_communities=[[1, 2, 2**32]]),
+        changed(med=-1),
+        changed(as_path_prepend=10**9),
+        changed(weight_by_endpoints=1),
+        changed(peers=[None]),
+        changed(node_selectors=[[{"key": "a", "operator": "Like", "values": []}]]),
+    ],
+    ids=lambda text: f"{text[:30]} {len(text)}",
 )
 def test_a_text_that_we_did_not_write_is_a_problem(text: str) -> None:
-    with pytest.raises(ConfigError, match="draining-pools"):
+    with pytest.raises(ConfigError) as error:
         decode_pools(text)
+    (problem,) = error.value.problems
+    assert problem.path == "draining-pools"
+    assert "want" in problem.message
+    assert str(problem).isprintable()
+    assert len(str(problem)) < 1000
+
+
+def test_many_pools_of_one_name_are_numbered_without_counting_anew_for_each() -> None:
+    (record,) = json.loads(WRITTEN)
+    pools = decode_pools(json.dumps([record] * 5000))
+    assert len({pool.name for pool in pools}) == 5000
+    assert pools[-1].name == f"{record['name']} (draining 5000)"
