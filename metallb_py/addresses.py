@@ -83,11 +83,12 @@ def parse_range(text: str) -> tuple[IPNetwork, ...]:
     if first.version != last.version:
         raise ValueError(
             f'invalid IP range "{text}": start IP "{first_text}" and end IP "{last_text}" are of '
-            "different families"
+            "different families: want both of one"
         )
     if int(first) > int(last):
         raise ValueError(
-            f'invalid IP range "{text}": start IP "{first_text}" is after the end IP "{last_text}"'
+            f'invalid IP range "{text}": start IP "{first_text}" is after the end IP '
+            f'"{last_text}": want the lower one first'
         )
     network = IPv4Network if isinstance(first, IPv4Address) else IPv6Network
     cidrs = netaddr.iprange_to_cidrs(str(first), str(last))
@@ -98,7 +99,10 @@ def _end_of_range(text: str, which: str, end: str) -> IPAddress:
     try:
         return parse_address(end)
     except ValueError as error:
-        raise ValueError(f'invalid IP range "{text}": invalid {which} IP "{end}"') from error
+        raise ValueError(
+            f'invalid IP range "{text}": invalid {which} IP "{end}": want two addresses without a '
+            'prefix length or zone, as in "10.0.0.1-10.0.0.9"'
+        ) from error
 
 
 def family_of(addresses: Sequence[IPAddress]) -> Family:

@@ -24,7 +24,7 @@ def compile_bfd_profiles(records: Iterable[Record], findings: Findings) -> tuple
         context = f"parsing bfd profile #{number}: "
         name = record.string("name")
         if not name and "name" not in record.failed:
-            findings.add(record.line, record.path, f"{context}missing bfd profile name")
+            findings.add(record.line, record.path, f"{context}missing bfd profile name: want name")
         for key, (words, low, high) in _BFD_RANGES.items():
             value = record.number(key)
             if value is not None and not low <= value <= high:
@@ -34,7 +34,7 @@ def compile_bfd_profiles(records: Iterable[Record], findings: Findings) -> tuple
                 )
                 findings.add(record.line_of(key), record.path_of(key), message)
         if name and name in profiles:
-            message = f"found duplicate bfd profile name {name}"
+            message = f"found duplicate bfd profile name {name}: want another name"
             findings.add(record.line_of("name"), record.path, message)
         profiles[name] = BfdProfile(
             name=name,

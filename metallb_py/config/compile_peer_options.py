@@ -16,6 +16,7 @@ from metallb_py.config.model import (
     SecretKey,
 )
 from metallb_py.config.reading import Reading
+from metallb_py.config.usable import unusable_as_host
 
 MAX_HOPS = 254  # RFC 5082: packets start with 255, and the last hop does not count one down
 MAX_CONNECT_TIME = 0xFFFF
@@ -192,8 +193,16 @@ def _next_hops(reading: Reading) -> tuple[IPAddress, ...]:
 
 def _next_hop(reading: Reading, text: Located[str]) -> IPAddress | None:
     address = _address(text.value)
-    if address is None or address.is_unspecified or address.is_multicast:
-        message = f'invalid next hop "{text.value}": want the address of a router or a node'
+    why = unusable_as_host(address) if address is not None else ""
+    if address is None or why or address.is_loopback:
+        found = why or ("loopback" if address else "")
+        shown = f'"{text.value}": {found}' if found else f'"{text.value}"'
+        message = f"invalid next hop {shown}: want the address of a router or a node"
+        reading.tell_at(text.line, text.path, message)
+        return None
+    if address.version == 6 and address.is_link_local:
+        # RFC 2545 section 3: a global address, beside which a link-local one may be.
+        message = f'invalid next hop "{text.value}": link-local: want a global IPv6 address'
         reading.tell_at(text.line, text.path, message)
         return None
     return address

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from metallb_py.addresses import parse_address
+from metallb_py.addresses import IPAddress, parse_address
 from metallb_py.config.compile_peer_options import read_options
 from metallb_py.config.configmap import Record
 from metallb_py.config.findings import Findings
+from metallb_py.config.limits import MAX_PASSWORD_BYTES
 from metallb_py.config.model import Peer
 from metallb_py.config.reading import Reading
+from metallb_py.config.usable import unusable_as_host
 
 DEFAULT_PORT = 179
 DEFAULT_HOLD_TIME = 90
@@ -31,7 +33,8 @@ def compile_peers(
             findings.add(
                 record.line_of("bfd-profile"),
                 record.path_of("bfd-profile"),
-                f"peer #{number} referencing non existing bfd profile {profile}",
+                f"peer #{number} referencing non existing bfd profile {profile}: want the name of "
+                "one in bfd-profiles",
             )
         name = record.string("name")
         if name and names.setdefault(name, number) != number:
@@ -41,7 +44,9 @@ def compile_peers(
             continue
         # A name alone does not make another peer.
         if peers.setdefault(replace(peer, name=""), peer) is not peer:
-            findings.add(record.line, record.path, f"peer #{number} already exists")
+            findings.add(
+                record.line, record.path, f"peer #{number} already exists: want each peer once"
+            )
     return tuple(peers.values())
 
 
@@ -75,11 +80,12 @@ class _PeerCompiler:
             message = "invalid ebgp-multihop parameter set for an ibgp peer: want false"
             reading.tell("ebgp-multihop", message)
         unnumbered = bool(record.string("interface"))
-        address = reading.address("peer-address", "peer IP", required=not unnumbered)
+        address = self._host("peer-address", "peer IP", required=not unnumbered)
         hold_time = self._hold_time()
         keepalive_time = self._keepalive_time(hold_time)
-        router_id = reading.address("router-id", "router ID")
-        source = reading.address("source-address", "source IP")
+        router_id = self._router_id()
+        source = self._source(address)
+        self._check_password()
         selectors = reading.selectors("node-selectors")
         options = read_options(reading)
         if reading.failed or hold_time is None:
@@ -99,6 +105,44 @@ class _PeerCompiler:
             bfd_profile=record.string("bfd-profile"),
             **options,
         )
+
+    def _router_id(self) -> IPAddress | None:
+        """Return the BGP identifier: four octets, not all zero (RFC 6286)."""
+        router_id = self._reading.address("router-id", "router ID")
+        if router_id is not None and (router_id.version == 6 or router_id.is_unspecified):
+            message = f'invalid router ID "{router_id}": want an IPv4 address, and not 0.0.0.0'
+            self._reading.tell("router-id", message)
+        return router_id
+
+    def _source(self, peer: IPAddress | None) -> IPAddress | None:
+        source = self._host("source-address", "source IP")
+        if source is None:
+            return None
+        if peer is not None:
+            family, wanted = peer.version, f'that of peer-address "{peer}"'
+        else:
+            family, wanted = 6, "the family of the link-local address at the interface's other end"
+        if source.version != family:
+            text = self._record.string("source-address")
+            message = f'invalid source IP "{text}": want an IPv{family} address, {wanted}'
+            self._reading.tell("source-address", message)
+        return source
+
+    def _host(self, key: str, what: str, *, required: bool = False) -> IPAddress | None:
+        address = self._reading.address(key, what, required=required)
+        why = unusable_as_host(address) if address is not None else ""
+        if why:
+            text = self._record.string(key)
+            self._reading.tell(key, f'invalid {what} "{text}": {why}: want the address of a host')
+        return address
+
+    def _check_password(self) -> None:
+        size = len(self._record.string("password").encode(errors="replace"))
+        if size > MAX_PASSWORD_BYTES:
+            message = (
+                f"invalid password of {size} bytes: want at most {MAX_PASSWORD_BYTES} (TCP-MD5)"
+            )
+            self._reading.tell("password", message)
 
     def _peer_asn(self) -> int:
         number = self._record.number("peer-asn") or 0

@@ -18,6 +18,7 @@ from metallb_py.config.patterns import WANTED, PatternError, compile_pattern
 from metallb_py.config.routes import COMMUNITY_ROOM
 from metallb_py.config.selectors import LabelSelector
 from metallb_py.config.tenancy import Tenancy
+from metallb_py.config.usable import unusable_part
 
 _ADS = "bgp-advertisements"
 
@@ -37,7 +38,7 @@ def compile_pools(
     for number, record in enumerate(written, 1):
         pool = _PoolCompiler(record, number, findings, overlaps).compile(defined)
         if pool.name and pool.name in names:
-            message = f'duplicate definition of pool "{pool.name}"'
+            message = f'duplicate definition of pool "{pool.name}": want another name'
             findings.add(record.line_of("name"), record.path, message)
         names.add(pool.name)
         pools.append(pool)
@@ -104,13 +105,15 @@ class _PoolCompiler:
         """Return the pool; what is wrong with it was told."""
         record = self._record
         if not self._name and "name" not in record.failed:
-            self._tell("name", "missing pool name")
+            self._tell("name", "missing pool name: want name")
         cidrs = self._read_addresses()
         protocol = self._protocol()
         auto_assign = record.flag("auto-assign")
         for key in ("interfaces", "node-selectors"):
             if protocol is Protocol.BGP and key in record.lines:
-                self._tell(key, f"cannot have {key} in a bgp address pool")
+                self._tell(
+                    key, f"cannot have {key} in a bgp address pool: want it in a layer2 pool"
+                )
         return Pool(
             name=self._name,
             protocol=protocol or Protocol.BGP,
@@ -185,7 +188,33 @@ class _PoolCompiler:
         if entry.largest.prefixlen > finest.largest.prefixlen:
             self._finest[version] = entry
         self._check_overlaps(text, cidrs)
+        self._check_use(text, cidrs)
         return cidrs
+
+    def _check_use(self, text: Located[str], cidrs: Iterable[IPNetwork]) -> None:
+        """Refuse what no Service can have.
+
+        A block that only contains such addresses is refused where they would be given out.
+        """
+        routed = self._record.string("protocol") == Protocol.BGP
+        chosen = self._record.flag("auto-assign") is False
+        for cidr in cidrs:
+            found = unusable_part(cidr, routed=routed)
+            if found is None:
+                continue
+            block, why = found
+            if cidr.prefixlen >= block.prefixlen:
+                reason = f"{block} is {why}: want unicast addresses that a Service can have"
+            elif chosen:
+                continue
+            else:
+                reason = (
+                    f"it contains {block}, which is {why}: want a block without that, or "
+                    '"auto-assign: false"'
+                )
+            message = f'invalid CIDR "{text.value}" in pool "{self._name}": {reason}'
+            self._findings.add(text.line, text.path, self._context + message)
+            return
 
     def _check_overlaps(self, text: Located[str], cidrs: Iterable[IPNetwork]) -> None:
         found = [(cidr, self._overlaps.add(cidr, self._name)) for cidr in cidrs]
@@ -193,7 +222,7 @@ class _PoolCompiler:
         for cidr, (other, owner) in clashes[:1]:  # an entry's other blocks say no more
             message = (
                 f'CIDR "{cidr}" in pool "{self._name}" overlaps with already defined CIDR '
-                f'"{other}" in pool "{owner}"'
+                f'"{other}" in pool "{owner}": want each address once'
             )
             self._findings.add(text.line, text.path, message)
 
@@ -225,7 +254,8 @@ class _PoolCompiler:
             if records:
                 self._tell(
                     _ADS,
-                    "cannot have bgp-advertisements configuration element in a layer2 address pool",
+                    "cannot have bgp-advertisements configuration element in a layer2 address pool"
+                    ": want it in a bgp pool",
                 )
             return ()
         if not records:

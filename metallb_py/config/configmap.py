@@ -127,7 +127,7 @@ class Decoder:
                 message = f"field {found} not found in type config.{type_name}: want {known}"
                 self.tell(path, key.line, message)
             elif key.text in seen:
-                message = f"field {key.text} already set in type config.{type_name}"
+                message = f"field {key.text} already set in type config.{type_name}: want it once"
                 self.tell(path, key.line, message)
             else:
                 seen.add(key.text)
@@ -144,9 +144,11 @@ class Decoder:
             record.failed.add(key)
             self.tell(record.path_of(key), node.line, error)
 
-    def tell(self, path: str, line: int, what: object) -> None:
-        """Take note of a problem with the YAML, in the words of MetalLB's decoder."""
+    def tell(self, path: str, line: int, what: str | WrongTypeError) -> None:
+        """Take note of a problem with the YAML, in the words of MetalLB's decoder, and of ours."""
         message = f"could not parse config: yaml: unmarshal errors: line {line}: {what}"
+        if isinstance(what, WrongTypeError) and what.wanted:
+            message = f"{message}: want {what.wanted}"
         self._findings.add(line, path, message)
 
 
@@ -233,7 +235,7 @@ def _string_map(decoder: Decoder, record: Record, key: str, node: Node) -> None:
         slipped = is_secret(name.text)
         secret = secret or (slipped and node.flow)
         if name.text in found:
-            decoder.tell(path, name.line, f'key "{shown}" already set in map')
+            decoder.tell(path, name.line, f'key "{shown}" already set in map: want it once')
             continue
         try:
             found[name.text] = Located(read_string(value), value.line, path)

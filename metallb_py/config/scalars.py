@@ -30,9 +30,30 @@ _DIGITS = 400  # far beyond any type; keeps conversions cheap
 _LIMIT = 2**64  # Go takes a longer integer for a float
 _SHOWN = 10
 
+_RANGES = {"uint16": (0, 2**16 - 1), "uint32": (0, 2**32 - 1), "int": (-(2**63), 2**63 - 1)}
+_WANTED = {
+    "string": "text",
+    "bool": "true or false, without quotes",
+    "[]string": "a list of texts",
+    "map[string]string": "a mapping of texts",
+    **{
+        kind: f"a whole number from {low} to {high}, without quotes"
+        for kind, (low, high) in _RANGES.items()
+    },
+}
+_ASDOT = re.compile(r"([0-9]{1,5})\.([0-9]{1,5})", re.ASCII)  # RFC 5396
+_HALF = 0xFFFF
+
 
 class WrongTypeError(ValueError):
-    """A value does not fit its field. The message is MetalLB's, without the line."""
+    """A value does not fit its field. The message is MetalLB's, without the line.
+
+    ``wanted`` is what would fit, in plain words; empty where the message has that.
+    """
+
+    def __init__(self, message: str, wanted: str = "") -> None:
+        super().__init__(message)
+        self.wanted = wanted
 
 
 def is_null(node: Node) -> bool:
@@ -62,11 +83,16 @@ def read_bool(node: Node) -> bool:
 
 
 def read_integer(node: Node, kind: str, low: int, high: int) -> int:
-    """Return a whole number; a fraction is cut off, as Go does. Raises WrongTypeError."""
+    """Return a whole number. Raises WrongTypeError.
+
+    Go cuts a fraction off, so that an AS number in asdot notation (RFC 5396) becomes another.
+    """
     if is_null(node):
         return 0
     if isinstance(node, Scalar) and _resolve(node) in (_INT_TAG, _FLOAT_TAG):
         number = _number(node.text)
+        if isinstance(number, float):
+            raise wrong_type(node, kind)
         if number is not None and low <= number <= high:
             return number
     raise wrong_type(node, kind)
@@ -74,16 +100,27 @@ def read_integer(node: Node, kind: str, low: int, high: int) -> int:
 
 def wrong_type(node: Node, kind: str, *, quote: bool = True) -> WrongTypeError:
     """Return the error in MetalLB's words; ``quote`` tells whether to show the value."""
+    wanted = _WANTED.get(kind) or ("a list of mappings" if kind.startswith("[]") else "a mapping")
     match node:
         case Sequence():
-            return WrongTypeError(f"cannot unmarshal !!seq into {kind}")
+            return WrongTypeError(f"cannot unmarshal !!seq into {kind}", wanted)
         case Mapping():
-            return WrongTypeError(f"cannot unmarshal !!map into {kind}")
+            return WrongTypeError(f"cannot unmarshal !!map into {kind}", wanted)
     # A tag that YAML does not have may be what was not to be shown.
     known = node.tag in _RESOLVED_TAGS | {STRING_TAG, _BINARY_TAG}
     tag = node.tag if node.tag and (quote or known) else _natural_tag(node.text)
     shown = f" `{_shortened(node.text)}`" if quote else ""
-    return WrongTypeError(f"cannot unmarshal {tag}{shown} into {kind}")
+    if quote and kind == "uint32":
+        wanted += _asdot(node.text)
+    return WrongTypeError(f"cannot unmarshal {tag}{shown} into {kind}", wanted)
+
+
+def _asdot(text: str) -> str:
+    """Return which AS number a text stands for in asdot notation; nothing where it is none."""
+    found = _ASDOT.fullmatch(text)
+    if not found or int(found[1]) > _HALF or int(found[2]) > _HALF:
+        return ""
+    return f"; AS {text} in asdot notation is {int(found[1]) << 16 | int(found[2])}"
 
 
 def _shortened(text: str) -> str:
@@ -100,7 +137,7 @@ def _resolve(node: Scalar) -> str:
     if node.tag == "!!timestamp":
         return node.tag  # no field wants one, and a string takes it as written
     found = f"{natural} `{_shortened(node.text)}`"
-    raise WrongTypeError(f"cannot decode {found} as a {node.tag}")
+    raise WrongTypeError(f"cannot decode {found} as a {node.tag}", "a value that fits its tag")
 
 
 def _natural_tag(text: str) -> str:
@@ -122,8 +159,11 @@ def _digits(text: str) -> str:
     return text.replace("_", "") if text[:1] in set("+-0123456789") else text
 
 
-def _number(text: str) -> int | None:
-    """Return the number that a text stands for, None where it is beyond any type."""
+def _number(text: str) -> int | float | None:
+    """Return the number that a text stands for, None where it is beyond any type.
+
+    It is a float where it has a fraction.
+    """
     digits = _digits(text)
     if len(digits) > _DIGITS or _NO_NUMBER.fullmatch(text):
         return None
@@ -132,11 +172,15 @@ def _number(text: str) -> int | None:
         value = int(match[match.lastgroup], _BASES[match.lastgroup])
         return -value if digits.startswith("-") else value
     number = float(digits)
-    return int(number) if abs(number) < _LIMIT else None
+    if abs(number) >= _LIMIT:
+        return None
+    return int(number) if number.is_integer() else number
 
 
 def _from_base64(text: str) -> str:
     try:
         return binascii.a2b_base64("".join(text.split()), strict_mode=True).decode()
     except ValueError:
-        raise WrongTypeError("!!binary value contains invalid base64 data") from None
+        raise WrongTypeError(
+            "!!binary value contains invalid base64 data", "UTF-8 text in base64"
+        ) from None

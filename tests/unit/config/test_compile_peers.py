@@ -56,7 +56,7 @@ def test_a_peer_with_another_port_is_another_peer() -> None:
 
 def test_a_name_alone_does_not_make_another_peer() -> None:
     ((_, path, message),) = problems(f"peers: [{{{PEER}, name: a}}, {{{PEER}, name: b}}]")
-    assert message == "peer #2 already exists"
+    assert message == "peer #2 already exists: want each peer once"
     assert path == 'peers[1] "10.0.0.1"'
 
 

@@ -31,6 +31,7 @@ OTHERWISE = {
     r"(auto-assign|aggregation-length): (Null|NULL)\n": "every null is null",
     r"aggregation-length: -\.inf": "infinity is no number",
     r"\{name: b, <<: \*q\}": "a mapping's own keys win, wherever they stand (YAML's merge type)",
+    r": -?([0-9_]*\.[0-9]*[1-9]|[0-9.]+e-[0-9]+)": "a fraction is no whole number (asdot)",
     r"null: 1:1": 'the keys null and "" are two',
     r"\[fd00::\]": "libyaml sees a stray colon",
     r"^\? \[a\]": "what is no key is no YAML to us",
