@@ -42,6 +42,7 @@ from metallb_py.kube.reflector import (
     Reflector,
     ReflectorEvent,
     Synced,
+    Undecodable,
     Unreachable,
 )
 from metallb_py.kube.resource import NAMESPACES, SERVICES
@@ -52,6 +53,7 @@ from metallb_py.runtime.httpd import Render
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.metrics import ControllerMetrics
+from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.tasks import run_until
 
 COMPONENT = "metallb-controller"
@@ -82,6 +84,8 @@ class App:
         self._states = Reflector(client, names.resource, post(self._on_state))
         self._statuses = StatusWriter(client, post(self._on_status))
         self._events = EventRecorder(client, COMPONENT)
+        kinds = ("Service", "Namespace", "ConfigMap")
+        self._objects = ObjectReporter(log, metrics, self._events.record, kinds)
         self._config = ConfigReporter(log, self._metrics, names.key)
         self._record_of_config = ConfigRecord(client, names, log, metrics, self._events)
         self._reader = ConfigReader(common.namespace, common.config)
@@ -147,6 +151,8 @@ class App:
                 self._perform(self._core.services_synced())
             case Unreachable() | Reachable():
                 self._config.api_server(event, "services")
+            case Undecodable():
+                self._objects.undecodable(event)
             case _:
                 assert_never(event)
 
@@ -168,6 +174,8 @@ class App:
                 self._perform(self._core.namespaces_synced())
             case Unreachable() | Reachable():
                 self._config.api_server(event, "namespaces")
+            case Undecodable():
+                self._objects.undecodable(event)
             case _:
                 assert_never(event)
 
@@ -182,6 +190,8 @@ class App:
                 self._reader.configmap_synced()
             case Unreachable() | Reachable():
                 self._config.api_server(event, "configmaps")
+            case Undecodable():
+                self._objects.undecodable(event)
             case _:
                 assert_never(event)
         self._read_config()
@@ -196,6 +206,8 @@ class App:
                 self._reader.state_synced()
             case Unreachable() | Reachable():
                 self._config.api_server(event, "configmaps with the stored state")
+            case Undecodable():
+                self._objects.undecodable(event)
             case _:
                 assert_never(event)
         self._read_config()

@@ -28,6 +28,7 @@ from metallb_py.kube.reflector import (
     Reflector,
     ReflectorEvent,
     Synced,
+    Undecodable,
     Unreachable,
 )
 from metallb_py.kube.resource import ENDPOINTS, NODES, SERVICES, SLICES, Resource
@@ -38,6 +39,7 @@ from metallb_py.runtime.httpd import Httpd, Sources
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.metrics import SpeakerMetrics
+from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.tasks import run_until
 from speaker.announcers import Announcer
 from speaker.announcers.bgp import BgpAnnouncer
@@ -112,6 +114,9 @@ class App:
         }
         self._passwords = Passwords(client, common.namespace, log, self._metrics, self._configure)
         self._events = EventRecorder(client, COMPONENT)
+        # Of what the controller follows, too, it records the Events.
+        kinds = ("EndpointSlice", "Endpoints", "Node", "Pod")
+        self._objects = ObjectReporter(log, self._metrics, self._events.record, kinds)
         sources = Sources(lambda: self._metrics.render, self._live, self._ready)
         self._page = Httpd(common.host, common.port, sources, log)
         self._config = ConfigReporter(log, self._metrics, f"{common.namespace}/{common.config}")
@@ -191,6 +196,8 @@ class App:
                         self._check_node_name()
                 case Unreachable() | Reachable():
                     self._config.api_server(event, resource.path)
+                case Undecodable():
+                    self._objects.undecodable(event)
                 case _:
                     assert_never(event)
 

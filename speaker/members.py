@@ -12,6 +12,7 @@ from metallb_py.kube.objects import Node, Pod
 from metallb_py.kube.reflector import Changed
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
+from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.pacer import Pacer
 from speaker.layer2 import wires
 from speaker.layer2.eligibility import NodeState
@@ -136,7 +137,8 @@ class Members:
                 return GossipMembers(node, settings, self._log, own, self._on_usable)
             case Kind.LEASE, _:
                 namespace = options.common.namespace
-                return LeaseMembership(client, namespace, node, self._log, self._on_usable)
+                objects = ObjectReporter(self._log, metrics, lambda _: None, ())
+                return LeaseMembership(client, namespace, node, self._log, objects, self._on_usable)
             case _:
                 self._log.info(
                     "not starting fast dead node detection (memberlist), need ml-bindaddr / "

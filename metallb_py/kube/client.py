@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Self
 from urllib.parse import urlencode
 
 import aiohttp
-import msgspec
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config.config_exception import ConfigException
 from yaml import YAMLError
 
-from metallb_py.errors import ApiError, ConflictError, GoneError, NotFoundError
+from metallb_py.errors import (
+    ApiError,
+    ConflictError,
+    GoneError,
+    NotFoundError,
+    OversizedError,
+    UndecodableError,
+)
+from metallb_py.kube.credentials import TokenFile, in_cluster
+from metallb_py.kube.decoding import decode_leniently
 from metallb_py.kube.fence import Fence
 from metallb_py.kube.objects import Status
 
@@ -28,7 +39,14 @@ MERGE_PATCH = "application/merge-patch+json"
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 # Watches are asked for a minute at a time; longer silence means that nobody is there.
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=75)
-MAX_LINE = 16 * 1024 * 1024
+MAX_LINE = 16 << 20
+MAX_BODY = 32 << 20
+"""Bytes of an answer. A list that is longer is read in smaller pages."""
+MAX_ERROR_BODY = 64 << 10
+MESSAGE_LIMIT = 1024
+RETRY_AFTER_LIMIT = 60.0
+"""Seconds: however long the server wants to be left alone, it is asked again after these."""
+UNAUTHORIZED = 401
 
 _ERRORS = {404: NotFoundError, 409: ConflictError, 410: GoneError}
 
@@ -36,8 +54,14 @@ _ERRORS = {404: NotFoundError, 409: ConflictError, 410: GoneError}
 class KubeClient:
     """A connection to one API server. Every method raises ApiError or a subclass of it."""
 
-    def __init__(self, configuration: Configuration, fence: Fence | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        fence: Fence | None = None,
+        token: TokenFile | None = None,
+    ) -> None:
         self._fence = fence or Fence()
+        self._token = token
         self._configuration = copy.copy(configuration)
         if fence is not None:
             self._configuration.trace_configs = [_last_look(fence)]
@@ -45,23 +69,28 @@ class KubeClient:
         self._api.user_agent = "metallb-py"
 
     @classmethod
-    async def connect(cls, kubeconfig: str = "") -> Self:
+    async def connect(
+        cls, kubeconfig: str = "", on_problem: Callable[[str], None] = lambda _: None
+    ) -> Self:
         """Read the credentials: from a file where one is named, else those that a pod has.
 
-        Sends nothing yet.
+        Sends nothing yet. ``on_problem`` is told when a pod's token can't be read any more, once
+        until it can; the last one that could stays in use.
         """
-        configuration = Configuration()
         try:
-            if kubeconfig:
-                await kube_config.load_kube_config(
-                    config_file=kubeconfig, client_configuration=configuration
-                )
-            else:
-                kube_config.load_incluster_config(client_configuration=configuration)
+            if not kubeconfig:
+                pod = in_cluster(on_problem)
+                configuration = Configuration(host=pod.host)
+                configuration.ssl_ca_cert = pod.authority
+                return cls(configuration, token=pod.token)
+            configuration = Configuration()
+            await kube_config.load_kube_config(
+                config_file=kubeconfig, client_configuration=configuration
+            )
+            return cls(configuration)
         except (ConfigException, OSError, ValueError, YAMLError) as error:
             where = f"kubeconfig {kubeconfig}" if kubeconfig else "in-cluster configuration"
             raise ApiError(f"{where}: {error}") from error
-        return cls(configuration)
 
     def fenced(self, fence: Fence) -> Self:
         """Return another client, with connections of its own, that writes while a fence is open.
@@ -69,7 +98,7 @@ class KubeClient:
         A write that comes later is never sent, and never ends: who sends it has lost the right to,
         and is about to be cancelled.
         """
-        return type(self)(self._configuration, fence)
+        return type(self)(self._configuration, fence, self._token)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -132,7 +161,7 @@ class KubeClient:
         async with self._request(
             method, path, query=query, body=body, content_type=content_type
         ) as response:
-            return await response.read()
+            return await _read_all(f"{method} {path}", response, MAX_BODY)
 
     @asynccontextmanager
     async def _request(
@@ -149,22 +178,49 @@ class KubeClient:
         if query:
             url += "?" + urlencode(query)
         try:
-            headers = {"Accept": "application/json", "Content-Type": content_type}
-            headers |= await self._credentials()
-            answer = await self._api.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=limits
-            )
-            response: aiohttp.ClientResponse = answer.response
+            response = await self._send(method, url, body, content_type, limits)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, ConfigException) as error:
+            raise _unreachable(method, path, error) from error
+        try:
             async with response:
                 await _raise_for_status(method, path, response)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            text = str(error) or type(error).__name__
-            raise ApiError(f"{method} {path}: {text}") from error
+            raise _unreachable(method, path, error) from error
 
-    async def _credentials(self) -> dict[str, str]:
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, object] | None,
+        content_type: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """Send a request; once more with a new token where the server refuses the one we had."""
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        while True:
+            token = await self._authorization()
+            with_token = {**headers, "Authorization": token} if token else headers
+            answer = await self._api.rest_client.request(
+                method, url, headers=with_token, body=body, _request_timeout=limits
+            )
+            response: aiohttp.ClientResponse = answer.response
+            if response.status != UNAUTHORIZED or self._token is None:
+                return response
+            if not self._token.refused(token, time.monotonic()):
+                return response
+            response.close()
+
+    async def _authorization(self) -> str:
+        if self._token is not None:
+            return self._token.header(time.monotonic())
         token = await self._configuration.get_api_key_with_prefix("BearerToken", "authorization")
-        return {"Authorization": token} if token else {}
+        return token or ""
+
+
+def bounded_retry_after(seconds: float | None) -> float | None:
+    """Return how long to leave the server alone, within reason."""
+    return None if seconds is None else min(max(0.0, seconds), RETRY_AFTER_LIMIT)
 
 
 def _last_look(fence: Fence) -> aiohttp.TraceConfig:
@@ -183,25 +239,69 @@ def _last_look(fence: Fence) -> aiohttp.TraceConfig:
     return trace
 
 
+def _unreachable(method: str, path: str, error: Exception) -> ApiError:
+    return ApiError(f"{method} {path}: {str(error) or type(error).__name__}")
+
+
 async def _lines(path: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    rest = b""
+    rest = bytearray()
     async for chunk in response.content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
+        end = chunk.rfind(b"\n")
+        if end >= 0:
+            rest += chunk[:end]
+            whole, rest = bytes(rest), bytearray(chunk[end + 1 :])
+            for line in whole.split(b"\n"):
+                if line:
+                    yield line
+        else:
+            rest += chunk
         if len(rest) > MAX_LINE:
             raise ApiError(f"watch of {path}: a line exceeds {MAX_LINE} bytes")
-        for line in lines:
-            if line:
-                yield line
+
+
+async def _read_all(what: str, response: aiohttp.ClientResponse, limit: int) -> bytes:
+    found = bytearray()
+    async for chunk in response.content.iter_any():
+        found += chunk
+        if len(found) > limit:
+            raise OversizedError(f"{what}: found more than {limit} bytes", response.status)
+    return bytes(found)
 
 
 async def _raise_for_status(method: str, path: str, response: aiohttp.ClientResponse) -> None:
     if response.status < 400:
         return
-    body = await response.read()
+    body = b""
     try:
-        message = msgspec.json.decode(body, type=Status).message
-    except msgspec.DecodeError:
+        body = await _read_all(f"{method} {path}", response, MAX_ERROR_BODY)
+        message = decode_leniently(body, Status).message[:MESSAGE_LIMIT]
+    except OversizedError:
+        message = f"an answer of more than {MAX_ERROR_BODY} bytes"
+    except UndecodableError:
         message = body[:200].decode(errors="replace")
     kind = _ERRORS.get(response.status, ApiError)
     text = f"{method} {path}: {response.status} {response.reason}: {message}"
-    raise kind(text, response.status)
+    raise kind(text, response.status, _retry_after(response))
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Return the seconds in a Retry-After (RFC 9110 section 10.2.3), None where there are none.
+
+    A date counts from the server's own clock, where its answer has one.
+    """
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return bounded_retry_after(float(text[:9]))
+    then = _date(text)
+    if then is None:
+        return None
+    now = _date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return bounded_retry_after((then - now).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

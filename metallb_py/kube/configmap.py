@@ -83,6 +83,8 @@ def text_of(item: ConfigMap) -> str | Problem:
     other keys alone is a mistake that would take every pool away.
     """
     data = item.data or {}
+    if item.unread and DATA_KEY not in data:  # it is not known to be empty
+        return Problem(1, "data", f'can\'t decode it: want a text under the key "{DATA_KEY}"')
     if DATA_KEY in data or not (data or item.binary_data):
         return data.get(DATA_KEY, "")
     keys = sorted({*data, *(item.binary_data or {})})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from metallb_py.errors import ApiError, NotFoundError
-from metallb_py.kube.config_state import StateError, StateNames, Stored, decode
+from metallb_py.errors import ApiError, NotFoundError, OversizedError
+from metallb_py.kube.config_state import StateError, StateNames, Stored
+from metallb_py.kube.config_state import decode as decode_state
+from metallb_py.kube.decoding import DECODE_ERRORS, Damaged, ObjectDecoder, decode
 from metallb_py.kube.objects import ConfigMap, KubeObject, ObjectList
 from metallb_py.kube.resource import NAMESPACES, SERVICES, Resource
 from metallb_py.kube.snapshot import Snapshot
@@ -19,46 +22,80 @@ if TYPE_CHECKING:  # it takes half a second to import, and is not called by its 
 PAGE = 1000
 
 T = TypeVar("T", bound=KubeObject)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """Objects by ``namespace/name``, and the version of the collection that they are."""
+    """Objects by ``namespace/name``, and the version of the collection that they are.
+
+    ``damaged`` are those that can't be decoded as a whole.
+    """
 
     items: dict[str, T]
+    damaged: tuple[Damaged[T], ...]
     version: str
 
 
 async def list_objects(client: KubeClient, resource: Resource[T]) -> Listing[T]:
-    """Read a collection, at its latest version. Raises ApiError, or msgspec's MsgspecError."""
-    decode_page = msgspec.json.Decoder(ObjectList).decode
-    decode = msgspec.json.Decoder(resource.view).decode
+    """Read a collection, at its latest version. Raises ApiError."""
+    decoder = ObjectDecoder(resource.view)
     found: dict[str, T] = {}
-    query = {**resource.selectors, "limit": str(PAGE)}
+    damaged: list[Damaged[T]] = []
+    limit, token = PAGE, ""
     while True:
-        page = decode_page(await client.get(resource.path, query))
-        found.update((item.key, item) for item in map(decode, page.items or ()))
-        if not page.metadata.continue_token:
-            return Listing(found, page.metadata.resource_version)
-        query["continue"] = page.metadata.continue_token
+        query = {**resource.selectors, "limit": str(limit)}
+        if token:
+            query["continue"] = token
+        try:
+            body = await client.get(resource.path, query)
+        except OversizedError:
+            if limit == 1:
+                raise
+            limit //= 2  # large objects: fewer at a time
+            continue
+        page = await decode_answer_aside(body, ObjectList)
+        for raw in page.items or ():
+            item = await decode_aside(decoder, raw)
+            if isinstance(item, Damaged):
+                damaged.append(item)
+            else:
+                found[item.key] = item
+        before, token = token, page.metadata.continue_token
+        if not token:
+            return Listing(found, tuple(damaged), page.metadata.resource_version)
+        if token == before:
+            raise ApiError(f"GET {resource.path}: the list never ends: found the same page twice")
 
 
 async def take_snapshot(client: KubeClient, namespace: str, config: str) -> Snapshot:
     """Read what there is now; ``config`` names the ConfigMap. Raises ApiError."""
-    try:
-        services = await list_objects(client, SERVICES)
-        namespaces = await list_objects(client, NAMESPACES)
-        configmap = await _configmap(client, f"/api/v1/namespaces/{namespace}/configmaps/{config}")
-        stored = await _stored(client, StateNames(namespace, config))
-    except msgspec.MsgspecError as error:
-        raise ApiError(f"unexpected answer of the API server: {error}") from error
+    services = await list_objects(client, SERVICES)
+    namespaces = await list_objects(client, NAMESPACES)
+    configmap = await _configmap(client, f"/api/v1/namespaces/{namespace}/configmaps/{config}")
+    stored = await _stored(client, StateNames(namespace, config))
     labels = {name: item.metadata.labels or {} for name, item in namespaces.items.items()}
-    return Snapshot(tuple(services.items.values()), labels, configmap, stored)
+    damaged = (each.item for each in services.damaged if each.item is not None)
+    return Snapshot((*services.items.values(), *damaged), labels, configmap, stored)
+
+
+async def decode_aside(decoder: ObjectDecoder[T], data: bytes | msgspec.Raw) -> T | Damaged[T]:
+    """Decode one object; in a thread where that takes longer, as the event loop goes on."""
+    whole = decoder.whole(data)
+    return whole if whole is not None else await asyncio.to_thread(decoder.salvage, data)
+
+
+async def decode_answer_aside(data: bytes, kind: type[V]) -> V:
+    """Decode an answer, as ``decode`` does; in a thread where that takes longer."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except DECODE_ERRORS:
+        return await asyncio.to_thread(decode, data, kind)
 
 
 async def _configmap(client: KubeClient, path: str) -> ConfigMap | None:
     try:
-        return msgspec.json.decode(await client.get(path), type=ConfigMap)
+        return decode(await client.get(path), ConfigMap)
     except NotFoundError:
         return None
 
@@ -67,6 +104,6 @@ async def _stored(client: KubeClient, names: StateNames) -> Stored | None:
     """Return the stored state; one that can't be used counts as none, as for the daemons."""
     found = await list_objects(client, names.resource)
     try:
-        return decode(names, {item.metadata.name: item for item in found.items.values()})
+        return decode_state(names, {item.metadata.name: item for item in found.items.values()})
     except StateError:
         return None

@@ -6,6 +6,8 @@ any version may add to them; null and absent mean the same.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from metallb_py.addresses import IPAddress, parse_address
@@ -14,6 +16,7 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 LOAD_BALANCER = "LoadBalancer"
 
 Labels = dict[str, str]
+Int32 = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
 
 
 class _View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -46,7 +49,18 @@ class ObjectMeta(_View, frozen=True):
         return (self.annotations or {}).get(name, "")
 
 
-class KubeObject(_View, frozen=True):
+class _Readable(_View, frozen=True, kw_only=True):
+    """What is known of an object's decoding (see ``decoding``).
+
+    ``unread`` are the paths of the fields that have a default in place of what the server sent,
+    because that can't be decoded; none for any object but the oddest.
+    """
+
+    # No field of an object of the API has a name like this one.
+    unread: tuple[str, ...] = msgspec.field(name="(unread)", default=())
+
+
+class KubeObject(_Readable, frozen=True):
     """What every object has."""
 
     metadata: ObjectMeta
@@ -60,7 +74,7 @@ class KubeObject(_View, frozen=True):
 class ServicePort(_View, frozen=True):
     """A port that a service offers."""
 
-    port: int
+    port: Int32
     protocol: str = "TCP"
 
 
@@ -273,10 +287,10 @@ class LeaseSpec(_View, frozen=True):
     """Who holds a lease. Times are RFC 3339, by the clock of whoever wrote them."""
 
     holder_identity: str | None = None
-    lease_duration_seconds: int | None = None
+    lease_duration_seconds: Int32 | None = None
     acquire_time: str | None = None
     renew_time: str | None = None
-    lease_transitions: int | None = None
+    lease_transitions: Int32 | None = None
 
 
 class Lease(KubeObject, frozen=True):
@@ -317,9 +331,16 @@ class WatchEvent(_View, frozen=True):
     object: msgspec.Raw
 
 
+class StatusDetails(_View, frozen=True):
+    """More about a failure."""
+
+    retry_after_seconds: Int32 | None = None
+
+
 class Status(_View, frozen=True):
     """What the API server says of a request that failed."""
 
     message: str = ""
     reason: str = ""
-    code: int = 0
+    code: Int32 = 0
+    details: StatusDetails | None = None

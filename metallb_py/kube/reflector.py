@@ -4,29 +4,43 @@ The first list fills the store; a watch from its version keeps it current, throu
 where nothing changes. A watch that ends is resumed where it stopped; a version that the server
 has forgotten (410) leads to a new list, which is compared with the store, so that nothing that
 happened in between is missed. While the server is away the store keeps what it had.
+
+Whatever fails is tried again after a delay that grows until the server has been well for a while,
+and never before the server wants it (Retry-After). A watch that fails again and again although the
+server answers is given up for a new list.
+
+An object that can't be decoded spoils neither the list nor the watch: its last good version stays
+in the store, or what can be decoded where there is none, until a good one comes or it is deleted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from typing import Generic, TypeVar
 
-import msgspec
-
 from metallb_py.backoff import API_RETRY
-from metallb_py.errors import ApiError, GoneError
-from metallb_py.kube.client import KubeClient
-from metallb_py.kube.listing import list_objects
-from metallb_py.kube.objects import Bookmark, KubeObject, Status, WatchEvent
+from metallb_py.errors import ApiError, GoneError, UndecodableError
+from metallb_py.kube.client import MESSAGE_LIMIT, KubeClient, bounded_retry_after
+from metallb_py.kube.decoding import Damaged, ObjectDecoder, decode_leniently
+from metallb_py.kube.listing import decode_answer_aside, decode_aside, list_objects
+from metallb_py.kube.objects import Bookmark, KubeObject, ObjectMeta, Status, WatchEvent
 from metallb_py.kube.resource import Resource
 
 # Shorter than the silence that a client takes for a dead server: where nothing has changed since
 # it started, kube-apiserver sends no bookmarks either.
 WATCH_SECONDS = 60
 GONE = 410
+HEALTHY_SECONDS = 60.0
+"""After so long without a failure the next one is the first again."""
+WATCH_FAILURES = 3
+"""So many failed watches in a row lead to a new list."""
+BUSY = (429, 503)
+"""The server is overloaded: no reason for a list, which costs it more than a watch."""
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -57,7 +71,30 @@ class Reachable:
     """The API server answers again."""
 
 
-ReflectorEvent = Changed[T] | Synced | Unreachable | Reachable
+class InForce(Enum):
+    """What stays in force of an object that can't be decoded, in words for a message."""
+
+    LAST_GOOD = "its last good version stays in force"
+    REST = "the rest of it is in force"
+    NOTHING = "it is left out"
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """An object can't be decoded as a whole; reported once for each version of it.
+
+    ``kind`` is Kubernetes' word (``Service``). ``key`` and ``meta`` are its identity; empty and
+    None where that can't be read. ``error`` names the fields, what was found, what was wanted.
+    """
+
+    kind: str
+    key: str
+    meta: ObjectMeta | None
+    error: str
+    in_force: InForce
+
+
+ReflectorEvent = Changed[T] | Synced | Unreachable | Reachable | Undecodable
 
 
 class Reflector(Generic[T]):
@@ -76,8 +113,12 @@ class Reflector(Generic[T]):
         self._on_event = on_event
         self._version = ""
         self._failures = 0
-        self._object = msgspec.json.Decoder(resource.view)
-        self._watch_event = msgspec.json.Decoder(WatchEvent)
+        self._watch_failures = 0
+        self._failed_at = 0.0
+        self._away = False
+        self._went_back = False  # an older version than the known one came: a list will tell
+        self._reported: dict[str, tuple[str, str, str]] = {}
+        self._decoder = ObjectDecoder(resource.view)
 
     async def run(self) -> None:
         """Follow the server until cancelled. Failures are told and tried again, for ever."""
@@ -86,30 +127,44 @@ class Reflector(Generic[T]):
                 if not self._version:
                     await self._list()
                 await self._watch()
-            except GoneError:
-                self._version = ""
-            except (ApiError, msgspec.MsgspecError) as error:
-                await self._failed(error if isinstance(error, ApiError) else ApiError(str(error)))
-                await asyncio.sleep(API_RETRY.delay(self._failures, random.random()))
+            except ApiError as error:
+                await asyncio.sleep(await self._failed(error))
 
-    async def _failed(self, error: ApiError) -> None:
+    async def _failed(self, error: ApiError) -> float:
+        """Note a failure; return how long to wait after it."""
+        now = asyncio.get_running_loop().time()
+        if now - self._failed_at > HEALTHY_SECONDS:
+            self._failures = 0
         self._failures += 1
-        if self._failures == 1:
+        given_up = self._went_back or self._watch_failures >= WATCH_FAILURES
+        if given_up or isinstance(error, GoneError):
+            self._version, self._watch_failures, self._went_back = "", 0, False
+        if not self._away and (
+            self._failures >= WATCH_FAILURES or not isinstance(error, GoneError)
+        ):
+            self._away = True
             await self._on_event(Unreachable(error))
+        delay = error.delay(API_RETRY.delay(self._failures, random.random()))
+        self._failed_at = now + delay
+        return delay
 
     async def _succeeded(self) -> None:
-        if self._failures:
-            self._failures = 0
+        if self._away:
+            self._away = False
             await self._on_event(Reachable())
 
     async def _list(self) -> None:
         listing = await list_objects(self._client, self._resource)
-        found = listing.items
         await self._succeeded()
-        for key in self.store.keys() - found.keys():
-            await self._remove(key)
-        for key, item in found.items():
-            await self._put(key, item)
+        present = listing.items.keys() | {each.key for each in listing.damaged}
+        # One without a name may be any that is missing: that one is not known to be gone.
+        if "" not in present:
+            for key in self.store.keys() - present:
+                await self._remove(key)
+        for item in listing.items.values():
+            await self._put(item)
+        for damaged in listing.damaged:
+            await self._put_damaged(damaged)
         self._version = listing.version
         if not self.synced:
             self.synced = True
@@ -123,38 +178,135 @@ class Reflector(Generic[T]):
             "resourceVersion": self._version,
             "timeoutSeconds": str(WATCH_SECONDS),
         }
-        started = asyncio.get_running_loop().time()
-        async with self._client.watch(self._resource.path, query) as lines:
+        opened = False
+        try:
+            async with self._client.watch(self._resource.path, query) as lines:
+                opened = True
+                await self._follow(lines)
+        except ApiError as error:
+            if error.status not in BUSY and (opened or error.status):
+                self._watch_failures += 1
+            raise
+        self._watch_failures = 0
+        await self._succeeded()
+
+    async def _follow(self, lines: AsyncIterator[bytes]) -> None:
+        """Take in a watch until it ends; in order, if not at once."""
+        now = asyncio.get_running_loop().time
+        started, version = now(), self._version
+        if not self._watch_failures:
             await self._succeeded()
-            async for line in lines:
-                await self._receive(self._watch_event.decode(line))
-        if asyncio.get_running_loop().time() - started < 1:
+        async for line in lines:
+            await self._receive(line)
+            if self._version != version:
+                self._watch_failures = 0
+        if self._went_back:
+            raise ApiError(f"watch of {self._resource.path}: found an older version than is known")
+        if now() - started < 1:
             raise ApiError(f"watch of {self._resource.path}: the server ends it at once")
 
-    async def _receive(self, event: WatchEvent) -> None:
+    async def _receive(self, line: bytes) -> None:
+        event = await decode_answer_aside(line, WatchEvent)
         if event.type == "ERROR":
-            status = msgspec.json.decode(event.object, type=Status)
-            kind = GoneError if status.code == GONE else ApiError
-            raise kind(f"watch of {self._resource.path}: {status.message}", status.code)
-        if event.type == "BOOKMARK":
-            self._version = msgspec.json.decode(
-                event.object, type=Bookmark
-            ).metadata.resource_version
-            return
-        item = self._object.decode(event.object)
-        self._version = item.metadata.resource_version
-        if event.type == "DELETED":
-            await self._remove(item.key)
-        else:
-            await self._put(item.key, item)
+            raise self._error(event)
+        await self._succeeded()
+        match event.type:
+            case "BOOKMARK":
+                with suppress(UndecodableError):  # it is only about where to resume
+                    bookmark = decode_leniently(event.object, Bookmark)
+                    self._advance(bookmark.metadata.resource_version)
+            case "ADDED" | "MODIFIED" | "DELETED":
+                await self._receive_object(event)
+            case _:
+                pass  # a kind of event that is not known yet
 
-    async def _put(self, key: str, item: T) -> None:
+    def _error(self, event: WatchEvent) -> ApiError:
+        status = decode_leniently(event.object, Status)
+        text = f"watch of {self._resource.path}: {status.code} {status.message[:MESSAGE_LIMIT]}"
+        if status.code == GONE:
+            return GoneError(text, GONE)
+        seconds = status.details.retry_after_seconds if status.details else None
+        return ApiError(text, status.code, bounded_retry_after(seconds))
+
+    async def _receive_object(self, event: WatchEvent) -> None:
+        item = await decode_aside(self._decoder, event.object)
+        meta = item.meta if isinstance(item, Damaged) else item.metadata
+        old = self.store.get(meta.key) if meta is not None else None
+        if event.type == "DELETED":
+            if meta is None:
+                self._version = ""
+                raise UndecodableError(
+                    f"watch of {self._resource.path}: an object without a name was deleted"
+                )
+            if old is not None and _is_same(old.metadata, meta):
+                await self._remove(meta.key)
+        elif meta is not None and old is not None and _is_outdated(meta, old.metadata):
+            self._went_back = True
+        elif isinstance(item, Damaged):
+            await self._put_damaged(item)
+        else:
+            await self._put(item)
+        if meta is not None:
+            self._advance(meta.resource_version)
+
+    def _advance(self, version: str) -> None:
+        """Resume the watch from here on, never from earlier."""
+        if version and not is_older(version, self._version):
+            self._version = version
+
+    async def _put(self, item: T) -> None:
+        key = item.key
+        self._reported.pop(key, None)
         old = self.store.get(key)
         self.store[key] = item
-        if old is None or old.metadata.resource_version != item.metadata.resource_version:
+        if old is None or _is_news(old, item):
             await self._on_event(Changed(key, old, item))
 
+    async def _put_damaged(self, damaged: Damaged[T]) -> None:
+        """Keep the last good version, or put what can be decoded in its place if there is none."""
+        meta, rest = damaged.meta, damaged.item
+        old = self.store.get(damaged.key)
+        in_force = InForce.NOTHING
+        if old is not None and not old.unread and meta is not None and _is_same(old.metadata, meta):
+            in_force = InForce.LAST_GOOD
+        elif rest is not None:
+            in_force = InForce.REST
+            self.store[damaged.key] = rest
+            if old is None or _is_news(old, rest):
+                await self._on_event(Changed(damaged.key, old, rest))
+        version = (meta.uid, meta.resource_version) if meta is not None else ("", "")
+        report = (*version, damaged.error)
+        if self._reported.get(damaged.key) != report:
+            self._reported[damaged.key] = report
+            kind = self._resource.view.__name__
+            await self._on_event(Undecodable(kind, damaged.key, meta, damaged.error, in_force))
+
     async def _remove(self, key: str) -> None:
+        self._reported.pop(key, None)
         old = self.store.pop(key, None)
         if old is not None:
             await self._on_event(Changed(key, old, None))
+
+
+def is_older(version: str, than: str) -> bool:
+    """Whether one resourceVersion is older than another, as far as they are numbers."""
+    if not all(text.isascii() and text.isdigit() for text in (version, than)):
+        return False
+    version, than = version.lstrip("0"), than.lstrip("0")
+    return (len(version), version) < (len(than), than)
+
+
+def _is_same(old: ObjectMeta, new: ObjectMeta) -> bool:
+    """Whether two objects of one name are one object, or may be."""
+    return old.uid == new.uid or not old.uid or not new.uid
+
+
+def _is_outdated(new: ObjectMeta, old: ObjectMeta) -> bool:
+    return old.uid == new.uid and is_older(new.resource_version, old.resource_version)
+
+
+def _is_news(old: T, new: T) -> bool:
+    version = new.metadata.resource_version
+    if version and version == old.metadata.resource_version:
+        return bool(old.unread) and old != new
+    return bool(version) or old != new

@@ -51,6 +51,13 @@ class ClientMetrics:
             "Changes of Kubernetes objects whose handling failed and is tried again",
             registry=self.registry,
         )
+        self.undecodable = Counter(
+            "metallb_k8s_client_undecodable_total",
+            "Versions of Kubernetes objects that could not be decoded as a whole, by kind; the "
+            "last good version, or what can be decoded, stays in force",
+            ["kind"],
+            registry=self.registry,
+        )
         self.config_loaded = Gauge(
             "metallb_k8s_client_config_loaded_bool",
             "1 once a configuration was loaded",

@@ -25,6 +25,7 @@ from metallb_py.kube.reflector import (
     Reflector,
     ReflectorEvent,
     Synced,
+    Undecodable,
     Unreachable,
 )
 from metallb_py.kube.resource import Resource
@@ -69,7 +70,7 @@ class Unrenewed:
     error: ApiError
 
 
-LeaseEvent = Contested | Unrenewed | Unreachable | Reachable
+LeaseEvent = Contested | Unrenewed | Unreachable | Reachable | Undecodable
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ class LeaseMembers:
             case Unreachable():
                 self._perform(self._leases.receive(leases.Unreachable(), self._now()))
                 self._listener.on_event(event)
-            case Reachable():
+            case Reachable() | Undecodable():
                 self._listener.on_event(event)
             case _:
                 assert_never(event)

@@ -12,8 +12,9 @@ from typing import assert_never
 
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import Pod
-from metallb_py.kube.reflector import Reachable, Unreachable
+from metallb_py.kube.reflector import Reachable, Undecodable, Unreachable
 from metallb_py.runtime.log import Logger
+from metallb_py.runtime.object_reports import ObjectReporter
 from speaker.drivers.lease_members import (
     Contested,
     Holder,
@@ -35,9 +36,11 @@ class LeaseMembership:
         namespace: str,
         node: str,
         log: Logger,
+        objects: ObjectReporter,
         on_usable: Callable[[Usable], None],
     ) -> None:
         self._log = log
+        self._objects = objects
         self._on_usable = on_usable
         holder = Holder(namespace, node, f"{node}_{uuid.uuid4()}")
         listener = Listener(self._on_members, lambda: None, self._on_event)
@@ -73,5 +76,7 @@ class LeaseMembership:
                 self._log.error(message, op="watch", resource="leases", error=str(error))
             case Reachable():
                 self._log.info("API server answers again", op="watch", resource="leases")
+            case Undecodable():
+                self._objects.undecodable(event)
             case _:
                 assert_never(event)
