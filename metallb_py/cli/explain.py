@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator, Mapping
 
 from controller.explain import Explanation, Stand, explain, pool_label
 from controller.requests import ServiceRequest
 from metallb_py.cli import cluster
+from metallb_py.cli.terminal import complain, show, show_json
 from metallb_py.errors import ApiError
 from metallb_py.kube.annotation_names import near_misses
 
@@ -37,15 +36,15 @@ def run(args: argparse.Namespace) -> int:
     try:
         explanation = explain(cluster.snapshot(args), key, args.lb_class)
     except ApiError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     except KeyError:
-        print(f"service {key}: not found", file=sys.stderr)
+        complain(f"service {key}: not found")
         return 2
     if args.json:
-        print(json.dumps(as_json(explanation), indent=2))
+        show_json(as_json(explanation))
     else:
-        print("\n".join(as_text(explanation)))
+        show(as_text(explanation))
     return 0 if explanation.stand is Stand.SERVED else 1
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping
 
 from controller.orphans import OrphanPolicy
 from controller.plan import Plan, make_plan
 from controller.plan_text import describe, describe_route
 from metallb_py.cli import cluster
+from metallb_py.cli.terminal import complain, show, show_json
 from metallb_py.cli.validate import UnreadableError, find_configs, read_file, tell_problems
 from metallb_py.config.compile import read_config
 from metallb_py.config.model import Config
@@ -54,11 +53,13 @@ def run(args: argparse.Namespace) -> int:
         tell_problems(args.file, error.problems)
         return 1
     except (UnreadableError, ApiError) as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     plan = make_plan(snapshot, config, args.orphaned_addresses, args.lb_class)
-    lines = [json.dumps(as_json(plan), indent=2)] if args.json else list(describe(plan))
-    print("\n".join(lines))
+    if args.json:
+        show_json(as_json(plan))
+    else:
+        show(describe(plan))
     return SOME_EFFECT if plan.affected or plan.refusal else 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from metallb_py.cli.terminal import complain, show
 from metallb_py.config.compile import read_config
 from metallb_py.config.document import Mapping, Node, Scalar, Sequence, parse_documents
 from metallb_py.config.problems import ConfigError, Problem
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         problems = list(_problems(read_file(args.file)))
     except UnreadableError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     tell_problems(args.file, problems)
     return 1 if problems else 0
@@ -73,9 +74,12 @@ def read_file(name: str) -> str:
 
 def tell_problems(name: str, problems: Iterable[Problem]) -> None:
     """Print one line for each problem of a file."""
-    for problem in problems:
-        place = f"{problem.path}: " if problem.path else ""
-        print(f"{_shown(name)}:{problem.line}: {place}{problem.message}")
+    show(_line(name, problem) for problem in problems)
+
+
+def _line(name: str, problem: Problem) -> str:
+    place = f"{problem.path}: " if problem.path else ""
+    return f"{_shown(name)}:{problem.line}: {place}{problem.message}"
 
 
 def _shown(name: str) -> str:

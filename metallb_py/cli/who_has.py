@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from metallb_py.addresses import IPAddress, parse_address
 from metallb_py.cli import cluster
+from metallb_py.cli.terminal import complain, show_colored, show_json
 from metallb_py.config.model import Config
 from metallb_py.errors import ApiError, MetallbError, NotFoundError
 from metallb_py.kube.endpoints import ServiceEndpoints, SliceIndex, from_endpoints
 from metallb_py.kube.listing import list_objects, take_snapshot
 from metallb_py.kube.objects import Pod
 from metallb_py.kube.resource import ENDPOINTS, NODES, SLICES, Resource
+from metallb_py.printable import printable
 from speaker.layer2.eligibility import Cluster
 from speaker.layer2.nodes import SPEAKER_LABELS, Rules, node_states
 from speaker.who import Answer, Finding, Standing, View, find
@@ -68,22 +69,22 @@ def run(args: argparse.Namespace) -> int:
         view = asyncio.run(_view(args))
         macs = _ask(args.address, args.interface)
     except (ApiError, WireError) as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     finding = find(args.address, macs, view)
     if args.json:
-        print(json.dumps(as_json(finding), indent=2))
+        show_json(as_json(finding))
     else:
         colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        print("\n".join(as_text(finding, colored=colored)))
+        show_colored(as_text(finding, colored=colored))
     return 0 if finding.is_right else 1
 
 
 def as_text(finding: Finding, *, colored: bool) -> Iterator[str]:
-    """Yield the finding, line by line; what should not be is red where colors are wanted."""
+    """Yield the finding in printable lines; what should not be is red where colors are wanted."""
     several = len(finding.answers) > 1
     for answer in finding.answers:
-        line = f"{answer.mac}  {answer.node or 'unknown'}  {answer.standing}"
+        line = printable(f"{answer.mac}  {answer.node or 'unknown'}  {answer.standing}")
         wrong = several or answer.standing is not Standing.ELECTED
         yield f"{RED}{line}{PLAIN}" if colored and wrong else line
     if not finding.answers:
@@ -91,7 +92,7 @@ def as_text(finding: Finding, *, colored: bool) -> Iterator[str]:
     due = finding.expected
     services = f" (of {', '.join(due.services)})" if due.services else ""
     who = f"{due.node} should answer" if due.node else "nobody should answer"
-    yield f"{who} for {finding.address}{services}: {due.why}"
+    yield printable(f"{who} for {finding.address}{services}: {due.why}")
 
 
 def as_json(finding: Finding) -> Mapping[str, object]:

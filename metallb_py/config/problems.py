@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metallb_py.errors import MetallbError
+from metallb_py.printable import printable
 
 _HEAD, _TAIL = 400, 200  # what is shown of a long message: its start, and what was wanted
 
@@ -40,6 +41,4 @@ def one_line(text: str) -> str:
     """Return a text with its middle left out where it is long, and line breaks and such escaped."""
     if len(text) > _HEAD + _TAIL:
         text = f"{text[:_HEAD]} ... {text[-_TAIL:]}"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text)

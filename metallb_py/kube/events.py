@@ -16,6 +16,7 @@ from enum import StrEnum
 from metallb_py.errors import ApiError, NotFoundError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import KubeObject
+from metallb_py.printable import printable
 
 BURST = 25
 REFILL_SECONDS = 300.0
@@ -173,8 +174,9 @@ class EventRecorder:
 
 
 def _shortened(message: str) -> str:
-    """Cut to what the API server accepts, in bytes of UTF-8."""
-    data = message.encode()
+    """Return it as printable text, cut to what the API server accepts, in bytes of UTF-8."""
+    text = printable(message)
+    data = text.encode()
     if len(data) <= MESSAGE_LIMIT:
-        return message
+        return text
     return data[: MESSAGE_LIMIT - 4].decode(errors="ignore") + " ..."

@@ -1,15 +1,25 @@
-"""JSON logs as MetalLB writes them: one object a line on stdout, keys in alphabetical order."""
+"""JSON logs as MetalLB writes them: one object a line on stdout, keys in alphabetical order.
+
+Whatever the fields hold, a line is one line of valid JSON in printable characters, of bounded
+length; and whatever becomes of standard output, logging never fails.
+"""
 
 from __future__ import annotations
 
 import inspect
 import json
-import sys
+import math
 import time
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+from metallb_py.printable import FIELD_LIMIT, printable_json, shortened
+from metallb_py.runtime.standard_output import standard_output
+
+LIST_LIMIT: Final = 256
+"""Entries of a list in one field."""
 
 Value = str | int | float | bool | None | list[str]
 
@@ -40,7 +50,7 @@ class Logger:
         context: dict[str, Value] | None = None,
     ) -> None:
         self._level = level
-        self._write = write or _write_line
+        self._write = write or _Output()
         self._context = context or {}
 
     def bind(self, **context: Value) -> Self:
@@ -70,9 +80,57 @@ class Logger:
     def _log(self, level: Level, msg: str, fields: dict[str, Value]) -> None:
         if level < self._level:
             return
-        line: dict[str, Value] = self._context | fields
-        line |= {"caller": _caller(), "level": level.name.lower(), "msg": msg, "ts": _timestamp()}
-        self._write(json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
+        line: dict[str, Value] = {k: _bounded(v) for k, v in (self._context | fields).items()}
+        line |= {"caller": _caller(), "level": level.name.lower(), "msg": shortened(msg)}
+        self._write(_as_json(line))
+
+
+class _Output:
+    """Standard output; tells of the lines that it did not take once it takes one again."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines = standard_output()
+
+    def __call__(self, line: str) -> None:
+        lost = self._lines.lost
+        if self._lines.write(line) and lost:
+            self._lines.lost = 0
+            message = "standard output did not take some log lines"
+            told: dict[str, Value] = {"caller": _caller(), "level": "warn", "msg": message}
+            self._lines.write(_as_json(told | {"op": "log", "lost": lost}))
+
+
+def _as_json(line: dict[str, Value]) -> str:
+    line["ts"] = _timestamp()
+    text = json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return printable_json(text)
+
+
+def _bounded(value: Value) -> Value:
+    """Return a value of bounded length that JSON knows."""
+    match value:
+        case str():
+            return shortened(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+        case list():
+            return _bounded_list(value)
+        case _:
+            return value
+
+
+def _bounded_list(values: list[str]) -> list[str]:
+    kept: list[str] = []
+    room = FIELD_LIMIT
+    for value in values[:LIST_LIMIT]:
+        room -= len(value)
+        if room < 0 and kept:
+            break
+        kept.append(shortened(value))
+    more = len(values) - len(kept)
+    return [*kept, f"... ({more} more)"] if more else kept
 
 
 def _caller() -> str:
@@ -88,8 +146,3 @@ def _timestamp() -> str:
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     digits = f".{fraction:09d}".rstrip("0").rstrip(".")  # RFC 3339 as Go prints it
     return f"{text}{digits}Z"
-
-
-def _write_line(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

@@ -105,3 +105,18 @@ async def test_a_long_message_is_cut_to_what_the_server_takes(tmp_path: Path) ->
     message = str(api.events()[0]["message"])
     assert len(message.encode()) <= 1024
     assert message.endswith(" ...")
+
+
+async def test_a_message_is_printable(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event("pool \x1b[2J\u202e\u2028\ud800\n of größer"))
+        await api.until(api.events)
+    message = str(api.events()[0]["message"])
+    assert message == r"pool \x1b[2J\u202e\u2028\ud800\n of größer"
+
+
+async def test_a_message_whose_escapes_are_long_is_cut(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event("\u202e" * 400))
+        await api.until(api.events)
+    assert len(str(api.events()[0]["message"]).encode()) <= 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 import pytest
@@ -56,3 +57,47 @@ def test_text_of_any_language_stays_readable() -> None:
     lines: list[str] = []
     Logger(Level.ALL, lines.append).info("größer\nals")
     assert "größer\\nals" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J", "\x9b2J", "\u202e", "\u2028", "\x7f", "\ufeff", "\ud800"]
+)
+def test_what_a_terminal_obeys_is_escaped(text: str) -> None:
+    lines: list[str] = []
+    Logger(Level.ALL, lines.append).bind(service=text).info(f"a {text} b", ips=[text])
+    assert lines[0].isprintable()
+    fields = json.loads(lines[0])
+    assert (fields["service"], fields["msg"], fields["ips"]) == (text, f"a {text} b", [text])
+
+
+def test_a_long_field_is_cut() -> None:
+    lines: list[str] = []
+    log = Logger(Level.ALL, lines.append)
+    log.info("m" * 5000, error="e" * 100_000, ips=["i" * 5000] * 10, pools=["p"] * 1000)
+    fields = json.loads(lines[0])
+    assert fields["msg"] == "m" * 4096 + "... (904 more characters)"
+    assert fields["error"] == "e" * 4096 + "... (95904 more characters)"
+    assert fields["ips"] == ["i" * 4096 + "... (904 more characters)", "... (9 more)"]
+    assert fields["pools"] == ["p"] * 256 + ["... (744 more)"]
+
+
+def test_a_number_that_json_does_not_know_is_text() -> None:
+    lines: list[str] = []
+    Logger(Level.ALL, lines.append).info("x", seconds=float("inf"))
+    assert json.loads(lines[0], parse_constant=pytest.fail)["seconds"] == "inf"
+
+
+def test_lost_lines_are_told_of_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        log = Logger()
+        for number in range(1000):
+            log.info("x" * 1000, number=number)
+        os.read(reader, 1 << 20)
+        log.info("after")
+        after, told = map(json.loads, os.read(reader, 1 << 20).splitlines()[-2:])
+    os.close(reader)
+    assert after["msg"] == "after"
+    assert 0 < told["lost"] < 1000

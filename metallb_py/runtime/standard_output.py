@@ -1,0 +1,47 @@
+"""Lines on standard output, which may be full, slow, closed or gone: none of that ends a daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+class LineWriter:
+    """Writes whole lines to a file descriptor; one that it does not take is lost and counted."""
+
+    __slots__ = ("_broken", "_descriptor", "lost")
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+        self._broken = False  # the last line went out in part
+        self.lost = 0
+
+    def write(self, line: str) -> bool:
+        """Write a line; whether all of it was taken. Never raises for what the reader does."""
+        if self._descriptor is None:
+            return False
+        data = f"{line}\n".encode(errors="backslashreplace")
+        if self._broken:
+            data = b"\n" + data
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            # ENOSPC, EPIPE, EIO, EBADF; EAGAIN where somebody made the pipe non-blocking.
+            self._broken = self._broken or len(rest) < len(data)
+            self.lost += 1
+            return False
+        self._broken = False
+        return True
+
+
+def standard_output() -> LineWriter:
+    """Return the writer of this process's standard output, which may have been closed at start.
+
+    Then its descriptor is, or will be, something else's.
+    """
+    try:
+        return LineWriter(sys.stdout.fileno() if sys.stdout else None)
+    except (OSError, ValueError):
+        return LineWriter(None)
