@@ -23,6 +23,7 @@ from controller.requests import (
     SharingTerms,
     parse,
 )
+from controller.waiting import Awaited
 from metallb_py.addresses import Family, IPAddress, go_quote_list
 from metallb_py.config.draining import configured_name
 from metallb_py.errors import AllocationError
@@ -85,7 +86,7 @@ class Keep:
     terms: SharingTerms
     wanted: SharingTerms | None = None
     cleared: Cleared | None = None
-    awaits: Hashable = None
+    awaits: Awaited | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Assign:
     verdict: Verdict
     terms: SharingTerms
     cleared: Cleared | None = None
-    awaits: Hashable = None
+    awaits: Awaited | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class Pending:
 
     verdict: Verdict
     cleared: Cleared | None = None
-    awaits: Hashable = None
+    awaits: Awaited | None = None
 
 
 Decision = Keep | Assign | Release | Pending
@@ -360,7 +361,7 @@ class _Case:
         denial = self.allocator.denial(self.key, wanted, request)
         if denial:
             placement = self.allocator.placement_denial(wanted, request)
-            awaits = (wanted, request.pool, _prospects(request.terms), placement)
+            awaits = Awaited((request.pool, _alone(request.terms), placement), wanted)
             verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, denial)
             return self._stay(verdict, awaits)
         other = Cleared(Reason.DIFFERENT_IP, f"it asks for {go_quote_list(wanted)}")
@@ -377,23 +378,20 @@ class _Case:
     def _choose(self, request: ServiceRequest, cleared: Cleared | None) -> Decision:
         try:
             _, addresses = self.allocator.choose(request)
-        except AllocationError as error:
-            rejections = error.rejections if isinstance(error, NoAddressError) else ()
-            for each in rejections:
+        except NoAddressError as error:
+            for each in error.rejections:
                 self.checks.refused(f'pool "{each.pool}"', each.detail)
-            awaits = (
-                request.families,
-                request.fewer_families_do,
-                request.pool,
-                _prospects(request.terms),
-                rejections or str(error),
-            )
+            fewer = request.fewer_families_do
+            awaits = self._awaited(request, (fewer, request.pool, error.rejections))
             verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
             return self._stay(verdict, awaits)
+        except AllocationError as error:  # only another configuration or label can help
+            verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
+            return self._stay(verdict)
         assign = self._assign(addresses, request.terms, cleared)
-        if len(addresses) < len(request.families):
-            return replace(assign, awaits=(self.key,))  # until it is decided about again
-        return assign
+        if len(addresses) == len(request.families):
+            return assign
+        return replace(assign, awaits=self._awaited_complement(addresses, request))
 
     def _complete(self, request: ServiceRequest) -> Decision:
         """Add the address of the second family, of the same pool; the first one stays first."""
@@ -401,13 +399,27 @@ class _Case:
         try:
             found = self.allocator.complement(base, request)
         except AllocationError as error:
-            awaits = ("second", request.families, base[0].version, _prospects(request.terms))
-            awaited = (*awaits, str(error))
+            awaited = self._awaited(request, (base[0].version, str(error)))
             if request.fewer_families_do:
                 return replace(self._keep(), awaits=awaited)
             verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
             return self._stay(verdict, awaited)
         return self._assign((*base, *found), request.terms)
+
+    def _awaited_complement(
+        self, addresses: tuple[IPAddress, ...], request: ServiceRequest
+    ) -> Awaited:
+        """Return what a service waits for that just got fewer addresses than it would take."""
+        try:
+            self.allocator.complement(addresses, request)
+        except AllocationError as error:
+            return self._awaited(request, (addresses[0].version, str(error)))
+        return Awaited(self.key)
+
+    def _awaited(self, request: ServiceRequest, prospects: Hashable) -> Awaited:
+        """Return what a service waits for that asks for no certain addresses."""
+        terms = request.terms if request.terms.key else None
+        return Awaited((request.families, prospects), terms=terms)
 
     def _may_return(self, request: ServiceRequest, home: tuple[IPAddress, ...]) -> bool:
         fits = set(map(Family.of, home)) <= set(request.families)
@@ -427,21 +439,21 @@ class _Case:
         if base.wanted is not None:
             detail = f"{base.conflict}; want the others changed alike, in a moment"
             verdict = self.checks.failed("addresses", Reason.NOT_ALLOWED, detail)
-            awaits = (self.key,)
+            awaits = Awaited(self.key)
             return Keep(base.addresses, verdict, base.terms, base.wanted, base.cleared, awaits)
         self.checks.passed("addresses", go_quote_list(base.addresses))
         verdict = self.checks.all_passed()
         return Keep(base.addresses, verdict, base.terms, cleared=base.cleared)
 
-    def _stay(self, verdict: Verdict, awaits: Hashable = None) -> Keep | Pending:
+    def _stay(self, verdict: Verdict, awaits: Awaited | None = None) -> Keep | Pending:
         base = self.base
         if not base.addresses:
             return Pending(verdict, base.cleared, awaits)
         if base.wanted is not None:
-            awaits = (self.key,)
+            awaits = Awaited(self.key)
         return Keep(base.addresses, verdict, base.terms, base.wanted, base.cleared, awaits)
 
 
-def _prospects(terms: SharingTerms) -> SharingTerms:
+def _alone(terms: SharingTerms) -> SharingTerms:
     """Return the terms as far as they matter to what a service may get: not without a key."""
     return terms if terms.key else UNSHARED

@@ -11,7 +11,7 @@ Times are monotonic seconds; an event without one happens at the time of the one
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from heapq import heapify, heappop, heappush
@@ -55,7 +55,7 @@ from controller.orphans import (
 )
 from controller.requests import InvalidRequest, ServiceRequest, parse, tenant_of
 from controller.starting import reclaim_all, renumbered, was_in_force
-from controller.waiting import WaitingServices
+from controller.waiting import Awaited, WaitingServices
 from metallb_py.addresses import IPAddress, go_quote_list
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
@@ -96,7 +96,10 @@ class Controller:
         self._homes: dict[str, tuple[tuple[IPAddress, ...], float]] = {}
         self._deadlines: list[tuple[float, str]] = []
         self._scheduled: set[tuple[float, str]] = set()
-        self._freed = False
+        # What became free, or is shared on other terms, since waiting services were tried last.
+        self._changed = False
+        self._freed: set[IPAddress] = set()
+        self._sharing: set[str] = set()
         self._now = 0.0
 
     @property
@@ -168,10 +171,16 @@ class Controller:
             self._namespaces[name] = labels
         if not self._started:
             return ()
-        self._freed = True  # for a pool may be open to them now
+        self._changed = True  # for a pool may be open to them now
         return self._converge_all(
-            key for key in self._waiting if self._services[key].metadata.namespace == name
+            key
+            for key, service in self._services.items()
+            if service.metadata.namespace == name and self._is_unsatisfied(key)
         )
+
+    def _is_unsatisfied(self, key: str) -> bool:
+        outcome = self._told.get(key)
+        return key in self._waiting or (outcome is not None and not outcome.verdict.positive)
 
     def namespaces_synced(self) -> tuple[Effect, ...]:
         """All namespaces that there are have been told."""
@@ -331,7 +340,8 @@ class Controller:
         self._contests.forget(key)
         if self._services.pop(key, None) is None:
             return ()
-        self._freed |= self.allocator.release(key)
+        self._note_change(self.allocator.held(key), None)
+        self.allocator.release(key)
         return (ServiceGone(key),)
 
     def _forget_waiting(self, key: str) -> None:
@@ -353,9 +363,9 @@ class Controller:
         effects: list[Effect] = []
         # Each round moves a service nearer to what it asks for; the bound is for a fault.
         for _ in range(len(self._waiting) + 2):
-            if not self._freed:
+            if not self._changed:
                 break
-            self._freed = False
+            self._changed = False
             waiting = self._waiting_config
             if waiting and self._knows_enough_for(waiting) and not self._orphans(waiting):
                 return (*effects, *self.config_changed(waiting))
@@ -366,16 +376,31 @@ class Controller:
     def _try_waiting(self) -> tuple[Effect, ...]:
         """Try the oldest of each group, and the next as long as the one before got something."""
         effects: list[Effect] = []
-        heads = self._waiting.heads()
-        heapify(heads)
-        while heads:
-            (_, key), awaits = heappop(heads)
+        freed, self._freed = self._freed, set()
+        sharing, self._sharing = self._sharing, set()
+        heads = self._waiting.heads(freed, sharing)
+        turns = [(turn, number) for number, (turn, _) in enumerate(heads)]
+        heapify(turns)
+        while turns:
+            (_, key), number = heappop(turns)
             before = self.allocator.held(key)
             effects += self._converge(key)
-            following = self._waiting.head(awaits)
+            following = self._waiting.head(heads[number][1])
             if self.allocator.held(key) != before and following is not None:
-                heappush(heads, (following, awaits))
+                heappush(turns, (following, number))
         return tuple(effects)
+
+    def _note_change(self, before: Holding | None, after: Holding | None) -> None:
+        """Remember what a service no longer holds, or holds on other terms."""
+        if before == after:
+            return
+        if before is not None:
+            self._changed = True
+            self._freed.update(before.addresses)
+        for held in filter(None, (before, after)):
+            if self._waiting.may_share(held.terms.key):
+                self._changed = True
+                self._sharing.add(held.terms.key)
 
     def _converge(self, key: str) -> tuple[Effect, ...]:
         """Decide about a service, and apply that. Whatever goes wrong is that service's verdict."""
@@ -412,11 +437,14 @@ class Controller:
     def _note(self, key: str, before: Holding | None, decision: Decision) -> None:
         """Remember what a service waits for, and until when."""
         after = self.allocator.held(key)
-        self._freed |= before is not None and after != before
+        self._note_change(before, after)
         if isinstance(decision, Keep) and decision.wanted is not None:
             self._wake_at(self._patience.setdefault(key, self._now + SHARING_GRACE), key)
         else:
-            self._patience.pop(key, None)
+            if self._patience.pop(key, None) is not None and after is not None:
+                self._changed = True  # it shares on its new terms now, or will
+                self._freed.update(after.addresses)
+                self._sharing.add(after.terms.key)
         cleared = decision.cleared
         left = before is not None and cleared is not None and cleared.reason is Reason.NOT_ALLOWED
         if left and before is not None and not isinstance(decision, Keep):
@@ -424,9 +452,9 @@ class Controller:
             self._wake_at(self._now + SHARING_GRACE, key)
         elif isinstance(decision, Release) or (key in self._homes and self._is_home(key, after)):
             self._homes.pop(key, None)
-        awaits: Hashable = None if isinstance(decision, Release) else decision.awaits
+        awaits = None if isinstance(decision, Release) else decision.awaits
         if key in self._homes:
-            awaits = (key,)
+            awaits = Awaited(key)
         if awaits is None:
             self._waiting.remove(key)
         else:

@@ -177,3 +177,35 @@ def test_a_buggy_address_of_a_draining_pool_is_none_of_the_new_pools() -> None:
     assert made.allocate("default/other", asks).addresses == ips("192.0.2.2")
     made.release("default/old")
     made.assign("default/old", ips("192.0.2.0"), ALONE)
+
+
+def test_whatever_a_mutator_refuses_the_state_is_as_it_was() -> None:
+    made = allocator(pool("a", "192.0.2.0/30", "2001:db8::/126"))
+    made.assign("default/one", ips("192.0.2.0", "2001:db8::"), shared("k", 80))
+    made.assign("default/two", ips("192.0.2.0"), shared("k", 443))
+    made.assign("default/lone", ips("192.0.2.1"), ALONE)
+
+    def state() -> object:
+        holdings = [made.held(f"default/{name}") for name in ("one", "two", "lone", "new")]
+        survey = made.survey(ServiceRequest((Family.IPV4, Family.IPV6), terms=shared("k", 22)))
+        return holdings, survey, made.usage(), made.pools(), made.owner_of(ips("192.0.2.3"))
+
+    before = state()
+    full = ServiceRequest((Family.IPV4,), pool="none")
+    swap = {"default/one": (ips("192.0.2.1"), ALONE), "default/two": (ips("192.0.2.1"), ALONE)}
+    foreign = {"default/one": (ips("203.0.113.1"), ALONE)}
+    for attempt in (
+        lambda: made.set_pools((pool("b", "198.51.100.0/30"),)),
+        lambda: made.set_pools((pool("a", "192.0.2.0/31"),)),
+        lambda: made.assign("default/new", ips("192.0.2.1"), ALONE),
+        lambda: made.assign("default/one", ips("192.0.2.1"), shared("k", 80)),
+        lambda: made.assign("default/two", ips("192.0.2.0"), shared("k", 80)),
+        lambda: made.assign("default/two", ips("203.0.113.1"), ALONE),
+        lambda: made.assign("default/two", ips("192.0.2.2", "203.0.113.1"), ALONE),
+        lambda: made.allocate("default/new", full),
+        lambda: made.exchange(swap),
+        lambda: made.exchange(foreign),
+    ):
+        with pytest.raises((AllocationError, KeyError)):
+            attempt()
+        assert state() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, ItemsView
 from ipaddress import ip_address
 
 import msgspec
@@ -728,3 +729,58 @@ def test_prefer_dual_stack_takes_two_families_of_a_later_pool_before_one_of_the_
     )
     core = started(service(cluster_ips=DUAL, ip_family_policy="PreferDualStack"), pools=pools)
     assert held(core) == ["198.51.100.0", "2001:db8::"]
+
+
+# Many that wait
+
+
+def test_a_service_may_begin_to_share_what_another_that_waited_got() -> None:
+    """All of one group but for their keys: what the first gets, the third may share."""
+    core = started(service("x"), service("y"))
+    keys = {"b": "k", "c": "l", "d": "k"}
+    for number, (name, key) in enumerate(keys.items()):
+        created = f"2026-02-0{number + 1}T00:00:00Z"
+        port = (ServicePort(80 + number),)
+        edit(core, service(name, annotations={SHARE: key}, ports=port, created=created))
+    assert core.pending == {"default/b", "default/c", "default/d"}
+    core.service_changed("default/x", None)
+    assert held(core, "b") == held(core, "d") == ["192.0.2.0"]
+    assert held(core, "c") == []
+
+
+class Counting(dict[str, str]):
+    """A selector that counts how often a service that has it is read."""
+
+    reads = 0
+
+    def items(self) -> ItemsView[str, str]:
+        Counting.reads += 1
+        return super().items()
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        lambda n: {},
+        lambda n: {"annotations": {SHARE: f"k{n}"}},
+        lambda n: {"annotations": {SHARE: "k"}},
+        lambda n: {"load_balancer_ip": f"10.0.{n >> 8}.{n & 255}"},
+        lambda n: {"annotations": {POOL: "full"}},
+        lambda n: {"cluster_ips": DUAL, "ip_family_policy": "PreferDualStack"},
+        lambda n: {"annotations": {POOL: f"unknown-{n}"}},
+        lambda n: {"cluster_ips": ("garbage",)},
+    ],
+    ids=["any", "own keys", "one key", "addresses", "pool", "dual", "unknown pools", "invalid"],
+)
+def test_a_release_tries_few_of_the_services_that_wait(
+    wish: Callable[[int], dict[str, object]],
+) -> None:
+    core = started(service("x"), service("y"), service("z", annotations={POOL: "full"}), pools=FULL)
+    local = {"selector": Counting(app="web"), "external_traffic_policy": "Local"}
+    for number in range(1000):
+        edit(core, service(f"s{number}", **local, **wish(number)))  # type: ignore[arg-type]
+    assert len(core.pending) == 1000
+    Counting.reads = 0
+    core.service_changed("default/x", None)
+    core.service_changed("default/y", None)
+    assert Counting.reads < 20
