@@ -16,6 +16,7 @@ from metallb_py.config.model import Config, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
 from metallb_py.verdict import Verdict
+from speaker.announced import Announced
 from speaker.decision import Announcement, Decision, Surroundings, decide
 from speaker.layer2.eligibility import ELECTION, UNKNOWN, Cluster, NodeState
 
@@ -125,7 +126,8 @@ class Speaker:
         self._config = Config()
         self._waiting_config: Config | None = None
         self._missing = set(Source)
-        self._announced: dict[str, Announcement] = {}
+        self._announced = Announced()
+        self._macs: frozenset[str] | None = None  # of all nodes' wires, once they are asked for
         self._refused: dict[str, str] = {}
         self._doubts: dict[str, str] = {}
 
@@ -156,17 +158,15 @@ class Speaker:
 
     def announced_at(self, address: IPAddress) -> tuple[Service, ...]:
         """Return the services that this node announces an address for."""
-        return tuple(
-            self._services[key]
-            for key, announcement in sorted(self._announced.items())
-            if address in announcement.addresses and key in self._services
-        )
+        keys = self._announced.at(address)
+        return tuple(self._services[key] for key in keys if key in self._services)
 
     def is_a_speakers(self, mac: str) -> bool:
         """Whether a MAC address is that of a node with a speaker."""
-        return any(
-            wire.mac == mac for state in self._cluster.nodes.values() for wire in state.wires or ()
-        )
+        if self._macs is None:
+            states = self._cluster.nodes.values()
+            self._macs = frozenset(wire.mac for state in states for wire in state.wires or ())
+        return mac in self._macs
 
     def ending(self, staying: frozenset[Protocol] = frozenset()) -> tuple[Effect, ...]:
         """This speaker is about to end: others announce what it did, and it nothing more.
@@ -174,7 +174,7 @@ class Speaker:
         What it announces by these protocols stays reachable over this node until it is back.
         """
         self._missing.add(Source.SERVICES)
-        announced, self._announced = self._announced, {}
+        announced, self._announced = self._announced, Announced()
         return tuple(
             Withdraw(key, announcement, "speakerEnding", "", handed_over=True)
             for key, announcement in sorted(announced.items())
@@ -224,6 +224,7 @@ class Speaker:
         if cluster == self._cluster:
             return told
         self._cluster = cluster
+        self._macs = None
         return (*told, *self._decide_all())
 
     def config_changed(self, config: Config) -> tuple[Effect, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+import sys
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from types import FrameType
 
 import pytest
 from support.objects import config, pool, service
@@ -220,3 +223,68 @@ def test_who_ends_hands_over_and_announces_nothing_after() -> None:
     core.cluster_changed(("node1",), {})
     assert core.endpoints_changed(KEY, ServiceEndpoints(2, frozenset({"node1"}))) == ()
     assert core.ending() == ()
+
+
+def lines_run(action: Callable[[], object]) -> int:
+    """Count the lines of Python that an action runs: what it costs, whatever else runs here."""
+    count = 0
+
+    def trace(_: FrameType, event: str, __: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_who_is_at_an_address_costs_the_same_with_many_services() -> None:
+    """Anybody on the wire can ask for it, 128 times a second, by claiming the address."""
+    core = running(settings=config(pool("l2", "10.20.0.0/16")))
+    address, mac = ip_address("10.20.30.1"), "02:00:00:00:00:99"
+
+    def ask() -> None:
+        core.announced_at(address)
+        core.is_a_speakers(mac)
+
+    ask()
+    few = lines_run(ask)
+    for number in range(300):
+        web = service(f"web{number}", ips=(f"10.20.{number // 200}.{number % 200}",))
+        core.service_changed(web.key, web)
+        core.endpoints_changed(web.key, SOME)
+    nodes = {
+        f"node{n}": NodeState(wires=(Wire("eth0", f"02:00:00:00:01:{n:02x}", ()),))
+        for n in range(100)
+    }
+    core.cluster_changed(SPEAKERS, nodes)
+    ask()
+    assert lines_run(ask) <= few + 5
+
+
+def test_services_that_share_an_address_are_all_found_at_it() -> None:
+    core = running()
+    shared = [service(name, ips=("10.20.30.1",)) for name in ("other", "web")]
+    for each in shared:
+        core.service_changed(each.key, each)
+        core.endpoints_changed(each.key, SOME)
+    address = ip_address("10.20.30.1")
+    before = core.announced_at(address)
+    assert [each.key for each in before] == sorted(each.key for each in before)
+    core.ending()
+    assert core.announced_at(address) == ()
+
+
+def test_macs_of_speakers_follow_the_cluster() -> None:
+    core = running()
+    mac = "02:00:00:00:01:01"
+    assert not core.is_a_speakers(mac)
+    core.cluster_changed(SPEAKERS, {"node1": NodeState(wires=(Wire("eth0", mac, ()),))})
+    assert core.is_a_speakers(mac)
+    core.cluster_changed(SPEAKERS, {})
+    assert not core.is_a_speakers(mac)

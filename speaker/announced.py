@@ -1,0 +1,47 @@
+"""What this node announces, by service and by address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+
+from metallb_py.addresses import IPAddress
+from speaker.decision import Announcement
+
+
+class Announced(MutableMapping[str, Announcement]):
+    """The announcement of each service. Which services an address belongs to is one look-up.
+
+    A stranger's claims ask for that, as often as it sends them.
+    """
+
+    __slots__ = ("_by_address", "_by_key")
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, Announcement] = {}
+        self._by_address: dict[IPAddress, set[str]] = {}
+
+    def at(self, address: IPAddress) -> tuple[str, ...]:
+        """Return the keys of the services that are announced at an address, in order."""
+        return tuple(sorted(self._by_address.get(address, ())))
+
+    def __getitem__(self, key: str) -> Announcement:
+        return self._by_key[key]
+
+    def __setitem__(self, key: str, announcement: Announcement) -> None:
+        self.pop(key, None)
+        self._by_key[key] = announcement
+        for address in announcement.addresses:
+            self._by_address.setdefault(address, set()).add(key)
+
+    def __delitem__(self, key: str) -> None:
+        for address in self._by_key.pop(key).addresses:
+            keys = self._by_address[address]
+            keys.discard(key)
+            if not keys:
+                del self._by_address[address]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_key)
+
+    def __len__(self) -> int:
+        return len(self._by_key)
