@@ -230,6 +230,7 @@ async def test_labels_keep_clusters_apart(lan: Segment, one: str, other: str, ke
     ):
         with pytest.raises(AssertionError, match="Failed to join"):
             await c.join(a.address)
+        await a.saw("join", "b")
         assert set(await b.members()) == {"a", "b"}
         assert set(await a.members()) == {"a", "b"}
 
