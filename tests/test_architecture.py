@@ -24,6 +24,7 @@ TESTED_ELSEWHERE = {
     "speaker/drivers/bgp_wire.py": "netns/test_bgp_session.py",
     "controller/app.py": "netns/test_controller_app.py",
     "controller/config_record.py": "netns/test_config_status.py",
+    "metallb_py/kube/access.py": "unit/kube/test_kubeconfig.py",
     "metallb_py/kube/configmap.py": "unit/kube/test_config_reader.py",
     "metallb_py/kube/events.py": "netns/test_event_recorder.py",
     "metallb_py/kube/snapshot.py": "unit/controller/test_rehearsal.py",
@@ -40,7 +41,7 @@ IMPORTERS = {
         "metallb_py/protocols/memberlist/keyring.py",
         "metallb_py/runtime/pki.py",
     },
-    "kubernetes": {"metallb_py/kube/client.py"},
+    "kubernetes": {"metallb_py/kube/kubeconfig.py"},
     "msgpack": {"metallb_py/protocols/memberlist/fields.py"},
     "prometheus_client": {"metallb_py/runtime/metrics.py", "metallb_py/runtime/series.py"},
     "netaddr": {"metallb_py/addresses.py"},
@@ -49,7 +50,7 @@ IMPORTERS = {
     "yaml": {
         "metallb_py/cli/lab/cluster.py",
         "metallb_py/config/document.py",
-        "metallb_py/kube/client.py",  # what the Kubernetes client lets through
+        "metallb_py/kube/kubeconfig.py",
     },
     "aiomqtt": set(),
 }
@@ -99,6 +100,17 @@ def test_each_library_has_its_importers(library: str) -> None:
 def test_no_excuses_in_comments(module: Path) -> None:
     text = (ROOT / module).read_text()
     assert not re.search(r"#\s*type: ignore(?!\[)|\bTODO\b|\bFIXME\b|\bXXX\b", text)
+
+
+HEAVY = ("kubernetes", "pydantic", "requests", "scapy", "pyroute2.ipdb", "numpy")
+"""What costs a daemon megabytes when it is imported, and is not needed to serve."""
+
+
+@pytest.mark.parametrize("daemon", ["speaker.app", "controller.app"])
+def test_a_daemon_loads_nothing_heavy(daemon: str) -> None:
+    code = f"import sys, {daemon}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & set(HEAVY)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "manifests").glob("*.yaml")), ids=lambda p: p.name)

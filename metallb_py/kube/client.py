@@ -1,13 +1,9 @@
-"""The Kubernetes API over HTTP: bytes out, bytes in.
-
-The Kubernetes client library finds the configuration and the credentials, keeps them fresh and
-carries the requests. Its models are left out: the caller decodes what it needs.
-"""
+"""The Kubernetes API over HTTP: bytes out, bytes in; the caller decodes what it needs."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -17,10 +13,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio import config as kube_config
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config.config_exception import ConfigException
-from yaml import YAMLError
+import msgspec
 
 from metallb_py.errors import (
     ApiError,
@@ -30,15 +23,21 @@ from metallb_py.errors import (
     OversizedError,
     UndecodableError,
 )
-from metallb_py.kube.credentials import TokenFile, in_cluster
+from metallb_py.kube.access import Access
+from metallb_py.kube.credentials import in_cluster
 from metallb_py.kube.decoding import decode_leniently
 from metallb_py.kube.fence import Fence
+from metallb_py.kube.kubeconfig import load
 from metallb_py.kube.objects import Status
 
 MERGE_PATCH = "application/merge-patch+json"
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 # Watches are asked for a minute at a time; longer silence means that nobody is there.
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=75)
+USER_AGENT = "metallb-py"
+CONNECTIONS = 100
+READ_BUFFER = 2 << 20
+"""Bytes that wait for a reader of a watch before the server is kept waiting."""
 MAX_LINE = 16 << 20
 MAX_BODY = 32 << 20
 """Bytes of an answer. A list that is longer is read in smaller pages."""
@@ -54,19 +53,11 @@ _ERRORS = {404: NotFoundError, 409: ConflictError, 410: GoneError}
 class KubeClient:
     """A connection to one API server. Every method raises ApiError or a subclass of it."""
 
-    def __init__(
-        self,
-        configuration: Configuration,
-        fence: Fence | None = None,
-        token: TokenFile | None = None,
-    ) -> None:
+    def __init__(self, access: Access, fence: Fence | None = None) -> None:
         self._fence = fence or Fence()
-        self._token = token
-        self._configuration = copy.copy(configuration)
-        if fence is not None:
-            self._configuration.trace_configs = [_last_look(fence)]
-        self._api = ApiClient(self._configuration)
-        self._api.user_agent = "metallb-py"
+        self._access = access
+        self._traces = [] if fence is None else [_last_look(fence)]
+        self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     async def connect(
@@ -78,17 +69,12 @@ class KubeClient:
         until it can; the last one that could stays in use.
         """
         try:
-            if not kubeconfig:
-                pod = in_cluster(on_problem)
-                configuration = Configuration(host=pod.host)
-                configuration.ssl_ca_cert = pod.authority
-                return cls(configuration, token=pod.token)
-            configuration = Configuration()
-            await kube_config.load_kube_config(
-                config_file=kubeconfig, client_configuration=configuration
-            )
-            return cls(configuration)
-        except (ConfigException, OSError, ValueError, YAMLError) as error:
+            if kubeconfig:
+                return cls(await load(kubeconfig, on_problem))
+            pod = in_cluster(on_problem)
+            tls = ssl.create_default_context(cafile=pod.authority)
+            return cls(Access(pod.host, tls, token=pod.token))
+        except (OSError, ValueError) as error:
             where = f"kubeconfig {kubeconfig}" if kubeconfig else "in-cluster configuration"
             raise ApiError(f"{where}: {error}") from error
 
@@ -98,11 +84,12 @@ class KubeClient:
         A write that comes later is never sent, and never ends: who sends it has lost the right to,
         and is about to be cancelled.
         """
-        return type(self)(self._configuration, fence, self._token)
+        return type(self)(self._access, fence)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._api.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Read one object or one page of a list."""
@@ -174,12 +161,12 @@ class KubeClient:
         content_type: str = "application/json",
         limits: aiohttp.ClientTimeout = REQUEST_TIMEOUT,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = f"{self._configuration.host}{path}"
+        url = f"{self._access.server}{path}"
         if query:
             url += "?" + urlencode(query)
         try:
             response = await self._send(method, url, body, content_type, limits)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, ConfigException) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _unreachable(method, path, error) from error
         try:
             async with response:
@@ -197,25 +184,47 @@ class KubeClient:
         limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         """Send a request; once more with a new token where the server refuses the one we had."""
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": content_type,
+            "User-Agent": USER_AGENT,
+        }
         while True:
             token = await self._authorization()
             with_token = {**headers, "Authorization": token} if token else headers
-            answer = await self._api.rest_client.request(
-                method, url, headers=with_token, body=body, _request_timeout=limits
+            response = await self._connections.request(
+                method,
+                url,
+                headers=with_token,
+                data=None if body is None else msgspec.json.encode(body),
+                timeout=limits,
+                proxy=self._access.proxy,
+                server_hostname=self._access.server_name,
             )
-            response: aiohttp.ClientResponse = answer.response
-            if response.status != UNAUTHORIZED or self._token is None:
+            if response.status != UNAUTHORIZED or self._access.token is None:
                 return response
-            if not self._token.refused(token, time.monotonic()):
+            if not self._access.token.refused(token, time.monotonic()):
                 return response
             response.close()
 
     async def _authorization(self) -> str:
-        if self._token is not None:
-            return self._token.header(time.monotonic())
-        token = await self._configuration.get_api_key_with_prefix("BearerToken", "authorization")
-        return token or ""
+        if self._access.token is not None:
+            return self._access.token.header(time.monotonic())
+        return await self._access.authorization()
+
+    @property
+    def _connections(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                limit=CONNECTIONS, ssl=True if self._access.tls is None else self._access.tls
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                trust_env=True,
+                read_bufsize=READ_BUFFER,
+                trace_configs=self._traces,
+            )
+        return self._session
 
 
 def bounded_retry_after(seconds: float | None) -> float | None:

@@ -36,16 +36,16 @@ def resident(process: int) -> int:
     return int(found[1])
 
 
-def test_each_process_of_a_speaker_stays_under_80_megabytes(rig: Rig) -> None:
+def test_each_process_of_a_speaker_stays_under_65_megabytes(rig: Rig) -> None:
     for speaker in rig.lab.speakers.values():
         sizes = [resident(process) for process in family(speaker.process.pid)]
         print(f"{speaker.name}: {[size // MEGABYTE for size in sizes]} MB")
         assert len(sizes) == 2, "the speaker and its responder"
-        assert max(sizes) < 80 * MEGABYTE
+        assert max(sizes) < 65 * MEGABYTE
 
 
-def test_the_controller_stays_under_80_megabytes(rig: Rig) -> None:
-    assert resident(rig.lab.controller.process.pid) < 80 * MEGABYTE
+def test_the_controller_stays_under_65_megabytes(rig: Rig) -> None:
+    assert resident(rig.lab.controller.process.pid) < 65 * MEGABYTE
 
 
 @pytest.mark.parametrize("daemon", ["speaker", "controller"])

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from kubernetes.aio.client import Configuration
 
+from metallb_py.kube.access import Access
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.credentials import TokenFile
 
@@ -112,7 +112,7 @@ class OddApi:
         site = web.TCPSite(runner, HOST, 0)
         await site.start()
         port = runner.addresses[0][1]
-        client = KubeClient(Configuration(host=f"http://{HOST}:{port}"), token=token)
+        client = KubeClient(Access(f"http://{HOST}:{port}", token=token))
         try:
             yield client
         finally:

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 import pytest
-from kubernetes.aio.client import Configuration
 
+from metallb_py.kube.access import Access
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import (
     Node,
@@ -78,7 +78,7 @@ class Case:
 
 @pytest.fixture
 async def case() -> AsyncIterator[Case]:
-    client = KubeClient(Configuration())
+    client = KubeClient(Access("http://192.0.2.1"))
     made = Case(client)
     task = asyncio.create_task(made.members.follow())
     try:
