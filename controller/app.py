@@ -33,6 +33,7 @@ from metallb_py.config.model import Config, Pool
 from metallb_py.errors import ConflictError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames
+from metallb_py.kube.config_status import in_brief
 from metallb_py.kube.configmap import ConfigReader, Reading, Update, config_resource
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import ConfigMap, Namespace, Service
@@ -369,7 +370,7 @@ class App:
         self._record(orphan.service, EventType.WARNING, "OrphanedAddresses", message)
 
     def _refuse_config(self, problems: tuple[str, ...], *, valid: bool = False) -> None:
-        self._config.stale("; ".join(problems))
+        self._config.stale(in_brief(problems))
         configmap = self._reader.item
         if configmap is not None:
             about = ObjectReference.to("ConfigMap", configmap)

@@ -10,6 +10,7 @@ from typing import TypeVar, assert_never
 from metallb_py.config.model import Protocol
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames
+from metallb_py.kube.config_status import in_brief
 from metallb_py.kube.configmap import ConfigReader, Update, config_resource
 from metallb_py.kube.endpoints import SliceIndex, from_endpoints
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
@@ -300,7 +301,7 @@ class App:
         if latest is None:
             self._config.missing(not self._core.waits_for_config)
         elif latest.config is None:
-            self._config.stale("; ".join(map(str, latest.problems)))
+            self._config.stale(in_brief(map(str, latest.problems)))
         elif update.refused:
             self._config.stale("the controller refused it: services hold addresses that it drops")
 
@@ -346,7 +347,7 @@ class App:
                     self._config.loaded()
                     self._configure()
                 case ConfigRefused(problems):
-                    self._config.stale("; ".join(problems))
+                    self._config.stale(in_brief(problems))
                 case LabelsChanged():
                     self._log.info(
                         "Node labels changed, resyncing BGP peers", event="nodeLabelsChanged"

@@ -7,7 +7,7 @@ keeps; so it is short, and shorter still where those are large.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from metallb_py.config.problems import one_line
@@ -69,6 +69,14 @@ def limit_beside(annotations: Mapping[str, str]) -> int:
         if name not in _OURS
     )
     return LIMIT if others < ROOMY else TIGHT_LIMIT
+
+
+def in_brief(problems: Iterable[str]) -> str:
+    """Return problems for a log line of bounded length: the first ones, and how many more."""
+    every = list(problems)
+    shown = _first(every, LIMIT)
+    more = len(every) - len(shown)
+    return "; ".join([*shown, f"and {more} more problems"] if more else shown)
 
 
 def _first(problems: list[str], room: int) -> list[str]:

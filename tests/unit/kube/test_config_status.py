@@ -7,7 +7,13 @@ import json
 import pytest
 
 from metallb_py.config.problems import Problem
-from metallb_py.kube.config_status import LIMIT, TIGHT_LIMIT, ConfigStatus, limit_beside
+from metallb_py.kube.config_status import (
+    LIMIT,
+    TIGHT_LIMIT,
+    ConfigStatus,
+    in_brief,
+    limit_beside,
+)
 from metallb_py.kube.configmap import DRAINING, LAST_GOOD, STATUS, Reading, read
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [10.0.0.0/24]}]"
@@ -71,3 +77,12 @@ def test_beside_large_annotations_of_the_operators_the_status_is_short() -> None
     )
     ours = {STATUS: "x" * 140_000, LAST_GOOD: "x" * 140_000, DRAINING: "x" * 140_000}
     assert limit_beside(ours) == LIMIT
+
+
+def test_a_log_line_has_the_first_problems_and_the_number_of_the_others() -> None:
+    assert in_brief(["a", "b"]) == "a; b"
+    text = in_brief(f"line {n}: {'x' * 200}" for n in range(1000))
+    assert len(text) < LIMIT + 100
+    assert text.startswith("line 0: xxx")
+    shown = text.count("line ")
+    assert text.endswith(f"; and {1000 - shown} more problems")
