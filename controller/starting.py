@@ -8,7 +8,7 @@ the operator's choice (``OrphanPolicy``), as if the edit were made now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from controller.allocator import Allocator, Holding
@@ -17,6 +17,7 @@ from controller.orphans import still_needed
 from controller.requests import sharing_terms
 from metallb_py.config.draining import drain
 from metallb_py.config.model import Config, Pool
+from metallb_py.config.prefix_index import PrefixIndex
 from metallb_py.kube.objects import Service
 
 
@@ -39,9 +40,10 @@ def reclaim_all(
 
     A pool of ``previous`` that ``config`` has not starts to drain where something is held in it.
     """
+    services = tuple(services)
     candidates = draining
     if previous is not None:
-        candidates = drain(previous.pools_not_in(config), draining)
+        candidates = drain(_shown(services, previous.pools_not_in(config)), draining)
     allocator.set_pools((*config.pools, *candidates))
     reclaim_in_order(services, allocator)
     needed = still_needed(candidates, allocator.holdings())
@@ -78,6 +80,14 @@ def was_in_force(
     allocator.set_pools((*config.pools, *draining))
     reclaim_in_order(unclaimed, allocator)
     return any(allocator.held(service.key) for service in unclaimed)
+
+
+def _shown(services: Iterable[Service], pools: tuple[Pool, ...]) -> Iterator[Pool]:
+    """Yield the pools that contain all that some service's status shows."""
+    index = PrefixIndex(pool.cidrs for pool in pools)
+    shown = {service.status_addresses for service in services} - {()}
+    wanted = {number for addresses in shown for number in index.containing_all(addresses)}
+    return (pool for number, pool in enumerate(pools) if number in wanted)
 
 
 def _holdings_in(
