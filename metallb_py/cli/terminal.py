@@ -15,7 +15,7 @@ from metallb_py.printable import printable
 def show(lines: Iterable[object]) -> None:
     """Print each of these on one line of standard output."""
     for line in lines:
-        print(printable(str(line)))
+        print(_encodable(printable(str(line))))
 
 
 def show_colored(lines: Iterable[str]) -> None:
@@ -32,3 +32,9 @@ def show_json(value: Mapping[str, object]) -> None:
 def complain(problem: object) -> None:
     """Print on standard error why a command can't do its work."""
     print(printable(str(problem)), file=sys.stderr)
+
+
+def _encodable(text: str) -> str:
+    """Escape what the terminal's encoding does not have."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from metallb_py.cli.terminal import complain, show
 from metallb_py.config.compile import read_config
@@ -21,6 +22,7 @@ for each problem, FILE:LINE: PLACE: PROBLEM. Exit status: 0 valid, 1 problems (a
 YAML is one, too), 2 the file can't be read or is no UTF-8 text.
 """
 DATA_KEY = "config"
+MAX_BYTES = 16 << 20  # of a file; an object in the API server has 1.5 MiB at the most
 
 
 class UnreadableError(MetallbError):
@@ -64,12 +66,24 @@ def read_file(name: str) -> str:
     """Return a file's text; "-" names standard input. Raises UnreadableError."""
     shown = _shown(name)
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        data = _read(sys.stdin.buffer) if name == "-" else _read_file(name)
+        if len(data) > MAX_BYTES:
+            raise UnreadableError(f"{shown}: more than {MAX_BYTES} bytes: want a configuration")
         return data.decode()
     except OSError as error:
         raise UnreadableError(f"{shown}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UnreadableError(f"{shown}: byte {error.start}: want UTF-8 text") from error
+
+
+def _read_file(name: str) -> bytes:
+    with Path(name).open("rb") as file:
+        return _read(file)
+
+
+def _read(file: BinaryIO) -> bytes:
+    """Read a file, which may have no end, up to one byte more than is accepted."""
+    return file.read(MAX_BYTES + 1)
 
 
 def tell_problems(name: str, problems: Iterable[Problem]) -> None:

@@ -7,6 +7,7 @@ steps are limited by a ``Budget``, which also ends the thread's work soon when t
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
@@ -37,9 +38,24 @@ class CompileWorker:
         budget = Budget()
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, work, budget)
+            return await loop.run_in_executor(self._thread, _run, work, budget)
         finally:
             budget.cancel()
+
+
+def _run(work: Work[T], budget: Budget) -> T:
+    """Work without the cyclic garbage collector, whose full collections halt every thread.
+
+    With what a large configuration allocates, one of them takes 0.2 s of the event loop; there are
+    no cycles in it.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return work(budget)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class ConfigQueue(Generic[T]):

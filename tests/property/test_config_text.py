@@ -27,7 +27,8 @@ SAMPLES = [
 KEYS = sorted({key for fields in SCHEMA.values() for key in fields})
 WORDS = ["layer2", "bgp", "10.0.0.0/24", "10.0.0.1-10.0.0.9", "fd00::/64", "64512:1", "90s", "In",
          "10.0.0.1", "fe80::1", "eth0", "igp", "external", "ipv4", "1:2:3", "large:1:2:3",
-         "no-export"]  # fmt: skip
+         "no-export", "0.0.0.0/0", "::/0", "0.0.0.0-255.255.255.255", "224.0.0.1", "ff02::1",
+         "1.10", "eth{99999999999}", "(?:(?:.|.)*)*X", "(?=x)", "\\1", "1e999"]  # fmt: skip
 SECRET = "hunter2"
 
 leaves = (

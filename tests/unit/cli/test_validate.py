@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -138,3 +142,82 @@ def test_standard_input(
         main(["validate", "-"])
     assert end.value.code == 1
     assert capsys.readouterr().out.startswith("standard input:2: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'peers: [{my-asn: 1, peer-asn: 2, peer-address: "a\\eb\\u202e\\u2028\\x85"}]',
+        '"address-pools\\x9b": []',
+        'address-pools: [{name: "\\e[2J", protocol: "\\u2066", addresses: ["\\n"]}]',
+        manifest('peers: [{name: "\\a\\e]0;x\\a"}]'),
+    ],
+)
+def test_control_characters_are_escaped(
+    file: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate(file, text) == 1
+    out = capsys.readouterr().out
+    assert out
+    assert all(line.isprintable() for line in out.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "data", [bytes(range(256)), b"\x7fELF\x02\x01\x01\0", b"\xff\xfe", b"\x1f\x8b\x08\0" * 1000]
+)
+def test_a_binary_file(file: Path, data: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate(file, data) in (1, 2)
+    captured = capsys.readouterr()
+    lines = (captured.out + captured.err).splitlines()
+    assert len(lines) == 1
+    assert lines[0].isprintable()
+
+
+def ends_with(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as end:
+        main(["validate", *arguments])
+    assert isinstance(end.value.code, int)
+    captured = capsys.readouterr()
+    return end.value.code, captured.out + captured.err
+
+
+def test_what_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends_with([str(tmp_path)], capsys) == (2, f"{tmp_path}: Is a directory\n")
+    assert ends_with(["/dev/zero"], capsys)[0] == 2
+    odd = tmp_path / "a\nb\x1b\udcff"
+    status, told = ends_with([str(odd)], capsys)
+    assert status == 2
+    assert "a\\nb\\x1b\\udcff: No such file" in told
+
+
+def test_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(BAD,))
+    writer.start()
+    status, told = ends_with([str(pipe)], capsys)
+    writer.join()
+    assert status == 1
+    assert len(told.splitlines()) == 2
+
+
+def test_a_huge_file_is_not_read_to_its_end(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with file.open("wb") as huge:
+        huge.truncate(1 << 40)  # sparse: it takes no room
+    status, told = ends_with([str(file)], capsys)
+    assert status == 2
+    assert "more than 16777216 bytes" in told
+
+
+def test_a_terminal_that_knows_ascii_alone(file: Path) -> None:
+    file.write_text("address-pools: [{name: é, protocol: x, addresses: [10.0.0.0/24]}]")
+    done = subprocess.run(
+        [sys.executable, "-m", "metallb_py.cli", "validate", str(file)],
+        env={"PYTHONIOENCODING": "ascii"},
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"\\xe9" in done.stdout
+    assert done.stderr == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 
@@ -93,3 +94,13 @@ async def test_the_last_one_submitted_is_the_last_one_posted() -> None:
     assert posted.empty()
     assert queue.is_idle
     running.cancel()
+
+
+async def test_no_full_garbage_collection_halts_the_loop_meanwhile() -> None:
+    worker = CompileWorker()
+    assert gc.isenabled()
+    assert await worker.run(lambda _: gc.isenabled()) is False
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        await worker.run(lambda _: 1 // 0)
+    assert gc.isenabled()
