@@ -10,18 +10,26 @@ import inspect
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Final, Self
 
 from metallb_py.printable import FIELD_LIMIT, printable_json, shortened
+from metallb_py.rate_limit import Admitted, Rate, RateLimiter
 from metallb_py.runtime.standard_output import standard_output
 
 LIST_LIMIT: Final = 256
 """Entries of a list in one field."""
+EACH: Final = Rate(burst=20, per_second=1 / 10)
+TOTAL: Final = Rate(burst=40_000, per_second=50)
+MAX_SOURCES: Final = 16_384
+SUBJECTS: Final = ("service", "peer", "interface", "ip", "node name", "object", "resource")
+"""Fields that say what a line is about."""
 
 Value = str | int | float | bool | None | list[str]
+Gate = Callable[[str, "Mapping[str, Value]"], Admitted | None]
+"""Decides of a line, by its caller and its fields, whether it is written."""
 
 
 class Level(IntEnum):
@@ -39,23 +47,32 @@ LEVEL_NAMES = tuple(level.name.lower() for level in Level)
 
 
 class Logger:
-    """Writes events with a fixed context. ``bind`` gives a logger with more of it."""
+    """Writes events with a fixed context. ``bind`` gives a logger with more of it.
 
-    __slots__ = ("_context", "_level", "_write")
+    A ``gate`` decides of each line above ``debug`` whether it is written, by default LineLimits.
+    """
+
+    __slots__ = ("_context", "_gate", "_level", "_write")
 
     def __init__(
         self,
         level: Level = Level.INFO,
         write: Callable[[str], object] | None = None,
         context: dict[str, Value] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._level = level
         self._write = write or _Output()
         self._context = context or {}
+        self._gate = gate or LineLimits()
 
     def bind(self, **context: Value) -> Self:
         """Return a logger that adds these fields to every line."""
-        return type(self)(self._level, self._write, self._context | context)
+        return type(self)(self._level, self._write, self._context | context, self._gate)
+
+    def gated(self, gate: Gate) -> Self:
+        """Return a logger with this gate in place of its own."""
+        return type(self)(self._level, self._write, self._context, gate)
 
     def debug(self, msg: str, **fields: Value) -> None:
         """Log what helps to follow one run."""
@@ -80,9 +97,54 @@ class Logger:
     def _log(self, level: Level, msg: str, fields: dict[str, Value]) -> None:
         if level < self._level:
             return
-        line: dict[str, Value] = {k: _bounded(v) for k, v in (self._context | fields).items()}
-        line |= {"caller": _caller(), "level": level.name.lower(), "msg": shortened(msg)}
+        caller = _caller()
+        line = self._context | fields
+        if level > Level.DEBUG:
+            admitted = self._gate(caller, line)
+            if admitted is None:
+                return
+            if admitted.suppressed:
+                line["suppressed"] = admitted.suppressed
+        line = {name: _bounded(value) for name, value in line.items()}
+        line |= {"caller": caller, "level": level.name.lower(), "msg": shortened(msg)}
         self._write(_as_json(line))
+
+
+class LineLimits:
+    """The usual gate: no source writes without end, whatever it is that it provokes.
+
+    A source is a place in the program and what the line there is about: a service, a peer. The
+    limits let pass what 10,000 services make at a start; in the long run it is 50 lines a second.
+    The next line of a source tells how many of its lines were suppressed.
+    """
+
+    __slots__ = ("_clock", "_limiter")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._limiter = RateLimiter(EACH, TOTAL, MAX_SOURCES)
+
+    def __call__(self, caller: str, line: Mapping[str, Value]) -> Admitted | None:
+        """Admit a line, or not."""
+        subject = tuple(str(line[name]) for name in SUBJECTS if name in line)
+        return self._limiter.admit((caller, subject), self._clock())
+
+
+class LimitedLog:
+    """A log with tighter limits, for lines whose sources can be forged or are without number."""
+
+    __slots__ = ("_clock", "_limiter", "_log")
+
+    def __init__(
+        self, log: Logger, each: Rate, total: Rate, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._limiter = RateLimiter(each, total)
+        self._clock = clock
+
+    def of(self, *source: Hashable) -> Logger:
+        """Return the log of one source."""
+        return self._log.gated(lambda _, __: self._limiter.admit(source, self._clock()))
 
 
 class _Output:

@@ -8,7 +8,8 @@ from typing import assert_never
 
 from metallb_py.config.model import Config
 from metallb_py.config.routes import Offer, names_in
-from metallb_py.runtime.log import Logger
+from metallb_py.rate_limit import Rate
+from metallb_py.runtime.log import LimitedLog, Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bfd import BfdWatcher
 from speaker.bgp.events import (
@@ -37,6 +38,10 @@ from speaker.drivers.bgp_listener import (
 from speaker.drivers.bgp_speaker import BgpSpeaker
 from speaker.parting import DRAIN_TIME, Parting
 
+STRANGER = Rate(burst=1, per_second=1 / 600)
+"""Lines about the connections of one host that is no peer."""
+STRANGERS = Rate(burst=100, per_second=1 / 10)
+
 
 class BgpAnnouncer:
     """Announces by advertising routes over BGP sessions."""
@@ -51,6 +56,7 @@ class BgpAnnouncer:
         listen: ListenAt | None = None,
     ) -> None:
         self._log = log
+        self._strangers = LimitedLog(log, STRANGER, STRANGERS)
         self._metrics = metrics
         self._table = RouteTable()
         self._not_carried: dict[PeerSession, int] = {}
@@ -172,7 +178,7 @@ class BgpAnnouncer:
             case ListenFailed(at, error):
                 self._log.error("can't listen for BGP peers", op="listen", at=str(at), error=error)
             case StrangerRefused(address):
-                self._log.warn(
+                self._strangers.of(address).warn(
                     "refused a BGP connection: not from a peer", op="listen", address=address
                 )
             case _:

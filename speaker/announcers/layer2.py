@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from metallb_py.config.model import Config
-from metallb_py.runtime.log import Logger
+from metallb_py.rate_limit import Rate
+from metallb_py.runtime.log import LimitedLog, Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.decision import Announcement
 from speaker.drivers.responder import Responder
@@ -30,6 +31,9 @@ from speaker.parting import Parting
 # What the responder sees on the wire that concerns more than its own work.
 Seen = WiresChanged | Claimed
 
+INTERFACES = Rate(burst=2000, per_second=5)
+"""Lines about interfaces: every pod that starts or ends on the node makes one."""
+
 
 class Layer2Announcer:
     """Announces by answering ARP and neighbor discovery, from a process of its own."""
@@ -42,6 +46,7 @@ class Layer2Announcer:
         on_seen: Callable[[Seen], None],
     ) -> None:
         self._log = log
+        self._interfaces = LimitedLog(log, INTERFACES, INTERFACES)
         self._on_seen = on_seen
         self._metrics = metrics
         self._owned = Owned()
@@ -102,19 +107,19 @@ class Layer2Announcer:
             case Counters():
                 self._count(event)
             case InterfaceAdded(interface, protocol):
-                self._log.info(
+                self._interfaces.of(InterfaceAdded).info(
                     f"created {protocol} responder for interface",
                     event=f"create{protocol}Responder",
                     interface=interface,
                 )
             case InterfaceRemoved(interface, protocol):
-                self._log.info(
+                self._interfaces.of(InterfaceRemoved).info(
                     f"deleted {protocol} responder for interface",
                     event=f"delete{protocol}Responder",
                     interface=interface,
                 )
             case InterfaceFailed(interface, protocol, error):
-                self._log.error(
+                self._interfaces.of(InterfaceFailed).error(
                     f"failed to create {protocol} responder",
                     op=f"create{protocol}Responder",
                     interface=interface,

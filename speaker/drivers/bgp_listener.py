@@ -20,8 +20,6 @@ from speaker.drivers.bgp_wire import plain
 from speaker.drivers.tcp_md5 import forget_key, sign_segments
 
 BACKLOG = 128
-STRANGERS_TOLD = 100
-"""Strangers that are told of once each; of more nothing is told."""
 
 _RETRY = Backoff(first=1.0, limit=30.0)
 
@@ -38,7 +36,7 @@ class ListenFailed:
 
 @dataclass(frozen=True, slots=True)
 class StrangerRefused:
-    """Somebody connected who is no peer of this node. Told once of each."""
+    """A connection came from a host that is no peer of this node."""
 
     address: str
 
@@ -54,7 +52,6 @@ class BgpListener:
         self._on_event = on_event
         self._peers: Mapping[PeerSession, Take] = {}
         self._sockets: dict[socket.AddressFamily, _Listening] = {}
-        self._strangers: set[str] = set()
 
     def expect(self, peers: Mapping[PeerSession, Take]) -> None:
         """Hand the connections of these peers over, and no others'."""
@@ -112,10 +109,7 @@ class BgpListener:
                 continue  # nothing says that it is this peer
             if peer.source_address in (None, ours) and _is_end_of(peer, theirs, zone):
                 return take
-        told = str(theirs)
-        if told not in self._strangers and len(self._strangers) < STRANGERS_TOLD:
-            self._strangers.add(told)
-            self._on_event(StrangerRefused(told))
+        self._on_event(StrangerRefused(str(theirs)))
         return None
 
     def _is_signed(self, peer: PeerSession) -> bool:

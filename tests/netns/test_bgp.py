@@ -57,6 +57,28 @@ async def test_updates_of_a_peer_are_counted_and_malformed_ones_logged() -> None
     assert "NEXT_HOP is missing" in warning["error"]
 
 
+async def test_a_peer_of_malformed_updates_does_not_fill_the_log() -> None:
+    lines: list[str] = []
+    metrics = SpeakerMetrics()
+    announcer = BgpAnnouncer("node1", Logger(write=lines.append), metrics, drain_time=0)
+    announcer.configure(Config(peers=(Peer(64512, 64513, ip_address(NODE)),)), {})
+    counted = b'metallb_bgp_updates_received_total{peer="10.77.0.1:179"} 1000.0'
+
+    async def page() -> bytes:
+        return metrics.render()[0]
+
+    async with listening(NODE) as accepted, while_running(announcer.run()):
+        router = await accepted.get()
+        router.accept_open(await router.hear())
+        malformed = b"\xff" * 16 + bytes.fromhex("001c 02 0000 0000 20c0000201")
+        router.writer.write(malformed * 1000)
+        told = await eventually(page, lambda said: counted in said)
+        assert b'metallb_bgp_session_up{peer="10.77.0.1:179"} 1.0' in told
+
+    warnings = [line for line in map(json.loads, lines) if line["level"] == "warn"]
+    assert 1 <= len(warnings) <= 30
+
+
 class Changing:
     """An announcer whose advertisements change."""
 

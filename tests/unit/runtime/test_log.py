@@ -8,7 +8,8 @@ import re
 
 import pytest
 
-from metallb_py.runtime.log import Level, Logger
+from metallb_py.rate_limit import Admitted, Rate
+from metallb_py.runtime.log import Level, LimitedLog, LineLimits, Logger
 
 
 def test_a_line_is_one_json_object_with_keys_in_order() -> None:
@@ -92,7 +93,7 @@ def test_lost_lines_are_told_of_once_there_is_room(monkeypatch: pytest.MonkeyPat
     os.set_blocking(writer, False)
     with os.fdopen(writer, "w") as stream:
         monkeypatch.setattr("sys.stdout", stream)
-        log = Logger()
+        log = Logger(gate=lambda _, __: Admitted())
         for number in range(1000):
             log.info("x" * 1000, number=number)
         os.read(reader, 1 << 20)
@@ -101,3 +102,98 @@ def test_lost_lines_are_told_of_once_there_is_room(monkeypatch: pytest.MonkeyPat
     os.close(reader)
     assert after["msg"] == "after"
     assert 0 < told["lost"] < 1000
+
+
+class Log:
+    """A log of daily life, with a clock that the test moves."""
+
+    def __init__(self, level: Level = Level.INFO) -> None:
+        self.now = 0.0
+        self._lines: list[str] = []
+        self.logger = Logger(level, self._lines.append, gate=LineLimits(lambda: self.now))
+
+    def lines(self) -> list[dict[str, object]]:
+        """Return the lines since the last time."""
+        lines, self._lines[:] = list(map(json.loads, self._lines)), []
+        return lines
+
+
+def test_one_source_cannot_fill_the_log() -> None:
+    log = Log()
+    for number in range(13_000):
+        log.now = number / 2000
+        log.logger.bind(peer="10.0.0.1:179").warn("malformed UPDATE", error=str(number))
+    assert 1 <= len(log.lines()) <= 30
+
+
+def test_what_was_suppressed_is_counted_in_the_next_line_of_the_same() -> None:
+    log = Log()
+
+    def write(peer: str) -> None:
+        log.logger.bind(peer=peer).warn("malformed UPDATE")
+
+    for _ in range(100):
+        write("a")
+    written = len(log.lines())
+    log.now = 60.0
+    write("b")
+    write("a")
+    other, again = log.lines()
+    assert "suppressed" not in other
+    assert again["suppressed"] == 100 - written
+
+
+def test_one_source_silences_no_other() -> None:
+    log = Log()
+    for _ in range(1000):
+        log.logger.warn("BGP session down", peer="a")
+        log.logger.warn("a second line of it", peer="a")
+    log.lines()
+    for peer in map(str, range(100)):
+        log.logger.warn("BGP session down", peer=peer)
+    assert len(log.lines()) == 100
+
+
+def test_ten_thousand_services_that_start_are_all_logged() -> None:
+    log = Log()
+    for number in range(10_000):
+        log.logger.info("announcing", event="serviceAnnounced", service=f"default/web{number}")
+        log.logger.info("service deleted", service=f"default/old{number}")
+    assert len(log.lines()) == 20_000
+
+
+def test_sources_without_number_are_limited_altogether() -> None:
+    log = Log()
+    for number in range(200_000):
+        log.now = number / 1000
+        log.logger.info("announcing", service=f"default/web{number}")
+    assert len(log.lines()) <= 40_000 + 200 * 50
+
+
+def test_who_debugs_wants_to_see_everything() -> None:
+    log = Log(Level.DEBUG)
+    for _ in range(1000):
+        log.logger.debug("one step")
+    assert len(log.lines()) == 1000
+
+
+def test_lines_below_the_level_take_nothing_from_the_others() -> None:
+    log = Log(Level.WARN)
+    for level in [Level.INFO] * 1000 + [Level.WARN]:
+        log.logger.log(level, "x")
+    assert len(log.lines()) == 1
+
+
+def test_tighter_limits() -> None:
+    lines: list[str] = []
+    now = [0.0]
+    log = Logger(write=lines.append).bind(op="listen")
+    limited = LimitedLog(log, Rate(1, 1 / 600), Rate(3, 1), lambda: now[0])
+    for address in "aabcde":
+        limited.of(address).warn("not from a peer", address=address)
+    assert [json.loads(line)["address"] for line in lines] == ["a", "b", "c"]
+    now[0] = 600.0
+    limited.of("a").bind(more=1).warn("not from a peer", address="a")
+    told = json.loads(lines[-1])
+    assert (told["op"], told["suppressed"], told["more"]) == ("listen", 1, 1)
+    assert told["caller"].startswith("test_log.py:")
