@@ -223,6 +223,14 @@ async def test_half_open_connections_keep_nobody_out(start: bytes) -> None:
             writer.close()
 
 
+async def test_a_large_response_over_tls(tmp_path: Path) -> None:
+    authority, context = certified(tmp_path)
+    trusting = ssl.create_default_context(cadata=authority.certificate.decode())
+    async with serving(tls=context) as served:
+        large = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+        assert await served.ask(large, trusting) == (200, LARGE)
+
+
 async def test_half_open_handshakes_keep_nobody_out(tmp_path: Path) -> None:
     authority, context = certified(tmp_path)
     trusting = ssl.create_default_context(cadata=authority.certificate.decode())
@@ -292,6 +300,69 @@ def certified(tmp_path: Path) -> tuple[Authority, ssl.SSLContext]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return authority, context
+
+
+# In a process of its own, whose memory is the server's alone; with the webhook's limits.
+STALLED = """
+import asyncio, ssl, sys
+from controller.drivers.webhook import LIMITS, MAX_BODY_BYTES
+from metallb_py.runtime.http_server import HttpServer, Response, listen
+from metallb_py.runtime.log import Logger
+
+async def ok(_):
+    return Response(b"ok")
+
+async def main():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[1])
+    (listener,) = await listen("127.0.0.1", 0)
+    print(listener.getsockname()[1], flush=True)
+    server = HttpServer(
+        ok, Logger(), limits=LIMITS, max_body=MAX_BODY_BYTES, tls=lambda: context)
+    await server.run([listener])
+
+asyncio.run(main())
+"""
+
+
+async def test_stalled_bodies_cost_a_bounded_amount_of_memory(tmp_path: Path) -> None:
+    authority, _ = certified(tmp_path)
+    trusting = ssl.create_default_context(cadata=authority.certificate.decode())
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STALLED, str(tmp_path / "server.pem"), stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    served = Served(int(await process.stdout.readline()), [])
+    before = peak_of(process.pid)
+    size = 8 << 20
+    head = f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode()
+
+    async def stall() -> asyncio.StreamWriter | None:
+        try:
+            _, writer = await served.open(head, trusting)
+            for _ in range((size >> 16) - 1):
+                writer.write(bytes(1 << 16))
+                await writer.drain()
+        except (ConnectionError, ssl.SSLError):
+            return None  # the server had enough of it
+        return writer
+
+    async with asyncio.timeout(120):
+        for _ in range(4):
+            stalled = await asyncio.gather(*(stall() for _ in range(24)))
+            assert (await served.ask(post(bytes(1 << 20)), trusting))[0] == 200
+            for writer in stalled:
+                if writer is not None:
+                    writer.transport.abort()
+    assert peak_of(process.pid) - before < 64 << 10, "KiB; four times 24 bodies have 786,432"
+    process.kill()
+    await process.wait()
+
+
+def peak_of(pid: int) -> int:
+    """Return the largest resident size that a process had, in KiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 # In a process of its own: it uses up its file descriptors, and what it logs is counted.
