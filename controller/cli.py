@@ -33,6 +33,16 @@ def parse(argv: list[str] | None = None) -> Options:
         "the ValidatingWebhookConfiguration that is to trust it",
         default="metallb-webhook-configuration",
     )
+    parser.flag(
+        "webhook-client-ca",
+        "file with the authority of the API server's client certificate, in PEM; callers without "
+        "one are not told what a configuration would do to services",
+    )
+    parser.flag(
+        "webhook-client-names",
+        "common names of that certificate, separated by commas; all that the authority signed by "
+        "default",
+    )
     parser.switch("leader-elect", "work only while holding a Lease, as one of several replicas")
     parser.flag(
         "leader-elect-lease-duration",
@@ -59,6 +69,8 @@ def parse(argv: list[str] | None = None) -> Options:
         webhook_port=args.webhook_port,
         webhook_hosts=tuple(hosts.split(",")),
         webhook_configuration=args.webhook_configuration,
+        webhook_client_ca=args.webhook_client_ca,
+        webhook_client_names=frozenset(filter(None, args.webhook_client_names.split(","))),
         lease_seconds=args.leader_elect_lease_duration if args.leader_elect else 0,
         memberlist_secret=args.ml_secret_name,
         deployment=args.deployment,

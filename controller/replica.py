@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import assert_never
 from uuid import uuid4
 
@@ -93,7 +94,11 @@ class Replica:
 
         common = options.common
         where = WebhookOptions(
-            options.webhook_port, options.webhook_hosts, options.webhook_configuration
+            options.webhook_port,
+            options.webhook_hosts,
+            options.webhook_configuration,
+            Path(options.webhook_client_ca) if options.webhook_client_ca else None,
+            options.webhook_client_names,
         )
         reviewer = Reviewer(
             self._client,
@@ -102,7 +107,7 @@ class Replica:
             options.orphaned_addresses,
             options.load_balancer_class,
         )
-        webhook = Webhook(self._client, where, reviewer.answer)
+        webhook = Webhook(self._client, where, reviewer.answer, self._log)
         return {"webhook": webhook.run(self._on_webhook_error)}
 
     # Leading

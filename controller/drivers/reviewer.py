@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from controller.admission import AdmissionError, read_review
+from controller.drivers.review_gate import Caller, ReviewGate
 from controller.orphans import OrphanPolicy
 from controller.plan import make_plan
 from controller.plan_text import warnings
@@ -35,28 +36,36 @@ class Reviewer:
         self._class = lb_class
         # Its own: who floods the webhook must not keep the controller's configuration waiting.
         self._worker = CompileWorker()
+        self._gate = ReviewGate()
 
-    async def answer(self, body: bytes) -> bytes:
-        """Return the answer to a review. Raises AdmissionError where it is none."""
+    async def answer(self, body: bytes, caller: Caller) -> bytes:
+        """Return the answer to a review. Raises AdmissionError where it is none, and BusyError.
+
+        A caller that is not trusted learns about the text that it submitted, and nothing about
+        the cluster.
+        """
         question = read_review(body, self._namespace, self._name)
         if question.text is None:
             return question.answer()
         latest = asyncio.get_running_loop().time() + ANSWER_SECONDS
-        reading = await self._compile(question.text)
-        config = reading.config
-        return question.answer(reading, await self._foresee(config, latest) if config else ())
-
-    async def _compile(self, text: str | Problem) -> Reading:
-        if isinstance(text, Problem):
-            return Reading("", problems=(text,))
         try:
-            async with asyncio.timeout(COMPILE_SECONDS):
-                return await self._worker.compile(text)
+            async with asyncio.timeout(COMPILE_SECONDS) as limit, self._gate.turn(caller):
+                reading = await self._compile(question.text)
+                limit.reschedule(None)
+                effects: tuple[str, ...] = ()
+                if caller.trusted and reading.config is not None:
+                    effects = await self._foresee(reading.config, latest)
         except TimeoutError as error:
             raise AdmissionError(
                 f"the configuration was not checked within {COMPILE_SECONDS} s: too large, or too "
                 "many reviews at once"
             ) from error
+        return question.answer(reading, effects)
+
+    async def _compile(self, text: str | Problem) -> Reading:
+        if isinstance(text, Problem):
+            return Reading("", problems=(text,))
+        return await self._worker.compile(text)
 
     async def _foresee(self, config: Config, latest: float) -> tuple[str, ...]:
         seconds = min(FORESIGHT_SECONDS, latest - asyncio.get_running_loop().time())

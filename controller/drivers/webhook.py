@@ -12,19 +12,26 @@ the authorities of replicas that are gone make room when there are too many, or 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import ssl
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
 
 import msgspec
-from aiohttp import web
 
 from controller.admission import AdmissionError
-from metallb_py.errors import ApiError, ConflictError, NotFoundError
+from controller.drivers.review_gate import BusyError, Caller
+from metallb_py.errors import ApiError, ConflictError, NotFoundError, StartupError
 from metallb_py.kube.client import KubeClient
+from metallb_py.rate_limit import Rate, RateLimiter
+from metallb_py.runtime.connections import Limits
+from metallb_py.runtime.http_server import HttpServer, Request, Response, listen
+from metallb_py.runtime.log import Logger
 from metallb_py.runtime.pki import Authority, Identity, merge_bundle
 
 VALID = timedelta(days=90)
@@ -33,6 +40,8 @@ CHECK_SECONDS = 60.0
 RETRY_SECONDS = 2.0
 # A review holds the old and the new object, with annotations; an API server takes 3 MiB of each.
 MAX_BODY_BYTES = 8 << 20
+# Two of the largest reviews, or many usual ones: what all callers together can have us keep.
+LIMITS = Limits(connections=64, per_source=16, body_bytes=2 * MAX_BODY_BYTES)
 # Two for each of several replicas, and some of replicas that were restarted.
 MAX_TRUSTED = 16
 PATH = "/validate"
@@ -41,11 +50,18 @@ _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfig
 
 @dataclass(frozen=True, slots=True)
 class WebhookOptions:
-    """Where to serve, under which names, and which configuration to publish the authority in."""
+    """Where to serve, under which names, and which configuration to publish the authority in.
+
+    ``client_authority`` is the file of the authority that signs the API server's client
+    certificate; None where it shows none. ``client_names`` are the common names that are trusted
+    of what it signed; empty means all.
+    """
 
     port: int
     hosts: tuple[str, ...]
     configuration: str
+    client_authority: Path | None = None
+    client_names: frozenset[str] = frozenset()
 
 
 class Webhook:
@@ -55,43 +71,52 @@ class Webhook:
         self,
         client: KubeClient,
         options: WebhookOptions,
-        judge: Callable[[bytes], Awaitable[bytes]],
+        judge: Callable[[bytes, Caller], Awaitable[bytes]],
+        log: Logger,
     ) -> None:
         self._client = client
         self._options = options
         self._judge = judge
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._log = log
+        self._strangers = RateLimiter(Rate(1, 1 / 3600), Rate(10, 1 / 60))
+        self._client_authority = ""  # certificates in PEM
         self._trusted: list[bytes] = []
-        self._coming: Identity | None = None
+        self._serving: Identity | None = None
         self._made = datetime.min.replace(tzinfo=UTC)
+        self._server = HttpServer(
+            self._answer, log, limits=LIMITS, max_body=MAX_BODY_BYTES, tls=lambda: self._context
+        )
 
     async def run(self, on_error: Callable[[Exception], None]) -> None:
-        """Serve, rotate and publish until cancelled. A failure is told once, and tried again."""
-        self.rotate(datetime.now(UTC))
-        self.serve_latest()
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen(runner, on_error), name="webhook listener")
-                group.create_task(self._keep_published(on_error), name="webhook publisher")
-        finally:
-            await runner.cleanup()
+        """Serve, rotate and publish until cancelled. A failure is reported once, and tried again.
 
-    async def _listen(self, runner: web.AppRunner, on_error: Callable[[Exception], None]) -> None:
+        Raises StartupError where the authority of the callers can't be read at first.
+        """
+        self.rotate(datetime.now(UTC))
+        try:
+            self._read_client_authority()
+            self.serve_latest()
+        except (OSError, ssl.SSLError) as error:
+            raise StartupError(
+                f"--webhook-client-ca={self._options.client_authority}: want a file of "
+                "certificates in PEM"
+            ) from error
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._serve(on_error), name="webhook listener")
+            group.create_task(self._keep_published(on_error), name="webhook publisher")
+
+    async def _serve(self, on_error: Callable[[Exception], None]) -> None:
         failing = False
         while True:
-            site = web.TCPSite(runner, None, self._options.port, ssl_context=self._context)
             try:
-                await site.start()
+                listeners = await listen("", self._options.port)
             except OSError as error:
-                await site.stop()
                 if not failing:
                     on_error(error)
                 failing = True
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                return
+                await self._server.run(listeners)
 
     async def _keep_published(self, on_error: Callable[[Exception], None]) -> None:
         failing = False
@@ -111,7 +136,7 @@ class Webhook:
             else:
                 failing = False
                 await asyncio.sleep(CHECK_SECONDS)
-                self.serve_latest()
+                self._refresh(on_error)
 
     async def publish(self) -> None:
         """Have the API server trust us, unless it does already.
@@ -142,33 +167,80 @@ class Webhook:
         self._made = now
 
     def serve_latest(self) -> None:
-        """Serve the certificate that ``rotate`` made last."""
-        if self._coming is not None:
-            _load(self._context, self._coming)
-            self._coming = None
+        """Serve the certificate that ``rotate`` made last, from the next connection on."""
+        self._context = _context(self._coming, self._client_authority)
+        self._serving = self._coming
 
-    def _application(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_post(PATH, self._answer)
-        return app
-
-    async def _answer(self, request: web.Request) -> web.Response:
+    def _refresh(self, on_error: Callable[[Exception], None]) -> None:
+        """Follow a rotation, of our certificate or of the callers' authority."""
+        before = self._client_authority
         try:
-            answer = await self._judge(await request.read())
+            self._read_client_authority()
+            if self._serving is not self._coming or self._client_authority != before:
+                self.serve_latest()
+        except (OSError, ssl.SSLError) as error:
+            self._client_authority = before
+            on_error(error)
+
+    def _read_client_authority(self) -> None:
+        if self._options.client_authority is None:
+            return
+        text = self._options.client_authority.read_text(errors="replace")
+        if not text.strip():
+            raise OSError(errno.ENODATA, "the file is empty")
+        self._client_authority = text
+
+    async def _answer(self, request: Request) -> Response:
+        if request.head.path != PATH:
+            return Response(f"not found: want {PATH}\n".encode(), HTTPStatus.NOT_FOUND)
+        if request.head.method != "POST":
+            fields = {"Allow": "POST"}
+            return Response(b"want POST\n", HTTPStatus.METHOD_NOT_ALLOWED, fields=fields)
+        try:
+            answer = await self._judge(request.body, self._caller(request))
         except AdmissionError as error:
-            return web.Response(status=400, text=str(error))
-        return web.Response(body=answer, content_type="application/json")
+            return Response(f"{error}\n".encode(), HTTPStatus.BAD_REQUEST)
+        except BusyError as error:
+            fields = {"Retry-After": "5"}
+            return Response(f"{error}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE, fields=fields)
+        return Response(answer, content_type="application/json")
+
+    def _caller(self, request: Request) -> Caller:
+        """Return who calls. OpenSSL has verified the names, where there are any."""
+        wanted, names = self._options.client_names, request.names
+        trusted = names is not None and (not wanted or not wanted.isdisjoint(names))
+        if self._client_authority and not trusted:
+            now = asyncio.get_running_loop().time()
+            if admitted := self._strangers.admit(request.source, now):
+                self._log.warn(
+                    "a caller without the client certificate that --webhook-client-ca wants gets "
+                    "no effects on services: is it the API server?",
+                    op="webhook",
+                    source=request.source,
+                    suppressed=admitted.suppressed,
+                )
+        return Caller(request.source, trusted)
 
 
 def _is_absent(error: ApiError) -> bool:
     return isinstance(error, NotFoundError)
 
 
-def _load(context: ssl.SSLContext, identity: Identity) -> None:
-    """Give a certificate to OpenSSL, which takes files alone; this one is never on a disk."""
+def _context(identity: Identity, client_authority: str) -> ssl.SSLContext:
+    """Return what new connections use.
+
+    OpenSSL takes the certificate from a file alone; this one is never on a disk.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if client_authority:
+        context.load_verify_locations(cadata=client_authority)
+        # Without a certificate the text is judged all the same: an API server that is not set up
+        # for this would otherwise store everything, or nothing.
+        context.verify_mode = ssl.CERT_OPTIONAL
     handle = os.memfd_create("webhook", os.MFD_CLOEXEC)
     try:
         os.write(handle, identity.certificate + identity.key)
         context.load_cert_chain(f"/proc/self/fd/{handle}")
     finally:
         os.close(handle)
+    return context

@@ -14,6 +14,7 @@ from support.cluster import CONFIG, Rig, eventually
 
 from metallb_py.cli.lab.control_plane import NAMESPACE
 from metallb_py.cli.lab.network import CONTROL_PLANE
+from metallb_py.cli.lab.pki import WEBHOOK_CLIENT as CLIENT
 from metallb_py.kube.configmap import STATUS
 
 pytestmark = pytest.mark.e2e
@@ -51,9 +52,9 @@ def shipped(policy: str) -> list[dict[str, Any]]:
     return [service, endpoint, configuration]
 
 
-def restart_controller(rig: Rig) -> None:
+def restart_controller(rig: Rig, *options: str) -> None:
     rig.lab.controller.kill()
-    rig.lab.start_controller(f"--webhook-port={PORT}")
+    rig.lab.start_controller(f"--webhook-port={PORT}", *options)
 
 
 @pytest.fixture(params=["Ignore", "Fail"])
@@ -111,7 +112,15 @@ def test_an_effect_on_services_is_warned_of(rig: Rig, policy: str) -> None:
 
     attempts = count()
     kept = f'Warning: default/warned keeps {address}, and pool "wire" drains'
-    assert kept in eventually(said, what="the API server asks")
+    restart_controller(
+        rig, f"--webhook-client-ca={rig.lab.folder}/ca.crt", f"--webhook-client-names={CLIENT}"
+    )
+    assert kept in eventually(said, what="the API server asks, with its certificate")
+    restart_controller(rig)
+    # A refusal shows that this controller answers, and for a good text it says nothing of services.
+    texts = (f"{BROKEN}# attempt {number}\n" for number in count())
+    eventually(lambda: refusal(rig, next(texts)), what="the API server asks")
+    assert said() == "", "the default trusts no caller"
     rig.delete_service("warned")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from support.api import Api, connected, running_api
 
+from controller.drivers.review_gate import Caller
 from controller.drivers.reviewer import Reviewer
 from controller.orphans import OrphanPolicy
 from metallb_py.kube.client import KubeClient
@@ -28,7 +29,9 @@ async def served_by(api: Api) -> None:
     )
 
 
-async def asked(client: KubeClient, before: str, after: str) -> dict[str, object]:
+async def asked(
+    client: KubeClient, before: str, after: str, *, trusted: bool = True
+) -> dict[str, object]:
     reviewer = Reviewer(client, "metallb-system", "config", OrphanPolicy.RENUMBER, "")
     request = {
         "uid": "1",
@@ -40,7 +43,7 @@ async def asked(client: KubeClient, before: str, after: str) -> dict[str, object
         "oldObject": {"metadata": {"name": "config"}, "data": {"config": before}},
     }
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    said = json.loads(await reviewer.answer(json.dumps(review).encode()))
+    said = json.loads(await reviewer.answer(json.dumps(review).encode(), Caller("a", trusted)))
     response: dict[str, object] = said["response"]
     return response
 
@@ -51,6 +54,19 @@ async def test_an_effect_on_services_is_warned_of(tmp_path: Path) -> None:
         response = await asked(client, NOW, NEXT)
         assert response["allowed"] is True
         assert "default/web loses 192.0.2.1: gets 198.51.100.0" in str(response["warnings"])
+
+
+async def test_a_caller_without_a_certificate_learns_nothing_about_the_cluster(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await served_by(api)
+        assert await asked(client, NOW, NEXT, trusted=False) == {"uid": "1", "allowed": True}
+        bad = await asked(client, NOW, "address-pools: [{}]", trusted=False)
+        assert bad["allowed"] is False
+        await api.stop()
+        same = await asked(client, NOW, NEXT, trusted=False)
+        assert same == {"uid": "1", "allowed": True}, "the API server was not asked"
 
 
 async def test_without_an_effect_nothing_is_said(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import ssl
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -20,8 +20,12 @@ from support.ports import free_port
 
 from controller.admission import AdmissionError
 from controller.drivers import webhook as module
+from controller.drivers.review_gate import BusyError, Caller
 from controller.drivers.webhook import MAX_TRUSTED, Webhook, WebhookOptions
+from metallb_py.errors import StartupError
 from metallb_py.kube.client import KubeClient
+from metallb_py.runtime.log import Logger
+from metallb_py.runtime.pki import Authority
 
 NAME = "metallb-webhook-configuration"
 
@@ -87,16 +91,23 @@ async def registering(tmp_path: Path) -> AsyncIterator[tuple[Registration, KubeC
         await runner.cleanup()
 
 
-async def judge(body: bytes) -> bytes:
+async def judge(body: bytes, caller: Caller) -> bytes:
+    if body == b"who":
+        return str(caller.trusted).encode()
+    if body == b"busy":
+        raise BusyError("too many")
     if body == b"nonsense":
         raise AdmissionError("AdmissionReview: nonsense")
     return b'{"echo": "' + body + b'"}'
 
 
 @asynccontextmanager
-async def serving(client: KubeClient) -> AsyncIterator[tuple[Webhook, str]]:
+async def serving(
+    client: KubeClient, authority: Path | None = None, names: frozenset[str] = frozenset()
+) -> AsyncIterator[tuple[Webhook, str]]:
     port = free_port()
-    webhook = Webhook(client, WebhookOptions(port, (HOST, "webhook.example"), NAME), judge)
+    options = WebhookOptions(port, (HOST, "webhook.example"), NAME, authority, names)
+    webhook = Webhook(client, options, judge, Logger())
     task = asyncio.create_task(webhook.run(lambda error: pytest.fail(str(error))))
     try:
         yield webhook, f"https://{HOST}:{port}/validate"
@@ -105,8 +116,12 @@ async def serving(client: KubeClient) -> AsyncIterator[tuple[Webhook, str]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def ask(url: str, bundle: bytes, body: bytes = b"hello") -> tuple[int, str]:
+async def ask(
+    url: str, bundle: bytes, body: bytes = b"hello", certificate: Path | None = None
+) -> tuple[int, str]:
     context = ssl.create_default_context(cadata=bundle.decode())
+    if certificate:
+        context.load_cert_chain(certificate)
     async with (
         aiohttp.ClientSession() as session,
         session.post(url, data=BytesIO(body), ssl=context) as answer,
@@ -120,7 +135,106 @@ async def test_who_trusts_the_published_authority_gets_an_answer(tmp_path: Path)
         assert await ask(url, registration.bundle()) == (200, '{"echo": "hello"}')
         assert registration.item["webhooks"][0]["clientConfig"]["url"] == "https://x"  # type: ignore[index]
         status, text = await ask(url, registration.bundle(), b"nonsense")
-        assert (status, text) == (400, "AdmissionReview: nonsense")
+        assert (status, text) == (400, "AdmissionReview: nonsense\n")
+        assert await ask(url, registration.bundle(), b"busy") == (503, "too many\n")
+
+
+def certified(tmp_path: Path, name: str, authority: Authority) -> Path:
+    """Return the file of a client certificate that this authority signed."""
+    identity = authority.issue(name, [name], datetime.now(UTC), timedelta(days=1))
+    file = tmp_path / f"{name}.pem"
+    file.write_bytes(identity.certificate + identity.key)
+    return file
+
+
+async def test_only_the_certificate_that_was_asked_for_is_trusted(tmp_path: Path) -> None:
+    authority = Authority.create("front", datetime.now(UTC), timedelta(days=1))
+    file = tmp_path / "ca.crt"
+    file.write_bytes(authority.certificate)
+    server = certified(tmp_path, "kube-apiserver", authority)
+    other = certified(tmp_path, "kubelet", authority)
+    names = frozenset({"kube-apiserver"})
+    async with (
+        registering(tmp_path) as (registration, client),
+        serving(client, file, names) as (_, url),
+        serving(client, file) as (_, any_name),
+        serving(client) as (_, without),
+    ):
+        async with asyncio.timeout(10):
+            while registration.bundle_size() < 3:
+                registration.changed.clear()
+                await registration.changed.wait()
+        bundle = registration.bundle()
+        assert await ask(url, bundle, b"who", server) == (200, "True")
+        assert await ask(url, bundle, b"who", other) == (200, "False")
+        assert await ask(url, bundle, b"who") == (200, "False")
+        assert await ask(any_name, bundle, b"who", other) == (200, "True")
+        assert await ask(without, bundle, b"who", server) == (200, "False")
+
+
+async def test_a_new_authority_of_the_callers_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.05)
+    old, new = (Authority.create(n, datetime.now(UTC), timedelta(days=1)) for n in ("a", "b"))
+    file = tmp_path / "ca.crt"
+    file.write_bytes(old.certificate)
+    certificate = certified(tmp_path, "kube-apiserver", new)
+    async with registering(tmp_path) as (registration, client), serving(client, file) as (_, url):
+        await asyncio.wait_for(registration.changed.wait(), 10)
+        with pytest.raises((aiohttp.ClientError, ssl.SSLError, ConnectionError)):
+            await ask(url, registration.bundle(), b"who", certificate)
+        file.write_bytes(new.certificate)
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    answer = await ask(url, registration.bundle(), b"who", certificate)
+                    break
+                except (aiohttp.ClientError, ssl.SSLError, ConnectionError):
+                    await asyncio.sleep(0.02)
+        assert answer == (200, "True")
+
+
+@pytest.mark.parametrize("text", ["", "no certificate"])
+async def test_an_authority_that_can_not_be_read_ends_the_start(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_text(text)
+    async with registering(tmp_path) as (_, client):
+        webhook = Webhook(client, WebhookOptions(0, (HOST,), NAME, file), judge, Logger())
+        with pytest.raises(StartupError, match="want a file of certificates"):
+            await webhook.run(lambda _: None)
+
+
+async def test_stalled_bodies_of_24_callers_let_the_api_server_through(
+    tmp_path: Path,
+) -> None:
+    async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
+        await asyncio.wait_for(registration.changed.wait(), 10)
+        context = ssl.create_default_context(cadata=registration.bundle().decode())
+        port = int(url.split(":")[2].split("/")[0])
+        size = 8 << 20
+        stalled = []
+        for _ in range(24):
+            _, writer = await asyncio.open_connection(HOST, port, ssl=context)
+            writer.write(
+                f"POST /validate HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode()
+            )
+            sending = asyncio.create_task(send(writer, b"x" * (64 << 10), (size >> 16) - 1))
+            stalled.append((writer, sending))
+        for _ in range(5):
+            assert (await ask(url, registration.bundle(), b"y" * (1 << 20)))[0] == 200
+        await asyncio.wait([sending for _, sending in stalled])
+        for writer, _ in stalled:
+            writer.close()
+
+
+async def send(writer: asyncio.StreamWriter, chunk: bytes, times: int) -> None:
+    try:
+        for _ in range(times):
+            writer.write(chunk)
+            await writer.drain()
+    except (ConnectionError, ssl.SSLError):
+        pass  # the server had enough of it
 
 
 async def test_who_does_not_trust_it_hangs_up(tmp_path: Path) -> None:
@@ -185,7 +299,7 @@ async def test_who_is_gone_makes_room(tmp_path: Path) -> None:
         await asyncio.wait_for(registration.changed.wait(), 10)
         options = WebhookOptions(0, (HOST,), NAME)
         for _ in range(MAX_TRUSTED + 3):
-            replica = Webhook(client, options, judge)
+            replica = Webhook(client, options, judge, Logger())
             replica.rotate(datetime.now(UTC))
             await replica.publish()
         assert registration.bundle_size() == MAX_TRUSTED
@@ -201,7 +315,7 @@ async def test_a_port_that_is_taken_is_told_once_and_tried_again(
     async with registering(tmp_path) as (registration, client):
         taken = socket.create_server(("", 0))
         port = taken.getsockname()[1]
-        webhook = Webhook(client, WebhookOptions(port, (HOST,), NAME), judge)
+        webhook = Webhook(client, WebhookOptions(port, (HOST,), NAME), judge, Logger())
         task = asyncio.create_task(webhook.run(errors.append))
         try:
             await asyncio.wait_for(registration.changed.wait(), 10)

@@ -111,6 +111,7 @@ class Real:
         server = f"https://{CONTROL_PLANE}:{PORT}"
         for user in USERS:
             _write_kubeconfig(self.kubeconfig(user), server, folder / "ca.crt", self._tokens[user])
+        self._write_admission_configuration()
         self._start_etcd()
         self.restart()
         self._start_controller_manager()
@@ -141,6 +142,7 @@ class Real:
             "--authorization-mode=RBAC",
             "--allow-privileged=true",
             "--disable-admission-plugins=ServiceAccount",
+            f"--admission-control-config-file={folder / 'admission.yaml'}",
             "--shutdown-delay-duration=0s",
             # This machine has no proxy: a webhook's Service is resolved to its endpoints.
             "--enable-aggregator-routing=true",
@@ -150,6 +152,25 @@ class Real:
     def kubeconfig(self, user: str) -> Path:
         """Return the credentials of a user."""
         return kubeconfig_of(self._programs.folder, user)
+
+    def _write_admission_configuration(self) -> None:
+        """Have the API server show a client certificate to our webhook (docs/operations.md)."""
+        folder, group = self._programs.folder, "apiserver.config.k8s.io/v1"
+        kubeconfig = folder / "webhooks.kubeconfig"
+        settings = {
+            "apiVersion": group,
+            "kind": "WebhookAdmissionConfiguration",
+            "kubeConfigFile": str(kubeconfig),
+        }
+        plugin = {"name": "ValidatingAdmissionWebhook", "configuration": settings}
+        admission = {"apiVersion": group, "kind": "AdmissionConfiguration", "plugins": [plugin]}
+        certificate = {
+            "client-certificate": str(folder / "webhook-client.crt"),
+            "client-key": str(folder / "webhook-client.key"),
+        }
+        user = {"name": f"webhook-service.{NAMESPACE}.svc", "user": certificate}
+        (folder / "admission.yaml").write_text(json.dumps(admission))
+        kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "users": [user]}))
 
     def _start_etcd(self) -> None:
         folder = self._programs.folder

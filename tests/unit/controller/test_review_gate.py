@@ -1,0 +1,152 @@
+"""The order in which reviews have their turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from controller.drivers.review_gate import (
+    MAX_OTHERS,
+    MAX_PER_SOURCE,
+    MAX_TRUSTED,
+    BusyError,
+    Caller,
+    ReviewGate,
+)
+
+API_SERVER = Caller("10.0.0.1", trusted=True)
+
+
+def other(number: int) -> Caller:
+    return Caller(f"10.0.1.{number}", trusted=False)
+
+
+class Gate:
+    """A gate whose reviews end when a test says so."""
+
+    def __init__(self) -> None:
+        self._gate = ReviewGate()
+        self.begun: list[Caller] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self._ends: list[asyncio.Event] = []
+
+    async def submit(self, caller: Caller) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._review(caller))
+        self.tasks.append(task)
+        await asyncio.sleep(0)
+        return task
+
+    async def end_one(self) -> None:
+        self._ends[-1].set()
+        await self.until(lambda: len(self._ends) == len(self.begun))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    async def _review(self, caller: Caller) -> None:
+        async with self._gate.turn(caller):
+            end = asyncio.Event()
+            self._ends.append(end)
+            self.begun.append(caller)
+            await end.wait()
+
+
+async def test_one_at_a_time_and_the_trusted_first() -> None:
+    gate = Gate()
+    for caller in (other(1), other(2), other(3), API_SERVER, API_SERVER):
+        await gate.submit(caller)
+    for count in range(1, 5):
+        assert len(gate.begun) == count
+        await gate.end_one()
+        await gate.until(lambda count=count: len(gate.begun) == count + 1)  # type: ignore[misc]
+    assert gate.begun == [other(1), API_SERVER, API_SERVER, other(2), other(3)]
+    await gate.end_one()
+    await asyncio.gather(*gate.tasks)
+
+
+async def test_sources_take_turns() -> None:
+    gate = Gate()
+    for caller in (other(1), other(1), other(1), other(2)):
+        await gate.submit(caller)
+    for count in range(1, 4):
+        await gate.until(lambda count=count: len(gate.begun) == count)  # type: ignore[misc]
+        await gate.end_one()
+    await gate.until(lambda: len(gate.begun) == 4)
+    await gate.end_one()
+    await asyncio.gather(*gate.tasks)
+    assert gate.begun == [other(1), other(2), other(1), other(1)]
+
+
+async def test_strangers_fill_their_own_places_alone() -> None:
+    gate = Gate()
+    await gate.submit(API_SERVER)
+    for number in range(MAX_OTHERS):
+        await gate.submit(other(number))
+    assert await refused(gate, other(99))
+    assert not await refused(gate, API_SERVER)
+    for _ in range(MAX_TRUSTED - 1):
+        assert not await refused(gate, API_SERVER)
+    assert await refused(gate, API_SERVER)
+    await cancel(gate)
+
+
+async def test_one_stranger_does_not_fill_the_others_places() -> None:
+    gate = Gate()
+    await gate.submit(API_SERVER)
+    for _ in range(MAX_PER_SOURCE):
+        assert not await refused(gate, other(1))
+    assert await refused(gate, other(1))
+    assert not await refused(gate, other(2))
+    await cancel(gate)
+
+
+async def test_whoever_gives_up_makes_room() -> None:
+    gate = Gate()
+    first = await gate.submit(other(1))
+    second = await gate.submit(other(2))
+    third = await gate.submit(other(3))
+    second.cancel()
+    first.cancel()
+    await gate.until(lambda: gate.begun == [other(1), other(3)])
+    third.cancel()
+    await asyncio.wait([third])
+    await gate.submit(API_SERVER)
+    await gate.until(lambda: gate.begun[-1] == API_SERVER)
+    await cancel(gate)
+
+
+async def test_after_a_strangers_review_strangers_rest_as_long_as_it_took() -> None:
+    gate, loop = Gate(), asyncio.get_running_loop()
+    await gate.submit(other(1))
+    started = loop.time()
+    await asyncio.sleep(0.1)
+    await gate.submit(other(2))
+    await gate.end_one()
+    took = loop.time() - started
+    ended = loop.time()
+    await gate.submit(API_SERVER)
+    assert gate.begun[-1] == API_SERVER, "at once"
+    await gate.end_one()
+    await gate.until(lambda: gate.begun[-1] == other(2))
+    assert loop.time() - ended >= 0.9 * took
+    await gate.end_one()
+    await asyncio.gather(*gate.tasks)
+
+
+async def refused(gate: Gate, caller: Caller) -> bool:
+    task = await gate.submit(caller)
+    if not task.done():
+        return False
+    with pytest.raises(BusyError):
+        task.result()
+    return True
+
+
+async def cancel(gate: Gate) -> None:
+    for task in gate.tasks:
+        task.cancel()
+    await asyncio.gather(*gate.tasks, return_exceptions=True)
