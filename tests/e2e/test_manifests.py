@@ -1,0 +1,19 @@
+"""A real API server takes every object of the shipped manifests, with strict validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.cluster import Rig
+
+pytestmark = pytest.mark.e2e
+MANIFESTS = sorted((Path(__file__).parents[2] / "manifests").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
+def test_the_api_server_takes_it(rig: Rig, manifest: Path) -> None:
+    text = manifest.read_text()
+    done = rig.try_kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", data=text)
+    assert done.returncode == 0, done.stderr
+    assert "unknown field" not in done.stderr
