@@ -10,13 +10,14 @@ import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from metallb_py.protocols.bfd.packet import Diagnostic
 from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp, Settings
 from speaker.drivers.bfd_messages import (
-    MESSAGE_LIMIT,
+    SESSIONS,
     Change,
     Configure,
     PathName,
@@ -25,7 +26,8 @@ from speaker.drivers.bfd_messages import (
     decode_report,
     encode,
 )
-from speaker.drivers.helper_process import GOOD_LIFE, RESTART, helper_process
+from speaker.drivers.channel import Assembly
+from speaker.drivers.helper_process import GOOD_LIFE, RESTART, helper_process, receive, send
 
 _PROCESS: Final = "speaker.drivers.bfd_process"
 
@@ -69,8 +71,11 @@ class Bfd:
 
     def watch(self, wanted: Mapping[Path, Settings]) -> None:
         """Have exactly these sessions. Those that are there already go on undisturbed."""
-        self._wanted = dict(wanted)
+        self._wanted = dict(islice(wanted.items(), SESSIONS))
         self._changed.set()
+        if len(wanted) > SESSIONS:
+            text = f"{len(wanted)} sessions are wanted, and at most {SESSIONS} can be held"
+            self._on_event(SocketsFailed((text,)))
 
     async def run(self) -> None:
         """Keep a process running while there is something to watch, until cancelled."""
@@ -109,7 +114,6 @@ class Bfd:
 
     async def _feed(self, control: socket.socket) -> None:
         """Tell the process what is wanted, as it changes, until that is nothing."""
-        loop = asyncio.get_running_loop()
         with contextlib.suppress(ConnectionError):
             while True:
                 await self._changed.wait()
@@ -117,13 +121,13 @@ class Bfd:
                 if not self._wanted:
                     return
                 watches = (Watch(PathName.of(path), s) for path, s in self._wanted.items())
-                await loop.sock_sendall(control, encode(Configure(tuple(watches))))
+                await send(control, encode(Configure(tuple(watches))))
 
     async def _hear(self, control: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+        assembly = Assembly()
         with contextlib.suppress(ConnectionError):
-            while packet := await loop.sock_recv(control, MESSAGE_LIMIT):
-                self._tell(decode_report(packet))
+            while (message := await receive(control, assembly)) is not None:
+                self._tell(decode_report(message))
 
     def _tell(self, report: Report) -> None:
         for change in report.changes:

@@ -1,8 +1,8 @@
 """What the speaker and its BFD process say to each other.
 
-One message is one packet of a SOCK_SEQPACKET pair. The speaker tells all sessions that it wants;
-the process reports what changed since its last report, so a slow reader gets fewer reports, never
-a longer queue. Addresses are packed.
+The messages cross a channel (``speaker.drivers.channel``). The speaker sends all sessions that it
+wants; the process reports what changed since its last report, so a slow reader gets fewer reports,
+never a longer queue. Addresses are packed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import msgspec
 from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, Settings
 
-MESSAGE_LIMIT: Final = 5 << 15
-"""No message is longer, in bytes: a part of what the kernel buffers in a socket pair."""
+SESSIONS: Final = 10_000
+"""So many sessions can be held. Each needs a UDP port of its own (RFC 5881 section 4)."""
 
 BATCH: Final = 512
-"""A message tells of this many sessions at the most."""
+"""A report tells of this many sessions at the most, so that the speaker's loop is not held up."""
+
+ERRORS: Final = 16
+"""A report has this many errors at the most; the last one counts what was left out."""
 
 
 class PathName(msgspec.Struct, frozen=True, array_like=True):
@@ -89,15 +92,15 @@ _REPORTS: Final[msgspec.msgpack.Decoder[Report]] = msgspec.msgpack.Decoder(Repor
 
 
 def encode(message: Configure | Report) -> bytes:
-    """Return the message as one packet."""
+    """Return the message as bytes."""
     return _ENCODER.encode(message)
 
 
-def decode_command(packet: bytes) -> Configure:
+def decode_command(message: bytes) -> Configure:
     """Read what the speaker sent. Raises msgspec.DecodeError where it is no command."""
-    return _COMMANDS.decode(packet)
+    return _COMMANDS.decode(message)
 
 
-def decode_report(packet: bytes) -> Report:
+def decode_report(message: bytes) -> Report:
     """Read what the process sent. Raises msgspec.DecodeError where it is no report."""
-    return _REPORTS.decode(packet)
+    return _REPORTS.decode(message)

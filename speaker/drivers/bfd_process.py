@@ -7,11 +7,14 @@ what is due, so that a machine which stood still for a moment blames nobody for 
 
 from __future__ import annotations
 
+import errno
 import gc
 import random
+import resource
 import select
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import monotonic
@@ -29,7 +32,7 @@ from metallb_py.protocols.bfd.settings import (
 )
 from speaker.drivers.bfd_messages import (
     BATCH,
-    MESSAGE_LIMIT,
+    ERRORS,
     Change,
     PathName,
     Report,
@@ -38,20 +41,23 @@ from speaker.drivers.bfd_messages import (
     encode,
 )
 from speaker.drivers.bfd_sockets import SOURCE_PORTS, Listener, Place, Port, Sender
+from speaker.drivers.channel import Channel
 from speaker.drivers.neighbors import forwards
 from speaker.drivers.privileges import keep_only
 
 REPORT_INTERVAL: Final = 1.0
 RETRY_INTERVAL: Final = 1.0
-_BUSY: Final = 0.01  # seconds until a speaker that does not read is told again
+_BUSY: Final = 0.01  # seconds until a report is tried again that the speaker did not read
+_NEXT_BATCH: Final = 0.05  # seconds until the next part of the sessions' totals is reported
+# What ends a round of opening sockets: the others would fail in the same way.
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class BfdProcess:
     """The process' state and its loop. ``control`` is its end of the socket pair."""
 
     def __init__(self, control: socket.socket) -> None:
-        control.setblocking(False)
-        self._control = control
+        self._channel = Channel(control)
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._sessions = Sessions(random.random)
@@ -64,12 +70,12 @@ class BfdProcess:
         self._reported_errors: tuple[str, ...] = ()
         self._next_report = 0.0
         self._next_retry: float | None = None
-        self._running = True
+        self._uncounted: deque[Path] = deque()  # whose totals this round has yet to look at
 
     def run(self) -> None:
         """Run until the speaker is gone; then tell the peers that this is on purpose."""
-        self._watch(self._control.fileno(), self._receive_command)
-        while self._running:
+        self._watch(self._channel.fileno(), self._receive_commands)
+        while not self._channel.ended:
             self._epoll.poll(self._patience())
             # Whatever came until now is looked at before anybody is said to be silent until now.
             now = monotonic()
@@ -90,39 +96,40 @@ class BfdProcess:
 
     def _patience(self) -> float:
         """Return how long to wait for the kernel, in seconds."""
-        deadlines = (self._sessions.next_deadline(), self._next_report, self._next_retry)
+        busy = monotonic() + _BUSY if self._channel.is_busy or self._changes else None
+        deadlines = (self._sessions.next_deadline(), self._next_report, self._next_retry, busy)
         return max(0.0, min(at for at in deadlines if at is not None) - monotonic())
 
     def _handle_timeouts(self, now: float) -> None:
         self._perform(self._sessions.handle_timeout(now))
         if self._next_retry is not None and now >= self._next_retry:
             self._apply()
-        if self._changes or now >= self._next_report:
+        self._channel.flush()
+        if not self._channel.is_busy and (self._changes or now >= self._next_report):
             self._report(now)
 
     # Commands
 
-    def _receive_command(self) -> None:
-        try:
-            packet = self._control.recv(MESSAGE_LIMIT)
-        except ConnectionError:
-            packet = b""
-        if not packet:
-            self._running = False
-            return
-        command = decode_command(packet)
-        self._wanted = {watch.path.path: watch.settings for watch in command.watches}
-        self._apply()
+    def _receive_commands(self) -> None:
+        messages = list(self._channel.receive())
+        if messages:
+            command = decode_command(messages[-1])  # each replaces those before it
+            self._wanted = {watch.path.path: watch.settings for watch in command.watches}
+            self._apply()
 
     def _apply(self) -> None:
         """Have the sockets and sessions that are wanted, as far as the kernel lets us."""
         errors: list[str] = []
         self._listen(errors)
-        for path in self._wanted.keys() - self._senders.keys():
+        for path in [path for path in self._wanted if path not in self._senders]:
             try:
                 self._senders[path] = Sender(path, random.randrange(len(SOURCE_PORTS)))
             except OSError as error:
                 errors.append(f"session with {path.peer}: {error.strerror}")
+                if error.errno in _EXHAUSTED:
+                    missing = len(self._wanted.keys() - self._senders.keys())
+                    errors.append(f"{missing} sessions are not held: {error.strerror}")
+                    break
         possible = {
             path: _possible(path, settings, errors)
             for path, settings in self._wanted.items()
@@ -133,7 +140,7 @@ class BfdProcess:
             self._senders.pop(path).close()
             self._changes.pop(path, None)
             self._totals.pop(path, None)
-        self._errors = tuple(errors)
+        self._errors = _shortened(errors)
         self._next_retry = monotonic() + RETRY_INTERVAL if errors else None
 
     def _listen(self, errors: list[str]) -> None:
@@ -193,31 +200,40 @@ class BfdProcess:
         totals = self._new_totals() if now >= self._next_report else {}
         errors = None if self._errors == self._reported_errors else self._errors
         if changes or totals or errors is not None:
-            try:
-                self._control.send(encode(Report(changes, tuple(totals.values()), errors)))
-            except BlockingIOError:
+            report = Report(changes, tuple(totals.values()), errors)
+            if not self._channel.send(encode(report)):
+                self._uncounted.extendleft(totals)
                 self._next_report = now + _BUSY
-                return
-            except OSError:
-                self._running = False
                 return
         for change in changes:
             del self._changes[change.path.path]
         self._totals.update(totals)
         self._reported_errors = self._errors
         if now >= self._next_report:
-            self._next_report = now + REPORT_INTERVAL
+            self._next_report = now + (_NEXT_BATCH if self._uncounted else REPORT_INTERVAL)
 
     def _new_totals(self) -> dict[Path, Totals]:
-        """Return what counted on since it was last told, for a first part of the sessions."""
+        """Return what counted on since it was last reported, for the next part of the sessions.
+
+        Each has its turn before the first has it again.
+        """
+        counts = self._sessions.counts
+        self._uncounted = self._uncounted or deque(counts)
         news: dict[Path, Totals] = {}
-        for path, counts in self._sessions.counts.items():
-            known = self._totals.get(path)
-            if known is None or known.counts != counts:
-                news[path] = Totals(PathName.of(path), replace(counts))
-            if len(news) == BATCH:
-                break
+        while self._uncounted and len(news) < BATCH:
+            path = self._uncounted.popleft()
+            now, known = counts.get(path), self._totals.get(path)
+            if now is not None and (known is None or known.counts != now):
+                news[path] = Totals(PathName.of(path), replace(now))
         return news
+
+
+def _shortened(errors: list[str]) -> tuple[str, ...]:
+    """Return a bounded number of errors, the last of which counts the others."""
+    if len(errors) <= ERRORS:
+        return tuple(errors)
+    kept = errors[: ERRORS - 1]
+    return (*kept, f"{len(errors) - len(kept)} more errors, the last one: {errors[-1]}")
 
 
 def _possible(path: Path, settings: Settings, errors: list[str]) -> Settings:
@@ -238,9 +254,16 @@ def _places(wanted: Iterable[Path]) -> Iterable[Place]:
             yield Place(path.peer.version, Port.ECHO)
 
 
+def _allow_descriptors() -> None:
+    """Raise the limit of open files as far as it goes: each session has a socket."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     """Run on the socket whose descriptor is the first argument."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    _allow_descriptors()
     keep_only()  # UDP needs none
     process = BfdProcess(control)
     gc.freeze()  # what is there now stays: no collection needs to look at it again

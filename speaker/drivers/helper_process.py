@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from metallb_py.backoff import Backoff
+from speaker.drivers.channel import PART_LIMIT, Assembly, split
 
 GOOD_LIFE: Final = 10.0
 """A process that lived so long is restarted at once, in seconds; else ``RESTART`` says when."""
@@ -52,6 +53,26 @@ async def helper_process(
         finally:
             ours.close()
             await _end(process)
+
+
+async def send(control: socket.socket, message: bytes) -> None:
+    """Send a message from the speaker. Raises MessageTooLongError, OSError."""
+    loop = asyncio.get_running_loop()
+    for part in split(message):
+        await loop.sock_sendall(control, part)
+
+
+async def receive(control: socket.socket, assembly: Assembly) -> bytes | None:
+    """Return the next message that the speaker received; None at the end of the channel.
+
+    Raises ChannelBrokenError, OSError.
+    """
+    loop = asyncio.get_running_loop()
+    while part := await loop.sock_recv(control, PART_LIMIT):
+        message = assembly.add(part)
+        if message is not None:
+            return message
+    return None
 
 
 async def _end(process: Process) -> None:

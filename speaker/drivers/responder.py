@@ -11,7 +11,8 @@ from typing import Final
 
 from metallb_py.addresses import IPAddress
 from metallb_py.protocols.ethernet import MacAddress, format_mac
-from speaker.drivers.helper_process import GOOD_LIFE, RESTART, helper_process
+from speaker.drivers.channel import Assembly
+from speaker.drivers.helper_process import GOOD_LIFE, RESTART, helper_process, receive, send
 from speaker.drivers.responder_events import (
     AddressCounters,
     Claimed,
@@ -25,8 +26,7 @@ from speaker.drivers.responder_events import (
     WiresChanged,
 )
 from speaker.drivers.responder_messages import (
-    BATCH,
-    MESSAGE_LIMIT,
+    ADDRESSES,
     Command,
     Disown,
     InterfaceState,
@@ -129,13 +129,13 @@ class Responder:
                 await self._changed.wait()
                 self._changed.clear()
                 for command in self._news(loop.time()):
-                    await loop.sock_sendall(control, encode(command))
+                    await send(control, encode(command))
 
     async def _hear(self, control: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+        assembly = Assembly()
         with contextlib.suppress(ConnectionError):
-            while packet := await loop.sock_recv(control, MESSAGE_LIMIT):
-                self._report(decode_report(packet))
+            while (message := await receive(control, assembly)) is not None:
+                self._report(decode_report(message))
 
     def _news(self, now: float) -> tuple[Command, ...]:
         """Return what the process does not know yet, and take it as told."""
@@ -208,5 +208,5 @@ def _wire(state: WireState) -> Wire:
 
 def _batches(addresses: set[IPAddress]) -> Iterator[tuple[bytes, ...]]:
     packed = [address.packed for address in addresses]
-    for start in range(0, len(packed), BATCH):
-        yield tuple(packed[start : start + BATCH])
+    for start in range(0, len(packed), ADDRESSES):
+        yield tuple(packed[start : start + ADDRESSES])

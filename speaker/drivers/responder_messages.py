@@ -1,8 +1,8 @@
 """What the speaker and its responder process say to each other.
 
-One message is one packet of a SOCK_SEQPACKET pair, so the kernel keeps them apart. The speaker
-tells the owned addresses; the process reports what is and what was since the last report, so a
-slow reader gets fewer reports, never a longer queue. Addresses are packed.
+The messages cross a channel (``speaker.drivers.channel``). The speaker sends the owned addresses;
+the process reports what is and what was since the last report, so a slow reader gets fewer
+reports, never a longer queue. Addresses are packed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ import msgspec
 
 from speaker.layer2.settings import Settings
 
-MESSAGE_LIMIT: Final = 5 << 15
-"""No message is longer, in bytes: a part of what the kernel buffers in a socket pair."""
+ADDRESSES: Final = 1 << 16
+"""A command names at most this many addresses: as a rule all, so that filters are made once."""
 
 BATCH: Final = 512
-"""A message names at most this many addresses, failures, and interfaces with their subnets."""
-
-
+"""A report names at most this many addresses and failures: the speaker's loop is not held up."""
 CLAIMS: Final = 128
 """A report names at most this many claims of others to our addresses."""
 
@@ -109,7 +107,7 @@ _REPORTS: Final[msgspec.msgpack.Decoder[Report]] = msgspec.msgpack.Decoder(Repor
 
 
 def encode(message: Command | Report) -> bytes:
-    """Return the message as one packet."""
+    """Return the message as bytes."""
     return _ENCODER.encode(message)
 
 
@@ -123,11 +121,11 @@ def decode_settings(text: str) -> Settings:
     return msgspec.json.decode(text, type=Settings)
 
 
-def decode_command(packet: bytes) -> Command:
+def decode_command(message: bytes) -> Command:
     """Read what the speaker sent. Raises msgspec.DecodeError where it is no command."""
-    return _COMMANDS.decode(packet)
+    return _COMMANDS.decode(message)
 
 
-def decode_report(packet: bytes) -> Report:
+def decode_report(message: bytes) -> Report:
     """Read what the process sent. Raises msgspec.DecodeError where it is no report."""
-    return _REPORTS.decode(packet)
+    return _REPORTS.decode(message)

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Final, assert_never
 
+from speaker.drivers.channel import Channel
 from speaker.drivers.netlink import follow_links, follow_subnets
 from speaker.drivers.ports import News, Ports
 from speaker.drivers.privileges import CAP_NET_RAW, keep_only
 from speaker.drivers.responder_messages import (
-    MESSAGE_LIMIT,
-    Command,
     Disown,
     InterfaceState,
     Own,
@@ -37,8 +36,7 @@ from speaker.layer2.settings import Settings
 
 RESYNC_INTERVAL: Final = 10.0
 REPORT_INTERVAL: Final = 1.0
-# So many commands are taken together, so that the filters are made once for all of them.
-_COMMANDS_PER_TURN: Final = 64
+_BUSY: Final = 0.01  # seconds until a report is sent on that the speaker did not read yet
 # A thousand addresses may be taken over at once. Their announcements go out in small batches, this
 # many seconds apart: answers get in between, and no queue on the way overflows.
 _FRAMES_PER_TURN: Final = 64
@@ -52,8 +50,7 @@ class ResponderProcess:
     """The process' state and its loop. ``control`` is its end of the socket pair."""
 
     def __init__(self, control: socket.socket, settings: Settings) -> None:
-        control.setblocking(False)
-        self._control = control
+        self._channel = Channel(control)
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._tally = Tally()
@@ -76,15 +73,14 @@ class ResponderProcess:
         self._subnets = follow_subnets()
         self._next_resync = monotonic() + RESYNC_INTERVAL
         self._next_report = 0.0
-        self._running = True
 
     def run(self) -> None:
         """Run until the speaker is gone."""
         self._follow_interfaces()
-        self._watch(self._control.fileno(), self._receive_commands)
+        self._watch(self._channel.fileno(), self._receive_commands)
         self._watch(self._links.fileno(), self._receive_links)
         self._watch(self._subnets.fileno(), self._receive_subnets)
-        while self._running:
+        while not self._channel.ended:
             self._handle_timeouts(monotonic())
             for descriptor, _ in self._epoll.poll(self._patience()):
                 # A port may have been closed in this very round.
@@ -109,7 +105,9 @@ class ResponderProcess:
         ]
         if self._bursts:
             deadlines.append(self._next_bursts)
-        if self._has_news():
+        if self._channel.is_busy:
+            deadlines.append(monotonic() + _BUSY)
+        elif self._has_news():
             deadlines.append(self._next_report)
         return max(0.0, min(d for d in deadlines if d is not None) - monotonic())
 
@@ -126,15 +124,17 @@ class ResponderProcess:
             self._links.resync()
             self._subnets.resync()
             self._follow_interfaces()  # what failed to open is tried again
-        if now >= self._next_report and self._has_news():
+        self._channel.flush()
+        if now >= self._next_report and not self._channel.is_busy and self._has_news():
             self._next_report = now + REPORT_INTERVAL
             self._report()
 
     def _receive_commands(self) -> None:
         owned = dict(self._owned)
         takeovers: list[bytes] = []
-        for _ in range(_COMMANDS_PER_TURN):
-            command = self._next_command()
+        # What came is taken together, so that the filters are made once for all of it.
+        for message in self._channel.receive():
+            command = decode_command(message)
             match command:
                 case Own(addresses, takeover, interfaces):
                     owned.update(dict.fromkeys(addresses, interfaces))
@@ -145,25 +145,11 @@ class ResponderProcess:
                         self._lingering.leave(left, monotonic())
                     for address in addresses:
                         owned.pop(address, None)
-                case None:
-                    break
                 case _:
                     assert_never(command)
         self._own(owned)
         # Announced only now: whoever asks in return must get an answer.
         self._announce(address for address in takeovers if address in owned)
-
-    def _next_command(self) -> Command | None:
-        try:
-            packet = self._control.recv(MESSAGE_LIMIT)
-        except BlockingIOError:
-            return None
-        except ConnectionError:
-            packet = b""  # the speaker died before it had read our last report
-        if not packet:
-            self._running = False
-            return None
-        return decode_command(packet)
 
     def _own(self, owned: Mapping[bytes, tuple[str, ...]]) -> None:
         if owned == self._owned:
@@ -226,13 +212,8 @@ class ResponderProcess:
         report = self._tally.report(
             None if states == known_states else states, None if wires == known_wires else wires
         )
-        try:
-            self._control.send(encode(report))
-        except BlockingIOError:
+        if not self._channel.send(encode(report)):
             return  # the speaker is busy; the counters wait
-        except OSError:
-            self._running = False
-            return
         self._reported = now
         self._tally.reported(report)
 

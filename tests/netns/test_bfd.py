@@ -16,6 +16,7 @@ from support.running import while_running
 
 from metallb_py.protocols.bfd.settings import Path, Settings
 from speaker.drivers.bfd import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
+from speaker.drivers.bfd_messages import SESSIONS
 from speaker.drivers.bfd_sockets import Listener, Place, Port
 
 pytestmark = pytest.mark.netns
@@ -88,3 +89,38 @@ async def test_counts_and_errors_are_told(cable: Wire) -> None:
         )
         taken.close()
         await eventually(heard, lambda events: SocketsFailed(()) in events)
+
+
+async def test_thousands_of_sessions_are_held_and_reported(cable: Wire) -> None:
+    first = int(ip_address("10.78.0.0"))
+    paths = [Path(ip_address(first + number), multihop=True) for number in range(5000)]
+    async with running() as (bfd, told):
+        bfd.watch(dict.fromkeys(paths, Settings(passive=True)))
+        counted: set[Path] = set()
+
+        async def reported() -> int:
+            counted.update(event.path for event in told if isinstance(event, Counted))
+            return len(counted)
+
+        await eventually(reported, lambda count: count == len(paths), 60.0)
+        # A change of one among them reaches the same process.
+        (process,) = await processes()
+        bfd.watch({PATH: Settings()} | dict.fromkeys(paths, Settings(passive=True)))
+        await eventually(reported, lambda count: count == len(paths) + 1, 60.0)
+        assert await processes() == [process]
+    assert not [event for event in told if isinstance(event, BfdRestarted)]
+
+
+async def test_sessions_beyond_the_limit_are_reported_and_the_others_held(cable: Wire) -> None:
+    first = int(ip_address("10.78.0.0"))
+    paths = [PATH, *(Path(ip_address(first + n), multihop=True) for n in range(SESSIONS))]
+
+    async with running() as (bfd, told):
+        bfd.watch(dict.fromkeys(paths, Settings(passive=True)))
+        text = f"{SESSIONS + 1} sessions are wanted, and at most {SESSIONS} can be held"
+        assert told == [SocketsFailed((text,))]
+
+        async def counted() -> bool:
+            return any(isinstance(event, Counted) and event.path == PATH for event in told)
+
+        await eventually(counted, bool, 60.0)

@@ -22,7 +22,6 @@ from metallb_py.protocols.bfd.packet import ControlPacket, Diagnostic, State, de
 from metallb_py.protocols.bfd.session import LAST_WORDS
 from metallb_py.protocols.bfd.settings import Path, Settings
 from speaker.drivers.bfd_messages import (
-    MESSAGE_LIMIT,
     Change,
     Configure,
     PathName,
@@ -32,6 +31,7 @@ from speaker.drivers.bfd_messages import (
 )
 from speaker.drivers.bfd_messages import encode as encode_message
 from speaker.drivers.bfd_sockets import Listener, Place, Port, Sender
+from speaker.drivers.channel import PART_LIMIT, Assembly, split
 
 pytestmark = pytest.mark.netns
 
@@ -48,10 +48,14 @@ class Process:
 
     def want(self, *paths: Path, settings: Settings = SETTINGS) -> None:
         watches = tuple(Watch(PathName.of(path), settings) for path in paths)
-        self.control.send(encode_message(Configure(watches)))
+        for part in split(encode_message(Configure(watches))):
+            self.control.send(part)
 
     def report(self) -> Report:
-        return decode_report(self.control.recv(MESSAGE_LIMIT))
+        assembly = Assembly()
+        while (message := assembly.add(self.control.recv(PART_LIMIT))) is None:
+            pass
+        return decode_report(message)
 
     def change(self) -> Change:
         """Return the next change of a session."""

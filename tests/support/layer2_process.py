@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
+from speaker.drivers.channel import PART_LIMIT, Assembly, split
 from speaker.drivers.responder_messages import (
     BATCH,
-    MESSAGE_LIMIT,
     Disown,
     Own,
     Report,
@@ -34,7 +34,8 @@ class Process:
 
     def tell(self, command: Own | Disown) -> None:
         """Send a command."""
-        self.control.send(encode(command))
+        for part in split(encode(command)):
+            self.control.send(part)
 
     def own(self, addresses: Iterable[str]) -> None:
         """Have it answer for these, too, without announcing them."""
@@ -48,7 +49,10 @@ class Process:
 
     def report(self) -> Report:
         """Return its next report."""
-        return decode_report(self.control.recv(MESSAGE_LIMIT))
+        assembly = Assembly()
+        while (message := assembly.add(self.control.recv(PART_LIMIT))) is None:
+            pass
+        return decode_report(message)
 
 
 @contextlib.contextmanager

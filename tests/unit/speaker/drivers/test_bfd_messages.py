@@ -10,7 +10,7 @@ from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, Settings
 from speaker.drivers.bfd_messages import (
     BATCH,
-    MESSAGE_LIMIT,
+    SESSIONS,
     Change,
     Configure,
     PathName,
@@ -21,6 +21,7 @@ from speaker.drivers.bfd_messages import (
     decode_report,
     encode,
 )
+from speaker.drivers.channel import MESSAGE_LIMIT
 
 PATHS = [
     Path(ip_address("10.0.0.2")),
@@ -55,4 +56,4 @@ def test_the_largest_messages_fit() -> None:
     watch = Watch(name, Settings(largest, largest, 255, largest, minimum_ttl=254))
 
     assert len(encode(report)) < MESSAGE_LIMIT
-    assert len(encode(Configure((watch,) * BATCH))) < MESSAGE_LIMIT
+    assert len(encode(Configure((watch,) * SESSIONS))) < MESSAGE_LIMIT

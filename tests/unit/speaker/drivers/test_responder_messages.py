@@ -3,10 +3,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from speaker.drivers.channel import MESSAGE_LIMIT
 from speaker.drivers.responder_messages import (
     BATCH,
     CLAIMS,
-    MESSAGE_LIMIT,
     AddressCounts,
     Claims,
     Command,
