@@ -1,0 +1,116 @@
+"""An API server that serves objects as they are, also those that a real one would refuse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from support.api import Api
+from support.hostile import encode
+
+from metallb_py.cli.lab.apiserver.resources import RESOURCES, Resource
+from metallb_py.cli.lab.apiserver.selectors import selection
+from metallb_py.cli.lab.apiserver.server import ApiServer
+from metallb_py.cli.lab.apiserver.store import Object, Store, metadata
+from metallb_py.errors import GoneError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_PATHS = {f"{resource.prefix}/{resource.plural}": resource for resource in RESOURCES}
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/"
+GONE: Object = {"code": 410, "message": "too old resource version", "reason": "Expired"}
+
+
+class HostileApi(Api):
+    """Lists and watches are encoded with markers replaced; all else is the embedded server's."""
+
+    async def start(self, application: web.Application | None = None) -> None:
+        if application is None:
+            application = ApiServer(self.store).application()
+            application.middlewares.insert(0, _serving(self.store))
+        await super().start(application)
+
+    async def put(self, item: Object) -> None:
+        """Create an object, or replace the one of its name."""
+        meta = metadata(item)
+        resource = next(each for each in RESOURCES if each.kind == item["kind"])
+        namespace, name = str(meta.get("namespace", "")), str(meta["name"])
+        key = (resource.group, resource.plural, namespace, name)
+        if key in self.store._items:
+            await self.store.update(resource, namespace, name, item)
+        else:
+            await self.store.create(resource, namespace, item)
+
+    async def remove(self, item: Object) -> None:
+        """Delete an object that exists."""
+        meta = metadata(item)
+        resource = next(each for each in RESOURCES if each.kind == item["kind"])
+        await self.store.delete(resource, str(meta.get("namespace", "")), str(meta["name"]))
+
+
+def _serving(store: Store) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    configuration: Object = {
+        "metadata": {"name": "metallb-webhook-configuration", "resourceVersion": "1"},
+        "webhooks": [{"name": "test.metallb.io", "clientConfig": {}}],
+    }
+
+    @web.middleware
+    async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(WEBHOOKS):
+            # What is written is not kept: certificates are not what is tested here.
+            return web.Response(body=encode(configuration), content_type="application/json")
+        resource = _collection(request) if request.method == "GET" else None
+        if resource is None:
+            return await handler(request)
+        if request.query.get("watch") in ("true", "1"):
+            return await _watch(store, resource, request)
+        return _list(store, resource, request)
+
+    return serve
+
+
+def _collection(request: web.Request) -> Resource | None:
+    parts = request.path.split("/")
+    if "namespaces" in parts[:-2]:
+        at = parts.index("namespaces")
+        parts = parts[:at] + parts[at + 2 :]
+    return _PATHS.get("/".join(parts))
+
+
+def _list(store: Store, resource: Resource, request: web.Request) -> web.Response:
+    selects = selection(request.query)
+    namespace = request.match_info.get("namespace", "")
+    items = filter(selects, store.list(resource, namespace))
+    listed = {
+        "kind": f"{resource.kind}List",
+        "apiVersion": resource.api_version,
+        "metadata": {"resourceVersion": str(store.version)},
+        "items": list(items),
+    }
+    return web.Response(body=encode(listed), content_type="application/json")
+
+
+async def _watch(store: Store, resource: Resource, request: web.Request) -> web.StreamResponse:
+    selects = selection(request.query)
+    namespace = request.match_info.get("namespace", "")
+    version = int(request.query.get("resourceVersion") or 0)
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    try:
+        async with asyncio.timeout(float(request.query.get("timeoutSeconds") or 60)):
+            while True:
+                for change in store.since(version):
+                    version = change.version
+                    where = metadata(change.item).get("namespace", "")
+                    concerned = change.resource is resource and namespace in ("", where)
+                    if concerned and selects(change.item):
+                        line = encode({"type": change.type, "object": change.item})
+                        await response.write(line + b"\n")
+                await store.wait(version)
+    except TimeoutError:
+        pass
+    except GoneError:
+        await response.write(encode({"type": "ERROR", "object": GONE}) + b"\n")
+    except ConnectionResetError:
+        pass  # the client closed it
+    return response
