@@ -17,7 +17,7 @@ from metallb_py.cli.lab.processes import LabError, Programs, wait_until
 ASN = 64501
 NODES_ASN = 64500
 FRR_FOLDER = "/usr/lib/frr"
-START_SECONDS = 20
+START_SECONDS = 60
 MACHINE = "router"
 
 
