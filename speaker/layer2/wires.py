@@ -53,12 +53,13 @@ def decode(text: str) -> tuple[Wire, ...] | None:
         return None
     try:
         records = msgspec.json.decode(text, type=dict[str, _Record])
-        return tuple(
+        found = tuple(
             Wire(name, record.mac, tuple(map(parse_cidr, record.subnets)))
             for name, record in sorted(records.items())
         )
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+    return found if all(_is_interface(wire.name) for wire in found) else None
 
 
 def pack(wires: Iterable[Wire]) -> bytes:
@@ -92,7 +93,7 @@ def unpack(meta: bytes) -> tuple[Wire, ...] | None:
             for name, mac, subnets in records
             if _is_interface(name) and len(mac) == MAC_BYTES
         )
-    except (msgspec.MsgspecError, ValueError, IndexError):
+    except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         return None
     names = {wire.name for wire in found}
     return found if len(names) == len(records) else None

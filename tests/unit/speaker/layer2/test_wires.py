@@ -37,7 +37,19 @@ def test_text_tells_everything() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "[]", '{"eth0": 1}', '{"eth0":{"mac":"x","subnets":["y"]}}', " " * MAX_TEXT + "{}"],
+    [
+        "",
+        "x",
+        "[]",
+        '{"eth0": 1}',
+        '{"eth0":{"mac":"x","subnets":["y"]}}',
+        " " * MAX_TEXT + "{}",
+        "[" * MAX_TEXT,
+        '{"a":' * (MAX_TEXT // 5),
+        '{"eth0":{"mac":"x","subnets":[],"more":' + "[" * 9_000 + "]" * 6_000 + "}}",
+        '{"eth0\\u202e":{"mac":"x","subnets":[]}}',
+        '{"a name that is too long":{"mac":"x","subnets":[]}}',
+    ],
 )
 def test_anything_else_says_nothing(text: str) -> None:
     assert decode(text) is None
