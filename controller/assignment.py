@@ -15,7 +15,6 @@ from functools import partial
 from typing import assert_never
 
 from controller.allocator import Allocator, NoAddressError
-from controller.isolation import contain
 from controller.requests import (
     Fault,
     InvalidRequest,
@@ -27,6 +26,7 @@ from controller.waiting import Awaited
 from metallb_py.addresses import Family, IPAddress, go_quote_list
 from metallb_py.config.draining import configured_name
 from metallb_py.errors import AllocationError
+from metallb_py.isolation import contain
 from metallb_py.kube.objects import Service
 from metallb_py.verdict import Checks, Verdict
 

@@ -45,7 +45,6 @@ from controller.effects import (
     WriteStatus,
 )
 from controller.exchanges import find_exchange
-from controller.isolation import InternalError, contain
 from controller.orphans import (
     OrphanPolicy,
     describe_misfit,
@@ -60,6 +59,7 @@ from metallb_py.addresses import IPAddress, go_quote_list
 from metallb_py.config.draining import configured_name
 from metallb_py.config.model import Config, Pool
 from metallb_py.config.tenancy import Tenant
+from metallb_py.isolation import InternalError, contain
 from metallb_py.kube.objects import Labels, Service
 from metallb_py.verdict import Check, Checks, Verdict
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import TypeVar, assert_never
 
 from metallb_py.config.model import Protocol
+from metallb_py.isolation import InternalError, contain
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.config_status import in_brief
@@ -52,21 +55,26 @@ from speaker.core import (
     Announce,
     ConfigApplied,
     ConfigRefused,
+    DecisionFailed,
     Doubtful,
     Effect,
     LabelsChanged,
     Refused,
     Source,
     Speaker,
+    Unannounced,
     Withdraw,
 )
 from speaker.drivers.endpoints_api import has_slices
 from speaker.drivers.responder_events import Claimed, WiresChanged
-from speaker.layer2.eligibility import NodeState
+from speaker.layer2.eligibility import LABELED, NodeState
+from speaker.layer2.nodes import exclusion
 from speaker.members import Members
 from speaker.node_name import node_name_problem
 from speaker.options import Options
 from speaker.parting import parting_of
+from speaker.patience import Patience
+from speaker.status_damper import StatusDamper
 
 COMPONENT = "metallb-speaker"
 
@@ -100,6 +108,10 @@ class App:
         self._reader = ConfigReader(common.namespace, common.config, follow_state=True)
         self._members = Members(options, client, log, self._metrics, self._on_members)
         self._conflicts = Conflicts()
+        self._patience = Patience()
+        self._damper = StatusDamper(self._is_allowed)
+        self._timers = asyncio.Event()
+        self._now = asyncio.get_running_loop().time
         self._mailbox = Mailbox()
         self._compiling = ConfigQueue(self._mailbox.handler(self._use))
         self._layer2 = Layer2Announcer(options.layer2, log, self._metrics, self._on_seen)
@@ -140,6 +152,7 @@ class App:
                 "members": self._members.run(),
                 "cluster": self._members.follow(),
                 "state": self._mailbox.run(),
+                "timers": self._handle_timeouts(),
                 "services": self._follow(SERVICES, self._on_service, Source.SERVICES),
                 "endpoints": self._follow_endpoints(),
                 "node": self._follow(NODES, self._on_node, Source.NODE),
@@ -184,7 +197,9 @@ class App:
             match event:
                 case Changed():
                     self._metrics.updates.inc()
-                    changed(event)
+                    failed = contain(partial(changed, event))
+                    if isinstance(failed, InternalError):
+                        self._object_failed(resource.path, event.key, failed.detail)
                 case Synced():
                     if not isinstance(synced, Source):
                         synced()
@@ -213,7 +228,46 @@ class App:
             await self._follow(ENDPOINTS, self._on_endpoints, Source.ENDPOINTS)
 
     def _on_service(self, event: Changed[Service]) -> None:
-        self._perform(self._core.service_changed(event.key, event.new))
+        was_damped = self._damper.is_damped(event.key)
+        service = self._damper.changed(event.key, event.old, event.new, self._now())
+        if self._damper.is_damped(event.key) and not was_damped:
+            self._log.warn(
+                "the addresses in its status keep changing, following them no longer at once",
+                event="statusFlapping",
+                service=event.key,
+            )
+        self._timers.set()
+        self._perform(self._core.service_changed(event.key, service))
+
+    def _is_allowed(self, service: Service) -> bool:
+        addresses = service.status_addresses
+        return bool(addresses) and self._core.config.pool_of(addresses) is not None
+
+    async def _handle_timeouts(self) -> None:
+        """Do what waits for its time: reports on services, and statuses that settled."""
+        while True:
+            due = (self._patience.next_deadline(), self._damper.next_deadline())
+            self._timers.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(filter(None, due), default=None)):
+                    await self._timers.wait()
+            now = self._now()
+            for service in self._damper.handle_timeout(now):
+                self._perform(self._core.service_changed(service.key, service))
+            for key, detail in self._patience.handle_timeout(now):
+                self._report_unannounced(key, detail)
+
+    def _report_unannounced(self, key: str, detail: str) -> None:
+        service = self._core.service(key)
+        if service is not None:
+            message = f"announced by no node: {detail}"
+            self._log.warn(message, event="notAnnounced", service=key)
+            self._record(service, EventType.WARNING, "notAnnounced", message)
+
+    def _object_failed(self, resource: str, key: str, detail: str) -> None:
+        """Report an object that brought out a fault of ours; the others are not concerned."""
+        self._metrics.object_errors.inc()
+        self._log.error("failed to handle object", op=resource, object=key, error=detail)
 
     def _on_slice(self, event: Changed[EndpointSlice]) -> None:
         for key, endpoints in self._slices.changed(event.key, event.old, event.new).items():
@@ -225,8 +279,21 @@ class App:
 
     def _on_node(self, event: Changed[Node]) -> None:
         self._members.node_changed(event)
+        if event.key == self._options.node_name:
+            self._check_exclusion(event.old, event.new)
         if event.new is None and event.key == self._options.node_name:
             self._check_node_name()
+
+    def _check_exclusion(self, old: Node | None, new: Node | None) -> None:
+        """Log that this node announces nothing, or does again: whole clusters may be labelled."""
+        before = exclusion(old, self._options.rules) if old else None
+        now = exclusion(new, self._options.rules) if new else None
+        if now is not None and now != before:
+            flag = "; --ignore-exclude-lb ignores that" if now.reason == LABELED else ""
+            message = f"this node announces nothing: {now.detail}{flag}"
+            self._log.warn(message, event="nodeExcluded", reason=now.reason)
+        elif now is None and before is not None:
+            self._log.info("this node may announce again", event="nodeIncluded")
 
     def _check_node_name(self) -> None:
         problem = node_name_problem(self._options.node_name, self._members.node_names)
@@ -264,8 +331,7 @@ class App:
             mac=claim.mac,
         )
         for service in self._core.announced_at(claim.address):
-            about = ObjectReference.to("Service", service)
-            self._events.record(Event(about, EventType.WARNING, "addressConflict", message))
+            self._record(service, EventType.WARNING, "addressConflict", message)
 
     def _on_configmap(self, event: Changed[ConfigMap]) -> None:
         self._reader.configmap_changed(event.new)
@@ -330,19 +396,12 @@ class App:
         for effect in effects:
             match effect:
                 case Announce() | Adjust() | Withdraw():
-                    self._tell_announcers(effect)
-                case Doubtful(service, detail):
-                    self._log.warn(detail, event="noNodeOnSubnet", service=service.key)
-                    about = ObjectReference.to("Service", service)
-                    self._events.record(Event(about, EventType.WARNING, "noNodeOnSubnet", detail))
-                case Refused(key, verdict):
-                    self._log.error(
-                        "IP allocated by controller not allowed by config",
-                        op="setBalancer",
-                        service=key,
-                        reason=verdict.reason,
-                        error=verdict.detail,
-                    )
+                    failed = contain(partial(self._tell_announcers, effect))
+                    if isinstance(failed, InternalError):
+                        key = effect.service.key if isinstance(effect, Announce) else effect.key
+                        self._object_failed("announce", key, failed.detail)
+                case Doubtful() | Refused() | Unannounced() | DecisionFailed():
+                    self._report(effect)
                 case ConfigApplied():
                     self._config.loaded()
                     self._configure()
@@ -357,6 +416,29 @@ class App:
                     assert_never(effect)
         if self._core.is_ready:
             self._could_announce()
+
+    def _report(self, effect: Doubtful | Refused | Unannounced | DecisionFailed) -> None:
+        match effect:
+            case Doubtful(service, detail):
+                self._log.warn(detail, event="noNodeOnSubnet", service=service.key)
+                self._record(service, EventType.WARNING, "noNodeOnSubnet", detail)
+            case Refused(key, verdict):
+                self._log.error(
+                    "IP allocated by controller not allowed by config",
+                    op="setBalancer",
+                    service=key,
+                    reason=verdict.reason,
+                    error=verdict.detail,
+                )
+            case Unannounced(service, detail):
+                self._patience.report(service.key, detail, self._now())
+                self._timers.set()
+            case DecisionFailed(service, detail):
+                self._object_failed("setBalancer", service.key, detail)
+                message = f"failed to decide about it, what was decided before stays: {detail}"
+                self._record(service, EventType.WARNING, "internalError", message)
+            case _:
+                assert_never(effect)
 
     def _could_announce(self) -> None:
         self._members.could_announce()
@@ -393,8 +475,11 @@ class App:
             protocol=protocol.value,
         )
         message = f'announcing from node "{self._options.node_name}" with protocol "{protocol}"'
-        about = ObjectReference.to("Service", effect.service)
-        self._events.record(Event(about, EventType.NORMAL, "nodeAssigned", message))
+        self._record(effect.service, EventType.NORMAL, "nodeAssigned", message)
+
+    def _record(self, service: Service, kind: EventType, reason: str, message: str) -> None:
+        about = ObjectReference.to("Service", service)
+        self._events.record(Event(about, kind, reason, message))
 
     def _withdraw(self, effect: Withdraw) -> None:
         protocol = effect.announcement.protocol

@@ -52,7 +52,7 @@ def parse(argv: list[str] | None = None) -> Options:
     )
     parser.switch(
         "ignore-exclude-lb",
-        f"let nodes with the label {EXCLUDE_LABEL} answer on layer 2, too",
+        f"let nodes with the label {EXCLUDE_LABEL} announce, too, on layer 2 and over BGP",
     )
     parser.switch(
         "drain-on-cordon",

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 
 from metallb_py.addresses import IPAddress, go_quote_list, parse_address
 from metallb_py.config.model import Config, Protocol
+from metallb_py.isolation import InternalError, contain
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
 from metallb_py.verdict import Verdict
 from speaker.announced import Announced
-from speaker.decision import Announcement, Decision, Surroundings, decide
+from speaker.decision import Announcement, Decision, Surroundings, decide, why_unannounced
+from speaker.layer2.election import reporter
 from speaker.layer2.eligibility import ELECTION, UNKNOWN, Cluster, NodeState
 
 
@@ -96,6 +99,25 @@ class LabelsChanged:
     labels: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Unannounced:
+    """No node announces a service that has an address: why. Empty: one does again.
+
+    One speaker, the same for all of them, reports it of each service.
+    """
+
+    service: Service
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFailed:
+    """The decision about one service ended in an exception: what is announced of it stays."""
+
+    service: Service
+    detail: str
+
+
 Effect = (
     Announce
     | Adjust
@@ -105,6 +127,8 @@ Effect = (
     | ConfigApplied
     | ConfigRefused
     | LabelsChanged
+    | Unannounced
+    | DecisionFailed
 )
 
 # These need somebody's attention; the other reasons are the daily business of a cluster.
@@ -130,6 +154,8 @@ class Speaker:
         self._macs: frozenset[str] | None = None  # of all nodes' wires, once they are asked for
         self._refused: dict[str, str] = {}
         self._doubts: dict[str, str] = {}
+        self._unannounced: dict[str, str] = {}
+        self._failed: dict[str, str] = {}
 
     @property
     def config(self) -> Config:
@@ -155,6 +181,10 @@ class Speaker:
     def labels(self) -> Mapping[str, str]:
         """The labels of this node, as far as known."""
         return self._labels
+
+    def service(self, key: str) -> Service | None:
+        """Return a service, as it counts; None where there is none."""
+        return self._services.get(key)
 
     def announced_at(self, address: IPAddress) -> tuple[Service, ...]:
         """Return the services that this node announces an address for."""
@@ -271,14 +301,50 @@ class Speaker:
         return tuple(effect for key in sorted(keys) for effect in self._decide(key))
 
     def _decide(self, key: str) -> tuple[Effect, ...]:
+        """Decide about one service. What it provokes is its own problem, not the others'."""
         if self._missing:
             return ()
+        effects = contain(partial(self._decide_one, key))
+        if isinstance(effects, InternalError):
+            return self._decision_failed(key, effects.detail)
+        self._failed.pop(key, None)
+        return effects
+
+    def _decide_one(self, key: str) -> tuple[Effect, ...]:
         around = Surroundings(self._node, self._cluster, self._config)
-        decision = decide(self._services.get(key), self._endpoints.get(key), around)
+        service, endpoints = self._services.get(key), self._endpoints.get(key)
+        decision = decide(service, endpoints, around)
+        reports = self._report_unannounced(key, around, decision)
         if decision.announcement is None:
-            return self._stop(key, decision)
+            return (*self._stop(key, decision), *reports)
         self._refused.pop(key, None)
-        return self._go(key, decision, decision.announcement)
+        return (*self._go(key, decision, decision.announcement), *reports)
+
+    def _report_unannounced(
+        self, key: str, context: Surroundings, decision: Decision
+    ) -> tuple[Effect, ...]:
+        """Report that no node announces a service, where that is news and this node's to report."""
+        service = self._services.get(key)
+        if service is None:
+            self._unannounced.pop(key, None)
+            return ()
+        detail = why_unannounced(service, self._endpoints.get(key), context, decision)
+        if detail and reporter(key, self._cluster.usable_speakers | {self._node}) != self._node:
+            detail = ""
+        if detail == self._unannounced.get(key, ""):
+            return ()
+        if detail:
+            self._unannounced[key] = detail
+        else:
+            del self._unannounced[key]
+        return (Unannounced(service, detail),)
+
+    def _decision_failed(self, key: str, detail: str) -> tuple[Effect, ...]:
+        service = self._services.get(key)
+        if service is None or self._failed.get(key) == detail:
+            return ()
+        self._failed[key] = detail
+        return (DecisionFailed(service, detail),)
 
     def _go(self, key: str, decision: Decision, announcement: Announcement) -> tuple[Effect, ...]:
         earlier = self._announced.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from metallb_py.addresses import IPAddress, go_quote_list, parse_address
@@ -13,6 +14,10 @@ from speaker.bgp import eligibility as bgp
 from speaker.layer2 import eligibility as layer2
 
 LOCAL = "Local"
+NODE_ADDRESS = "nodeAddress"
+"""The reason why an address that is a node's own is announced by no node."""
+MAX_NODES = 5
+"""Nodes that are named at the most where each has a reason of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Decision:
 
     verdict: Verdict
     announcement: Announcement | None = None
+    protocol: Protocol | None = None
+    """How its pool is announced, where the decision got as far as asking that."""
 
 
 def decide(
@@ -77,13 +84,17 @@ def decide(
         detail = f"no pool contains {go_quote_list(addresses)}"
         return Decision(checks.failed("pool", "ipNotAllowed", detail))
     checks.passed("pool", pool.name)
+    for address in addresses:
+        if host := around.cluster.host_of(address):
+            detail = f"{address} is an address of node {host} itself, which alone answers for it"
+            return Decision(checks.failed("nodes", NODE_ADDRESS, detail))
     announcement = Announcement(addresses, pool)
     if pool.protocol is Protocol.BGP and service.spec.external_traffic_policy == LOCAL:
         serving = endpoints.serving.get(around.node, 0)
         announcement = replace(announcement, local_endpoints=serving)
     last = _ask_protocol(service, endpoints, announcement, around)
     verdict = replace(last, checks=checks.all_passed().checks + last.checks)
-    return Decision(verdict, announcement if verdict.positive else None)
+    return Decision(verdict, announcement if verdict.positive else None, pool.protocol)
 
 
 def _ask_protocol(
@@ -98,4 +109,47 @@ def _ask_protocol(
             claim = layer2.Claim(announcement.addresses, announcement.pool, endpoints, local)
             return layer2.eligible(claim, around.node, around.cluster)
         case Protocol.BGP:
+            excluded = around.cluster.nodes.get(around.node, layer2.UNKNOWN).excluded
+            if excluded is not None:
+                return Checks().failed("node", excluded.reason, excluded.detail)
             return bgp.eligible(endpoints, around.node, local=local)
+
+
+def why_unannounced(
+    service: Service, endpoints: ServiceEndpoints | None, context: Surroundings, decision: Decision
+) -> str:
+    """Return why no node announces a service that has an address; empty where one does.
+
+    ``decision`` is what one of the nodes with a usable speaker decided, ``context.node``.
+    """
+    verdict = decision.verdict
+    if verdict.positive or not service.is_load_balancer or not service.ingress:
+        return ""
+    if endpoints is None:
+        return "noEndpoints: it has no endpoints"
+    if verdict.checks[-1].name == layer2.ELECTION:
+        return ""
+    if decision.protocol is not Protocol.BGP:
+        return f"{verdict.reason}: {verdict.detail}"
+    # Over BGP each node decides by itself.
+    nodes = context.cluster.announcing
+    if endpoints.usable and service.spec.external_traffic_policy == LOCAL:
+        nodes &= endpoints.nodes
+    if endpoints.usable and nodes:
+        return ""
+    return "; ".join(_each_reason(service, endpoints, context)) or "no node has a usable speaker"
+
+
+def _each_reason(
+    service: Service, endpoints: ServiceEndpoints, context: Surroundings
+) -> Iterator[str]:
+    """Yield the reasons of the first few nodes, and the number of the others."""
+    names = sorted(context.cluster.usable_speakers)
+    reasons: dict[str, list[str]] = {}
+    for name in names[:MAX_NODES]:
+        verdict = decide(service, endpoints, replace(context, node=name)).verdict
+        reasons.setdefault(f"{verdict.reason}: {verdict.detail}", []).append(name)
+    for reason, those in reasons.items():
+        yield f"{', '.join(those)}: {reason}"
+    if len(names) > MAX_NODES:
+        yield f"and {len(names) - MAX_NODES} more nodes"

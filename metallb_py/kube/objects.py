@@ -170,10 +170,18 @@ class NodeCondition(_View, frozen=True):
     message: str = ""
 
 
+class NodeAddress(_View, frozen=True):
+    """One address of a node: InternalIP, ExternalIP, Hostname ..."""
+
+    type: str = ""
+    address: str = ""
+
+
 class NodeStatus(_View, frozen=True):
-    """What is known of a node's health."""
+    """A node's health and addresses."""
 
     conditions: tuple[NodeCondition, ...] | None = None
+    addresses: tuple[NodeAddress, ...] | None = None
 
 
 class Taint(_View, frozen=True):
@@ -194,6 +202,17 @@ class Node(KubeObject, frozen=True):
 
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
+
+    @property
+    def ip_addresses(self) -> frozenset[IPAddress]:
+        """Its own addresses; host names, and text that is no address, do not count."""
+        found = set()
+        for entry in self.status.addresses or ():
+            try:
+                found.add(parse_address(entry.address))
+            except ValueError:
+                continue
+        return frozenset(found)
 
 
 class PodSpec(_View, frozen=True):

@@ -188,6 +188,11 @@ class SpeakerMetrics(ClientMetrics):
             "gauge",
         )
         self.registry.register(self.announced)
+        self.object_errors = Counter(
+            "metallb_speaker_object_errors_total",
+            "Objects that could not be handled because of a fault of the speaker",
+            registry=self.registry,
+        )
         self.layer2_requests = self._series(
             "metallb_layer2_requests_received",
             "ARP and neighbor discovery requests for addresses that this node announces",

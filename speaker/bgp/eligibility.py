@@ -19,6 +19,6 @@ def eligible(endpoints: ServiceEndpoints, node: str, *, local: bool) -> Verdict:
     checks.passed("endpoints", f"{endpoints.usable} usable")
     if local and node not in endpoints.nodes:
         nodes = ", ".join(sorted(endpoints.nodes)) or "no node"
-        return checks.failed("local endpoints", "noLocalEndpoints", f"they are on {nodes}")
+        return checks.failed("local endpoints", "noLocalEndpoints", f"its endpoints are on {nodes}")
     checks.passed("local endpoints")
     return checks.all_passed()

@@ -17,3 +17,9 @@ def ranked(address: IPAddress, candidates: Iterable[str]) -> tuple[str, ...]:
     """
     suffix = f"#{address}".encode()
     return tuple(sorted(set(candidates), key=lambda node: sha256(node.encode() + suffix).digest()))
+
+
+def reporter(service: str, speakers: Iterable[str]) -> str:
+    """Return the speaker that reports on a service, the same for every one of them."""
+    suffix = f"#{service}".encode()
+    return min(speakers, key=lambda node: sha256(node.encode() + suffix).digest())

@@ -21,18 +21,32 @@ SUBNET = "subnet"
 """The check that fails without deciding where no candidate is on the addresses' subnet."""
 
 
+LABELED = "nodeLabeledExcludeBalancers"
+NETWORK_UNAVAILABLE = "nodeNetworkUnavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Why a node announces nothing. ``reason`` is MetalLB's token (0.14.2)."""
+
+    reason: str
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What is known of a node. Without ``wires`` it counts as being on every subnet.
+    """What is known of a node.
 
-    ``excluded`` says why it takes no part, and is empty where it does. One that is ``leaving``
-    takes part only where no other node can.
+    ``excluded`` is None where it may announce. One that is ``leaving`` takes part only where no
+    other node can. Without ``wires`` it counts as being on every subnet. ``addresses`` are its own:
+    the node itself answers for them.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
-    excluded: str = ""
+    excluded: Exclusion | None = None
     leaving: bool = False
     wires: tuple[Wire, ...] | None = None
+    addresses: frozenset[IPAddress] = frozenset()
 
 
 UNKNOWN = NodeState()
@@ -53,6 +67,22 @@ class Cluster:
     _fields: dict[_PoolKey, Field] = field(
         init=False, default_factory=dict, compare=False, repr=False
     )
+    _hosts: dict[IPAddress, str] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
+
+    announcing: frozenset[str] = field(init=False, default=frozenset(), compare=False, repr=False)
+    """The nodes with a usable speaker that are not excluded."""
+
+    def __post_init__(self) -> None:
+        excluded = {name for name, state in self.nodes.items() if state.excluded is not None}
+        object.__setattr__(self, "announcing", self.usable_speakers - excluded)
+        for name, state in self.nodes.items():
+            self._hosts.update(dict.fromkeys(state.addresses, name))
+
+    def host_of(self, address: IPAddress) -> str:
+        """Return the node that has an address as its own; empty where none has."""
+        return self._hosts.get(address, "")
 
     def field_of(self, pool: Pool) -> Field:
         """Return the nodes with a usable speaker, as this pool sees them."""
@@ -141,8 +171,8 @@ def eligible(claim: Claim, node: str, cluster: Cluster) -> Verdict:
 
 def _unfit(pool: Pool, state: NodeState) -> str:
     """Return why a node is out of the question; nothing where it is not."""
-    if state.excluded:
-        return state.excluded
+    if state.excluded is not None:
+        return state.excluded.detail
     if not pool.selects(state.labels):
         return f'pool "{pool.name}" does not select it'
     if state.wires is not None and not has_interface_for(state.wires, pool):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from metallb_py.kube.objects import Node, Pod
-from speaker.layer2.eligibility import NodeState
+from speaker.layer2.eligibility import LABELED, NETWORK_UNAVAILABLE, Exclusion, NodeState
 from speaker.layer2.wires import ANNOTATION, Wire, decode
 
 SPEAKER_LABELS = "app=metallb,component=speaker"
@@ -42,6 +42,7 @@ def node_states(
         name: NodeState(
             labels=node.metadata.labels or {},
             excluded=exclusion(node, rules),
+            addresses=node.ip_addresses,
             leaving=rules.drain_on_cordon and node.spec.unschedulable,
             wires=wires.get(name),
         )
@@ -65,19 +66,23 @@ def _wires(pods: Iterable[Pod]) -> dict[str, tuple[Wire, ...]]:
     return {name: wires for name, wires in said.items() if wires is not None}
 
 
-# The same few texts are read again at every change of any node.
-_read = lru_cache(maxsize=8192)(decode)
+# The same few texts are read again at every change of any node. What is kept is bounded: a text
+# has up to 16 KiB.
+_read = lru_cache(maxsize=1024)(decode)
 
 
 def _age(pod: Pod) -> str:
     return pod.metadata.creation_timestamp or ""
 
 
-def exclusion(node: Node, rules: Rules) -> str:
-    """Return why a node takes no part (Kubernetes' own load balancers' rules); or nothing."""
+def exclusion(node: Node, rules: Rules) -> Exclusion | None:
+    """Return why a node announces nothing (the rules of Kubernetes' own load balancers); or None.
+
+    As MetalLB since 0.14.2, in layer 2 and BGP alike.
+    """
     if not rules.ignore_exclude_label and EXCLUDE_LABEL in (node.metadata.labels or {}):
-        return f"it has the label {EXCLUDE_LABEL}"
+        return Exclusion(LABELED, f"it has the label {EXCLUDE_LABEL}")
     conditions = node.status.conditions or ()
     if any(c.type == "NetworkUnavailable" and c.status == "True" for c in conditions):
-        return "its network is unavailable"
-    return ""
+        return Exclusion(NETWORK_UNAVAILABLE, "its network is unavailable")
+    return None

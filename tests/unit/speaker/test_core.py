@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from types import FrameType
 
 import pytest
+from msgspec.structs import replace as replace_struct
 from support.objects import config, pool, service
 
 from metallb_py.config.model import Config, Protocol
@@ -17,15 +19,17 @@ from speaker.core import (
     Announce,
     ConfigApplied,
     ConfigRefused,
+    DecisionFailed,
     Doubtful,
     Effect,
     LabelsChanged,
     Refused,
     Source,
     Speaker,
+    Unannounced,
     Withdraw,
 )
-from speaker.layer2.eligibility import NodeState
+from speaker.layer2.eligibility import Exclusion, NodeState
 from speaker.layer2.wires import Wire
 
 KEY = "default/web"
@@ -161,9 +165,9 @@ def test_an_address_in_no_pool_is_told_once() -> None:
     core = running()
     stray = service("stray", ips=("203.0.113.1",))
     core.endpoints_changed(stray.key, SOME)
-    (effect,) = core.service_changed(stray.key, stray)
-    assert isinstance(effect, Refused)
-    assert effect.verdict.reason == "ipNotAllowed"
+    effects = core.service_changed(stray.key, stray)
+    (refused,) = (effect for effect in effects if isinstance(effect, Refused))
+    assert refused.verdict.reason == "ipNotAllowed"
     assert core.service_changed(stray.key, stray) == ()
 
 
@@ -288,3 +292,111 @@ def test_macs_of_speakers_follow_the_cluster() -> None:
     assert core.is_a_speakers(mac)
     core.cluster_changed(SPEAKERS, {})
     assert not core.is_a_speakers(mac)
+
+
+EXCLUDED = NodeState(excluded=Exclusion("nodeLabeledExcludeBalancers", "it has the label x"))
+
+
+def reports(node: str, settings: Config, **changes: object) -> list[str]:
+    """Return what a speaker reports of a service that no node announces."""
+    core = Speaker(node)
+    core.service_changed(KEY, changes.get("service", WEB))  # type: ignore[arg-type]
+    core.endpoints_changed(KEY, changes.get("endpoints", SOME))  # type: ignore[arg-type]
+    core.cluster_changed(SPEAKERS, changes.get("nodes", {}))  # type: ignore[arg-type]
+    core.config_changed(settings)
+    effects = [effect for source in Source for effect in core.synced(source)]
+    return [effect.detail for effect in effects if isinstance(effect, Unannounced)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"endpoints": ServiceEndpoints()}, "no usable endpoint on any node"),
+        ({"endpoints": None}, "it has no endpoints"),
+        ({"nodes": dict.fromkeys(SPEAKERS, EXCLUDED)}, "it has the label x"),
+        ({"nodes": {"node9": NodeState(addresses=frozenset(WEB.status_addresses))}}, "node9"),
+        ({"service": service(ips=("203.0.113.9",))}, "no pool contains"),
+        (
+            {
+                "service": service(ips=("10.20.30.1",), external_traffic_policy="Local"),
+                "endpoints": ServiceEndpoints(1, frozenset({"node9"})),
+            },
+            "endpoint",
+        ),
+    ],
+)
+@pytest.mark.parametrize("settings", [LAYER2, ROUTED], ids=["layer2", "bgp"])
+def test_one_speaker_reports_a_service_that_no_node_announces(
+    changes: dict[str, object], detail: str, settings: Config
+) -> None:
+    found = [reports(node, settings, **changes) for node in SPEAKERS]
+    (reported,) = filter(None, found)
+    (text,) = reported
+    assert detail in text
+
+
+@pytest.mark.parametrize("settings", [LAYER2, ROUTED], ids=["layer2", "bgp"])
+def test_a_service_that_a_node_announces_is_not_reported(settings: Config) -> None:
+    assert not any(reports(node, settings) for node in SPEAKERS)
+    # Over BGP with Local, the nodes without an endpoint are as they should be.
+    local = service(ips=("10.20.30.1",), external_traffic_policy="Local")
+    assert not any(reports(node, settings, service=local) for node in SPEAKERS)
+
+
+def test_what_was_reported_is_taken_back_when_a_node_announces_again() -> None:
+    for node in SPEAKERS:
+        core = running(node)
+        gone = core.endpoints_changed(KEY, ServiceEndpoints())
+        back = core.endpoints_changed(KEY, SOME)
+        if any(isinstance(effect, Unannounced) for effect in gone):
+            (effect,) = (each for each in back if isinstance(each, Unannounced))
+            assert effect.detail == ""
+            return
+    pytest.fail("no speaker reports it")
+
+
+@pytest.mark.parametrize("settings", [LAYER2, ROUTED], ids=["layer2", "bgp"])
+@pytest.mark.parametrize("host", SPEAKERS)
+def test_no_speaker_announces_an_address_of_a_node(host: str, settings: Config) -> None:
+    """Neither another node's, which would be cut off, nor its own, which its kernel answers for."""
+    nodes = {host: NodeState(addresses=frozenset({ip_address("10.20.30.1")}))}
+    for node in SPEAKERS:
+        core = running(node, settings)
+        announced = "+10.20.30.1" in told(core.synced(Source.NODE))
+        assert not announced
+        core.cluster_changed(SPEAKERS, nodes)
+        assert not core.announced_at(ip_address("10.20.30.1"))
+
+
+def test_an_excluded_node_withdraws_its_routes() -> None:
+    core = running("node1", ROUTED)
+    effects = core.cluster_changed(SPEAKERS, {"node1": EXCLUDED})
+    assert "-nodeLabeledExcludeBalancers" in told(effects)
+    assert "+10.20.30.1" in told(core.cluster_changed(SPEAKERS, {}))
+
+
+class Poison(str):
+    """A text that ends whatever compares or formats it."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        raise OverflowError("poison")
+
+    __hash__ = str.__hash__
+
+
+def test_a_fault_that_one_service_brings_out_is_its_own_problem() -> None:
+    core = running("node1", ROUTED)
+    poisoned = service("poisoned", ips=("10.20.30.2",))
+    core.endpoints_changed(poisoned.key, SOME)
+    policy = Poison("Local")
+    spec = replace_struct(poisoned.spec, external_traffic_policy=policy)
+    effects = core.service_changed(poisoned.key, replace_struct(poisoned, spec=spec))
+    (failed,) = (effect for effect in effects if isinstance(effect, DecisionFailed))
+    assert "OverflowError: poison" in failed.detail
+    # All others are decided about, and what was announced of them stays.
+    assert "ConfigApplied" in told(core.config_changed(replace(ROUTED)))
+    assert core.announced_at(ip_address("10.20.30.1"))
+    # It is reported once, and served again when it is sound.
+    assert "+10.20.30.2" in told(core.service_changed(poisoned.key, poisoned))

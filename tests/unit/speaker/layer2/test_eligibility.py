@@ -9,7 +9,7 @@ import pytest
 from support.objects import pool, selector
 
 from metallb_py.kube.endpoints import ServiceEndpoints
-from speaker.layer2.eligibility import SUBNET, Claim, Cluster, NodeState, eligible
+from speaker.layer2.eligibility import SUBNET, Claim, Cluster, Exclusion, NodeState, eligible
 from speaker.layer2.wires import Wire
 
 ADDRESS = ip_address("10.20.30.1")  # node1, node2, node3 in this order
@@ -120,8 +120,10 @@ def test_a_pool_for_some_nodes() -> None:
 
 
 def test_an_excluded_node_is_no_candidate() -> None:
-    assert winners(CLAIM, cluster(NodeState(excluded="why not"))) == ["node2"]
-    alone = Cluster(frozenset({"node1"}), {"node1": NodeState(excluded="why not")})
+    assert winners(CLAIM, cluster(NodeState(excluded=Exclusion("why", "why not")))) == ["node2"]
+    alone = Cluster(
+        frozenset({"node1"}), {"node1": NodeState(excluded=Exclusion("why", "why not"))}
+    )
     assert eligible(CLAIM, "node1", alone).detail == "no node is left: node1: why not"
 
 

@@ -11,7 +11,7 @@ from metallb_py.kube.objects import (
     Pod,
     PodSpec,
 )
-from speaker.layer2.eligibility import NodeState
+from speaker.layer2.eligibility import Exclusion, NodeState
 from speaker.layer2.nodes import EXCLUDE_LABEL, Rules, node_states, pod_of
 from speaker.layer2.wires import ANNOTATION, Wire
 
@@ -39,13 +39,15 @@ def test_a_node_like_any_other() -> None:
 
 def test_the_label_excludes_whatever_its_value_unless_it_is_ignored() -> None:
     labelled = node({EXCLUDE_LABEL: ""})
-    assert state(labelled).excluded == f"it has the label {EXCLUDE_LABEL}"
-    assert state(labelled, ignore=True).excluded == ""
+    detail = f"it has the label {EXCLUDE_LABEL}"
+    assert state(labelled).excluded == Exclusion("nodeLabeledExcludeBalancers", detail)
+    assert state(labelled, ignore=True).excluded is None
 
 
 def test_a_node_without_a_network() -> None:
     without = node(NetworkUnavailable="True")
-    assert state(without, ignore=True).excluded == "its network is unavailable"
+    excluded = Exclusion("nodeNetworkUnavailable", "its network is unavailable")
+    assert state(without, ignore=True).excluded == excluded
 
 
 def test_the_youngest_pod_speaks_for_the_node() -> None:

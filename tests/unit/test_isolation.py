@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.isolation import InternalError, contain
+from metallb_py.isolation import InternalError, contain
 
 
 def test_the_result_of_work_that_succeeds() -> None:

@@ -1,8 +1,8 @@
-"""The one place of the controller's core where any exception is caught.
+"""The one place where any exception of the work for one object is caught.
 
 What tenants write reaches the code that decides about a service. A fault in that code must end in
 that service's verdict, not in the daemon's end, again after each restart, for every other service.
-The allocator's mutators check before they change anything, so the state is sound afterwards.
+The work checks before it changes anything, so the daemon's state is sound afterwards.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class InternalError:
 
 
 def contain(work: Callable[[], T]) -> T | InternalError:
-    """Do the work for one service; return an InternalError if anything at all is raised."""
+    """Do the work for one object; return an InternalError if anything at all is raised."""
     try:
         return work()
     except Exception as error:  # any: see the module's docstring
