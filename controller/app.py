@@ -374,8 +374,8 @@ class App:
         configmap = self._reader.item
         if configmap is not None:
             about = ObjectReference.to("ConfigMap", configmap)
-            text = "config (re)load failed, the last good one stays in force:\n"
-            message = text + "\n".join(problems)
+            message = "config (re)load failed, the last good one stays in force: "
+            message += "; ".join(problems)
             self._events.record(Event(about, EventType.WARNING, "configStale", message))
         self._record_of_config.refused(problems if valid else ())
 

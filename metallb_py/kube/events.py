@@ -1,8 +1,9 @@
 """Kubernetes Events (core/v1): what an operator sees in ``kubectl describe``.
 
 A repeated event bumps the count of the first one. An object that makes many is slowed down as
-client-go does it: 25 at once, then one in five minutes. What waits is bounded; losing an Event
-never matters more than the work that it tells of.
+client-go does it: 25 at once, then one in five minutes; the count has those that were not written.
+All objects together are limited, too, for new ones cost who may create them nothing. What waits is
+bounded; losing an Event never matters more than the work that it tells of.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from metallb_py.errors import ApiError, NotFoundError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import KubeObject
 from metallb_py.printable import printable
+from metallb_py.rate_limit import Rate, RateLimiter
 
 BURST = 25
-REFILL_SECONDS = 300.0
+OF_AN_OBJECT = Rate(BURST, 1 / 300)
+OF_ALL = Rate(20_000, 20)
+MAX_OBJECTS = 16_384
 WORKERS = 4
 WAITING = 2500  # for each worker
 REMEMBERED = 4096
@@ -60,18 +64,7 @@ class Event:
     message: str
 
 
-@dataclass(slots=True)
-class _Budget:
-    tokens: float
-    refilled: float
-
-    def take(self, now: float) -> bool:
-        self.tokens = min(BURST, self.tokens + (now - self.refilled) / REFILL_SECONDS)
-        self.refilled = now
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
+_Identity = tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -87,18 +80,31 @@ class EventRecorder:
         self._client = client
         self._component = component
         self._queues = [asyncio.Queue[Event](WAITING) for _ in range(WORKERS)]
-        self._told: OrderedDict[tuple[str, ...], _Told] = OrderedDict()
-        self._budgets: OrderedDict[str, _Budget] = OrderedDict()
+        self._told: OrderedDict[_Identity, _Told] = OrderedDict()
+        self._limiter = RateLimiter(OF_AN_OBJECT, OF_ALL, MAX_OBJECTS)
+        self._suppressed: OrderedDict[_Identity, int] = OrderedDict()
         self.dropped = 0
 
     def record(self, event: Event) -> None:
-        """Have an Event written. Returns at once; drops it where too many wait."""
+        """Have an Event written. Returns at once; drops it where there are too many."""
+        event = replace(event, message=_fit(event.message))
+        # Here, so that what will never be written takes no other object's place in the queue.
+        if self._limiter.admit(_object(event.about), time.monotonic()) is None:
+            self._suppress(event)
+            return
         # All of one object go through one worker, so that they stay in order and add up.
         queue = self._queues[hash(event.about.uid or event.about.name) % WORKERS]
         try:
             queue.put_nowait(event)
         except asyncio.QueueFull:
-            self.dropped += 1
+            self._suppress(event)
+
+    def _suppress(self, event: Event) -> None:
+        self.dropped += 1
+        identity = _identity(event)
+        self._suppressed[identity] = self._suppressed.pop(identity, 0) + 1
+        if len(self._suppressed) > REMEMBERED:
+            self._suppressed.popitem(last=False)
 
     async def run(self) -> None:
         """Write what was recorded, until cancelled. A failure loses that one Event."""
@@ -109,9 +115,6 @@ class EventRecorder:
     async def _work(self, queue: asyncio.Queue[Event]) -> None:
         while True:
             event = await queue.get()
-            if not self._budget(event.about).take(time.monotonic()):
-                self.dropped += 1
-                continue
             try:
                 await self._write(event)
             except ApiError:
@@ -121,27 +124,29 @@ class EventRecorder:
         about = event.about
         namespace = about.namespace or "default"
         path = f"/api/v1/namespaces/{namespace}/events"
-        who = (about.kind, about.namespace, about.name, about.uid)
-        identity = (*who, event.type, event.reason, event.message)
+        identity = _identity(event)
+        count = 1 + self._suppressed.pop(identity, 0)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         told = self._told.get(identity)
         if told is not None:
             self._told.move_to_end(identity)
             try:
-                bump = {"count": told.count + 1, "lastTimestamp": now}
+                bump = {"count": told.count + count, "lastTimestamp": now}
                 await self._client.patch(f"{path}/{told.name}", bump)
             except NotFoundError:  # Events expire after an hour
                 del self._told[identity]
             else:
-                told.count += 1
+                told.count += count
                 return
         name = f"{about.name}.{time.time_ns():x}"
-        await self._client.create(path, self._body(event, name, namespace, now))
-        self._told[identity] = _Told(name, 1)
+        await self._client.create(path, self._body(event, name, namespace, now, count))
+        self._told[identity] = _Told(name, count)
         if len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
 
-    def _body(self, event: Event, name: str, namespace: str, now: str) -> dict[str, object]:
+    def _body(
+        self, event: Event, name: str, namespace: str, now: str, count: int
+    ) -> dict[str, object]:
         about = event.about
         return {
             "apiVersion": "v1",
@@ -157,26 +162,25 @@ class EventRecorder:
             },
             "type": event.type.value,
             "reason": event.reason,
-            "message": _shortened(event.message),
+            "message": event.message,
             "source": {"component": self._component},
             "firstTimestamp": now,
             "lastTimestamp": now,
-            "count": 1,
+            "count": count,
         }
 
-    def _budget(self, about: ObjectReference) -> _Budget:
-        key = f"{about.kind}/{about.namespace}/{about.name}/{about.uid}"
-        budget = self._budgets.setdefault(key, _Budget(BURST, time.monotonic()))
-        self._budgets.move_to_end(key)
-        if len(self._budgets) > REMEMBERED:
-            self._budgets.popitem(last=False)
-        return budget
+
+def _object(about: ObjectReference) -> _Identity:
+    return about.kind, about.namespace, about.name, about.uid
 
 
-def _shortened(message: str) -> str:
+def _identity(event: Event) -> _Identity:
+    return (*_object(event.about), event.type, event.reason, event.message)
+
+
+def _fit(message: str) -> str:
     """Return it as printable text, cut to what the API server accepts, in bytes of UTF-8."""
-    text = printable(message)
-    data = text.encode()
+    data = printable(message[: MESSAGE_LIMIT + 1]).encode()  # no character takes less than a byte
     if len(data) <= MESSAGE_LIMIT:
-        return text
+        return data.decode()
     return data[: MESSAGE_LIMIT - 4].decode(errors="ignore") + " ..."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from support.api import Api, connected, running_api
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
@@ -120,3 +122,49 @@ async def test_a_message_whose_escapes_are_long_is_cut(tmp_path: Path) -> None:
         recorder.record(event("\u202e" * 400))
         await api.until(api.events)
     assert len(str(api.events()[0]["message"]).encode()) <= 1024
+
+
+async def test_what_one_object_has_too_much_takes_no_place_from_others(tmp_path: Path) -> None:
+    """Nothing is written meanwhile: they would all have to wait."""
+    async with running_api(tmp_path) as api, connected(api) as client:
+        recorder = EventRecorder(client, "metallb-controller")
+        for number in range(50_000):
+            recorder.record(event(f"message {number}"))
+        others = [ObjectReference("Service", "default", f"web{n}", f"uid-{n}") for n in range(200)]
+        for other in others:
+            recorder.record(event("mine", other))
+        task = asyncio.create_task(recorder.run())
+        try:
+            async with asyncio.timeout(60):
+                while len(api.events()) < BURST + len(others):
+                    await asyncio.sleep(0.05)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    assert sum(e["message"] == "mine" for e in api.events()) == len(others)
+
+
+async def test_the_count_has_those_that_were_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        for _ in range(BURST):
+            recorder.record(event("again"))
+        await api.until(lambda: [e for e in api.events() if e["count"] == BURST])
+        for _ in range(100):
+            recorder.record(event("again"))
+        later = time.monotonic() + 301
+        monkeypatch.setattr("metallb_py.kube.events.time.monotonic", lambda: later)
+        recorder.record(event("again"))
+        monkeypatch.undo()
+        await api.until(lambda: [e for e in api.events() if e["count"] == BURST + 101])
+    assert len(api.events()) == 1
+
+
+async def test_objects_without_number_are_limited_altogether(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        recorder = EventRecorder(client, "metallb-controller")
+        for number in range(100_000):
+            about = ObjectReference("Service", "default", f"web{number}", f"uid-{number}")
+            recorder.record(event("mine", about))
+        assert recorder.dropped >= 100_000 - 20_000 - 1000
