@@ -317,18 +317,21 @@ class App:
         if self._core.is_a_speakers(claim.mac):
             return
         self._metrics.layer2_conflicts.labels(str(claim.address)).inc(claim.count)
-        if not self._conflicts.is_news(claim.address, claim.mac, time.monotonic()):
+        admitted = self._conflicts.report(claim.address, claim.mac, time.monotonic())
+        if admitted is None:
             return
         message = (
             f"address conflict: the host with MAC {claim.mac} on {claim.interface} says that "
             f"{claim.address} is its own"
         )
+        suppressed = {"suppressed": admitted.suppressed} if admitted.suppressed else {}
         self._log.warn(
             message,
             event="addressConflict",
             interface=claim.interface,
             ip=str(claim.address),
             mac=claim.mac,
+            **suppressed,
         )
         for service in self._core.announced_at(claim.address):
             self._record(service, EventType.WARNING, "addressConflict", message)

@@ -1,30 +1,44 @@
-"""Hosts that say that one of our addresses is theirs: who they are, and when to tell of them."""
+"""Hosts that say that one of our addresses is theirs: who they are, and when to report them."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final
 
 from metallb_py.addresses import IPAddress
+from metallb_py.rate_limit import Admitted, Rate, RateLimiter
 
-TELL_AGAIN: Final = 600.0
-"""Seconds after which a conflict that lasts is told of again."""
-REMEMBERED: Final = 1024
+REPORT_AGAIN: Final = 600.0
+"""Seconds after which a conflict that lasts is reported again."""
+REMEMBERED: Final = 512
+"""Conflicts; more than the limits admit within that time."""
+OF_AN_ADDRESS: Final = Rate(burst=4, per_second=1 / 150)
+"""Reports about one address: MAC addresses are easily invented."""
+OF_ALL: Final = Rate(burst=100, per_second=1 / 5)
 
 
 class Conflicts:
-    """Remembers what was told. Times are seconds of one clock that never goes back."""
+    """Decides what is reported, in a log line and an Event. Times are monotonic seconds."""
 
-    __slots__ = ("_told",)
+    __slots__ = ("_limiter", "_reported")
 
     def __init__(self) -> None:
-        self._told: dict[tuple[IPAddress, str], float] = {}
+        self._reported: OrderedDict[tuple[IPAddress, str], float] = OrderedDict()
+        self._limiter = RateLimiter(OF_AN_ADDRESS, OF_ALL)
 
-    def is_news(self, address: IPAddress, mac: str, now: float) -> bool:
-        """Whether a claim is to be told of now; if so, it counts as told."""
-        told = self._told.get((address, mac))
-        if told is not None and now - told < TELL_AGAIN:
-            return False
-        if len(self._told) >= REMEMBERED:
-            del self._told[min(self._told, key=self._told.__getitem__)]
-        self._told[address, mac] = now
-        return True
+    def report(self, address: IPAddress, mac: str, now: float) -> Admitted | None:
+        """Return whether a claim is to be reported now; if so, it counts as reported.
+
+        With it goes how many other hosts' claims to the address were not, for their number.
+        """
+        conflict = (address, mac)
+        reported = self._reported.get(conflict)
+        if reported is not None and now - reported < REPORT_AGAIN:
+            return None
+        admitted = self._limiter.admit(address, now)
+        if admitted is not None:
+            self._reported.pop(conflict, None)  # the last one is the latest
+            self._reported[conflict] = now
+            if len(self._reported) > REMEMBERED:
+                self._reported.popitem(last=False)
+        return admitted

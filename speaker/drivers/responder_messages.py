@@ -20,6 +20,8 @@ BATCH: Final = 512
 """A report names at most this many addresses and failures: the speaker's loop is not held up."""
 CLAIMS: Final = 128
 """A report names at most this many claims of others to our addresses."""
+CLAIMANTS: Final = 4
+"""And so many claimants of one address: MAC addresses are easily invented."""
 
 
 class Own(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from itertools import chain, islice, product
 
 from speaker.drivers.responder_messages import (
     BATCH,
+    CLAIMANTS,
     CLAIMS,
     AddressCounts,
     Claims,
@@ -25,7 +26,15 @@ _ClaimKey = tuple[str, Claim]
 class Tally:
     """Counters that a report empties, once it is on its way."""
 
-    __slots__ = ("_answered", "_claims", "_drops", "_failures", "_gratuitous", "_unanswered")
+    __slots__ = (
+        "_answered",
+        "_claimants",
+        "_claims",
+        "_drops",
+        "_failures",
+        "_gratuitous",
+        "_unanswered",
+    )
 
     def __init__(self) -> None:
         self._answered: Counter[bytes] = Counter()
@@ -34,6 +43,7 @@ class Tally:
         self._drops: Counter[str] = Counter()
         self._failures: Counter[_FailureKey] = Counter()
         self._claims: Counter[_ClaimKey] = Counter()
+        self._claimants: Counter[bytes] = Counter()  # different ones, by address
 
     def __bool__(self) -> bool:
         return any(self._of_addresses()) or bool(self._drops or self._failures or self._claims)
@@ -56,9 +66,13 @@ class Tally:
         self._fail((interface, True, address, error.strerror or str(error)))
 
     def claimed(self, interface: str, claim: Claim) -> None:
-        """Somebody else said that an address is his. So many different ones are remembered."""
-        if len(self._claims) < CLAIMS or (interface, claim) in self._claims:
-            self._claims[interface, claim] += 1
+        """Count a claim of another host to an address; only so many different ones are told."""
+        key = (interface, claim)
+        if key not in self._claims:
+            if len(self._claims) == CLAIMS or self._claimants[claim.address] == CLAIMANTS:
+                return
+            self._claimants[claim.address] += 1
+        self._claims[key] += 1
 
     def drop(self, reason: str, count: int = 1) -> None:
         """A frame, or several, get no answer."""
@@ -94,6 +108,7 @@ class Tally:
             del self._failures[key]
         self._drops.clear()
         self._claims.clear()
+        self._claimants.clear()
 
     def _of_addresses(self) -> tuple[Counter[bytes], Counter[bytes], Counter[bytes]]:
         return self._answered, self._unanswered, self._gratuitous

@@ -3,14 +3,18 @@ from __future__ import annotations
 import errno
 import os
 
+from metallb_py.protocols.ethernet import MacAddress
 from speaker.drivers.responder_messages import (
     BATCH,
+    CLAIMANTS,
+    CLAIMS,
     AddressCounts,
     InterfaceState,
     Report,
     SendFailures,
 )
 from speaker.drivers.responder_tally import Tally
+from speaker.layer2.claims import Claim
 
 A, B = b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02"
 
@@ -81,3 +85,36 @@ def test_what_is_too_much_for_one_report_comes_with_the_next() -> None:
         tally.reported(report)
 
     assert told == addresses
+
+
+def claim(address: bytes, number: int) -> Claim:
+    return Claim(address, MacAddress(b"\2" + number.to_bytes(5)))
+
+
+def test_claims_of_one_kind_are_counted_together() -> None:
+    tally = Tally()
+    for _ in range(1000):
+        tally.claimed("eth0", claim(A, 1))
+    (told,) = tally.report(None).claims
+    assert (told.interface, told.address, told.count) == ("eth0", A, 1000)
+
+
+def test_invented_claimants_leave_room_for_claims_of_other_addresses() -> None:
+    tally = Tally()
+    for number in range(1000):
+        tally.claimed("eth0", claim(A, number))
+    tally.claimed("eth0", claim(B, 1))
+    claims = tally.report(None).claims
+    assert [told.address for told in claims] == [A] * CLAIMANTS + [B]
+
+
+def test_a_report_names_no_more_claims_than_there_is_room_for() -> None:
+    tally = Tally()
+    for number in range(10_000):
+        tally.claimed("eth0", claim(number.to_bytes(4), number))
+    report = tally.report(None)
+    assert len(report.claims) == CLAIMS
+    tally.reported(report)
+    assert not tally
+    tally.claimed("eth0", claim(A, 1))
+    assert len(tally.report(None).claims) == 1
