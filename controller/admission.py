@@ -13,6 +13,7 @@ from metallb_py.config.problems import Problem
 from metallb_py.errors import RemoteProtocolError
 from metallb_py.kube.configmap import Reading, text_of
 from metallb_py.kube.objects import ConfigMap
+from metallb_py.printable import printable
 
 API_VERSION = "admission.k8s.io/v1"
 UNPROCESSABLE = 422
@@ -57,9 +58,10 @@ class Question:
         problems = [str(problem) for problem in reading.problems] if reading else []
         response: dict[str, object] = {"uid": self.uid, "allowed": not problems}
         if problems:
-            response["status"] = {"code": UNPROCESSABLE, "message": "\n".join(problems)}
+            message = "\n".join(map(printable, problems))
+            response["status"] = {"code": UNPROCESSABLE, "message": message}
         if warnings:
-            response["warnings"] = warnings
+            response["warnings"] = [printable(warning) for warning in warnings]
         return msgspec.json.encode(
             {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}
         )

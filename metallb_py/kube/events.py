@@ -23,10 +23,9 @@ from metallb_py.rate_limit import Rate, RateLimiter
 BURST = 25
 OF_AN_OBJECT = Rate(BURST, 1 / 300)
 OF_ALL = Rate(20_000, 20)
-MAX_OBJECTS = 16_384
 WORKERS = 4
 WAITING = 2500  # for each worker
-REMEMBERED = 4096
+REMEMBERED = 4096  # as client-go
 MESSAGE_LIMIT = 1024
 
 
@@ -81,7 +80,7 @@ class EventRecorder:
         self._component = component
         self._queues = [asyncio.Queue[Event](WAITING) for _ in range(WORKERS)]
         self._told: OrderedDict[_Identity, _Told] = OrderedDict()
-        self._limiter = RateLimiter(OF_AN_OBJECT, OF_ALL, MAX_OBJECTS)
+        self._limiter = RateLimiter(OF_AN_OBJECT, OF_ALL, REMEMBERED)
         self._suppressed: OrderedDict[_Identity, int] = OrderedDict()
         self.dropped = 0
 

@@ -15,7 +15,7 @@ from metallb_py.rate_limit import Rate, RateLimiter
 from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import ClientMetrics
-from metallb_py.runtime.tasks import describe, log_loop_errors
+from metallb_py.runtime.tasks import describe, log_library_warnings, log_loop_errors
 
 
 async def run_daemon(
@@ -26,6 +26,7 @@ async def run_daemon(
     """Connect, serve, and close; return the exit status: 1 where that failed."""
     log = Logger(options.log_level)
     log_loop_errors(asyncio.get_running_loop(), log)
+    log_library_warnings(log)
     release = version("metallb-py")
     python = sys.version.split()[0]
     log.info(f"MetalLB {name} starting version {release}", version=release, python=python)

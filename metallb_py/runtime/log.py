@@ -23,9 +23,11 @@ LIST_LIMIT: Final = 256
 """Entries of a list in one field."""
 EACH: Final = Rate(burst=20, per_second=1 / 10)
 TOTAL: Final = Rate(burst=40_000, per_second=50)
-MAX_SOURCES: Final = 16_384
+MAX_SOURCES: Final = 4096
 SUBJECTS: Final = ("service", "peer", "interface", "ip", "node name", "object", "resource")
 """Fields that say what a line is about."""
+SUBJECT_LIMIT: Final = 320
+"""Characters of each: a namespace and a name."""
 
 Value = str | int | float | bool | None | list[str]
 Gate = Callable[[str, "Mapping[str, Value]"], Admitted | None]
@@ -126,7 +128,7 @@ class LineLimits:
 
     def __call__(self, caller: str, line: Mapping[str, Value]) -> Admitted | None:
         """Admit a line, or not."""
-        subject = tuple(str(line[name]) for name in SUBJECTS if name in line)
+        subject = tuple(str(line[name])[:SUBJECT_LIMIT] for name in SUBJECTS if name in line)
         return self._limiter.admit((caller, subject), self._clock())
 
 

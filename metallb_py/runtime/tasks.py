@@ -7,11 +7,12 @@ it: a process that restarts is honest, one that limps is not. Signals ask for an
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 from metallb_py.rate_limit import Rate, RateLimiter
-from metallb_py.runtime.log import Logger
+from metallb_py.runtime.log import Level, LimitedLog, Logger
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
@@ -39,6 +40,42 @@ def log_loop_errors(loop: asyncio.AbstractEventLoop, log: Logger) -> None:
             log.error(message, op="eventLoop", error=text, suppressed=admitted.suppressed)
 
     loop.set_exception_handler(handle)
+
+
+def log_library_warnings(log: Logger) -> None:
+    """Log what libraries warn of, at a limited rate, in place of whatever ``logging`` does.
+
+    Without a handler it is written to standard error, unlimited and not as JSON. A peer can provoke
+    it: asyncio warns of each write to a connection that was lost.
+    """
+    logging.basicConfig(handlers=[_Forward(log)], level=logging.WARNING, force=True)
+
+
+class _Forward(logging.Handler):
+    """Passes the records of ``logging`` on."""
+
+    def __init__(self, log: Logger) -> None:
+        super().__init__()
+        self._log = LimitedLog(log, each=Rate(3, 1 / 60), total=Rate(30, 1 / 2))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record as one of ours."""
+        level = Level.ERROR if record.levelno >= logging.ERROR else Level.WARN
+        error = record.exc_info[1] if record.exc_info else None
+        self._log.of(record.name, record.msg).log(
+            level,
+            _text(record),
+            op="library",
+            logger=record.name,
+            **({"error": describe(error)} if error else {}),
+        )
+
+
+def _text(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):  # a library whose text and arguments do not agree
+        return str(record.msg)
 
 
 async def run_until(stop: asyncio.Event, tasks: Mapping[str, Coroutine[None, None, None]]) -> None:

@@ -30,7 +30,7 @@ from metallb_py.protocols.memberlist.envelope import Envelope
 from metallb_py.protocols.memberlist.keyring import Keyring
 from metallb_py.protocols.memberlist.messages import Endpoint, State
 from metallb_py.rate_limit import Rate, RateLimiter
-from metallb_py.runtime.log import Logger
+from metallb_py.runtime.log import LimitedLog, Logger
 from metallb_py.runtime.metrics import MemberMetrics
 from speaker.drivers.gossip import Gossip, GossipEvent, NotStarted, Started, Traffic
 from speaker.drivers.gossip_node import Membership
@@ -73,8 +73,7 @@ class GossipMembers:
         self._others: dict[str, Member] = {}
         self._wires_of: dict[str, tuple[Wire, ...] | None] = {}
         self._events_admitted = RateLimiter(each=EVENTS_OF_A_NODE, total=EVENTS)
-        self._accusations_admitted = RateLimiter(each=DOUBTS_OF_A_NODE, total=DOUBTS)
-        self._conflicts_admitted = RateLimiter(each=DOUBTS_OF_A_NODE, total=DOUBTS)
+        self._doubts = LimitedLog(log, DOUBTS_OF_A_NODE, DOUBTS)
         self._suppressed = 0
         self._pods_known = False
         self._started = False
@@ -204,20 +203,18 @@ class GossipMembers:
             case Accused(reporter):
                 self._metrics.accusations.inc()
                 message = "another speaker could not reach this one"
-                admitted = self._accusations_admitted.admit(reporter, time.monotonic())
-                if admitted is not None:
-                    self._log.warn(message, event="accused", reporter=reporter)
+                log = self._doubts.of(Accused, reporter)
+                log.warn(message, event="accused", reporter=reporter)
             case _:
                 assert_never(event)
 
     def _on_conflict(self, conflict: NameConflict) -> None:
-        if self._conflicts_admitted.admit(conflict.name, time.monotonic()) is not None:
-            self._log.warn(
-                "two members of the gossip cluster claim one name",
-                event="memberConflict",
-                **{"node name": conflict.name, "node addr": str(conflict.kept.address)},
-                refused=str(conflict.refused.address),
-            )
+        self._doubts.of(NameConflict, conflict.name).warn(
+            "two members of the gossip cluster claim one name",
+            event="memberConflict",
+            **{"node name": conflict.name, "node addr": str(conflict.kept.address)},
+            refused=str(conflict.refused.address),
+        )
 
     def _on_start(self, event: Started | NotStarted) -> None:
         bind = self._settings.bind

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
 import signal
 
 import pytest
 
 from metallb_py.runtime.log import Level, Logger
-from metallb_py.runtime.tasks import describe, log_loop_errors, run_until, run_with_signals
+from metallb_py.runtime.tasks import (
+    describe,
+    log_library_warnings,
+    log_loop_errors,
+    run_until,
+    run_with_signals,
+)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
@@ -68,3 +76,42 @@ async def test_what_asyncio_reports_is_logged_at_a_limited_rate() -> None:
     assert '"error":"OSError: [Errno 24] full"' in lines[0]
     assert "something else" in lines[-1]
     assert not any("Traceback" in line for line in lines)
+
+
+@pytest.fixture
+def library_lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the log in which libraries' warnings are."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "level", root.level)
+    monkeypatch.setattr(root, "handlers", [])
+    lines: list[str] = []
+    log_library_warnings(Logger(write=lines.append))
+    return lines
+
+
+def test_what_libraries_warn_of_is_in_the_log_at_a_limited_rate(
+    library_lines: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(1000):
+        logging.getLogger("asyncio").warning("socket.send() raised exception.")
+    logging.getLogger("other").error("failed for %s", "\x1b[2J")
+    logging.getLogger("other").info("not worth a line")
+    *ours, other = map(json.loads, library_lines)
+    assert 1 <= len(ours) <= 5
+    assert ours[0]["msg"] == "socket.send() raised exception."
+    assert (other["level"], other["logger"], other["msg"]) == (
+        "error",
+        "other",
+        "failed for \x1b[2J",
+    )
+    assert capfd.readouterr().err == ""
+
+
+def test_a_library_that_gets_its_own_text_wrong_costs_nothing(library_lines: list[str]) -> None:
+    wrong = {"name": "other", "levelno": logging.WARNING, "msg": "%s %s", "args": ("one",)}
+    logging.getLogger().handlers[0].handle(logging.makeLogRecord(wrong))
+    error = ValueError("why")
+    logging.getLogger("other").error("failed", exc_info=(ValueError, error, None))
+    first, second = map(json.loads, library_lines)
+    assert first["msg"] == "%s %s"
+    assert second["error"] == "ValueError: why"
