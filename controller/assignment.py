@@ -21,6 +21,7 @@ from controller.requests import (
     ServiceRequest,
     SharingTerms,
     parse,
+    sharing_terms,
 )
 from controller.waiting import Awaited
 from metallb_py.addresses import Family, IPAddress, go_quote_list
@@ -142,7 +143,13 @@ def reclaim(service: Service, allocator: Allocator) -> None:
     Done for all services before anything new is given out, so that a restart takes no address
     away, whatever its pool is reserved for by now.
     """
-    if not service.is_load_balancer or allocator.held(service.key) is not None:
+    if allocator.held(service.key) is not None:
+        return
+    if service.unread:
+        if service.status_addresses:
+            allocator.assign(service.key, service.status_addresses, sharing_terms(service))
+        return
+    if not service.is_load_balancer:
         return
     request = parse(service)
     addresses, _ = _fitting(service.status_addresses, request, allocator)
@@ -154,11 +161,12 @@ def reclaim(service: Service, allocator: Allocator) -> None:
 def reclaim_in_order(services: Iterable[Service], allocator: Allocator) -> None:
     """Reclaim for all services; last for those that ask for other addresses than they show.
 
-    The one that such a service still shows may have been given to another meanwhile.
+    The one that such a service still shows may have been given to another meanwhile. Last of all
+    those that can't be decoded as a whole: how they share may be what can't.
     """
     present = tuple(services)
     movers = {s.key for s in present if contain(partial(_asks_for_others, s)) is not False}
-    for service in sorted(present, key=lambda each: each.key in movers):  # stable
+    for service in sorted(present, key=lambda s: (bool(s.unread), s.key in movers)):  # stable
         contain(partial(reclaim, service, allocator))
 
 

@@ -284,6 +284,8 @@ class Controller:
 
     def concerns(self, service: Service) -> bool:
         """Whether the service is this controller's to serve, or to clear."""
+        if service.unread:  # for what it shows is reserved, whatever else it says
+            return bool(service.status_addresses)
         # MetalLB since 0.13.2: without --lb-class only services that name no class.
         if (service.spec.load_balancer_class or "") != self._class:
             return False
@@ -413,6 +415,8 @@ class Controller:
 
     def _converge_unguarded(self, key: str) -> tuple[Effect, ...]:
         service = self._services[key]
+        if service.unread:  # nothing is decided from a part of an object
+            return ()
         request = parse(service, self._namespaces.get(service.metadata.namespace))
         before = self.allocator.held(key)
         decision = decide(service, request, self.allocator, self._memory(key))

@@ -7,8 +7,6 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from metallb_py.backoff import ITEM_RETRY
 from metallb_py.errors import ApiError, ConflictError, NotFoundError
 from metallb_py.kube.annotations import CONTENT_REFUSED
@@ -24,6 +22,7 @@ from metallb_py.kube.config_state import (
     is_clean,
     write_steps,
 )
+from metallb_py.kube.decoding import decode as decode_answer
 from metallb_py.kube.objects import ConfigMap
 
 
@@ -66,6 +65,7 @@ class StateWriter:
         self._writes = 0  # of the present wish
         self._stood = False  # whether the present wish was stored once
         self._told = ""
+        self._patience = 0.0  # how long the server wants to be left alone
         self._woken = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -104,7 +104,8 @@ class StateWriter:
             self._woken.clear()
             if not self._has_wish or self._given_up or self._is_stored():
                 continue
-            await self._pause(ITEM_RETRY.delay(self._writes))
+            await self._pause(ITEM_RETRY.delay(self._writes) + self._patience)
+            self._patience = 0.0
             self._writes += 1
             wanted = self._wanted
             try:
@@ -113,6 +114,7 @@ class StateWriter:
             except StateError as error:
                 self._failed(str(error), for_good=wanted == self._wanted)
             except ApiError as error:
+                self._patience = error.retry_after or 0.0
                 self._failed(str(error), for_good=error.status in CONTENT_REFUSED)
                 self._woken.set()
             else:
@@ -156,10 +158,7 @@ class StateWriter:
                     answer = await self._client.replace(f"{self._path}/{name}", body)
                 except NotFoundError:
                     answer = await self._create(name, body)
-                try:
-                    written = msgspec.json.decode(answer, type=ConfigMap)
-                except (msgspec.MsgspecError, RecursionError) as error:
-                    raise ApiError(f"{name}: unexpected answer: {error}") from error
+                written = decode_answer(answer, ConfigMap)
                 self._objects[name] = written
                 version = written.metadata.resource_version
                 if version.isdecimal():

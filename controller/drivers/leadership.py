@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
 
-import msgspec
-
 from metallb_py.errors import ApiError, ConflictError, NotFoundError
 from metallb_py.kube.client import KubeClient
+from metallb_py.kube.decoding import decode
 from metallb_py.kube.fence import Fence
 from metallb_py.kube.lease import (
     Absent,
@@ -212,7 +211,7 @@ class _Elector:
             return Absent()
         except ConflictError:
             return Conflict()
-        except (ApiError, TimeoutError, msgspec.MsgspecError) as error:
+        except (ApiError, TimeoutError) as error:
             if not self._failing:
                 self._failing = True
                 self._tell(Unreachable(ApiError(str(error) or "no answer in time")))
@@ -231,7 +230,7 @@ class _Elector:
                 body = await client.replace(path, self._body(effect))
             case _:
                 assert_never(effect)
-        return msgspec.json.decode(body, type=Lease)
+        return decode(body, Lease)
 
     def _body(self, write: Write) -> dict[str, object]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

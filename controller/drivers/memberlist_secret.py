@@ -5,10 +5,9 @@ from __future__ import annotations
 import secrets
 from base64 import b64encode
 
-import msgspec
-
 from metallb_py.errors import ApiError, ConflictError
 from metallb_py.kube.client import KubeClient
+from metallb_py.kube.decoding import decode
 from metallb_py.kube.objects import KubeObject, ObjectList
 
 KEY_BYTES = 16
@@ -22,12 +21,12 @@ async def ensure_secret(client: KubeClient, namespace: str, name: str, deploymen
     collection = f"/api/v1/namespaces/{namespace}/secrets"
     # MetalLB's own Role lets it be listed by name, and not be read.
     found = await client.get(collection, {"fieldSelector": f"metadata.name={name}"})
-    if msgspec.json.decode(found, type=ObjectList).items:
+    if decode(found, ObjectList).items:
         return False
     if not deployment:
         raise ApiError("no Deployment is named that could own it")
     path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}"
-    owner = msgspec.json.decode(await client.get(path), type=KubeObject).metadata
+    owner = decode(await client.get(path), KubeObject).metadata
     reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner.name}
     meta = {"name": name, "ownerReferences": [{**reference, "uid": owner.uid}]}
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"secretkey": _key()}}

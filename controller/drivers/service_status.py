@@ -80,7 +80,7 @@ class StatusWriter:
             except ApiError as error:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
                 failed = WriteFailed(key, error)
-                group.create_task(self._tell_later(failed, ITEM_RETRY.delay(failures)))
+                group.create_task(self._tell_later(failed, error.delay(ITEM_RETRY.delay(failures))))
             else:
                 self._failures.pop(key, None)
                 await self._on_event(Written(key))

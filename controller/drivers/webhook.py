@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import ssl
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ from controller.admission import AdmissionError
 from controller.drivers.review_gate import BusyError, Caller
 from metallb_py.errors import ApiError, ConflictError, NotFoundError, StartupError
 from metallb_py.kube.client import KubeClient
+from metallb_py.kube.decoding import decode
 from metallb_py.rate_limit import Rate, RateLimiter
 from metallb_py.runtime.connections import Limits
 from metallb_py.runtime.http_server import HttpServer, Request, Response, listen
@@ -38,6 +40,7 @@ VALID = timedelta(days=90)
 ROTATE_AFTER = timedelta(days=60)
 CHECK_SECONDS = 60.0
 RETRY_SECONDS = 2.0
+CONFLICT_SECONDS = 0.5
 # A review holds the old and the new object, with annotations; an API server takes 3 MiB of each.
 MAX_BODY_BYTES = 8 << 20
 # Two of the largest reviews, or many usual ones: what all callers together can have us keep.
@@ -122,20 +125,26 @@ class Webhook:
         failing = False
         while True:
             now = datetime.now(UTC)
-            if now - self._made > ROTATE_AFTER:
+            # Also where the clock was set back since: made by a clock that ran ahead, the
+            # certificate may be valid only from then on.
+            misdated = now < self._made
+            if misdated or now - self._made > ROTATE_AFTER:
                 self.rotate(now)
             try:
                 await self.publish()
             except ConflictError:
-                continue  # another replica was faster: add to what it wrote
+                # Another replica was faster: add to what it wrote.
+                await asyncio.sleep(CONFLICT_SECONDS * random.random())
             except ApiError as error:
                 if not failing:
                     on_error(error)
                 failing = True
-                await asyncio.sleep(CHECK_SECONDS if _is_absent(error) else RETRY_SECONDS)
+                own = CHECK_SECONDS if _is_absent(error) else RETRY_SECONDS
+                await asyncio.sleep(error.delay(own))
             else:
                 failing = False
-                await asyncio.sleep(CHECK_SECONDS)
+                if not misdated:  # else what is served is of no use
+                    await asyncio.sleep(CHECK_SECONDS)
                 self._refresh(on_error)
 
     async def publish(self) -> None:
@@ -144,19 +153,30 @@ class Webhook:
         Raises ApiError; ConflictError where somebody else wrote meanwhile.
         """
         path = f"{_CONFIGURATIONS}/{self._options.configuration}"
-        item = msgspec.json.decode(await self._client.get(path), type=dict[str, object])
-        webhooks = msgspec.convert(item.get("webhooks", []), list[dict[str, object]])
+        item = decode(await self._client.get(path), dict[str, object])
+        try:
+            webhooks = msgspec.convert(item.get("webhooks") or [], list[dict[str, object]])
+            changed = self._add_trusted(webhooks)
+            meta = msgspec.convert(item.get("metadata") or {}, dict[str, object])
+        except (msgspec.ValidationError, ValueError) as error:
+            raise ApiError(f"{path}: {error}") from error
+        if changed:
+            # The server keeps the managedFields that it has; ours may be cut (json_repair).
+            meta.pop("managedFields", None)
+            await self._client.replace(path, {**item, "metadata": meta, "webhooks": webhooks})
+
+    def _add_trusted(self, webhooks: list[dict[str, object]]) -> bool:
+        """Add what is missing of our own; return whether anything was."""
         changed = False
         for webhook in webhooks:
-            settings = msgspec.convert(webhook["clientConfig"], dict[str, object])
+            settings = msgspec.convert(webhook.get("clientConfig") or {}, dict[str, object])
             found = b64decode(str(settings.get("caBundle") or ""))
             if not all(certificate in found for certificate in self._trusted):
                 now = datetime.now(UTC)
                 bundle = b"".join(merge_bundle(self._trusted, found, now, MAX_TRUSTED))
                 webhook["clientConfig"] = {**settings, "caBundle": b64encode(bundle).decode()}
                 changed = True
-        if changed:
-            await self._client.replace(path, {**item, "webhooks": webhooks})
+        return changed
 
     def rotate(self, now: datetime) -> None:
         """Make a new authority and certificate, to be published; what was served still is."""

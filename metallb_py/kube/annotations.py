@@ -93,7 +93,9 @@ class AnnotationWriter:
                     if len(self._refused) > REMEMBERED:
                         del self._refused[next(iter(self._refused))]
                 self._done(place, wish)
-            wish.due = asyncio.get_running_loop().time() + ITEM_RETRY.delay(wish.failures)
+            wish.due = asyncio.get_running_loop().time() + error.delay(
+                ITEM_RETRY.delay(wish.failures)
+            )
             if wish.failures == 1:
                 on_error(error)
         else:

@@ -27,6 +27,7 @@ WORKERS = 4
 WAITING = 2500  # for each worker
 REMEMBERED = 4096  # as client-go
 MESSAGE_LIMIT = 1024
+NAME_LIMIT = 230  # of 253, so that there is room for the time
 
 
 class EventType(StrEnum):
@@ -116,8 +117,9 @@ class EventRecorder:
             event = await queue.get()
             try:
                 await self._write(event)
-            except ApiError:
+            except ApiError as error:
                 self.dropped += 1
+                await asyncio.sleep(error.retry_after or 0.0)
 
     async def _write(self, event: Event) -> None:
         about = event.about
@@ -137,7 +139,7 @@ class EventRecorder:
             else:
                 told.count += count
                 return
-        name = f"{about.name}.{time.time_ns():x}"
+        name = f"{about.name[:NAME_LIMIT]}.{time.time_ns():x}"
         await self._client.create(path, self._body(event, name, namespace, now, count))
         self._told[identity] = _Told(name, count)
         if len(self._told) > REMEMBERED:

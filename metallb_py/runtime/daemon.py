@@ -30,8 +30,12 @@ async def run_daemon(
     release = version("metallb-py")
     python = sys.version.split()[0]
     log.info(f"MetalLB {name} starting version {release}", version=release, python=python)
+
+    def on_problem(problem: str) -> None:
+        log.error("can't read the service account token", op="credentials", error=problem)
+
     try:
-        client = await KubeClient.connect(options.kubeconfig)
+        client = await KubeClient.connect(options.kubeconfig, on_problem)
     except ApiError as error:
         log.error("failed to create k8s client", op="startup", error=str(error))
         return 1

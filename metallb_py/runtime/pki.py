@@ -61,7 +61,8 @@ class Authority:
 def merge_bundle(own: Sequence[bytes], bundle: bytes, now: datetime, limit: int) -> list[bytes]:
     """Return the certificates to trust: one's own, then the newest others of a bundle, in PEM.
 
-    At most ``limit`` in all. What has expired or can't be read is left out.
+    At most ``limit`` in all. What is not valid now, or can't be read, is left out: one made by a
+    clock that ran ahead would count as the newest for years.
     """
     others: dict[bytes, datetime] = {}
     for text in _PEM.findall(bundle):
@@ -69,7 +70,7 @@ def merge_bundle(own: Sequence[bytes], bundle: bytes, now: datetime, limit: int)
             certificate = x509.load_pem_x509_certificate(text)
         except ValueError:
             continue
-        if now <= certificate.not_valid_after_utc:
+        if certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             others[_pem(certificate)] = certificate.not_valid_before_utc
     for known in own:
         others.pop(known, None)

@@ -18,8 +18,8 @@ async def has_slices(client: KubeClient) -> bool:
             await client.get(SLICES_API)
         except NotFoundError:
             return False
-        except ApiError:
+        except ApiError as error:
             failures += 1
-            await asyncio.sleep(API_RETRY.delay(failures))
+            await asyncio.sleep(error.delay(API_RETRY.delay(failures)))
         else:
             return True

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
 
-import msgspec
-
 from metallb_py.errors import ApiError, ConflictError, NotFoundError
 from metallb_py.kube.client import KubeClient
+from metallb_py.kube.decoding import decode
 from metallb_py.kube.objects import Lease
 from metallb_py.kube.reflector import (
     Changed,
@@ -41,7 +40,7 @@ UNANSWERED = 8
 TRIES = 3
 """Writes at most for one renewal: somebody else may write, or delete, in between."""
 
-_Failure = (ApiError, TimeoutError, msgspec.MsgspecError)
+_Failure = (ApiError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +261,7 @@ class _OwnLease:
         self._contested = False
 
     async def write(self, renew_time: str) -> None:
-        """Create or renew it, whoever holds it. Raises ApiError, or msgspec's MsgspecError."""
+        """Create or renew it, whoever holds it. Raises ApiError."""
         self._unanswered.append(renew_time)
         for _ in range(TRIES):
             body = self._body(renew_time)
@@ -279,14 +278,14 @@ class _OwnLease:
                     raise  # there is not even the namespace
                 self._stored = None
             else:
-                self._stored = msgspec.json.decode(answer, type=Lease)
+                self._stored = decode(answer, Lease)
                 self._unanswered.clear()
                 self._held = True
                 return
         raise ConflictError(f"{self._path}: somebody else writes it all the time", 409)
 
     async def delete(self) -> None:
-        """Delete it, unless another wants it. Raises ApiError, or msgspec's MsgspecError."""
+        """Delete it, unless another wants it. Raises ApiError."""
         for _ in range(TRIES):
             await self._read()
             stored = self._stored
@@ -304,7 +303,7 @@ class _OwnLease:
 
     async def _read(self) -> None:
         try:
-            self._stored = msgspec.json.decode(await self._client.get(self._path), type=Lease)
+            self._stored = decode(await self._client.get(self._path), Lease)
         except NotFoundError:
             self._stored = None
 

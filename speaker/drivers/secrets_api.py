@@ -10,10 +10,9 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 
-import msgspec
-
-from metallb_py.errors import ApiError, NotFoundError
+from metallb_py.errors import ApiError, NotFoundError, UndecodableError
 from metallb_py.kube.client import KubeClient
+from metallb_py.kube.decoding import decode
 from metallb_py.kube.objects import KubeObject
 from speaker.bgp.passwords import Contents, Outcome, Unread
 
@@ -45,6 +44,7 @@ class SecretFollower:
         self._names: frozenset[str] = frozenset()
         self._told: dict[str, Outcome] = {}
         self._wake = asyncio.Event()
+        self._patience = 0.0  # how long the server wants to be left alone
 
     def follow(self, names: Iterable[str]) -> None:
         """Follow these from now on, and no others; what is new is read at once."""
@@ -63,6 +63,9 @@ class SecretFollower:
 
     async def _rest(self) -> None:
         delay = self._period * (1.0 - JITTER * random.random()) if self._names else None
+        patience, self._patience = self._patience, 0.0
+        if delay is not None and patience:
+            delay = max(delay, patience)
         try:
             async with asyncio.timeout(delay):
                 await self._wake.wait()
@@ -79,15 +82,14 @@ class SecretFollower:
     async def _outcome(self, name: str) -> Outcome | None:
         """Return what came of reading one, None where the server was away and knows better."""
         try:
-            secret = msgspec.json.decode(
-                await self._client.get(f"{self._path}/{name}"), type=_Secret
-            )
+            secret = decode(await self._client.get(f"{self._path}/{name}"), _Secret)
         except NotFoundError:
             return Unread("there is no such Secret")
+        except UndecodableError:
+            return Unread("unexpected answer of the API server")
         except ApiError as error:
+            self._patience = max(self._patience, error.retry_after or 0.0)
             if error.status in FORBIDDEN:
                 return Unread(f"{error}: want the right to get it")
             return None if name in self._told else Unread(str(error))
-        except msgspec.MsgspecError:
-            return Unread("unexpected answer of the API server")
         return Contents(secret.data or {})

@@ -7,10 +7,11 @@ import socket
 import ssl
 from base64 import b64decode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -22,7 +23,7 @@ from controller.admission import AdmissionError
 from controller.drivers import webhook as module
 from controller.drivers.review_gate import BusyError, Caller
 from controller.drivers.webhook import MAX_TRUSTED, Webhook, WebhookOptions
-from metallb_py.errors import StartupError
+from metallb_py.errors import ApiError, StartupError
 from metallb_py.kube.client import KubeClient
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.pki import Authority
@@ -337,3 +338,35 @@ async def test_a_port_that_is_taken_is_told_once_and_tried_again(
             taken.close()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_certificate_by_a_clock_that_ran_ahead_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.05)
+    async with registering(tmp_path) as (registration, client), serving(client) as (webhook, url):
+        await asyncio.wait_for(registration.changed.wait(), 10)
+        webhook.rotate(datetime.now(UTC) + timedelta(days=3650))
+        webhook.serve_latest()
+        answered = False
+        async with asyncio.timeout(10):
+            while not answered:
+                with suppress(aiohttp.ClientConnectorCertificateError):
+                    answered = (await ask(url, registration.bundle()))[0] == 200
+                await asyncio.sleep(0.05)
+
+
+async def test_a_configuration_that_is_none_is_an_error_of_the_api(tmp_path: Path) -> None:
+    async with registering(tmp_path) as (registration, client):
+        webhook = Webhook(client, WebhookOptions(0, (HOST,), NAME), judge, Logger())
+        webhook.rotate(datetime.now(UTC))
+        odd: tuple[Any, ...] = (
+            7,
+            [7],
+            [{"clientConfig": 7}],
+            [{"clientConfig": {"caBundle": "ä"}}],
+        )
+        for webhooks in odd:
+            registration.item["webhooks"] = webhooks
+            with pytest.raises(ApiError):
+                await webhook.publish()

@@ -85,8 +85,12 @@ class OddApi:
         if self.answers:
             return self.answers.pop(0)
         if not watching:
-            meta = json.dumps({"resourceVersion": self.version}).encode()
-            body = b'{"metadata": %s, "items": [%s]}' % (meta, b",".join(self.items))
+            first = int(request.query.get("continue", "0"))
+            last = first + int(request.query.get("limit", "1000"))
+            more = str(last) if last < len(self.items) else ""
+            meta = json.dumps({"resourceVersion": self.version, "continue": more}).encode()
+            page = b",".join(self.items[first:last])
+            body = b'{"metadata": %s, "items": [%s]}' % (meta, page)
             return web.Response(body=body, content_type="application/json")
         response = web.StreamResponse()
         await response.prepare(request)

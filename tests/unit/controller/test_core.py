@@ -784,3 +784,30 @@ def test_a_release_tries_few_of_the_services_that_wait(
     core.service_changed("default/x", None)
     core.service_changed("default/y", None)
     assert Counting.reads < 20
+
+
+def unread(item: Service) -> Service:
+    """Return what is left of a service whose spec can't be decoded."""
+    return Service(item.metadata, status=item.status, unread=("spec",))
+
+
+def test_what_cannot_be_decoded_at_a_start_keeps_its_address() -> None:
+    odd = unread(service("odd", ips=("192.0.2.0",)))
+    core = started(odd, service("web"))
+    held = core.allocator.held("default/odd")
+    assert held is not None
+    assert list(map(str, held.addresses)) == ["192.0.2.0"]
+    assert core.service_changed("default/odd", odd) == (), "nothing is decided from a part"
+    assert core.outcome("default/web") is not None
+    assert str(core.outcome("default/web").addresses[0]) == "192.0.2.1"  # type: ignore[union-attr]
+    effects = core.service_changed("default/odd", service("odd", ips=("192.0.2.0",)))
+    assert written(effects) in ({}, {"odd": ["192.0.2.0"]})
+    core.service_changed("default/odd", None)
+    assert core.allocator.held("default/odd") is None
+
+
+def test_what_cannot_be_decoded_never_takes_an_address_from_one_that_can() -> None:
+    odd = unread(service("odd", ips=("192.0.2.0",)))
+    core = started(odd, service("web", ips=("192.0.2.0",)))
+    assert core.allocator.held("default/web") is not None
+    assert core.allocator.held("default/odd") is None

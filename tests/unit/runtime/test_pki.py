@@ -35,3 +35,9 @@ def test_what_has_expired_or_is_no_certificate_goes() -> None:
 def test_twice_the_same_is_once() -> None:
     own, other = made(0), made(1)
     assert merge_bundle([own], other + b"\n" + other.rstrip(), NOW, 9) == [own, other]
+
+
+def test_what_is_valid_only_later_goes() -> None:
+    """Made by a clock that ran ahead, it would count as the newest for years."""
+    own, other = made(0), made(1)
+    assert merge_bundle([own], made(-3650) + other, NOW, 2) == [own, other]
