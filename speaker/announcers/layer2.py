@@ -19,6 +19,7 @@ from speaker.drivers.responder_events import (
     InterfaceFailed,
     InterfaceRemoved,
     ResponderEvent,
+    ResponderNotStarted,
     ResponderRestarted,
     SendFailed,
     WiresChanged,
@@ -134,6 +135,10 @@ class Layer2Announcer:
                     "layer 2 responder died, a new one took over",
                     event="responderRestarted",
                     status=status,
+                )
+            case ResponderNotStarted(error):
+                self._log.error(
+                    "layer 2 responder can't be started", op="startResponder", error=error
                 )
             case _:
                 assert_never(event)

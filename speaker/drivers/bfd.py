@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from metallb_py.protocols.bfd.packet import Diagnostic
 from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp, Settings
@@ -26,8 +28,15 @@ from speaker.drivers.bfd_messages import (
     decode_report,
     encode,
 )
-from speaker.drivers.channel import Assembly
-from speaker.drivers.helper_process import GOOD_LIFE, RESTART, helper_process, receive, send
+from speaker.drivers.channel import Assembly, ChannelBrokenError
+from speaker.drivers.helper_process import (
+    GOOD_LIFE,
+    RESTART,
+    NotStartedError,
+    helper_process,
+    receive,
+    send,
+)
 
 _PROCESS: Final = "speaker.drivers.bfd_process"
 
@@ -85,11 +94,17 @@ class Bfd:
         while True:
             await self._needed()
             started = loop.time()
-            async with helper_process(_PROCESS) as (process, control):
-                if status is not None:
-                    self._on_event(BfdRestarted(status))
-                await self._converse(control)
-                needless = not self._wanted
+            try:
+                async with helper_process(_PROCESS) as (process, control):
+                    if status is not None:
+                        self._on_event(BfdRestarted(status))
+                    await self._converse(control)
+                    needless = not self._wanted
+            except NotStartedError as error:
+                self._on_event(SocketsFailed((f"the BFD process is not started: {error}",)))
+                failures += 1
+                await asyncio.sleep(RESTART.delay(failures))
+                continue
             if needless:
                 status = None
                 continue
@@ -125,7 +140,8 @@ class Bfd:
 
     async def _hear(self, control: socket.socket) -> None:
         assembly = Assembly()
-        with contextlib.suppress(ConnectionError):
+        # A process that sends what is no report is replaced.
+        with contextlib.suppress(ConnectionError, ChannelBrokenError, msgspec.DecodeError):
             while (message := await receive(control, assembly)) is not None:
                 self._tell(decode_report(message))
 

@@ -43,7 +43,7 @@ from speaker.drivers.bfd_messages import (
 from speaker.drivers.bfd_sockets import SOURCE_PORTS, Listener, Place, Port, Sender
 from speaker.drivers.channel import Channel
 from speaker.drivers.neighbors import forwards
-from speaker.drivers.privileges import keep_only
+from speaker.drivers.privileges import confine
 
 REPORT_INTERVAL: Final = 1.0
 RETRY_INTERVAL: Final = 1.0
@@ -264,7 +264,7 @@ def main() -> None:
     """Run on the socket whose descriptor is the first argument."""
     control = socket.socket(fileno=int(sys.argv[1]))
     _allow_descriptors()
-    keep_only()  # UDP needs none
+    confine()  # UDP needs none
     process = BfdProcess(control)
     gc.freeze()  # what is there now stays: no collection needs to look at it again
     process.run()

@@ -9,10 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Final
 
+import msgspec
+
 from metallb_py.addresses import IPAddress
 from metallb_py.protocols.ethernet import MacAddress, format_mac
-from speaker.drivers.channel import Assembly
-from speaker.drivers.helper_process import GOOD_LIFE, RESTART, helper_process, receive, send
+from speaker.drivers.channel import Assembly, ChannelBrokenError
+from speaker.drivers.helper_process import (
+    GOOD_LIFE,
+    RESTART,
+    NotStartedError,
+    helper_process,
+    receive,
+    send,
+)
 from speaker.drivers.responder_events import (
     AddressCounters,
     Claimed,
@@ -21,6 +30,7 @@ from speaker.drivers.responder_events import (
     InterfaceFailed,
     InterfaceRemoved,
     ResponderEvent,
+    ResponderNotStarted,
     ResponderRestarted,
     SendFailed,
     WiresChanged,
@@ -99,13 +109,19 @@ class Responder:
         failures = 0
         while True:
             started = loop.time()
-            async with helper_process(_PROCESS, encode_settings(self._settings)) as (
-                process,
-                control,
-            ):
-                if status is not None:
-                    self._on_event(ResponderRestarted(status))
-                await self._converse(control)
+            try:
+                async with helper_process(_PROCESS, encode_settings(self._settings)) as (
+                    process,
+                    control,
+                ):
+                    if status is not None:
+                        self._on_event(ResponderRestarted(status))
+                    await self._converse(control)
+            except NotStartedError as error:
+                self._on_event(ResponderNotStarted(str(error)))
+                failures += 1
+                await asyncio.sleep(RESTART.delay(failures))
+                continue
             status = process.returncode or 0
             failures = 0 if loop.time() - started >= GOOD_LIFE else failures + 1
             await asyncio.sleep(RESTART.delay(failures - 1))
@@ -133,7 +149,8 @@ class Responder:
 
     async def _hear(self, control: socket.socket) -> None:
         assembly = Assembly()
-        with contextlib.suppress(ConnectionError):
+        # A process that sends what is no report is replaced.
+        with contextlib.suppress(ConnectionError, ChannelBrokenError, msgspec.DecodeError):
             while (message := await receive(control, assembly)) is not None:
                 self._report(decode_report(message))
 

@@ -92,6 +92,13 @@ class ResponderRestarted:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class ResponderNotStarted:
+    """The process can't be started, in words; it is tried again."""
+
+    error: str
+
+
 ResponderEvent = (
     InterfaceAdded
     | InterfaceRemoved
@@ -101,4 +108,5 @@ ResponderEvent = (
     | Claimed
     | WiresChanged
     | ResponderRestarted
+    | ResponderNotStarted
 )

@@ -18,7 +18,7 @@ from typing import Final, assert_never
 from speaker.drivers.channel import Channel
 from speaker.drivers.netlink import follow_links, follow_subnets
 from speaker.drivers.ports import News, Ports
-from speaker.drivers.privileges import CAP_NET_RAW, keep_only
+from speaker.drivers.privileges import CAP_NET_RAW, confine
 from speaker.drivers.responder_messages import (
     Disown,
     InterfaceState,
@@ -221,7 +221,7 @@ class ResponderProcess:
 def main() -> None:
     """Run on the socket whose descriptor is the first argument, with the settings in the second."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    keep_only(CAP_NET_RAW)
+    confine(CAP_NET_RAW)
     process = ResponderProcess(control, decode_settings(sys.argv[2]))
     gc.freeze()  # what is there now stays: no collection needs to look at it again
     process.run()
