@@ -53,5 +53,5 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             lab.start_speaker(node)
         lab.start_controller()
         rig.apply_config()
-        eventually(rig.is_ready, 30, what="everybody has a configuration")
+        eventually(rig.is_ready, what="everybody has a configuration")
         yield rig

@@ -17,7 +17,7 @@ BROKEN = CONFIG.replace("172.30.0.200-172.30.0.219", "172.30.0.200-172.30.0.1x")
 
 def test_layer2_from_service_to_page(rig: Rig) -> None:
     rig.add_service("l2", "wire")
-    address = eventually(lambda: rig.address("l2"), 1.0, what="address in status")
+    address = eventually(lambda: rig.address("l2"), what="address in status")
     assert address.startswith("172.30.0.2")
     eventually(lambda: rig.owner(address))
     answers = rig.arping(address, count=3, seconds=4)
@@ -43,11 +43,11 @@ def _seconds_until_silence(rig: Rig, address: str) -> float:
 
 def test_bgp_from_service_to_page(rig: Rig) -> None:
     rig.add_service("bgp", "routed")
-    address = eventually(lambda: rig.address("bgp"), 1.0, what="address in status")
+    address = eventually(lambda: rig.address("bgp"), what="address in status")
     eventually(lambda: rig.next_hops(address) == ALL_NODES, what="three next hops in FRR")
     assert eventually(lambda: rig.page(address)) in {"pod1", "pod2"}
     rig.delete_service("bgp")
-    eventually(lambda: not rig.next_hops(address), 1.0, what="withdrawal")
+    eventually(lambda: not rig.next_hops(address), what="withdrawal")
 
 
 def test_local_services_are_announced_where_their_pods_are(rig: Rig) -> None:
@@ -107,9 +107,9 @@ def test_a_broken_configuration_at_start_takes_nothing_away(rig: Rig) -> None:
         for node in NODES:
             rig.lab.speakers[node.name].kill()
             rig.lab.start_speaker(node)
-        eventually(lambda: _stale(rig) == 4, 20, what="every daemon says that it is bad")
+        eventually(lambda: _stale(rig) == 4, what="every daemon says that it is bad")
         assert eventually(lambda: rig.owner(wire)) == owner
-        eventually(lambda: rig.next_hops(routed) == ALL_NODES, 20)
+        eventually(lambda: rig.next_hops(routed) == ALL_NODES)
         rig.add_service("after", "wire")
         assert eventually(lambda: rig.address("after")), "the last good pools still serve"
         assert (rig.address("before-l2"), rig.address("before-bgp")) == (wire, routed)
@@ -138,9 +138,9 @@ def test_services_of_a_removed_pool_keep_address_and_announcement(rig: Rig) -> N
             rig.lab.speakers[node.name].kill()
             rig.lab.start_speaker(node)
         rig.add_service("fresh", "wire")
-        assert eventually(lambda: rig.address("fresh"), 20).startswith("172.30.0.22")
-        eventually(lambda: rig.owner(wire) == owner, 20, what="the same node answers")
-        eventually(lambda: rig.next_hops(routed) == ALL_NODES, 20)
+        assert eventually(lambda: rig.address("fresh")).startswith("172.30.0.22")
+        eventually(lambda: rig.owner(wire) == owner, what="the same node answers")
+        eventually(lambda: rig.next_hops(routed) == ALL_NODES)
         assert (rig.address("orphan-l2"), rig.address("orphan-bgp")) == (wire, routed)
         assert _stale(rig) == 0
         reasons = {event["reason"] for event in rig.events("Service", "orphan-l2")}
@@ -179,15 +179,15 @@ def test_an_api_server_that_goes_away_takes_nothing_with_it(rig: Rig) -> None:
     sessions = rig.sessions_established()
     rig.lab.control_plane.kill()
     try:
-        eventually(lambda: _without_api_server(rig), 30, what="every speaker notices")
+        eventually(lambda: _without_api_server(rig), what="every speaker notices")
         assert rig.owner(wire) == owner
         assert rig.next_hops(routed) == ALL_NODES
         assert set(rig.sessions().values()) == {"Established"}
     finally:
         rig.lab.control_plane.restart()
     rig.add_service("online", "routed")
-    address = eventually(lambda: rig.address("online"), 40, what="work goes on")
-    eventually(lambda: rig.next_hops(address) == ALL_NODES, 40)
+    address = eventually(lambda: rig.address("online"), what="work goes on")
+    eventually(lambda: rig.next_hops(address) == ALL_NODES)
     assert rig.owner(wire) == owner
     assert rig.sessions_established() == sessions
     rig.kubectl("delete", "service", "online", "offline-l2", "offline-bgp")
@@ -209,6 +209,6 @@ def test_a_speaker_that_is_killed_comes_back_and_announces_again(rig: Rig) -> No
     eventually(lambda: rig.next_hops(routed) == ALL_NODES - {node.address}, what="its route goes")
     eventually(lambda: rig.owner(wire) not in ("", owner), what="its responder ends with it")
     rig.lab.start_speaker(node)
-    eventually(lambda: rig.next_hops(routed) == ALL_NODES, 20, what="its route returns")
-    eventually(lambda: rig.owner(wire) == owner, 20, what="its address returns")
+    eventually(lambda: rig.next_hops(routed) == ALL_NODES, what="its route returns")
+    eventually(lambda: rig.owner(wire) == owner, what="its address returns")
     rig.kubectl("delete", "service", "again-l2", "again-bgp")

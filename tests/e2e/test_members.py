@@ -75,8 +75,8 @@ def address(rig: Rig) -> Iterator[str]:
     """The address of a service on the wire, that all speakers agree on."""
     rig.add_service("members", "wire")
     found = eventually(lambda: rig.address("members"))
-    eventually(lambda: rig.owner(found), 30, what="one answers")
-    eventually(lambda: rig.page(found), 30, what="a page")
+    eventually(lambda: rig.owner(found), what="one answers")
+    eventually(lambda: rig.page(found), what="a page")
     yield found
     rig.delete_service("members")
 
@@ -95,7 +95,7 @@ def members_seen(rig: Rig, node: Node) -> float:
 
 def all_see_all(rig: Rig) -> None:
     for node in NODES:
-        eventually(lambda node=node: members_seen(rig, node) == len(NODES), 20, what=node.name)
+        eventually(lambda node=node: members_seen(rig, node) == len(NODES), what=node.name)
 
 
 def judge(what: str, seconds: list[float], promised: float) -> None:
@@ -114,7 +114,7 @@ def take_over(
     """Have the owner go away and come back, often; return how long another took to answer."""
     seconds = []
     all_see_all(rig)
-    owner = eventually(lambda: rig.owner(address), 20)
+    owner = eventually(lambda: rig.owner(address))
     alone = {mac_of(owner)}
     for _ in range(RUNS or 2):
         asker = ask(address)
@@ -124,7 +124,7 @@ def take_over(
         asker.end()
         back(owner)
         # A node that was cut off has been answering all the time, and is heard again at once.
-        eventually(lambda: set(rig.arping(address, 3, 2)) == alone, 30, what="it returns")
+        eventually(lambda: set(rig.arping(address, 3, 2)) == alone, what="it returns")
         all_see_all(rig)
     return seconds
 
@@ -162,14 +162,14 @@ def test_a_node_that_falls_silent_is_replaced(rig: Rig, address: str) -> None:
 def test_a_speaker_that_ends_loses_no_request(rig: Rig, address: str) -> None:
     for _ in range(RUNS or 2):
         all_see_all(rig)
-        owner = eventually(lambda: rig.owner(address), 20)
+        owner = eventually(lambda: rig.owner(address))
         asker, browser = ask(address, 0.01), Browser(address)
         ended = time.monotonic()
         rig.lab.speakers[owner].end()
         asker.other_answers(PATIENCE)
         rig.lab.start_speaker(node_of(owner))
         all_see_all(rig)
-        eventually(lambda owner=owner: rig.owner(address) == owner, 30, what="it returns")
+        eventually(lambda owner=owner: rig.owner(address) == owner, what="it returns")
         seen = asker.end()
         asked, failed = browser.end()
         print(
@@ -183,7 +183,7 @@ def test_a_speaker_that_ends_loses_no_request(rig: Rig, address: str) -> None:
 
 def test_two_answer_for_a_second_at_most(rig: Rig, address: str) -> None:
     all_see_all(rig)
-    owner = eventually(lambda: rig.owner(address), 20)
+    owner = eventually(lambda: rig.owner(address))
     asker = ask(address, 0.01)
     rig.lab.speakers[owner].end()
     asker.other_answers(PATIENCE)
@@ -192,7 +192,7 @@ def test_two_answer_for_a_second_at_most(rig: Rig, address: str) -> None:
     print(f"both answered for {seen['both'] * 1000:.0f} ms")
     assert seen["both"] <= BOTH_AT_MOST * 1.5
     rig.lab.start_speaker(node_of(owner))
-    eventually(lambda: rig.owner(address) == owner, 30, what="it returns")
+    eventually(lambda: rig.owner(address) == owner, what="it returns")
 
 
 def announced(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -214,7 +214,7 @@ def test_only_what_a_member_owned_moves(rig: Rig) -> None:
             eventually(lambda a=address: rig.owner(a) not in ("", leaver), what=name)
     rig.lab.start_speaker(node_of(leaver))
     for name, address in addresses.items():
-        eventually(lambda n=name, a=address: rig.owner(a) == owners[n], 30, what=name)
+        eventually(lambda n=name, a=address: rig.owner(a) == owners[n], what=name)
     moved = {f"default/{name}" for name in names if owners[name] == leaver}
     for node in NODES:
         if node.name != leaver:
@@ -227,7 +227,7 @@ def test_only_what_a_member_owned_moves(rig: Rig) -> None:
 def test_a_cordoned_node_hands_over_where_that_is_asked_for(rig: Rig, address: str) -> None:
     restart_all(rig, "--drain-on-cordon")
     try:
-        owner = eventually(lambda: rig.owner(address), 20)
+        owner = eventually(lambda: rig.owner(address))
         asker = ask(address, 0.01)
         rig.kubectl("cordon", owner)
         asker.other_answers(PATIENCE)
@@ -247,13 +247,13 @@ def restart_all(rig: Rig, *options: str) -> None:
         rig.lab.speakers[node.name].end()
         rig.lab.start_speaker(node, *options)
         eventually(lambda node=node: rig.log(f"speaker-{node.name}"), what="it starts")
-    eventually(rig.is_ready, 30, what="everybody has a configuration")
+    eventually(rig.is_ready, what="everybody has a configuration")
 
 
 def test_leases_where_gossip_is_blocked(rig: Rig, address: str) -> None:
     restart_all(rig, "--membership=lease")
     try:
-        owner = eventually(lambda: rig.owner(address), 30)
+        owner = eventually(lambda: rig.owner(address))
         names = rig.kubectl("get", "leases", "-n", "metallb-system", "-o", "name").split()
         assert {f"lease.coordination.k8s.io/speaker-{node.name}" for node in NODES} <= set(names)
         asker = ask(address)
@@ -263,13 +263,13 @@ def test_leases_where_gossip_is_blocked(rig: Rig, address: str) -> None:
         asker.end()
         print(f"speaker killed, with leases: {seconds:.2f} s")
         rig.lab.start_speaker(node_of(owner), "--membership=lease")
-        eventually(lambda: rig.owner(address) == owner, 30, what="it returns")
+        eventually(lambda: rig.owner(address) == owner, what="it returns")
         asker = ask(address, 0.01)
         rig.lab.speakers[owner].end()
         asker.other_answers(PATIENCE)
         assert asker.end()["unanswered"] == []
         rig.lab.start_speaker(node_of(owner), "--membership=lease")
-        eventually(lambda: rig.owner(address) == owner, 30, what="it returns")
+        eventually(lambda: rig.owner(address) == owner, what="it returns")
     finally:
         restart_all(rig)
 
@@ -277,7 +277,7 @@ def test_leases_where_gossip_is_blocked(rig: Rig, address: str) -> None:
 def test_without_either_the_pods_tell(rig: Rig, address: str) -> None:
     restart_all(rig, "--membership=none")
     try:
-        owner = eventually(lambda: rig.owner(address), 30)
+        owner = eventually(lambda: rig.owner(address))
         node = node_of(owner)
         rig.lab.cluster.set_speaker_ready(node, ready=False)
         eventually(lambda: rig.owner(address) not in ("", owner), what="another node answers")

@@ -88,7 +88,7 @@ class Move:
 
     def end(self, *, returns: bool) -> None:
         if returns:
-            eventually(lambda: self._rig.owner(self.address) == self.owner, 20, what="it returns")
+            eventually(lambda: self._rig.owner(self.address) == self.owner, what="it returns")
         self._rig.delete_service(self._name)
 
 

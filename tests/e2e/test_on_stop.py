@@ -22,12 +22,12 @@ def address(rig: Rig) -> Iterator[str]:
     rig.apply_config(KEEPING)
     rig.add_service("kept", "routed")
     made = eventually(lambda: rig.address("kept"))
-    eventually(lambda: rig.next_hops(made) == EVERYBODY, 30, what="all advertise it")
+    eventually(lambda: rig.next_hops(made) == EVERYBODY, what="all advertise it")
     eventually(lambda: neighbor(rig).get("gracefulRestartInfo", {}), what="they agreed")
     yield made
     rig.delete_service("kept")
     rig.apply_config()
-    eventually(rig.is_ready, 30, what="sessions without it")
+    eventually(rig.is_ready, what="sessions without it")
 
 
 def test_a_speaker_that_is_upgraded_leaves_its_routes(rig: Rig, address: str) -> None:
@@ -38,7 +38,7 @@ def test_a_speaker_that_is_upgraded_leaves_its_routes(rig: Rig, address: str) ->
     assert rig.page(address)
 
     rig.lab.start_speaker(NODE)
-    eventually(lambda: rig.sessions()[NODE.address] == "Established", 30, what="it is back")
+    eventually(lambda: rig.sessions()[NODE.address] == "Established", what="it is back")
     eventually(lambda: not path(rig, address).get("stale"), what="its routes are fresh")
     assert rig.next_hops(address) == EVERYBODY
     assert rig.page(address)
@@ -58,7 +58,7 @@ def test_on_a_cordoned_node_it_drains(rig: Rig, address: str) -> None:
     finally:
         rig.kubectl("uncordon", NODE.name)
         rig.lab.start_speaker(NODE)
-    eventually(lambda: rig.next_hops(address) == EVERYBODY, 30, what="it is back")
+    eventually(lambda: rig.next_hops(address) == EVERYBODY, what="it is back")
 
 
 def node_is_cordoned(rig: Rig) -> bool:

@@ -34,7 +34,7 @@ def protected(rig: Rig) -> Iterator[Rig]:
     configure_frr(rig, *(f"no neighbor {node.address} password" for node in NODES))
     rig.kubectl("delete", "secret", "-n", NAMESPACE, "bgp-passwords", "--ignore-not-found")
     rig.apply_config()
-    eventually(rig.is_ready, 60)
+    eventually(rig.is_ready)
 
 
 def told(rig: Rig, node: str) -> list[str]:
@@ -54,6 +54,6 @@ def test_sessions_wait_for_their_secret(protected: Rig) -> None:
     meta = {"namespace": NAMESPACE, "name": "bgp-passwords"}
     kind = {"apiVersion": "v1", "kind": "Secret"}
     rig.apply({**kind, "metadata": meta, "stringData": {"md5": PASSWORD}})
-    eventually(rig.is_ready, 40, what="sessions")
+    eventually(rig.is_ready, what="sessions")
     for node in NODES:
         assert PASSWORD not in json.dumps(rig.log(f"speaker-{node.name}"))

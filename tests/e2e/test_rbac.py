@@ -92,7 +92,7 @@ def alone(rig: Rig) -> Iterator[Rig]:
         rig.kubectl("delete", "-n", NAMESPACE, what)
     rig.apply_config()
     rig.lab.start_controller()
-    eventually(rig.is_ready, 20)
+    eventually(rig.is_ready)
 
 
 def said(rig: Rig, message: str) -> bool:
@@ -112,7 +112,7 @@ def in_system(rig: Rig, *arguments: str) -> dict[str, Any]:
 
 def test_it_can_do_everything_that_it_does(alone: Rig) -> None:
     controller = start(alone)
-    eventually(lambda: said(alone, "leading from now on"), 15)
+    eventually(lambda: said(alone, "leading from now on"))
     assert said(alone, "secret succesfully created")
     secret = in_system(alone, "secret", "memberlist")
     deployment = in_system(alone, "deployment", "controller")

@@ -71,7 +71,7 @@ def policy(rig: Rig, request: pytest.FixtureRequest) -> Iterator[str]:
     rig.lab.controller.kill()
     rig.lab.start_controller()
     rig.apply_config()
-    eventually(rig.is_ready, 20)
+    eventually(rig.is_ready)
 
 
 def refusal(rig: Rig, text: str) -> str:

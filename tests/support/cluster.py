@@ -36,7 +36,11 @@ address-pools:
 T = TypeVar("T")
 
 
-def eventually(question: Callable[[], T], seconds: float = 10.0, *, what: str = "") -> T:
+PATIENCE = 120.0
+"""Seconds: a limit for what must happen, generous, for the machine may be busy."""
+
+
+def eventually(question: Callable[[], T], seconds: float = PATIENCE, *, what: str = "") -> T:
     """Ask until the answer is true; return it. Fail with the last answer when time is up."""
     deadline = time.monotonic() + seconds
     while True:

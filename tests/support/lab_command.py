@@ -53,7 +53,7 @@ def run_lab(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
         cwd=ROOT,
         env=environment(folder),
         preexec_fn=_become_nobody if as_nobody else None,
@@ -86,7 +86,7 @@ class KeptLab:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
             cwd=ROOT,
             env=environment(self.folder),
         )
@@ -107,13 +107,12 @@ def kept_lab(folder: Path, *arguments: str) -> Iterator[KeptLab]:
     try:
         eventually(
             lambda: "kubeconfig" in output.read_text() or process.poll() is not None,
-            60,
             what="the lab is up",
         )
         yield KeptLab(process, folder, output.read_text())
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def leftovers(folder: Path) -> tuple[list[str], list[str]]:
