@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from metallb_py.addresses import IPAddress
-from metallb_py.config.model import Config, Protocol
-from metallb_py.kube.endpoints import ServiceEndpoints
-from metallb_py.kube.objects import Service
-from speaker.decision import Surroundings, decide
-from speaker.layer2.eligibility import Cluster
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The cluster as every speaker sees it."""
-
-    services: tuple[Service, ...]
-    endpoints: Mapping[str, ServiceEndpoints]
-    cluster: Cluster
-    config: Config
-
-    def node_of(self, mac: str) -> str:
-        """Return the node that has an interface with this MAC address; empty where none has."""
-        for name, state in self.cluster.nodes.items():
-            if any(wire.mac == mac for wire in state.wires or ()):
-                return name
-        return ""
+from metallb_py.config.model import Protocol
+from speaker.where import View, where
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +63,12 @@ def expected(address: IPAddress, view: View) -> Expected:
     pool = view.config.pool_of((address,))
     if pool is not None and pool.protocol is not Protocol.LAYER2:
         return Expected("", keys, f'its pool "{pool.name}" is announced by {pool.protocol}')
-    why = "no node has a usable speaker"
+    why = ""
     for service in holders:
-        for node in sorted(view.cluster.usable_speakers):
-            around = Surroundings(node, view.cluster, view.config)
-            decision = decide(service, view.endpoints.get(service.key), around)
-            if decision.announcement is not None:
-                return Expected(node, keys, decision.verdict.detail)
-            why = f"{decision.verdict.reason}: {decision.verdict.detail}"
+        found = where(service, view)
+        if found.nodes:
+            return Expected(found.nodes[0], keys, found.why)
+        why = found.why
     return Expected("", keys, why)
 
 

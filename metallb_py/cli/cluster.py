@@ -5,14 +5,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from metallb_py.kube.listing import take_snapshot
+from metallb_py.errors import ApiError
+from metallb_py.kube.listing import list_objects, take_snapshot
+from metallb_py.kube.objects import KubeObject
+from metallb_py.kube.resource import Resource
 from metallb_py.kube.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from metallb_py.kube.client import KubeClient
+
+R = TypeVar("R")
+T = TypeVar("T", bound=KubeObject)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,17 +35,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def snapshot(args: argparse.Namespace) -> Snapshot:
-    """Read the cluster. Raises ApiError."""
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """A kind of objects that the operator's credentials do not allow to read."""
 
-    async def read() -> Snapshot:
+    kind: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} can't be read ({self.detail})"
+
+
+def ask(args: argparse.Namespace, read: Callable[[KubeClient], Awaitable[R]]) -> R:
+    """Return what is read from the cluster with the operator's credentials. Raises ApiError."""
+
+    async def connected() -> R:
         client = await connect(args)
         try:
-            return await take_snapshot(client, args.namespace, args.config)
+            return await read(client)
         finally:
             await client.close()
 
-    return asyncio.run(read())
+    return asyncio.run(connected())
+
+
+def snapshot(args: argparse.Namespace) -> Snapshot:
+    """Read the cluster. Raises ApiError."""
+    return ask(args, lambda client: take_snapshot(client, args.namespace, args.config))
+
+
+async def list_allowed(
+    client: KubeClient, kind: str, resource: Resource[T]
+) -> Mapping[str, T] | Forbidden:
+    """Return the objects of a kind, where that is allowed. Raises ApiError for other refusals."""
+    try:
+        return (await list_objects(client, resource)).items
+    except ApiError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        return Forbidden(kind, str(error))
 
 
 async def connect(args: argparse.Namespace) -> KubeClient:

@@ -1,31 +1,48 @@
-"""``metallb-py explain NAMESPACE/NAME``: why a Service has its addresses, or why it has none."""
+"""``metallb-py explain NAMESPACE/NAME``: why a Service has its addresses or none, and which nodes
+announce them."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from controller.explain import Explanation, Stand, explain, pool_label
 from controller.requests import ServiceRequest
-from metallb_py.cli import cluster
+from metallb_py.cli import cluster, speakers
+from metallb_py.cli.cluster import Forbidden
 from metallb_py.cli.terminal import complain, show, show_json
 from metallb_py.errors import ApiError
 from metallb_py.kube.annotation_names import near_misses
+from metallb_py.kube.listing import take_snapshot
+from speaker.where import View, Where, where
+
+if TYPE_CHECKING:
+    from metallb_py.kube.client import KubeClient
 
 DESCRIPTION = """\
-Say why a Service has its addresses, or why each pool refused it. It is the controller's own code
-that is asked, with the cluster as it stands. Exit status: 0 the Service has its addresses, 1 it has
-none, or others than it is to have, or is not this controller's, 2 there is no such Service or the
-cluster can't be asked.
+Say why a Service has its addresses, or why each pool refused it, and which nodes announce them, or
+why no node does. It is the controller's and the speakers' own code that is asked, with the cluster
+as it stands; of the speakers, those count whose pods are ready. Exit status: 0 the Service has its
+addresses, and a node announces them, as far as that can be checked; 1 it has none, or others than
+it is to have, or no node announces them, or it is not this controller's; 2 there is no such Service
+or the cluster can't be asked.
 """
+SHOWN_NODES = 10
+
+Reach = Where | tuple[Forbidden, ...] | None
+"""Where a service is announced, or what of it can't be checked; None where it has no address."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
-        "explain", help="say why a Service has its addresses", description=DESCRIPTION
+        "explain",
+        help="say why a Service has its addresses, and who announces them",
+        description=DESCRIPTION,
     )
     parser.add_argument("service", help='NAMESPACE/NAME, or the name of one in "default"')
+    speakers.add_arguments(parser)
     cluster.add_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -34,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Explain and print; return the exit status."""
     key = args.service if "/" in args.service else f"default/{args.service}"
     try:
-        explanation = explain(cluster.snapshot(args), key, args.lb_class)
+        explanation, reach = cluster.ask(args, lambda client: _explain(client, args, key))
     except ApiError as error:
         complain(error)
         return 2
@@ -42,14 +59,45 @@ def run(args: argparse.Namespace) -> int:
         complain(f"service {key}: not found")
         return 2
     if args.json:
-        show_json(as_json(explanation))
+        show_json(as_json(explanation, reach))
     else:
-        show(as_text(explanation))
-    return 0 if explanation.stand is Stand.SERVED else 1
+        show(as_text(explanation, reach))
+    unannounced = isinstance(reach, Where) and not reach.nodes
+    return 0 if explanation.stand is Stand.SERVED and not unannounced else 1
 
 
-def as_text(explanation: Explanation) -> Iterator[str]:
+async def _explain(
+    client: KubeClient, args: argparse.Namespace, key: str
+) -> tuple[Explanation, Reach]:
+    """Read the cluster and explain. Raises ApiError; KeyError where there is no such service."""
+    snapshot = await take_snapshot(client, args.namespace, args.config)
+    explanation = explain(snapshot, key, args.lb_class)
+    if explanation.stand is Stand.NOT_OURS or not explanation.service.ingress:
+        return explanation, None
+    view = await speakers.read_view(client, args, snapshot, key)
+    return explanation, where(explanation.service, view) if isinstance(view, View) else view
+
+
+def as_text(explanation: Explanation, reach: Reach = None) -> Iterator[str]:
     """Yield the explanation, line by line."""
+    yield from _allocation(explanation)
+    match reach:
+        case None:
+            return
+        case Where(nodes, protocol, why):
+            if not nodes:
+                yield f"  announced by no node: {why}"
+                return
+            more = len(nodes) - SHOWN_NODES
+            names = ", ".join(nodes[:SHOWN_NODES]) + (f" and {more} more" if more > 0 else "")
+            yield f"  announced by {names} ({protocol}{': ' if why else ''}{why})"
+        case forbidden:
+            missing = "; ".join(map(str, forbidden))
+            yield f"  whether a node announces it is not checked: {missing}"
+
+
+def _allocation(explanation: Explanation) -> Iterator[str]:
+    """Yield why it has its addresses, or none."""
     key = explanation.service.key
     shown = ", ".join(map(str, explanation.shown)) or "no addresses"
     yield f"{key}: {shown}: {explanation.stand}"
@@ -102,7 +150,18 @@ def _pools(explanation: Explanation) -> Iterator[str]:
         yield f'  {number}. pool "{pool.pool}": {detail}'
 
 
-def as_json(explanation: Explanation) -> Mapping[str, object]:
+def _announced(reach: Reach) -> Mapping[str, object] | None:
+    match reach:
+        case None:
+            return None
+        case Where(nodes, protocol, why):
+            return {"checked": True, "nodes": nodes, "protocol": protocol or "", "why": why}
+        case forbidden:
+            why = "; ".join(map(str, forbidden))
+            return {"checked": False, "nodes": [], "protocol": "", "why": why}
+
+
+def as_json(explanation: Explanation, reach: Reach = None) -> Mapping[str, object]:
     """Return the explanation as it is printed with ``--json``."""
     outcome = explanation.outcome
     return {
@@ -118,6 +177,7 @@ def as_json(explanation: Explanation) -> Mapping[str, object]:
         ],
         "asksFor": _wishes(explanation.request) if explanation.request else "",
         "sharesWith": explanation.shares_with,
+        "announced": _announced(reach),
         "warnings": [
             *map(str, near_misses(explanation.service.metadata.annotations or ())),
             *explanation.configuration,

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from metallb_py.addresses import IPAddress, parse_address
-from metallb_py.cli import cluster
+from metallb_py.cli import cluster, speakers
 from metallb_py.cli.terminal import complain, show_colored, show_json
-from metallb_py.config.model import Config
-from metallb_py.errors import ApiError, MetallbError, NotFoundError
-from metallb_py.kube.endpoints import ServiceEndpoints, SliceIndex, from_endpoints
-from metallb_py.kube.listing import list_objects, take_snapshot
-from metallb_py.kube.objects import Pod
-from metallb_py.kube.resource import ENDPOINTS, NODES, SLICES, Resource
+from metallb_py.errors import ApiError, MetallbError
+from metallb_py.kube.listing import take_snapshot
 from metallb_py.printable import printable
-from speaker.layer2.eligibility import Cluster
-from speaker.layer2.nodes import SPEAKER_LABELS, Rules, node_states
-from speaker.who import Answer, Finding, Standing, View, find
+from speaker.where import View
+from speaker.who import Answer, Finding, Standing, find
 
 if TYPE_CHECKING:
     from metallb_py.kube.client import KubeClient
@@ -47,18 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("address", type=_address, help="an IPv4 or IPv6 address")
     parser.add_argument("-i", "--interface", default="", help="to ask on; the route's by default")
-    parser.add_argument(
-        "--ml-labels", default=SPEAKER_LABELS, help="of the speakers' pods (%(default)s)"
-    )
-    parser.add_argument(
-        "--l2-any-interface", action="store_true", help="as the speakers' flag of this name"
-    )
-    parser.add_argument(
-        "--ignore-exclude-lb", action="store_true", help="as the speakers' flag of this name"
-    )
-    parser.add_argument(
-        "--drain-on-cordon", action="store_true", help="as the speakers' flag of this name"
-    )
+    speakers.add_arguments(parser)
     cluster.add_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -66,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print who answers; return the exit status."""
     try:
-        view = asyncio.run(_view(args))
+        view = _view(args)
         macs = _ask(args.address, args.interface)
     except (ApiError, WireError) as error:
         complain(error)
@@ -132,35 +116,14 @@ def _ask(address: IPAddress, interface: str) -> tuple[str, ...]:
         raise WireError(f"{address} on {where}: {error.strerror or error}") from error
 
 
-async def _view(args: argparse.Namespace) -> View:
+def _view(args: argparse.Namespace) -> View:
     """Read what the speakers decide from. Raises ApiError."""
-    client = await cluster.connect(args)
-    try:
+
+    async def read(client: KubeClient) -> View:
         snapshot = await take_snapshot(client, args.namespace, args.config)
-        speakers = {"labelSelector": args.ml_labels}
-        path = f"/api/v1/namespaces/{args.namespace}/pods"
-        pods = (await list_objects(client, Resource(path, Pod, speakers))).items.values()
-        nodes = (await list_objects(client, NODES)).items
-        endpoints = await _endpoints(client)
-    finally:
-        await client.close()
-    rules = Rules(args.ignore_exclude_lb, args.drain_on_cordon)
-    states = node_states(nodes, pods, rules)
-    usable = frozenset(pod.spec.node_name for pod in pods if pod.ready)
-    around = Cluster(usable, states, args.l2_any_interface)
-    config = snapshot.inputs.read().in_force() or Config()
-    return View(snapshot.services, endpoints, around, config)
+        view = await speakers.read_view(client, args, snapshot)
+        if isinstance(view, tuple):
+            raise ApiError("; ".join(map(str, view)), HTTPStatus.FORBIDDEN)
+        return view
 
-
-async def _endpoints(client: KubeClient) -> Mapping[str, ServiceEndpoints]:
-    try:
-        slices = (await list_objects(client, SLICES)).items
-    except NotFoundError:
-        items = (await list_objects(client, ENDPOINTS)).items
-        return {key: from_endpoints(item) for key, item in items.items()}
-    index = SliceIndex()
-    found: dict[str, ServiceEndpoints] = {}
-    for key, item in slices.items():
-        changed = index.changed(key, None, item)
-        found.update({service: each for service, each in changed.items() if each is not None})
-    return found
+    return cluster.ask(args, read)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from support.api import Api, running_api
+from support.commands import command
 from support.controller import controlling
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
@@ -16,23 +15,6 @@ from metallb_py.cli.lab.apiserver.store import metadata
 
 CONFIG = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/32]}]"
 ELSEWHERE = CONFIG.replace("192.0.2", "198.51.100")
-
-
-async def command(api: Api, *arguments: str, text: str = "") -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "metallb_py.cli",
-        *arguments,
-        "--kubeconfig",
-        str(api.kubeconfig),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate(text.encode())
-    assert process.returncode is not None
-    return process.returncode, said.decode()
 
 
 async def served(api: Api) -> None:
@@ -96,12 +78,13 @@ async def test_explain(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await served(api)
         status, said = await command(api, "explain", "default/first")
-        assert status == 0
+        assert status == 1, "no node announces it"
         assert said.splitlines() == [
             "default/first: 192.0.2.0: served",
             '  holds 192.0.2.0 of pool "a" (layer2)',
             "  asks for ipv4",
             '  1. pool "a": its addresses are from this one',
+            "  announced by no node: noEndpoints: it has no endpoints",
         ]
         status, said = await command(api, "explain", "second")
         assert status == 1

@@ -11,7 +11,8 @@ from metallb_py.config.model import Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from speaker.layer2.eligibility import Cluster, NodeState
 from speaker.layer2.wires import Wire
-from speaker.who import Standing, View, expected, find
+from speaker.where import View
+from speaker.who import Standing, expected, find
 
 ADDRESS = ip_address("10.20.30.1")  # node1, node2, node3 in this order
 MACS = {f"node{n}": f"02:00:00:00:00:0{n}" for n in (1, 2, 3)}
@@ -44,7 +45,7 @@ def test_the_elected_node_should_answer() -> None:
     [
         ("10.20.30.2", view(), "no service has this address"),
         ("10.20.30.1", view(endpoints=ServiceEndpoints()), "no usable endpoint on any node"),
-        ("10.20.30.1", view(endpoints=None), "serviceDeleted"),
+        ("10.20.30.1", view(endpoints=None), "it has no endpoints"),
         (
             "198.51.100.1",
             view(service("web", ips=("198.51.100.1",))),

@@ -1,0 +1,26 @@
+"""The commands, as people call them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from support.api import Api
+
+
+async def command(api: Api, *arguments: str, text: str = "") -> tuple[int, str]:
+    """Run a command against an API server; return its exit status and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "metallb_py.cli",
+        *arguments,
+        "--kubeconfig",
+        str(api.kubeconfig),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate(text.encode())
+    assert process.returncode is not None
+    return process.returncode, said.decode()

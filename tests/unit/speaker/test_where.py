@@ -1,0 +1,126 @@
+"""By which nodes a service is announced, or why by none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from support.objects import config, pool, selector, service
+
+from metallb_py.config.model import Config, Peer, Protocol
+from metallb_py.kube.endpoints import ServiceEndpoints
+from metallb_py.kube.objects import Service
+from speaker.layer2.eligibility import LABELED, Cluster, Exclusion, NodeState
+from speaker.where import NO_PEER, NO_SPEAKER, View, Where, where
+
+PEER = Peer(64512, 64513, ip_address("10.0.0.2"))
+ROUTED = pool("routed", "198.51.100.0/24", protocol=Protocol.BGP)
+POOLS = Config((pool("l2", "10.20.30.0/24"), ROUTED), (PEER,))
+NAMES = frozenset({"node1", "node2", "node3"})
+NODES = {name: NodeState(labels={"rack": name[-1]}) for name in NAMES}
+EXCLUDED = NodeState(excluded=Exclusion(LABELED, "it has the label"))
+SOME = ServiceEndpoints(1, frozenset({"node2"}))
+ON_WIRE = service(ips=("10.20.30.1",))  # node1 is first of all three
+OVER_BGP = service(ips=("198.51.100.1",))
+IN_RACK_2 = (selector(rack="2"),)
+
+
+def seen(
+    item: Service,
+    endpoints: ServiceEndpoints | None = SOME,
+    *,
+    usable: frozenset[str] = NAMES,
+    nodes: dict[str, NodeState] | None = None,
+    pools: Config = POOLS,
+) -> Where:
+    known = {item.key: endpoints} if endpoints else {}
+    return where(item, View((item,), known, Cluster(usable, nodes or NODES), pools))
+
+
+def test_layer2_is_announced_by_the_elected_node() -> None:
+    found = seen(ON_WIRE)
+    assert found.nodes == ("node1",)
+    assert found.protocol is Protocol.LAYER2
+    assert found.why.startswith("first of node1")
+    on_wire = service(ips=("10.20.30.1",), external_traffic_policy="Local")
+    assert seen(on_wire).nodes == ("node2",)
+
+
+def test_bgp_is_announced_by_every_node_that_may() -> None:
+    assert seen(OVER_BGP) == Where(("node1", "node2", "node3"), Protocol.BGP, "")
+    over_bgp = service(ips=("198.51.100.1",), external_traffic_policy="Local")
+    assert seen(over_bgp).nodes == ("node2",)
+    assert seen(OVER_BGP, nodes={**NODES, "node2": EXCLUDED}).nodes == ("node1", "node3")
+
+
+@pytest.mark.parametrize("item", [ON_WIRE, OVER_BGP])
+@pytest.mark.parametrize(
+    ("endpoints", "usable", "nodes", "why"),
+    [
+        (ServiceEndpoints(), NAMES, None, "no usable endpoint on any node"),
+        (None, NAMES, None, "it has no endpoints"),
+        (SOME, frozenset[str](), None, NO_SPEAKER),
+        (SOME, NAMES, dict.fromkeys(NAMES, EXCLUDED), "it has the label"),
+    ],
+)
+def test_why_no_node_announces_it(
+    item: Service,
+    endpoints: ServiceEndpoints | None,
+    usable: frozenset[str],
+    nodes: dict[str, NodeState] | None,
+    why: str,
+) -> None:
+    found = seen(item, endpoints, usable=usable, nodes=nodes)
+    assert found.nodes == ()
+    assert why in found.why
+
+
+@pytest.mark.parametrize("address", ["10.20.30.1", "198.51.100.1"])
+def test_local_endpoints_on_nodes_that_are_no_candidates(address: str) -> None:
+    item = service(ips=(address,), external_traffic_policy="Local")
+    found = seen(item, usable=frozenset({"node1", "node3"}))
+    assert found.nodes == ()
+    assert "endpoint" in found.why
+
+
+@pytest.mark.parametrize("address", ["10.20.30.1", "198.51.100.1"])
+def test_an_address_of_a_node(address: str) -> None:
+    own = NodeState(addresses=frozenset({ip_address(address)}))
+    found = seen(service(ips=(address,)), nodes={**NODES, "node3": own})
+    assert found.nodes == ()
+    assert "an address of node node3 itself" in found.why
+
+
+def test_an_address_of_no_pool() -> None:
+    found = seen(ON_WIRE, pools=config())
+    assert found.nodes == ()
+    assert found.why.startswith("ipNotAllowed: no pool contains")
+
+
+def test_bgp_without_peers() -> None:
+    assert seen(OVER_BGP, pools=replace(POOLS, peers=())) == Where((), Protocol.BGP, NO_PEER)
+
+
+def test_bgp_peers_select_nodes() -> None:
+    some = replace(POOLS, peers=(replace(PEER, node_selectors=IN_RACK_2),))
+    assert seen(OVER_BGP, pools=some).nodes == ("node2",)
+    none = replace(POOLS, peers=(replace(PEER, node_selectors=(selector(rack="9"),)),))
+    found = seen(OVER_BGP, pools=none)
+    assert found.nodes == ()
+    assert found.why.startswith("node1, node2, node3: no BGP peer is selected")
+
+
+def test_bgp_advertisements_select_nodes_and_peers() -> None:
+    (advertisement,) = ROUTED.bgp_advertisements
+
+    def advertised(**changes: object) -> Where:
+        changed = replace(advertisement, **changes)  # type: ignore[arg-type]
+        routed = replace(ROUTED, bgp_advertisements=(changed,))
+        peers = (replace(PEER, name="tor", node_selectors=()),)
+        return seen(OVER_BGP, pools=Config((routed,), peers))
+
+    assert advertised(node_selectors=IN_RACK_2).nodes == ("node2",)
+    assert advertised(peers=frozenset({"tor"})).nodes == ("node1", "node2", "node3")
+    assert advertised(peers=frozenset({"10.0.0.2"})).nodes == ("node1", "node2", "node3")
+    assert advertised(peers=frozenset({"other"})).nodes == ()
