@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping
 from enum import IntEnum
-from pathlib import Path
 from typing import Final, Self
 
 from metallb_py.printable import FIELD_LIMIT, printable_json, shortened
@@ -201,7 +200,10 @@ def _caller() -> str:
     frame = inspect.currentframe()
     for _ in range(3):  # _caller, _log and the method named after the level
         frame = frame.f_back if frame else None
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else ""
+    if frame is None:
+        return ""
+    name = frame.f_code.co_filename.rpartition("/")[2]
+    return f"{name}:{frame.f_lineno}"
 
 
 def _timestamp() -> str:
