@@ -227,7 +227,7 @@ async def test_a_stale_last_good_configuration_renumbers_nothing_at_a_restart(
 
 
 async def test_a_state_that_cannot_be_stored_is_shown_everywhere_and_tried_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     refusing = asyncio.Event()
     refusing.set()
@@ -257,7 +257,7 @@ async def test_a_state_that_cannot_be_stored_is_shown_everywhere_and_tried_again
             await api.until(lambda: "stateNotStored" not in annotations(api)[STATUS])
             page = await asyncio.to_thread(metrics, port)
             assert "metallb_controller_config_state_write_failing_bool 0.0" in page
-    assert capsys.readouterr().out.count('"event":"configStateNotStored"') == 1
+    assert capfd.readouterr().out.count('"event":"configStateNotStored"') == 1
 
 
 def metrics(port: int) -> str:
@@ -280,7 +280,7 @@ async def test_what_an_earlier_version_kept_in_annotations_moves(tmp_path: Path)
 
 @pytest.mark.parametrize("restarts", [False, True])
 async def test_the_last_good_text_survives_a_configmap_that_is_deleted_and_made_anew(
-    tmp_path: Path, restarts: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, restarts: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(GOOD)
@@ -301,7 +301,7 @@ async def test_the_last_good_text_survives_a_configmap_that_is_deleted_and_made_
                 await api.until(lambda: state(api) == "applied")
                 await api.until(lambda: stored(api).text == ELSEWHERE)
                 assert api.ips("web") == ["192.0.2.0"]
-    assert 'ConfigMap \\"metallb-system/config\\" not found' in capsys.readouterr().out
+    assert 'ConfigMap \\"metallb-system/config\\" not found' in capfd.readouterr().out
 
 
 async def test_a_key_of_another_name_takes_no_pool_away_and_is_named(tmp_path: Path) -> None:

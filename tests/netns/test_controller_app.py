@@ -140,7 +140,7 @@ async def test_a_pool_for_some_namespaces(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("at_start", [True, False])
 async def test_a_broken_configuration_is_told_and_changes_nothing(
-    tmp_path: Path, at_start: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, at_start: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG)
@@ -163,7 +163,7 @@ async def test_a_broken_configuration_is_told_and_changes_nothing(
     assert api.ips("web") == ["192.0.2.0"]
     (event,) = _stale(api)
     assert "want a prefix length up to 32" in str(event["message"])
-    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     (stale,) = (line for line in logged if line.get("event") == "configStale")
     assert "want a prefix length up to 32" in stale["error"]
     assert stale["configmap"] == "metallb-system/config"
@@ -202,7 +202,7 @@ async def test_renumber_gives_services_other_addresses(tmp_path: Path) -> None:
 
 
 async def test_a_configuration_that_is_not_there_yet_is_waited_for_and_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
         await api.add_service("web")
@@ -210,28 +210,28 @@ async def test_a_configuration_that_is_not_there_yet_is_waited_for_and_said(
             said = ""
             async with asyncio.timeout(10):
                 while "no valid configuration yet" not in said:
-                    said += capsys.readouterr().out
+                    said += capfd.readouterr().out
                     await asyncio.sleep(0.01)
             await api.set_config(CONFIG)
             await api.until(lambda: api.ips("web"))
 
 
 async def test_without_credentials_it_ends_with_status_1(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     common = CommonOptions("", 0, "config", "x", str(tmp_path / "missing"), Level.INFO)
     assert await run(Options(common, ""), asyncio.Event()) == 1
-    assert "failed to create k8s client" in capsys.readouterr().out
+    assert "failed to create k8s client" in capfd.readouterr().out
 
 
 async def test_the_credentials_never_show(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config("peers: [{peer-address: x, my-asn: 1, password: hunter2}]")
         async with controlling(api):
             await api.until(lambda: _stale(api))
-    said = capsys.readouterr().out + str(api.events())
+    said = capfd.readouterr().out + str(api.events())
     assert "hunter2" not in said
     assert "s3cret" not in said
 

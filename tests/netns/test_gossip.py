@@ -100,10 +100,10 @@ async def test_it_reports_what_went_by() -> None:
 class Speaker:
     """A GossipMembers with what it tells."""
 
-    def __init__(self, number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, number: int, capfd: pytest.CaptureFixture[str]) -> None:
         self.usable: list[Usable] = []
         self.metrics = SpeakerMetrics()
-        self._capsys = capsys
+        self._capfd = capfd
         self._said = ""
         settings = GossipSettings(endpoint(place(number), PORT), b"quite secret")
         self.members = GossipMembers(
@@ -138,8 +138,8 @@ async def taking_part(speaker: Speaker) -> AsyncIterator[None]:
 WIRE = Wire("eth0", "02:00:00:00:00:01")
 
 
-async def test_speakers_find_each_other_by_their_pods(capsys: pytest.CaptureFixture[str]) -> None:
-    one, two = Speaker(1, capsys), Speaker(2, capsys)
+async def test_speakers_find_each_other_by_their_pods(capfd: pytest.CaptureFixture[str]) -> None:
+    one, two = Speaker(1, capfd), Speaker(2, capfd)
     for speaker in (one, two):
         speaker.members.wires_changed((WIRE,))
         speaker.members.pods_changed(pods(1, 2))
@@ -150,16 +150,16 @@ async def test_speakers_find_each_other_by_their_pods(capsys: pytest.CaptureFixt
         await until(lambda: one.names() == {"node1"}, 1)
         await until(lambda: b'metallb_memberlist_members{state="left"} 1.0' in page(one))
         assert b'metallb_memberlist_messages_total{direction="in",kind="push_pull"}' in page(one)
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     told = [(e["node name"], e["node event"]) for e in events if "node event" in e]
     assert ("node2", "NodeJoin") in told
     assert ("node2", "NodeLeave") in told
 
 
 async def test_nothing_is_told_before_everybody_was_tried(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    one = Speaker(1, capsys)
+    one = Speaker(1, capfd)
     one.members.wires_changed((WIRE,))
     async with taking_part(one):
         await until(lambda: b"metallb_memberlist_members" in page(one))
@@ -169,9 +169,9 @@ async def test_nothing_is_told_before_everybody_was_tried(
 
 
 async def test_a_speaker_that_comes_later_is_joined_as_soon_as_its_pod_is_told(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    one, two = Speaker(1, capsys), Speaker(2, capsys)
+    one, two = Speaker(1, capfd), Speaker(2, capfd)
     one.members.wires_changed((WIRE,))
     two.members.wires_changed((WIRE,))
     one.members.pods_changed(pods(1))
@@ -195,9 +195,9 @@ async def tell_of(where: tuple[str, int], secret: bytes, states: tuple[NodeState
 
 
 async def test_a_thousand_members_that_appear_at_once_are_few_changes(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    one = Speaker(1, capsys)
+    one = Speaker(1, capfd)
     one.members.wires_changed((WIRE,))
     one.members.pods_changed(pods(1))
     crowd = tuple(
@@ -210,7 +210,7 @@ async def test_a_thousand_members_that_appear_at_once_are_few_changes(
         await tell_of((place(1), PORT), b"quite secret", crowd)
         await until(lambda: len(one.names()) == 1 + MANY)
         assert len(one.usable) - before <= 5
-    lines = [line for line in capsys.readouterr().out.splitlines() if "NodeJoin" in line]
+    lines = [line for line in capfd.readouterr().out.splitlines() if "NodeJoin" in line]
     assert 0 < len(lines) < MANY
 
 
@@ -225,9 +225,9 @@ HOSTILE_META = (
 
 
 async def test_a_member_with_metadata_that_is_none_counts_as_one_without(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    one = Speaker(1, capsys)
+    one = Speaker(1, capfd)
     one.members.wires_changed((WIRE,))
     one.members.pods_changed(pods(1))
     states = tuple(
@@ -242,9 +242,9 @@ async def test_a_member_with_metadata_that_is_none_counts_as_one_without(
 
 
 async def test_pods_with_addresses_that_are_none_are_left_out(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    one, two = Speaker(1, capsys), Speaker(2, capsys)
+    one, two = Speaker(1, capfd), Speaker(2, capfd)
     hostile = Pod(
         metadata=ObjectMeta("speaker-3"),
         spec=PodSpec("node3"),
@@ -258,9 +258,9 @@ async def test_pods_with_addresses_that_are_none_are_left_out(
 
 
 async def test_claims_to_one_name_are_logged_within_limits(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    one = Speaker(1, capsys)
+    one = Speaker(1, capfd)
     one.members.wires_changed((WIRE,))
     one.members.pods_changed(pods(1))
     async with taking_part(one):
@@ -272,7 +272,7 @@ async def test_claims_to_one_name_are_logged_within_limits(
         )
         await tell_of((place(1), PORT), b"quite secret", claims)
         await until(lambda: len(one.names()) == 201)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     conflicts = [line for line in lines if line.get("event") == "memberConflict"]
     assert 0 < len(conflicts) <= 60
     assert conflicts[0]["node name"] == "crowd0"

@@ -90,18 +90,18 @@ async def test_without_its_owner_it_is_not_made(tmp_path: Path, deployment: str)
 
 
 async def test_a_controller_that_can_not_make_it_does_not_start(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
         wanted = replace(options(api), memberlist_secret="memberlist", deployment="controller")
         assert await run(wanted, asyncio.Event()) == 1
-        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
         (failed,) = (line for line in lines if line["level"] == "error")
         assert (failed["op"], failed["msg"]) == ("startup", "failed to create memberlist secret")
         assert "404" in failed["error"]
 
 
-async def test_the_key_is_in_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_key_is_in_no_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with running_api(tmp_path) as api:
         await add_deployment(api)
         wanted = replace(options(api), memberlist_secret="memberlist", deployment="controller")
@@ -109,7 +109,7 @@ async def test_the_key_is_in_no_log(tmp_path: Path, capsys: pytest.CaptureFixtur
             stop = asyncio.Event()
             stop.set()
             assert await run(wanted, stop) == 0
-            out = capsys.readouterr().out
+            out = capfd.readouterr().out
             assert said in out
             key = str(secret(api)["data"]["secretkey"])
             assert key not in out

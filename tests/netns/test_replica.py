@@ -25,8 +25,8 @@ def holder(api: Api) -> str:
     return str(part(lease, "spec").get("holderIdentity") or "")
 
 
-def logged(capsys: pytest.CaptureFixture[str], event: str) -> list[dict[str, str]]:
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+def logged(capfd: pytest.CaptureFixture[str], event: str) -> list[dict[str, str]]:
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     return [line for line in lines if line.get("event") == event]
 
 
@@ -49,20 +49,20 @@ async def test_a_second_replica_goes_on_where_the_first_leaves(tmp_path: Path) -
 
 
 async def test_it_waits_through_an_outage_and_works_on_afterwards(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG)
         await api.add_service("before")
         async with controlling(api, lease_seconds=1):
             await api.until(lambda: api.ips("before"))
-            said = logged(capsys, "leaderElected")
+            said = logged(capfd, "leaderElected")
             assert said[0]["lease"] == f"metallb-system/{LEASE}"
             await api.stop()
             lost: list[dict[str, str]] = []
             async with asyncio.timeout(10):
                 while not lost:
-                    lost = logged(capsys, "leaderLost")
+                    lost = logged(capfd, "leaderLost")
                     await asyncio.sleep(0.01)
             assert lost[0]["reason"] == "the lease could not be renewed in time"
             await api.start()
