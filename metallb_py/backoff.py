@@ -28,8 +28,11 @@ class Backoff:
         return min(self.first * self.factor**steps, self.limit) * (1.0 - self.jitter * chance)
 
 
-BGP_CONNECT = Backoff(first=1.0, limit=120.0)
-"""MetalLB's delays between attempts to reach a BGP peer: 0, 1, 2, 4 ... 64, 120 s."""
+BGP_CONNECT = Backoff(first=1.0, limit=120.0, jitter=0.25)
+"""MetalLB's delays between attempts to reach a BGP peer: 0, 1, 2, 4 ... 64, 120 s.
+
+Of each chance takes up to a quarter (RFC 4271 section 10), so that nodes do not dial together.
+"""
 
 API_RETRY = Backoff(first=0.2, limit=15.0, jitter=0.5)
 """Between attempts to reach the API server: quick at first, apart from the other nodes later."""

@@ -31,6 +31,7 @@ from speaker.bgp.route_table import RouteTable
 from speaker.decision import Announcement
 from speaker.drivers.bgp_listener import (
     BgpListener,
+    ConnectionsRefused,
     ListenerEvent,
     ListenFailed,
     StrangerRefused,
@@ -39,7 +40,7 @@ from speaker.drivers.bgp_speaker import BgpSpeaker
 from speaker.parting import DRAIN_TIME, Parting
 
 STRANGER = Rate(burst=1, per_second=1 / 600)
-"""Lines about the connections of one host that is no peer."""
+"""Lines about the connections of one host that is no peer, or of a peer that has too many."""
 STRANGERS = Rate(burst=100, per_second=1 / 10)
 
 
@@ -57,6 +58,7 @@ class BgpAnnouncer:
     ) -> None:
         self._log = log
         self._strangers = LimitedLog(log, STRANGER, STRANGERS)
+        self._busy = LimitedLog(log, STRANGER, STRANGERS)  # peers that connect too often
         self._metrics = metrics
         self._table = RouteTable()
         self._not_carried: dict[PeerSession, int] = {}
@@ -180,6 +182,13 @@ class BgpAnnouncer:
             case StrangerRefused(address):
                 self._strangers.of(address).warn(
                     "refused a BGP connection: not from a peer", op="listen", address=address
+                )
+            case ConnectionsRefused(address, count):
+                self._busy.of(address).warn(
+                    "refused BGP connections: the peer connects too often",
+                    op="listen",
+                    address=address,
+                    count=count,
                 )
             case _:
                 assert_never(event)

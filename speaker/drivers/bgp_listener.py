@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from metallb_py.addresses import IPAddress
 from metallb_py.backoff import Backoff
 from metallb_py.errors import LocalProtocolError
+from metallb_py.rate_limit import Rate, RateLimiter
 from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import PeerSession
 from speaker.drivers.bgp_socket import family_of, send_with_highest_ttl
@@ -20,6 +21,15 @@ from speaker.drivers.bgp_wire import plain
 from speaker.drivers.tcp_md5 import forget_key, sign_segments
 
 BACKLOG = 128
+
+EACH = Rate(burst=8, per_second=1.0)
+"""Connections of one peer that are taken: more than a peer needs that restarts."""
+ALL = Rate(burst=4096, per_second=500.0)
+"""Connections of all peers together that are taken: every one of them may come back at once."""
+ACCEPTED_PER_TURN = 32
+"""So many connections are accepted before everything else has its turn."""
+PAUSE = 0.02
+"""Seconds between turns: a flood waits in the kernel, and costs a bounded part of a core."""
 
 _RETRY = Backoff(first=1.0, limit=30.0)
 
@@ -41,7 +51,15 @@ class StrangerRefused:
     address: str
 
 
-ListenerEvent = ListenFailed | StrangerRefused
+@dataclass(frozen=True, slots=True)
+class ConnectionsRefused:
+    """A peer connected more often than it may, and ``count`` of its connections were closed."""
+
+    address: str
+    count: int
+
+
+ListenerEvent = ListenFailed | StrangerRefused | ConnectionsRefused
 
 
 class BgpListener:
@@ -52,6 +70,7 @@ class BgpListener:
         self._on_event = on_event
         self._peers: Mapping[PeerSession, Take] = {}
         self._sockets: dict[socket.AddressFamily, _Listening] = {}
+        self._limiter = RateLimiter(EACH, ALL, max_sources=16384)
 
     def expect(self, peers: Mapping[PeerSession, Take]) -> None:
         """Hand the connections of these peers over, and no others'."""
@@ -89,6 +108,7 @@ class BgpListener:
     async def _accept(self, listening: socket.socket) -> None:
         """Accept until that fails. Raises OSError."""
         loop = asyncio.get_running_loop()
+        turn = 0
         while True:
             sock, _ = await loop.sock_accept(listening)
             take = self._whose(sock)
@@ -96,6 +116,9 @@ class BgpListener:
                 take(sock)
             else:
                 sock.close()
+            turn += 1
+            # Where connections wait already, accepting one does not let anything else run.
+            await asyncio.sleep(0 if turn % ACCEPTED_PER_TURN else PAUSE)
 
     def _whose(self, sock: socket.socket) -> Take | None:
         """Return who takes a connection, by its two ends."""
@@ -108,9 +131,18 @@ class BgpListener:
             if peer.password and not self._is_signed(peer):
                 continue  # nothing says that it is this peer
             if peer.source_address in (None, ours) and _is_end_of(peer, theirs, zone):
-                return take
+                return take if self._admits(theirs, zone) else None
         self._on_event(StrangerRefused(str(theirs)))
         return None
+
+    def _admits(self, theirs: IPAddress, zone: str) -> bool:
+        """Whether one more connection of a peer is taken now."""
+        admitted = self._limiter.admit((theirs, zone), asyncio.get_running_loop().time())
+        if admitted is None:
+            return False
+        if admitted.suppressed:
+            self._on_event(ConnectionsRefused(str(theirs), admitted.suppressed))
+        return True
 
     def _is_signed(self, peer: PeerSession) -> bool:
         return any(peer.address in listening.signed for listening in self._sockets.values())

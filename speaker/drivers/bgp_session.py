@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -59,7 +60,7 @@ class BgpSession:
         self._node_name = node_name
         self._on_event = on_event
         settings = settings_of(peer, node_name, time.clock_gettime(time.CLOCK_BOOTTIME))
-        self._connections = Connections(settings, passive=peer.passive)
+        self._connections = Connections(settings, passive=peer.passive, chance=random.random)
         self._session = self._connections.session
         self._farewell = SHUTDOWN
         self._wake = asyncio.Event()

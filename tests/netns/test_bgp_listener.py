@@ -27,6 +27,7 @@ from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import PeerSession
 from speaker.drivers.bgp_listener import (
     BgpListener,
+    ConnectionsRefused,
     ListenerEvent,
     ListenFailed,
     StrangerRefused,
@@ -171,3 +172,34 @@ async def test_who_is_known_by_its_link_alone_must_be_found_first_to_be_believed
             else:
                 async with asyncio.timeout(5):
                     (await node.accepted.get()).close()
+
+
+async def test_a_peer_that_connects_without_end_is_limited_and_no_other_waits(cable: Wire) -> None:
+    other = "10.77.0.4"
+    words = ["address", "add", f"{other}/24", "dev", "eth0"]
+    await asyncio.to_thread(subprocess.run, ["ip", "-n", cable.router, *words], check=True)
+    async with listening(peer(ROUTER, 1, 2), peer(other, 1, 2)) as node:
+        (await called(cable, NODE)).close()
+        for _ in range(100):
+            (await asyncio.to_thread(dial, cable, NODE)).close()
+
+        def from_other(sock: socket.socket) -> None:
+            sock.bind((other, 0))
+
+        with await called(cable, NODE, sign=from_other) as sock:
+            taken: list[socket.socket] = []
+            async with asyncio.timeout(5):
+                while not taken or taken[-1].getpeername() != sock.getsockname():
+                    taken.append(await node.accepted.get())
+        refused = 101 - (len(taken) - 1)
+        for each in taken:
+            each.close()
+        assert refused > 50
+        # What was refused is reported with the next connection that is taken.
+        async with asyncio.timeout(10):
+            while node.events.empty():
+                (await asyncio.to_thread(dial, cable, NODE)).close()
+        event = node.events.get_nowait()
+        assert isinstance(event, ConnectionsRefused)
+        assert event.address == ROUTER
+        assert event.count > 0

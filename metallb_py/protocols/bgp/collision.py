@@ -11,7 +11,7 @@ the session has none becomes the session's at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -51,10 +51,19 @@ _LOST = Farewell(Cease.CONNECTION_COLLISION_RESOLUTION)
 
 
 class Connections:
-    """All connections with one peer: the session's, and a rival's."""
+    """All connections with one peer: the session's, and a rival's.
 
-    def __init__(self, settings: Settings, *, passive: bool = False) -> None:
-        self.session = Session(settings, passive=passive)
+    ``chance`` draws from 0 up to, but not including, 1.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        passive: bool = False,
+        chance: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.session = Session(settings, passive=passive, chance=chance)
         self._settings = settings
         self._rival: Session | None = None
 

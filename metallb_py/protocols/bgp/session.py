@@ -13,7 +13,7 @@ Times are seconds of any monotonic clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address
 
 from metallb_py.addresses import IPNetwork
@@ -64,14 +64,23 @@ from metallb_py.protocols.bgp.update import Update
 
 
 class Session:
-    """One session with one peer. A passive one never dials: it waits for connections."""
+    """One session with one peer. A passive one never dials: it waits for connections.
 
-    def __init__(self, settings: Settings, *, passive: bool = False) -> None:
+    ``chance`` draws from 0 up to, but not including, 1.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        passive: bool = False,
+        chance: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._settings = settings
         self._passive = passive
         self._state = State.IDLE
         self._deadlines: dict[Event, float] = {}
-        self._attempts = Attempts(settings.connect_time)
+        self._attempts = Attempts(settings.connect_time, chance)
         self._up_since = 0.0
         self._frames = FrameReader()
         self._local = LocalAddresses(IPv4Address(0))

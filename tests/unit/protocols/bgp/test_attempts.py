@@ -13,6 +13,15 @@ def test_delays_grow_from_none() -> None:
     assert attempts.failed("reset", lasted=False) == 0
 
 
+def test_chance_shortens_a_delay_by_a_quarter_at_the_most() -> None:
+    attempts = Attempts(None, lambda: 0.999)
+    delays = [attempts.failed("reset", lasted=False) for _ in range(20)]
+
+    assert delays[0] == 0, "the first attempt after a failure comes at once"
+    assert delays[1:4] == pytest.approx([0.75, 1.5, 3], rel=0.01)
+    assert delays[-1] == pytest.approx(90, rel=0.01)
+
+
 def test_a_configured_time_is_always_waited_for() -> None:
     attempts = Attempts(7)
     assert [attempts.failed("refused", lasted=lasted) for lasted in (False, False, True)] == [7] * 3
