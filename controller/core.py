@@ -61,6 +61,7 @@ from metallb_py.config.model import Config, Pool
 from metallb_py.config.tenancy import Tenant
 from metallb_py.isolation import InternalError, contain
 from metallb_py.kube.objects import Labels, Service
+from metallb_py.obstacles import Obstacles
 from metallb_py.verdict import Check, Checks, Verdict
 
 # For so long sharers that change their terms one after the other stay together.
@@ -80,6 +81,7 @@ class Controller:
         self._services: dict[str, Service] = {}
         self._config: Config | None = None
         self._waiting_config: Config | None = None
+        self._obstacles = Obstacles()
         self._previous: Config | None = None
         self._services_synced = False
         self._namespaces: dict[str, Labels] = {}
@@ -246,6 +248,17 @@ class Controller:
         tenants = {key: self._tenant(service) for key, service in self._services.items()}
         return sorted([*orphans, *expelled(self.allocator, pools, tenants)])
 
+    def _fits(self, waiting: Config) -> bool:
+        """Whether a configuration that waits would leave no holding without a pool by now."""
+
+        def state(key: str) -> tuple[Holding | None, Tenant | None]:
+            service = self._services.get(key)
+            return self.allocator.held(key), self._tenant(service) if service else None
+
+        return self._obstacles.are_gone(
+            waiting, state, lambda: [key for key, _ in self._orphans(waiting)]
+        )
+
     def _tenant(self, service: Service) -> Tenant:
         return tenant_of(service, self._namespaces.get(service.metadata.namespace))
 
@@ -369,7 +382,7 @@ class Controller:
                 break
             self._changed = False
             waiting = self._waiting_config
-            if waiting and self._knows_enough_for(waiting) and not self._orphans(waiting):
+            if waiting and self._knows_enough_for(waiting) and self._fits(waiting):
                 return (*effects, *self.config_changed(waiting))
             effects += self._drop_drained()
             effects += self._try_waiting()

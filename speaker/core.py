@@ -17,6 +17,7 @@ from metallb_py.config.model import Config, Protocol
 from metallb_py.isolation import InternalError, contain
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
+from metallb_py.obstacles import Obstacles
 from metallb_py.verdict import Verdict
 from speaker.announced import Announced
 from speaker.decision import Announcement, Decision, Surroundings, decide, why_unannounced
@@ -149,6 +150,7 @@ class Speaker:
         self._labels: Mapping[str, str] = {}
         self._config = Config()
         self._waiting_config: Config | None = None
+        self._obstacles = Obstacles()
         self._missing = set(Source)
         self._announced = Announced()
         self._macs: frozenset[str] | None = None  # of all nodes' wires, once they are asked for
@@ -262,10 +264,10 @@ class Speaker:
         if Source.CONFIG not in self._missing and self._missing:
             self._waiting_config = config  # what services hold is not known yet
             return ()
-        problems = self._misfits(config)
-        if problems:
+        misfits = self._misfits(config)
+        if misfits:
             self._waiting_config = config
-            return (ConfigRefused(problems),)
+            return (ConfigRefused(tuple(misfits.values())),)
         self._waiting_config = None
         self._config = config
         self._missing.discard(Source.CONFIG)
@@ -275,24 +277,30 @@ class Speaker:
         """The latest configuration can't be used: forget one that waited to be applied."""
         self._waiting_config = None
 
-    def _misfits(self, config: Config) -> tuple[str, ...]:
-        """Say which services would lose their pool.
+    def _misfits(self, config: Config) -> dict[str, str]:
+        """Say, by key, which services would lose their pool.
 
         All services count, not only those that this node announces (MetalLB), so that every
         speaker and the controller come to the same answer.
         """
-        return tuple(
-            f'new config not compatible with assigned IPs: service "{key}" cannot own '
+        return {
+            key: f'new config not compatible with assigned IPs: service "{key}" cannot own '
             f"{go_quote_list(addresses)} under new config"
-            for key, service in sorted(self._services.items())
-            if (addresses := _valid_addresses(service))
+            for key in sorted(self._services)
+            if (addresses := self._addresses(key))
             and self._config.pool_of(addresses) is not None
             and config.pool_of(addresses) is None
-        )
+        }
+
+    def _addresses(self, key: str) -> tuple[IPAddress, ...]:
+        service = self._services.get(key)
+        return _valid_addresses(service) if service else ()
 
     def _retry_config(self) -> tuple[Effect, ...]:
         waiting = self._waiting_config
-        if waiting is None or self._misfits(waiting):
+        if waiting is None:
+            return ()
+        if not self._obstacles.are_gone(waiting, self._addresses, lambda: self._misfits(waiting)):
             return ()
         return self.config_changed(waiting)
 

@@ -247,6 +247,23 @@ def lines_run(action: Callable[[], object]) -> int:
     return count
 
 
+def test_a_change_costs_the_same_with_many_services_while_a_configuration_waits() -> None:
+    core = running(settings=config(pool("l2", "10.20.0.0/16")))
+    smaller = config(pool("l2", "10.20.0.0/24"))
+    assert told(core.config_changed(smaller)) == ["ConfigRefused"]
+    small = service("small", ips=("10.20.0.1",))
+    core.service_changed(small.key, small)
+    few = lines_run(lambda: core.service_changed(small.key, small))
+    for n in range(1, 200):
+        other = service(f"other{n}", ips=(f"10.20.1.{n}",))
+        core.service_changed(other.key, other)
+    assert lines_run(lambda: core.service_changed(small.key, small)) == few
+    core.service_changed(KEY, None)
+    for n in range(1, 199):
+        assert "ConfigApplied" not in told(core.service_changed(f"default/other{n}", None))
+    assert "ConfigApplied" in told(core.service_changed("default/other199", None))
+
+
 def test_who_is_at_an_address_costs_the_same_with_many_services() -> None:
     """Anybody on the wire can ask for it, 128 times a second, by claiming the address."""
     core = running(settings=config(pool("l2", "10.20.0.0/16")))
