@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from controller.freelist import FreeList
+from controller.pool_table import PoolTable
 from controller.requests import ServiceRequest, SharingTerms
 from controller.sharing import SharingConflict, clash, describe_conflict
 from metallb_py.addresses import Family, IPAddress, IPNetwork, go_quote_list
-from metallb_py.config.draining import configured_name
+from metallb_py.config.draining import configured_name, pool_name
 from metallb_py.config.model import Pool, is_buggy
 from metallb_py.config.tenancy import EVERYBODY, Tenant
 from metallb_py.errors import AllocationError
@@ -107,6 +108,8 @@ class Allocator:
 
     def __init__(self) -> None:
         self._pools: dict[str, tuple[Pool, tuple[_Prefix, ...]]] = {}
+        self._table = PoolTable(())
+        self._prefixes: tuple[_Prefix, ...] = ()  # one for each of the table's blocks
         self._by_priority: tuple[Pool, ...] = ()
         self._holdings: dict[str, Holding] = {}
         self._users: dict[IPAddress, dict[str, SharingTerms]] = {}
@@ -117,21 +120,23 @@ class Allocator:
 
     def set_pools(self, pools: Iterable[Pool]) -> None:
         """Use these pools from now on. Raises KeyError where a holding fits into none."""
-        new = {
+        table = PoolTable(pools)
+        owners = {}
+        for key, held in self._holdings.items():
+            owner = table.owner(held.addresses)
+            if owner is None:
+                raise KeyError(f"{key}: no pool has {go_quote_list(held.addresses)}")
+            owners[key] = owner.name
+        self._table = table
+        self._pools = {
             pool.name: (
                 pool,
                 tuple(_Prefix(cidr, avoid_buggy=pool.avoid_buggy_ips) for cidr in pool.cidrs),
             )
-            for pool in pools
+            for pool in table.pools
         }
-        owners = {}
-        for key, held in self._holdings.items():
-            owner = _owner(new.values(), held.addresses)
-            if owner is None:
-                raise KeyError(f"{key}: no pool has {go_quote_list(held.addresses)}")
-            owners[key] = owner
-        self._pools = new
-        self._by_priority = tuple(sorted((pool for pool, _ in new.values()), key=_rank))
+        self._prefixes = tuple(each for _, members in self._pools.values() for each in members)
+        self._by_priority = tuple(sorted(table.pools, key=_rank))
         holdings, self._holdings, self._users, self._shared = self._holdings, {}, {}, {}
         for key, held in holdings.items():
             self._bind(key, Holding(held.addresses, owners[key], held.terms, held.wanted))
@@ -200,11 +205,11 @@ class Allocator:
         """
         if request.pool and not self.offers(request.pool):
             raise AllocationError(f'unknown pool "{request.pool}"')
-        for pool in self._by_priority:
-            if request.pool in ("", pool.name) and pool.tenancy.is_undecided(request.tenant):
-                raise AllocationError(_undecided(request.tenant))
+        candidates = self._candidates(request)
+        if any(pool.tenancy.is_undecided(request.tenant) for pool in candidates):
+            raise AllocationError(_undecided(request.tenant))
         for families in _family_choices(request):
-            for pool in self._by_priority:
+            for pool in candidates:
                 if not _refusal(pool, request):
                     addresses = self._find(pool.name, families, request.terms)
                     if addresses:
@@ -321,11 +326,11 @@ class Allocator:
 
     def misfits(self, pools: Iterable[Pool]) -> list[tuple[str, Holding]]:
         """Return the holdings that no one of these pools could own, by service key."""
-        candidates = tuple(pools)
+        table = PoolTable(pools)
         return [
             (key, held)
             for key, held in sorted(self._holdings.items())
-            if not any(all(map(pool.allocatable, held.addresses)) for pool in candidates)
+            if table.owner(held.addresses) is None
         ]
 
     def held(self, key: str) -> Holding | None:
@@ -338,9 +343,17 @@ class Allocator:
             Rejection(pool.name, self._shortage(pool, request)) for pool in self._by_priority
         )
 
+    def _candidates(self, request: ServiceRequest) -> tuple[Pool, ...]:
+        """Return the pools that a service does not rule out by name."""
+        if not request.pool:
+            return self._by_priority
+        return (self._pools[pool_name(request.pool)][0],)
+
     def _no_address(self, request: ServiceRequest) -> NoAddressError:
-        asked = (each for each in self.survey(request) if request.pool in ("", each.pool))
-        rejections = tuple(asked)
+        rejections = tuple(
+            Rejection(pool.name, self._shortage(pool, request))
+            for pool in self._candidates(request)
+        )
         message = "no available IPs"
         if request.pool:
             wanted = request.families[0] if len(request.families) == 1 else Family.DUAL
@@ -362,7 +375,8 @@ class Allocator:
 
     def owner_of(self, addresses: Iterable[IPAddress]) -> str | None:
         """Return the name of the one pool that may give out all these addresses."""
-        return _owner(self._pools.values(), tuple(addresses))
+        owner = self._table.owner(addresses)
+        return owner.name if owner else None
 
     def pools(self) -> tuple[Pool, ...]:
         """Return the pools in use, in the order in which addresses are taken from them."""
@@ -373,8 +387,12 @@ class Allocator:
         return self._pools[pool][0].tenancy.refusal(tenant)
 
     def offers(self, pool: str) -> bool:
-        """Whether there is a pool of this name that addresses can be taken from."""
-        return pool in self._pools and not self._pools[pool][0].draining
+        """Whether there is a pool of this name that addresses can be taken from.
+
+        The name is the configuration's.
+        """
+        found = self._pools.get(pool_name(pool))
+        return found is not None and not found[0].draining
 
     def holdings(self) -> Iterable[Holding]:
         """Return everything that is held."""
@@ -467,9 +485,9 @@ class Allocator:
         return f"{go_quote_list(addresses)} is not allowed in config: {why}"
 
     def _why_unowned(self, address: IPAddress) -> str:
-        for pool in self._by_priority:
-            if pool.contains(address):
-                return f'pool "{pool.name}" does not give out {address}: avoid-buggy-ips is set'
+        pool = self._table.container(address)
+        if pool is not None:
+            return f'pool "{pool.name}" does not give out {address}: avoid-buggy-ips is set'
         names = [f'"{pool.name}"' for pool in self._by_priority[:MAX_TOLD]]
         left = len(self._by_priority) - MAX_TOLD
         listed = ", ".join(names) + (f" and {left} more" if left > 0 else "")
@@ -498,17 +516,10 @@ class Allocator:
         self._holdings[key] = Holding(held.addresses, held.pool, terms)
 
     def _prefix_of(self, address: IPAddress) -> _Prefix:
-        for _, members in self._pools.values():
-            for prefix in members:
-                if prefix.may_give(address):
-                    return prefix
-        raise KeyError(address)
-
-
-def _owner(
-    pools: Iterable[tuple[Pool, tuple[_Prefix, ...]]], addresses: tuple[IPAddress, ...]
-) -> str | None:
-    return next((pool.name for pool, _ in pools if all(map(pool.allocatable, addresses))), None)
+        number = self._table.block_of(address)
+        if number is None:
+            raise KeyError(address)
+        return self._prefixes[number]
 
 
 def _undecided(tenant: Tenant) -> str:
@@ -530,7 +541,7 @@ def _refusal(pool: Pool, request: ServiceRequest) -> str:
         return "it was removed from the configuration"
     if not pool.auto_assign and not request.pool:
         return "auto-assign is off: it must be asked for by name"
-    if request.pool not in ("", pool.name):
+    if request.pool and pool_name(request.pool) != pool.name:
         return "another pool is asked for"
     return pool.tenancy.refusal(request.tenant)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from controller.allocator import Allocator, Holding
+from controller.pool_table import PoolTable
 from metallb_py.addresses import go_quote_list
 from metallb_py.config.draining import drain
 from metallb_py.config.model import Pool
@@ -42,12 +43,12 @@ def expelled(
     did that, but one of the labels.
     """
     found = []
-    candidates = tuple(pools)
+    table = PoolTable(pools)
     for key, tenant in tenants.items():
         held = allocator.held(key)
         if held is None or allocator.refusal(held.pool, tenant):
             continue
-        owner = next((p for p in candidates if all(map(p.allocatable, held.addresses))), None)
+        owner = table.owner(held.addresses)
         if owner is not None and owner.tenancy.refusal(tenant):
             found.append((key, held))
     return found

@@ -11,6 +11,7 @@ from metallb_py.config.community_room import Spend, find_crowded
 from metallb_py.config.compile_advertisements import Defined, Entry, compile_advertisements
 from metallb_py.config.compile_selectors import compile_selector
 from metallb_py.config.configmap import Located, Record
+from metallb_py.config.draining import configured_name, pool_name
 from metallb_py.config.findings import Findings
 from metallb_py.config.limits import MAX_ADVERTISEMENTS, MAX_BLOCKS
 from metallb_py.config.model import BgpAdvertisement, Pool, Protocol
@@ -38,7 +39,9 @@ def compile_pools(
     for number, record in enumerate(written, 1):
         pool = _PoolCompiler(record, number, findings, overlaps).compile(defined)
         if pool.name and pool.name in names:
-            message = f'duplicate definition of pool "{pool.name}": want another name'
+            message = (
+                f'duplicate definition of pool "{configured_name(pool.name)}": want another name'
+            )
             findings.add(record.line_of("name"), record.path, message)
         names.add(pool.name)
         pools.append(pool)
@@ -115,7 +118,7 @@ class _PoolCompiler:
                     key, f"cannot have {key} in a bgp address pool: want it in a layer2 pool"
                 )
         return Pool(
-            name=self._name,
+            name=pool_name(self._name),
             protocol=protocol or Protocol.BGP,
             cidrs=cidrs,
             avoid_buggy_ips=record.flag("avoid-buggy-ips") or False,

@@ -22,7 +22,11 @@ from metallb_py.config.problems import ConfigError, Problem, one_line
 from metallb_py.config.selectors import LabelSelector, Operator, Requirement
 from metallb_py.config.tenancy import EVERYBODY
 
-_SUFFIX = re.compile(r" \(draining( \d+)?\)$")
+# The name of a pool that drains ends so. One that is in the configuration and is called so gets
+# the ending of _CONFIGURED, so that no name that a configuration can have is that of another pool.
+_DRAINING = re.compile(r" \(draining(?: \d+)?\)\Z")
+_CONFIGURED = " (configured)"
+_EITHER = re.compile(r" \(draining(?: \d+)?\)(?: \(configured\))*\Z")
 
 
 MAX_TEXT = 16 << 20  # of characters: far more than the largest configuration has
@@ -76,8 +80,9 @@ class _Names:
     def draining(self, pool: Pool) -> Pool:
         if pool.draining:
             return pool
-        numbers = self._numbers.setdefault(pool.name, count(1))
-        names = (f"{pool.name} (draining{f' {n}' if n > 1 else ''})" for n in numbers)
+        configured = configured_name(pool.name)
+        numbers = self._numbers.setdefault(configured, count(1))
+        names = (f"{configured} (draining{f' {n}' if n > 1 else ''})" for n in numbers)
         name = next(name for name in names if name not in self._taken)
         self._taken.add(name)
         return _as_it_drains(pool, name)
@@ -102,9 +107,19 @@ def drain(pools: Iterable[Pool], already: tuple[Pool, ...] = ()) -> tuple[Pool, 
     return (*already, *map(names.draining, pools))
 
 
+def pool_name(configured: str) -> str:
+    """Return the name of the pool that is called so in the configuration: nearly always the same.
+
+    It differs from that of every pool that drains, and from those of other names.
+    """
+    return configured + _CONFIGURED if _EITHER.search(configured) else configured
+
+
 def configured_name(name: str) -> str:
     """Return the name that a pool has, or had, in the configuration."""
-    return _SUFFIX.sub("", name)
+    if name.endswith(_CONFIGURED) and _EITHER.search(name):
+        return name.removesuffix(_CONFIGURED)
+    return _DRAINING.sub("", name)
 
 
 def encode_pools(pools: Iterable[Pool]) -> str:
@@ -148,7 +163,7 @@ def _error(message: str) -> ConfigError:
 
 def _pool(record: _Pool) -> Pool:
     return Pool(
-        name=record.name,
+        name=pool_name(record.name),
         protocol=record.protocol,
         cidrs=tuple(parse_cidr(cidr) for cidr in record.cidrs),
         bgp_advertisements=tuple(map(_advertisement, record.advertisements)),

@@ -15,6 +15,7 @@ from metallb_py.config.draining import (
     drain,
     draining,
     encode_pools,
+    pool_name,
 )
 from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.problems import ConfigError
@@ -63,6 +64,24 @@ def test_two_pools_that_had_one_name_drain_under_two() -> None:
     assert len({made.name for made in pools}) == 2
     assert {configured_name(made.name) for made in pools} == {"blue"}
     assert decode_pools(encode_pools(pools)) == pools
+
+
+ENDINGS = ("", " (draining)", " (draining 2)", " (draining 12)", " (configured)", " (draining )")
+NAMES = sorted({f"x{a}{b}{c}" for a in ENDINGS for b in ENDINGS for c in ENDINGS})
+
+
+def test_no_name_of_a_configuration_is_that_of_a_pool_that_drains() -> None:
+    configured = [replace(pool("x", "192.0.2.0/30"), name=pool_name(name)) for name in NAMES]
+    drains = drain([*configured, *configured])
+    names = [made.name for made in (*configured, *drains)]
+    assert len(set(names)) == 3 * len(NAMES)
+    assert list(map(configured_name, names)) == 3 * NAMES
+    assert decode_pools(encode_pools(drains)) == drains
+
+
+@pytest.mark.parametrize("name", ["", "x", "x (configured)", "(draining)", "x (draining)y"])
+def test_a_name_that_is_not_like_that_of_a_draining_pool_is_left_alone(name: str) -> None:
+    assert pool_name(name) == configured_name(name) == name
 
 
 def test_nothing_drains() -> None:

@@ -23,6 +23,7 @@ from controller.effects import (
     WriteStatus,
 )
 from controller.orphans import OrphanPolicy
+from metallb_py.config.compile import read_config
 from metallb_py.config.tenancy import Tenancy
 from metallb_py.kube.objects import Service, ServicePort
 
@@ -248,6 +249,20 @@ def test_two_pools_of_one_name_may_be_there_while_one_drains() -> None:
     )
     assert core.service_changed("default/web", again) == (), "it asked for a pool of that name"
     assert written(core.service_changed("default/n", service("n"))) == {"n": ["198.51.100.0"]}
+
+
+def test_a_pool_may_be_called_as_one_that_drains_would_be() -> None:
+    core = started(service())
+    text = "address-pools: [{name: a (draining), protocol: layer2, addresses: [198.51.100.0/31]}]"
+    effects = core.config_changed(read_config(text))
+    assert draining(effects) == [["a (draining)"]]
+    assert written(effects) == {"web": ["192.0.2.0"]}
+    asks = service("n", annotations={"metallb.universe.tf/address-pool": "a (draining)"})
+    (write,) = (e for e in core.service_changed(asks.key, asks) if isinstance(e, WriteStatus))
+    assert (list(map(str, write.addresses)), write.pool) == (["198.51.100.0"], "a (draining)")
+    effects = core.config_changed(config(pool("c", "203.0.113.0/31")))
+    assert draining(effects) == [["a (draining)", "a (draining) (draining)"]]
+    assert len(core.allocator.usage()) == 3
 
 
 def test_pools_of_one_name_drain_one_after_the_other() -> None:
