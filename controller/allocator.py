@@ -192,14 +192,15 @@ class Allocator:
 
     def allocate(self, key: str, request: ServiceRequest) -> Holding:
         """Choose addresses for a service that holds none, and bind them. Raises as ``choose``."""
-        owner, addresses = self.choose(request)
+        owner, addresses = self.choose(request, key)
         return self._bind(key, Holding(addresses, owner, request.terms))
 
     # Questions
 
-    def choose(self, request: ServiceRequest) -> tuple[str, tuple[IPAddress, ...]]:
+    def choose(self, request: ServiceRequest, key: str = "") -> tuple[str, tuple[IPAddress, ...]]:
         """Return a pool, and addresses of it for a service that asks for none by number.
 
+        What the service of this key alone holds is free for it.
         Raises AllocationError, in MetalLB's words, where none are to be had: a NoAddressError
         where pools were asked.
         """
@@ -211,7 +212,7 @@ class Allocator:
         for families in _family_choices(request):
             for pool in candidates:
                 if not _refusal(pool, request):
-                    addresses = self._find(pool.name, families, request.terms)
+                    addresses = self._find(pool.name, families, request.terms, key)
                     if addresses:
                         return pool.name, addresses
         raise self._no_address(request)
@@ -414,16 +415,21 @@ class Allocator:
         }
 
     def _find(
-        self, pool: str, families: tuple[Family, ...], terms: SharingTerms
+        self, pool: str, families: tuple[Family, ...], terms: SharingTerms, key: str = ""
     ) -> tuple[IPAddress, ...]:
-        found = [self._find_one(pool, family, terms) for family in families]
+        found = [self._find_one(pool, family, terms, key) for family in families]
         return tuple(address for address in found if address) if all(found) else ()
 
-    def _find_one(self, pool: str, family: Family, terms: SharingTerms) -> IPAddress | None:
+    def _find_one(
+        self, pool: str, family: Family, terms: SharingTerms, key: str = ""
+    ) -> IPAddress | None:
+        held = self._holdings.get(key)
+        own = [a for a in held.addresses if not self._others(key, a)] if held else []
         for prefix in self._pools[pool][1]:
             if prefix.family is not family:
                 continue
             choices = [prefix.lowest_free(), self._lowest_shareable(prefix, terms)]
+            choices += filter(prefix.may_give, own)
             found = [address for address in choices if address is not None]
             if found:
                 return min(found, key=int)

@@ -385,7 +385,7 @@ class _Case:
 
     def _choose(self, request: ServiceRequest, cleared: Cleared | None) -> Decision:
         try:
-            _, addresses = self.allocator.choose(request)
+            _, addresses = self.allocator.choose(request, self.key)
         except NoAddressError as error:
             for each in error.rejections:
                 self.checks.refused(f'pool "{each.pool}"', each.detail)

@@ -826,3 +826,16 @@ def test_what_cannot_be_decoded_never_takes_an_address_from_one_that_can() -> No
     core = started(odd, service("web", ips=("192.0.2.0",)))
     assert core.allocator.held("default/web") is not None
     assert core.allocator.held("default/odd") is None
+
+
+def test_a_sharer_of_one_family_alone_keeps_the_address_of_the_other() -> None:
+    """It has to leave the IPv4 address that it shares; nothing is in the way of its IPv6 one."""
+    pools = config(pool("a", "192.0.2.0/30", "2001:db8::/126"))
+    both = {"cluster_ips": ("10.0.0.9", "fd00::9"), "ip_family_policy": "RequireDualStack"}
+    core = started(local("a", 80), local("b", 443, **both), pools=pools)
+    assert held(core, "a") == ["192.0.2.0"]
+    assert held(core, "b") == ["192.0.2.0", "2001:db8::"]
+    edit(core, local("b", 443, external_traffic_policy="Local", **both), 100.0)
+    core.handle_timeout(200.0)
+    assert held(core, "a") == ["192.0.2.0"]
+    assert held(core, "b") == ["192.0.2.1", "2001:db8::"]
