@@ -16,6 +16,7 @@ import pytest
 from support.bfd_node import Watched, watched_node
 from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
 from support.frr import Frr, frr
+from support.patience import PATIENCE
 
 pytestmark = [pytest.mark.interop, pytest.mark.punctual]
 
@@ -63,9 +64,7 @@ def peer(address: str = ROUTER, *more: str) -> str:
 
 
 async def has_bfd(router: Frr, status: str, peer: str = NODE) -> dict[str, Any]:
-    return await eventually(
-        lambda: router.bfd_peer(peer), lambda it: it.get("status") == status, within=20.0
-    )
+    return await eventually(lambda: router.bfd_peer(peer), lambda it: it.get("status") == status)
 
 
 async def steady(node: Watched, router: Frr) -> None:
@@ -73,7 +72,6 @@ async def steady(node: Watched, router: Frr) -> None:
     await eventually(
         lambda: router.bfd_peer(NODE),
         lambda it: it.get("status") == "up" and it["uptime"] >= 2,
-        within=20.0,
     )
     await learned(router)
     node.lines.clear()
@@ -135,7 +133,7 @@ async def test_the_route_is_gone_within_200_ms_of_a_cut_link(
     noticed = asyncio.create_task(noticing(router))
     await cut(cable)
     after = time.monotonic()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while HOST.encode() not in (line := await monitor.stdout.readline()):
             pass
     gone = time.monotonic()
@@ -341,7 +339,7 @@ async def test_the_routers_echoes_come_back(
         found = re.search(r"Echo packet input: (\d+)", await router.command(COUNTERS))
         return int(found[1]) if found else 0
 
-    await eventually(came_back, lambda count: count > 30, within=20.0)
+    await eventually(came_back, lambda count: count > 30)
     assert (await router.bfd_peer(ours))["status"] == "up"
 
 

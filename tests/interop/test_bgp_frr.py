@@ -187,7 +187,7 @@ async def test_a_frozen_router_is_left_at_the_end_of_its_hold_time(node: Node, r
     before = time.monotonic()
 
     assert "hold timer expired" in (await node.saw(SessionDown)).reason
-    assert 1.9 < time.monotonic() - before < 5.0
+    assert 1.9 < time.monotonic() - before < 20.0
     router.thaw_bgpd()
     await node.saw(SessionUp)
     await learned(router)

@@ -56,7 +56,7 @@ async def test_frr_has_routes_of_both_families(node: Node, router: Frr) -> None:
     node.advertise(route(HOST), route(HOST_V6))
     await router.start(config())
 
-    await node.saw(SessionUp, within=20.0)
+    await node.saw(SessionUp)
     for prefix, family in ((HOST, "ipv4"), (HOST_V6, "ipv6")):
         path = await eventually(
             lambda prefix=prefix, family=family: router.route(prefix, family), bool
@@ -78,7 +78,7 @@ async def test_frr_finds_a_passive_peer(cable: Wire, router: Frr, password: str)
         node.advertise(route(HOST_V6))
         await router.start(config(*[f"neighbor eth0 password {password}"] * bool(password)))
 
-        await node.saw(SessionUp, within=20.0)
+        await node.saw(SessionUp)
         await eventually(lambda: router.route(HOST_V6, "ipv6"), bool)
         assert node.refused == []
 
@@ -88,17 +88,17 @@ async def test_a_router_with_another_address_is_found_again(
 ) -> None:
     node.peer_with(uplink(password="s3cret", hold_time=3))
     await router.start(config("neighbor eth0 password s3cret", "neighbor eth0 timers 1 3"))
-    before = (await node.saw(SessionUp, within=20.0)).terms
+    before = (await node.saw(SessionUp)).terms
 
     for command in ("flush dev eth0 scope link", "add fe80::77/64 dev eth0 nodad"):
         await router.in_namespace("ip", "-6", "address", *command.split())
-    await node.saw(SessionDown, within=20.0)
-    after = (await node.saw(SessionUp, within=20.0)).terms
+    await node.saw(SessionDown)
+    after = (await node.saw(SessionUp)).terms
     assert "router at fe80::77" in after
     assert "router at fe80::77" not in before
 
 
 async def test_a_link_without_a_router_is_told(node: Node) -> None:
     node.peer_with(uplink())
-    failed = await node.saw(ConnectFailed, within=10.0)
+    failed = await node.saw(ConnectFailed)
     assert failed.error == 'interface "eth0": no router advertises itself there'

@@ -16,6 +16,7 @@ import pytest
 from support.bgp_node import Node, peer, route
 from support.bgp_wire import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually, exists
 from support.frr import Frr, frr
+from support.patience import PATIENCE
 
 pytestmark = pytest.mark.interop
 
@@ -134,7 +135,7 @@ async def test_it_leaves_in_good_order(
     async with collector(cable.node, tmp_path / "routes.json", NODE, 64513) as running:
         await eventually(running.table, bool)
         running.process.send_signal(number)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             assert await running.process.wait() == 0
 
         await eventually(

@@ -94,7 +94,6 @@ async def installed(router: Frr, address: str, *, wanted: bool = True) -> None:
     await eventually(
         lambda: router.in_namespace("ip", family, "route", "show", "proto", "bgp"),
         lambda text: (address in text) == wanted,
-        within=20.0,
     )
 
 
@@ -108,7 +107,6 @@ async def ended(router: Frr, address: str, family: str) -> None:
             .get("endOfRibStatus", {})
             .get("endOfRibRecv", False)
         ),
-        within=20.0,
     )
 
 
@@ -162,9 +160,7 @@ async def test_a_speaker_that_does_not_know_all_routes_yet_takes_none_back(
         first.kill()
         await first.wait()
     async with announcing(cable.node, ROUTER, VIP, peer=RESTARTING, complete=False):
-        await eventually(
-            lambda: router.route(f"{VIP}/32"), lambda path: "stale" not in path, within=20.0
-        )
+        await eventually(lambda: router.route(f"{VIP}/32"), lambda path: "stale" not in path)
         assert (await router.route("192.0.2.2/32"))["stale"]
         await installed(router, "192.0.2.2")
 
@@ -197,7 +193,6 @@ async def watched(router: Frr) -> None:
     await eventually(
         lambda: router.bfd_peer(NODE),
         lambda told: told.get("status") == "up" and told["uptime"] >= 2,
-        within=20.0,
     )
     await ended(router, NODE, "ipv4Unicast")
     await installed(router, VIP)
@@ -237,9 +232,7 @@ async def test_draining_asks_for_other_ways_then_withdraws_then_says_why(
     ) as process:
         await installed(router, VIP)
         process.terminate()
-        path = await eventually(
-            lambda: router.route(f"{VIP}/32"), lambda path: "community" in path, within=20.0
-        )
+        path = await eventually(lambda: router.route(f"{VIP}/32"), lambda path: "community" in path)
         assert path["community"]["string"] == "graceful-shutdown"
         assert (await said(process, "sessionDraining"))["reason"] == why
         await process.wait()
@@ -253,13 +246,13 @@ async def test_bird_keeps_the_routes_too(cable: Wire) -> None:
     async with bird(cable.router) as router:
         await router.start(BIRD)
         async with announcing(cable.node, ROUTER, VIP, peer=RESTARTING) as first:
-            await eventually(lambda: router.route(f"{VIP}/32"), bool, within=20.0)
+            await eventually(lambda: router.route(f"{VIP}/32"), bool)
             first.kill()
             await first.wait()
             await _bird_has(router, "Neighbor graceful restart active")
         assert await router.route(f"{VIP}/32")
         async with announcing(cable.node, ROUTER, "192.0.2.2", peer=RESTARTING):
-            await eventually(router.prefixes, lambda found: found == {"192.0.2.2/32"}, within=20.0)
+            await eventually(router.prefixes, lambda found: found == {"192.0.2.2/32"})
 
 
 BIRD = f"""
@@ -276,4 +269,4 @@ protocol bgp node {{
 
 
 async def _bird_has(router: Bird, words: str) -> None:
-    await eventually(lambda: router.protocol("node"), lambda text: words in text, within=20.0)
+    await eventually(lambda: router.protocol("node"), lambda text: words in text)

@@ -25,8 +25,6 @@ GUESTS = 6
 STAY = (1.0, 5.0)
 PAUSE = 1.0
 """Seconds; shorter than anybody's suspicion."""
-WORST = 15.0
-"""Longer than ours take, in seconds, to learn of a member, and that it is dead."""
 
 
 @dataclass(slots=True)
@@ -75,7 +73,7 @@ class Cluster:
     async def _notice(self, change: Change, life: Life, before: list[int]) -> list[Happened]:
         return await asyncio.gather(
             *(
-                member.saw(change, life.name, mark, within=WORST)
+                member.saw(change, life.name, mark)
                 for member, mark in zip(self.residents, before, strict=True)
             )
         )

@@ -83,7 +83,6 @@ class Cluster:
         await eventually(
             lambda: self.kernel_weights(address),
             lambda weights: len(weights) == 2 and _is_about(weights, one / other),
-            within=30.0,
         )
         share = one / (one + other)
         expected = CONNECTIONS * share

@@ -17,6 +17,7 @@ from pathlib import Path as FilePath
 
 import pytest
 from support.bgp_wire import NODE, ROUTER, Wire, inside, wire
+from support.patience import PATIENCE
 
 from metallb_py.protocols.bfd.packet import ControlPacket, Diagnostic, State, decode, encode
 from metallb_py.protocols.bfd.session import LAST_WORDS
@@ -74,13 +75,13 @@ class Router:
             self._echoes = Listener(Place(4, Port.ECHO))
             self._sender = Sender(Path(ip_address(NODE)), 5)
 
-    def hears(self, within: float = 5.0) -> ControlPacket:
+    def hears(self, within: float = PATIENCE) -> ControlPacket:
         assert select.select([self._listener], [], [], within)[0]
         data, _ = next(self._listener.receive())
         return decode(data)
 
     def hears_echo(self) -> tuple[bytes, int]:
-        assert select.select([self._echoes], [], [], 5.0)[0]
+        assert select.select([self._echoes], [], [], PATIENCE)[0]
         data, arrival = next(self._echoes.receive())
         return data, arrival.ttl
 
@@ -127,7 +128,7 @@ def router(cable: Wire) -> Iterator[Router]:
 def process(cable: Wire) -> Iterator[Process]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-m", "speaker.drivers.bfd_process", str(theirs.fileno())]
-    ours.settimeout(10.0)
+    ours.settimeout(PATIENCE)
     with ours, theirs:
         popen = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
         theirs.close()
@@ -210,7 +211,7 @@ def test_it_says_farewell_when_nobody_is_there_any_more(process: Process, router
     router.comes_up()
     process.control.close()
 
-    assert process.popen.wait(5.0) == 0
+    assert process.popen.wait(PATIENCE) == 0
     states = []
     with contextlib.suppress(AssertionError):
         while True:

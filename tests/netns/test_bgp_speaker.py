@@ -11,6 +11,7 @@ import pytest
 from support.bgp_node import Node, peer, route, running_node
 from support.bgp_peers import collecting, listening
 from support.bgp_wire import inside, wire
+from support.patience import PATIENCE
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.protocols.bgp.messages import Keepalive, Notification, Open
@@ -137,7 +138,7 @@ async def test_a_mute_or_missing_router_delays_no_other(node: Node) -> None:
         )
         await good.has(bool)
 
-        assert time.monotonic() - before < 1.0
+        assert time.monotonic() - before < 2.9  # the kernel looks for the missing one for 3 s
 
 
 async def test_a_router_that_stops_reading_delays_no_other_and_skips_what_it_missed(
@@ -177,7 +178,7 @@ async def test_stopping_says_goodbye_to_everyone() -> None:
         for one in conversations:
             assert isinstance(await one.hear(), Open)
         speaker.stop()
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(PATIENCE):
             await task
 
         for one in conversations:
@@ -198,7 +199,7 @@ async def test_cancelling_says_goodbye_too_and_no_deaf_peer_holds_it_up() -> Non
         with pytest.raises(asyncio.CancelledError):
             await task
 
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < PATIENCE
         assert await one.hear() == Notification(6, 2)
 
 

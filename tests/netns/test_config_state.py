@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from support.api import Api, connected, running_api
+from support.patience import PATIENCE
 from support.states import LARGE, OTHER_LARGE
 
 from controller.drivers.config_state import StateEvent, StateNotStored, StateStored, StateWriter
@@ -68,11 +69,11 @@ async def test_the_latest_state_is_stored_and_what_is_left_over_deleted(tmp_path
         for wanted in (SMALL, LARGE, OTHER_LARGE, SMALL):
             assert writer.write(wanted)
             assert not writer.write(wanted), "once"
-            assert await asyncio.wait_for(events.get(), 10) == StateStored()
+            assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
             assert stored(api) == wanted
         assert objects(api).keys() == {NAMES.index}
         writer.write(None)
-        assert await asyncio.wait_for(events.get(), 10) == StateStored()
+        assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
         assert objects(api) == {}
         assert events.empty()
 
@@ -81,14 +82,14 @@ async def test_a_state_that_stands_already_is_not_written_again(tmp_path: Path) 
     async with running_api(tmp_path) as api, connected(api) as client:
         async with writing(client) as (writer, events):
             writer.write(LARGE)
-            await asyncio.wait_for(events.get(), 10)
+            await asyncio.wait_for(events.get(), PATIENCE)
         version = api.store.version
         writer = StateWriter(client, NAMES, events.put_nowait)
         for name, item in objects(api).items():
             writer.observed(name, item)
         writer.write(LARGE)
         task = asyncio.create_task(writer.run())
-        assert await asyncio.wait_for(events.get(), 10) == StateStored()
+        assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
         assert api.store.version == version
         task.cancel()
 
@@ -111,9 +112,9 @@ async def test_what_another_writer_changes_is_repaired(
     async with running_api(tmp_path) as api, connected(api) as client, writing(client) as both:
         writer, events = both
         writer.write(SMALL)
-        await asyncio.wait_for(events.get(), 10)
+        await asyncio.wait_for(events.get(), PATIENCE)
         await harm(api)()  # type: ignore[misc]
-        assert await asyncio.wait_for(events.get(), 10) == StateStored(repaired=True)
+        assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored(repaired=True)
         assert stored(api) == SMALL
 
 
@@ -122,10 +123,10 @@ async def test_a_failure_is_reported_once_and_the_write_tried_again(tmp_path: Pa
         await api.stop()
         async with writing(client) as (writer, events):
             writer.write(SMALL)
-            failed = await asyncio.wait_for(events.get(), 10)
+            failed = await asyncio.wait_for(events.get(), PATIENCE)
             assert isinstance(failed, StateNotStored)
             await api.start()
-            assert await asyncio.wait_for(events.get(), 10) == StateStored()
+            assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
             assert stored(api) == SMALL
 
 
@@ -148,13 +149,13 @@ async def test_a_content_that_is_refused_is_not_sent_again(tmp_path: Path, statu
         await api.start(application)
         async with writing(client) as (writer, events):
             writer.write(SMALL)
-            failed = await asyncio.wait_for(events.get(), 10)
+            failed = await asyncio.wait_for(events.get(), PATIENCE)
             assert isinstance(failed, StateNotStored)
             assert str(status) in failed.error
             writer.write(SMALL)
             writer.observed(NAMES.index, None)
             other = Stored("address-pools: [] ")
             writer.write(other)
-            assert await asyncio.wait_for(events.get(), 10) == StateStored()
+            assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
             assert stored(api) == other
             assert len(sent) == 3, "the refused one, and PUT and POST of the other"

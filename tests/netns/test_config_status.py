@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from support.api import Api, connected, running_api
 from support.controller import controlling
+from support.patience import PATIENCE
 from support.ports import free_port
 
 from controller.orphans import OrphanPolicy
@@ -261,7 +262,7 @@ async def test_a_state_that_cannot_be_stored_is_shown_everywhere_and_tried_again
 
 
 def metrics(port: int) -> str:
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
         text: str = answer.read().decode()
     return text
 

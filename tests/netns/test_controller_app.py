@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 from support.api import Api, running_api
 from support.controller import controlling
+from support.patience import PATIENCE
 from support.ports import free_port
 
 from controller.options import Options
@@ -66,7 +67,7 @@ async def test_the_page_tells_of_pools_and_of_who_waits(tmp_path: Path) -> None:
             await api.add_service("second")
             await api.until(lambda: [e for e in api.events() if e["type"] == "Warning"])
             said: list[str] = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while "metallb_controller_allocation_seconds_count 1.0" not in said:
                     said = (await asyncio.to_thread(_page, port)).splitlines()
     assert 'metallb_allocator_ipv4_addresses_total{pool="a"} 1.0' in said
@@ -80,7 +81,7 @@ async def test_ready_once_everything_was_listed_and_still_without_the_api_server
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api, controlling(api, port=(port := free_port())):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while (await asyncio.to_thread(_probe, port, "readyz"))[0] != 200:
                 await asyncio.sleep(0.02)
         status, text = await asyncio.to_thread(_probe, port, "readyz")
@@ -96,7 +97,7 @@ async def test_live_but_not_ready_before_anything_was_listed(tmp_path: Path) -> 
     async with running_api(tmp_path) as api:
         await api.stop()
         async with controlling(api, port=(port := free_port())):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while (await asyncio.to_thread(_probe, port, "healthz"))[0] != 200:
                     await asyncio.sleep(0.02)
             status, text = await asyncio.to_thread(_probe, port, "readyz")
@@ -106,7 +107,7 @@ async def test_live_but_not_ready_before_anything_was_listed(tmp_path: Path) -> 
 
 def _probe(port: int, name: str) -> tuple[int, str]:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:
@@ -116,7 +117,7 @@ def _probe(port: int, name: str) -> tuple[int, str]:
 
 
 def _page(port: int) -> str:
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
         text: str = answer.read().decode()
     return text
 
@@ -208,7 +209,7 @@ async def test_a_configuration_that_is_not_there_yet_is_waited_for_and_said(
         await api.add_service("web")
         async with controlling(api):
             said = ""
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while "no valid configuration yet" not in said:
                     said += capfd.readouterr().out
                     await asyncio.sleep(0.01)
@@ -259,7 +260,7 @@ async def test_a_status_that_another_controller_overwrites_is_contested_calmly(
         await api.add_service("web")
         kind, writes = BY_KIND["Service"], 0
         async with controlling(api):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not (found := [e for e in api.events() if e["reason"] == "StatusContested"]):
                     await api.until(lambda: api.ips("web") == ["192.0.2.0"])
                     item = api.store.get(kind, "default", "web")

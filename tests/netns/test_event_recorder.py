@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.api import Api, connected, running_api
+from support.patience import PATIENCE
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.store import metadata
@@ -81,7 +82,7 @@ async def test_one_object_cannot_flood_the_server_nor_silence_others(tmp_path: P
         recorder.record(event("mine", other))
         await api.until(lambda: len(api.events()) == BURST + 1)
         assert "mine" in {e["message"] for e in api.events()}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while recorder.dropped < 10:
                 await asyncio.sleep(0.01)
         assert len(api.events()) == BURST + 1
@@ -91,7 +92,7 @@ async def test_an_event_that_can_not_be_written_is_lost_alone(tmp_path: Path) ->
     async with running_api(tmp_path) as api, recording(api) as recorder:
         await api.stop()
         recorder.record(event("lost"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not recorder.dropped:
                 await asyncio.sleep(0.01)
         await api.start()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from support.gossip import endpoint, membership, running
+from support.patience import PATIENCE
 from support.running import while_running
 
 from metallb_py.kube.objects import ObjectMeta, Pod, PodIP, PodSpec, PodStatus
@@ -27,11 +28,10 @@ from speaker.memberships.settings import GossipSettings
 
 pytestmark = pytest.mark.netns
 PORT = 17947
-SECONDS = 15.0
 MANY = 1000
 
 
-async def until(true: Callable[[], bool], seconds: float = SECONDS) -> None:
+async def until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Let the loop run until something is true."""
     async with asyncio.timeout(seconds):
         while not true():
@@ -64,7 +64,7 @@ async def test_it_answers_while_the_speakers_loop_is_busy() -> None:
         with socket.create_connection((place(1), PORT)) as stream:
             stream.sendall(question)
             stream.setblocking(False)
-            answer, deadline = b"", time.monotonic() + SECONDS
+            answer, deadline = b"", time.monotonic() + PATIENCE
             while not answer:  # this loop, and with it the event loop, lets nobody else in
                 assert time.monotonic() < deadline
                 with contextlib.suppress(BlockingIOError):
@@ -147,7 +147,7 @@ async def test_speakers_find_each_other_by_their_pods(capfd: pytest.CaptureFixtu
         await until(lambda: one.names() == two.names() == {"node1", "node2"})
         assert one.usable[-1].wires == {"node1": (WIRE,), "node2": (WIRE,)}
         await two.members.leave()
-        await until(lambda: one.names() == {"node1"}, 1)
+        await until(lambda: one.names() == {"node1"})
         await until(lambda: b'metallb_memberlist_members{state="left"} 1.0' in page(one))
         assert b'metallb_memberlist_messages_total{direction="in",kind="push_pull"}' in page(one)
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
@@ -179,7 +179,7 @@ async def test_a_speaker_that_comes_later_is_joined_as_soon_as_its_pod_is_told(
     async with taking_part(one), taking_part(two):
         await until(lambda: one.names() == {"node1"} and two.names() == {"node2"})
         one.members.pods_changed(pods(1, 2))
-        await until(lambda: one.names() == two.names() == {"node1", "node2"}, 1)
+        await until(lambda: one.names() == two.names() == {"node1", "node2"})
 
 
 async def tell_of(where: tuple[str, int], secret: bytes, states: tuple[NodeState, ...]) -> None:
@@ -188,7 +188,7 @@ async def tell_of(where: tuple[str, int], secret: bytes, states: tuple[NodeState
     reader, writer = await asyncio.open_connection(*where, local_addr=(place(9), 0))
     try:
         writer.write(envelope.pack_stream(encode(PushPull(states, join=True))))
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await reader.read()
     finally:
         writer.transport.abort()

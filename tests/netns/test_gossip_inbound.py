@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.gossip import endpoint, membership, running
+from support.patience import PATIENCE
 
 from metallb_py.protocols.memberlist.codec import encode
 from metallb_py.protocols.memberlist.effects import Joined
@@ -101,7 +102,7 @@ async def test_what_is_silent_or_slow_is_closed_in_time() -> None:
             return loop.time() - began
 
         trickling = asyncio.create_task(trickle())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             with contextlib.suppress(OSError):
                 assert await loop.sock_recv(silent, 1) == b""
             assert limits.silence * 0.9 < loop.time() - began
@@ -113,7 +114,7 @@ async def test_what_is_silent_or_slow_is_closed_in_time() -> None:
 async def test_a_source_that_connects_all_the_time_is_refused() -> None:
     async with running(membership("one", endpoint(*ONE))) as one:
         dropped = one.node.machine.tally.dropped
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not dropped[Drop.LIMITED]:
                 (await connect("127.0.4.1")).close()
 
@@ -130,7 +131,7 @@ async def test_out_of_file_descriptors_it_tries_again_later(
             async with asyncio.timeout(2.5 * RETRY):
                 await loop.sock_recv(stream, 1)
         one_more()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert await loop.sock_recv(stream, 1)
         stream.close()
     assert not caplog.records
@@ -185,7 +186,7 @@ async def member_aside(*options: str) -> AsyncIterator[int]:
     pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     process = await asyncio.create_subprocess_exec(*command, **pipes)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             assert b"started" in await process.stdout.readline()
         yield process.pid
     finally:
@@ -208,7 +209,7 @@ async def test_large_streams_take_a_bounded_memory(kind: str) -> None:
                 await loop.sock_recv(stream, 1)
 
         sending = [asyncio.create_task(send(stream)) for stream in opened]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not all(task.done() for task in sending):
                 await asyncio.sleep(0.02)
                 highest = max(highest, resident(process))

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from support.gossip import RunningMember, endpoint, membership, running
+from support.patience import PATIENCE
 
 from metallb_py.protocols.memberlist.effects import (
     Joined,
@@ -70,7 +71,7 @@ async def test_who_leaves_is_told_at_once(version: int) -> None:
     async with cluster(3, version) as (one, two, three):
         three.node.leave()
         for other in (one, two):
-            await other.until(lambda other=other: bool(other.events(MemberDown)), 1)
+            await other.until(lambda other=other: bool(other.events(MemberDown)))
             assert other.events(MemberDown)[0].member.state is State.LEFT
 
 
@@ -135,7 +136,7 @@ async def test_noise_is_counted_and_changes_nothing() -> None:
         finally:
             noise.close()
         dropped = one.node.machine.tally.dropped
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while sum(dropped.values()) < 4:
                 await asyncio.sleep(0)
         assert one.alive() == {"node1", "node2"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -18,8 +20,10 @@ from support.layer2_wire import (
     running_node,
     wire,
 )
+from support.patience import PATIENCE
 
 from speaker.drivers.responder_events import Claimed
+from speaker.layer2.lingering import LINGER
 
 pytestmark = pytest.mark.netns
 VIP6 = "2001:db8::64"
@@ -52,13 +56,22 @@ def hand_over(node: Node, address: str = VIP) -> None:
 async def test_who_hands_over_answers_until_the_new_owner_is_heard(
     client: Client, operation: int
 ) -> None:
-    async with running_node(VIP, FENCE) as node:
-        await client.answered()
-        hand_over(node)
-        await client.answered("192.0.2.201")
-        assert await client.replies(), "nobody else answers yet"
-        announce(client, operation=operation)
-        await client.silent(within=0.9)
+    async with running_node(VIP, FENCE) as node, asyncio.timeout(PATIENCE):
+        while True:
+            await client.answered()
+            before = time.monotonic()
+            hand_over(node)
+            await client.answered("192.0.2.201")
+            still = await client.replies()
+            announce(client, operation=operation)
+            await client.silent()
+            if time.monotonic() - before < LINGER:
+                break
+            # It ends after so long in any case: on a machine as slow as this, look once more.
+            node.announce(VIP)
+            node.withdraw("192.0.2.201")
+            await asyncio.sleep(LINGER)
+        assert still, "nobody else answers yet"
 
 
 async def test_a_new_owner_that_was_quicker_is_left_alone(client: Client) -> None:
@@ -75,7 +88,7 @@ async def test_who_hands_over_stops_after_a_second_in_any_case(client: Client) -
     async with running_node(VIP, FENCE) as node:
         await client.answered()
         hand_over(node)
-        await client.silent(within=3.0)
+        await client.silent()
 
 
 async def test_what_is_simply_withdrawn_is_not_answered_for(client: Client) -> None:

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 from metallb_py.runtime.connections import Limits
 from metallb_py.runtime.http_server import (
@@ -66,7 +67,7 @@ class Served:
 
     async def ask(self, data: bytes = GET, tls: ssl.SSLContext | None = None) -> tuple[int, bytes]:
         """Ask as a well-behaved client does, and wait for as long as it takes."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             reader, writer = await self.open(data, tls)
             try:
                 return await answer(reader)
@@ -82,7 +83,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 async def is_closed(streams: Streams) -> bool:
     """Wait until the server has closed a connection."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         try:
             while await streams[0].read(1 << 16):
                 pass
@@ -179,7 +180,7 @@ async def test_whoever_stops_in_the_middle_is_closed(data: bytes) -> None:
 
 async def gone(client: socket.socket) -> None:
     """Wait until the other end is closed, without reading what it sent before."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 client.send(b"")
@@ -410,7 +411,7 @@ async def test_without_a_file_descriptor_it_answers_and_neither_spins_nor_floods
     )
     assert process.stdin is not None
     assert process.stderr is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         served = Served(int(await process.stderr.readline()), [])
         stalled = [await served.open(b"GET") for _ in range(100)]
         for _ in range(10):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+from support.patience import PATIENCE
 from support.ports import free_port
 
 from metallb_py.runtime.health import Check
@@ -39,7 +40,7 @@ class Daemon:
         page = Httpd("127.0.0.1", port, sources, Logger())
         task = asyncio.create_task(page.run(errors.append))
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     try:
                         await session.get("/healthz")
@@ -88,7 +89,7 @@ async def test_all_who_scrape_at_once_share_one_page() -> None:
 
     def slow() -> Text:
         started.append(1)
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE)
         return static()
 
     page = Page(lambda: slow)
@@ -131,9 +132,9 @@ async def test_a_port_that_is_taken_is_reported_once_and_tried_again() -> None:
         task = asyncio.create_task(
             Httpd("127.0.0.1", port, sources, Logger()).run(reported.put_nowait)
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             assert "in use" in str(await reported.get())
-    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from support.bgp_wire import eventually, require
 from support.layer2_wire import FENCE, VIP, Client, Wire, running_node, wire
+from support.patience import PATIENCE
 
 from speaker.drivers.responder_events import InterfaceAdded
 
@@ -123,7 +124,7 @@ async def test_passive_discovery6_hears_of_a_takeover(cables: Wire) -> None:
         tool = await start(cables, "stdbuf", "-o0", "atk6-passive_discovery6", "eth0")
         try:
             assert tool.stdout is not None
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 await tool.stdout.readuntil(b"Started")
                 node.announce(VIP6)
                 while VIP6 not in (await tool.stdout.readline()).decode():

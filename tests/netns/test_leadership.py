@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.api import HOST, Api, connected, running_api
+from support.patience import PATIENCE
 from support.ports import free_port
 
 from controller.drivers.leadership import (
@@ -47,14 +48,14 @@ class Candidate:
         self._task = asyncio.create_task(leadership.run(self._lead))
 
     async def until_leading(self) -> Term:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while self.term is None:
                 self.changed.clear()
                 await self.changed.wait()
         return self.term
 
     async def until_heard(self, kind: type[ElectionEvent]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not any(isinstance(event, kind) for event in self.events):
                 self.changed.clear()
                 await self.changed.wait()
@@ -127,7 +128,7 @@ async def test_without_an_api_server_nobody_leads_and_afterwards_one_does(tmp_pa
         leader = candidates[0] if stored(api).holder == "a" else candidates[1]
         term = await leader.until_leading()
         await api.stop()
-        await asyncio.wait_for(term.ended.wait(), 10)
+        await asyncio.wait_for(term.ended.wait(), PATIENCE)
         assert not term.fence.is_open()
         await leader.until_heard(Lose)
         await leader.until_heard(Unreachable)
@@ -141,7 +142,7 @@ async def test_a_leader_whose_lease_is_taken_from_it_stops_at_once(tmp_path: Pat
         async with connected(api) as client:
             path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}"
             await client.patch(path, {"spec": {"holderIdentity": "thief"}})
-        await asyncio.wait_for(term.ended.wait(), 10)
+        await asyncio.wait_for(term.ended.wait(), PATIENCE)
         await leader.until_heard(Follow)
         assert leader.events[1:] == [Lose("thief holds the lease"), Follow("thief")]
 
@@ -161,7 +162,7 @@ async def test_a_term_that_ended_is_followed_by_another(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, standing(api, "a") as (leader,):
         first = await leader.until_leading()
         await api.stop()
-        await asyncio.wait_for(first.ended.wait(), 10)
+        await asyncio.wait_for(first.ended.wait(), PATIENCE)
         await api.start()
         second = await leader.until_leading()
         assert second is not first

@@ -86,7 +86,7 @@ async def test_who_crashes_is_gone_after_a_duration(tmp_path: Path) -> None:
         last = time.monotonic()
         await b.crash()
         await a.until_members("a")
-        assert 0.8 < time.monotonic() - last < 3
+        assert 0.8 < time.monotonic() - last < 10
         assert "speaker-b" in stored(api), "nobody deletes another's Lease"
 
 
@@ -98,7 +98,7 @@ async def test_who_leaves_is_gone_at_once_and_goes_on_to_listen(tmp_path: Path) 
         await b.members.leave()
         assert "speaker-b" not in stored(api)
         await a.until_members("a")
-        assert time.monotonic() - left < 2
+        assert time.monotonic() - left < PATIENT.duration
         await a.members.leave()
         await b.until_members("b")
         assert not stored(api)

@@ -14,6 +14,7 @@ from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6ND_RS, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from support.bgp_wire import Wire, inside, wire
+from support.patience import PATIENCE
 from support.running import while_running
 
 from metallb_py.errors import LocalProtocolError
@@ -42,7 +43,7 @@ class Router:
 
     async def hears(self, kind: type[Packet]) -> Packet:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(PATIENCE):
             while kind not in (frame := Ether(await loop.sock_recv(self.socket, 2048))):
                 pass
         return frame
@@ -110,7 +111,7 @@ async def test_the_router_that_advertises_itself_is_found(
     router.says(source="2001:db8::3")
     router.says()
 
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(PATIENCE):
         await found.get()
     assert await link.wait(0.0) == link.address == IPv6Address(ROUTER)
     assert found.empty()
@@ -123,7 +124,7 @@ async def test_who_asks_is_answered(router: Router, link: LinkRouter) -> None:
     before = loop.time()
     router.asks()
     await router.hears(ICMPv6ND_RA)
-    assert loop.time() - before < 5.0  # 7.5 s or more without being asked
+    assert loop.time() - before < 7.0  # 7.5 s or more without being asked
 
 
 async def test_an_interface_may_come_later(
@@ -138,4 +139,4 @@ async def test_an_interface_may_come_later(
         with pytest.raises(LocalProtocolError, match="no router advertises itself there"):
             await link.wait(0.0)
         router.says()
-        assert await link.wait(10.0) == IPv6Address(ROUTER)
+        assert await link.wait(PATIENCE) == IPv6Address(ROUTER)

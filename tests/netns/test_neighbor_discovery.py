@@ -22,6 +22,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 from support.bgp_wire import eventually, require
 from support.layer2_wire import BROADCAST, ETH_P_IPV6, Client, Wire, gone, running_node, wire
+from support.patience import PATIENCE
 
 from speaker.drivers.responder_events import Counters, InterfaceAdded, InterfaceRemoved
 
@@ -51,7 +52,7 @@ class Client6(Client):
         frame /= IPv6(src=source, dst=destination, hlim=255) / ICMPv6ND_NS(tgt=target)
         self.send(frame / ICMPv6NDOptSrcLLAddr(lladdr=self.mac) if tell_mac else frame)
 
-    async def advertisement(self, within: float = 5.0, *, solicited: bool = True) -> Ether:
+    async def advertisement(self, within: float = PATIENCE, *, solicited: bool = True) -> Ether:
         """Return the next advertisement for one of our addresses."""
         async with asyncio.timeout(within):
             while True:
@@ -78,7 +79,7 @@ class Client6(Client):
                 heard.append(answer)
         return heard
 
-    async def resolved(self, target: str = VIP6, within: float = 5.0) -> None:
+    async def resolved(self, target: str = VIP6, within: float = PATIENCE) -> None:
         """Solicit again and again until there is an answer, and no other is on its way."""
         async with asyncio.timeout(within):
             while True:
@@ -256,5 +257,5 @@ async def test_a_restarted_process_knows_its_groups(client: Client6) -> None:
         first = node.process()
         node.kill()
         await gone(first)
-        await client.resolved(within=2.0)
+        await client.resolved()
         assert len(await client.advertisements()) == 1

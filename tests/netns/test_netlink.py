@@ -7,6 +7,7 @@ import time
 
 import pytest
 from support.layer2_wire import Wire, wire
+from support.patience import PATIENCE
 
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, IFF_UP
 from speaker.drivers.netlink import Netlink, follow_links, follow_subnets
@@ -19,7 +20,7 @@ def names(interfaces: Netlink[LinkTable]) -> set[str]:
     return {link.name for link in interfaces.table.entries.values()}
 
 
-def follow(interfaces: Netlink[LinkTable], wanted: set[str], within: float = 2.0) -> None:
+def follow(interfaces: Netlink[LinkTable], wanted: set[str], within: float = PATIENCE) -> None:
     """Read events until there are exactly these interfaces."""
     deadline = time.monotonic() + within
     while names(interfaces) != wanted:
@@ -74,7 +75,7 @@ def test_events_that_were_lost_are_made_up_for() -> None:
         interfaces = follow_links()
         flood(cables)
 
-        follow(interfaces, {"lo", "last0"}, within=10.0)
+        follow(interfaces, {"lo", "last0"})
         interfaces.close()
 
 

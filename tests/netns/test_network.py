@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from support.isolated import isolated, set_link
+from support.patience import PATIENCE
 
 from metallb_py.cli.lab import network
 from metallb_py.cli.lab.network import CLIENT, CONTROL_PLANE, NODES, ROUTER
 from metallb_py.cli.lab.processes import LabError, Programs, wait_until
 
 pytestmark = pytest.mark.netns
-PAGE = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=2).read().decode())"
+PAGE = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode())"
 MACHINES = ("client", "router", *(node.name for node in NODES), "pod1", "pod2")
 
 
@@ -31,7 +32,7 @@ def serve(programs: Programs, machine: str, address: str) -> None:
     """Serve a page with the machine's name."""
     module = ["-m", "metallb_py.cli.lab.page", machine, "80"]
     program = programs.start(f"page-{machine}", sys.executable, *module, machine=machine)
-    wait_until(machine, 10, lambda: page(programs, machine, address) == machine, program)
+    wait_until(machine, PATIENCE, lambda: page(programs, machine, address) == machine, program)
 
 
 def test_who_reaches_whom() -> None:
@@ -79,7 +80,9 @@ def test_a_cable_can_be_cut_and_mended() -> None:
             set_link("node1", "down")
             seen.append(page(programs, "client", NODES[0].address))
             set_link("node1", "up")
-            wait_until("mended", 10, lambda: page(programs, "client", NODES[0].address) == "node1")
+            wait_until(
+                "mended", PATIENCE, lambda: page(programs, "client", NODES[0].address) == "node1"
+            )
             return seen
 
     assert isolated(look) == ["node1", ""]

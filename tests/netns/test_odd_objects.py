@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.odd_api import OddApi, event, service, text_of
+from support.patience import PATIENCE
 
 from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent, Undecodable
@@ -27,7 +28,7 @@ class Follower:
         self.reflector: Reflector[Service]
 
     async def next(self) -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             found = await self.events.get()
         match found:
             case Changed(key, old, new):

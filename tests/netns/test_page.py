@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.isolated import isolated
+from support.patience import PATIENCE
 
 from metallb_py.cli.lab import network
 from metallb_py.cli.lab.processes import Programs, wait_until
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.netns
 
 
 def get(path: str) -> tuple[int, str, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=PATIENCE)
     connection.request("GET", path)
     answer = connection.getresponse()
     return answer.status, answer.headers["Content-Length"], answer.read().decode()
@@ -35,7 +36,7 @@ def test_every_path_is_the_name(tmp_path: Path) -> None:
         network.build()
         with Programs(tmp_path) as programs:
             line = [sys.executable, "-m", "metallb_py.cli.lab.page", "pod7", "8080"]
-            wait_until("page", 10, is_up, programs.start("page", *line))
+            wait_until("page", PATIENCE, is_up, programs.start("page", *line))
             return [get("/"), get("/else/where?x=1")]
 
     assert isolated(look) == [(200, "5", "pod7\n"), (200, "5", "pod7\n")]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.isolated import add_address, isolated
+from support.patience import PATIENCE
 
 from metallb_py.cli.lab import network
 from metallb_py.cli.lab.network import NODES, ROUTER
@@ -62,7 +63,7 @@ def test_pages() -> None:
         with tempfile.TemporaryDirectory() as name, Programs(Path(name)) as programs:
             module = ["-m", "metallb_py.cli.lab.page", "router", "80"]
             program = programs.start("page", sys.executable, *module, machine="router")
-            wait_until("page", 10, lambda: bool(probe.page(f"http://{ROUTER}/")), program)
+            wait_until("page", PATIENCE, lambda: bool(probe.page(f"http://{ROUTER}/")), program)
             pages = [probe.page(f"http://{ROUTER}/any/path"), probe.page(f"http://{ROUTER}:81/")]
         probe.close()
         return pages

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 from metallb_py.cli.lab.processes import GRACE_SECONDS, LabError, Programs, pid_file, wait_until
 
@@ -22,7 +23,7 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
 
 def test_what_a_program_prints_is_its_log(programs: Programs) -> None:
     program = programs.start("talker", "sh", "-c", "echo one; echo two >&2; echo three")
-    program.process.wait(10)
+    program.process.wait(PATIENCE)
     assert program.log.read_text() == "one\ntwo\nthree\n"
     assert program.tail(2) == "  talker| two\n  talker| three"
 
@@ -30,7 +31,7 @@ def test_what_a_program_prints_is_its_log(programs: Programs) -> None:
 def test_a_program_that_starts_again_goes_on_in_its_log(programs: Programs) -> None:
     for word in ("one", "two"):
         program = programs.start("talker", "echo", word)
-        program.process.wait(10)
+        program.process.wait(PATIENCE)
     assert program.log.read_text() == "one\ntwo\n"
 
 
@@ -50,7 +51,7 @@ def test_only_those_fell_that_nobody_ended(programs: Programs) -> None:
     killed = programs.start("killed", "sleep", "60")
     ended = programs.start("ended", "sleep", "60")
     programs.start("running", "sleep", "60")
-    fell.process.wait(10)
+    fell.process.wait(PATIENCE)
     killed.kill()
     ended.end()
     assert programs.fallen() == [fell]
@@ -58,7 +59,7 @@ def test_only_those_fell_that_nobody_ended(programs: Programs) -> None:
 
 def test_who_does_not_end_when_asked_is_killed(programs: Programs) -> None:
     program = programs.start("stubborn", "sh", "-c", STUBBORN)
-    wait_until("ready", 10, lambda: "ready" in program.log.read_text(), program)
+    wait_until("ready", PATIENCE, lambda: "ready" in program.log.read_text(), program)
     before = time.monotonic()
     program.end()
     assert program.process.returncode == -9

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 from support.api import Api, connected, running_api
+from support.patience import PATIENCE
 
 from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
@@ -29,7 +30,7 @@ class Follower:
 
     async def next(self) -> str:
         """Return the next event in short: +name, ~name, -name, or the event's own name."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             event = await self._told.get()
         if not isinstance(event, Changed):
             return type(event).__name__
@@ -125,7 +126,7 @@ async def test_a_bookmark_as_kube_apiserver_sends_it_moves_the_version_on(tmp_pa
         await api.start(application)
         async with following(api) as follower:
             assert await follower.next_few(2) == ["Synced", "+a"]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 assert [await resumed.get(), await resumed.get()] == ["5", "7"]
 
 

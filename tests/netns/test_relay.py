@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.isolated import add_route, isolated
 from support.parts import require
+from support.patience import PATIENCE
 
 from metallb_py.cli.lab import network
 from metallb_py.cli.lab.binaries import find
@@ -65,17 +66,17 @@ def test_an_address_leads_to_every_pod_until_it_is_withdrawn(mode: str, tmp_path
         with proxied(mode, tmp_path) as (cluster, probe):
             cluster.apply([SERVICE])
             cluster.set_status(SERVICE, {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}})
-            wait_until("a page", 20, lambda: bool(probe.page(URL)))
+            wait_until("a page", PATIENCE, lambda: bool(probe.page(URL)))
             pages: set[str] = set()
 
             def both() -> bool:
                 pages.update(filter(None, [probe.page(URL)]))
                 return len(pages) == 2
 
-            wait_until("both pages", 20, both)
+            wait_until("both pages", PATIENCE, both)
             answers = probe.answers(ADDRESS, 0.5)
             cluster.set_status(SERVICE, {"loadBalancer": {"ingress": []}})
-            wait_until("none", 20, lambda: not probe.page(URL))
+            wait_until("none", PATIENCE, lambda: not probe.page(URL))
             return pages, answers
 
     pages, answers = isolated(look)

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from support.api import HOST, Api, running_api
 from support.controller import controlling, options
+from support.patience import PATIENCE
 from support.ports import free_port
 
 from controller.options import Options
@@ -60,7 +61,7 @@ async def test_it_waits_through_an_outage_and_works_on_afterwards(
             assert said[0]["lease"] == f"metallb-system/{LEASE}"
             await api.stop()
             lost: list[dict[str, str]] = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while not lost:
                     lost = logged(capfd, "leaderLost")
                     await asyncio.sleep(0.01)
@@ -95,7 +96,7 @@ async def test_the_page_tells_who_leads(tmp_path: Path) -> None:
             await api.until(lambda: api.ips("web"))
             port, stop = free_port(), asyncio.Event()
             second = asyncio.create_task(run(page_options(api, port), stop))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     try:
                         said = await page(port)

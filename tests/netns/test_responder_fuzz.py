@@ -18,6 +18,7 @@ import pytest
 from support.layer2_fuzz import Fuzzer
 from support.layer2_process import Process, running_process
 from support.layer2_wire import ETH_P_ALL, VIP, Client, wire
+from support.patience import PATIENCE
 
 pytestmark = pytest.mark.netns
 
@@ -80,7 +81,7 @@ async def flood(client: Client, judge: Judge, fuzzer: Fuzzer, seconds: float) ->
                 client.socket.send(fuzzer.frame())
                 sent += 1
         client.ask(sender=HONEST)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not judge.listen(await client.received()):
                 pass
     return sent

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.api import Api, connected, running_api
+from support.patience import PATIENCE
 from support.running import while_running
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
@@ -49,14 +50,14 @@ class Followed:
 
     async def until(self, wanted: list[str]) -> None:
         """Wait until the peers that need not wait have these passwords."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while self.now() != wanted:
                 self.changed.clear()
                 await self.changed.wait()
 
     async def told(self, error: str) -> dict[str, object]:
         """Wait for a line in the log that has this error; there is no other."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while self.now() is not None and not any(error in line for line in self.lines):
                 self.changed.clear()
                 await self.changed.wait()
@@ -172,4 +173,4 @@ async def test_who_needs_no_secret_asks_for_none(tmp_path: Path) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asked.wait(), 0.2)
         followed.now()
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(asked.wait(), PATIENCE)

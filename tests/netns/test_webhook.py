@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from support.api import HOST
+from support.patience import PATIENCE
 from support.ports import free_port
 
 from controller.admission import AdmissionError
@@ -132,7 +133,7 @@ async def ask(
 
 async def test_who_trusts_the_published_authority_gets_an_answer(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), 10)
+        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
         assert await ask(url, registration.bundle()) == (200, '{"echo": "hello"}')
         assert registration.item["webhooks"][0]["clientConfig"]["url"] == "https://x"  # type: ignore[index]
         status, text = await ask(url, registration.bundle(), b"nonsense")
@@ -161,7 +162,7 @@ async def test_only_the_certificate_that_was_asked_for_is_trusted(tmp_path: Path
         serving(client, file) as (_, any_name),
         serving(client) as (_, without),
     ):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while registration.bundle_size() < 3:
                 registration.changed.clear()
                 await registration.changed.wait()
@@ -182,11 +183,11 @@ async def test_a_new_authority_of_the_callers_is_followed(
     file.write_bytes(old.certificate)
     certificate = certified(tmp_path, "kube-apiserver", new)
     async with registering(tmp_path) as (registration, client), serving(client, file) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), 10)
+        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
         with pytest.raises((aiohttp.ClientError, ssl.SSLError, ConnectionError)):
             await ask(url, registration.bundle(), b"who", certificate)
         file.write_bytes(new.certificate)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 try:
                     answer = await ask(url, registration.bundle(), b"who", certificate)
@@ -210,7 +211,7 @@ async def test_stalled_bodies_of_24_callers_let_the_api_server_through(
     tmp_path: Path,
 ) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), 10)
+        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
         context = ssl.create_default_context(cadata=registration.bundle().decode())
         port = int(url.split(":")[2].split("/")[0])
         size = 8 << 20
@@ -240,7 +241,7 @@ async def send(writer: asyncio.StreamWriter, chunk: bytes, times: int) -> None:
 
 async def test_who_does_not_trust_it_hangs_up(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), 10)
+        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
         async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientConnectorCertificateError):
                 await session.post(url, data=b"x", ssl=ssl.create_default_context())
@@ -248,7 +249,7 @@ async def test_who_does_not_trust_it_hangs_up(tmp_path: Path) -> None:
 
 async def test_after_a_rotation_both_the_old_and_the_new_are_trusted(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (webhook, url):
-        await asyncio.wait_for(registration.changed.wait(), 10)
+        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
         before = registration.bundle()
         webhook.rotate(datetime.now(UTC))
         assert (await ask(url, before))[0] == 200
@@ -264,14 +265,14 @@ async def test_after_a_rotation_both_the_old_and_the_new_are_trusted(tmp_path: P
 
 async def test_a_review_of_two_large_objects_is_read(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), 10)
+        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
         body = b"x" * (6 << 20)
         assert (await ask(url, registration.bundle(), body))[0] == 200
 
 
 async def test_what_is_published_already_is_not_written_again(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (webhook, _):
-        await asyncio.wait_for(registration.changed.wait(), 10)
+        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
         registration.changed.clear()
         await webhook.publish()
         assert not registration.changed.is_set()
@@ -283,7 +284,7 @@ async def test_replicas_leave_each_other_trusted(tmp_path: Path) -> None:
         serving(client) as (first, one),
         serving(client) as (second, other),
     ):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while registration.bundle_size() < 2:
                 registration.changed.clear()
                 await registration.changed.wait()
@@ -297,7 +298,7 @@ async def test_replicas_leave_each_other_trusted(tmp_path: Path) -> None:
 
 async def test_who_is_gone_makes_room(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), 10)
+        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
         options = WebhookOptions(0, (HOST,), NAME)
         for _ in range(MAX_TRUSTED + 3):
             replica = Webhook(client, options, judge, Logger())
@@ -319,13 +320,13 @@ async def test_a_port_that_is_taken_is_told_once_and_tried_again(
         webhook = Webhook(client, WebhookOptions(port, (HOST,), NAME), judge, Logger())
         task = asyncio.create_task(webhook.run(errors.append))
         try:
-            await asyncio.wait_for(registration.changed.wait(), 10)
-            async with asyncio.timeout(10):
+            await asyncio.wait_for(registration.changed.wait(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
                 while not errors:
                     await asyncio.sleep(0.01)
             taken.close()
             status = 0
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while status != 200:
                     try:
                         url = f"https://{HOST}:{port}/validate"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 from aiohttp import web
+from support.patience import PATIENCE
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.server import ApiServer
@@ -111,7 +112,7 @@ class Api:
     def events(self) -> list[Object]:
         return self.store.list(BY_KIND["Event"])
 
-    async def until(self, question: Callable[[], object], seconds: float = 10.0) -> None:
+    async def until(self, question: Callable[[], object], seconds: float = PATIENCE) -> None:
         """Wait until a question is answered with yes; asked after every change in the store."""
         async with asyncio.timeout(seconds):
             while not question():

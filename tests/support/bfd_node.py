@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from typing import Any
 
+from support.patience import PATIENCE
 from support.running import while_running
 
 from metallb_py.config.compile import read_config
@@ -46,7 +47,7 @@ class Watched:
         addresses = (ip_address(address),)
         self.announcer.announce("default/web", Announcement(addresses, self._pool))
 
-    async def logged(self, event: str, within: float = 20.0) -> dict[str, Any]:
+    async def logged(self, event: str, within: float = PATIENCE) -> dict[str, Any]:
         """Wait for the next line of an event that no call has returned yet."""
         async with asyncio.timeout(within):
             while True:

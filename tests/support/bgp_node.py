@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
+from support.patience import PATIENCE
+
 from metallb_py.addresses import IPNetwork
 from metallb_py.config.routes import Route
 from speaker.bgp.events import BgpEvent, ConnectFailed
@@ -41,7 +43,7 @@ class Node:
         self._advertised = set(wanted)
         self.speaker.change_routes({**gone, **wanted})
 
-    async def saw(self, kind: type[E], within: float = 10.0) -> E:
+    async def saw(self, kind: type[E], within: float = PATIENCE) -> E:
         """Wait for the next event of a kind that no call has returned yet."""
         async with asyncio.timeout(within):
             while True:
@@ -52,7 +54,7 @@ class Node:
                 self._arrived.clear()
                 await self._arrived.wait()
 
-    async def failed(self, error: str, within: float = 15.0) -> None:
+    async def failed(self, error: str, within: float = PATIENCE) -> None:
         """Wait for an attempt to fail like this; a router that still starts may refuse others."""
         async with asyncio.timeout(within):
             while (await self.saw(ConnectFailed, within)).error != error:

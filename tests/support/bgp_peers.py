@@ -8,6 +8,8 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from ipaddress import IPv4Address
 
+from support.patience import PATIENCE
+
 from metallb_py.cli.lab.collector import Collector, Table
 from metallb_py.protocols.bgp.capabilities import FourOctetAsn
 from metallb_py.protocols.bgp.framing import FrameReader
@@ -27,7 +29,7 @@ class Collecting:
         self.tables.append(table)
         self._changed.set()
 
-    async def has(self, good: Callable[[Table], bool], within: float = 10.0) -> Table:
+    async def has(self, good: Callable[[Table], bool], within: float = PATIENCE) -> Table:
         """Wait for a table that is good."""
         async with asyncio.timeout(within):
             while not self.tables or not good(self.tables[-1]):
@@ -58,7 +60,7 @@ class Conversation:
         self.writer = writer
         self._frames = FrameReader()
 
-    async def hear(self, within: float = 10.0) -> Message | None:
+    async def hear(self, within: float = PATIENCE) -> Message | None:
         """Return the next message, or None at the end of the stream."""
         async with asyncio.timeout(within):
             while (cut := self._frames.next_frame()) is None:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from support.patience import PATIENCE
 from support.running import while_running
 
 from metallb_py.config.model import BfdProfile, BgpAdvertisement, Config, Peer, Pool, Protocol
@@ -69,7 +70,7 @@ async def announcing(
         await process.communicate()
 
 
-async def said(process: asyncio.subprocess.Process, event: str, within: float = 15.0) -> Any:
+async def said(process: asyncio.subprocess.Process, event: str, within: float = PATIENCE) -> Any:
     """Return its next log line of an event."""
     assert process.stdout is not None
     async with asyncio.timeout(within):

@@ -72,7 +72,6 @@ protocol bgp {{
         await eventually(
             lambda: daemon.ask("birdc", "-s", str(socket), "show", "route", "count"),
             lambda text: text.splitlines()[-1:] != [] and f"{count} of {count} routes" in text,
-            within=60,
         )
         yield daemon
 
@@ -103,7 +102,6 @@ async def gobgp(cable: Wire, directory: Path, count: int) -> AsyncIterator[Daemo
         await eventually(
             lambda: daemon.ask("gobgp", "global", "rib", "summary"),
             lambda text: f"Destination: {count}" in text,
-            within=60,
         )
         yield daemon
 
@@ -201,7 +199,7 @@ async def _said(daemon: Daemon, words: str) -> None:
     async def log() -> list[str]:
         return daemon.log
 
-    await eventually(log, lambda lines: any(words in line for line in lines), within=60)
+    await eventually(log, lambda lines: any(words in line for line in lines))
 
 
 def _table_dump(count: int) -> bytes:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from support.patience import PATIENCE
 
 STRICT = os.environ.get("METALLB_PY_STRICT") == "1"
 NODE = "10.77.0.1"
@@ -86,7 +87,7 @@ def inside(namespace: str) -> Iterator[None]:
 
 
 async def eventually(
-    ask: Callable[[], Awaitable[T]], good: Callable[[T], bool], within: float = 10.0
+    ask: Callable[[], Awaitable[T]], good: Callable[[T], bool], within: float = PATIENCE
 ) -> T:
     """Ask something outside this process, which has no event to await, until the answer is good."""
     deadline = time.monotonic() + within
@@ -96,7 +97,7 @@ async def eventually(
     return answer
 
 
-async def exists(path: Path, within: float = 10.0) -> None:
+async def exists(path: Path, within: float = PATIENCE) -> None:
     """Wait until a file exists."""
 
     look = path.exists

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
 from typing import TypeVar
 
+from support.patience import PATIENCE
 from support.running import while_running
 
 from metallb_py.protocols.memberlist.effects import Member, News
@@ -21,7 +22,6 @@ from metallb_py.protocols.memberlist.settings import FAST, Settings
 from speaker.drivers.gossip_node import GossipNode, Membership
 
 E = TypeVar("E", bound=News)
-SECONDS = 10.0
 
 
 def endpoint(address: str, port: int) -> Endpoint:
@@ -78,7 +78,7 @@ class RunningMember:
     def events(self, kind: type[E]) -> list[E]:
         return [event for event in self.told if isinstance(event, kind)]
 
-    async def until(self, true: Callable[[], bool], seconds: float = SECONDS) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Wait until something is true after an event. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while not true():

@@ -18,6 +18,7 @@ import aiohttp
 from support.bgp_wire import inside
 from support.hostile import GOOD_CONFIG, Hostile, encode, hostile_configs, nested
 from support.hostile_api import HostileApi
+from support.patience import PATIENCE
 
 from metallb_py.cli.lab import network
 from metallb_py.cli.lab.apiserver.store import Object
@@ -32,8 +33,6 @@ PAGES = {"controller": 7472, "speaker": 7473}
 WEBHOOK = 9443
 GOSSIP = 7946
 BGP = 179
-# Generous: a loaded machine with both daemons just started.
-PATIENCE = 60.0
 
 
 def service(name: str, **spec: object) -> Object:

@@ -20,6 +20,7 @@ from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6, in6_getn
 from scapy.layers.l2 import ARP, Ether
 from support.bgp_wire import inside
 from support.layer2_wire import BROADCAST, CLIENT_IP, SO_RCVBUFFORCE, Wire
+from support.patience import PATIENCE
 
 from metallb_py.protocols.ethernet import EtherType
 from speaker.drivers.packet_socket import attach_filter
@@ -90,7 +91,7 @@ class Asker:
         """Close the socket."""
         self._socket.close()
 
-    def until_answered(self, request: bytes, within: float = 5.0) -> None:
+    def until_answered(self, request: bytes, within: float = PATIENCE) -> None:
         """Ask again and again until there is an answer."""
         deadline = time.monotonic() + within
         while not select.select([self._socket], [], [], 0.02)[0]:
@@ -134,7 +135,7 @@ class Asker:
             time.sleep(pause)
         return taken
 
-    def first_answer(self, request: bytes, within: float = 10.0) -> float:
+    def first_answer(self, request: bytes, within: float = PATIENCE) -> float:
         """Ask every millisecond until there is an answer; return when that came."""
         self._drain()
         deadline = time.monotonic() + within

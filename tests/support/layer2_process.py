@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
+from support.patience import PATIENCE
+
 from speaker.drivers.channel import PART_LIMIT, Assembly, split
 from speaker.drivers.responder_messages import (
     BATCH,
@@ -60,7 +62,7 @@ def running_process(settings: Settings | None = None) -> Iterator[Process]:
     """Run a process in this thread's network namespace for the length of a block."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        ours.settimeout(5.0)
+        ours.settimeout(PATIENCE)
         descriptor = theirs.fileno()
         command = [sys.executable, "-m", "speaker.drivers.responder_process", str(descriptor)]
         command += [encode_settings(settings or Settings())]
@@ -70,7 +72,7 @@ def running_process(settings: Settings | None = None) -> Iterator[Process]:
             yield Process(popen, ours)
         finally:
             ours.close()
-            popen.wait(5.0)
+            popen.wait(PATIENCE)
 
 
 def busy_for(process: int) -> float:

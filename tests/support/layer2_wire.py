@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from support.bgp_wire import inside, require
+from support.patience import PATIENCE
 
 from speaker.drivers.responder import Responder
 from speaker.drivers.responder_events import ResponderEvent
@@ -149,7 +150,7 @@ class Client:
         """Return the bytes of the next frame."""
         return await asyncio.get_running_loop().sock_recv(self.socket, 2048)
 
-    async def frame(self, within: float = 5.0) -> Ether:
+    async def frame(self, within: float = PATIENCE) -> Ether:
         """Return the next frame."""
         async with asyncio.timeout(within):
             return Ether(await self.received())
@@ -163,7 +164,7 @@ class Client:
         while True:
             await self.frame()
 
-    async def reply(self, within: float = 5.0) -> Ether:
+    async def reply(self, within: float = PATIENCE) -> Ether:
         """Return the next reply to us. Gratuitous frames go to everybody and don't count."""
         async with asyncio.timeout(within):
             while True:
@@ -184,7 +185,7 @@ class Client:
                 heard.append(reply)
         return heard
 
-    async def answered(self, target: str = VIP, within: float = 5.0) -> Ether:
+    async def answered(self, target: str = VIP, within: float = PATIENCE) -> Ether:
         """Ask again and again until there is an answer, and return that."""
         async with asyncio.timeout(within):
             while True:
@@ -194,7 +195,7 @@ class Client:
                         pass
                     return reply
 
-    async def silent(self, target: str = VIP, within: float = 5.0) -> None:
+    async def silent(self, target: str = VIP, within: float = PATIENCE) -> None:
         """Ask again and again until there is no answer any more."""
         async with asyncio.timeout(within):
             while await self.replies(target):
@@ -221,7 +222,7 @@ class Node:
             self.responder.withdraw(ip_address(address))
 
     async def saw(
-        self, kind: type[E], that: Callable[[E], bool] = lambda _: True, within: float = 5.0
+        self, kind: type[E], that: Callable[[E], bool] = lambda _: True, within: float = PATIENCE
     ) -> E:
         """Wait for the next event of a kind that no call has returned yet."""
         async with asyncio.timeout(within):
@@ -271,7 +272,7 @@ def responder_processes(parent: int) -> list[int]:
     ]
 
 
-async def gone(process: int, within: float = 5.0) -> None:
+async def gone(process: int, within: float = PATIENCE) -> None:
     """Wait for the end of a process, be it our child or not."""
     descriptor = os.pidfd_open(process)
     ended = asyncio.Event()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from support.patience import PATIENCE
+
 from metallb_py.kube.client import KubeClient
 from speaker.drivers.lease_members import Holder, LeaseEvent, LeaseMembers, Listener
 from speaker.leases import Timing
@@ -25,7 +27,7 @@ class LeaseSpeaker:
         self._task = asyncio.create_task(self.members.run())
 
     async def until(self, question: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not question():
                 self._changed.clear()
                 await self._changed.wait()

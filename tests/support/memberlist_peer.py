@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from support.parts import require
+from support.patience import PATIENCE
 from support.program import Program, program
 from support.segment import Host
 
@@ -106,7 +107,7 @@ class Peer:
         return [line for line in self.process.log if "[ERR]" in line or "[WARN]" in line]
 
     async def heard(
-        self, event: str, after: int = 0, within: float = 10, *, observer: str = ""
+        self, event: str, after: int = 0, within: float = PATIENCE, *, observer: str = ""
     ) -> Told:
         """Wait until it (its first member, where nobody is named) says this."""
 
@@ -117,13 +118,15 @@ class Peer:
 
         return await self.process.find(self.process.output, read, after, within)
 
-    async def saw(self, change: Change, name: str, after: int = 0, within: float = 10) -> Happened:
+    async def saw(
+        self, change: Change, name: str, after: int = 0, within: float = PATIENCE
+    ) -> Happened:
         """Wait until a member joins, leaves or changes in its eyes (in the first one's)."""
 
         read = partial(self._change, change, name)
         return await self.process.find(self.process.output, read, after, within)
 
-    async def knows(self, name: str, meta: bytes, within: float = 10) -> Happened:
+    async def knows(self, name: str, meta: bytes, within: float = PATIENCE) -> Happened:
         """Wait until it knows a member with this metadata."""
 
         def read(line: str) -> Happened | None:
@@ -139,14 +142,14 @@ class Peer:
             self.process.output, partial(self._change, "leave", name), self.now, seconds
         )
 
-    async def suspects(self, name: str, within: float = 15) -> None:
+    async def suspects(self, name: str, within: float = PATIENCE) -> None:
         """Wait until it suspects a member."""
         if self.version == OURS:
             await self.saw("suspect", name, within=within)
         else:
             await self._logged(f"Suspect {name} has failed", within)
 
-    async def refutes(self, reporter: str, within: float = 15) -> None:
+    async def refutes(self, reporter: str, within: float = PATIENCE) -> None:
         """Wait until it hears that it is suspected, and contradicts."""
         if self.version == OURS:
             await self.heard("accused", within=within)
@@ -209,7 +212,7 @@ async def peer(host: Host, name: str, options: Options | None = None) -> AsyncIt
         made = Peer(process, name, host, wanted)
         await made.heard("started")
         if wanted.count > 1:
-            await made.heard("joined", observer=f"{name}-{wanted.count - 1}", within=30)
+            await made.heard("joined", observer=f"{name}-{wanted.count - 1}")
         if wanted.join:
             joined = await made.heard("joined")
             assert not joined.error, joined.error

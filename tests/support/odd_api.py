@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from support.patience import PATIENCE
 
 from metallb_py.kube.access import Access
 from metallb_py.kube.client import KubeClient
@@ -67,7 +68,7 @@ class OddApi:
         self._changed = asyncio.Event()
 
     async def until_asked(self, lists: int, watches: int = 0) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while len(self.lists) < lists or len(self.watches) < watches:
                 await self._changed.wait()
 

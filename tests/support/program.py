@@ -9,6 +9,8 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
+from support.patience import PATIENCE
+
 T = TypeVar("T")
 
 _LONGEST_LINE = 1 << 20
@@ -29,7 +31,11 @@ class Program:
         self._streams = 2
 
     async def find(
-        self, lines: list[str], read: Callable[[str], T | None], after: int = 0, within: float = 10
+        self,
+        lines: list[str],
+        read: Callable[[str], T | None],
+        after: int = 0,
+        within: float = PATIENCE,
     ) -> T:
         """Return what is read from the first line, of those after a number, that says anything.
 

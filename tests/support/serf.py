@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from support.parts import require
+from support.patience import PATIENCE
 from support.program import Program, output, program
 from support.segment import Host
 
@@ -56,11 +57,11 @@ class Serf:
         """Return a mark: what comes after it is new."""
         return len(self.process.output)
 
-    async def saw(self, change: Change, name: str, after: int = 0, within: float = 10) -> str:
+    async def saw(self, change: Change, name: str, after: int = 0, within: float = PATIENCE) -> str:
         """Wait until a member joins, fails, leaves or changes in its eyes."""
         return await self.logged(rf"serf: EventMember{change}: {re.escape(name)}\b", after, within)
 
-    async def logged(self, pattern: str, after: int = 0, within: float = 10) -> str:
+    async def logged(self, pattern: str, after: int = 0, within: float = PATIENCE) -> str:
         """Wait until it logs a line with this in it."""
         wanted = re.compile(pattern)
         lines = self.process.output
