@@ -2,8 +2,9 @@
 
 A member of the cluster can report joins and changes faster than anything that depends on them can
 be computed. Of each member only what matters is kept until it is read: the latest two events of
-its life (that it left and came back is more than that it is there), and the latest doubt. So the
-size is bounded by that of the member table, not by the rate of events.
+its life (that it left and came back is more than that it is there), and the latest doubt, in the
+order in which they came: a suspicion is never read after the death that it led to. So the size is
+bounded by that of the member table, not by the rate of events.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ ACCUSERS: Final = 64
 """The most reporters of whom an accusation is kept: their names are any text."""
 
 _Life = MemberUp | MemberChanged | MemberDown
+_Doubt = MemberSuspected | MemberTrusted
 
 
 class Coalescer:
@@ -37,7 +39,7 @@ class Coalescer:
     __slots__ = ("_accusers", "_lives", "_others")
 
     def __init__(self) -> None:
-        self._lives: dict[str, list[_Life]] = {}
+        self._lives: dict[str, list[_Life | _Doubt]] = {}
         self._others: dict[Hashable, News] = {}
         self._accusers = 0
 
@@ -50,7 +52,7 @@ class Coalescer:
             case MemberUp(member) | MemberChanged(member) | MemberDown(member):
                 self._lives[member.name] = _merged(self._lives.get(member.name, []), event)
             case MemberSuspected(member) | MemberTrusted(member):
-                self._others["doubt", member.name] = event
+                self._lives[member.name] = _doubted(self._lives.get(member.name, []), event)
             case NameConflict(name):
                 self._others["conflict", name] = event
             case Accused(reporter):
@@ -77,14 +79,24 @@ class Coalescer:
             self._others["accused", reporter] = event
 
 
-def _merged(before: list[_Life], event: _Life) -> list[_Life]:
+def _merged(before: list[_Life | _Doubt], event: _Life) -> list[_Life | _Doubt]:
     """Return the latest two events of a member's life. A change is part of what it changed."""
-    if isinstance(event, MemberChanged) and before:
-        match before[-1]:
+    lives = [at for at, one in enumerate(before) if not isinstance(one, _Doubt)]
+    if not lives:
+        return [*before, event]
+    latest = lives[-1]
+    if isinstance(event, MemberChanged):
+        match before[latest]:
             case MemberUp():
-                return [*before[:-1], MemberUp(event.member)]
+                return [*before[:latest], MemberUp(event.member), *before[latest + 1 :]]
             case MemberChanged():
-                return [*before[:-1], event]
-            case MemberDown():
+                return [*before[:latest], event, *before[latest + 1 :]]
+            case _:
                 pass
-    return [*before[-1:], event]
+    kept = [one for at, one in enumerate(before) if at == latest or isinstance(one, _Doubt)]
+    return [*kept, event]
+
+
+def _doubted(before: list[_Life | _Doubt], event: _Doubt) -> list[_Life | _Doubt]:
+    """Return the member's life with its latest doubt."""
+    return [*(one for one in before if not isinstance(one, _Doubt)), event]

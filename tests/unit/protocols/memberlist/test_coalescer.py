@@ -90,6 +90,30 @@ def test_the_latest_doubt_and_the_latest_outcome_of_a_join_are_kept() -> None:
     assert merged(suspected, failed, first, trusted, joined, last) == (trusted, joined, last)
 
 
+def test_a_suspicion_comes_before_the_death_that_it_led_to() -> None:
+    suspected = MemberSuspected(member(1), "n2")
+    assert merged(suspected, DOWN) == (suspected, DOWN)
+    assert merged(up(), suspected, DOWN) == (up(), suspected, DOWN)
+    assert merged(suspected, changed(b"a"), DOWN, up(), changed(b"b"), DOWN) == (
+        suspected,
+        up(b"b"),
+        DOWN,
+    )
+    assert merged(DOWN, up(), suspected) == (DOWN, up(), suspected)
+
+
+@pytest.mark.parametrize(
+    "events",
+    list(product((up(b"1"), changed(b"2"), DOWN, MemberSuspected(member(1), "n2")), repeat=4)),
+)
+def test_with_doubts_it_ends_as_it_would_have_too(events: tuple[News, ...]) -> None:
+    left = merged(*events)
+    assert present(left) == present(events)
+    assert len(left) <= 3
+    if isinstance(events[-1], MemberDown | MemberSuspected):
+        assert left[-1] == events[-1]
+
+
 def test_members_come_before_the_outcome_of_the_join_that_told_of_them() -> None:
     joined = Joined(endpoint(1))
     assert merged(joined, up()) == (up(), joined)
