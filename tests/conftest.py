@@ -1,4 +1,4 @@
-"""How examples are tried here: without a deadline, for a busy machine is no failure."""
+"""How examples are tried: without a deadline, for a busy machine is no failure."""
 
 from __future__ import annotations
 
