@@ -429,7 +429,7 @@ class Allocator:
             if prefix.family is not family:
                 continue
             choices = [prefix.lowest_free(), self._lowest_shareable(prefix, terms)]
-            choices += filter(prefix.may_give, own)
+            choices += [address for address in own if prefix.may_give(address)]
             found = [address for address in choices if address is not None]
             if found:
                 return min(found, key=int)
