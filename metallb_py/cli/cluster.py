@@ -11,10 +11,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from metallb_py.addresses import IPAddress
+from metallb_py.config.model import Config
+from metallb_py.config.node_addresses import node_address_warnings
 from metallb_py.errors import ApiError
 from metallb_py.kube.listing import list_objects, take_snapshot
 from metallb_py.kube.objects import KubeObject
-from metallb_py.kube.resource import Resource
+from metallb_py.kube.resource import NODES, Resource
 from metallb_py.kube.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -26,13 +29,18 @@ T = TypeVar("T", bound=KubeObject)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that name a cluster and what to look at in it; defaults are as with kubectl."""
-    parser.add_argument("--kubeconfig", default="", help="credentials; $KUBECONFIG by default")
+    add_kubeconfig(parser)
     parser.add_argument(
         "--namespace", default="metallb-system", help="of the ConfigMap (%(default)s)"
     )
     parser.add_argument("--config", default="config", help="the ConfigMap's name (%(default)s)")
     parser.add_argument("--lb-class", default="", help="as the controller's flag of this name")
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that names a cluster."""
+    parser.add_argument("--kubeconfig", default="", help="credentials; $KUBECONFIG by default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,25 @@ async def connect(args: argparse.Namespace) -> KubeClient:
     from metallb_py.kube.client import KubeClient
 
     return await KubeClient.connect(_kubeconfig(args.kubeconfig))
+
+
+async def node_addresses(
+    client: KubeClient,
+) -> Mapping[str, frozenset[IPAddress]] | Forbidden:
+    """Return the addresses of each Node, where Nodes may be read. Raises ApiError."""
+    nodes = await list_allowed(client, "Nodes", NODES)
+    if isinstance(nodes, Forbidden):
+        return nodes
+    return {name: node.ip_addresses for name, node in nodes.items()}
+
+
+def warn_of_nodes(
+    config: Config, nodes: Mapping[str, frozenset[IPAddress]] | Forbidden
+) -> tuple[str, ...]:
+    """Return a warning for each address of a node in a pool, or that this can't be checked."""
+    if isinstance(nodes, Forbidden):
+        return (f"pools are not checked for addresses of nodes: {nodes}",)
+    return node_address_warnings(config, nodes)
 
 
 def _kubeconfig(named: str) -> str:

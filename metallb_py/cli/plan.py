@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from controller.orphans import OrphanPolicy
 from controller.plan import Plan, make_plan
 from controller.plan_text import describe, describe_route
+from metallb_py.addresses import IPAddress
 from metallb_py.cli import cluster
+from metallb_py.cli.cluster import Forbidden
 from metallb_py.cli.terminal import complain, show, show_json
 from metallb_py.cli.validate import UnreadableError, find_configs, read_file, tell_problems
 from metallb_py.config.compile import read_config
 from metallb_py.config.model import Config
 from metallb_py.config.problems import ConfigError, Problem
 from metallb_py.errors import ApiError
+from metallb_py.kube.listing import take_snapshot
+from metallb_py.kube.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from metallb_py.kube.client import KubeClient
 
 DESCRIPTION = """\
 Say what a configuration would do to the Services of the running cluster, before it is applied:
 which keep their addresses, which keep them from a pool that drains, which lose them, and which
-pools and routes appear or go. FILE is as for "validate". Exit status: 0 no effect on a Service
-that exists, 3 some effect, 1 problems in the configuration, 2 the file can't be read or the
-cluster can't be asked.
+pools and routes appear or go. It warns of pools that contain addresses of Nodes. FILE is as for
+"validate". Exit status: 0 no effect on a Service that exists, 3 some effect, 1 problems in the
+configuration, 2 the file can't be read or the cluster can't be asked.
 """
 SOME_EFFECT = 3
 
@@ -48,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         text = read_file(args.file)
         config = _only_config(text)
-        snapshot = cluster.snapshot(args)
+        snapshot, nodes = cluster.ask(args, lambda client: _read(client, args))
     except ConfigError as error:
         tell_problems(args.file, error.problems)
         return 1
@@ -56,11 +64,20 @@ def run(args: argparse.Namespace) -> int:
         complain(error)
         return 2
     plan = make_plan(snapshot, config, args.orphaned_addresses, args.lb_class)
+    warnings = cluster.warn_of_nodes(config, nodes)
     if args.json:
-        show_json(as_json(plan))
+        show_json({**as_json(plan), "warnings": warnings})
     else:
+        show(f"warning: {warning}" for warning in warnings)
         show(describe(plan))
     return SOME_EFFECT if plan.affected or plan.refusal else 0
+
+
+async def _read(
+    client: KubeClient, args: argparse.Namespace
+) -> tuple[Snapshot, Mapping[str, frozenset[IPAddress]] | Forbidden]:
+    snapshot = await take_snapshot(client, args.namespace, args.config)
+    return snapshot, await cluster.node_addresses(client)
 
 
 def _only_config(text: str) -> Config:

@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from metallb_py.cli import cluster
 from metallb_py.cli.terminal import complain, show
 from metallb_py.config.compile import read_config
 from metallb_py.config.document import Mapping, Node, Scalar, Sequence, parse_documents
+from metallb_py.config.model import Config
 from metallb_py.config.problems import ConfigError, Problem
-from metallb_py.errors import MetallbError
+from metallb_py.errors import ApiError, MetallbError
 
 DESCRIPTION = """\
 Check a configuration: a ConfigMap manifest (or several documents, or a List, with ConfigMaps
 among them), or the bare text that such a ConfigMap holds under the key "config". Prints one line
-for each problem, FILE:LINE: PLACE: PROBLEM. Exit status: 0 valid, 1 problems (a text that is no
-YAML is one, too), 2 the file can't be read or is no UTF-8 text.
+for each problem, FILE:LINE: PLACE: PROBLEM. With --cluster it asks the cluster for its Nodes, and
+warns of pools that contain addresses of theirs, FILE: warning: WARNING; "plan" says what becomes of
+Services. Exit status: 0 valid, be there warnings or not, 1 problems (a text that is no YAML is one,
+too), 2 the file can't be read or is no UTF-8 text, or the cluster can't be asked.
 """
 DATA_KEY = "config"
 MAX_BYTES = 16 << 20  # of a file; an object in the API server has 1.5 MiB at the most
@@ -48,17 +52,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "validate", help="check a configuration", description=DESCRIPTION
     )
     parser.add_argument("file", help='a file, or "-" for standard input')
+    parser.add_argument(
+        "--cluster", action="store_true", help="warn of pools that contain addresses of Nodes"
+    )
+    cluster.add_kubeconfig(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check one file and print its problems; return the exit status."""
     try:
-        problems = list(_problems(read_file(args.file)))
-    except UnreadableError as error:
+        configs, problems = _check(read_file(args.file))
+        nodes = cluster.ask(args, cluster.node_addresses) if args.cluster and configs else {}
+    except (UnreadableError, ApiError) as error:
         complain(error)
         return 2
     tell_problems(args.file, problems)
+    warnings = (each for config in configs for each in cluster.warn_of_nodes(config, nodes))
+    show(f"{_shown(args.file)}: warning: {warning}" for warning in warnings)
     return 1 if problems else 0
 
 
@@ -100,21 +111,24 @@ def _shown(name: str) -> str:
     return "standard input" if name == "-" else name
 
 
-def _problems(text: str) -> Iterator[Problem]:
-    """Yield every problem of a file, with the file's lines."""
+def _check(text: str) -> tuple[list[Config], list[Problem]]:
+    """Return the valid configurations of a file, and every problem of it with the file's lines."""
     try:
-        configs = find_configs(text)
+        found = find_configs(text)
     except ConfigError as error:
-        yield from error.problems
-        return
-    for found in configs:
+        return [], list(error.problems)
+    configs: list[Config] = []
+    problems: list[Problem] = []
+    for each in found:
         try:
-            read_config(found.text, found.line if found.exact else 1)
+            configs.append(read_config(each.text, each.line if each.exact else 1))
         except ConfigError as error:
-            if found.exact:
-                yield from error.problems
+            if each.exact:
+                problems += error.problems
             else:
-                yield from (Problem(found.line, f"data.{DATA_KEY}", str(p)) for p in error.problems)
+                place = f"data.{DATA_KEY}"
+                problems += (Problem(each.line, place, str(p)) for p in error.problems)
+    return configs, problems
 
 
 def find_configs(text: str) -> list[Found]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from support.api import Api, running_api
-from support.commands import command
+from support.commands import command, forbidding
 from support.controller import controlling
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
-from metallb_py.cli.lab.apiserver.store import metadata
+from metallb_py.cli.lab.apiserver.server import ApiServer
+from metallb_py.cli.lab.apiserver.store import Object, metadata
 
 CONFIG = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/32]}]"
 ELSEWHERE = CONFIG.replace("192.0.2", "198.51.100")
@@ -72,6 +73,59 @@ async def test_a_plan_of_what_is_no_text(tmp_path: Path) -> None:
             2,
             f"{binary}: byte 0: want UTF-8 text\n",
         )
+
+
+async def add_node(api: Api, address: str) -> None:
+    addresses: Object = {"type": "InternalIP", "address": address}
+    status: Object = {"addresses": [addresses]}
+    await api.add({"kind": "Node", "metadata": {"name": "node1"}, "status": status})
+
+
+WARNING = 'pool "a" contains 192.0.2.0, an address of node node1: no speaker announces it'
+
+
+async def test_pools_that_contain_addresses_of_nodes(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await add_node(api, "192.0.2.0")
+        assert await command(api, "plan", "-", text=CONFIG) == (
+            0,
+            f"warning: {WARNING}\n0 services: none\n",
+        )
+        status, said = await command(api, "plan", "-", "--json", text=CONFIG)
+        assert (status, json.loads(said)["warnings"]) == (0, [WARNING])
+        assert await command(api, "validate", "-", "--cluster", text=CONFIG) == (
+            0,
+            f"standard input: warning: {WARNING}\n",
+        )
+        assert await command(api, "validate", "-", text=CONFIG) == (0, "")
+        assert await command(api, "validate", "-", "--cluster", text=ELSEWHERE) == (0, "")
+
+
+async def test_nodes_that_may_not_be_read(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await add_node(api, "192.0.2.0")
+        await api.stop()
+        application = ApiServer(api.store).application()
+        application.middlewares.append(forbidding("/api/v1/nodes"))
+        await api.start(application)
+        unchecked = "warning: pools are not checked for addresses of nodes: Nodes can't be read"
+        status, said = await command(api, "plan", "-", text=CONFIG)
+        assert status == 0
+        assert said.startswith(f"{unchecked} (GET /api/v1/nodes: 403 ")
+        status, said = await command(api, "validate", "-", "--cluster", text=CONFIG)
+        assert status == 0
+        assert said.startswith(f"standard input: {unchecked}")
+
+
+async def test_a_cluster_that_validate_can_not_ask(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.stop()
+        status, said = await command(api, "validate", "-", "--cluster", text=CONFIG)
+        assert status == 2
+        assert "GET /api/v1/nodes" in said
+        assert (await command(api, "validate", "-", text=CONFIG))[0] == 0
 
 
 async def test_explain(tmp_path: Path) -> None:

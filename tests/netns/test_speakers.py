@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from support.api import Api, running_api
-from support.commands import command
+from support.commands import command, forbidding
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.server import ApiServer
@@ -50,20 +48,6 @@ async def populate(api: Api, protocol: str, **labels: str) -> None:
         meta["labels"] = {"kubernetes.io/service-name": service}
         endpoint: Object = {"addresses": ["10.1.0.1"], "nodeName": node_name}
         await api.add({"kind": "EndpointSlice", "metadata": meta, "endpoints": [endpoint]})
-
-
-def forbidding(*paths: str) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Refuse these paths, as an API server does without the rights."""
-
-    @web.middleware
-    async def refuse(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        if request.path in paths:
-            return web.json_response({"kind": "Status", "message": "no rights"}, status=403)
-        return await handler(request)
-
-    return refuse
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 
+from aiohttp import web
 from support.api import Api
 
 
@@ -24,3 +26,17 @@ async def command(api: Api, *arguments: str, text: str = "") -> tuple[int, str]:
     said, _ = await process.communicate(text.encode())
     assert process.returncode is not None
     return process.returncode, said.decode()
+
+
+def forbidding(*paths: str) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """Refuse these paths, as an API server does without the rights."""
+
+    @web.middleware
+    async def refuse(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if request.path in paths:
+            return web.json_response({"kind": "Status", "message": "no rights"}, status=403)
+        return await handler(request)
+
+    return refuse
