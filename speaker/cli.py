@@ -103,6 +103,7 @@ def parse(argv: list[str] | None = None) -> Options:
         on_stop=args.on_stop,
         drain_time=args.drain_time,
         bgp_listen=args.bgp_listen,
+        lease_namespace=args.lease_namespace,
     )
 
 

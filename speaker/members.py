@@ -136,7 +136,7 @@ class Members:
                 own = MemberMetrics(metrics)
                 return GossipMembers(node, settings, self._log, own, self._on_usable)
             case Kind.LEASE, _:
-                namespace = options.common.namespace
+                namespace = options.lease_namespace
                 objects = ObjectReporter(self._log, metrics, lambda _: None, ())
                 return LeaseMembership(client, namespace, node, self._log, objects, self._on_usable)
             case _:

@@ -8,7 +8,7 @@ from metallb_py.runtime.flags import CommonOptions
 from speaker.bgp.listening import ListenAt
 from speaker.layer2.nodes import DEFAULT, Rules
 from speaker.layer2.settings import Settings
-from speaker.memberships.settings import GossipSettings, Kind
+from speaker.memberships.settings import LEASE_NAMESPACE, GossipSettings, Kind
 from speaker.parting import DRAIN_TIME, OnStop
 
 
@@ -19,7 +19,7 @@ class Options:
     ``speaker_labels`` select the pods of the other speakers, in the speaker's own namespace.
     ``gossip`` is there where ``membership`` wants it. ``drain_time`` is how many seconds BGP
     peers have to find other ways, between GRACEFUL_SHUTDOWN and the withdrawal. ``bgp_listen`` is
-    where BGP peers may connect to, None for nowhere.
+    where BGP peers may connect to, None for nowhere. ``lease_namespace`` has the speakers' Leases.
     """
 
     common: CommonOptions
@@ -34,3 +34,4 @@ class Options:
     on_stop: OnStop = OnStop.AUTO
     drain_time: float = DRAIN_TIME
     bgp_listen: ListenAt | None = None
+    lease_namespace: str = LEASE_NAMESPACE

@@ -45,7 +45,7 @@ _Failure = (ApiError, TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose Lease it is: that of a node, in the speakers' namespace.
+    """Whose Lease it is: that of a node, in the namespace of the speakers' Leases.
 
     ``identity`` tells this process from any other that speaks for the node.
     """

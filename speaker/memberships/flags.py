@@ -11,7 +11,7 @@ from metallb_py.protocols.memberlist.messages import Endpoint
 from metallb_py.protocols.memberlist.settings import FAST, PORT, WAN
 from metallb_py.runtime.flags import FlagParser, read_port
 from speaker.memberships import tuning
-from speaker.memberships.settings import GossipSettings, Kind
+from speaker.memberships.settings import LEASE_NAMESPACE, GossipSettings, Kind
 
 KEY_NAME = "secretkey"
 """The key of the Secret that MetalLB's controller makes, and so the name of the file."""
@@ -24,6 +24,11 @@ def add(parser: FlagParser) -> None:
         f"how speakers find out who is there: {', '.join(Kind)}; memberlist where ml-bindaddr and"
         " ml-labels are set, as in MetalLB, else none",
         read=_membership,
+    )
+    parser.flag(
+        "lease-namespace",
+        "namespace of the speakers' Leases, with membership=lease; another one than the daemons'",
+        default=LEASE_NAMESPACE,
     )
     parser.flag("ml-bindaddr", "own address for memberlist", env="METALLB_ML_BIND_ADDR")
     parser.flag(

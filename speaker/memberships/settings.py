@@ -9,6 +9,9 @@ from metallb_py.protocols.memberlist.keyring import KeyLength
 from metallb_py.protocols.memberlist.messages import Endpoint
 from metallb_py.protocols.memberlist.settings import FAST, Settings
 
+LEASE_NAMESPACE = "metallb-speaker-leases"
+"""Of the speakers' Leases: not that of the controller's, which no speaker may write."""
+
 
 class Kind(StrEnum):
     """The values of ``--membership``."""

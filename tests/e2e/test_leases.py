@@ -6,21 +6,28 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import random
 
 import pytest
 from support.cluster import Rig
 from support.lease_speaker import LeaseSpeaker
 
-from metallb_py.cli.lab.control_plane import NAMESPACE
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.reflector import Reachable, Unreachable
 from speaker.drivers.lease_members import Contested, Holder, Unrenewed
 from speaker.leases import Timing
+from speaker.memberships.settings import LEASE_NAMESPACE as NAMESPACE
 
 pytestmark = pytest.mark.e2e
+MANIFEST = Path(__file__).parents[2] / "manifests" / "membership-lease.yaml"
 NODES = ("lease-1", "lease-2", "lease-3")
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def rights(rig: Rig) -> None:
+    rig.kubectl("apply", "-f", str(MANIFEST))
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -251,10 +252,12 @@ def restart_all(rig: Rig, *options: str) -> None:
 
 
 def test_leases_where_gossip_is_blocked(rig: Rig, address: str) -> None:
+    manifest = Path(__file__).parents[2] / "manifests" / "membership-lease.yaml"
+    rig.kubectl("apply", "-f", str(manifest))
     restart_all(rig, "--membership=lease")
     try:
         owner = eventually(lambda: rig.owner(address))
-        names = rig.kubectl("get", "leases", "-n", "metallb-system", "-o", "name").split()
+        names = rig.kubectl("get", "leases", "-n", "metallb-speaker-leases", "-o", "name").split()
         assert {f"lease.coordination.k8s.io/speaker-{node.name}" for node in NODES} <= set(names)
         asker = ask(address)
         rig.lab.speakers[owner].kill()

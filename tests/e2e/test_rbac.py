@@ -18,6 +18,7 @@ from metallb_py.cli.lab.control_plane import NAMESPACE
 from metallb_py.cli.lab.processes import Program
 from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.configmap import STATUS
+from speaker.memberships.settings import LEASE_NAMESPACE
 
 pytestmark = pytest.mark.e2e
 MANIFEST = Path(__file__).parents[2] / "manifests" / "metallb.yaml"
@@ -56,7 +57,6 @@ SPEAKERS_RIGHTS: Rights = {
     ("", "configmaps", ()): {"get", "list", "watch"},
     ("", "pods", ()): {"get", "list", "watch"},
     ("", "pods/status", ()): {"patch"},
-    ("coordination.k8s.io", "leases", ()): {"get", "list", "watch", "create", "update", "delete"},
     ("", "secrets", ("bgp-passwords",)): {"get"},
 }
 # What every user may: ask about itself.
@@ -204,7 +204,13 @@ def test_it_is_refused(rig: Rig, question: str) -> None:
 @pytest.mark.parametrize(
     "question",
     [
-        "patch leases",
+        "create leases",
+        "list leases",
+        "get leases/metallb-controller",
+        "update leases/metallb-controller",
+        "patch leases/metallb-controller",
+        "delete leases/metallb-controller",
+        "update leases/speaker-node1",
         "deletecollection leases",
         "list leases --namespace=kube-node-lease",
         "update leases --namespace=default",
@@ -226,6 +232,17 @@ def test_it_is_refused(rig: Rig, question: str) -> None:
 )
 def test_a_speaker_is_refused(rig: Rig, question: str) -> None:
     refuses(rig, SPEAKER, question)
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "update", "delete"])
+def test_leases_of_speakers_are_apart_from_the_controllers(rig: Rig, verb: str) -> None:
+    rig.kubectl("apply", "-f", str(MANIFEST.with_name("membership-lease.yaml")))
+    question = ("auth", "can-i", verb, "leases", "--as", SPEAKER)
+    allowed = rig.try_kubectl(*question, f"--namespace={LEASE_NAMESPACE}")
+    assert (allowed.returncode, allowed.stdout.strip()) == (0, "yes")
+    refuses(rig, SPEAKER, f"{verb} leases/metallb-controller")
+    refuses(rig, SPEAKER, f"patch leases --namespace={LEASE_NAMESPACE}")
+    refuses(rig, USER, f"{verb} leases --namespace={LEASE_NAMESPACE}")
 
 
 def refuses(rig: Rig, user: str, question: str) -> None:
