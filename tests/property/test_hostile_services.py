@@ -42,7 +42,7 @@ wishes = st.fixed_dictionaries(
         "selector": labels,
         "created": texts,
         "ports": st.lists(
-            st.builds(ServicePort, st.integers(-(2**63), 2**63 - 1), texts), max_size=3
+            st.builds(ServicePort, st.integers(-(2**31), 2**31 - 1), texts), max_size=3
         ).map(tuple),
         "load_balancer_ip": texts,
         "external_traffic_policy": st.sampled_from(["Local", "Cluster"]) | texts,
