@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
-from support.gossip import endpoint, membership, running
+from support.gossip import RunningMember, endpoint, membership, running
 from support.patience import PATIENCE
 
 from metallb_py.protocols.memberlist.codec import encode
-from metallb_py.protocols.memberlist.effects import Joined
+from metallb_py.protocols.memberlist.effects import Joined, JoinFailed
 from metallb_py.protocols.memberlist.envelope import Drop
 from metallb_py.protocols.memberlist.inbound import Limits
 from metallb_py.protocols.memberlist.messages import NodeState, Ping, PushPull, State, Versions
@@ -36,15 +36,27 @@ MANY_SOURCES = [f"127.0.5.{number}" for number in range(1, CROWD + 1)]
 async def connect(source: str, where: tuple[str, int] = ONE) -> socket.socket:
     """Connect from an address, and send nothing."""
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    made.bind((source, 0))
-    await asyncio.get_running_loop().sock_connect(made, where)
+    try:
+        made.bind((source, 0))
+        await asyncio.get_running_loop().sock_connect(made, where)
+    except BaseException:
+        made.close()
+        raise
     return made
+
+
+async def join(two: RunningMember, one: RunningMember) -> None:
+    """Join, and try again as a speaker does where that fails."""
+    while not two.events(Joined):
+        failures = len(two.events(JoinFailed))
+        two.node.join([one.endpoint])
+        await two.until(lambda n=failures: two.events(Joined) or len(two.events(JoinFailed)) > n)
 
 
 @contextlib.asynccontextmanager
 async def holding(sources: Iterable[str]) -> AsyncIterator[list[socket.socket]]:
     """Hold a connection from each of these, and open it again when it is closed."""
-    held = {number: await connect(source) for number, source in enumerate(sources)}
+    held: dict[int, socket.socket] = {}
 
     async def keep(number: int, source: str) -> None:
         loop = asyncio.get_running_loop()
@@ -53,15 +65,19 @@ async def holding(sources: Iterable[str]) -> AsyncIterator[list[socket.socket]]:
                 await loop.sock_recv(held[number], 1)
             held[number].close()
             await asyncio.sleep(0.1)
-            held[number] = await connect(source)
+            with contextlib.suppress(OSError):
+                held[number] = await connect(source)
 
-    tasks = [asyncio.create_task(keep(*each)) for each in enumerate(sources)]
+    tasks: list[asyncio.Task[None]] = []
     try:
+        for number, source in enumerate(sources):
+            held[number] = await connect(source)
+        tasks += [asyncio.create_task(keep(*each)) for each in enumerate(sources)]
         yield list(held.values())
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for each in held.values():
             each.close()
 
@@ -73,8 +89,7 @@ async def test_silent_connections_keep_no_member_out(sources: list[str], secret:
     async with running(made) as one, holding(sources):
         for _ in range(5):
             async with running(membership("two", endpoint(*TWO), secret=secret)) as two:
-                two.node.join([one.endpoint])
-                await two.until(lambda two=two: bool(two.events(Joined)))
+                await join(two, one)
                 assert two.alive() >= {"one", "two"}
 
 
@@ -83,8 +98,7 @@ async def test_a_member_that_is_expected_joins_however_many_strangers_there_are(
         one.node.expect({"two": frozenset({endpoint(*TWO).address})})
         two_is = membership("two", endpoint(*TWO))
         async with holding(ONE_SOURCE + MANY_SOURCES), running(two_is) as two:
-            two.node.join([one.endpoint])
-            await two.until(lambda: bool(two.events(Joined)))
+            await join(two, one)
 
 
 async def test_what_is_silent_or_slow_is_closed_in_time() -> None:
@@ -234,7 +248,6 @@ async def test_a_member_joins_while_strangers_send_large_streams() -> None:
 
         floods = [group.create_task(flood(f"127.0.6.{n + 1}")) for n in range(LARGE_STREAMS)]
         async with running(membership("two", endpoint(*TWO))) as two:
-            two.node.join([one.endpoint])
-            await two.until(lambda: bool(two.events(Joined)))
+            await join(two, one)
         for task in floods:
             task.cancel()
