@@ -25,7 +25,9 @@ from metallb_py.cli.lab.network import NODES, WIRE, Node, mac_of
 
 pytestmark = pytest.mark.e2e
 RUNS = int(os.environ.get("METALLB_PY_TAKEOVERS", "0"))
-PATIENCE = 15.0
+PATIENCE = 60.0
+# Seconds for which a speaker that ends goes on answering at the most.
+LINGER = 1.0
 KILLED, CUT, BOTH_AT_MOST = 1.0, 3.0, 1.0
 # Asks for a page each 10 ms, each time over a new connection, and counts what came to nothing.
 # A connection that is open in the very moment in which its address moves is reset by the new node,
@@ -268,9 +270,12 @@ def test_leases_where_gossip_is_blocked(rig: Rig, address: str) -> None:
         rig.lab.start_speaker(node_of(owner), "--membership=lease")
         eventually(lambda: rig.owner(address) == owner, what="it returns")
         asker = ask(address, 0.01)
+        ending = time.monotonic()
         rig.lab.speakers[owner].end()
-        asker.other_answers(PATIENCE)
-        assert asker.end()["unanswered"] == []
+        taken = asker.other_answers(PATIENCE) - ending
+        # It answers for a second more. On a machine so busy that the others learn of its end
+        # later than that, by way of the API server, requests in between have no answer.
+        assert asker.end()["unanswered"] == [] or taken > LINGER
         rig.lab.start_speaker(node_of(owner), "--membership=lease")
         eventually(lambda: rig.owner(address) == owner, what="it returns")
     finally:
