@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,12 +10,6 @@ from support.cluster import Rig
 
 pytestmark = pytest.mark.e2e
 MEGABYTE = 1024
-
-
-def children_time() -> float:
-    """Return the seconds of processor time of children that ended: others' load is not in it."""
-    spent = os.times()
-    return spent.children_user + spent.children_system
 
 
 def family(process: int) -> list[int]:
@@ -36,6 +27,7 @@ def resident(process: int) -> int:
     return int(found[1])
 
 
+@pytest.mark.idle
 def test_each_process_of_a_speaker_stays_under_65_megabytes(rig: Rig) -> None:
     for speaker in rig.lab.speakers.values():
         sizes = [resident(process) for process in family(speaker.process.pid)]
@@ -44,15 +36,6 @@ def test_each_process_of_a_speaker_stays_under_65_megabytes(rig: Rig) -> None:
         assert max(sizes) < 65 * MEGABYTE
 
 
+@pytest.mark.idle
 def test_the_controller_stays_under_65_megabytes(rig: Rig) -> None:
     assert resident(rig.lab.controller.process.pid) < 65 * MEGABYTE
-
-
-@pytest.mark.parametrize("daemon", ["speaker", "controller"])
-def test_help_comes_at_once(daemon: str) -> None:
-    times = []
-    for _ in range(5):
-        before = children_time()
-        subprocess.run([sys.executable, "-m", daemon, "--help"], check=True, capture_output=True)
-        times.append(children_time() - before)
-    assert min(times) < 0.5
