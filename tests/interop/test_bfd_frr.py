@@ -251,7 +251,7 @@ async def test_a_routers_bfdd_that_crashes_is_noticed(node: Watched, router: Frr
     await router.kill("bfdd")
 
     assert "nothing was heard" in (await node.logged("bfdDown"))["reason"]
-    assert time.monotonic() - before < 1.0
+    assert time.monotonic() - before < 5.0, "the hold time is longer"
     assert (await node.logged("sessionDown"))["reason"].startswith("BFD down")
 
     async def log() -> str:
