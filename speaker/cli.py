@@ -88,6 +88,11 @@ def parse(argv: list[str] | None = None) -> Options:
     if not common.namespace:
         parser.fail("--namespace: not set, and this is no pod: want the ConfigMap's namespace")
     membership, gossip = _membership(parser, args)
+    if membership is Kind.LEASE and args.lease_namespace == common.namespace:
+        found = f'--lease-namespace: "{args.lease_namespace}"'
+        parser.fail(
+            f"{found} has the controller's Lease: want another, so that no speaker can write that"
+        )
     return Options(
         common=common,
         node_name=args.node_name,

@@ -63,6 +63,11 @@ def test_both_bgp_types_are_one_here(monkeypatch: pytest.MonkeyPatch, kind: str)
         ),
         (
             "native",
+            ["--node-name=n", "--membership=lease", "--lease-namespace=metallb-system"],
+            '--lease-namespace: "metallb-system" has the controller\'s Lease: want another',
+        ),
+        (
+            "native",
             ["--node-name=n", "--l2-exclude-interfaces=^eth ("],
             '"(": missing ): (: want a regular expression',
         ),
