@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
 from time import monotonic
+from types import MappingProxyType
 from typing import Final
 
 from metallb_py.protocols.ethernet import MacAddress
@@ -34,6 +35,7 @@ REPLIES_LIMIT: Final = 4096
 _PROTOCOLS: Final = (ARP, NDP)
 _GROUP_BIT: Final = 1
 _Key = tuple[int, Resolution]
+_NO_ADDRESSES: Final[Mapping[int, frozenset[bytes]]] = MappingProxyType({})
 News = Mapping[int, frozenset[bytes]]
 
 
@@ -106,6 +108,7 @@ class Ports:
         self._placement = Placement(any_interface=any_interface)
         self._links: Mapping[int, Link] = {}
         self._subnets: Mapping[int, frozenset[Subnet]] = {}
+        self._addresses: Mapping[int, frozenset[bytes]] = {}
         self._owned: Mapping[bytes, tuple[str, ...]] = {}
         self._known: Set[bytes] = frozenset()  # what was owned when the ports were looked at
         self._askers = Askers()
@@ -115,7 +118,9 @@ class Ports:
         self.states: tuple[InterfaceState, ...] = ()
         """Every interface that is to answer, once for each protocol, and whether it does."""
         self.wires: tuple[WireState, ...] = ()
-        """Every interface that is to answer, with its subnets; empty where they are too many."""
+        """Every interface that is to answer, with its subnets and addresses; empty where they are
+        too many.
+        """
 
     @property
     def remembered(self) -> int:
@@ -128,17 +133,20 @@ class Ports:
         None means all. Returns what the neighbors must hear of, as ``reconcile`` does.
         """
         self._owned = owned
-        return self.reconcile(self._links, self._subnets)
+        return self.reconcile(self._links, self._subnets, self._addresses)
 
     def reconcile(
-        self, links: Mapping[int, Link], subnets: Mapping[int, frozenset[Subnet]]
+        self,
+        links: Mapping[int, Link],
+        subnets: Mapping[int, frozenset[Subnet]],
+        addresses: Mapping[int, frozenset[bytes]] = _NO_ADDRESSES,
     ) -> News:
         """Follow the interfaces. Returns, by index, the addresses that neighbors must hear of.
 
         These are all of an interface that is new, whose carrier is back, or that has a new MAC
         address; and of others those that it answers for now, and others did before.
         """
-        self._links, self._subnets = links, subnets
+        self._links, self._subnets, self._addresses = links, subnets, addresses
         answering = self._answering()
         wanted = _wanted(answering, self._placement.follow(self._owned, answering, subnets))
         for port in self._ports.values():
@@ -262,10 +270,11 @@ class Ports:
                 tuple(
                     sorted((s.first, s.prefix_length) for s in self._subnets.get(link.index, ()))
                 ),
+                tuple(sorted(self._addresses.get(link.index, ()))),
             )
             for link in sorted(answering, key=lambda link: link.name)
         )
-        crowded = sum(1 + len(wire.subnets) for wire in wires) > BATCH
+        crowded = sum(1 + len(wire.subnets) + len(wire.addresses) for wire in wires) > BATCH
         self.wires = () if crowded else wires
 
     def _serve(self, port: Port) -> None:

@@ -220,7 +220,9 @@ class Responder:
 
 def _wire(state: WireState) -> Wire:
     subnets = (ip_network(subnet) for subnet in state.subnets)
-    return Wire(state.name, format_mac(MacAddress(state.mac)), tuple(subnets))
+    addresses = map(ip_address, state.addresses)
+    mac = format_mac(MacAddress(state.mac))
+    return Wire(state.name, mac, tuple(subnets), tuple(addresses))
 
 
 def _batches(addresses: set[IPAddress]) -> Iterator[tuple[bytes, ...]]:

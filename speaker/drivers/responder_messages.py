@@ -57,11 +57,14 @@ class InterfaceState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WireState(msgspec.Struct, frozen=True, array_like=True):
-    """An interface that is to answer, its MAC address, and its subnets: address, prefix length."""
+    """An interface that is to answer, its MAC address, its subnets (address and prefix length of
+    each), and its own addresses, packed.
+    """
 
     name: str
     mac: bytes
     subnets: tuple[tuple[bytes, int], ...]
+    addresses: tuple[bytes, ...] = ()
 
 
 class AddressCounts(msgspec.Struct, frozen=True, array_like=True):

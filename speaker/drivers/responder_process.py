@@ -184,13 +184,16 @@ class ResponderProcess:
         self._follow_interfaces()
 
     def _receive_subnets(self) -> None:
-        before = self._subnets.table.subnets()
+        table = self._subnets.table
+        before = table.subnets(), table.addresses()
         self._subnets.receive()
-        if self._subnets.table.subnets() != before:
+        if (table.subnets(), table.addresses()) != before:
             self._follow_interfaces()
 
     def _follow_interfaces(self) -> None:
-        self._tell(self._ports.reconcile(self._links.table.entries, self._subnets.table.subnets()))
+        table = self._subnets.table
+        links = self._links.table.entries
+        self._tell(self._ports.reconcile(links, table.subnets(), table.addresses()))
         if self._states() != self._reported:
             self._next_report = 0.0
 

@@ -38,8 +38,8 @@ class NodeState:
     """What is known of a node.
 
     ``excluded`` is None where it may announce. One that is ``leaving`` takes part only where no
-    other node can. Without ``wires`` it counts as being on every subnet. ``addresses`` are its own:
-    the node itself answers for them.
+    other node can. Without ``wires`` it counts as being on every subnet. ``addresses`` are those of
+    the Node object.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +47,11 @@ class NodeState:
     leaving: bool = False
     wires: tuple[Wire, ...] | None = None
     addresses: frozenset[IPAddress] = frozenset()
+
+    @property
+    def own_addresses(self) -> frozenset[IPAddress]:
+        """The addresses that the node itself answers for, as far as they are known."""
+        return self.addresses.union(*(wire.addresses for wire in self.wires or ()))
 
 
 UNKNOWN = NodeState()
@@ -78,7 +83,7 @@ class Cluster:
         excluded = {name for name, state in self.nodes.items() if state.excluded is not None}
         object.__setattr__(self, "announcing", self.usable_speakers - excluded)
         for name, state in self.nodes.items():
-            self._hosts.update(dict.fromkeys(state.addresses, name))
+            self._hosts.update(dict.fromkeys(state.own_addresses, name))
 
     def host_of(self, address: IPAddress) -> str:
         """Return the node that has an address as its own; empty where none has."""

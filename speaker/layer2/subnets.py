@@ -37,11 +37,11 @@ class Subnet:
         return (self.network << host).to_bytes(self.bits // 8)
 
 
-_Key = tuple[int, bytes, int]
+_Key = tuple[int, bytes, int, bytes]
 
 
 class SubnetTable(KernelTable[_Key, Subnet]):
-    """The subnets of this machine's interfaces, by index, address and prefix length.
+    """The subnets of this machine's interfaces, by index, address, prefix length and own address.
 
     Addresses that mean something on their own link alone tell nothing, and are left out.
     """
@@ -54,15 +54,23 @@ class SubnetTable(KernelTable[_Key, Subnet]):
             return None
         counts = message.present and message.scope < SCOPE_LINK
         subnet = Subnet.of(message.address, message.prefix_length) if counts else None
-        key = (message.index, message.address, message.prefix_length)
+        local = message.local or message.address
+        key = (message.index, message.address, message.prefix_length, local)
         return Change(key, subnet, message.sequence)
 
     def subnets(self) -> Mapping[int, frozenset[Subnet]]:
         """Return the subnets of each interface, by index."""
         found: dict[int, set[Subnet]] = {}
-        for (index, _, _), subnet in self.entries.items():
+        for (index, *_), subnet in self.entries.items():
             found.setdefault(index, set()).add(subnet)
         return {index: frozenset(subnets) for index, subnets in found.items()}
+
+    def addresses(self) -> Mapping[int, frozenset[bytes]]:
+        """Return the packed addresses that each interface has itself, by index."""
+        found: dict[int, set[bytes]] = {}
+        for index, _, _, local in self.entries:
+            found.setdefault(index, set()).add(local)
+        return {index: frozenset(addresses) for index, addresses in found.items()}
 
 
 def placed(

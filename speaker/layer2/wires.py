@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from ipaddress import ip_network
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
@@ -24,14 +24,16 @@ MAX_TEXT = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """An interface that answers: its name, its MAC address as text, and the subnets it is on.
+    """An interface that answers: its name, its MAC address as text, the subnets it is on, and the
+    addresses that are the node's own.
 
-    Link-local subnets are left out: every interface is on one, and they are not the same.
+    Link-local ones are left out: every interface is on such a subnet, and they are not the same.
     """
 
     name: str
     mac: str
     subnets: tuple[IPNetwork, ...] = ()
+    addresses: tuple[IPAddress, ...] = ()
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -39,8 +41,18 @@ class _Record(msgspec.Struct, frozen=True):
     subnets: list[str]
 
 
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    mac: bytes
+    subnets: list[bytes]
+    addresses: list[bytes] = []
+
+
 def encode(wires: Iterable[Wire]) -> str:
-    """Return a node's wires as the text of an annotation."""
+    """Return a node's wires as the text of an annotation, without the node's own addresses.
+
+    Others can write annotations as well, and an address that a node claims is announced by none.
+    """
     records = {
         wire.name: _Record(wire.mac, [str(subnet) for subnet in wire.subnets]) for wire in wires
     }
@@ -65,19 +77,27 @@ def decode(text: str) -> tuple[Wire, ...] | None:
 def pack(wires: Iterable[Wire]) -> bytes:
     """Return a node's wires as metadata of a member, in few bytes.
 
-    Nothing where there are none, as such a node counts as being on every subnet, or where they are
-    too many: then its pod's annotation tells of them.
+    Where there is no room for the addresses, it has the subnets alone. Nothing where there are no
+    wires, as such a node counts as being on every subnet, or where the subnets are too many: then
+    its pod's annotation has them.
     """
+    there = tuple(wires)
+    without = tuple(replace(wire, addresses=()) for wire in there)
+    tries = (_pack(there), _pack(without)) if there else ()
+    return next((packed for packed in tries if len(packed) <= MAX_META), b"")
+
+
+def _pack(wires: Iterable[Wire]) -> bytes:
     records = [
-        (
+        _Packed(
             wire.name,
             bytes.fromhex(wire.mac.replace(":", "")),
             [bytes((net.prefixlen,)) + net.network_address.packed for net in wire.subnets],
+            [address.packed for address in wire.addresses],
         )
         for wire in wires
     ]
-    packed = MAGIC + msgspec.msgpack.encode(records)
-    return packed if records and len(packed) <= MAX_META else b""
+    return MAGIC + msgspec.msgpack.encode(records)
 
 
 def unpack(meta: bytes) -> tuple[Wire, ...] | None:
@@ -85,13 +105,16 @@ def unpack(meta: bytes) -> tuple[Wire, ...] | None:
     if not meta.startswith(MAGIC):
         return None
     try:
-        records = msgspec.msgpack.decode(
-            meta[len(MAGIC) :], type=list[tuple[str, bytes, list[bytes]]]
-        )
+        records = msgspec.msgpack.decode(meta[len(MAGIC) :], type=list[_Packed])
         found = tuple(
-            Wire(name, mac.hex(":"), tuple(ip_network((net[1:], net[0])) for net in subnets))
-            for name, mac, subnets in records
-            if _is_interface(name) and len(mac) == MAC_BYTES
+            Wire(
+                record.name,
+                record.mac.hex(":"),
+                tuple(ip_network((net[1:], net[0])) for net in record.subnets),
+                tuple(map(ip_address, record.addresses)),
+            )
+            for record in records
+            if _is_interface(record.name) and len(record.mac) == MAC_BYTES
         )
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import msgspec
 from hypothesis import example, given
@@ -28,8 +28,14 @@ ANYTHING = st.recursive(
 NAMES = st.sampled_from(["eth0", "eth1"]) | st.text(max_size=20)
 MACS = st.binary(min_size=MAC_BYTES, max_size=MAC_BYTES) | st.binary(max_size=21)
 SUBNETS = st.binary(min_size=5, max_size=5) | st.binary(min_size=17, max_size=17) | st.binary()
+ADDRESSES = st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16) | st.binary()
 ALMOST = (
-    st.lists(st.tuples(NAMES, MACS, st.lists(SUBNETS, max_size=3)) | ANYTHING, max_size=4)
+    st.lists(
+        st.tuples(NAMES, MACS, st.lists(SUBNETS, max_size=3))
+        | st.tuples(NAMES, MACS, st.lists(SUBNETS, max_size=3), st.lists(ADDRESSES, max_size=3))
+        | ANYTHING,
+        max_size=4,
+    )
     | ANYTHING
 )
 
@@ -59,6 +65,7 @@ def test_any_metadata_is_interfaces_or_nothing(meta: bytes) -> None:
         assert wire.name.isprintable()
         assert len(bytes.fromhex(wire.mac.replace(":", ""))) == MAC_BYTES
         assert all(isinstance(net, IPv4Network | IPv6Network) for net in wire.subnets)
+        assert all(isinstance(own, IPv4Address | IPv6Address) for own in wire.addresses)
     assert len({wire.name for wire in found}) == len(found)
     if found and (again := pack(found)):
         assert unpack(again) == found

@@ -57,11 +57,22 @@ def test_a_list_replaces_what_was_known_and_events_change_it() -> None:
     assert table.receive((DumpDone(number, complete=True),))
     assert table.listed
     assert table.subnets() == {1: {subnet("192.0.2.0/24")}, 2: {subnet("2001:db8::/64")}}
+    assert table.addresses() == {1: {packed("192.0.2.1")}, 2: {packed("2001:db8::1")}}
     table.receive((gone(A),))
+    assert table.addresses() == {2: {packed("2001:db8::1")}}
     assert table.subnets() == {2: {subnet("2001:db8::/64")}}
     number = table.list_requested()
     assert table.receive((A, DumpDone(number, complete=True)))
     assert table.subnets() == {1: {subnet("192.0.2.0/24")}}
+
+
+def test_of_a_link_with_two_ends_only_our_own_is_ours() -> None:
+    table = SubnetTable()
+    ours = packed("192.0.2.1")
+    number = table.list_requested()
+    table.receive((Address(1, packed("192.0.2.9"), 32, 0, local=ours), DumpDone(number, True)))
+    assert table.subnets() == {1: {subnet("192.0.2.9/32")}}
+    assert table.addresses() == {1: {ours}}
 
 
 def test_what_happens_while_a_list_is_read_counts() -> None:

@@ -22,17 +22,27 @@ from speaker.layer2.wires import (
     unpack,
 )
 
-ETH0 = Wire("eth0", "02:00:00:00:00:01", (ip_network("192.0.2.0/24"), ip_network("2001:db8::/64")))
+ETH0 = Wire(
+    "eth0",
+    "02:00:00:00:00:01",
+    (ip_network("192.0.2.0/24"), ip_network("2001:db8::/64")),
+    (ip_address("192.0.2.1"), ip_address("2001:db8::1")),
+)
 ETH1 = Wire("eth1", "02:00:00:00:00:02")
 
 
-def test_text_tells_everything() -> None:
+def test_text_tells_interfaces_and_subnets() -> None:
     text = encode((ETH1, ETH0))
     assert text == (
         '{"eth0":{"mac":"02:00:00:00:00:01","subnets":["192.0.2.0/24","2001:db8::/64"]},'
         '"eth1":{"mac":"02:00:00:00:00:02","subnets":[]}}'
     )
-    assert decode(text) == (ETH0, ETH1)
+    assert decode(text) == (replace(ETH0, addresses=()), ETH1)
+
+
+def test_an_annotation_can_not_claim_addresses() -> None:
+    text = '{"eth0":{"mac":"02:00:00:00:00:01","subnets":[],"addresses":["192.0.2.1"]}}'
+    assert decode(text) == (Wire("eth0", "02:00:00:00:00:01"),)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +87,11 @@ def test_a_node_without_interfaces_tells_nothing() -> None:
 def test_a_node_with_more_than_fits_tells_nothing_this_way() -> None:
     many = tuple(replace(ETH0, name=f"eth{n}") for n in range(20))
     assert pack(many) == b""
-    few = tuple(replace(ETH0, name=f"eth{n}") for n in range(8))
+    few = tuple(replace(ETH0, name=f"eth{n}") for n in range(6))
     assert 0 < len(pack(few)) <= MAX_META
     assert unpack(pack(few)) == few
+    some = tuple(replace(ETH0, name=f"eth{n}") for n in range(8))
+    assert unpack(pack(some)) == tuple(replace(wire, addresses=()) for wire in some)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +109,7 @@ def test_a_node_with_more_than_fits_tells_nothing_this_way() -> None:
         MAGIC + b"\x91\x93\xa2e\n\xc4\x06123456\x90",  # a control character in it
         MAGIC + b"\x91\x93\xb0" + b"e" * 16 + b"\xc4\x06123456\x90",  # a long one
         MAGIC + b"\x92" + 2 * b"\x93\xa1e\xc4\x06123456\x90",  # the same twice
+        MAGIC + b"\x91\x94\xa1e\xc4\x06123456\x90\x91\xc4\x03123",  # an address of 3 bytes
         MAGIC + b"\x91" * 400 + b"\x90",  # nested
     ],
 )
