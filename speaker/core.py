@@ -20,6 +20,7 @@ from metallb_py.kube.objects import Service
 from metallb_py.obstacles import Obstacles
 from metallb_py.verdict import Verdict
 from speaker.announced import Announced
+from speaker.bgp.reach import Reach
 from speaker.decision import Announcement, Decision, Surroundings, decide, why_unannounced
 from speaker.layer2.election import reporter
 from speaker.layer2.eligibility import ELECTION, UNKNOWN, Cluster, NodeState
@@ -157,6 +158,7 @@ class Speaker:
         self._refused: dict[str, str] = {}
         self._doubts: dict[str, str] = {}
         self._unannounced: dict[str, str] = {}
+        self._reach = Reach()
         self._failed: dict[str, str] = {}
 
     @property
@@ -256,6 +258,7 @@ class Speaker:
         if cluster == self._cluster:
             return told
         self._cluster = cluster
+        self._reach = Reach(self._config.peers)
         self._macs = None
         return (*told, *self._decide_all())
 
@@ -270,6 +273,7 @@ class Speaker:
             return (ConfigRefused(tuple(misfits.values())),)
         self._waiting_config = None
         self._config = config
+        self._reach = Reach(config.peers)
         self._missing.discard(Source.CONFIG)
         return (ConfigApplied(config), *self._decide_all())
 
@@ -336,7 +340,8 @@ class Speaker:
         if service is None:
             self._unannounced.pop(key, None)
             return ()
-        detail = why_unannounced(service, self._endpoints.get(key), context, decision)
+        endpoints = self._endpoints.get(key)
+        detail = why_unannounced(service, endpoints, context, decision, self._reach)
         if detail and reporter(key, self._cluster.usable_speakers | {self._node}) != self._node:
             detail = ""
         if detail == self._unannounced.get(key, ""):

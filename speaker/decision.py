@@ -11,11 +11,13 @@ from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
 from metallb_py.verdict import Checks, Verdict
 from speaker.bgp import eligibility as bgp
+from speaker.bgp.reach import Reach
 from speaker.layer2 import eligibility as layer2
 
 LOCAL = "Local"
 NODE_ADDRESS = "nodeAddress"
 """The reason why an address that is a node's own is announced by no node."""
+NO_PEER = "no BGP peer is configured"
 MAX_NODES = 5
 """Nodes that are named at the most where each has a reason of its own."""
 
@@ -116,14 +118,21 @@ def _ask_protocol(
 
 
 def why_unannounced(
-    service: Service, endpoints: ServiceEndpoints | None, context: Surroundings, decision: Decision
+    service: Service,
+    endpoints: ServiceEndpoints | None,
+    context: Surroundings,
+    decision: Decision,
+    reach: Reach,
 ) -> str:
-    """Return why no node announces a service that has an address; empty where one does.
+    """Return why no node announces a service that has addresses; empty where one does.
 
-    ``decision`` is what one of the nodes with a usable speaker decided, ``context.node``.
+    ``decision`` is what one of the nodes with a usable speaker decided, ``context.node``. Over
+    BGP, an address that no node has a peer for is announced by no node, whatever the others are.
     """
     verdict = decision.verdict
-    if verdict.positive or not service.is_load_balancer or not service.ingress:
+    if verdict.positive:
+        return _no_peer(decision.announcement, service, endpoints, context, reach)
+    if not service.is_load_balancer or not service.ingress:
         return ""
     if endpoints is None:
         return "noEndpoints: it has no endpoints"
@@ -132,12 +141,52 @@ def why_unannounced(
     if decision.protocol is not Protocol.BGP:
         return f"{verdict.reason}: {verdict.detail}"
     # Over BGP each node decides by itself.
-    nodes = context.cluster.announcing
-    if endpoints.usable and service.spec.external_traffic_policy == LOCAL:
-        nodes &= endpoints.nodes
-    if endpoints.usable and nodes:
-        return ""
+    for node in _bgp_candidates(service, endpoints, context.cluster)[:1]:
+        there = replace(context, node=node)
+        announcement = decide(service, endpoints, there).announcement
+        return _no_peer(announcement, service, endpoints, there, reach)
     return "; ".join(_each_reason(service, endpoints, context)) or "no node has a usable speaker"
+
+
+def _bgp_candidates(
+    service: Service, endpoints: ServiceEndpoints, cluster: layer2.Cluster
+) -> list[str]:
+    """Return the nodes that may advertise a service over BGP, in order."""
+    if not endpoints.usable:
+        return []
+    local = service.spec.external_traffic_policy == LOCAL
+    return sorted(cluster.announcing & endpoints.nodes if local else cluster.announcing)
+
+
+def _no_peer(
+    announcement: Announcement | None,
+    service: Service,
+    endpoints: ServiceEndpoints | None,
+    context: Surroundings,
+    reach: Reach,
+) -> str:
+    """Return for which of the addresses that nodes may advertise over BGP none has a peer."""
+    if announcement is None or announcement.protocol is not Protocol.BGP or endpoints is None:
+        return ""
+    nodes = context.cluster.nodes
+
+    def has_peer(node: str, address: IPAddress) -> bool:
+        labels = nodes.get(node, layer2.UNKNOWN).labels
+        return reach.has_peer(address, announcement.pool, node, labels)
+
+    addresses = [each for each in announcement.addresses if not has_peer(context.node, each)]
+    if not addresses:
+        return ""
+    candidates = _bgp_candidates(service, endpoints, context.cluster)
+    left = [each for each in addresses if not any(has_peer(node, each) for node in candidates)]
+    if not left:
+        return ""
+    if not context.config.peers:
+        return NO_PEER
+    more = len(candidates) - MAX_NODES
+    names = ", ".join(candidates[:MAX_NODES]) + (f" and {more} more nodes" if more > 0 else "")
+    lacking = " and ".join(map(str, left))
+    return f"{names}: no BGP peer for {lacking}, by the selectors and families of peers and pool"
 
 
 def _each_reason(

@@ -10,9 +10,9 @@ from types import FrameType
 
 import pytest
 from msgspec.structs import replace as replace_struct
-from support.objects import config, pool, service
+from support.objects import config, pool, selector, service
 
-from metallb_py.config.model import Config, Protocol
+from metallb_py.config.model import AddressFamily, Config, Peer, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from speaker.core import (
     Adjust,
@@ -35,7 +35,9 @@ from speaker.layer2.wires import Wire
 KEY = "default/web"
 SPEAKERS = ("node1", "node2", "node3")
 LAYER2 = config(pool("l2", "10.20.30.0/24"))
-ROUTED = config(pool("routed", "10.20.30.0/24", protocol=Protocol.BGP))
+PEER = Peer(64512, 64513, ip_address("10.0.0.2"))
+UNROUTED = config(pool("routed", "10.20.30.0/24", protocol=Protocol.BGP))
+ROUTED = replace(UNROUTED, peers=(PEER,))
 SOME = ServiceEndpoints(1, frozenset({"node2"}))
 WEB = service(ips=("10.20.30.1",))
 
@@ -360,6 +362,36 @@ def test_a_service_that_a_node_announces_is_not_reported(settings: Config) -> No
     assert not any(reports(node, settings, service=local) for node in SPEAKERS)
 
 
+NO_FAMILY = replace(PEER, address_families=frozenset({AddressFamily.IPV6}))
+
+
+@pytest.mark.parametrize(
+    ("peers", "detail"),
+    [
+        ((), "no BGP peer is configured"),
+        ((replace(PEER, node_selectors=(selector(rack="9"),)),), "no BGP peer for 10.20.30.1"),
+        ((NO_FAMILY,), "no BGP peer for 10.20.30.1"),
+    ],
+)
+def test_one_speaker_reports_a_service_that_no_bgp_peer_gets(
+    peers: tuple[Peer, ...], detail: str
+) -> None:
+    local = service(ips=("10.20.30.1",), external_traffic_policy="Local")
+    for item in (WEB, local):
+        found = [reports(node, replace(UNROUTED, peers=peers), service=item) for node in SPEAKERS]
+        (reported,) = filter(None, found)
+        (text,) = reported
+        assert detail in text
+
+
+def test_a_bgp_peer_of_one_node_is_enough() -> None:
+    there = {"node1": NodeState(labels={"rack": "1"})}
+    one = replace(ROUTED, peers=(replace(PEER, node_selectors=(selector(rack="1"),)),))
+    for node in SPEAKERS:
+        assert not reports(node, one, nodes=there)
+    assert any(reports(node, one) for node in SPEAKERS)
+
+
 def test_what_was_reported_is_taken_back_when_a_node_announces_again() -> None:
     for node in SPEAKERS:
         core = running(node)
@@ -374,9 +406,15 @@ def test_what_was_reported_is_taken_back_when_a_node_announces_again() -> None:
 
 @pytest.mark.parametrize("settings", [LAYER2, ROUTED], ids=["layer2", "bgp"])
 @pytest.mark.parametrize("host", SPEAKERS)
-def test_no_speaker_announces_an_address_of_a_node(host: str, settings: Config) -> None:
+@pytest.mark.parametrize("by_interface", [False, True])
+def test_no_speaker_announces_an_address_of_a_node(
+    host: str, settings: Config, by_interface: bool
+) -> None:
     """Neither another node's, which would be cut off, nor its own, which its kernel answers for."""
-    nodes = {host: NodeState(addresses=frozenset({ip_address("10.20.30.1")}))}
+    own = ip_address("10.20.30.1")
+    nodes = {host: NodeState(addresses=frozenset({own}))}
+    if by_interface:
+        nodes = {host: NodeState(wires=(Wire("eth0", "02:00:00:00:00:01", (), (own,)),))}
     for node in SPEAKERS:
         core = running(node, settings)
         announced = "+10.20.30.1" in told(core.synced(Source.NODE))

@@ -8,11 +8,12 @@ from ipaddress import ip_address
 import pytest
 from support.objects import config, pool, selector, service
 
-from metallb_py.config.model import Config, Peer, Protocol
+from metallb_py.config.model import AddressFamily, Config, Peer, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
+from speaker.decision import NO_PEER
 from speaker.layer2.eligibility import LABELED, Cluster, Exclusion, NodeState
-from speaker.where import NO_PEER, NO_SPEAKER, View, Where, where
+from speaker.where import NO_SPEAKER, View, Where, where
 
 PEER = Peer(64512, 64513, ip_address("10.0.0.2"))
 ROUTED = pool("routed", "198.51.100.0/24", protocol=Protocol.BGP)
@@ -108,7 +109,7 @@ def test_bgp_peers_select_nodes() -> None:
     none = replace(POOLS, peers=(replace(PEER, node_selectors=(selector(rack="9"),)),))
     found = seen(OVER_BGP, pools=none)
     assert found.nodes == ()
-    assert found.why.startswith("node1, node2, node3: no BGP peer is selected")
+    assert found.why.startswith("node1, node2, node3: no BGP peer for 198.51.100.1")
 
 
 def test_bgp_advertisements_select_nodes_and_peers() -> None:
@@ -124,3 +125,16 @@ def test_bgp_advertisements_select_nodes_and_peers() -> None:
     assert advertised(peers=frozenset({"tor"})).nodes == ("node1", "node2", "node3")
     assert advertised(peers=frozenset({"10.0.0.2"})).nodes == ("node1", "node2", "node3")
     assert advertised(peers=frozenset({"other"})).nodes == ()
+
+
+def test_bgp_peers_take_families() -> None:
+    both = pool("both", "198.51.100.0/24", "2001:db8::/64", protocol=Protocol.BGP)
+    dual = service(ips=("198.51.100.1", "2001:db8::1"))
+    only4 = replace(PEER, address_families=frozenset({AddressFamily.IPV4}))
+    found = seen(dual, pools=Config((both,), (only4,)))
+    assert found.nodes == ("node1", "node2", "node3")
+    assert "no BGP peer for 2001:db8::1" in found.why
+    found = seen(service(ips=("2001:db8::1",)), pools=Config((both,), (only4,)))
+    assert found.nodes == ()
+    assert "no BGP peer for 2001:db8::1" in found.why
+    assert seen(dual, pools=Config((both,), (only4, PEER))).why == ""

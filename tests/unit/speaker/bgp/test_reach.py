@@ -1,0 +1,66 @@
+"""Whether any peer gets a route: selectors of peers and advertisements, names, families."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from support.objects import pool, selector
+
+from metallb_py.config.model import AddressFamily, BgpAdvertisement, Peer, Protocol
+from speaker.bgp.reach import Reach
+
+V4, V6 = ip_address("198.51.100.1"), ip_address("2001:db8::1")
+PEER = Peer(64512, 64513, ip_address("10.0.0.2"), name="tor")
+OTHER = replace(PEER, address=ip_address("10.0.0.3"), name="spine")
+POOL = pool("routed", "198.51.100.0/24", "2001:db8::/64", protocol=Protocol.BGP)
+RACK1 = (selector(rack="1"),)
+LABELS = {"rack": "1"}
+
+
+def reaches(
+    *peers: Peer, advertised: tuple[BgpAdvertisement, ...] = (BgpAdvertisement(),)
+) -> tuple[bool, bool]:
+    """Return whether an IPv4 and an IPv6 address of a pool are advertised to any peer."""
+    reach, routed = Reach(peers), replace(POOL, bgp_advertisements=advertised)
+    first, second = (reach.has_peer(each, routed, "node1", LABELS) for each in (V4, V6))
+    return first, second
+
+
+@pytest.mark.parametrize(
+    ("peers", "there"),
+    [
+        ((), (False, False)),
+        ((PEER,), (True, True)),
+        ((replace(PEER, node_selectors=(selector(rack="2"),)),), (False, False)),
+        ((replace(PEER, node_selectors=(selector(rack="2"),)), OTHER), (True, True)),
+        ((replace(PEER, address_families=frozenset({AddressFamily.IPV4})),), (True, False)),
+        ((replace(PEER, address_families=frozenset({AddressFamily.IPV6})),), (False, True)),
+    ],
+)
+def test_peers(peers: tuple[Peer, ...], there: tuple[bool, bool]) -> None:
+    assert reaches(*peers) == there
+
+
+@pytest.mark.parametrize(
+    ("advertised", "there"),
+    [
+        ((), False),
+        ((BgpAdvertisement(node_selectors=RACK1),), True),
+        ((BgpAdvertisement(node_selectors=(selector(rack="2"),)),), False),
+        ((BgpAdvertisement(peers=frozenset({"tor"})),), True),
+        ((BgpAdvertisement(peers=frozenset({"10.0.0.2"})),), True),
+        ((BgpAdvertisement(peers=frozenset({"spine"})),), False),
+        ((BgpAdvertisement(peers=frozenset({"spine"})), BgpAdvertisement()), True),
+    ],
+)
+def test_advertisements(advertised: tuple[BgpAdvertisement, ...], there: bool) -> None:
+    assert reaches(PEER, advertised=advertised) == (there, there)
+
+
+def test_what_is_known_of_one_node_is_not_taken_for_another() -> None:
+    reach = Reach((replace(PEER, node_selectors=RACK1),))
+    assert reach.has_peer(V4, POOL, "node1", LABELS)
+    assert not reach.has_peer(V4, POOL, "node2", {"rack": "2"})
+    assert reach.has_peer(V4, POOL, "node1", LABELS)
