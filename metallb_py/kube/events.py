@@ -99,15 +99,16 @@ class EventRecorder:
         except asyncio.QueueFull:
             self._suppress(event)
 
-    def _suppress(self, event: Event) -> None:
+    def _suppress(self, event: Event, count: int = 1) -> None:
+        """Leave an Event out; the count of the next one of its kind includes it."""
         self.dropped += 1
         identity = _identity(event)
-        self._suppressed[identity] = self._suppressed.pop(identity, 0) + 1
+        self._suppressed[identity] = self._suppressed.pop(identity, 0) + count
         if len(self._suppressed) > REMEMBERED:
             self._suppressed.popitem(last=False)
 
     async def run(self) -> None:
-        """Write what was recorded, until cancelled. A failure loses that one Event."""
+        """Write what was recorded, until cancelled. A failure loses an Event, but not its count."""
         async with asyncio.TaskGroup() as group:
             for number, queue in enumerate(self._queues):
                 group.create_task(self._work(queue), name=f"event writer {number}")
@@ -115,18 +116,18 @@ class EventRecorder:
     async def _work(self, queue: asyncio.Queue[Event]) -> None:
         while True:
             event = await queue.get()
+            count = 1 + self._suppressed.pop(_identity(event), 0)
             try:
-                await self._write(event)
+                await self._write(event, count)
             except ApiError as error:
-                self.dropped += 1
+                self._suppress(event, count)
                 await asyncio.sleep(error.retry_after or 0.0)
 
-    async def _write(self, event: Event) -> None:
+    async def _write(self, event: Event, count: int) -> None:
         about = event.about
         namespace = about.namespace or "default"
         path = f"/api/v1/namespaces/{namespace}/events"
         identity = _identity(event)
-        count = 1 + self._suppressed.pop(identity, 0)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         told = self._told.get(identity)
         if told is not None:
@@ -135,7 +136,7 @@ class EventRecorder:
                 bump = {"count": told.count + count, "lastTimestamp": now}
                 await self._client.patch(f"{path}/{told.name}", bump)
             except NotFoundError:  # Events expire after an hour
-                del self._told[identity]
+                self._told.pop(identity, None)  # others may have taken its place meanwhile
             else:
                 told.count += count
                 return

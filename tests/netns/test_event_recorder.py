@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from support.api import Api, connected, running_api
 from support.patience import PATIENCE
 
 from metallb_py.cli.lab.apiserver.defaults import BY_KIND
 from metallb_py.cli.lab.apiserver.store import metadata
+from metallb_py.kube import events
 from metallb_py.kube.events import BURST, Event, EventRecorder, EventType, ObjectReference
 
 WEB = ObjectReference("Service", "default", "web", "uid-1", "7")
@@ -99,6 +101,58 @@ async def test_an_event_that_can_not_be_written_is_lost_alone(tmp_path: Path) ->
         recorder.record(event("kept"))
         await api.until(api.events)
     assert [e["message"] for e in api.events()] == ["kept"]
+
+
+async def test_one_that_can_not_be_written_counts_with_the_next(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        await api.stop()
+        recorder.record(event("again"))
+        async with asyncio.timeout(PATIENCE):
+            while not recorder.dropped:
+                await asyncio.sleep(0.01)
+        await api.start()
+        recorder.record(event("again"))
+        await api.until(lambda: [e for e in api.events() if e["count"] == 2])
+    assert len(api.events()) == 1
+
+
+async def test_one_that_is_forgotten_while_it_is_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is taken by another's while the server takes its time to answer that it expired."""
+    monkeypatch.setattr(events, "REMEMBERED", 1)
+    written: list[str] = []
+    patched = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "PATCH":
+            patched.set()
+            async with asyncio.timeout(PATIENCE):
+                while "other" not in written:
+                    await asyncio.sleep(0.01)
+            return web.json_response({"kind": "Status", "code": 404}, status=404)
+        written.append((await request.json())["message"])
+        return web.json_response({}, status=201)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    api = Api(tmp_path)
+    await api.start(application)
+    try:
+        async with recording(api) as recorder:
+            recorder.record(event("first"))
+            recorder.record(event("first"))
+            async with asyncio.timeout(PATIENCE):
+                await patched.wait()
+            numbers = range(64)  # some of them go through another worker
+            for about in (ObjectReference("Service", "d", f"{n}", f"uid{n}") for n in numbers):
+                recorder.record(event("other", about))
+            async with asyncio.timeout(PATIENCE):
+                while len(written) < 2 + len(numbers):
+                    await asyncio.sleep(0.01)
+    finally:
+        await api.stop()
+    assert written.count("first") == 2
 
 
 async def test_a_long_message_is_cut_to_what_the_server_takes(tmp_path: Path) -> None:
