@@ -180,4 +180,8 @@ class _PeerCompiler:
                 "keepalive-time",
                 f'invalid keepaliveTime "{text}": want at most the hold time, {hold_time}s',
             )
+        elif 0 < seconds < 1:
+            text = self._record.string("keepalive-time")
+            message = f'invalid keepaliveTime "{text}": want 0, or from 1s'
+            self._reading.tell("keepalive-time", message)
         return min(int(seconds), MAX_HOLD_TIME)

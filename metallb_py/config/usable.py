@@ -9,8 +9,9 @@ from metallb_py.addresses import IPAddress, IPNetwork
 
 # RFC 6890 and RFC 4291: what is never the destination of another host's unicast packet. The
 # IPv4 blocks 169.254.0.0/16 and 240.0.0.0/4 are left out: Linux and most routers forward them.
+_THIS_NETWORK = (IPv4Network("0.0.0.0/8"), '"this network" (RFC 791)')
 _NOWHERE: tuple[tuple[IPNetwork, str], ...] = (
-    (IPv4Network("0.0.0.0/8"), '"this network" (RFC 791)'),
+    _THIS_NETWORK,
     (IPv4Network("127.0.0.0/8"), "loopback"),
     (IPv4Network("224.0.0.0/4"), "multicast"),
     (IPv4Network("255.255.255.255/32"), "broadcast"),
@@ -28,6 +29,8 @@ def unusable_as_host(address: IPAddress) -> str:
         return "unspecified"
     if address.is_multicast:
         return "multicast"
+    if address in _THIS_NETWORK[0]:
+        return _THIS_NETWORK[1]
     return "broadcast" if address.version == 4 and int(address) == _BROADCAST else ""
 
 

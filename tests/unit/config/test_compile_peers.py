@@ -19,6 +19,7 @@ BAD_PEERS = [
     (f"{PEER}, hold-time: x, keepalive-time: 24h", 'invalid hold time "x"'),
     (f"{PEER}, hold-time: 0, keepalive-time: 1s", 'invalid keepaliveTime "1s"'),
     (f"{PEER}, keepalive-time: -1s", 'invalid keepaliveTime "-1s"'),
+    (f"{PEER}, keepalive-time: 500ms", 'invalid keepaliveTime "500ms": want 0, or from 1s'),
     (f"{PEER}, keepalive-time: 91s", 'invalid keepaliveTime "91s"'),
     (f"{PEER}, keepalive-time: x", 'invalid keepalive time "x": time: invalid duration "x"'),
     (f"{PEER}, router-id: x", 'invalid router ID "x"'),

@@ -17,6 +17,8 @@ from metallb_py.config.usable import unusable_as_host, unusable_part
         ("239.255.0.1", "multicast"),
         ("ff05::2", "multicast"),
         ("255.255.255.255", "broadcast"),
+        ("0.0.0.1", '"this network" (RFC 791)'),
+        ("0.255.255.255", '"this network" (RFC 791)'),
         ("127.0.0.1", ""),
         ("10.0.0.255", ""),
         ("fe80::1", ""),
