@@ -30,7 +30,7 @@ class Caller:
 
 
 class BusyError(MetallbError):
-    """Too many reviews wait already. No state was changed."""
+    """A review is not answered: too many wait, or it took too long. No state was changed."""
 
 
 @dataclass(eq=False, slots=True)

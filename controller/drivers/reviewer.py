@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from controller.admission import AdmissionError, read_review
-from controller.drivers.review_gate import Caller, ReviewGate
+from controller.admission import read_review
+from controller.drivers.review_gate import BusyError, Caller, ReviewGate
 from controller.orphans import OrphanPolicy
 from controller.plan import make_plan
 from controller.plan_text import warnings
@@ -56,7 +56,7 @@ class Reviewer:
                 if caller.trusted and reading.config is not None:
                     effects = await self._foresee(reading.config, latest)
         except TimeoutError as error:
-            raise AdmissionError(
+            raise BusyError(
                 f"the configuration was not checked within {COMPILE_SECONDS} s: too large, or too "
                 "many reviews at once"
             ) from error

@@ -83,6 +83,7 @@ class Webhook:
         self._log = log
         self._strangers = RateLimiter(Rate(1, 1 / 3600), Rate(10, 1 / 60))
         self._client_authority = ""  # certificates in PEM
+        self._authority_problem = ""  # why that could not be read again, as it was reported
         self._trusted: list[bytes] = []
         self._serving: Identity | None = None
         self._made = datetime.min.replace(tzinfo=UTC)
@@ -198,9 +199,12 @@ class Webhook:
             self._read_client_authority()
             if self._serving is not self._coming or self._client_authority != before:
                 self.serve_latest()
+            self._authority_problem = ""
         except (OSError, ssl.SSLError) as error:
             self._client_authority = before
-            on_error(error)
+            if str(error) != self._authority_problem:
+                on_error(error)
+            self._authority_problem = str(error)
 
     def _read_client_authority(self) -> None:
         if self._options.client_authority is None:
