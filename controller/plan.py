@@ -184,12 +184,13 @@ def _pool_fates(
             if name not in after and configured_name(name) not in after:
                 yield configured_name(name), PoolFate.GOES
         elif name not in after:
-            yield name, PoolFate.DRAINS if name in draining else PoolFate.GOES
+            drains = configured_name(name) in draining
+            yield configured_name(name), PoolFate.DRAINS if drains else PoolFate.GOES
         elif after[name] != pool:
-            yield name, PoolFate.CHANGES
+            yield configured_name(name), PoolFate.CHANGES
     for name, pool in after.items():
         if name not in before and not pool.draining:
-            yield name, PoolFate.APPEARS
+            yield configured_name(name), PoolFate.APPEARS
 
 
 def _in_order(routes: Iterable[Route]) -> tuple[Route, ...]:
