@@ -141,7 +141,8 @@ class Bfd:
     async def _hear(self, control: socket.socket) -> None:
         assembly = Assembly()
         # A process that sends what is no report is replaced.
-        with contextlib.suppress(ConnectionError, ChannelBrokenError, msgspec.DecodeError):
+        broken = (ConnectionError, ChannelBrokenError, msgspec.DecodeError, ValueError)
+        with contextlib.suppress(*broken):
             while (message := await receive(control, assembly)) is not None:
                 self._tell(decode_report(message))
 

@@ -59,9 +59,13 @@ class Netlink(Generic[T]):
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
         )
-        self._socket.bind((0, groups))
-        self.resync()
-        self._read_first_list()
+        try:
+            self._socket.bind((0, groups))
+            self.resync()
+            self._read_first_list()
+        except OSError:
+            self._socket.close()
+            raise
 
     def fileno(self) -> int:
         """Return the descriptor to wait on; when it is readable, call ``receive``."""

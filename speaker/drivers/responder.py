@@ -150,7 +150,8 @@ class Responder:
     async def _hear(self, control: socket.socket) -> None:
         assembly = Assembly()
         # A process that sends what is no report is replaced.
-        with contextlib.suppress(ConnectionError, ChannelBrokenError, msgspec.DecodeError):
+        broken = (ConnectionError, ChannelBrokenError, msgspec.DecodeError, ValueError)
+        with contextlib.suppress(*broken):
             while (message := await receive(control, assembly)) is not None:
                 self._report(decode_report(message))
 
