@@ -198,6 +198,7 @@ async def watched(router: Frr) -> None:
     await installed(router, VIP)
 
 
+@pytest.mark.punctual
 @pytest.mark.parametrize("how", ["killed", "told to restart"])
 async def test_bfd_takes_no_route_of_a_speaker_that_restarts(
     cable: Wire, watching: Frr, how: str
@@ -216,6 +217,7 @@ async def test_bfd_takes_no_route_of_a_speaker_that_restarts(
     assert "Deleted" not in stream.changes
 
 
+@pytest.mark.punctual
 async def test_bfd_takes_the_routes_of_a_node_that_is_cut_off(cable: Wire, watching: Frr) -> None:
     async with announcing(cable.node, ROUTER, VIP, peer=WATCHED):
         await watched(watching)
