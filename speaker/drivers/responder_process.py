@@ -157,7 +157,7 @@ class ResponderProcess:
         self._gratuitous.withdraw(self._owned.keys() - owned.keys())
         self._refresh.own(frozenset(owned), monotonic())
         self._owned = owned
-        self._lingering.take(owned)
+        self._lingering.take(owned.keys(), monotonic())
         self._answer_for_owned()
 
     def _answer_for_owned(self) -> None:

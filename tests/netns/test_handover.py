@@ -23,7 +23,7 @@ from support.layer2_wire import (
 from support.patience import PATIENCE
 
 from speaker.drivers.responder_events import Claimed
-from speaker.layer2.lingering import LINGER
+from speaker.layer2.lingering import LINGER, SETTLING
 
 pytestmark = pytest.mark.netns
 VIP6 = "2001:db8::64"
@@ -77,6 +77,7 @@ async def test_who_hands_over_answers_until_the_new_owner_is_heard(
 async def test_a_new_owner_that_was_quicker_is_left_alone(client: Client) -> None:
     async with running_node(VIP, FENCE) as node:
         await client.answered()
+        await asyncio.sleep(SETTLING)  # until then it could be the earlier owner
         announce(client)
         await client.replies()  # so that it was heard
         hand_over(node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speaker.layer2.lingering import LINGER, OVERLAP, REMEMBERED, Lingering
+from speaker.layer2.lingering import LINGER, OVERLAP, REMEMBERED, SETTLING, Lingering
 
 A, B = b"\x0a\0\0\1", b"\x0a\0\0\2"
 
@@ -33,7 +33,7 @@ def test_an_address_is_let_go_when_its_new_owner_is_heard() -> None:
 def test_an_address_that_comes_back_is_owned() -> None:
     lingering = Lingering()
     lingering.leave({A: (), B: ()}, 5.0)
-    lingering.take({A})
+    lingering.take({A}, 5.1)
     assert lingering.places == {B: ()}
 
 
@@ -54,6 +54,29 @@ def test_a_new_owner_that_was_heard_a_moment_ago_may_have_missed_a_question() ->
     assert lingering.places == {A: ()}
     assert lingering.handle_timeout(5.0 + OVERLAP)
     assert lingering.places == {}
+
+
+def test_bursts_of_the_earlier_owner_are_none_of_the_next_one() -> None:
+    """They go on for seconds after the address was taken."""
+    lingering = Lingering()
+    lingering.heard(A, 4.9)
+    lingering.take({A, B}, 5.0)
+    lingering.heard(A, 5.0 + SETTLING / 2)
+    lingering.leave({A: ()}, 5.1 + SETTLING / 2)
+    assert lingering.places == {A: ()}
+    lingering.heard(B, 5.0 + SETTLING)
+    lingering.leave({B: ()}, 5.1 + SETTLING)
+    assert lingering.places == {A: ()}
+
+
+def test_an_address_that_was_given_up_is_taken_anew() -> None:
+    lingering = Lingering()
+    lingering.take({A}, 5.0)
+    lingering.take(set(), 8.0)
+    lingering.take({A}, 9.0)
+    lingering.heard(A, 9.1)
+    lingering.leave({A: ()}, 9.2)
+    assert lingering.places == {A: ()}
 
 
 def test_what_is_heard_is_bounded() -> None:
