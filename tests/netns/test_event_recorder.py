@@ -90,14 +90,19 @@ async def test_one_object_cannot_flood_the_server_nor_silence_others(tmp_path: P
         assert len(api.events()) == BURST + 1
 
 
+async def lose(text: str, api: Api, recorder: EventRecorder) -> None:
+    """Record an Event while the API server is away, until it is dropped."""
+    await api.stop()
+    recorder.record(event(text))
+    async with asyncio.timeout(PATIENCE):
+        while not recorder.dropped:
+            await asyncio.sleep(0.01)
+    await api.start()
+
+
 async def test_an_event_that_can_not_be_written_is_lost_alone(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
-        await api.stop()
-        recorder.record(event("lost"))
-        async with asyncio.timeout(PATIENCE):
-            while not recorder.dropped:
-                await asyncio.sleep(0.01)
-        await api.start()
+        await lose("lost", api, recorder)
         recorder.record(event("kept"))
         await api.until(api.events)
     assert [e["message"] for e in api.events()] == ["kept"]
@@ -105,12 +110,7 @@ async def test_an_event_that_can_not_be_written_is_lost_alone(tmp_path: Path) ->
 
 async def test_one_that_can_not_be_written_counts_with_the_next(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
-        await api.stop()
-        recorder.record(event("again"))
-        async with asyncio.timeout(PATIENCE):
-            while not recorder.dropped:
-                await asyncio.sleep(0.01)
-        await api.start()
+        await lose("again", api, recorder)
         recorder.record(event("again"))
         await api.until(lambda: [e for e in api.events() if e["count"] == 2])
     assert len(api.events()) == 1
