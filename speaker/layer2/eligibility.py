@@ -50,7 +50,7 @@ class NodeState:
 
     @property
     def own_addresses(self) -> frozenset[IPAddress]:
-        """The addresses that the node itself answers for, as far as they are known."""
+        """The known addresses that the node's own kernel answers for."""
         return self.addresses.union(*(wire.addresses for wire in self.wires or ()))
 
 
