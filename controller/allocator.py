@@ -17,15 +17,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from controller.freelist import FreeList
+from controller.free_intervals import FreeList
 from controller.pool_table import PoolTable
 from controller.requests import ServiceRequest, SharingTerms
 from controller.sharing import SharingConflict, clash, describe_conflict
 from metallb_py.addresses import Family, IPAddress, IPNetwork, go_quote_list
 from metallb_py.config.draining import configured_name, pool_name
-from metallb_py.config.model import Pool, is_buggy
-from metallb_py.config.tenancy import EVERYBODY, Tenant
 from metallb_py.errors import AllocationError
+from metallb_py.model.config import Pool, is_buggy
+from metallb_py.model.pool_access import EVERYBODY, Tenant
 
 MAX_TOLD = 5
 

@@ -25,11 +25,10 @@ from controller.effects import (
     WriteStatus,
 )
 from controller.options import Options
-from controller.orphans import OrphanPolicy
-from controller.rehearsal import configure
+from controller.orphaned_addresses import OrphanPolicy
+from controller.simulation import configure
 from metallb_py.addresses import go_quote_list
 from metallb_py.config.draining import configured_name
-from metallb_py.config.model import Config, Pool
 from metallb_py.errors import ConflictError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames
@@ -47,6 +46,7 @@ from metallb_py.kube.reflector import (
     Unreachable,
 )
 from metallb_py.kube.resource import NAMESPACES, SERVICES
+from metallb_py.model.config import Config, Pool
 from metallb_py.runtime.compile_worker import ConfigQueue
 from metallb_py.runtime.daemon import ConfigReporter
 from metallb_py.runtime.health import Check

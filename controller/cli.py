@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from controller.options import Options
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from metallb_py.runtime.flags import FlagParser, common_options, read_port
 
 PROG = "metallb-controller"

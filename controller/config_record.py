@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 from controller.drivers.config_state import StateEvent, StateNotStored, StateStored, StateWriter
 from controller.drivers.config_status import StatusAnnotation
 from metallb_py.config.draining import encode_pools
-from metallb_py.config.model import Config, Pool
 from metallb_py.errors import ApiError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames, Stored
@@ -15,6 +14,7 @@ from metallb_py.kube.config_status import ConfigStatus
 from metallb_py.kube.configmap import DATA_KEY, STATUS, Reading
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import ConfigMap
+from metallb_py.model.config import Config, Pool
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import ControllerMetrics
 

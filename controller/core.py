@@ -45,7 +45,7 @@ from controller.effects import (
     WriteStatus,
 )
 from controller.exchanges import find_exchange
-from controller.orphans import (
+from controller.orphaned_addresses import (
     OrphanPolicy,
     describe_misfit,
     expelled,
@@ -57,10 +57,10 @@ from controller.starting import reclaim_all, renumbered, was_in_force
 from controller.waiting import Awaited, WaitingServices
 from metallb_py.addresses import IPAddress, go_quote_list
 from metallb_py.config.draining import configured_name
-from metallb_py.config.model import Config, Pool
-from metallb_py.config.tenancy import Tenant
 from metallb_py.isolation import InternalError, contain
 from metallb_py.kube.objects import Labels, Service
+from metallb_py.model.config import Config, Pool
+from metallb_py.model.pool_access import Tenant
 from metallb_py.obstacles import Obstacles
 from metallb_py.verdict import Check, Checks, Verdict
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from controller.allocator import Holding
 from controller.assignment import Outcome
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from metallb_py.addresses import IPAddress
-from metallb_py.config.model import Config, Pool
 from metallb_py.kube.objects import Service
+from metallb_py.model.config import Config, Pool
 
 # Where a service's addresses are from (MetalLB since 0.13.9).
 POOL_ANNOTATION = "metallb.universe.tf/ip-allocated-from-pool"

@@ -8,13 +8,13 @@ from enum import StrEnum
 from controller.allocator import Rejection
 from controller.assignment import Outcome
 from controller.core import Controller
-from controller.rehearsal import rehearse
 from controller.requests import InvalidRequest, ServiceRequest, parse
+from controller.simulation import rehearse
 from metallb_py.addresses import IPAddress
 from metallb_py.config.draining import configured_name
-from metallb_py.config.model import Pool
 from metallb_py.kube.objects import Service
 from metallb_py.kube.snapshot import Snapshot
+from metallb_py.model.config import Pool
 
 MAX_PROBLEMS = 5
 

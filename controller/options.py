@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from metallb_py.runtime.flags import CommonOptions
 
 

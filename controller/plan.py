@@ -14,14 +14,14 @@ from enum import StrEnum
 from controller.allocator import Holding
 from controller.core import Controller
 from controller.effects import ConfigRefused
-from controller.orphans import OrphanPolicy
-from controller.rehearsal import rehearse
+from controller.orphaned_addresses import OrphanPolicy
+from controller.simulation import rehearse
 from metallb_py.addresses import IPAddress
 from metallb_py.config.draining import configured_name
-from metallb_py.config.model import Config, Pool
-from metallb_py.config.routes import Offer, Route, names_in, routes_for
 from metallb_py.kube.objects import Service
 from metallb_py.kube.snapshot import Snapshot
+from metallb_py.model.config import Config, Pool
+from metallb_py.model.routes import Offer, Route, names_in, routes_for
 
 
 class Fate(StrEnum):

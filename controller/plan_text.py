@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from controller.plan import Fate, Plan, ServicePlan
-from metallb_py.config.routes import Route
+from metallb_py.model.routes import Route
 
 # API servers cut longer warnings, and drop what exceeds 4096 characters in all.
 MAX_WARNINGS = 15

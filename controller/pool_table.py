@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from metallb_py.addresses import IPAddress, IPNetwork
-from metallb_py.config.model import Pool, is_buggy
-from metallb_py.config.prefix_index import PrefixIndex
+from metallb_py.model.config import Pool, is_buggy
+from metallb_py.model.prefix_index import PrefixIndex
 
 
 class PoolTable:

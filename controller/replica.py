@@ -15,7 +15,7 @@ from typing import assert_never
 from uuid import uuid4
 
 from controller.app import App
-from controller.drivers.leadership import (
+from controller.drivers.leader_elector import (
     Candidacy,
     ElectionEvent,
     Gained,
@@ -28,7 +28,7 @@ from controller.drivers.reviewer import Reviewer
 from controller.options import Options
 from metallb_py.errors import ApiError, StartupError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.lease import Durations, Follow, Lose
+from metallb_py.kube.leader_election import Durations, Follow, Lose
 from metallb_py.runtime.daemon import run_daemon
 from metallb_py.runtime.health import Check
 from metallb_py.runtime.httpd import Httpd, Render, Sources

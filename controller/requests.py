@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from metallb_py.addresses import Family, IPAddress, family_of, go_quote_list, parse_address
-from metallb_py.config.tenancy import ANYBODY, Tenant
 from metallb_py.kube.objects import Labels, ObjectMeta, Service
+from metallb_py.model.pool_access import ANYBODY, Tenant
 
 # MetalLB 0.14.9 prefers the second prefix and honours the first still; so do we.
 PREFIXES = ("metallb.io/", "metallb.universe.tf/")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from controller.allocator import Allocator, Holding
 from controller.assignment import reclaim_in_order
-from controller.orphans import still_needed
+from controller.orphaned_addresses import still_needed
 from controller.requests import sharing_terms
 from metallb_py.config.draining import drain
-from metallb_py.config.model import Config, Pool
-from metallb_py.config.prefix_index import PrefixIndex
 from metallb_py.kube.objects import Service
+from metallb_py.model.config import Config, Pool
+from metallb_py.model.prefix_index import PrefixIndex
 
 
 @dataclass(frozen=True, slots=True)

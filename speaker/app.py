@@ -9,12 +9,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TypeVar, assert_never
 
-from metallb_py.config.model import Protocol
 from metallb_py.isolation import InternalError, contain
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.config_status import in_brief
 from metallb_py.kube.configmap import ConfigReader, Update, config_resource
+from metallb_py.kube.discovery import has_slices
 from metallb_py.kube.endpoints import SliceIndex, from_endpoints
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import (
@@ -36,6 +36,7 @@ from metallb_py.kube.reflector import (
     Unreachable,
 )
 from metallb_py.kube.resource import ENDPOINTS, NODES, SERVICES, SLICES, Resource
+from metallb_py.model.config import Protocol
 from metallb_py.runtime.compile_worker import ConfigQueue
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.health import Check
@@ -45,11 +46,11 @@ from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.metrics import SpeakerMetrics
 from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.tasks import run_until
-from speaker.announcers import Announcer
 from speaker.announcers.bgp import BgpAnnouncer
+from speaker.announcers.bgp_passwords import Passwords
+from speaker.announcers.interface import Announcer
 from speaker.announcers.layer2 import Layer2Announcer, Seen
-from speaker.announcers.passwords import Passwords
-from speaker.conflicts import Conflicts
+from speaker.bgp.shutdown import parting_of
 from speaker.core import (
     Adjust,
     Announce,
@@ -65,15 +66,14 @@ from speaker.core import (
     Unannounced,
     Withdraw,
 )
-from speaker.drivers.endpoints_api import has_slices
-from speaker.drivers.responder_events import Claimed, WiresChanged
+from speaker.layer2.candidates import exclusion
+from speaker.layer2.conflicts import Conflicts
 from speaker.layer2.eligibility import LABELED, NodeState
-from speaker.layer2.nodes import exclusion
 from speaker.members import Members
 from speaker.node_name import node_name_problem
 from speaker.options import Options
-from speaker.parting import parting_of
 from speaker.patience import Patience
+from speaker.responder.events import Claimed, WiresChanged
 from speaker.status_damper import StatusDamper
 
 COMPONENT = "metallb-speaker"

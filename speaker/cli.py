@@ -7,17 +7,17 @@ import os
 import re
 
 from metallb_py.addresses import parse_address
-from metallb_py.config.patterns import WANTED, PatternError, compile_pattern
 from metallb_py.errors import StartupError
+from metallb_py.model.patterns import WANTED, PatternError, compile_pattern
 from metallb_py.runtime.flags import FlagParser, common_options, read_port
-from speaker.bgp.listening import ListenAt
-from speaker.layer2.links import EXCLUDED
-from speaker.layer2.nodes import EXCLUDE_LABEL, SPEAKER_LABELS, Rules
-from speaker.layer2.settings import Settings
-from speaker.memberships import flags
-from speaker.memberships.settings import GossipSettings, Kind
+from speaker.bgp.settings import ListenAt
+from speaker.bgp.shutdown import DRAIN_TIME, OnStop
+from speaker.layer2.candidates import EXCLUDE_LABEL, SPEAKER_LABELS, Rules
+from speaker.membership import flags
+from speaker.membership.settings import GossipSettings, Kind
 from speaker.options import Options
-from speaker.parting import DRAIN_TIME, OnStop
+from speaker.responder.links import EXCLUDED
+from speaker.responder.settings import Settings
 
 PROG = "metallb-speaker"
 BGP_TYPES = ("native", "frr")

@@ -13,10 +13,10 @@ from enum import Enum, auto
 from functools import partial
 
 from metallb_py.addresses import IPAddress, go_quote_list, parse_address
-from metallb_py.config.model import Config, Protocol
 from metallb_py.isolation import InternalError, contain
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
+from metallb_py.model.config import Config, Protocol
 from metallb_py.obstacles import Obstacles
 from metallb_py.verdict import Verdict
 from speaker.announced import Announced

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from metallb_py.addresses import IPAddress, go_quote_list, parse_address
-from metallb_py.config.model import Config, Pool, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
+from metallb_py.model.config import Config, Pool, Protocol
 from metallb_py.verdict import Checks, Verdict
 from speaker.bgp import eligibility as bgp
 from speaker.bgp.reach import Reach

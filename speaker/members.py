@@ -14,15 +14,15 @@ from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
 from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.pacer import Pacer
-from speaker.layer2 import wires
+from speaker.layer2 import topology
+from speaker.layer2.candidates import node_states, pod_of
 from speaker.layer2.eligibility import NodeState
-from speaker.layer2.nodes import node_states, pod_of
-from speaker.layer2.wires import Wire
-from speaker.memberships import Membership, Usable
-from speaker.memberships.gossip import GossipMembers
-from speaker.memberships.lease import LeaseMembership
-from speaker.memberships.ready_pods import ReadyPods
-from speaker.memberships.settings import GossipSettings, Kind
+from speaker.layer2.topology import Wire
+from speaker.membership.gossip import GossipMembers
+from speaker.membership.interface import Membership, Usable
+from speaker.membership.lease import LeaseMembership
+from speaker.membership.ready_pods import ReadyPods
+from speaker.membership.settings import GossipSettings, Kind
 from speaker.options import Options
 
 
@@ -123,9 +123,9 @@ class Members:
         return self._knows_members
 
     def wires_changed(self, found: tuple[Wire, ...]) -> None:
-        """This node is on these wires."""
+        """This node is on these topology."""
         # One without any interface tells nothing, and counts as being on every subnet.
-        self._wires = wires.encode(found) if found else ""
+        self._wires = topology.encode(found) if found else ""
         self._membership.wires_changed(found)
         self._publish_wires()
 
@@ -174,12 +174,12 @@ class Members:
         pod = pod_of(self._options.node_name, self._pods.values())
         if self._wires is None or pod is None:
             return
-        if pod.metadata.annotation(wires.ANNOTATION) != self._wires:
+        if pod.metadata.annotation(topology.ANNOTATION) != self._wires:
             # Through its status, which takes annotations, too: the right to write a whole pod
             # would be the right to replace its programs.
             meta = pod.metadata
             path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}/status"
-            self._annotations.write(path, {wires.ANNOTATION: self._wires})
+            self._annotations.write(path, {topology.ANNOTATION: self._wires})
 
     def _on_annotation_error(self, error: ApiError) -> None:
         self._log.error("failed to annotate own pod", op="annotatePod", error=str(error))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metallb_py.runtime.flags import CommonOptions
-from speaker.bgp.listening import ListenAt
-from speaker.layer2.nodes import DEFAULT, Rules
-from speaker.layer2.settings import Settings
-from speaker.memberships.settings import LEASE_NAMESPACE, GossipSettings, Kind
-from speaker.parting import DRAIN_TIME, OnStop
+from speaker.bgp.settings import ListenAt
+from speaker.bgp.shutdown import DRAIN_TIME, OnStop
+from speaker.layer2.candidates import DEFAULT, Rules
+from speaker.membership.settings import LEASE_NAMESPACE, GossipSettings, Kind
+from speaker.responder.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

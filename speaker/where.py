@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metallb_py.config.model import Config, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
+from metallb_py.model.config import Config, Protocol
 from speaker.bgp.reach import Reach
 from speaker.decision import Announcement, Surroundings, decide, why_unannounced
 from speaker.layer2.eligibility import UNKNOWN, Cluster

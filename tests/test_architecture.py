@@ -16,40 +16,54 @@ PACKAGES = ("metallb_py", "speaker", "controller")
 MODULES = sorted(
     path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
 )
-TEST_FILES = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+TESTS = ROOT / "tests"
+# Their folders have the same paths as the packages'.
+MIRRORS = ("unit", "property", "netns")
 LINES = 600
 
 # What only runs as a part of something larger is tested there.
 TESTED_ELSEWHERE = {
-    "speaker/drivers/bgp_wire.py": "netns/test_bgp_session.py",
-    "controller/app.py": "netns/test_controller_app.py",
-    "controller/config_record.py": "netns/test_config_status.py",
+    "controller/drivers/config_status.py": "netns/controller/test_config_record.py",
+    "metallb_py/cli/cluster.py": "netns/cli/test_commands.py",
+    "metallb_py/cli/explain.py": "netns/cli/test_commands.py",
+    "metallb_py/cli/plan.py": "netns/cli/test_commands.py",
     "metallb_py/kube/access.py": "unit/kube/test_kubeconfig.py",
     "metallb_py/kube/configmap.py": "unit/kube/test_config_reader.py",
-    "metallb_py/kube/events.py": "netns/test_event_recorder.py",
-    "metallb_py/kube/snapshot.py": "unit/controller/test_rehearsal.py",
-    "metallb_py/runtime/daemon.py": "netns/test_controller_app.py",
-    "speaker/app.py": "e2e/test_cluster.py",
-    "speaker/announcers/bgp.py": "e2e/test_cluster.py",
+    "metallb_py/kube/snapshot.py": "unit/controller/test_simulation.py",
+    "metallb_py/lab/cluster.py": "e2e/test_cluster.py",
+    "metallb_py/lab/collector.py": "interop/test_collector.py",
+    "metallb_py/lab/control_plane.py": "e2e/test_control_plane.py",
+    "metallb_py/lab/inside.py": "e2e/test_inside.py",
+    "metallb_py/lab/keep.py": "e2e/test_keep.py",
+    "metallb_py/lab/lab.py": "e2e/test_lab.py",
+    "metallb_py/runtime/daemon.py": "netns/controller/test_app.py",
+    "speaker/announcers/bfd.py": "interop/test_bfd_frr.py",
+    "speaker/announcers/interface.py": "netns/speaker/announcers/test_bgp.py",
     "speaker/announcers/layer2.py": "e2e/test_cluster.py",
-    "speaker/memberships/lease.py": "e2e/test_members.py",
+    "speaker/app.py": "e2e/test_cluster.py",
+    "speaker/bgp/io/secrets.py": "netns/speaker/announcers/test_bgp_passwords.py",
+    "speaker/bgp/io/transport.py": "netns/speaker/bgp/io/test_session_driver.py",
+    "speaker/membership/gossip.py": "e2e/test_members.py",
+    "speaker/membership/interface.py": "e2e/test_members.py",
+    "speaker/membership/lease.py": "e2e/test_members.py",
+    "speaker/responder/io/interfaces.py": "netns/speaker/linux/test_netlink.py",
 }
 
 # Each outside library is imported by these modules alone, so that it can be replaced.
 IMPORTERS = {
     "cryptography": {
-        "metallb_py/protocols/memberlist/keyring.py",
+        "metallb_py/protocols/memberlist/codec/keyring.py",
         "metallb_py/runtime/pki.py",
     },
     "kubernetes": {"metallb_py/kube/kubeconfig.py"},
-    "msgpack": {"metallb_py/protocols/memberlist/fields.py"},
+    "msgpack": {"metallb_py/protocols/memberlist/codec/msgpack_fields.py"},
     "prometheus_client": {"metallb_py/runtime/metrics.py", "metallb_py/runtime/series.py"},
     "netaddr": {"metallb_py/addresses.py"},
-    "re2": {"metallb_py/config/patterns.py"},
-    "scapy": {"metallb_py/cli/resolve.py"},
+    "re2": {"metallb_py/model/patterns.py"},
+    "scapy": {"metallb_py/lab/resolve.py"},
     "yaml": {
-        "metallb_py/cli/lab/cluster.py",
-        "metallb_py/config/document.py",
+        "metallb_py/lab/cluster.py",
+        "metallb_py/config/yaml/document.py",
         "metallb_py/kube/kubeconfig.py",
     },
     "aiomqtt": set(),
@@ -85,10 +99,10 @@ def has_behaviour(module: Path) -> bool:
 )
 def test_every_module_has_its_test_file(module: Path) -> None:
     elsewhere = TESTED_ELSEWHERE.get(str(module))
-    if elsewhere is None:
-        assert f"test_{module.stem}.py" in TEST_FILES
-    else:
-        assert (ROOT / "tests" / elsewhere).exists()
+    path = Path(*(part for part in module.parts if part != "metallb_py"))
+    own = [TESTS / kind / path.with_name(f"test_{module.name}") for kind in MIRRORS]
+    assert any(file.exists() for file in own) != (elsewhere is not None)
+    assert elsewhere is None or (TESTS / elsewhere).exists()
 
 
 @pytest.mark.parametrize("library", IMPORTERS)
@@ -125,7 +139,7 @@ def test_manifests_are_kubernetes_objects(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
 def test_sample_configurations_load(path: Path) -> None:
-    from metallb_py.config.compile import read_config
+    from metallb_py.config.compile.read_config import read_config
 
     (manifest,) = (o for o in yaml.safe_load_all(path.read_text()) if o["kind"] == "ConfigMap")
     assert read_config(manifest["data"]["config"]).pools

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metallb_py.config.communities import WELL_KNOWN
-from metallb_py.config.configmap import SCHEMA
+from metallb_py.config.yaml.schema import SCHEMA
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

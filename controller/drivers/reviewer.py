@@ -6,15 +6,15 @@ import asyncio
 
 from controller.admission import read_review
 from controller.drivers.review_gate import BusyError, Caller, ReviewGate
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from controller.plan import make_plan
 from controller.plan_text import warnings
-from metallb_py.config.model import Config
 from metallb_py.config.problems import Problem
 from metallb_py.errors import ApiError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.configmap import Reading
 from metallb_py.kube.listing import take_snapshot
+from metallb_py.model.config import Config
 from metallb_py.runtime.compile_worker import CompileWorker
 
 # Of the 5 s that the API server waits for an answer, which may come without any foresight.

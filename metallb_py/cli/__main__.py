@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from metallb_py.cli import explain, lab, plan, validate, who_has
+from metallb_py import lab
+from metallb_py.cli import explain, plan, validate, who_has
 
 SUBCOMMANDS = (validate, plan, explain, who_has, lab)
 

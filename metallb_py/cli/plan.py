@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from controller.plan import Plan, make_plan
 from controller.plan_text import describe, describe_route
 from metallb_py.addresses import IPAddress
@@ -14,12 +14,12 @@ from metallb_py.cli import cluster
 from metallb_py.cli.cluster import Forbidden
 from metallb_py.cli.terminal import complain, show, show_json
 from metallb_py.cli.validate import UnreadableError, find_configs, read_file, tell_problems
-from metallb_py.config.compile import read_config
-from metallb_py.config.model import Config
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError, Problem
 from metallb_py.errors import ApiError
 from metallb_py.kube.listing import take_snapshot
 from metallb_py.kube.snapshot import Snapshot
+from metallb_py.model.config import Config
 
 if TYPE_CHECKING:
     from metallb_py.kube.client import KubeClient

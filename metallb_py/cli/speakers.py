@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from metallb_py.cli.cluster import Forbidden, list_allowed
-from metallb_py.config.model import Config
 from metallb_py.errors import NotFoundError
 from metallb_py.kube.endpoints import ServiceEndpoints, SliceIndex, from_endpoints
 from metallb_py.kube.objects import SERVICE_NAME_LABEL, Pod
 from metallb_py.kube.resource import ENDPOINTS, NODES, SLICES, SLICES_API, Resource
 from metallb_py.kube.snapshot import Snapshot
+from metallb_py.model.config import Config
+from speaker.layer2.candidates import SPEAKER_LABELS, Rules, node_states
 from speaker.layer2.eligibility import Cluster
-from speaker.layer2.nodes import SPEAKER_LABELS, Rules, node_states
 from speaker.where import View
 
 if TYPE_CHECKING:

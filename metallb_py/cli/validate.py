@@ -11,11 +11,11 @@ from typing import BinaryIO
 
 from metallb_py.cli import cluster
 from metallb_py.cli.terminal import complain, show
-from metallb_py.config.compile import read_config
-from metallb_py.config.document import Mapping, Node, Scalar, Sequence, parse_documents
-from metallb_py.config.model import Config
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.config.yaml.document import Mapping, Node, Scalar, Sequence, parse_documents
 from metallb_py.errors import ApiError, MetallbError
+from metallb_py.model.config import Config
 
 DESCRIPTION = """\
 Check a configuration: a ConfigMap manifest (or several documents, or a List, with ConfigMaps

@@ -15,8 +15,8 @@ from metallb_py.cli.terminal import complain, show_colored, show_json
 from metallb_py.errors import ApiError, MetallbError
 from metallb_py.kube.listing import take_snapshot
 from metallb_py.printable import printable
+from speaker.diagnosis import Answer, Finding, Standing, find
 from speaker.where import View
-from speaker.who import Answer, Finding, Standing, find
 
 if TYPE_CHECKING:
     from metallb_py.kube.client import KubeClient
@@ -106,7 +106,7 @@ def _ask(address: IPAddress, interface: str) -> tuple[str, ...]:
     """Ask the wire. Raises WireError."""
     try:
         # Only now: scapy costs a second, and the other subcommands do without.
-        from metallb_py.cli.resolve import resolve
+        from metallb_py.lab.resolve import resolve
     except ModuleNotFoundError as error:
         raise WireError('who-has: want metallb-py\'s extra "lab" installed, for scapy') from error
     try:

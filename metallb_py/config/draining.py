@@ -16,11 +16,11 @@ from typing import Annotated
 import msgspec
 
 from metallb_py.addresses import parse_cidr
-from metallb_py.config.limits import MAX_DRAINING_BLOCKS, MAX_PREPEND
-from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.config.compile.limits import MAX_DRAINING_BLOCKS, MAX_PREPEND
 from metallb_py.config.problems import ConfigError, Problem, one_line
-from metallb_py.config.selectors import LabelSelector, Operator, Requirement
-from metallb_py.config.tenancy import EVERYBODY
+from metallb_py.model.config import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.model.pool_access import EVERYBODY
+from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 
 # The name of a pool that drains ends so. One that is in the configuration and is called so gets
 # the ending of _CONFIGURED, so that no name that a configuration can have is that of another pool.

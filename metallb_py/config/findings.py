@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metallb_py.config.budget import Budget
+from metallb_py.config.compile.budget import Budget
 from metallb_py.config.problems import ConfigError, Problem, one_line
 
 MAX_PROBLEMS = 1000  # more help nobody, and a text can be made to have millions

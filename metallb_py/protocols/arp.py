@@ -7,8 +7,8 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 from struct import Struct
 
+from metallb_py.protocols.byte_reader import Flaw, FlawedError
 from metallb_py.protocols.ethernet import BROADCAST, EthernetFrame, EtherType, MacAddress
-from metallb_py.protocols.wire import Flaw, FlawedError
 
 UNSPECIFIED = IPv4Address(0)
 """The sender address of a probe: its sender has no address yet (RFC 5227 section 2.1.1)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NewType
 
-from metallb_py.protocols.wire import Flaw, FlawedError, Reader, TruncatedError
+from metallb_py.protocols.byte_reader import Flaw, FlawedError, Reader, TruncatedError
 
 MacAddress = NewType("MacAddress", bytes)
 """An IEEE 802 MAC address: six bytes."""

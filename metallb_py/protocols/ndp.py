@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 
+from metallb_py.protocols.byte_reader import Flaw, FlawedError
 from metallb_py.protocols.ethernet import EthernetFrame, EtherType, MacAddress
-from metallb_py.protocols.wire import Flaw, FlawedError
 
 ALL_NODES = IPv6Address("ff02::1")
 ALL_ROUTERS = IPv6Address("ff02::2")

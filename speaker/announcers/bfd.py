@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import assert_never
 
-from metallb_py.config.model import Config
+from metallb_py.model.config import Config
 from metallb_py.protocols.bfd.packet import Diagnostic
 from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import BfdMetrics, SpeakerMetrics
+from speaker.bfd.io.client import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
+from speaker.bfd.targets import Watching, watching_for
 from speaker.bgp.peering import PeerSession
-from speaker.bgp.watching import Watching, watching_for
-from speaker.drivers.bfd import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
-from speaker.drivers.neighbors import is_neighbor
+from speaker.linux.routes import is_neighbor
 
 
 class BfdWatcher:

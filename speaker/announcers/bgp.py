@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import assert_never
 
-from metallb_py.config.model import Config
-from metallb_py.config.routes import Offer, names_in
+from metallb_py.model.config import Config
+from metallb_py.model.routes import Offer, names_in
 from metallb_py.rate_limit import Rate
 from metallb_py.runtime.log import LimitedLog, Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
@@ -25,19 +25,19 @@ from speaker.bgp.events import (
     UpdateReceived,
     UpdatesSent,
 )
-from speaker.bgp.listening import ListenAt
-from speaker.bgp.peering import PeerSession, peering_for
-from speaker.bgp.route_table import RouteTable
-from speaker.decision import Announcement
-from speaker.drivers.bgp_listener import (
+from speaker.bgp.io.listener import (
     BgpListener,
     ConnectionsRefused,
     ListenerEvent,
     ListenFailed,
     StrangerRefused,
 )
-from speaker.drivers.bgp_speaker import BgpSpeaker
-from speaker.parting import DRAIN_TIME, Parting
+from speaker.bgp.io.sessions import BgpSpeaker
+from speaker.bgp.peering import PeerSession, peering_for
+from speaker.bgp.route_table import RouteTable
+from speaker.bgp.settings import ListenAt
+from speaker.bgp.shutdown import DRAIN_TIME, Parting
+from speaker.decision import Announcement
 
 STRANGER = Rate(burst=1, per_second=1 / 600)
 """Lines about the connections of one host that is no peer, or of a peer that has too many."""

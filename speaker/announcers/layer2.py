@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from metallb_py.config.model import Config
+from metallb_py.model.config import Config
 from metallb_py.rate_limit import Rate
 from metallb_py.runtime.log import LimitedLog, Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
+from speaker.bgp.shutdown import Parting
 from speaker.decision import Announcement
-from speaker.drivers.responder import Responder
-from speaker.drivers.responder_events import (
+from speaker.layer2.ownership import Owned
+from speaker.responder.events import (
     Claimed,
     Counters,
     InterfaceAdded,
@@ -24,10 +25,9 @@ from speaker.drivers.responder_events import (
     SendFailed,
     WiresChanged,
 )
-from speaker.layer2.lingering import LINGER
-from speaker.layer2.owned import Owned
-from speaker.layer2.settings import Settings
-from speaker.parting import Parting
+from speaker.responder.handover import LINGER
+from speaker.responder.io.client import Responder
+from speaker.responder.settings import Settings
 
 # What the responder sees on the wire that concerns more than its own work.
 Seen = WiresChanged | Claimed

@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from metallb_py.config.model import Config, Peer, SecretKey
+from metallb_py.model.config import Config, Peer, SecretKey
 from speaker.bgp.peering import session_of
 
 

@@ -9,15 +9,15 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 
 from metallb_py.addresses import IPAddress
-from metallb_py.config.model import (
+from metallb_py.model.config import (
     BOTH_FAMILIES,
     AddressFamily,
     DynamicAsn,
     Origin,
     Peer,
 )
-from metallb_py.config.routes import UNNAMED, Audience
-from metallb_py.protocols.bgp import attributes, codes
+from metallb_py.model.routes import UNNAMED, Audience
+from metallb_py.protocols.bgp.codec import attributes, codes
 from metallb_py.protocols.bgp.negotiation import Dynamic, Settings
 
 

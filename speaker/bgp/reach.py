@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from metallb_py.addresses import IPAddress
-from metallb_py.config.model import AddressFamily, Peer, Pool
+from metallb_py.model.config import AddressFamily, Peer, Pool
 
 _FAMILIES = {4: AddressFamily.IPV4, 6: AddressFamily.IPV6}
 

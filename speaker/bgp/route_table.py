@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.config.routes import UNNAMED, Audience, Offer, Route, Saying, route, say
+from metallb_py.model.routes import UNNAMED, Audience, Offer, Route, Saying, route, say
 
 Changes = Mapping[IPNetwork, Route | None]
 """Routes that are other ones than before; None for those that are gone."""

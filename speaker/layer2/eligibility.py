@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from metallb_py.addresses import IPAddress, IPNetwork, go_quote_list
-from metallb_py.config.model import Pool
-from metallb_py.config.selectors import LabelSelector
 from metallb_py.kube.endpoints import ServiceEndpoints
+from metallb_py.model.config import Pool
+from metallb_py.model.selectors import LabelSelector
 from metallb_py.verdict import Checks, Verdict
 from speaker.layer2.election import ranked
-from speaker.layer2.wires import Wire, has_interface_for, reached, subnets_for
+from speaker.layer2.topology import Wire, has_interface_for, reached, subnets_for
 
 NOT_OWNER = "notOwner"
 MAX_TOLD = 5

@@ -13,12 +13,12 @@ from time import process_time
 
 import pytest
 
-from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
-from metallb_py.protocols.bgp.capabilities import FourOctetAsn
+from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn
+from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.effects import Send
-from metallb_py.protocols.bgp.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
+from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 COUNT = 100_000

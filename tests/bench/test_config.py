@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from metallb_py.config.compile import read_config
+from metallb_py.config.compile.read_config import read_config
 
 POOLS = 500
 ROUNDS = 3

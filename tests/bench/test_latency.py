@@ -23,10 +23,10 @@ from support.parts import require
 from support.services import ServicesAdmin
 from support.vty import Vty, vty
 
-from metallb_py.cli.lab.binaries import find_kubernetes
-from metallb_py.cli.lab.isolate import IsolationError, isolate_this_process
-from metallb_py.cli.lab.lab import Lab, Wishes
-from metallb_py.cli.lab.network import NODES
+from metallb_py.lab.binaries import find_kubernetes
+from metallb_py.lab.isolate import IsolationError, isolate_this_process
+from metallb_py.lab.lab import Lab, Wishes
+from metallb_py.lab.network import NODES
 
 PRESENT = int(os.environ.get("METALLB_PY_BENCH_SERVICES", "1000"))
 SAMPLES = 100

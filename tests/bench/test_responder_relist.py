@@ -22,7 +22,7 @@ from support.layer2_load import Delay, arp_asker, arp_requests, percentile
 from support.layer2_process import ROOT, busy_for
 from support.layer2_wire import wire
 
-from metallb_py.cli.lab.apiserver.store import Object, Store
+from metallb_py.lab.apiserver.store import Object, Store
 
 SERVICES = int(os.environ.get("METALLB_PY_BENCH_SERVICES", "10000"))
 NODE = "node1"

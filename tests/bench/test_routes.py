@@ -9,8 +9,8 @@ from ipaddress import ip_address
 from statistics import median
 from time import perf_counter
 
-from metallb_py.config.model import BgpAdvertisement
-from metallb_py.config.routes import Offer
+from metallb_py.model.config import BgpAdvertisement
+from metallb_py.model.routes import Offer
 from speaker.bgp.route_table import RouteTable
 
 ADVERTISEMENTS = (BgpAdvertisement(), BgpAdvertisement(aggregation_length=24))

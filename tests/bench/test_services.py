@@ -40,12 +40,12 @@ import pytest
 from support.parts import require
 from support.services import ServicesAdmin
 
-from metallb_py.cli.lab.binaries import find_kubernetes
-from metallb_py.cli.lab.isolate import IsolationError, isolate_this_process
-from metallb_py.cli.lab.lab import Lab, Wishes
 from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
 from metallb_py.kube.resource import Resource
+from metallb_py.lab.binaries import find_kubernetes
+from metallb_py.lab.isolate import IsolationError, isolate_this_process
+from metallb_py.lab.lab import Lab, Wishes
 
 FEW = 1000
 MANY = int(os.environ.get("METALLB_PY_BENCH_SERVICES", FEW))

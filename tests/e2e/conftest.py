@@ -11,10 +11,10 @@ import pytest
 from support.cluster import Rig, eventually
 from support.parts import METALLB_SPEAKER, require
 
-from metallb_py.cli.lab.binaries import find, find_kubernetes
-from metallb_py.cli.lab.isolate import IsolationError, isolate_this_process
-from metallb_py.cli.lab.lab import Lab, Wishes
-from metallb_py.cli.lab.network import NODES
+from metallb_py.lab.binaries import find, find_kubernetes
+from metallb_py.lab.isolate import IsolationError, isolate_this_process
+from metallb_py.lab.lab import Lab, Wishes
+from metallb_py.lab.network import NODES
 
 # A short name, for there are sockets far below it, whose paths have 107 characters at the most.
 FOLDER = Path(tempfile.gettempdir(), f"mpy-{os.getuid()}")

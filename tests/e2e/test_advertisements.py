@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.cluster import CONFIG, Rig, eventually
 
-from metallb_py.cli.lab.network import NODES
+from metallb_py.lab.network import NODES
 
 pytestmark = pytest.mark.e2e
 NAME = "weighed"

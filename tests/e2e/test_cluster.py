@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from support.cluster import CONFIG, Rig, eventually
 
-from metallb_py.cli.lab.control_plane import NAMESPACE
-from metallb_py.cli.lab.network import CONTROL_PLANE, NODES, mac_of
+from metallb_py.lab.control_plane import NAMESPACE
+from metallb_py.lab.network import CONTROL_PLANE, NODES, mac_of
 
 pytestmark = pytest.mark.e2e
 ALL_NODES = {node.address for node in NODES}

@@ -17,7 +17,7 @@ import pytest
 from support.cluster import Rig, eventually
 from support.parts import find_kubectl, require
 
-from metallb_py.cli.lab.processes import Programs, wait_until
+from metallb_py.lab.processes import Programs, wait_until
 
 pytestmark = pytest.mark.e2e
 NAMESPACE = "kubectl-tests"
@@ -71,7 +71,7 @@ def embedded(folder: Path) -> Iterator[Path]:
             return client.connect_ex(("127.0.0.1", port)) == 0
 
     with Programs(folder) as programs:
-        module = ["-m", "metallb_py.cli.lab.apiserver", "127.0.0.1", str(port)]
+        module = ["-m", "metallb_py.lab.apiserver", "127.0.0.1", str(port)]
         server = programs.start("apiserver", sys.executable, *module)
         wait_until("embedded API server", 20, listens, server)
         yield kubeconfig

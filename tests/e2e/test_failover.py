@@ -23,11 +23,11 @@ import pytest
 from support.cluster import CONFIG, Rig, eventually
 from support.services import ServicesAdmin
 
-from metallb_py.cli.lab.control_plane import NAMESPACE as SYSTEM
-from metallb_py.cli.lab.processes import Program, pid_file
 from metallb_py.kube.objects import Lease, Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
 from metallb_py.kube.resource import Resource
+from metallb_py.lab.control_plane import NAMESPACE as SYSTEM
+from metallb_py.lab.processes import Program, pid_file
 
 pytestmark = pytest.mark.e2e
 

@@ -11,7 +11,7 @@ from support.cluster import eventually
 from support.lab_command import ROOT, KeptLab, environment, kept_lab, proofs
 from support.parts import find_kubectl, require
 
-from metallb_py.cli.lab.binaries import find
+from metallb_py.lab.binaries import find
 
 pytestmark = pytest.mark.e2e
 

@@ -15,8 +15,8 @@ from support.cluster import eventually
 from support.lab_command import ROOT, Proof, kept_lab, leftovers, proofs, run_lab
 from support.parts import require
 
-from metallb_py.cli.lab.binaries import find, find_kubernetes
-from metallb_py.cli.lab.routers import FRR_FOLDER
+from metallb_py.lab.binaries import find, find_kubernetes
+from metallb_py.lab.routers import FRR_FOLDER
 
 pytestmark = pytest.mark.e2e
 NOTHING: tuple[list[str], list[str]] = ([], [])

@@ -15,9 +15,9 @@ from support.lease_speaker import LeaseSpeaker
 
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.reflector import Reachable, Unreachable
-from speaker.drivers.lease_members import Contested, Holder, Unrenewed
-from speaker.leases import Timing
-from speaker.memberships.settings import LEASE_NAMESPACE as NAMESPACE
+from speaker.membership.io.lease_driver import Contested, Holder, Unrenewed
+from speaker.membership.lease_detector import Timing
+from speaker.membership.settings import LEASE_NAMESPACE as NAMESPACE
 
 pytestmark = pytest.mark.e2e
 MANIFEST = Path(__file__).parents[2] / "manifests" / "membership-lease.yaml"

@@ -20,8 +20,8 @@ from support import asking
 from support.asking import Asker
 from support.cluster import Rig, eventually
 
-from metallb_py.cli.lab.enter import command
-from metallb_py.cli.lab.network import NODES, WIRE, Node, mac_of
+from metallb_py.lab.enter import command
+from metallb_py.lab.network import NODES, WIRE, Node, mac_of
 
 pytestmark = pytest.mark.e2e
 RUNS = int(os.environ.get("METALLB_PY_TAKEOVERS", "0"))

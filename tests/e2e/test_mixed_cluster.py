@@ -25,9 +25,9 @@ from support.metallb import (
 )
 from support.parts import METALLB_SPEAKER, require
 
-from metallb_py.cli.lab.binaries import find_kubernetes
-from metallb_py.cli.lab.lab import Lab, Wishes
-from metallb_py.cli.lab.network import NODES, Node
+from metallb_py.lab.binaries import find_kubernetes
+from metallb_py.lab.lab import Lab, Wishes
+from metallb_py.lab.network import NODES, Node
 
 pytestmark = pytest.mark.e2e
 VERSION = "1.20"  # of Kubernetes: MetalLB 0.12 reads its EndpointSlices

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from support.cluster import CONFIG, Rig, eventually
 
-from metallb_py.cli.lab.enter import command
-from metallb_py.cli.lab.network import NODES, mac_of
+from metallb_py.lab.enter import command
+from metallb_py.lab.network import NODES, mac_of
 
 pytestmark = pytest.mark.e2e
 GONE = "node.kubernetes.io/exclude-from-external-load-balancers"

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 from support.cluster import Rig, eventually
 
-from metallb_py.cli.lab.network import NODES
-from metallb_py.cli.lab.processes import pid_file
+from metallb_py.lab.network import NODES
+from metallb_py.lab.processes import pid_file
 
 pytestmark = pytest.mark.e2e
 ALL_NODES = {node.address for node in NODES}

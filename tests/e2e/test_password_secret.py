@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from support.cluster import CONFIG, Rig, eventually
 
-from metallb_py.cli.lab.control_plane import NAMESPACE
-from metallb_py.cli.lab.network import NODES
+from metallb_py.lab.control_plane import NAMESPACE
+from metallb_py.lab.network import NODES
 
 pytestmark = pytest.mark.e2e
 PASSWORD = "hunter2"

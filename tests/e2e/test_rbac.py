@@ -14,11 +14,11 @@ import pytest
 import yaml
 from support.cluster import CONFIG, Rig, eventually
 
-from metallb_py.cli.lab.control_plane import NAMESPACE
-from metallb_py.cli.lab.processes import Program
 from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.configmap import STATUS
-from speaker.memberships.settings import LEASE_NAMESPACE
+from metallb_py.lab.control_plane import NAMESPACE
+from metallb_py.lab.processes import Program
+from speaker.membership.settings import LEASE_NAMESPACE
 
 pytestmark = pytest.mark.e2e
 MANIFEST = Path(__file__).parents[2] / "manifests" / "metallb.yaml"

@@ -16,7 +16,7 @@ from support.cluster import CONFIG, Rig, eventually
 from support.services import ServicesAdmin
 from support.soak import TENANTS, WEBHOOK, Answers, Footprint, Writers, ask_for_ever, footprint
 
-from metallb_py.cli.lab.network import CLIENT, NODES, ROUTER
+from metallb_py.lab.network import CLIENT, NODES, ROUTER
 
 pytestmark = pytest.mark.e2e
 

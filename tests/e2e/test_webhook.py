@@ -13,10 +13,10 @@ import pytest
 import yaml
 from support.cluster import CONFIG, Rig, eventually
 
-from metallb_py.cli.lab.control_plane import NAMESPACE
-from metallb_py.cli.lab.network import CONTROL_PLANE
-from metallb_py.cli.lab.pki import WEBHOOK_CLIENT as CLIENT
 from metallb_py.kube.configmap import STATUS
+from metallb_py.lab.control_plane import NAMESPACE
+from metallb_py.lab.network import CONTROL_PLANE
+from metallb_py.lab.pki import WEBHOOK_CLIENT as CLIENT
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]

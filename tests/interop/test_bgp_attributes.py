@@ -11,7 +11,7 @@ from support.bgp_router import Router, Terms, Told
 from support.bgp_routers import HOST, HOST_V6, learned
 from support.bgp_wire import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, eventually
 
-from metallb_py.config.model import AddressFamily, Origin
+from metallb_py.model.config import AddressFamily, Origin
 
 pytestmark = pytest.mark.interop
 

@@ -12,7 +12,7 @@ from support.bgp_wire import NODE, NODE_V6, ROUTER, Wire, eventually
 from support.bird import Bird, bird
 from support.frr import Frr, frr
 
-from metallb_py.config.routes import Route
+from metallb_py.model.routes import Route
 from speaker.bgp.events import SessionUp
 
 pytestmark = pytest.mark.interop

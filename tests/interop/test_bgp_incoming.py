@@ -12,7 +12,7 @@ from support.bird import bird
 from support.frr import Frr, frr
 
 from speaker.bgp.events import SessionDown, SessionUp
-from speaker.bgp.listening import ListenAt
+from speaker.bgp.settings import ListenAt
 
 pytestmark = pytest.mark.interop
 

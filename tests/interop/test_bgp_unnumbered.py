@@ -9,10 +9,10 @@ from support.bgp_node import Node, route, running_node
 from support.bgp_wire import Wire, eventually
 from support.frr import Frr, frr
 
-from metallb_py.config.model import DynamicAsn
+from metallb_py.model.config import DynamicAsn
 from speaker.bgp.events import ConnectFailed, SessionDown, SessionUp
-from speaker.bgp.listening import ListenAt
 from speaker.bgp.peering import PeerSession
+from speaker.bgp.settings import ListenAt
 
 pytestmark = pytest.mark.interop
 

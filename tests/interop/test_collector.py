@@ -56,7 +56,7 @@ async def collector(
     namespace: str, state: Path, host: str, peer_asn: int
 ) -> AsyncIterator[Running]:
     process = await asyncio.create_subprocess_exec(
-        "ip", "netns", "exec", namespace, sys.executable, "-m", "metallb_py.cli.lab.collector",
+        "ip", "netns", "exec", namespace, sys.executable, "-m", "metallb_py.lab.collector",
         "--listen", host, "--asn", "64512", "--peer-asn", str(peer_asn),
         "--router-id", "10.8.8.8", "--state", str(state),
         env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]},

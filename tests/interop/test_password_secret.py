@@ -14,13 +14,13 @@ from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
 from support.frr import Frr, frr
 from support.running import while_running
 
-from metallb_py.cli.lab.apiserver.defaults import BY_KIND
-from metallb_py.cli.lab.apiserver.store import Object
-from metallb_py.config.compile import read_config
+from metallb_py.config.compile.read_config import read_config
+from metallb_py.lab.apiserver.defaults import BY_KIND
+from metallb_py.lab.apiserver.store import Object
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bgp import BgpAnnouncer
-from speaker.announcers.passwords import Passwords
+from speaker.announcers.bgp_passwords import Passwords
 from speaker.decision import Announcement
 
 pytestmark = pytest.mark.interop

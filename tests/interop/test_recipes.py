@@ -22,7 +22,7 @@ from support.bird import Bird, bird
 from support.frr import Frr, frr
 from support.running import while_running
 
-from metallb_py.config.compile import read_config
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bgp import BgpAnnouncer

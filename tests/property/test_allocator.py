@@ -11,11 +11,11 @@ from support.allocation import Addresses, Model, given_out_by
 from support.objects import pool
 
 from controller.allocator import Allocator
-from controller.orphans import pools_to_drain
+from controller.orphaned_addresses import pools_to_drain
 from controller.requests import ServiceRequest, SharingTerms
 from metallb_py.addresses import Family
-from metallb_py.config.model import Pool
 from metallb_py.errors import AllocationError
+from metallb_py.model.config import Pool
 
 CONFIGS: tuple[tuple[Pool, ...], ...] = (
     (

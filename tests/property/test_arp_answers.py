@@ -14,9 +14,9 @@ from metallb_py.errors import RemoteProtocolError
 from metallb_py.protocols import arp, ethernet, rtnetlink
 from metallb_py.protocols.arp import ArpPacket
 from metallb_py.protocols.ethernet import EthernetFrame, MacAddress, format_mac
-from speaker.layer2.answer import DropReason, answer
-from speaker.layer2.gratuitous import INTERVAL, WINDOW, Gratuitous
-from speaker.layer2.packet_filter import ranges
+from speaker.responder.arp import DropReason, answer
+from speaker.responder.bpf import ranges
+from speaker.responder.gratuitous import INTERVAL, WINDOW, Gratuitous
 
 OURS = MacAddress(bytes.fromhex("020000000001"))
 OWNED = frozenset(IPv4Address(f"192.0.2.{last}").packed for last in (1, 2, 100))

@@ -8,8 +8,8 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
-from metallb_py.protocols.bgp.capabilities import (
+from metallb_py.protocols.bgp.codec.attributes import AsSegment, Origin, PathAttributes, SegmentKind
+from metallb_py.protocols.bgp.codec.capabilities import (
     MAX_RESTART_TIME,
     EnhancedRouteRefresh,
     ExtendedMessage,
@@ -23,16 +23,16 @@ from metallb_py.protocols.bgp.capabilities import (
     RestartFamily,
     RouteRefresh,
 )
-from metallb_py.protocols.bgp.codes import AddressFamily, BgpError, ErrorCode, MessageType
-from metallb_py.protocols.bgp.communities import LinkBandwidth
-from metallb_py.protocols.bgp.framing import (
+from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError, ErrorCode, MessageType
+from metallb_py.protocols.bgp.codec.communities import LinkBandwidth
+from metallb_py.protocols.bgp.codec.framing import (
     MAX_EXTENDED_LENGTH,
     MAX_LENGTH,
     Frame,
     FrameReader,
     frame,
 )
-from metallb_py.protocols.bgp.messages import (
+from metallb_py.protocols.bgp.codec.messages import (
     Keepalive,
     Message,
     Notification,
@@ -41,10 +41,10 @@ from metallb_py.protocols.bgp.messages import (
     decode,
     encode,
 )
+from metallb_py.protocols.bgp.codec.update import Reach, Update
 from metallb_py.protocols.bgp.negotiation import Settings, describe, negotiate, our_open
-from metallb_py.protocols.bgp.next_hops import NextHop
-from metallb_py.protocols.bgp.packing import pack_announcements, pack_withdrawals
-from metallb_py.protocols.bgp.update import Reach, Update
+from metallb_py.protocols.bgp.rib.next_hops import NextHop
+from metallb_py.protocols.bgp.rib.update_packing import pack_announcements, pack_withdrawals
 
 u8 = st.integers(0, 0xFF)
 u16 = st.integers(0, 0xFFFF)

@@ -9,8 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
-from metallb_py.protocols.bgp.collision import (
+from metallb_py.protocols.bgp.connections import (
     CollisionEffect,
     Connections,
     Decline,
@@ -19,7 +18,8 @@ from metallb_py.protocols.bgp.collision import (
 )
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
+from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 
 LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
 ROUTE = {IPv4Network("192.0.2.1/32"): RouteAttributes()}

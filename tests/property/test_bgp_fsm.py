@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.bgp_messages import messages
 
-from metallb_py.protocols.bgp.capabilities import FourOctetAsn
+from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn
+from metallb_py.protocols.bgp.codec.messages import (
+    Keepalive,
+    Notification,
+    Open,
+    Refresh,
+    encode,
+)
+from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.effects import (
     CloseTcp,
     Connect,
@@ -27,17 +35,9 @@ from metallb_py.protocols.bgp.effects import (
     SessionUp,
 )
 from metallb_py.protocols.bgp.fsm import Event, State
-from metallb_py.protocols.bgp.messages import (
-    Keepalive,
-    Notification,
-    Open,
-    Refresh,
-    encode,
-)
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
-from metallb_py.protocols.bgp.update import Update
 
 OURS, THEIRS = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
 IDLE, CONNECT, ACTIVE = State.IDLE, State.CONNECT, State.ACTIVE

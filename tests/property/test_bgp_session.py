@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts, RouteAttributes
-from metallb_py.protocols.bgp.codes import MessageType
+from metallb_py.protocols.bgp.codec.codes import MessageType
+from metallb_py.protocols.bgp.codec.framing import frame
+from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.effects import (
     CloseTcp,
     Connect,
@@ -19,11 +20,10 @@ from metallb_py.protocols.bgp.effects import (
     SessionUp,
     UpdateReceived,
 )
-from metallb_py.protocols.bgp.framing import frame
 from metallb_py.protocols.bgp.fsm import State
-from metallb_py.protocols.bgp.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts, RouteAttributes
+from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 SPEAKER = IPv4Address("10.0.0.1")

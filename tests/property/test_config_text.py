@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metallb_py.addresses import parse_range
-from metallb_py.config import document
-from metallb_py.config.compile import read_config
-from metallb_py.config.configmap import SCHEMA
-from metallb_py.config.model import Config
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.config.yaml import document
+from metallb_py.config.yaml.schema import SCHEMA
+from metallb_py.model.config import Config
 
 SAMPLES = [
     item["data"]["config"]

@@ -20,8 +20,6 @@ from controller.core import Controller
 from controller.effects import POOL_ANNOTATION, ConfigApplied, DrainingChanged, Effect, WriteStatus
 from controller.requests import InvalidRequest, ServiceRequest, parse, tenant_of
 from metallb_py.addresses import Family
-from metallb_py.config.model import Config, Pool
-from metallb_py.config.tenancy import Tenancy
 from metallb_py.kube.objects import (
     LoadBalancerIngress,
     LoadBalancerStatus,
@@ -29,6 +27,8 @@ from metallb_py.kube.objects import (
     ServicePort,
     ServiceStatus,
 )
+from metallb_py.model.config import Config, Pool
+from metallb_py.model.pool_access import Tenancy
 
 CONFIGS = (
     config(

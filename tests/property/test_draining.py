@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metallb_py.config.draining import decode_pools, encode_pools
-from metallb_py.config.model import Pool
 from metallb_py.config.problems import ConfigError
+from metallb_py.model.config import Pool
 
 KEYS = [
     *("name", "protocol", "cidrs", "advertisements", "interfaces", "node_selectors"),

@@ -9,8 +9,8 @@ from support.objects import config, pool, selector, service
 
 from controller.assignment import Reason
 from controller.core import Controller
-from metallb_py.config.tenancy import Tenancy
 from metallb_py.kube.objects import Service, ServicePort
+from metallb_py.model.pool_access import Tenancy
 
 POOLS = config(
     pool("a", "192.0.2.0/30", "2001:db8::/126"),

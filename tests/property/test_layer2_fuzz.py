@@ -17,8 +17,8 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from support.layer2_fuzz import Fuzzer
 
 from metallb_py.protocols.ethernet import MacAddress
-from speaker.layer2.answer import DropReason, answer
-from speaker.layer2.solicitation import answer_solicitation
+from speaker.responder.arp import DropReason, answer
+from speaker.responder.ndp import answer_solicitation
 
 FRAMES = int(os.environ.get("METALLB_PY_FUZZ_FRAMES", "20000"))
 SEED = int(os.environ.get("METALLB_PY_FUZZ_SEED", time.time_ns()))

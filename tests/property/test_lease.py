@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 import pytest
 
-from metallb_py.kube.lease import (
+from metallb_py.kube.leader_election import (
     Absent,
     Answer,
     Conflict,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metallb_py.kube.objects import Lease, LeaseSpec, ObjectMeta
-from speaker.leases import (
+from speaker.membership.lease_detector import (
     LABELS,
     Effect,
     Failed,

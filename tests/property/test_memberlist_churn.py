@@ -12,8 +12,8 @@ from support.gossip_members import alive, endpoint, machine, packed, sent
 from support.gossip_scenarios import agree, given_up, name_of
 from support.gossip_simulation import Network, Weather
 
+from metallb_py.protocols.memberlist.codec.messages import Alive, Ping
 from metallb_py.protocols.memberlist.members import LIMIT
-from metallb_py.protocols.memberlist.messages import Alive, Ping
 from metallb_py.protocols.memberlist.settings import FAST
 
 FULL = os.environ.get("METALLB_PY_SIMULATION") == "full"

@@ -19,18 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.memberlist_fuzz import Fuzzer
 
-from metallb_py.protocols.memberlist.codec import decode, encode
-from metallb_py.protocols.memberlist.envelope import (
+from metallb_py.protocols.memberlist.codec.codec import decode, encode
+from metallb_py.protocols.memberlist.codec.envelope import (
     Drop,
     Envelope,
     EnvelopeError,
     StreamReader,
     Unpacked,
 )
-from metallb_py.protocols.memberlist.fields import DecodeError
-from metallb_py.protocols.memberlist.keyring import Keyring
-from metallb_py.protocols.memberlist.lzw import LzwError, compress, decompress
-from metallb_py.protocols.memberlist.messages import (
+from metallb_py.protocols.memberlist.codec.keyring import Keyring
+from metallb_py.protocols.memberlist.codec.lzw import LzwError, compress, decompress
+from metallb_py.protocols.memberlist.codec.messages import (
     META_LIMIT,
     Ack,
     Alive,
@@ -48,6 +47,7 @@ from metallb_py.protocols.memberlist.messages import (
     User,
     Versions,
 )
+from metallb_py.protocols.memberlist.codec.msgpack_fields import DecodeError
 
 PACKETS = int(os.environ.get("METALLB_PY_FUZZ_PACKETS", "20000"))
 SEED = int(os.environ.get("METALLB_PY_FUZZ_SEED", time.time_ns()))

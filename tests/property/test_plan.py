@@ -11,11 +11,10 @@ from support.objects import service
 
 from controller.core import Controller
 from controller.effects import ConfigRefused, DrainingChanged, Effect, WriteStatus
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from controller.plan import Fate, make_plan
-from metallb_py.config.compile import read_config
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.draining import configured_name, encode_pools
-from metallb_py.config.model import Pool
 from metallb_py.kube.config_state import Stored
 from metallb_py.kube.objects import (
     ConfigMap,
@@ -26,6 +25,7 @@ from metallb_py.kube.objects import (
     ServiceStatus,
 )
 from metallb_py.kube.snapshot import Snapshot
+from metallb_py.model.config import Pool
 
 BY_LABEL = "namespace-selectors: [{match-labels: {team: x}}]"
 TEXTS = [

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.config.model import BgpAdvertisement, Community
-from metallb_py.config.routes import UNNAMED, Audience, Offer, Route, routes_for
-from metallb_py.config.selectors import LabelSelector, Operator, Requirement
+from metallb_py.model.config import BgpAdvertisement, Community
+from metallb_py.model.routes import UNNAMED, Audience, Offer, Route, routes_for
+from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from speaker.bgp.route_table import RouteTable
 
 RACKS = ("1", "2")

@@ -13,8 +13,8 @@ from scapy.layers.l2 import Ether
 from metallb_py.protocols import ethernet, ndp
 from metallb_py.protocols.ethernet import EthernetFrame, MacAddress, format_mac
 from metallb_py.protocols.ndp import NdpError, Solicitation
-from speaker.layer2.answer import DropReason
-from speaker.layer2.solicitation import answer_solicitation
+from speaker.responder.arp import DropReason
+from speaker.responder.ndp import answer_solicitation
 
 OURS = MacAddress(bytes.fromhex("020000000001"))
 THEIRS = MacAddress(bytes.fromhex("020000000002"))

@@ -16,13 +16,13 @@ from support.states import state_objects
 
 from controller.core import Controller
 from controller.effects import ConfigApplied, DrainingChanged, Effect, WriteStatus
-from controller.orphans import OrphanPolicy
-from controller.rehearsal import configure
+from controller.orphaned_addresses import OrphanPolicy
+from controller.simulation import configure
 from metallb_py.config.draining import drain, encode_pools
-from metallb_py.config.model import Config, Pool
 from metallb_py.kube.config_state import StateNames, Stored
 from metallb_py.kube.configmap import ConfigReader, Update, read, version_of
 from metallb_py.kube.objects import ConfigMap, ObjectMeta, Service
+from metallb_py.model.config import Config, Pool
 from speaker.core import Source, Speaker
 
 NAMES = StateNames("metallb-system", "config")

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from speaker.layer2.wires import MAC_BYTES, MAGIC, MAX_META, Wire, pack, unpack
+from speaker.layer2.topology import MAC_BYTES, MAGIC, MAX_META, Wire, pack, unpack
 
 SCALARS = (
     st.none()

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from controller.requests import ServiceRequest, SharingTerms
 from metallb_py.addresses import Family, IPAddress
-from metallb_py.config.model import Pool
-from metallb_py.config.selectors import LabelSelector
-from metallb_py.config.tenancy import Tenant
+from metallb_py.model.config import Pool
+from metallb_py.model.pool_access import Tenant
+from metallb_py.model.selectors import LabelSelector
 
 Addresses = tuple[IPAddress, ...]
 

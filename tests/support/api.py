@@ -12,11 +12,11 @@ import msgspec
 from aiohttp import web
 from support.patience import PATIENCE
 
-from metallb_py.cli.lab.apiserver.defaults import BY_KIND
-from metallb_py.cli.lab.apiserver.server import ApiServer
-from metallb_py.cli.lab.apiserver.store import Object, Store, metadata
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import Service
+from metallb_py.lab.apiserver.defaults import BY_KIND
+from metallb_py.lab.apiserver.server import ApiServer
+from metallb_py.lab.apiserver.store import Object, Store, metadata
 
 HOST = "127.0.0.1"
 

@@ -13,7 +13,7 @@ from typing import Any
 from support.patience import PATIENCE
 from support.running import while_running
 
-from metallb_py.config.compile import read_config
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bgp import BgpAnnouncer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from metallb_py.protocols.bgp.framing import FrameReader
-from metallb_py.protocols.bgp.messages import Message, decode
+from metallb_py.protocols.bgp.codec.framing import FrameReader
+from metallb_py.protocols.bgp.codec.messages import Message, decode
 
 
 def messages(data: bytes, *, four_octet: bool = True) -> list[Message]:

@@ -11,12 +11,12 @@ from typing import TypeVar
 from support.patience import PATIENCE
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.config.routes import Route
+from metallb_py.model.routes import Route
 from speaker.bgp.events import BgpEvent, ConnectFailed
-from speaker.bgp.listening import ListenAt
+from speaker.bgp.io.listener import BgpListener, ListenerEvent
+from speaker.bgp.io.sessions import BgpSpeaker
 from speaker.bgp.peering import Peering, PeerSession
-from speaker.drivers.bgp_listener import BgpListener, ListenerEvent
-from speaker.drivers.bgp_speaker import BgpSpeaker
+from speaker.bgp.settings import ListenAt
 
 E = TypeVar("E", bound=BgpEvent)
 

@@ -10,10 +10,10 @@ from ipaddress import IPv4Address
 
 from support.patience import PATIENCE
 
-from metallb_py.cli.lab.collector import Collector, Table
-from metallb_py.protocols.bgp.capabilities import FourOctetAsn
-from metallb_py.protocols.bgp.framing import FrameReader
-from metallb_py.protocols.bgp.messages import Keepalive, Message, Open, decode, encode
+from metallb_py.lab.collector import Collector, Table
+from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn
+from metallb_py.protocols.bgp.codec.framing import FrameReader
+from metallb_py.protocols.bgp.codec.messages import Keepalive, Message, Open, decode, encode
 from metallb_py.protocols.bgp.negotiation import Settings
 
 

@@ -20,13 +20,13 @@ from typing import Any
 from support.patience import PATIENCE
 from support.running import while_running
 
-from metallb_py.config.model import BfdProfile, BgpAdvertisement, Config, Peer, Pool, Protocol
+from metallb_py.model.config import BfdProfile, BgpAdvertisement, Config, Peer, Pool, Protocol
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from metallb_py.runtime.tasks import run_with_signals
 from speaker.announcers.bgp import BgpAnnouncer
+from speaker.bgp.shutdown import Parting
 from speaker.decision import Announcement
-from speaker.parting import Parting
 
 POOL = Pool(
     "bgp",

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 import msgspec
 from support.parts import find_kubectl
 
-from metallb_py.cli.lab.control_plane import NAMESPACE
-from metallb_py.cli.lab.enter import command
-from metallb_py.cli.lab.lab import METRICS_PORT, Lab
-from metallb_py.cli.lab.network import NODES, ROUTER, mac_of
 from metallb_py.kube.config_state import LABEL, StateNames, Stored, decode
 from metallb_py.kube.configmap import STATUS
 from metallb_py.kube.objects import ConfigMap
+from metallb_py.lab.control_plane import NAMESPACE
+from metallb_py.lab.enter import command
+from metallb_py.lab.lab import METRICS_PORT, Lab
+from metallb_py.lab.network import NODES, ROUTER, mac_of
 
 CONFIG = """\
 peers:

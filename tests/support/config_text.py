@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from metallb_py.config.compile import read_config
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError
 
 PEER = "my-asn: 1, peer-asn: 2, peer-address: 10.0.0.1"

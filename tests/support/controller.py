@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from support.api import Api
 
 from controller.options import Options
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from controller.replica import run
 from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Level

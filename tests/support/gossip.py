@@ -14,12 +14,12 @@ from typing import TypeVar
 from support.patience import PATIENCE
 from support.running import while_running
 
-from metallb_py.protocols.memberlist.effects import Member, News
-from metallb_py.protocols.memberlist.envelope import Envelope
-from metallb_py.protocols.memberlist.keyring import Keyring
-from metallb_py.protocols.memberlist.messages import Endpoint, State
+from metallb_py.protocols.memberlist.codec.envelope import Envelope
+from metallb_py.protocols.memberlist.codec.keyring import Keyring
+from metallb_py.protocols.memberlist.codec.messages import Endpoint, State
+from metallb_py.protocols.memberlist.events import Member, News
 from metallb_py.protocols.memberlist.settings import FAST, Settings
-from speaker.drivers.gossip_node import GossipNode, Membership
+from speaker.membership.io.gossip_transport import GossipNode, Membership
 
 E = TypeVar("E", bound=News)
 

@@ -16,7 +16,10 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import assert_never
 
-from metallb_py.protocols.memberlist.effects import (
+from metallb_py.protocols.memberlist.codec.envelope import Envelope
+from metallb_py.protocols.memberlist.codec.keyring import Keyring
+from metallb_py.protocols.memberlist.codec.messages import Endpoint, State, Versions
+from metallb_py.protocols.memberlist.events import (
     Accused,
     Joined,
     JoinFailed,
@@ -29,12 +32,9 @@ from metallb_py.protocols.memberlist.effects import (
     NameConflict,
     RoundTrip,
 )
-from metallb_py.protocols.memberlist.envelope import Envelope
-from metallb_py.protocols.memberlist.keyring import Keyring
-from metallb_py.protocols.memberlist.messages import Endpoint, State, Versions
 from metallb_py.protocols.memberlist.settings import LAN, WAN, Settings
-from speaker.drivers.gossip import Gossip, GossipEvent, NotStarted, Started, Traffic
-from speaker.drivers.gossip_node import Membership
+from speaker.membership.io.gossip_thread import Gossip, GossipEvent, NotStarted, Started, Traffic
+from speaker.membership.io.gossip_transport import Membership
 
 PRESETS = {"own": Settings(), "lan": LAN, "wan": WAN}
 CHANGES: dict[type[GossipEvent], str] = {

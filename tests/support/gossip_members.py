@@ -8,20 +8,27 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import TypeVar
 
-from metallb_py.protocols.memberlist.codec import decode, encode
-from metallb_py.protocols.memberlist.effects import (
+from metallb_py.protocols.memberlist.codec.codec import decode, encode
+from metallb_py.protocols.memberlist.codec.envelope import Envelope, StreamReader
+from metallb_py.protocols.memberlist.codec.messages import (
+    Ack,
+    Alive,
+    Endpoint,
+    Message,
+    Ping,
+    State,
+)
+from metallb_py.protocols.memberlist.events import (
     Effect,
     Member,
     OpenStream,
     Reply,
     SendPacket,
 )
-from metallb_py.protocols.memberlist.envelope import Envelope, StreamReader
-from metallb_py.protocols.memberlist.machine import Memberlist
+from metallb_py.protocols.memberlist.memberlist import Memberlist
 from metallb_py.protocols.memberlist.members import Members
-from metallb_py.protocols.memberlist.messages import Ack, Alive, Endpoint, Message, Ping, State
-from metallb_py.protocols.memberlist.post import Post, Tally
 from metallb_py.protocols.memberlist.settings import FAST, PORT, Settings
+from metallb_py.protocols.memberlist.transmit import Post, Tally
 
 E = TypeVar("E", bound=Effect)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from support.gossip_simulation import Network, Weather
 
-from metallb_py.protocols.memberlist.effects import MemberDown
+from metallb_py.protocols.memberlist.events import MemberDown
 from metallb_py.protocols.memberlist.settings import LAN, Settings
 
 PLAIN: Final = replace(LAN, eager=False)

@@ -23,7 +23,9 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import TypeAlias
 
-from metallb_py.protocols.memberlist.effects import (
+from metallb_py.protocols.memberlist.codec.envelope import Envelope, StreamReader
+from metallb_py.protocols.memberlist.codec.messages import Endpoint, Message, State
+from metallb_py.protocols.memberlist.events import (
     CloseStream,
     Effect,
     Joined,
@@ -37,11 +39,9 @@ from metallb_py.protocols.memberlist.effects import (
     SendPacket,
     StreamId,
 )
-from metallb_py.protocols.memberlist.envelope import Envelope, StreamReader
-from metallb_py.protocols.memberlist.machine import Memberlist
-from metallb_py.protocols.memberlist.messages import Endpoint, Message, State
+from metallb_py.protocols.memberlist.memberlist import Memberlist
 from metallb_py.protocols.memberlist.settings import FAST, PORT, Settings
-from speaker.joining import Joining
+from speaker.membership.join_scheduler import Joining
 
 Work: TypeAlias = Callable[..., None]
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-from metallb_py.cli.lab.apiserver.store import Json, Object
+from metallb_py.lab.apiserver.store import Json, Object
 
 _MARKER = re.compile(r'"@(nest|wrap|raw):([^@"]*)@"')
 PREFIXES = ("metallb.universe.tf/", "metallb.io/")

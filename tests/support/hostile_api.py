@@ -9,11 +9,11 @@ from aiohttp import web
 from support.api import Api
 from support.hostile import encode
 
-from metallb_py.cli.lab.apiserver.resources import RESOURCES, Resource
-from metallb_py.cli.lab.apiserver.selectors import selection
-from metallb_py.cli.lab.apiserver.server import ApiServer
-from metallb_py.cli.lab.apiserver.store import Object, Store, metadata
 from metallb_py.errors import GoneError
+from metallb_py.lab.apiserver.resources import RESOURCES, Resource
+from metallb_py.lab.apiserver.selectors import selection
+from metallb_py.lab.apiserver.server import ApiServer
+from metallb_py.lab.apiserver.store import Object, Store, metadata
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PATHS = {f"{resource.prefix}/{resource.plural}": resource for resource in RESOURCES}

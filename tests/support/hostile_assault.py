@@ -20,12 +20,12 @@ from support.hostile import GOOD_CONFIG, Hostile, encode, hostile_configs, neste
 from support.hostile_api import HostileApi
 from support.patience import PATIENCE
 
-from metallb_py.cli.lab import network
-from metallb_py.cli.lab.apiserver.store import Object
-from metallb_py.cli.lab.enter import command
-from metallb_py.cli.lab.network import CLIENT, CONTROL_PLANE, ROUTER
-from metallb_py.cli.lab.processes import Program, Programs
-from metallb_py.protocols.memberlist.keyring import derive
+from metallb_py.lab import network
+from metallb_py.lab.apiserver.store import Object
+from metallb_py.lab.enter import command
+from metallb_py.lab.network import CLIENT, CONTROL_PLANE, ROUTER
+from metallb_py.lab.processes import Program, Programs
+from metallb_py.protocols.memberlist.codec.keyring import derive
 
 NAMESPACE = "metallb-system"
 SECRET = "hostile-test"

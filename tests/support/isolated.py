@@ -12,8 +12,8 @@ from typing import TypeVar
 from pyroute2 import NetNS
 from support.parts import require
 
-from metallb_py.cli.lab.isolate import IsolationError, run_isolated
-from metallb_py.cli.lab.network import WIRE
+from metallb_py.lab.isolate import IsolationError, run_isolated
+from metallb_py.lab.network import WIRE
 
 T = TypeVar("T")
 NOBODY = 65534

@@ -23,7 +23,7 @@ from support.layer2_wire import BROADCAST, CLIENT_IP, SO_RCVBUFFORCE, Wire
 from support.patience import PATIENCE
 
 from metallb_py.protocols.ethernet import EtherType
-from speaker.drivers.packet_socket import attach_filter
+from speaker.responder.io.packet_socket import attach_filter
 
 CLIENT6 = "fe80::cafe"
 ARP_ANSWER = (20, 0x0002)  # where a frame has its kind, and what that is

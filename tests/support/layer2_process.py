@@ -12,8 +12,8 @@ from pathlib import Path
 
 from support.patience import PATIENCE
 
-from speaker.drivers.channel import PART_LIMIT, Assembly, split
-from speaker.drivers.responder_messages import (
+from speaker.linux.channel import PART_LIMIT, Assembly, split
+from speaker.responder.io.messages import (
     BATCH,
     Disown,
     Own,
@@ -22,7 +22,7 @@ from speaker.drivers.responder_messages import (
     encode,
     encode_settings,
 )
-from speaker.layer2.settings import Settings
+from speaker.responder.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +64,7 @@ def running_process(settings: Settings | None = None) -> Iterator[Process]:
     with ours, theirs:
         ours.settimeout(PATIENCE)
         descriptor = theirs.fileno()
-        command = [sys.executable, "-m", "speaker.drivers.responder_process", str(descriptor)]
+        command = [sys.executable, "-m", "speaker.responder.io.process", str(descriptor)]
         command += [encode_settings(settings or Settings())]
         popen = subprocess.Popen(command, cwd=ROOT, pass_fds=(descriptor,))
         theirs.close()

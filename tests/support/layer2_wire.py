@@ -23,9 +23,9 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from support.bgp_wire import inside, require
 from support.patience import PATIENCE
 
-from speaker.drivers.responder import Responder
-from speaker.drivers.responder_events import ResponderEvent
-from speaker.layer2.settings import Settings
+from speaker.responder.events import ResponderEvent
+from speaker.responder.io.client import Responder
+from speaker.responder.settings import Settings
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 CLIENT_IP = "192.0.2.2"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from support.patience import PATIENCE
 
 from metallb_py.kube.client import KubeClient
-from speaker.drivers.lease_members import Holder, LeaseEvent, LeaseMembers, Listener
-from speaker.leases import Timing
+from speaker.membership.io.lease_driver import Holder, LeaseEvent, LeaseMembers, Listener
+from speaker.membership.lease_detector import Timing
 
 
 class LeaseSpeaker:

@@ -7,11 +7,11 @@ from random import Random
 
 from support.memberlist_vectors import captures
 
-from metallb_py.protocols.memberlist.codec import encode, encode_compressed
-from metallb_py.protocols.memberlist.envelope import Envelope
-from metallb_py.protocols.memberlist.keyring import Keyring
-from metallb_py.protocols.memberlist.lzw import compress
-from metallb_py.protocols.memberlist.messages import User
+from metallb_py.protocols.memberlist.codec.codec import encode, encode_compressed
+from metallb_py.protocols.memberlist.codec.envelope import Envelope
+from metallb_py.protocols.memberlist.codec.keyring import Keyring
+from metallb_py.protocols.memberlist.codec.lzw import compress
+from metallb_py.protocols.memberlist.codec.messages import User
 
 # Types and lengths of MessagePack, kinds of messages, ends of ranges.
 _TELLING = (0, 1, 6, 7, 9, 10, 12, 0x7F, 0x80, 0x8F, 0x9F, 0xA0, 0xC0, 0xC1, 0xC6, 0xD4)

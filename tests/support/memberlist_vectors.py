@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
 
-from metallb_py.protocols.memberlist.messages import (
+from metallb_py.protocols.memberlist.codec.messages import (
     Ack,
     Alive,
     Dead,

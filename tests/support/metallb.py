@@ -24,12 +24,12 @@ from support.isolated import set_port
 from support.layer2_wire import BROADCAST, ETH_P_ARP, SO_RCVBUFFORCE
 from support.services import ServicesAdmin
 
-from metallb_py.cli.lab.cluster import Object
-from metallb_py.cli.lab.control_plane import NAMESPACE
-from metallb_py.cli.lab.lab import KEY_NAME, METRICS_PORT, Lab
-from metallb_py.cli.lab.network import CLIENT, NODES, Node, mac_of
-from metallb_py.cli.lab.processes import Program, wait_until
-from speaker.layer2.nodes import SPEAKER_LABELS
+from metallb_py.lab.cluster import Object
+from metallb_py.lab.control_plane import NAMESPACE
+from metallb_py.lab.lab import KEY_NAME, METRICS_PORT, Lab
+from metallb_py.lab.network import CLIENT, NODES, Node, mac_of
+from metallb_py.lab.processes import Program, wait_until
+from speaker.layer2.candidates import SPEAKER_LABELS
 
 POOL = "172.30.0.51-172.30.0.250"
 ADDRESSES = tuple(f"172.30.0.{number}" for number in range(51, 251))

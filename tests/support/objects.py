@@ -5,9 +5,6 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 from controller.effects import POOL_ANNOTATION
-from metallb_py.config.model import BgpAdvertisement, Config, Pool, Protocol
-from metallb_py.config.selectors import LabelSelector, Operator, Requirement
-from metallb_py.config.tenancy import EVERYBODY, Tenancy
 from metallb_py.kube.objects import (
     LoadBalancerIngress,
     LoadBalancerStatus,
@@ -17,6 +14,9 @@ from metallb_py.kube.objects import (
     ServiceSpec,
     ServiceStatus,
 )
+from metallb_py.model.config import BgpAdvertisement, Config, Pool, Protocol
+from metallb_py.model.pool_access import EVERYBODY, Tenancy
+from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 
 
 def service(

@@ -28,13 +28,13 @@ from support.cluster import Rig
 from support.hostile import Hostile, encode, hostile_configs, nested
 from support.layer2_wire import Client, Wire
 
-from metallb_py.cli.lab.apiserver.store import Object
-from metallb_py.cli.lab.control_plane import NAMESPACE
-from metallb_py.cli.lab.network import CLIENT, CONTROL_PLANE, NODES, WIRE
-from metallb_py.config.compile import read_config
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError
 from metallb_py.errors import ApiError
 from metallb_py.kube.client import KubeClient
+from metallb_py.lab.apiserver.store import Object
+from metallb_py.lab.control_plane import NAMESPACE
+from metallb_py.lab.network import CLIENT, CONTROL_PLANE, NODES, WIRE
 
 WEBHOOK: Final = 9443
 METRICS: Final = 7472

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from support.objects import service
 
-from metallb_py.config.compile import read_config
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.kube.endpoints import from_slices
 from metallb_py.kube.objects import EndpointSlice
 from metallb_py.runtime.log import Logger

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from metallb_py.backoff import BGP_CONNECT
-from metallb_py.protocols.bgp.codes import ErrorCode, OpenError
-from metallb_py.protocols.bgp.messages import Notification
+from metallb_py.protocols.bgp.codec.codes import ErrorCode, OpenError
+from metallb_py.protocols.bgp.codec.messages import Notification
 
 _REFUSED_CAPABILITIES = frozenset(
     {OpenError.UNSUPPORTED_PARAMETER, OpenError.UNSUPPORTED_CAPABILITY}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts
+from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.negotiation import Terms
-from metallb_py.protocols.bgp.update import Update
+from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
 
 
 @dataclass(frozen=True, slots=True)

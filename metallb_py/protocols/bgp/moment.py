@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metallb_py.protocols.bgp.codes import BgpError, ErrorCode, StateMachineError
-from metallb_py.protocols.bgp.farewell import Farewell
+from metallb_py.protocols.bgp.cease import Farewell
+from metallb_py.protocols.bgp.codec.codes import BgpError, ErrorCode, StateMachineError
+from metallb_py.protocols.bgp.codec.messages import Message, Notification
 from metallb_py.protocols.bgp.fsm import Event, State
-from metallb_py.protocols.bgp.messages import Message, Notification
 
 SETUP_TIME = 10.0
 """Seconds for TCP connect and the exchange of OPENs together, as in MetalLB.

@@ -8,8 +8,8 @@ from enum import Enum, auto
 from ipaddress import IPv4Address
 
 from metallb_py.addresses import IPAddress
-from metallb_py.protocols.bgp.attributes import Origin
-from metallb_py.protocols.bgp.capabilities import (
+from metallb_py.protocols.bgp.codec.attributes import Origin
+from metallb_py.protocols.bgp.codec.capabilities import (
     IPV4_OVER_IPV6,
     Capability,
     EnhancedRouteRefresh,
@@ -23,9 +23,9 @@ from metallb_py.protocols.bgp.capabilities import (
     RouteRefresh,
     encode_capabilities,
 )
-from metallb_py.protocols.bgp.codes import AddressFamily, BgpError, ErrorCode, OpenError
-from metallb_py.protocols.bgp.framing import MAX_EXTENDED_LENGTH, MAX_LENGTH
-from metallb_py.protocols.bgp.messages import Open, two_octet
+from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError, ErrorCode, OpenError
+from metallb_py.protocols.bgp.codec.framing import MAX_EXTENDED_LENGTH, MAX_LENGTH
+from metallb_py.protocols.bgp.codec.messages import Open, two_octet
 
 
 class Dynamic(Enum):

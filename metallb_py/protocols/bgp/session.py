@@ -18,13 +18,24 @@ from ipaddress import IPv4Address
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.errors import LocalProtocolError
-from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.attempts import Attempts
-from metallb_py.protocols.bgp.codes import (
+from metallb_py.protocols.bgp.cease import SHUTDOWN, Farewell, cease
+from metallb_py.protocols.bgp.codec.codes import (
     BgpError,
     Cease,
     ErrorCode,
 )
+from metallb_py.protocols.bgp.codec.framing import Frame, FrameReader
+from metallb_py.protocols.bgp.codec.messages import (
+    Keepalive,
+    Message,
+    Notification,
+    Open,
+    Refresh,
+    decode,
+    encode,
+)
+from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.effects import (
     CloseTcp,
     Connect,
@@ -37,18 +48,7 @@ from metallb_py.protocols.bgp.effects import (
     UpdateReceived,
     UpdatesSent,
 )
-from metallb_py.protocols.bgp.farewell import SHUTDOWN, Farewell, cease
-from metallb_py.protocols.bgp.framing import Frame, FrameReader
 from metallb_py.protocols.bgp.fsm import Action, Event, State, step
-from metallb_py.protocols.bgp.messages import (
-    Keepalive,
-    Message,
-    Notification,
-    Open,
-    Refresh,
-    decode,
-    encode,
-)
 from metallb_py.protocols.bgp.moment import (
     SEND_HOLD_TIME,
     SETUP_TIME,
@@ -58,9 +58,9 @@ from metallb_py.protocols.bgp.moment import (
     reason_of,
 )
 from metallb_py.protocols.bgp.negotiation import Settings, Terms, negotiate, our_open
-from metallb_py.protocols.bgp.next_hops import LocalAddresses
-from metallb_py.protocols.bgp.outbound import NOTHING, Outbound
-from metallb_py.protocols.bgp.update import Update
+from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
+from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.update_sender import NOTHING, Outbound
 
 
 class Session:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final, assert_never
 
-from metallb_py.protocols.memberlist.effects import (
+from metallb_py.protocols.memberlist.events import (
     Accused,
     Joined,
     JoinFailed,

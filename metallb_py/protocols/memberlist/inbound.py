@@ -21,7 +21,7 @@ from math import inf
 from typing import Final
 
 from metallb_py.addresses import IPAddress
-from metallb_py.protocols.memberlist.effects import StreamId
+from metallb_py.protocols.memberlist.events import StreamId
 
 _MIB: Final = 1 << 20
 CREDIT_RATE: Final = 65_536

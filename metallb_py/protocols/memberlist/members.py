@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Final
 
 from metallb_py.addresses import IPAddress
-from metallb_py.protocols.memberlist.chance import Chance, pick
-from metallb_py.protocols.memberlist.effects import Member
-from metallb_py.protocols.memberlist.messages import Endpoint, State
+from metallb_py.protocols.memberlist.codec.messages import Endpoint, State
+from metallb_py.protocols.memberlist.events import Member
+from metallb_py.protocols.memberlist.random import Chance, pick
 from metallb_py.protocols.memberlist.suspicion import Suspicion
 
 LIMIT = 8192

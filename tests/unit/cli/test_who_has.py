@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from metallb_py.cli.who_has import as_json, as_text
-from speaker.who import Answer, Expected, Finding, Standing
+from speaker.diagnosis import Answer, Expected, Finding, Standing
 
 ADDRESS = ip_address("192.0.2.7")
 DUE = Expected("node1", ("default/web",), "first of node1, node2")

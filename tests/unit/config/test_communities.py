@@ -13,7 +13,7 @@ from metallb_py.config.communities import (
     resolve_community,
     resolve_large,
 )
-from metallb_py.config.model import Community
+from metallb_py.model.config import Community
 
 
 def test_two_numbers_of_sixteen_bits() -> None:

@@ -9,9 +9,9 @@ from typing import NotRequired, TypedDict
 
 import pytest
 
-from metallb_py.config.configmap import Record, decode
 from metallb_py.config.findings import Findings
 from metallb_py.config.problems import ConfigError
+from metallb_py.config.yaml.schema import Record, decode
 
 
 class Case(TypedDict):

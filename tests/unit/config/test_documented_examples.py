@@ -8,8 +8,8 @@ from textwrap import dedent
 from support.config_text import problems
 
 from metallb_py.config.communities import parse_community
-from metallb_py.config.compile import read_config
-from metallb_py.config.model import BgpAdvertisement, Config, Protocol
+from metallb_py.config.compile.read_config import read_config
+from metallb_py.model.config import BgpAdvertisement, Config, Protocol
 
 
 def read(text: str) -> Config:

@@ -17,8 +17,8 @@ from metallb_py.config.draining import (
     encode_pools,
     pool_name,
 )
-from metallb_py.config.model import BgpAdvertisement, Community, Pool, Protocol
 from metallb_py.config.problems import ConfigError
+from metallb_py.model.config import BgpAdvertisement, Community, Pool, Protocol
 
 BGP = Pool(
     name="blue",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from metallb_py.config.compile import read_config
-from metallb_py.config.configmap import SCHEMA
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.config.yaml.schema import SCHEMA
 
 PEER = {"my-asn": "64500", "peer-asn": "64501", "peer-address": "10.0.0.1"}
 POOL = {"name": "a", "protocol": "bgp", "addresses": "[10.0.0.0/24]"}

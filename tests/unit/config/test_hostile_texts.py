@@ -9,8 +9,8 @@ from types import FrameType
 import pytest
 from support.hostile_config import GROWING, TEXTS
 
-from metallb_py.config.budget import MAX_STEPS, Budget
-from metallb_py.config.compile import read_config
+from metallb_py.config.compile.budget import MAX_STEPS, Budget
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError, Problem
 
 

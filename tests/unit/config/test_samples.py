@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metallb_py.config.compile import read_config
-from metallb_py.config.configmap import SCHEMA
+from metallb_py.config.compile.read_config import read_config
+from metallb_py.config.yaml.schema import SCHEMA
 
 ROOT = Path(__file__).parents[3]
 

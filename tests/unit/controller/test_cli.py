@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.cli import parse
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 
 
 def test_metallbs_own_manifest_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:

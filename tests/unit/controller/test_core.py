@@ -22,10 +22,10 @@ from controller.effects import (
     StatusContested,
     WriteStatus,
 )
-from controller.orphans import OrphanPolicy
-from metallb_py.config.compile import read_config
-from metallb_py.config.tenancy import Tenancy
+from controller.orphaned_addresses import OrphanPolicy
+from metallb_py.config.compile.read_config import read_config
 from metallb_py.kube.objects import Service, ServicePort
+from metallb_py.model.pool_access import Tenancy
 
 SMALL = config(pool("a", "192.0.2.0/31"))
 

@@ -24,7 +24,7 @@ from controller.effects import (
     Effect,
     WriteStatus,
 )
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from metallb_py.kube.objects import (
     LoadBalancerIngress,
     LoadBalancerStatus,

@@ -9,9 +9,9 @@ import pytest
 from support.objects import config, pool, service
 from support.snapshots import snapshot
 
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from controller.plan import Fate, Plan, PoolFate, make_plan
-from metallb_py.config.model import BgpAdvertisement, Protocol
+from metallb_py.model.config import BgpAdvertisement, Protocol
 
 NOW = "{name: a, protocol: layer2, addresses: [192.0.2.0/31]}"
 WEB = service("web", ips=("192.0.2.0",), pool="a")

@@ -7,11 +7,11 @@ from ipaddress import ip_network
 from support.objects import config, pool, service
 from support.snapshots import snapshot
 
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from controller.plan import make_plan
 from controller.plan_text import MAX_WARNINGS, describe, describe_route, warnings
-from metallb_py.config.model import Community, Protocol
-from metallb_py.config.routes import Route
+from metallb_py.model.config import Community, Protocol
+from metallb_py.model.routes import Route
 
 NOW = "{name: a, protocol: bgp, addresses: [192.0.2.0/24]}"
 WEB = service("web", ips=("192.0.2.7",), pool="a")

@@ -11,10 +11,10 @@ from support.objects import pool, service
 
 from controller.core import Controller
 from controller.effects import ConfigApplied, ConfigRefused, Started
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from controller.pool_table import PoolTable
 from metallb_py.addresses import IPAddress
-from metallb_py.config.model import Config, Pool, Protocol
+from metallb_py.model.config import Config, Pool, Protocol
 
 CAREFUL = pool("careful", "192.0.2.0/24", "2001:db8::/64", avoid_buggy_ips=True)
 OLD = pool("old", "192.0.0.0/16")

@@ -14,12 +14,12 @@ from controller.effects import (
     Orphaned,
     WriteStatus,
 )
-from controller.orphans import OrphanPolicy
+from controller.orphaned_addresses import OrphanPolicy
 from metallb_py.config.draining import drain
-from metallb_py.config.model import Config, Pool
-from metallb_py.config.selectors import LabelSelector
-from metallb_py.config.tenancy import Tenancy
 from metallb_py.kube.objects import Service
+from metallb_py.model.config import Config, Pool
+from metallb_py.model.pool_access import Tenancy
+from metallb_py.model.selectors import LabelSelector
 
 TEXT = config(pool("new", "192.0.2.0/30"))
 STALE = config(pool("old", "198.51.100.0/30"))

@@ -6,7 +6,6 @@ import pytest
 from support.states import state_objects
 
 from metallb_py.config.draining import draining, encode_pools
-from metallb_py.config.model import Config
 from metallb_py.kube.config_state import StateNames, Stored
 from metallb_py.kube.configmap import (
     DRAINING,
@@ -19,6 +18,7 @@ from metallb_py.kube.configmap import (
     version_of,
 )
 from metallb_py.kube.objects import ConfigMap, ObjectMeta
+from metallb_py.model.config import Config
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [10.0.0.0/24]}]"
 OTHER = "address-pools: [{name: b, protocol: layer2, addresses: [10.1.0.0/24]}]"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from metallb_py.config.budget import Budget
+from metallb_py.config.compile.budget import Budget
 from metallb_py.config.problems import ConfigError
 from metallb_py.runtime.compile_worker import CompileWorker, ConfigQueue
 

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace as replace_struct
 from support.objects import config, pool, selector, service
 
-from metallb_py.config.model import AddressFamily, Config, Peer, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
+from metallb_py.model.config import AddressFamily, Config, Peer, Protocol
 from speaker.core import (
     Adjust,
     Announce,
@@ -30,7 +30,7 @@ from speaker.core import (
     Withdraw,
 )
 from speaker.layer2.eligibility import Exclusion, NodeState
-from speaker.layer2.wires import Wire
+from speaker.layer2.topology import Wire
 
 KEY = "default/web"
 SPEAKERS = ("node1", "node2", "node3")

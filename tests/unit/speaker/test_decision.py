@@ -7,8 +7,8 @@ from ipaddress import ip_address
 import pytest
 from support.objects import config, pool, service
 
-from metallb_py.config.model import Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
+from metallb_py.model.config import Protocol
 from speaker.decision import Surroundings, decide
 from speaker.layer2.eligibility import Cluster
 

@@ -24,10 +24,10 @@ from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.layer2.eligibility import NodeState
-from speaker.layer2.settings import Settings
 from speaker.members import Members
-from speaker.memberships.settings import Kind
+from speaker.membership.settings import Kind
 from speaker.options import Options
+from speaker.responder.settings import Settings
 
 MANY = 1000
 READY = PodStatus(conditions=(NodeCondition("Ready", "True"),))

@@ -8,9 +8,9 @@ from ipaddress import ip_address
 import pytest
 from support.objects import config, pool, selector, service
 
-from metallb_py.config.model import AddressFamily, Config, Peer, Protocol
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
+from metallb_py.model.config import AddressFamily, Config, Peer, Protocol
 from speaker.decision import NO_PEER
 from speaker.layer2.eligibility import LABELED, Cluster, Exclusion, NodeState
 from speaker.where import NO_SPEAKER, View, Where, where

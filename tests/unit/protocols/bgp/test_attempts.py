@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from metallb_py.protocols.bgp.attempts import Attempts
-from metallb_py.protocols.bgp.messages import Notification
+from metallb_py.protocols.bgp.codec.messages import Notification
 
 
 def test_delays_grow_from_none() -> None:

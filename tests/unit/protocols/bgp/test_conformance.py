@@ -10,16 +10,16 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from metallb_py.protocols.bgp.adj_rib_out import RouteAttributes
-from metallb_py.protocols.bgp.capabilities import ExtendedMessage, FourOctetAsn, Multiprotocol
-from metallb_py.protocols.bgp.codes import AddressFamily
+from metallb_py.protocols.bgp.codec.capabilities import ExtendedMessage, FourOctetAsn, Multiprotocol
+from metallb_py.protocols.bgp.codec.codes import AddressFamily
+from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
+from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.effects import CloseTcp, Effect, Send, UpdateReceived
 from metallb_py.protocols.bgp.fsm import State
-from metallb_py.protocols.bgp.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.negotiation import Dynamic, Settings
-from metallb_py.protocols.bgp.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
+from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
-from metallb_py.protocols.bgp.update import Update
 
 LOCAL = IPv4Address("10.0.0.1")
 MARKER = "ff" * 16

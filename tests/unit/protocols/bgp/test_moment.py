@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from metallb_py.protocols.bgp.codes import BgpError, ErrorCode
+from metallb_py.protocols.bgp.codec.codes import BgpError, ErrorCode
+from metallb_py.protocols.bgp.codec.messages import Keepalive, Notification
 from metallb_py.protocols.bgp.fsm import Event, State
-from metallb_py.protocols.bgp.messages import Keepalive, Notification
 from metallb_py.protocols.bgp.moment import Cause, Moment, complaint_about, reason_of
 
 

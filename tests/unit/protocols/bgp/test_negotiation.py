@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from metallb_py.protocols.bgp.capabilities import (
+from metallb_py.protocols.bgp.codec.capabilities import (
     Capability,
     EnhancedRouteRefresh,
     ExtendedMessage,
@@ -19,8 +19,8 @@ from metallb_py.protocols.bgp.capabilities import (
     RestartFamily,
     RouteRefresh,
 )
-from metallb_py.protocols.bgp.codes import AddressFamily, BgpError
-from metallb_py.protocols.bgp.messages import Open, encode
+from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError
+from metallb_py.protocols.bgp.codec.messages import Open, encode
 from metallb_py.protocols.bgp.negotiation import (
     Dynamic,
     Settings,

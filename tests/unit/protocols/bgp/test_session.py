@@ -8,10 +8,19 @@ import pytest
 from support.bgp_messages import messages
 
 from metallb_py.addresses import IPAddress
-from metallb_py.protocols.bgp.adj_rib_out import PrefixCounts, RouteAttributes
-from metallb_py.protocols.bgp.attributes import AsSegment, Origin, PathAttributes, SegmentKind
-from metallb_py.protocols.bgp.capabilities import FourOctetAsn, Multiprotocol
-from metallb_py.protocols.bgp.codes import AddressFamily, Cease
+from metallb_py.protocols.bgp.cease import Farewell
+from metallb_py.protocols.bgp.codec.attributes import AsSegment, Origin, PathAttributes, SegmentKind
+from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn, Multiprotocol
+from metallb_py.protocols.bgp.codec.codes import AddressFamily, Cease
+from metallb_py.protocols.bgp.codec.messages import (
+    Keepalive,
+    Message,
+    Notification,
+    Open,
+    Refresh,
+    encode,
+)
+from metallb_py.protocols.bgp.codec.update import Reach, Update
 from metallb_py.protocols.bgp.effects import (
     CloseTcp,
     Connect,
@@ -24,20 +33,11 @@ from metallb_py.protocols.bgp.effects import (
     UpdateReceived,
     UpdatesSent,
 )
-from metallb_py.protocols.bgp.farewell import Farewell
 from metallb_py.protocols.bgp.fsm import State
-from metallb_py.protocols.bgp.messages import (
-    Keepalive,
-    Message,
-    Notification,
-    Open,
-    Refresh,
-    encode,
-)
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts, RouteAttributes
+from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
-from metallb_py.protocols.bgp.update import Reach, Update
 
 LOCAL = IPv4Address("10.0.0.1")
 LOCAL_V6 = IPv6Address("fd00::1")

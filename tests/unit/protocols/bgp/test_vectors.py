@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from metallb_py.protocols.bgp.capabilities import (
+from metallb_py.protocols.bgp.codec.capabilities import (
     Capability,
     ExtendedNextHop,
     FourOctetAsn,
@@ -23,8 +23,8 @@ from metallb_py.protocols.bgp.capabilities import (
     OtherCapability,
     encode_capabilities,
 )
-from metallb_py.protocols.bgp.framing import MARKER, FrameReader
-from metallb_py.protocols.bgp.messages import (
+from metallb_py.protocols.bgp.codec.framing import MARKER, FrameReader
+from metallb_py.protocols.bgp.codec.messages import (
     Keepalive,
     Message,
     Notification,
@@ -33,7 +33,7 @@ from metallb_py.protocols.bgp.messages import (
     decode,
     encode,
 )
-from metallb_py.protocols.bgp.update import Update
+from metallb_py.protocols.bgp.codec.update import Update
 
 Facts = dict[str, list[str]]
 

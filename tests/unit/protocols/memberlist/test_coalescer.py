@@ -8,7 +8,8 @@ import pytest
 from support.gossip_members import endpoint, member, name
 
 from metallb_py.protocols.memberlist.coalescer import ACCUSERS, Coalescer
-from metallb_py.protocols.memberlist.effects import (
+from metallb_py.protocols.memberlist.codec.messages import State
+from metallb_py.protocols.memberlist.events import (
     Accused,
     Joined,
     JoinFailed,
@@ -21,7 +22,6 @@ from metallb_py.protocols.memberlist.effects import (
     News,
     RoundTrip,
 )
-from metallb_py.protocols.memberlist.messages import State
 
 GONE = replace(member(1), state=State.DEAD)
 

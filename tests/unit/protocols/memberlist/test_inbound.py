@@ -7,7 +7,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallb_py.protocols.memberlist.effects import StreamId
+from metallb_py.protocols.memberlist.events import StreamId
 from metallb_py.protocols.memberlist.inbound import Inbound, Limits
 
 LIMITS = Limits(

@@ -4,8 +4,8 @@ from random import Random
 
 from support.gossip_members import ME, endpoint, member, name
 
+from metallb_py.protocols.memberlist.codec.messages import State
 from metallb_py.protocols.memberlist.members import BURIED, Members
-from metallb_py.protocols.memberlist.messages import State
 from metallb_py.protocols.memberlist.settings import FAST
 from metallb_py.protocols.memberlist.suspicion import Suspicion
 

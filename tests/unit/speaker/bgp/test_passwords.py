@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from metallb_py.config.model import Config, Peer, SecretKey
-from metallb_py.config.selectors import LabelSelector, Operator, Requirement
+from metallb_py.model.config import Config, Peer, SecretKey
+from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from speaker.bgp.passwords import (
     Contents,
     Password,

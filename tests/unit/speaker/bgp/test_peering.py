@@ -5,8 +5,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
-from metallb_py.config.model import Peer
-from metallb_py.config.selectors import LabelSelector, Operator, Requirement
+from metallb_py.model.config import Peer
+from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from speaker.bgp.peering import (
     Peering,
     PeeringChange,

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 from support.objects import pool, selector
 
-from metallb_py.config.model import AddressFamily, BgpAdvertisement, Peer, Protocol
+from metallb_py.model.config import AddressFamily, BgpAdvertisement, Peer, Protocol
 from speaker.bgp.reach import Reach
 
 V4, V6 = ip_address("198.51.100.1"), ip_address("2001:db8::1")

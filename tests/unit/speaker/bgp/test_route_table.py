@@ -7,10 +7,10 @@ import sys
 from ipaddress import ip_address, ip_network
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.config.model import BgpAdvertisement, Community
-from metallb_py.config.routes import UNNAMED, Audience, Offer, Route
-from metallb_py.config.selectors import LabelSelector, Operator, Requirement
-from metallb_py.protocols.bgp.adj_rib_out import AdjRibOut, RouteAttributes
+from metallb_py.model.config import BgpAdvertisement, Community
+from metallb_py.model.routes import UNNAMED, Audience, Offer, Route
+from metallb_py.model.selectors import LabelSelector, Operator, Requirement
+from metallb_py.protocols.bgp.rib.adj_rib_out import AdjRibOut, RouteAttributes
 from speaker.bgp.route_table import RouteTable
 
 HOSTS = (BgpAdvertisement(),)

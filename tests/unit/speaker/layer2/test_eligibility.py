@@ -10,7 +10,7 @@ from support.objects import pool, selector
 
 from metallb_py.kube.endpoints import ServiceEndpoints
 from speaker.layer2.eligibility import SUBNET, Claim, Cluster, Exclusion, NodeState, eligible
-from speaker.layer2.wires import Wire
+from speaker.layer2.topology import Wire
 
 ADDRESS = ip_address("10.20.30.1")  # node1, node2, node3 in this order
 NODES = ("node1", "node2", "node3")

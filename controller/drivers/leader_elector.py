@@ -1,0 +1,251 @@
+"""Takes part in the election of the leader, and runs the leader's work while this is the one.
+
+The election has a thread of its own, with an event loop and a connection of its own: its renewals
+must not wait until the leader's work lets them, and a leader that is busy is not a dead one. What
+keeps two leaders from writing at once is the term's fence, which opens for as long as the last
+renewal allows and is asked before each write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import assert_never
+
+from metallb_py.errors import ApiError, ConflictError, NotFoundError
+from metallb_py.kube.client import KubeClient
+from metallb_py.kube.decoding import decode
+from metallb_py.kube.fence import Fence
+from metallb_py.kube.leader_election import (
+    Absent,
+    Answer,
+    Conflict,
+    Durations,
+    Effect,
+    Election,
+    Failed,
+    Follow,
+    Found,
+    Lead,
+    Lose,
+    Read,
+    Write,
+)
+from metallb_py.kube.objects import Lease
+
+_COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidacy:
+    """Who stands for which Lease, and how to reach it."""
+
+    kubeconfig: str
+    namespace: str
+    lease: str
+    identity: str
+    durations: Durations
+
+
+class Term:
+    """One time of leading. ``fence`` is open while it lasts, ``ended`` is set soon after."""
+
+    def __init__(self) -> None:
+        self.fence = Fence(0.0)
+        self.ended = asyncio.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Gained:
+    """A term begins."""
+
+    term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The Lease could be neither read nor written; told once until that works again."""
+
+    error: ApiError
+
+
+ElectionEvent = Gained | Lose | Follow | Unreachable
+
+
+class Leadership:
+    """Stands for election for as long as ``run`` runs."""
+
+    def __init__(self, candidacy: Candidacy, on_event: Callable[[ElectionEvent], None]) -> None:
+        self._candidacy = candidacy
+        self._on_event = on_event
+        self._terms: asyncio.Queue[Term] = asyncio.Queue()  # seldom more than one
+        self._term = Term()
+
+    async def run(self, lead: Callable[[Term], Awaitable[None]]) -> None:
+        """Call ``lead`` for each term, one after the other; it returns soon after the term ended.
+
+        On cancellation the Lease is released once ``lead`` has ended, so that another can follow
+        at once; unless a write is without an answer, as the next leader might not see what comes
+        of it. Where ``lead`` fails, the Lease is left to expire.
+        """
+        main, own = asyncio.get_running_loop(), asyncio.new_event_loop()
+
+        def tell(event: ElectionEvent) -> None:
+            main.call_soon_threadsafe(self._receive, event)
+
+        elector = _Elector(self._candidacy, tell)
+        work = main.create_task(self._lead_terms(lead), name="leader")
+        thread = main.run_in_executor(None, own.run_until_complete, elector.run())
+        try:
+            await asyncio.wait({work, thread}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+            in_order = work.cancelled() and not self._term.fence.unsure
+            own.call_soon_threadsafe(elector.finish, in_order)
+            await asyncio.wait({thread})
+            own.close()
+        if not work.cancelled():
+            work.result()
+        thread.result()
+
+    async def _lead_terms(self, lead: Callable[[Term], Awaitable[None]]) -> None:
+        while True:
+            term = await self._terms.get()
+            await lead(term)
+
+    def _receive(self, event: ElectionEvent) -> None:
+        match event:
+            case Gained(term):
+                self._term = term
+                self._terms.put_nowait(term)
+            case Lose():
+                self._term.ended.set()
+            case Follow() | Unreachable():
+                pass
+            case _:
+                assert_never(event)
+        self._on_event(event)
+
+
+class _Elector:
+    """The half that lives in the election's thread. ``tell`` may be called from there."""
+
+    def __init__(self, candidacy: Candidacy, tell: Callable[[ElectionEvent], object]) -> None:
+        self._candidacy = candidacy
+        self._collection = _COLLECTION.format(candidacy.namespace)
+        self._tell = tell
+        self._election = Election(candidacy.identity, candidacy.durations, time.monotonic())
+        self._term: Term | None = None
+        self._failing = False
+        self._finish = asyncio.Event()
+        self._release = False
+
+    def finish(self, release: bool) -> None:
+        """Have ``run`` return, after releasing the Lease or not. To be called in its thread."""
+        self._release = release
+        self._finish.set()
+
+    async def run(self) -> None:
+        """Read, renew and tell until ``finish``."""
+        client = await KubeClient.connect(self._candidacy.kubeconfig)
+        try:
+            while not self._finish.is_set():
+                await self._perform(client, self._election.handle_timeout(time.monotonic()))
+                deadline = self._election.next_deadline()
+                if deadline is not None:
+                    await self._wait(deadline - time.monotonic())
+            if self._release:
+                for effect in self._election.release(time.monotonic()):
+                    if isinstance(effect, Write):
+                        await self._ask(client, effect)
+        finally:
+            await client.close()
+
+    async def _wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._finish.wait()
+
+    async def _perform(self, client: KubeClient, effects: tuple[Effect, ...]) -> None:
+        waiting = deque(effects)
+        while waiting:
+            effect = waiting.popleft()
+            match effect:
+                case Read() | Write():
+                    answer = await self._ask(client, effect)
+                    waiting.extend(self._election.receive(answer, time.monotonic()))
+                case Lead(until):
+                    self._lead(until)
+                case Lose():
+                    self._lose(effect)
+                case Follow():
+                    self._tell(effect)
+                case _:
+                    assert_never(effect)
+
+    def _lead(self, until: float) -> None:
+        if self._term is not None:
+            self._term.fence.open_until(until)
+            return
+        self._term = Term()
+        self._term.fence.open_until(until)
+        self._tell(Gained(self._term))
+
+    def _lose(self, effect: Lose) -> None:
+        if self._term is not None:
+            self._term.fence.shut()
+            self._term = None
+        self._tell(effect)
+
+    async def _ask(self, client: KubeClient, effect: Read | Write) -> Answer:
+        try:
+            async with asyncio.timeout(effect.within):
+                answer = await self._answer(client, effect)
+        except NotFoundError:
+            return Absent()
+        except ConflictError:
+            return Conflict()
+        except (ApiError, TimeoutError) as error:
+            if not self._failing:
+                self._failing = True
+                self._tell(Unreachable(ApiError(str(error) or "no answer in time")))
+            return Failed()
+        self._failing = False
+        return Found(answer)
+
+    async def _answer(self, client: KubeClient, effect: Read | Write) -> Lease:
+        path = f"{self._collection}/{self._candidacy.lease}"
+        match effect:
+            case Read():
+                body = await client.get(path)
+            case Write(version=""):
+                body = await client.create(self._collection, self._body(effect))
+            case Write():
+                body = await client.replace(path, self._body(effect))
+            case _:
+                assert_never(effect)
+        return decode(body, Lease)
+
+    def _body(self, write: Write) -> dict[str, object]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        meta = {"name": self._candidacy.lease, "namespace": self._candidacy.namespace}
+        if write.version:
+            meta["resourceVersion"] = write.version
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": meta,
+            "spec": {
+                "holderIdentity": write.holder,
+                "leaseDurationSeconds": self._candidacy.durations.lease,
+                "acquireTime": write.acquired or now,
+                "renewTime": now,
+                "leaseTransitions": write.transitions,
+            },
+        }

@@ -1,0 +1,150 @@
+"""Which pools would make a route with more communities than one BGP message holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+
+from metallb_py.addresses import IPNetwork
+from metallb_py.model.config import BgpAdvertisement, Community, LargeCommunity, Pool
+from metallb_py.model.routes import COMMUNITY_ROOM
+
+_BITS = {4: 32, 6: 128}
+_STEP = 16  # communities that are joined in about the time of one step
+
+Spend = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class _Group:
+    """The communities that one pool advertises with one aggregation length."""
+
+    pool: int
+    plain: set[Community] = field(default_factory=set)
+    large: set[LargeCommunity] = field(default_factory=set)
+
+    @property
+    def size(self) -> int:
+        """Bytes of a message that they take."""
+        return 4 * len(self.plain) + 12 * len(self.large)
+
+    def add(self, plain: Iterable[Community], large: Iterable[LargeCommunity]) -> None:
+        self.plain.update(plain)
+        self.large.update(large)
+
+
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """A prefix whose route would have this many bytes of communities."""
+
+    prefix: IPNetwork
+    size: int
+
+
+def find_crowded(pools: Sequence[Pool], spend: Spend) -> Mapping[int, Crowded]:
+    """Return the worst prefix of each pool that has one, by the pool's index.
+
+    One address of each block stands for it: where a block is larger than an aggregate, the
+    aggregate is in one pool alone. Which peer gets an advertisement is not considered, as if one
+    got all. The steps grow with the number of blocks times that of the lengths that pools share.
+    """
+    if _together(pools, spend) <= COMMUNITY_ROOM:
+        return {}
+    found: dict[int, Crowded] = {}
+    starts: dict[tuple[int, int], list[int]] = {}
+    for (version, length), groups in _by_length(pools).items():
+        for group in groups:
+            key = (group.pool, version)
+            if key not in starts:
+                starts[key] = _starts(pools[group.pool], version, spend)
+        for prefix, sharing, size in _sizes(version, length, groups, starts, spend):
+            if size > COMMUNITY_ROOM:
+                crowded = Crowded(_network(version, prefix, length), size)
+                for group in sharing:
+                    if group.pool not in found or found[group.pool].size < size:
+                        found[group.pool] = crowded
+    return found
+
+
+def _sizes(
+    version: int,
+    length: int,
+    groups: Sequence[_Group],
+    starts: Mapping[tuple[int, int], Sequence[int]],
+    spend: Spend,
+) -> Iterator[tuple[int, Sequence[_Group], int]]:
+    """Yield prefixes of a length, the groups that share each, and the size of their communities.
+
+    Those that cannot be too large are left out: all where the groups are small together, and all
+    but one of a pool that shares this length with none.
+    """
+    host_bits = _BITS[version] - length
+    most = sum(group.size for group in groups)
+    if most <= COMMUNITY_ROOM:
+        return
+    if len(groups) == 1:
+        for first in starts[groups[0].pool, version][:1]:
+            yield first >> host_bits << host_bits, groups, most
+        return
+    members: dict[int, list[_Group]] = {}
+    for group in groups:
+        blocks = starts[group.pool, version]
+        spend(len(blocks))
+        for prefix in dict.fromkeys([first >> host_bits for first in blocks]):
+            members.setdefault(prefix, []).append(group)
+    known: dict[tuple[int, ...], int] = {}
+    for prefix, sharing in members.items():
+        yield prefix << host_bits, sharing, _size(sharing, known, spend)
+
+
+def _starts(pool: Pool, version: int, spend: Spend) -> list[int]:
+    """Return the first addresses of a pool's blocks of one family."""
+    spend(len(pool.cidrs))
+    return [int(cidr.network_address) for cidr in pool.cidrs if cidr.version == version]
+
+
+def _together(pools: Iterable[Pool], spend: Spend) -> int:
+    """Return the bytes that the communities of all pools take together, each counted once."""
+    every = _Group(-1)
+    for advertisement in (ad for pool in pools for ad in pool.bgp_advertisements):
+        _spend_for(advertisement, spend)
+        every.add(advertisement.communities, advertisement.large_communities)
+    return every.size
+
+
+def _by_length(pools: Iterable[Pool]) -> Mapping[tuple[int, int], list[_Group]]:
+    found: dict[tuple[int, int], list[_Group]] = {}
+    for index, pool in enumerate(pools):
+        groups: dict[tuple[int, int], _Group] = {}
+        for ad in pool.bgp_advertisements:
+            if not ad.communities and not ad.large_communities:
+                continue
+            for key in ((4, ad.aggregation_length), (6, ad.aggregation_length_v6)):
+                group = groups.setdefault(key, _Group(index))
+                group.add(ad.communities, ad.large_communities)
+        for key, group in groups.items():
+            found.setdefault(key, []).append(group)
+    return found
+
+
+def _size(groups: Sequence[_Group], known: dict[tuple[int, ...], int], spend: Spend) -> int:
+    most = sum(group.size for group in groups)
+    if len(groups) == 1 or most <= COMMUNITY_ROOM:
+        return most
+    key = tuple(group.pool for group in groups)
+    if key not in known:
+        spend(1 + most // (4 * _STEP))
+        together = _Group(-1)
+        for group in groups:
+            together.add(group.plain, group.large)
+        known[key] = together.size
+    return known[key]
+
+
+def _spend_for(advertisement: BgpAdvertisement, spend: Spend) -> None:
+    spend(1 + (len(advertisement.communities) + len(advertisement.large_communities)) // _STEP)
+
+
+def _network(version: int, first: int, length: int) -> IPNetwork:
+    return IPv4Network((first, length)) if version == 4 else IPv6Network((first, length))

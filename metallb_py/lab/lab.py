@@ -1,0 +1,195 @@
+"""The whole lab: puts the machines, the control plane, the daemons and the router together."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from metallb_py.lab import network, proxies, routers
+from metallb_py.lab.binaries import Kubernetes, find_kubernetes
+from metallb_py.lab.cluster import ACCESS_KINDS, Cluster, Object, read_objects
+from metallb_py.lab.control_plane import NAMESPACE, ControlPlane, Embedded, Real
+from metallb_py.lab.isolate import has_other_users
+from metallb_py.lab.network import NODES, Node
+from metallb_py.lab.processes import LabError, Program, Programs
+from metallb_py.lab.routers import Router
+from speaker.layer2.candidates import SPEAKER_LABELS
+
+MANIFEST = Path("manifests/metallb.yaml")
+KEY_NAME = "secretkey"
+WEB_PORT = 80
+METRICS_PORT = 7472
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the lab is to be made of."""
+
+    control_plane: str = "auto"
+    kubernetes_version: str = ""
+    router: str = "auto"
+    proxy: str = "auto"
+    manifest: Path = MANIFEST
+
+
+class Lab:
+    """The lab, up while it is entered. Every method raises LabError."""
+
+    def __init__(self, folder: Path, wishes: Wishes) -> None:
+        self.folder = folder
+        self._wishes = wishes
+        self._stack = ExitStack()
+        self.programs = Programs(folder)
+        kubernetes = _choose_kubernetes(wishes)
+        self.control_plane: ControlPlane = (
+            Real(self.programs, kubernetes) if kubernetes else Embedded(self.programs)
+        )
+        self.proxies: list[Program] = []
+        self._proxy = proxies.choose(wishes.proxy, kubernetes)
+        self.router: Router = routers.choose(
+            wishes.router, self.programs, other_users=has_other_users()
+        )
+        self.cluster = Cluster(self.control_plane.kubeconfig("admin"))
+        self.speakers: dict[str, Program] = {}
+        self._controllers: list[Program] = []
+        self._secret = folder / "memberlist" / KEY_NAME
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.programs)
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def description(self) -> str:
+        """What it is made of, in words."""
+        parts = (self.control_plane, self.router, self._proxy)
+        return ", ".join(part.description for part in parts)
+
+    @property
+    def controller(self) -> Program:
+        """The controller that was started last."""
+        return self._controllers[-1]
+
+    def start_controller(self, *options: str, name: str = "controller") -> Program:
+        """Start the controller, on the control plane's machine; replicas need names."""
+        program = self.programs.start(
+            name, *self._daemon("controller"), f"--port={METRICS_PORT}", *options
+        )
+        self._controllers.append(program)
+        return program
+
+    def start_speaker(self, node: Node, *options: str) -> Program:
+        """Start a node's speaker, and have its pod ready. Options replace the lab's own."""
+        program = self.programs.start(
+            f"speaker-{node.name}",
+            *self._daemon("speaker"),
+            f"--port={METRICS_PORT}",
+            f"--host={node.address}",
+            f"--node-name={node.name}",
+            f"--ml-bindaddr={node.address}",
+            f"--ml-labels={SPEAKER_LABELS}",
+            f"--ml-secret-key-path={self._secret.parent}",
+            *options,
+            machine=node.name,
+        )
+        self.speakers[node.name] = program
+        self.cluster.add_speaker_pod(node)
+        return program
+
+    def logs(self) -> str:
+        """Return the end of what the daemons logged, and what programs that fell said last."""
+        fallen = self.programs.fallen()
+        daemons = [*self.speakers.values(), *self._controllers]
+        shown = [*fallen, *(daemon for daemon in daemons if daemon not in fallen)]
+        ended = [f"{program.name} ended: {program.process.returncode}" for program in fallen]
+        return "\n".join([*ended, *(program.tail() for program in shown)])
+
+    def _daemon(self, name: str) -> list[str]:
+        kubeconfig = self.control_plane.kubeconfig(name)
+        options = [f"--kubeconfig={kubeconfig}", f"--namespace={NAMESPACE}"]
+        return [sys.executable, "-m", name, *options]
+
+    def _start(self) -> None:
+        self._secret.parent.mkdir(mode=0o700)
+        self._secret.write_text(secrets.token_urlsafe())
+        network.build()
+        self.control_plane.start()
+        self.cluster.apply(self._access_objects())
+        self.cluster.add_nodes()
+        for node in NODES:
+            if node.pod is not None:
+                page = [sys.executable, "-m", "metallb_py.lab.page"]
+                self.programs.start(
+                    node.pod.name, *page, node.pod.name, str(WEB_PORT), machine=node.pod.name
+                )
+                self.cluster.add_pod(node, node.pod.name, node.pod.address, {"app": "web"})
+        self.router.start()
+        kubeconfig = self.control_plane.kubeconfig("kube-proxy")
+        for node in NODES:
+            command = self._proxy.command(node, kubeconfig)
+            proxy = self.programs.start(f"proxy-{node.name}", *command, machine=node.name)
+            self.proxies.append(proxy)
+
+    def _access_objects(self) -> list[Object]:
+        if isinstance(self.control_plane, Embedded):  # it lets everybody do everything
+            meta = {"name": NAMESPACE}
+            return [{"apiVersion": "v1", "kind": "Namespace", "metadata": meta}]
+        objects = read_objects(self._wishes.manifest)
+        return [item for item in objects if item["kind"] in ACCESS_KINDS]
+
+
+def _choose_kubernetes(wishes: Wishes) -> Kubernetes | None:
+    if wishes.control_plane == "embedded":
+        return None
+    found = find_kubernetes(wishes.kubernetes_version)
+    if found is None and wishes.control_plane == "real":
+        which = wishes.kubernetes_version or "any version"
+        raise LabError(
+            f"--control-plane=real: found no kube-apiserver, etcd and kube-controller-manager "
+            f"({which}) in KUBEBUILDER_ASSETS, on the PATH or in ~/.cache/metallb-py"
+        )
+    return found
+
+
+def main(args: argparse.Namespace, folder: Path, process: int) -> int:
+    """Run the lab and its proofs; ``process`` is how the outside knows this process."""
+    from metallb_py.lab import keep, proofs
+
+    wishes = Wishes(
+        control_plane=args.control_plane,
+        kubernetes_version=args.kubernetes_version,
+        router=args.router,
+        proxy=args.proxy,
+    )
+    try:
+        config = read_objects(Path(args.config))
+        with Lab(folder, wishes) as lab:
+            print(f"lab: {lab.description}")
+            for node in NODES:
+                lab.start_speaker(node)
+            lab.start_controller()
+            results = proofs.prove(lab, config)
+            print(proofs.table(results))
+            failed = [result for result in results if not result.held]
+            for result in failed:
+                print(f"{result.service}: {result.proof}: {result.seen}")
+            if failed:
+                print(lab.logs())
+            if args.keep:
+                keep.stay(lab, process, [result.address for result in results])
+            return 1 if failed else 0
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,54 @@
+"""Who does kube-proxy's job on the lab's nodes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from metallb_py.lab.binaries import Kubernetes, find
+from metallb_py.lab.network import PODS_CIDR, Node
+from metallb_py.lab.processes import LabError
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A program that leads service addresses to pods, one on every node."""
+
+    description: str
+    command: Callable[[Node, Path], list[str]]
+
+
+def choose(wish: str, kubernetes: Kubernetes | None) -> Proxy:
+    """Return the proxy that is wished for; ``auto`` takes what is there. Raises LabError."""
+    kube_proxy = kubernetes.proxy if kubernetes and find("iptables") else None
+    nft = find("nft")
+    if kube_proxy is not None and wish in ("auto", "kube-proxy"):
+        return Proxy("kube-proxy", lambda node, path: _kube_proxy(kube_proxy, node, path))
+    if wish == "kube-proxy":
+        raise LabError("--proxy=kube-proxy: want kube-proxy, a real control plane and iptables")
+    if nft is not None and wish in ("auto", "nft"):
+        return Proxy("nftables in kube-proxy's place", lambda _, path: _own(path, str(nft)))
+    if wish == "nft":
+        raise LabError("--proxy=nft: nft is not installed")
+    return Proxy("a TCP relay in kube-proxy's place", lambda _, path: _own(path))
+
+
+def _kube_proxy(program: Path, node: Node, kubeconfig: Path) -> list[str]:
+    return [
+        str(program),
+        f"--kubeconfig={kubeconfig}",
+        f"--hostname-override={node.name}",
+        "--proxy-mode=iptables",
+        f"--cluster-cidr={PODS_CIDR}",
+        # These are the whole machine's, and a namespace must not set them.
+        "--conntrack-max-per-core=0",
+        "--conntrack-tcp-timeout-established=0s",
+        "--conntrack-tcp-timeout-close-wait=0s",
+        "--iptables-min-sync-period=0s",
+    ]
+
+
+def _own(kubeconfig: Path, *nft: str) -> list[str]:
+    return [sys.executable, "-m", "metallb_py.lab.proxy", str(kubeconfig), *nft]

@@ -1,0 +1,47 @@
+"""Addresses in pools that are nodes' own, which no speaker announces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from metallb_py.addresses import IPAddress
+from metallb_py.model.config import Config
+
+MAX_WARNINGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddress:
+    """An address of a node that lies in a pool."""
+
+    pool: str
+    address: IPAddress
+    node: str
+
+    def __str__(self) -> str:
+        return (
+            f'pool "{self.pool}" contains {self.address}, an address of node {self.node}:'
+            " no speaker announces it"
+        )
+
+
+def node_addresses_in(
+    config: Config, nodes: Mapping[str, Iterable[IPAddress]]
+) -> Iterator[NodeAddress]:
+    """Yield the addresses of nodes that lie in pools, in the order of the nodes' names."""
+    for node, addresses in sorted(nodes.items()):
+        for address in sorted(addresses, key=lambda each: (each.version, int(each))):
+            for pool in config.pools_of((address,)):
+                yield NodeAddress(pool.name, address, node)
+
+
+def node_address_warnings(
+    config: Config, nodes: Mapping[str, Iterable[IPAddress]]
+) -> tuple[str, ...]:
+    """Return a warning for each address of a node in a pool; of many, the first and a number."""
+    found = node_addresses_in(config, nodes)
+    shown = tuple(map(str, islice(found, MAX_WARNINGS)))
+    more = sum(1 for _ in found)
+    return (*shown, f"and {more} more addresses of nodes in pools") if more else shown

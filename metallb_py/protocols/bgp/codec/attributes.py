@@ -1,0 +1,276 @@
+"""Path attributes: what an UPDATE says about the prefixes in it (RFC 4271 sections 4.3 and 5).
+
+This module handles the attributes that describe a route whoever carries it. Next hops and the
+multiprotocol attributes belong with the prefixes, in ``update``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Address
+
+from metallb_py.errors import LocalProtocolError
+from metallb_py.protocols.bgp.codec.codes import BgpError, ErrorCode, UpdateError
+from metallb_py.protocols.bgp.codec.communities import (
+    LinkBandwidth,
+    decode_communities,
+    decode_large_communities,
+    decode_link_bandwidth,
+    encode_communities,
+    encode_large_communities,
+    encode_link_bandwidth,
+)
+from metallb_py.protocols.byte_reader import Reader, TruncatedError
+
+
+class AttributeType(IntEnum):
+    """Type codes (RFC 4271 section 4.3, RFC 1997, RFC 4360, RFC 4760, RFC 8092)."""
+
+    ORIGIN = 1
+    AS_PATH = 2
+    NEXT_HOP = 3
+    MULTI_EXIT_DISC = 4
+    LOCAL_PREF = 5
+    COMMUNITIES = 8
+    MP_REACH_NLRI = 14
+    MP_UNREACH_NLRI = 15
+    EXTENDED_COMMUNITIES = 16
+    LARGE_COMMUNITY = 32
+
+
+class Origin(IntEnum):
+    """Where the first router of the path has the route from."""
+
+    IGP = 0
+    EGP = 1
+    INCOMPLETE = 2
+
+
+class SegmentKind(IntEnum):
+    """How the AS numbers of a segment relate (RFC 4271, and RFC 5065 for confederations)."""
+
+    SET = 1
+    SEQUENCE = 2
+    CONFED_SEQUENCE = 3
+    CONFED_SET = 4
+
+
+@dataclass(frozen=True, slots=True)
+class AsSegment:
+    """Part of an AS_PATH: 1 to 255 AS numbers."""
+
+    kind: SegmentKind
+    asns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PathAttributes:
+    """The attributes of a route. ``None`` and the empty tuple stand for absent ones.
+
+    An empty ``as_path`` is present and empty, as on routes from within the own AS.
+    """
+
+    origin: Origin
+    as_path: tuple[AsSegment, ...] = ()
+    med: int | None = None
+    local_pref: int | None = None
+    communities: tuple[int, ...] = ()
+    large_communities: tuple[tuple[int, int, int], ...] = ()
+    link_bandwidth: LinkBandwidth | None = None
+
+
+_OPTIONAL = 0x80
+_TRANSITIVE = 0x40
+_EXTENDED_LENGTH = 0x10
+
+_FLAGS = {
+    AttributeType.ORIGIN: _TRANSITIVE,
+    AttributeType.AS_PATH: _TRANSITIVE,
+    AttributeType.NEXT_HOP: _TRANSITIVE,
+    AttributeType.MULTI_EXIT_DISC: _OPTIONAL,
+    AttributeType.LOCAL_PREF: _TRANSITIVE,
+    AttributeType.COMMUNITIES: _OPTIONAL | _TRANSITIVE,
+    AttributeType.MP_REACH_NLRI: _OPTIONAL,
+    AttributeType.MP_UNREACH_NLRI: _OPTIONAL,
+    AttributeType.EXTENDED_COMMUNITIES: _OPTIONAL | _TRANSITIVE,
+    AttributeType.LARGE_COMMUNITY: _OPTIONAL | _TRANSITIVE,
+}
+
+
+def encode_attribute(kind: AttributeType, value: bytes) -> bytes:
+    """Encode one attribute: flags, type, length, value. Raises LocalProtocolError if too long."""
+    if len(value) > 0xFFFF:
+        raise LocalProtocolError(f"{kind.name} of {len(value)} bytes")
+    if len(value) > 0xFF:
+        header = bytes((_FLAGS[kind] | _EXTENDED_LENGTH, kind)) + len(value).to_bytes(2)
+    else:
+        header = bytes((_FLAGS[kind], kind, len(value)))
+    return header + value
+
+
+def encode_attributes(
+    attributes: PathAttributes, *, four_octet: bool, next_hop: IPv4Address | None
+) -> bytes:
+    """Encode in ascending order of type. ``four_octet``: how wide an AS number is.
+
+    Raises LocalProtocolError for an AS number that does not fit.
+    """
+    fields = [
+        encode_attribute(AttributeType.ORIGIN, bytes((attributes.origin,))),
+        encode_attribute(AttributeType.AS_PATH, _encode_path(attributes.as_path, four_octet)),
+    ]
+    if next_hop is not None:
+        fields.append(encode_attribute(AttributeType.NEXT_HOP, next_hop.packed))
+    if attributes.med is not None:
+        fields.append(encode_attribute(AttributeType.MULTI_EXIT_DISC, attributes.med.to_bytes(4)))
+    if attributes.local_pref is not None:
+        value = attributes.local_pref.to_bytes(4)
+        fields.append(encode_attribute(AttributeType.LOCAL_PREF, value))
+    return b"".join(fields) + _encode_all_communities(attributes)
+
+
+def _encode_all_communities(attributes: PathAttributes) -> bytes:
+    fields = b""
+    if attributes.communities:
+        value = encode_communities(attributes.communities)
+        fields += encode_attribute(AttributeType.COMMUNITIES, value)
+    if attributes.link_bandwidth is not None:
+        value = encode_link_bandwidth(attributes.link_bandwidth)
+        fields += encode_attribute(AttributeType.EXTENDED_COMMUNITIES, value)
+    if attributes.large_communities:
+        value = encode_large_communities(attributes.large_communities)
+        fields += encode_attribute(AttributeType.LARGE_COMMUNITY, value)
+    return fields
+
+
+@dataclass(frozen=True, slots=True)
+class SplitAttributes:
+    """Values by type code, known or not, as far as they can be told; and the first flaw, if any."""
+
+    values: Mapping[int, bytes]
+    flaw: BgpError | None = None
+
+
+def split_attributes(data: bytes) -> SplitAttributes:
+    """Cut the path attribute field. Flaws are lengths that don't fit, and wrong flags.
+
+    Of a repeated attribute the first counts; BgpError is raised where that is one of the
+    multiprotocol ones, for then it cannot be told which prefixes are meant (RFC 7606 section 3g).
+    """
+    values: dict[int, bytes] = {}
+    flaw: BgpError | None = None
+    reader = Reader(data)
+    try:
+        while reader.remaining:
+            flags, kind = reader.u8(), reader.u8()
+            length = reader.u16() if flags & _EXTENDED_LENGTH else reader.u8()
+            value = reader.take(length)
+            if kind in values and kind in _MULTIPROTOCOL:
+                raise _malformed(f"{AttributeType(kind).name} is there twice")
+            flaw = flaw or _flaw_in_flags(flags, kind, value)
+            values.setdefault(kind, value)
+    except TruncatedError as error:
+        flaw = flaw or _malformed(f"path attributes: {error}")
+    return SplitAttributes(values, flaw)
+
+
+def decode_attributes(values: Mapping[int, bytes], *, four_octet: bool) -> PathAttributes:
+    """Understand the attributes of a route. Raises BgpError for wrong and for missing ones."""
+    for kind in (AttributeType.ORIGIN, AttributeType.AS_PATH):
+        if kind not in values:
+            raise BgpError(
+                f"mandatory attribute {kind.name} is missing",
+                ErrorCode.UPDATE_MESSAGE,
+                UpdateError.MISSING_WELL_KNOWN,
+                bytes((kind,)),
+            )
+    communities = values.get(AttributeType.COMMUNITIES)
+    extended = values.get(AttributeType.EXTENDED_COMMUNITIES)
+    large = values.get(AttributeType.LARGE_COMMUNITY)
+    return PathAttributes(
+        origin=_decode_origin(values[AttributeType.ORIGIN]),
+        as_path=_decode_path(values[AttributeType.AS_PATH], four_octet),
+        med=_decode_number(values, AttributeType.MULTI_EXIT_DISC),
+        local_pref=_decode_number(values, AttributeType.LOCAL_PREF),
+        communities=() if communities is None else decode_communities(communities),
+        large_communities=() if large is None else decode_large_communities(large),
+        link_bandwidth=None if extended is None else decode_link_bandwidth(extended),
+    )
+
+
+_MULTIPROTOCOL = (AttributeType.MP_REACH_NLRI, AttributeType.MP_UNREACH_NLRI)
+
+
+def _flaw_in_flags(flags: int, kind: int, value: bytes) -> BgpError | None:
+    significant = _OPTIONAL | _TRANSITIVE
+    if kind in _FLAGS and flags & significant != _FLAGS[AttributeType(kind)]:
+        message = f"attribute {AttributeType(kind).name}: found flags {flags:#04x}"
+        subcode = UpdateError.ATTRIBUTE_FLAGS
+    elif kind not in _FLAGS and not flags & _OPTIONAL and kind not in _WELL_KNOWN_UNUSED:
+        message = f"unrecognized well-known attribute {kind}"
+        subcode = UpdateError.UNRECOGNIZED_WELL_KNOWN
+    else:
+        return None
+    length = len(value).to_bytes(2 if flags & _EXTENDED_LENGTH else 1)
+    return _malformed(message, subcode, bytes((flags, kind)) + length + value)
+
+
+_WELL_KNOWN_UNUSED = frozenset({6})
+"""ATOMIC_AGGREGATE is well-known, and of no use to us."""
+
+
+def _encode_path(path: tuple[AsSegment, ...], four_octet: bool) -> bytes:
+    width = 4 if four_octet else 2
+    try:
+        return b"".join(
+            bytes((segment.kind, len(segment.asns)))
+            + b"".join(asn.to_bytes(width) for asn in segment.asns)
+            for segment in path
+        )
+    except (OverflowError, ValueError) as error:
+        raise LocalProtocolError(f"AS_PATH does not fit {width}-octet numbers: {path}") from error
+
+
+def _decode_path(value: bytes, four_octet: bool) -> tuple[AsSegment, ...]:
+    segments = []
+    reader = Reader(value)
+    try:
+        while reader.remaining:
+            kind, count = SegmentKind(reader.u8()), reader.u8()
+            read = reader.u32 if four_octet else reader.u16
+            segments.append(AsSegment(kind, tuple(read() for _ in range(count))))
+    except (TruncatedError, ValueError) as error:
+        raise _malformed(f"AS_PATH: {error}", UpdateError.MALFORMED_AS_PATH) from error
+    if not all(segment.asns for segment in segments):
+        raise _malformed("AS_PATH: empty segment", UpdateError.MALFORMED_AS_PATH)
+    return tuple(segments)
+
+
+def _decode_origin(value: bytes) -> Origin:
+    _want_length(AttributeType.ORIGIN, value, 1)
+    try:
+        return Origin(value[0])
+    except ValueError as error:
+        raise _malformed(f"ORIGIN: found {value[0]}", UpdateError.INVALID_ORIGIN) from error
+
+
+def _decode_number(values: Mapping[int, bytes], kind: AttributeType) -> int | None:
+    if kind not in values:
+        return None
+    _want_length(kind, values[kind], 4)
+    return int.from_bytes(values[kind])
+
+
+def _want_length(kind: AttributeType, value: bytes, length: int) -> None:
+    if len(value) != length:
+        raise _malformed(
+            f"{kind.name}: found {len(value)} bytes, want {length}", UpdateError.ATTRIBUTE_LENGTH
+        )
+
+
+def _malformed(
+    message: str, subcode: UpdateError = UpdateError.MALFORMED_ATTRIBUTE_LIST, data: bytes = b""
+) -> BgpError:
+    return BgpError(message, ErrorCode.UPDATE_MESSAGE, subcode, data)

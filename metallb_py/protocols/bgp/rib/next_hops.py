@@ -1,0 +1,59 @@
+"""By which of our addresses a peer is to reach the prefixes of each family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from metallb_py.addresses import IPAddress
+from metallb_py.protocols.bgp.codec.codes import AddressFamily
+from metallb_py.protocols.bgp.negotiation import Settings, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAddresses:
+    """The connection's own address, and others of its interface, the IPv6 one not link-local."""
+
+    own: IPAddress
+    ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """An address, and for IPv6 our link-local one where the peer is on that link (RFC 2545)."""
+
+    address: IPAddress
+    link_local: IPv6Address | None = None
+
+
+def next_hops(settings: Settings, terms: Terms, local: LocalAddresses) -> dict[int, NextHop]:
+    """Return the next hop for each IP version whose prefixes the session can carry.
+
+    Configured next hops count before any other. Over IPv6, IPv4 prefixes get an IPv6 next hop
+    where that was agreed (RFC 8950), since it is then known to work for the peer; else the
+    interface's IPv4 address.
+    """
+    given = {address.version: NextHop(address) for address in settings.next_hops}
+    ipv6 = given.get(6) or _ipv6(local)
+    ipv4 = given.get(4) or _ipv4(local, ipv6 if terms.extended_next_hop else None)
+    found = {AddressFamily.IPV4: (4, ipv4), AddressFamily.IPV6: (6, ipv6)}
+    usable = (found[family] for family in sorted(terms.families))
+    return {version: next_hop for version, next_hop in usable if next_hop is not None}
+
+
+def _ipv6(local: LocalAddresses) -> NextHop | None:
+    own = local.own if isinstance(local.own, IPv6Address) else None
+    if own is not None and own.is_link_local:
+        # Without a global address the link-local one takes its place, as FRR does it.
+        return NextHop(local.ipv6 or own, own)
+    address = own or local.ipv6
+    return NextHop(address) if address is not None else None
+
+
+def _ipv4(local: LocalAddresses, extended: NextHop | None) -> NextHop | None:
+    if isinstance(local.own, IPv4Address):
+        return NextHop(local.own)
+    if extended is not None:
+        return extended
+    return NextHop(local.ipv4) if local.ipv4 is not None else None

@@ -1,0 +1,274 @@
+"""The BFD process: speaks with routers on time, whatever the speaker is busy with.
+
+One loop, which waits only for the kernel: with 50 ms between packets and three of them to lose, a
+speaker that reads ten thousand services would be declared dead. What came in is looked at before
+what is due, so that a machine which stood still for a moment blames nobody for its own silence.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import random
+import resource
+import select
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from time import monotonic
+from typing import Final, assert_never
+
+from metallb_py.protocols.bfd.sessions import Sessions
+from metallb_py.protocols.bfd.settings import (
+    Effect,
+    Path,
+    ReturnEcho,
+    SendControl,
+    SessionDown,
+    SessionUp,
+    Settings,
+)
+from speaker.bfd.io.messages import (
+    BATCH,
+    ERRORS,
+    Change,
+    PathName,
+    Report,
+    Totals,
+    decode_command,
+    encode,
+)
+from speaker.bfd.io.sockets import SOURCE_PORTS, Listener, Place, Port, Sender
+from speaker.linux.capabilities import confine
+from speaker.linux.channel import Channel
+from speaker.linux.routes import forwards
+
+REPORT_INTERVAL: Final = 1.0
+RETRY_INTERVAL: Final = 1.0
+_BUSY: Final = 0.01  # seconds until a report is tried again that the speaker did not read
+_NEXT_BATCH: Final = 0.05  # seconds until the next part of the sessions' totals is reported
+# What ends a round of opening sockets: the others would fail in the same way.
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class BfdProcess:
+    """The process' state and its loop. ``control`` is its end of the socket pair."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._channel = Channel(control)
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._sessions = Sessions(random.random)
+        self._wanted: dict[Path, Settings] = {}
+        self._listeners: dict[Place, Listener] = {}
+        self._senders: dict[Path, Sender] = {}
+        self._changes: dict[Path, Change] = {}
+        self._totals: dict[Path, Totals] = {}
+        self._errors: tuple[str, ...] = ()
+        self._reported_errors: tuple[str, ...] = ()
+        self._next_report = 0.0
+        self._next_retry: float | None = None
+        self._uncounted: deque[Path] = deque()  # whose totals this round has yet to look at
+
+    def run(self) -> None:
+        """Run until the speaker is gone; then tell the peers that this is on purpose."""
+        self._watch(self._channel.fileno(), self._receive_commands)
+        while not self._channel.ended:
+            self._epoll.poll(self._patience())
+            # Whatever came until now is looked at before anybody is said to be silent until now.
+            now = monotonic()
+            for descriptor, _ in self._epoll.poll(0):
+                # It may have been closed in this very round.
+                if handler := self._handlers.get(descriptor):
+                    handler()
+            self._handle_timeouts(now)
+        self._perform(self._sessions.configure({}, monotonic()))
+
+    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        del self._handlers[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def _patience(self) -> float:
+        """Return how long to wait for the kernel, in seconds."""
+        busy = monotonic() + _BUSY if self._channel.is_busy or self._changes else None
+        deadlines = (self._sessions.next_deadline(), self._next_report, self._next_retry, busy)
+        return max(0.0, min(at for at in deadlines if at is not None) - monotonic())
+
+    def _handle_timeouts(self, now: float) -> None:
+        self._perform(self._sessions.handle_timeout(now))
+        if self._next_retry is not None and now >= self._next_retry:
+            self._apply()
+        self._channel.flush()
+        if not self._channel.is_busy and (self._changes or now >= self._next_report):
+            self._report(now)
+
+    # Commands
+
+    def _receive_commands(self) -> None:
+        messages = list(self._channel.receive())
+        if messages:
+            command = decode_command(messages[-1])  # each replaces those before it
+            self._wanted = {watch.path.path: watch.settings for watch in command.watches}
+            self._apply()
+
+    def _apply(self) -> None:
+        """Have the sockets and sessions that are wanted, as far as the kernel lets us."""
+        errors: list[str] = []
+        self._listen(errors)
+        for path in [path for path in self._wanted if path not in self._senders]:
+            try:
+                self._senders[path] = Sender(path, random.randrange(len(SOURCE_PORTS)))
+            except OSError as error:
+                errors.append(f"session with {path.peer}: {error.strerror}")
+                if error.errno in _EXHAUSTED:
+                    missing = len(self._wanted.keys() - self._senders.keys())
+                    errors.append(f"{missing} sessions are not held: {error.strerror}")
+                    break
+        possible = {
+            path: _possible(path, settings, errors)
+            for path, settings in self._wanted.items()
+            if path in self._senders
+        }
+        self._perform(self._sessions.configure(possible, monotonic()))
+        for path in self._senders.keys() - possible.keys():
+            self._senders.pop(path).close()
+            self._changes.pop(path, None)
+            self._totals.pop(path, None)
+        self._errors = _shortened(errors)
+        self._next_retry = monotonic() + RETRY_INTERVAL if errors else None
+
+    def _listen(self, errors: list[str]) -> None:
+        wanted = set(_places(self._wanted))
+        for place in self._listeners.keys() - wanted:
+            listener = self._listeners.pop(place)
+            self._unwatch(listener.fileno())
+            listener.close()
+        for place in wanted - self._listeners.keys():
+            try:
+                listener = Listener(place)
+            except OSError as error:
+                errors.append(f"{place}: {error.strerror}")
+                continue
+            self._listeners[place] = listener
+            self._watch(listener.fileno(), self._handler(listener))
+
+    # Packets
+
+    def _handler(self, listener: Listener) -> Callable[[], None]:
+        def receive() -> None:
+            for data, arrival in listener.receive():
+                self._perform(self._sessions.receive(data, arrival, monotonic()))
+
+        def receive_echo() -> None:
+            for data, arrival in listener.receive():
+                self._perform(self._sessions.receive_echo(data, arrival))
+
+        return receive_echo if listener.place.port is Port.ECHO else receive
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case SendControl(path, data):
+                    self._senders[path].send(data)
+                case ReturnEcho(path, data):
+                    self._senders[path].return_echo(data)
+                case SessionUp(path):
+                    before = self._changes.get(path, Change(PathName.of(path), up=True))
+                    self._changes[path] = Change(
+                        before.path, True, before.fell, before.diagnostic, before.on_purpose
+                    )
+                case SessionDown(path, diagnostic, on_purpose):
+                    before = self._changes.get(path, Change(PathName.of(path), up=False))
+                    # One fall that nobody wanted is not made good by another on purpose.
+                    on_purpose = on_purpose and (before.on_purpose or not before.fell)
+                    self._changes[path] = Change(
+                        before.path, False, True, int(diagnostic), on_purpose
+                    )
+                case _:
+                    assert_never(effect)
+
+    # Reports
+
+    def _report(self, now: float) -> None:
+        changes = tuple(self._changes.values())[:BATCH]
+        totals = self._new_totals() if now >= self._next_report else {}
+        errors = None if self._errors == self._reported_errors else self._errors
+        if changes or totals or errors is not None:
+            report = Report(changes, tuple(totals.values()), errors)
+            if not self._channel.send(encode(report)):
+                self._uncounted.extendleft(totals)
+                self._next_report = now + _BUSY
+                return
+        for change in changes:
+            del self._changes[change.path.path]
+        self._totals.update(totals)
+        self._reported_errors = self._errors
+        if now >= self._next_report:
+            self._next_report = now + (_NEXT_BATCH if self._uncounted else REPORT_INTERVAL)
+
+    def _new_totals(self) -> dict[Path, Totals]:
+        """Return what counted on since it was last reported, for the next part of the sessions.
+
+        Each has its turn before the first has it again.
+        """
+        counts = self._sessions.counts
+        self._uncounted = self._uncounted or deque(counts)
+        news: dict[Path, Totals] = {}
+        while self._uncounted and len(news) < BATCH:
+            path = self._uncounted.popleft()
+            now, known = counts.get(path), self._totals.get(path)
+            if now is not None and (known is None or known.counts != now):
+                news[path] = Totals(PathName.of(path), replace(now))
+        return news
+
+
+def _shortened(errors: list[str]) -> tuple[str, ...]:
+    """Return a bounded number of errors, the last of which counts the others."""
+    if len(errors) <= ERRORS:
+        return tuple(errors)
+    kept = errors[: ERRORS - 1]
+    return (*kept, f"{len(errors) - len(kept)} more errors, the last one: {errors[-1]}")
+
+
+def _possible(path: Path, settings: Settings, errors: list[str]) -> Settings:
+    """Offer echo only where it works: its packets are to be forwarded (RFC 5881 section 4)."""
+    version = path.peer.version
+    if not settings.echo or forwards(version):
+        return settings
+    errors.append(f"echo with {path.peer}: this host does not forward IPv{version}")
+    return replace(settings, echo=False)
+
+
+def _places(wanted: Iterable[Path]) -> Iterable[Place]:
+    for path in wanted:
+        if path.multihop:
+            yield Place(path.peer.version, Port.MULTIHOP)
+        else:
+            yield Place(path.peer.version, Port.SINGLE_HOP)
+            yield Place(path.peer.version, Port.ECHO)
+
+
+def _allow_descriptors() -> None:
+    """Raise the limit of open files as far as it goes: each session has a socket."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def main() -> None:
+    """Run on the socket whose descriptor is the first argument."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    _allow_descriptors()
+    confine()  # UDP needs none
+    process = BfdProcess(control)
+    gc.freeze()  # what is there now stays: no collection needs to look at it again
+    process.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""Takes connections from BGP peers and turns strangers away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from metallb_py.addresses import IPAddress
+from metallb_py.backoff import Backoff
+from metallb_py.errors import LocalProtocolError
+from metallb_py.rate_limit import Rate, RateLimiter
+from speaker.bgp.io.socket_options import family_of, send_with_highest_ttl
+from speaker.bgp.io.transport import plain
+from speaker.bgp.peering import PeerSession
+from speaker.bgp.settings import ListenAt
+from speaker.linux.tcp_md5 import forget_key, sign_segments
+
+BACKLOG = 128
+
+EACH = Rate(burst=8, per_second=1.0)
+"""Connections of one peer that are taken: more than a peer needs that restarts."""
+ALL = Rate(burst=4096, per_second=500.0)
+"""Connections of all peers together that are taken: every one of them may come back at once."""
+ACCEPTED_PER_TURN = 32
+"""So many connections are accepted before everything else has its turn."""
+PAUSE = 0.02
+"""Seconds between turns: a flood waits in the kernel, and costs a bounded part of a core."""
+
+_RETRY = Backoff(first=1.0, limit=30.0)
+
+Take = Callable[[socket.socket], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenFailed:
+    """Peers can't connect; it is tried again."""
+
+    at: ListenAt
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerRefused:
+    """A connection came from a host that is no peer of this node."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsRefused:
+    """A peer connected more often than it may, and ``count`` of its connections were closed."""
+
+    address: str
+    count: int
+
+
+ListenerEvent = ListenFailed | StrangerRefused | ConnectionsRefused
+
+
+class BgpListener:
+    """Listens until cancelled; ``expect`` may be called at any time, from the loop."""
+
+    def __init__(self, at: ListenAt, on_event: Callable[[ListenerEvent], None]) -> None:
+        self._at = at
+        self._on_event = on_event
+        self._peers: Mapping[PeerSession, Take] = {}
+        self._sockets: dict[socket.AddressFamily, _Listening] = {}
+        self._limiter = RateLimiter(EACH, ALL, max_sources=16384)
+
+    def expect(self, peers: Mapping[PeerSession, Take]) -> None:
+        """Hand the connections of these peers over, and no others'."""
+        self._peers = peers
+        for listening in self._sockets.values():
+            self._apply(listening)
+
+    async def run(self) -> None:
+        """Listen until cancelled, on each family of addresses whatever becomes of the other."""
+        async with asyncio.TaskGroup() as group:
+            for family in _families(self._at):
+                group.create_task(self._serve(family), name=f"bgp listener {family.name}")
+
+    async def _serve(self, family: socket.AddressFamily) -> None:
+        failures, told = 0, ""
+        while True:
+            try:
+                with _bound(family, self._at) as sock:
+                    listening = self._sockets[family] = _Listening(sock)
+                    self._apply(listening)
+                    sock.listen(BACKLOG)
+                    failures, told = 0, ""
+                    await self._accept(sock)
+            except OSError as error:
+                if error.errno == errno.EAFNOSUPPORT and self._at.address is None:
+                    return  # a host without IPv6 does without
+                if plain(error) != told:
+                    told = plain(error)
+                    self._on_event(ListenFailed(self._at, told))
+            finally:
+                self._sockets.pop(family, None)
+            failures += 1
+            await asyncio.sleep(_RETRY.delay(failures))
+
+    async def _accept(self, listening: socket.socket) -> None:
+        """Accept until that fails. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        turn = 0
+        while True:
+            sock, _ = await loop.sock_accept(listening)
+            take = self._whose(sock)
+            if take is not None:
+                take(sock)
+            else:
+                sock.close()
+            turn += 1
+            # Where connections wait already, accepting one does not let anything else run.
+            await asyncio.sleep(0 if turn % ACCEPTED_PER_TURN else PAUSE)
+
+    def _whose(self, sock: socket.socket) -> Take | None:
+        """Return who takes a connection, by its two ends."""
+        try:
+            theirs, zone = _end(sock.getpeername())
+            ours, _ = _end(sock.getsockname())
+        except OSError:  # it is gone already
+            return None
+        for peer, take in self._peers.items():
+            if peer.password and not self._is_signed(peer):
+                continue  # nothing says that it is this peer
+            if peer.source_address in (None, ours) and _is_end_of(peer, theirs, zone):
+                return take if self._admits(theirs, zone) else None
+        self._on_event(StrangerRefused(str(theirs)))
+        return None
+
+    def _admits(self, theirs: IPAddress, zone: str) -> bool:
+        """Whether one more connection of a peer is taken now."""
+        admitted = self._limiter.admit((theirs, zone), asyncio.get_running_loop().time())
+        if admitted is None:
+            return False
+        if admitted.suppressed:
+            self._on_event(ConnectionsRefused(str(theirs), admitted.suppressed))
+        return True
+
+    def _is_signed(self, peer: PeerSession) -> bool:
+        return any(peer.address in listening.signed for listening in self._sockets.values())
+
+    def _apply(self, listening: _Listening) -> None:
+        """Prepare for the peers what the kernel does before a connection is ours to look at."""
+        # Who wants a TTL of 255 wants it of the SYN+ACK already.
+        secured = any(peer.ttl_security is not None for peer in self._peers)
+        send_with_highest_ttl(listening.sock, enabled=secured)
+        wanted = {
+            peer.address: peer.password
+            for peer in self._peers
+            if peer.password
+            and peer.address is not None
+            and family_of(peer.address) == listening.sock.family
+        }
+        for problem in listening.sign(wanted):
+            self._on_event(ListenFailed(self._at, problem))
+
+
+class _Listening:
+    """One socket, and what the kernel has of passwords for it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.signed: dict[IPAddress, str] = {}
+
+    def sign(self, wanted: Mapping[IPAddress, str]) -> Iterator[str]:
+        """Have the kernel drop what these send unsigned; yield where that is not possible."""
+        for address in self.signed.keys() - wanted.keys():
+            forget_key(self.sock, address)
+            del self.signed[address]
+        for address, password in wanted.items():
+            if self.signed.get(address) == password:
+                continue
+            try:
+                sign_segments(self.sock, address, password)
+                self.signed[address] = password
+            except (OSError, LocalProtocolError) as error:
+                self.signed.pop(address, None)
+                yield f"{address}: {plain(error)}"
+
+
+def _families(at: ListenAt) -> tuple[socket.AddressFamily, ...]:
+    if at.address is not None:
+        return (family_of(at.address),)
+    return (socket.AF_INET, socket.AF_INET6)
+
+
+def _bound(family: socket.AddressFamily, at: ListenAt) -> socket.socket:
+    """Open and bind what is to be listened on. Raises OSError."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    with contextlib.ExitStack() as unless_bound:
+        unless_bound.callback(sock.close)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((str(at.address) if at.address is not None else "", at.port))
+        unless_bound.pop_all()
+    return sock
+
+
+def _is_end_of(peer: PeerSession, theirs: IPAddress, zone: str) -> bool:
+    if zone:  # a link-local address means something on its interface alone
+        return peer.interface == zone and peer.address in (None, theirs)
+    return peer.address == theirs
+
+
+def _end(name: tuple[str, int] | tuple[str, int, int, int]) -> tuple[IPAddress, str]:
+    """Return the address of a connection's end, and its interface if that belongs to it."""
+    host, _, zone = name[0].partition("%")
+    if len(name) == 4 and name[3]:
+        zone = socket.if_indextoname(name[3])
+    return ip_address(host), zone

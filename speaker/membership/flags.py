@@ -1,0 +1,104 @@
+"""The flags and environment that choose how speakers find out who is there: MetalLB's, and ours."""
+
+from __future__ import annotations
+
+import argparse
+from ipaddress import ip_address
+from pathlib import Path
+
+from metallb_py.protocols.memberlist.codec.keyring import KeyLength
+from metallb_py.protocols.memberlist.codec.messages import Endpoint
+from metallb_py.protocols.memberlist.settings import FAST, PORT, WAN
+from metallb_py.runtime.flags import FlagParser, read_port
+from speaker.membership import memberlist_json
+from speaker.membership.settings import LEASE_NAMESPACE, GossipSettings, Kind
+
+KEY_NAME = "secretkey"
+"""The key of the Secret that MetalLB's controller makes, and so the name of the file."""
+
+
+def add(parser: FlagParser) -> None:
+    """Add the flags. A secret is never printed, neither by --help nor in an error."""
+    parser.flag(
+        "membership",
+        f"how speakers find out who is there: {', '.join(Kind)}; memberlist where ml-bindaddr and"
+        " ml-labels are set, as in MetalLB, else none",
+        read=_membership,
+    )
+    parser.flag(
+        "lease-namespace",
+        "namespace of the speakers' Leases, with membership=lease; another one than the daemons'",
+        default=LEASE_NAMESPACE,
+    )
+    parser.flag("ml-bindaddr", "own address for memberlist", env="METALLB_ML_BIND_ADDR")
+    parser.flag(
+        "ml-bindport",
+        f"port for memberlist, UDP and TCP; {PORT} by default",
+        env="METALLB_ML_BIND_PORT",
+        read=_bind_port,
+    )
+    parser.flag("ml-secret-key", "what memberlist's key is made of", env="METALLB_ML_SECRET_KEY")
+    parser.flag(
+        "ml-secret-key-path",
+        f"folder with a file {KEY_NAME} in place of ml-secret-key",
+        env="METALLB_ML_SECRET_KEY_PATH",
+    )
+    parser.flag(
+        "ml-key-bytes",
+        "bytes of the secret that encrypt: 16 as MetalLB up to 0.14.1, 32 as later; both decrypt",
+        default="16",
+        read=_key_bytes,
+    )
+    parser.flag("ml-label", "label of memberlist's packets; MetalLB has none")
+    parser.switch("ml-wan-config", "memberlist's preset for wide networks, as in MetalLB")
+
+
+def choose(args: argparse.Namespace) -> tuple[Kind, GossipSettings | None]:
+    """Return what was chosen. Raises ValueError, StartupError."""
+    possible = bool(args.ml_bindaddr and args.ml_labels)
+    kind: Kind = args.membership or (Kind.MEMBERLIST if possible else Kind.NONE)
+    return kind, _gossip(args) if kind is Kind.MEMBERLIST else None
+
+
+def _gossip(args: argparse.Namespace) -> GossipSettings:
+    try:
+        address = ip_address(args.ml_bindaddr)
+    except ValueError:
+        raise ValueError(f'--ml-bindaddr: "{args.ml_bindaddr}": want an IP address') from None
+    if address.is_unspecified:
+        raise ValueError(f'--ml-bindaddr: "{address}": want the address that others reach it by')
+    secret = args.ml_secret_key.encode()
+    if args.ml_secret_key_path:
+        secret = _read_secret(Path(args.ml_secret_key_path) / KEY_NAME)
+    settings = memberlist_json.read(memberlist_json.PATH) or (WAN if args.ml_wan_config else FAST)
+    bind = Endpoint(address, args.ml_bindport)
+    return GossipSettings(bind, secret, args.ml_key_bytes, args.ml_label, settings)
+
+
+def _read_secret(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"--ml-secret-key-path: {path}: {error.strerror}") from None
+
+
+def _membership(text: str) -> Kind | None:
+    if text and text not in tuple(Kind):
+        raise argparse.ArgumentTypeError(f'"{text}": want one of {", ".join(Kind)}')
+    return Kind(text) if text else None
+
+
+def _bind_port(text: str) -> int:
+    port = read_port(text) if text else PORT
+    if not port:
+        raise argparse.ArgumentTypeError('"0": want a port from 1 to 65535')
+    return port
+
+
+def _key_bytes(text: str) -> KeyLength:
+    match text:
+        case "16":
+            return 16
+        case "32":
+            return 32
+    raise argparse.ArgumentTypeError(f'"{text}": want 16 or 32')

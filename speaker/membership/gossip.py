@@ -1,0 +1,322 @@
+"""``--membership=memberlist``: a speaker is usable while its member is alive, as in MetalLB."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import assert_never
+
+from metallb_py.addresses import IPAddress
+from metallb_py.kube.objects import Pod
+from metallb_py.protocols.memberlist.codec.envelope import Envelope
+from metallb_py.protocols.memberlist.codec.keyring import Keyring
+from metallb_py.protocols.memberlist.codec.messages import Endpoint, State
+from metallb_py.protocols.memberlist.events import (
+    Accused,
+    Joined,
+    JoinFailed,
+    Member,
+    MemberChanged,
+    MemberDown,
+    MemberSuspected,
+    MemberTrusted,
+    MemberUp,
+    NameConflict,
+    RoundTrip,
+)
+from metallb_py.rate_limit import Rate, RateLimiter
+from metallb_py.runtime.log import LimitedLog, Logger
+from metallb_py.runtime.metrics import MemberMetrics
+from speaker.layer2 import topology
+from speaker.layer2.topology import Wire
+from speaker.membership.interface import Usable
+from speaker.membership.io.gossip_thread import Gossip, GossipEvent, NotStarted, Started, Traffic
+from speaker.membership.io.gossip_transport import Membership
+from speaker.membership.join_scheduler import Joining
+from speaker.membership.settings import GossipSettings
+
+WIRES_WITHIN = 2.0
+"""So long it waits to know its wires, in seconds, before it takes part without telling them."""
+# Lines in the log that the members of the gossip cluster can provoke.
+EVENTS_OF_A_NODE = Rate(burst=10, per_second=0.1)
+EVENTS = Rate(burst=200, per_second=5.0)
+DOUBTS_OF_A_NODE = Rate(burst=5, per_second=0.1)
+DOUBTS = Rate(burst=50, per_second=1.0)
+
+
+class GossipMembers:
+    """A Membership by hashicorp/memberlist's protocol."""
+
+    def __init__(
+        self,
+        node: str,
+        settings: GossipSettings,
+        log: Logger,
+        metrics: MemberMetrics,
+        on_usable: Callable[[Usable], None],
+    ) -> None:
+        self._node = node
+        self._settings = settings
+        self._log = log
+        self._metrics = metrics
+        self._on_usable = on_usable
+        self._gossip = Gossip(self._on_events)
+        self._joining = Joining()
+        self._changed = asyncio.Event()  # whom to join, or when
+        self._wires = asyncio.Event()
+        self._meta = b""
+        self._others: dict[str, Member] = {}
+        self._wires_of: dict[str, tuple[Wire, ...] | None] = {}
+        self._events_admitted = RateLimiter(each=EVENTS_OF_A_NODE, total=EVENTS)
+        self._doubts = LimitedLog(log, DOUBTS_OF_A_NODE, DOUBTS)
+        self._suppressed = 0
+        self._pods_known = False
+        self._started = False
+        self._told: Usable | None = None
+
+    def pods_changed(self, pods: Collection[Pod]) -> None:
+        """Join those that are no members yet."""
+        self._pods_known = True
+        self._gossip.expect(_speakers(pods))
+        self._joining.pods(self._addresses(pods), time.monotonic())
+        self._changed.set()
+
+    def wires_changed(self, found: tuple[Wire, ...]) -> None:
+        """Tell the other members."""
+        self._meta = topology.pack(found)
+        self._wires.set()
+        self._gossip.update(self._meta)
+
+    async def leave(self) -> None:
+        """Have the others know at once."""
+        self._log.info("leaving memberlist cluster", op="shutdown")
+        self._gossip.leave()
+
+    async def run(self) -> None:
+        """Take part until cancelled."""
+        if not self._settings.secret:
+            self._log.warn(
+                "no ml-secret-key set, memberlist traffic will not be encrypted", op="startup"
+            )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WIRES_WITHIN):
+                await self._wires.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._gossip.run(self._membership()), name="gossip")
+            group.create_task(self._join(), name="gossip-join")
+
+    def _membership(self) -> Membership:
+        chosen = self._settings
+        keyring = Keyring.of(chosen.secret, chosen.key_bytes) if chosen.secret else None
+        envelope = Envelope(
+            label=chosen.label,
+            keyring=keyring,
+            compression=chosen.settings.compression,
+            verify_incoming=chosen.settings.verify_incoming,
+            verify_outgoing=chosen.settings.verify_outgoing,
+            nonce=lambda: os.urandom(12),
+        )
+        # Later than in any earlier life, so that what was said of that is outdated.
+        me = Member(self._node, chosen.bind, int(time.time()), State.ALIVE, self._meta)
+        return Membership(me, chosen.settings, envelope, random.Random())
+
+    async def _join(self) -> None:
+        """Join whom ``Joining`` names, when it does."""
+        while True:
+            now = time.monotonic()
+            self._joining.handle_timeout(now)
+            self._tell()
+            due = self._joining.due(now) if self._started else ()
+            if due:
+                self._log.info("triggering discovery", op="memberDiscovery")
+                port = self._settings.bind.port
+                self._gossip.join(tuple(Endpoint(address, port) for address in due))
+            deadline = self._joining.next_deadline() if self._started else None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - now)):
+                    await self._changed.wait()
+            self._changed.clear()
+
+    def _on_events(self, events: tuple[GossipEvent, ...]) -> None:
+        """Take in what happened; what depends on it is computed once for all of it."""
+        for event in events:
+            self._on_event(event)
+        if any(isinstance(event, MemberUp | MemberChanged | MemberDown) for event in events):
+            addresses = {other.endpoint.address for other in self._others.values()}
+            self._joining.members(addresses, time.monotonic())
+            self._changed.set()
+            self._tell()
+
+    def _on_event(self, event: GossipEvent) -> None:
+        match event:
+            case MemberUp() | MemberChanged() | MemberDown():
+                self._on_change(event)
+            case MemberSuspected() | MemberTrusted() | Accused() | NameConflict():
+                self._on_doubt(event)
+            case Joined(endpoint):
+                self._joined(endpoint.address, "")
+            case JoinFailed(endpoint, error):
+                self._joined(endpoint.address, error or "unknown")
+            case RoundTrip(_, seconds):
+                self._metrics.round_trip_seconds.observe(seconds)
+            case Started() | NotStarted():
+                self._on_start(event)
+            case Traffic():
+                self._count(event)
+            case _:
+                assert_never(event)
+
+    def _on_change(self, event: MemberUp | MemberChanged | MemberDown) -> None:
+        match event:
+            case MemberUp(member):
+                self._put(member)
+                self._tell_event(member, "NodeJoin", "")
+            case MemberChanged(member):
+                self._put(member)
+                self._tell_event(member, "NodeUpdate", "")
+            case MemberDown(member, reporter):
+                self._others.pop(member.name, None)
+                self._wires_of.pop(member.name, None)
+                how = "left" if member.state is State.LEFT else f"failed, said {reporter}"
+                self._tell_event(member, "NodeLeave", how)
+            case _:
+                assert_never(event)
+
+    def _put(self, member: Member) -> None:
+        self._others[member.name] = member
+        self._wires_of[member.name] = topology.unpack(member.meta)
+
+    def _on_doubt(self, event: MemberSuspected | MemberTrusted | Accused | NameConflict) -> None:
+        match event:
+            case MemberSuspected(member, reporter):
+                self._metrics.suspicions.inc()
+                self._log.debug("suspected", node=member.name, reporter=reporter)
+            case MemberTrusted(member):
+                self._log.debug("trusted again", node=member.name)
+            case NameConflict():
+                self._on_conflict(event)
+            case Accused(reporter):
+                self._metrics.accusations.inc()
+                message = "another speaker could not reach this one"
+                log = self._doubts.of(Accused, reporter)
+                log.warn(message, event="accused", reporter=reporter)
+            case _:
+                assert_never(event)
+
+    def _on_conflict(self, conflict: NameConflict) -> None:
+        self._doubts.of(NameConflict, conflict.name).warn(
+            "two members of the gossip cluster claim one name",
+            event="memberConflict",
+            **{"node name": conflict.name, "node addr": str(conflict.kept.address)},
+            refused=str(conflict.refused.address),
+        )
+
+    def _on_start(self, event: Started | NotStarted) -> None:
+        bind = self._settings.bind
+        if isinstance(event, Started):
+            self._started = True
+            self._log.info("memberlist started", op="startup", addr=str(bind.address))
+            self._changed.set()
+        else:
+            self._log.error(
+                "failed to create memberlist",
+                op="startup",
+                addr=str(bind.address),
+                port=bind.port,
+                error=event.error,
+            )
+
+    def _joined(self, address: IPAddress, error: str) -> None:
+        now = time.monotonic()
+        chance = random.random()
+        worth_telling = self._joining.ended(address, now, joined=not error, chance=chance)
+        self._changed.set()
+        if not worth_telling:
+            return
+        if error:
+            self._log.error(
+                "partial join",
+                op="memberDiscovery",
+                addr=str(address),
+                joined=0,
+                expected=1,
+                error=error,
+            )
+        else:
+            message = "memberlist join succesfully"  # sic: MetalLB's word
+            others = {"number of other nodes": len(self._others)}
+            self._log.info(message, op="Member detection", addr=str(address), **others)
+
+    def _tell_event(self, member: Member, event: str, why: str) -> None:
+        """Log an event of a member, within limits: a member can report others without end."""
+        if self._events_admitted.admit(member.name, time.monotonic()) is None:
+            self._suppressed += 1
+            return
+        suppressed, self._suppressed = self._suppressed, 0
+        self._log.info(
+            "node event - forcing sync",
+            **{"node addr": str(member.endpoint.address)},
+            **{"node name": member.name, "node event": event},
+            **({"reason": why} if why else {}),
+            **({"suppressed": suppressed} if suppressed else {}),
+        )
+
+    def _tell(self) -> None:
+        """Tell who is usable, once everybody is known who can be."""
+        if not (self._started and self._pods_known and self._joining.complete):
+            return
+        found = {**self._wires_of, self._node: topology.unpack(self._meta)}
+        usable = Usable(
+            frozenset(found), {name: each for name, each in found.items() if each is not None}
+        )
+        if usable != self._told:
+            self._told = usable
+            self._on_usable(usable)
+
+    def _count(self, traffic: Traffic) -> None:
+        for kind, count in traffic.received.items():
+            self._metrics.messages.labels("in", kind.name.lower()).inc(count)
+        for kind, count in traffic.sent.items():
+            self._metrics.messages.labels("out", kind.name.lower()).inc(count)
+        for reason, count in traffic.dropped.items():
+            self._metrics.dropped.labels(reason).inc(count)
+        for state in State:
+            self._metrics.members.labels(state.name.lower()).set(traffic.members[state])
+        self._metrics.health.set(traffic.health)
+
+    def _addresses(self, pods: Collection[Pod]) -> list[IPAddress]:
+        """Return where the other speakers are, in the family that this one speaks.
+
+        In any order: not all that start together are to begin with the same.
+        """
+        version = self._settings.bind.address.version
+        found = {
+            address
+            for pod in pods
+            if pod.spec.node_name != self._node and not pod.metadata.deletion_timestamp
+            for address in _addresses_of(pod)
+        }
+        usable = [address for address in found if address.version == version]
+        random.shuffle(usable)
+        return usable
+
+
+def _speakers(pods: Collection[Pod]) -> dict[str, frozenset[IPAddress]]:
+    """Return where the API server says that the nodes' speakers are."""
+    found: dict[str, frozenset[IPAddress]] = {}
+    for pod in pods:
+        known = found.get(pod.spec.node_name, frozenset())
+        found[pod.spec.node_name] = known.union(_addresses_of(pod))
+    return found
+
+
+def _addresses_of(pod: Pod) -> Iterator[IPAddress]:
+    """Yield a pod's addresses; what is none is left out, for its node can write anything there."""
+    for text in pod.addresses:
+        with suppress(ValueError):
+            yield ip_address(text)

@@ -1,0 +1,234 @@
+"""The responder process: answers for the owned addresses, and announces them.
+
+One loop, which waits only for the kernel. It imports little, so it is small and starts in no
+time. It ends when the speaker does, which it sees as the end of their socket pair.
+"""
+
+from __future__ import annotations
+
+import gc
+import select
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+from typing import Final, assert_never
+
+from speaker.linux.capabilities import CAP_NET_RAW, confine
+from speaker.linux.channel import Channel
+from speaker.responder.gratuitous import EVERY_INTERFACE, Burst, Gratuitous, Refresh
+from speaker.responder.handover import Lingering
+from speaker.responder.io.counters import Tally
+from speaker.responder.io.interfaces import follow_links, follow_subnets
+from speaker.responder.io.messages import (
+    Disown,
+    InterfaceState,
+    Own,
+    WireState,
+    decode_command,
+    decode_settings,
+    encode,
+)
+from speaker.responder.io.sockets import News, Ports
+from speaker.responder.links import excluding
+from speaker.responder.settings import Settings
+
+RESYNC_INTERVAL: Final = 10.0
+REPORT_INTERVAL: Final = 1.0
+_BUSY: Final = 0.01  # seconds until a report is sent on that the speaker did not read yet
+# A thousand addresses may be taken over at once. Their announcements go out in small batches, this
+# many seconds apart: answers get in between, and no queue on the way overflows.
+_FRAMES_PER_TURN: Final = 64
+_BURST_PAUSE: Final = 0.005
+
+
+_Reported = tuple[tuple[InterfaceState, ...], tuple[WireState, ...]]
+
+
+class ResponderProcess:
+    """The process' state and its loop. ``control`` is its end of the socket pair."""
+
+    def __init__(self, control: socket.socket, settings: Settings) -> None:
+        self._channel = Channel(control)
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._tally = Tally()
+        self._ports = Ports(
+            self._tally,
+            self._watch,
+            self._unwatch,
+            excluding(settings.excluded),
+            self._on_claim,
+            any_interface=settings.any_interface,
+        )
+        self._reported: _Reported = ((), ())
+        self._owned: Mapping[bytes, tuple[str, ...]] = {}
+        self._lingering = Lingering()
+        self._gratuitous = Gratuitous()
+        self._refresh = Refresh(settings.announce_interval)
+        self._bursts: deque[Burst] = deque()  # due, and not yet sent
+        self._next_bursts = 0.0
+        self._links = follow_links()
+        self._subnets = follow_subnets()
+        self._next_resync = monotonic() + RESYNC_INTERVAL
+        self._next_report = 0.0
+
+    def run(self) -> None:
+        """Run until the speaker is gone."""
+        self._follow_interfaces()
+        self._watch(self._channel.fileno(), self._receive_commands)
+        self._watch(self._links.fileno(), self._receive_links)
+        self._watch(self._subnets.fileno(), self._receive_subnets)
+        while not self._channel.ended:
+            self._handle_timeouts(monotonic())
+            for descriptor, _ in self._epoll.poll(self._patience()):
+                # A port may have been closed in this very round.
+                if handler := self._handlers.get(descriptor):
+                    handler()
+
+    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        del self._handlers[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def _patience(self) -> float:
+        """Return how long to wait for the kernel, in seconds."""
+        deadlines = [
+            self._next_resync,
+            self._gratuitous.next_deadline(),
+            self._refresh.next_deadline(),
+            self._lingering.next_deadline(),
+        ]
+        if self._bursts:
+            deadlines.append(self._next_bursts)
+        if self._channel.is_busy:
+            deadlines.append(monotonic() + _BUSY)
+        elif self._has_news():
+            deadlines.append(self._next_report)
+        return max(0.0, min(d for d in deadlines if d is not None) - monotonic())
+
+    def _handle_timeouts(self, now: float) -> None:
+        self._bursts += self._gratuitous.handle_timeout(now)
+        self._bursts += self._refresh.handle_timeout(now)
+        if self._bursts and now >= self._next_bursts:
+            self._next_bursts = now + _BURST_PAUSE
+            self._send_bursts()
+        if self._lingering.handle_timeout(now):
+            self._answer_for_owned()
+        if now >= self._next_resync:
+            self._next_resync = now + RESYNC_INTERVAL
+            self._links.resync()
+            self._subnets.resync()
+            self._follow_interfaces()  # what failed to open is tried again
+        self._channel.flush()
+        if now >= self._next_report and not self._channel.is_busy and self._has_news():
+            self._next_report = now + REPORT_INTERVAL
+            self._report()
+
+    def _receive_commands(self) -> None:
+        owned = dict(self._owned)
+        takeovers: list[bytes] = []
+        # What came is taken together, so that the filters are made once for all of it.
+        for message in self._channel.receive():
+            command = decode_command(message)
+            match command:
+                case Own(addresses, takeover, interfaces):
+                    owned.update(dict.fromkeys(addresses, interfaces))
+                    takeovers += addresses if takeover else ()
+                case Disown(addresses, linger):
+                    if linger:
+                        left = {a: owned[a] for a in addresses if a in owned}
+                        self._lingering.leave(left, monotonic())
+                    for address in addresses:
+                        owned.pop(address, None)
+                case _:
+                    assert_never(command)
+        self._own(owned)
+        # Announced only now: whoever asks in return must get an answer.
+        self._announce(address for address in takeovers if address in owned)
+
+    def _own(self, owned: Mapping[bytes, tuple[str, ...]]) -> None:
+        if owned == self._owned:
+            return
+        self._gratuitous.withdraw(self._owned.keys() - owned.keys())
+        self._refresh.own(frozenset(owned), monotonic())
+        self._owned = owned
+        self._lingering.take(owned.keys(), monotonic())
+        self._answer_for_owned()
+
+    def _answer_for_owned(self) -> None:
+        self._tell(self._ports.own({**self._lingering.places, **self._owned}))
+
+    def _on_claim(self, address: bytes) -> None:
+        """Who took an address over is heard: we need not answer for it any longer."""
+        self._lingering.heard(address, monotonic())
+
+    def _announce(self, addresses: Iterable[bytes], interface: int = EVERY_INTERFACE) -> None:
+        now = monotonic()
+        for address in addresses:
+            self._bursts += self._gratuitous.announce(address, now, interface)
+
+    def _send_bursts(self) -> None:
+        frames = 0
+        while self._bursts and frames < _FRAMES_PER_TURN:
+            burst = self._bursts.popleft()
+            if burst.address in self._owned:  # it may have been lost while it waited
+                frames += self._ports.burst(burst)
+
+    def _receive_links(self) -> None:
+        self._links.receive()
+        self._follow_interfaces()
+
+    def _receive_subnets(self) -> None:
+        table = self._subnets.table
+        before = table.subnets(), table.addresses()
+        self._subnets.receive()
+        if (table.subnets(), table.addresses()) != before:
+            self._follow_interfaces()
+
+    def _follow_interfaces(self) -> None:
+        table = self._subnets.table
+        links = self._links.table.entries
+        self._tell(self._ports.reconcile(links, table.subnets(), table.addresses()))
+        if self._states() != self._reported:
+            self._next_report = 0.0
+
+    def _tell(self, news: News) -> None:
+        """Announce addresses to those who have not heard of them on their wire."""
+        for index, addresses in news.items():
+            self._announce((a for a in addresses if a in self._owned), index)
+
+    def _states(self) -> _Reported:
+        return (self._ports.states, self._ports.wires)
+
+    def _has_news(self) -> bool:
+        return bool(self._tally) or self._states() != self._reported
+
+    def _report(self) -> None:
+        self._ports.count_overruns()
+        states, wires = now = self._states()
+        known_states, known_wires = self._reported
+        report = self._tally.report(
+            None if states == known_states else states, None if wires == known_wires else wires
+        )
+        if not self._channel.send(encode(report)):
+            return  # the speaker is busy; the counters wait
+        self._reported = now
+        self._tally.reported(report)
+
+
+def main() -> None:
+    """Run on the socket whose descriptor is the first argument, with the settings in the second."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    confine(CAP_NET_RAW)
+    process = ResponderProcess(control, decode_settings(sys.argv[2]))
+    gc.freeze()  # what is there now stays: no collection needs to look at it again
+    process.run()
+
+
+if __name__ == "__main__":
+    main()

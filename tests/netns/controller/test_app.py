@@ -1,0 +1,279 @@
+"""The controller as a whole, against an API server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+import pytest
+from support.api import Api, running_api
+from support.controller import controlling
+from support.patience import PATIENCE
+from support.ports import free_port
+
+from controller.options import Options
+from controller.orphaned_addresses import OrphanPolicy
+from controller.replica import run
+from metallb_py.lab.apiserver.defaults import BY_KIND
+from metallb_py.runtime.flags import CommonOptions
+from metallb_py.runtime.log import Level
+
+CONFIG = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/30]}]"
+BROKEN = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/33]}]"
+
+
+async def test_services_get_addresses_and_events(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("old", loadBalancerIP="192.0.2.2")
+        async with controlling(api):
+            await api.until(lambda: api.ips("old") == ["192.0.2.2"])
+            await api.add_service("new")
+            await api.until(lambda: api.ips("new") == ["192.0.2.0"])
+            await api.until(lambda: len(api.events()) == 2)
+    assert {e["message"] for e in api.events()} == {
+        'Assigned IP ["192.0.2.0"]',
+        'Assigned IP ["192.0.2.2"]',
+    }
+
+
+async def test_who_gets_nothing_is_told_why_and_served_later(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG.replace("/30", "/32"))
+        await api.add_service("first")
+        async with controlling(api):
+            await api.until(lambda: api.ips("first"))
+            await api.add_service("second")
+            await api.until(lambda: [e for e in api.events() if e["type"] == "Warning"])
+            (warning,) = (e for e in api.events() if e["type"] == "Warning")
+            assert warning["reason"] == "AllocationFailed"
+            assert warning["message"] == (
+                'Failed to allocate IP for "default/second": no available IPs: '
+                'pool "a": no ipv4 address free'
+            )
+            await api.delete_service("first")
+            await api.until(lambda: api.ips("second") == ["192.0.2.0"])
+
+
+async def test_the_page_tells_of_pools_and_of_who_waits(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG.replace("/30", "/32"))
+        await api.add_service("first")
+        async with controlling(api, port=(port := free_port())):
+            await api.until(lambda: api.ips("first"))
+            await api.add_service("second")
+            await api.until(lambda: [e for e in api.events() if e["type"] == "Warning"])
+            said: list[str] = []
+            async with asyncio.timeout(PATIENCE):
+                while "metallb_controller_allocation_seconds_count 1.0" not in said:
+                    said = (await asyncio.to_thread(_page, port)).splitlines()
+    assert 'metallb_allocator_ipv4_addresses_total{pool="a"} 1.0' in said
+    assert 'metallb_allocator_ipv4_addresses_in_use_total{pool="a"} 1.0' in said
+    assert 'metallb_allocator_ipv6_addresses_total{pool="a"} 0.0' in said
+    assert "metallb_controller_services_pending 1.0" in said
+    assert "metallb_controller_services_draining 0.0" in said
+
+
+async def test_ready_once_everything_was_listed_and_still_without_the_api_server(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api, controlling(api, port=(port := free_port())):
+        async with asyncio.timeout(PATIENCE):
+            while (await asyncio.to_thread(_probe, port, "readyz"))[0] != 200:
+                await asyncio.sleep(0.02)
+        status, text = await asyncio.to_thread(_probe, port, "readyz")
+        assert status == 200, "also without a configuration, which the webhook may have to see"
+        assert "[+]services-synced ok\n[+]config-synced ok\n" in text
+        await api.stop()
+        for _ in range(10):
+            assert (await asyncio.to_thread(_probe, port, "readyz"))[0] == 200
+            assert (await asyncio.to_thread(_probe, port, "healthz"))[0] == 200
+
+
+async def test_live_but_not_ready_before_anything_was_listed(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.stop()
+        async with controlling(api, port=(port := free_port())):
+            async with asyncio.timeout(PATIENCE):
+                while (await asyncio.to_thread(_probe, port, "healthz"))[0] != 200:
+                    await asyncio.sleep(0.02)
+            status, text = await asyncio.to_thread(_probe, port, "readyz")
+            assert status == 503
+            assert "[-]services-synced failed: not listed yet" in text
+
+
+def _probe(port: int, name: str) -> tuple[int, str]:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except URLError as error:
+        return 0, str(error)
+
+
+def _page(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+async def test_a_pool_for_some_namespaces(tmp_path: Path) -> None:
+    """Their labels are followed from the moment that a pool asks for them."""
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG.replace("/30", "/32"))
+        await api.add({"kind": "Namespace", "metadata": {"name": "default"}})
+        await api.add_service("first")
+        async with controlling(api):
+            await api.until(lambda: api.ips("first"))
+            more = "{name: b, protocol: layer2, addresses: [192.0.2.8/31], namespace-selectors: "
+            more += "[{match-labels: {team: x}}]}"
+            await api.change_config(CONFIG.replace("/30", "/32")[:-1] + f", {more}]")
+            await api.add_service("second")
+            await api.until(lambda: [e for e in api.events() if 'pool "b": not for' in str(e)])
+            await api.label_namespace("default", {"team": "x"})
+            await api.until(lambda: api.ips("second") == ["192.0.2.8"])
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+async def test_a_broken_configuration_is_told_and_changes_nothing(
+    tmp_path: Path, at_start: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("web")
+        async with controlling(api):
+            await api.until(lambda: api.ips("web"))
+            if not at_start:
+                await api.set_config(BROKEN)
+                await api.until(lambda: _stale(api))
+                await api.add_service("more")
+                await api.until(lambda: api.ips("more"))
+        if at_start:
+            await api.set_config(BROKEN)
+            async with controlling(api):
+                await api.until(lambda: _stale(api))
+                assert api.ips("web") == ["192.0.2.0"]
+                await api.set_config(CONFIG)
+                await api.add_service("more")
+                await api.until(lambda: api.ips("more"))
+    assert api.ips("web") == ["192.0.2.0"]
+    (event,) = _stale(api)
+    assert "want a prefix length up to 32" in str(event["message"])
+    logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    (stale,) = (line for line in logged if line.get("event") == "configStale")
+    assert "want a prefix length up to 32" in stale["error"]
+    assert stale["configmap"] == "metallb-system/config"
+
+
+def _stale(api: Api) -> list[dict[str, object]]:
+    return [dict(e) for e in api.events() if e["reason"] == "configStale"]
+
+
+async def test_refuse_makes_a_configuration_that_drops_an_address_in_use_wait(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("web")
+        async with controlling(api, OrphanPolicy.REFUSE):
+            await api.until(lambda: api.ips("web"))
+            await api.set_config(CONFIG.replace("192.0.2", "198.51.100"))
+            await api.until(lambda: _stale(api))
+            assert 'service "default/web" cannot own ["192.0.2.0"]' in str(_stale(api)[0])
+            await api.delete_service("web")
+            await api.add_service("next")
+            await api.until(lambda: api.ips("next") == ["198.51.100.0"])
+
+
+async def test_renumber_gives_services_other_addresses(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("web")
+        async with controlling(api, OrphanPolicy.RENUMBER):
+            await api.until(lambda: api.ips("web"))
+            await api.set_config(CONFIG.replace("192.0.2", "198.51.100"))
+            await api.until(lambda: api.ips("web") == ["198.51.100.0"])
+            reasons = {"OrphanedAddresses", "IPAllocated"}
+            await api.until(lambda: reasons <= {str(e["reason"]) for e in api.events()})
+
+
+async def test_a_configuration_that_is_not_there_yet_is_waited_for_and_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.add_service("web")
+        async with controlling(api):
+            said = ""
+            async with asyncio.timeout(PATIENCE):
+                while "no valid configuration yet" not in said:
+                    said += capfd.readouterr().out
+                    await asyncio.sleep(0.01)
+            await api.set_config(CONFIG)
+            await api.until(lambda: api.ips("web"))
+
+
+async def test_without_credentials_it_ends_with_status_1(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    common = CommonOptions("", 0, "config", "x", str(tmp_path / "missing"), Level.INFO)
+    assert await run(Options(common, ""), asyncio.Event()) == 1
+    assert "failed to create k8s client" in capfd.readouterr().out
+
+
+async def test_the_credentials_never_show(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config("peers: [{peer-address: x, my-asn: 1, password: hunter2}]")
+        async with controlling(api):
+            await api.until(lambda: _stale(api))
+    said = capfd.readouterr().out + str(api.events())
+    assert "hunter2" not in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("address", ["10.96.077.7", "garbage", "", "10.96.0.1.7"])
+async def test_a_cluster_address_that_can_not_be_read_ends_nothing(
+    tmp_path: Path, address: str
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("bad", clusterIP=address, clusterIPs=[address], loadBalancerIP="")
+        async with controlling(api):
+            await api.add_service("good")
+            await api.until(lambda: api.ips("good"))
+        async with controlling(api):  # again after a restart
+            await api.add_service("next")
+            await api.until(lambda: api.ips("next"))
+
+
+async def test_a_status_that_another_controller_overwrites_is_contested_calmly(
+    tmp_path: Path,
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("web")
+        kind, writes = BY_KIND["Service"], 0
+        async with controlling(api):
+            async with asyncio.timeout(PATIENCE):
+                while not (found := [e for e in api.events() if e["reason"] == "StatusContested"]):
+                    await api.until(lambda: api.ips("web") == ["192.0.2.0"])
+                    item = api.store.get(kind, "default", "web")
+                    status = {"loadBalancer": {"ingress": [{"ip": "172.16.0.7"}]}}
+                    writes += 1
+                    await api.store.update(kind, "default", "web", {**item, "status": status})
+                    while api.ips("web") != ["192.0.2.0"] and not api_has(api, "StatusContested"):
+                        await api.store.wait(api.store.version)
+            await api.until(lambda: api.ips("web") == ["192.0.2.0"])
+    assert writes == 3
+    assert 'found [172.16.0.7], want ["192.0.2.0"]' in str(found[0]["message"])
+    assert found[0]["type"] == "Warning"
+
+
+def api_has(api: Api, reason: str) -> bool:
+    return any(event["reason"] == reason for event in api.events())

@@ -1,0 +1,119 @@
+"""Several replicas of the controller, on loopback: one works, the others wait."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+from support.api import HOST, Api, running_api
+from support.controller import controlling, options
+from support.patience import PATIENCE
+from support.ports import free_port
+
+from controller.options import Options
+from controller.replica import LEASE, run
+from metallb_py.lab.apiserver.defaults import BY_KIND, part
+
+CONFIG = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/24]}]"
+
+
+def holder(api: Api) -> str:
+    (lease,) = api.store.list(BY_KIND["Lease"]) or ({},)
+    return str(part(lease, "spec").get("holderIdentity") or "")
+
+
+def logged(capfd: pytest.CaptureFixture[str], event: str) -> list[dict[str, str]]:
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    return [line for line in lines if line.get("event") == event]
+
+
+async def test_a_second_replica_goes_on_where_the_first_leaves(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("one")
+        async with controlling(api, lease_seconds=1):
+            await api.until(lambda: api.ips("one"))
+            first = holder(api)
+            async with controlling(api, lease_seconds=1):
+                await api.add_service("two")
+                await api.until(lambda: api.ips("two") == ["192.0.2.1"])
+                assert holder(api) == first
+                await api.delete_service("one")
+        async with controlling(api, lease_seconds=1):
+            await api.add_service("three")
+            await api.until(lambda: api.ips("three"))
+            assert holder(api) not in ("", first)
+
+
+async def test_it_waits_through_an_outage_and_works_on_afterwards(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("before")
+        async with controlling(api, lease_seconds=1):
+            await api.until(lambda: api.ips("before"))
+            said = logged(capfd, "leaderElected")
+            assert said[0]["lease"] == f"metallb-system/{LEASE}"
+            await api.stop()
+            lost: list[dict[str, str]] = []
+            async with asyncio.timeout(PATIENCE):
+                while not lost:
+                    lost = logged(capfd, "leaderLost")
+                    await asyncio.sleep(0.01)
+            assert lost[0]["reason"] == "the lease could not be renewed in time"
+            await api.start()
+            await api.add_service("after")
+            await api.until(lambda: api.ips("after"))
+    assert api.ips("before") != api.ips("after")
+
+
+PASSED = "readyz check passed\n"
+
+
+def page_options(api: Api, port: int) -> Options:
+    wanted = options(api, lease_seconds=1)
+    return replace(wanted, common=replace(wanted.common, port=port))
+
+
+async def page(port: int, path: str = "metrics") -> str:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{HOST}:{port}/{path}") as answer,
+    ):
+        return await answer.text()
+
+
+async def test_the_page_tells_who_leads(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        await api.set_config(CONFIG)
+        await api.add_service("web")
+        async with controlling(api, lease_seconds=1):
+            await api.until(lambda: api.ips("web"))
+            port, stop = free_port(), asyncio.Event()
+            second = asyncio.create_task(run(page_options(api, port), stop))
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        said = await page(port)
+                        break
+                    except aiohttp.ClientConnectorError:
+                        await asyncio.sleep(0.01)
+                while (ready := await page(port, "readyz")) != "[+]election ok\n" + PASSED:
+                    assert ready.startswith("[-]election failed"), "a standby that can't take over"
+                    await asyncio.sleep(0.01)
+        assert f'leader_election_master_status{{name="{LEASE}"}} 0.0' in said
+        assert "metallb_k8s_client_config_loaded_bool" not in said
+        first = holder(api)
+        await api.until(lambda: holder(api) not in ("", first))
+        await api.add_service("more")
+        await api.until(lambda: api.ips("more"))
+        said = await page(port)
+        assert f'leader_election_master_status{{name="{LEASE}"}} 1.0' in said
+        assert "metallb_k8s_client_config_loaded_bool 1.0" in said
+        stop.set()
+        assert await second == 0

@@ -1,0 +1,225 @@
+"""Events written to an API server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from support.api import Api, connected, running_api
+from support.patience import PATIENCE
+
+from metallb_py.kube import events
+from metallb_py.kube.events import BURST, Event, EventRecorder, EventType, ObjectReference
+from metallb_py.lab.apiserver.defaults import BY_KIND
+from metallb_py.lab.apiserver.store import metadata
+
+WEB = ObjectReference("Service", "default", "web", "uid-1", "7")
+
+
+def event(message: str, about: ObjectReference = WEB) -> Event:
+    return Event(about, EventType.NORMAL, "IPAllocated", message)
+
+
+@asynccontextmanager
+async def recording(api: Api) -> AsyncIterator[EventRecorder]:
+    async with connected(api) as client:
+        recorder = EventRecorder(client, "metallb-controller")
+        task = asyncio.create_task(recorder.run())
+        try:
+            yield recorder
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_event_is_as_kubectl_expects_it(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event('Assigned IP ["192.0.2.1"]'))
+        await api.until(api.events)
+    (item,) = api.events()
+    assert item["message"] == 'Assigned IP ["192.0.2.1"]'
+    assert item["reason"] == "IPAllocated"
+    assert item["type"] == "Normal"
+    assert item["count"] == 1
+    assert item["source"] == {"component": "metallb-controller"}
+    assert item["involvedObject"] == {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "namespace": "default",
+        "name": "web",
+        "uid": "uid-1",
+        "resourceVersion": "7",
+    }
+
+
+async def test_a_repeated_event_counts(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        for _ in range(3):
+            recorder.record(event("again"))
+        await api.until(lambda: [e for e in api.events() if e["count"] == 3])
+    assert len(api.events()) == 1
+
+
+async def test_an_event_that_expired_is_made_anew(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event("again"))
+        await api.until(api.events)
+        name = str(metadata(api.events()[0])["name"])
+        await api.store.delete(BY_KIND["Event"], "default", name)
+        recorder.record(event("again"))
+        await api.until(api.events)
+        assert metadata(api.events()[0])["name"] != name
+
+
+async def test_one_object_cannot_flood_the_server_nor_silence_others(tmp_path: Path) -> None:
+    other = ObjectReference("Service", "default", "other", "uid-2")
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        for number in range(BURST + 10):
+            recorder.record(event(f"message {number}"))
+        recorder.record(event("mine", other))
+        await api.until(lambda: len(api.events()) == BURST + 1)
+        assert "mine" in {e["message"] for e in api.events()}
+        async with asyncio.timeout(PATIENCE):
+            while recorder.dropped < 10:
+                await asyncio.sleep(0.01)
+        assert len(api.events()) == BURST + 1
+
+
+async def lose(text: str, api: Api, recorder: EventRecorder) -> None:
+    """Record an Event while the API server is away, until it is dropped."""
+    await api.stop()
+    recorder.record(event(text))
+    async with asyncio.timeout(PATIENCE):
+        while not recorder.dropped:
+            await asyncio.sleep(0.01)
+    await api.start()
+
+
+async def test_an_event_that_can_not_be_written_is_lost_alone(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        await lose("lost", api, recorder)
+        recorder.record(event("kept"))
+        await api.until(api.events)
+    assert [e["message"] for e in api.events()] == ["kept"]
+
+
+async def test_one_that_can_not_be_written_counts_with_the_next(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        await lose("again", api, recorder)
+        recorder.record(event("again"))
+        await api.until(lambda: [e for e in api.events() if e["count"] == 2])
+    assert len(api.events()) == 1
+
+
+async def test_one_that_is_forgotten_while_it_is_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is taken by another's while the server takes its time to answer that it expired."""
+    monkeypatch.setattr(events, "REMEMBERED", 1)
+    written: list[str] = []
+    patched = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "PATCH":
+            patched.set()
+            async with asyncio.timeout(PATIENCE):
+                while "other" not in written:
+                    await asyncio.sleep(0.01)
+            return web.json_response({"kind": "Status", "code": 404}, status=404)
+        written.append((await request.json())["message"])
+        return web.json_response({}, status=201)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    api = Api(tmp_path)
+    await api.start(application)
+    try:
+        async with recording(api) as recorder:
+            recorder.record(event("first"))
+            recorder.record(event("first"))
+            async with asyncio.timeout(PATIENCE):
+                await patched.wait()
+            numbers = range(64)  # some of them go through another worker
+            for about in (ObjectReference("Service", "d", f"{n}", f"uid{n}") for n in numbers):
+                recorder.record(event("other", about))
+            async with asyncio.timeout(PATIENCE):
+                while len(written) < 2 + len(numbers):
+                    await asyncio.sleep(0.01)
+    finally:
+        await api.stop()
+    assert written.count("first") == 2
+
+
+async def test_a_long_message_is_cut_to_what_the_server_takes(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event("ü" * 2000))
+        await api.until(api.events)
+    message = str(api.events()[0]["message"])
+    assert len(message.encode()) <= 1024
+    assert message.endswith(" ...")
+
+
+async def test_a_message_is_printable(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event("pool \x1b[2J\u202e\u2028\ud800\n of größer"))
+        await api.until(api.events)
+    message = str(api.events()[0]["message"])
+    assert message == r"pool \x1b[2J\u202e\u2028\ud800\n of größer"
+
+
+async def test_a_message_whose_escapes_are_long_is_cut(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        recorder.record(event("\u202e" * 400))
+        await api.until(api.events)
+    assert len(str(api.events()[0]["message"]).encode()) <= 1024
+
+
+async def test_what_one_object_has_too_much_takes_no_place_from_others(tmp_path: Path) -> None:
+    """Nothing is written meanwhile: they would all have to wait."""
+    async with running_api(tmp_path) as api, connected(api) as client:
+        recorder = EventRecorder(client, "metallb-controller")
+        for number in range(50_000):
+            recorder.record(event(f"message {number}"))
+        others = [ObjectReference("Service", "default", f"web{n}", f"uid-{n}") for n in range(200)]
+        for other in others:
+            recorder.record(event("mine", other))
+        task = asyncio.create_task(recorder.run())
+        try:
+            async with asyncio.timeout(60):
+                while len(api.events()) < BURST + len(others):
+                    await asyncio.sleep(0.05)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    assert sum(e["message"] == "mine" for e in api.events()) == len(others)
+
+
+async def test_the_count_has_those_that_were_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_api(tmp_path) as api, recording(api) as recorder:
+        for _ in range(BURST):
+            recorder.record(event("again"))
+        await api.until(lambda: [e for e in api.events() if e["count"] == BURST])
+        for _ in range(100):
+            recorder.record(event("again"))
+        later = time.monotonic() + 301
+        monkeypatch.setattr("metallb_py.kube.events.time.monotonic", lambda: later)
+        recorder.record(event("again"))
+        monkeypatch.undo()
+        await api.until(lambda: [e for e in api.events() if e["count"] == BURST + 101])
+    assert len(api.events()) == 1
+
+
+async def test_objects_without_number_are_limited_altogether(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        recorder = EventRecorder(client, "metallb-controller")
+        for number in range(100_000):
+            about = ObjectReference("Service", "default", f"web{number}", f"uid-{number}")
+            recorder.record(event("mine", about))
+        assert recorder.dropped >= 100_000 - 20_000 - 1000

@@ -1,0 +1,126 @@
+"""The speaker's handle on the BFD process, over loopback of a namespace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_address
+from pathlib import Path as FilePath
+
+import pytest
+from support.bgp_wire import ROUTER, Wire, eventually, inside, wire
+from support.running import while_running
+
+from metallb_py.protocols.bfd.settings import Path, Settings
+from speaker.bfd.io.client import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
+from speaker.bfd.io.messages import SESSIONS
+from speaker.bfd.io.sockets import Listener, Place, Port
+
+pytestmark = pytest.mark.netns
+
+PATH = Path(ip_address(ROUTER))
+
+
+@pytest.fixture
+def cable() -> Iterator[Wire]:
+    with wire() as made, inside(made.node):
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def running() -> AsyncIterator[tuple[Bfd, list[BfdEvent]]]:
+    told: list[BfdEvent] = []
+    bfd = Bfd(told.append)
+    async with while_running(bfd.run()):
+        yield bfd, told
+
+
+async def processes() -> list[int]:
+    return bfd_children()
+
+
+def bfd_children() -> list[int]:
+    children = FilePath("/proc/thread-self/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if b"bfd_process" in FilePath(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+async def test_there_is_a_process_only_while_something_is_wanted(cable: Wire) -> None:
+    async with running() as (bfd, told):
+        await asyncio.sleep(0)
+        assert await processes() == []
+        for _ in range(2):
+            bfd.watch({PATH: Settings()})
+            await eventually(processes, bool)
+            bfd.watch({})
+            await eventually(processes, lambda found: not found)
+    assert not [event for event in told if isinstance(event, BfdRestarted)]
+
+
+async def test_a_process_that_dies_is_replaced(cable: Wire) -> None:
+    async with running() as (bfd, told):
+        bfd.watch({PATH: Settings()})
+        (first,) = await eventually(processes, bool)
+        os.kill(first, signal.SIGKILL)
+        await eventually(processes, lambda found: found not in ([], [first]))
+
+        assert BfdRestarted(-signal.SIGKILL) in told
+    assert await processes() == []
+
+
+async def test_counts_and_errors_are_told(cable: Wire) -> None:
+    taken = Listener(Place(4, Port.SINGLE_HOP))
+
+    async def heard() -> list[BfdEvent]:
+        return told
+
+    async with running() as (bfd, told):
+        bfd.watch({PATH: Settings()})
+        failed = SocketsFailed(("UDP port 3784 of IPv4: Address already in use",))
+        await eventually(heard, lambda events: failed in events)
+        await eventually(
+            heard, lambda events: any(isinstance(e, Counted) and e.path == PATH for e in events)
+        )
+        taken.close()
+        await eventually(heard, lambda events: SocketsFailed(()) in events)
+
+
+async def test_thousands_of_sessions_are_held_and_reported(cable: Wire) -> None:
+    first = int(ip_address("10.78.0.0"))
+    paths = [Path(ip_address(first + number), multihop=True) for number in range(5000)]
+    async with running() as (bfd, told):
+        bfd.watch(dict.fromkeys(paths, Settings(passive=True)))
+        counted: set[Path] = set()
+
+        async def reported() -> int:
+            counted.update(event.path for event in told if isinstance(event, Counted))
+            return len(counted)
+
+        await eventually(reported, lambda count: count == len(paths), 60.0)
+        # A change of one among them reaches the same process.
+        (process,) = await processes()
+        bfd.watch({PATH: Settings()} | dict.fromkeys(paths, Settings(passive=True)))
+        await eventually(reported, lambda count: count == len(paths) + 1, 60.0)
+        assert await processes() == [process]
+    assert not [event for event in told if isinstance(event, BfdRestarted)]
+
+
+async def test_sessions_beyond_the_limit_are_reported_and_the_others_held(cable: Wire) -> None:
+    first = int(ip_address("10.78.0.0"))
+    paths = [PATH, *(Path(ip_address(first + n), multihop=True) for n in range(SESSIONS))]
+
+    async with running() as (bfd, told):
+        bfd.watch(dict.fromkeys(paths, Settings(passive=True)))
+        text = f"{SESSIONS + 1} sessions are wanted, and at most {SESSIONS} can be held"
+        assert told == [SocketsFailed((text,))]
+
+        async def counted() -> bool:
+            return any(isinstance(event, Counted) and event.path == PATH for event in told)
+
+        await eventually(counted, bool, 60.0)

@@ -1,0 +1,206 @@
+"""Who may connect, on the two ends of a cable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from ipaddress import ip_address
+
+import pytest
+from support.bgp_node import peer
+from support.bgp_wire import (
+    NODE,
+    NODE_SECOND,
+    NODE_V6,
+    ROUTER,
+    ROUTER_V6,
+    Wire,
+    inside,
+    wire,
+)
+from support.patience import PATIENCE
+from support.running import while_running
+
+from speaker.bgp.io.listener import (
+    BgpListener,
+    ConnectionsRefused,
+    ListenerEvent,
+    ListenFailed,
+    StrangerRefused,
+)
+from speaker.bgp.peering import PeerSession
+from speaker.bgp.settings import ListenAt
+from speaker.linux.tcp_md5 import sign_segments
+
+pytestmark = pytest.mark.netns
+
+Accepted = asyncio.Queue[socket.socket]
+
+
+@pytest.fixture
+def cable() -> Iterator[Wire]:
+    with wire() as made, inside(made.node):
+        yield made
+
+
+class Listening:
+    """A listener, who came in, and what it told."""
+
+    def __init__(self, at: ListenAt) -> None:
+        self.accepted: Accepted = asyncio.Queue()
+        self.events: asyncio.Queue[ListenerEvent] = asyncio.Queue()
+        self.listener = BgpListener(at, self.events.put_nowait)
+
+    def expect(self, *peers: PeerSession) -> None:
+        self.listener.expect(dict.fromkeys(peers, self.accepted.put_nowait))
+
+
+@contextlib.asynccontextmanager
+async def listening(*peers: PeerSession, at: ListenAt | None = None) -> AsyncIterator[Listening]:
+    made = Listening(at or ListenAt())
+    made.expect(*peers)
+    try:
+        async with while_running(made.listener.run()):
+            yield made
+    finally:
+        while not made.accepted.empty():
+            made.accepted.get_nowait().close()
+
+
+def dial(
+    cable: Wire,
+    to: str,
+    port: int = 179,
+    sign: Callable[[socket.socket], None] | None = None,
+    patience: float = PATIENCE,
+) -> socket.socket:
+    """Connect from the router. Raises OSError."""
+    with inside(cable.router):
+        sock = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET)
+    with contextlib.ExitStack() as unless_connected:
+        unless_connected.callback(sock.close)
+        sock.settimeout(patience)
+        if sign is not None:
+            sign(sock)
+        sock.connect(socket.getaddrinfo(to, port)[0][4])
+        unless_connected.pop_all()
+    return sock
+
+
+def add_address(namespace: str, address: str) -> None:
+    words = ["address", "add", f"{address}/64", "dev", "eth0", "nodad"]
+    subprocess.run(["ip", "-n", namespace, *words], check=True)
+
+
+async def called(cable: Wire, to: str, **more: object) -> socket.socket:
+    """Connect from the router, once somebody listens. Raises OSError."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                return await asyncio.to_thread(dial, cable, to, **more)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(NODE, ROUTER), (NODE_V6, ROUTER_V6)])
+async def test_a_peer_is_handed_over(cable: Wire, ours: str, theirs: str) -> None:
+    async with listening(peer("10.77.0.9", 1, 2), peer(theirs, 1, 2)) as node:
+        with await called(cable, ours) as sock:
+            async with asyncio.timeout(PATIENCE):
+                taken = await node.accepted.get()
+            assert taken.getpeername() == sock.getsockname()
+            taken.close()
+
+
+async def test_a_stranger_is_turned_away_and_reported(cable: Wire) -> None:
+    async with listening(peer("10.77.0.9", 1, 2)) as node:
+        for _ in range(3):
+            with await called(cable, NODE) as sock:
+                assert await asyncio.to_thread(sock.recv, 1) == b""
+        assert [node.events.get_nowait() for _ in range(3)] == [StrangerRefused(ROUTER)] * 3
+
+
+async def test_a_peers_source_address_is_where_it_has_to_come(cable: Wire) -> None:
+    wanted = peer(ROUTER, 1, 2, source_address=ip_address(NODE_SECOND))
+    async with listening(wanted) as node:
+        with await called(cable, NODE) as sock:
+            assert await asyncio.to_thread(sock.recv, 1) == b""
+        with await called(cable, NODE_SECOND):
+            async with asyncio.timeout(PATIENCE):
+                (await node.accepted.get()).close()
+
+
+async def test_a_port_in_use_is_told_and_tried_again(cable: Wire) -> None:
+    at = ListenAt(ip_address(NODE), 1179)
+    with socket.create_server((NODE, 1179)):
+        async with listening(peer(ROUTER, 1, 2), at=at) as node:
+            async with asyncio.timeout(PATIENCE):
+                failed = await node.events.get()
+            assert failed == ListenFailed(at, "address already in use")
+            assert str(at) == "10.77.0.1:1179"
+
+
+async def test_a_password_is_wanted_for_as_long_as_it_is_configured(cable: Wire) -> None:
+    def sign(sock: socket.socket) -> None:
+        sign_segments(sock, ip_address(NODE), "s3cret")
+
+    async with listening(peer(ROUTER, 1, 2, password="s3cret")) as node:
+        with pytest.raises(TimeoutError):
+            await called(cable, NODE, patience=0.5)
+        with await called(cable, NODE, sign=sign):
+            async with asyncio.timeout(PATIENCE):
+                (await node.accepted.get()).close()
+        node.expect(peer(ROUTER, 1, 2))
+        with await called(cable, NODE):
+            async with asyncio.timeout(PATIENCE):
+                (await node.accepted.get()).close()
+
+
+@pytest.mark.parametrize("password", ["", "s3cret"])
+async def test_who_is_known_by_its_link_alone_must_be_found_first_to_be_believed(
+    cable: Wire, password: str
+) -> None:
+    for namespace, address in ((cable.node, "fe80::1"), (cable.router, "fe80::2")):
+        add_address(namespace, address)
+    with inside(cable.router):
+        ours = f"fe80::1%{socket.if_nametoindex('eth0')}"
+    async with listening(PeerSession(1, 2, None, interface="eth0", password=password)) as node:
+        with await called(cable, ours) as sock:
+            if password:
+                assert await asyncio.to_thread(sock.recv, 1) == b""
+                assert isinstance(node.events.get_nowait(), StrangerRefused)
+            else:
+                async with asyncio.timeout(PATIENCE):
+                    (await node.accepted.get()).close()
+
+
+async def test_a_peer_that_connects_without_end_is_limited_and_no_other_waits(cable: Wire) -> None:
+    other = "10.77.0.4"
+    words = ["address", "add", f"{other}/24", "dev", "eth0"]
+    await asyncio.to_thread(subprocess.run, ["ip", "-n", cable.router, *words], check=True)
+    async with listening(peer(ROUTER, 1, 2), peer(other, 1, 2)) as node:
+        (await called(cable, NODE)).close()
+        for _ in range(100):
+            (await asyncio.to_thread(dial, cable, NODE)).close()
+
+        def from_other(sock: socket.socket) -> None:
+            sock.bind((other, 0))
+
+        with await called(cable, NODE, sign=from_other) as sock:
+            taken: list[socket.socket] = []
+            async with asyncio.timeout(5):
+                while not taken or taken[-1].getpeername() != sock.getsockname():
+                    taken.append(await node.accepted.get())
+        refused = 101 - (len(taken) - 1)
+        for each in taken:
+            each.close()
+        assert refused > 50
+        # What was refused is reported with the next connection that is taken.
+        async with asyncio.timeout(10):
+            while node.events.empty():
+                (await asyncio.to_thread(dial, cable, NODE)).close()
+        event = node.events.get_nowait()
+        assert isinstance(event, ConnectionsRefused)
+        assert event.address == ROUTER
+        assert event.count > 0

@@ -1,0 +1,57 @@
+"""Sockets to BGP peers: how far away these may be, and on which interface."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import pytest
+from support.bgp_node import peer
+from support.bgp_wire import NODE, NODE_V6, inside, wire
+
+from metallb_py.errors import LocalProtocolError
+from speaker.bgp.io.socket_options import destination, open_socket
+
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture(autouse=True)
+def namespace() -> Iterator[None]:
+    with wire() as made, inside(made.node):
+        yield
+
+
+@pytest.mark.parametrize("host", [NODE, NODE_V6])
+@pytest.mark.parametrize(("ttl", "reached"), [(255, True), (254, False)])
+def test_who_is_too_far_away_is_not_heard(host: str, ttl: int, reached: bool) -> None:
+    """The listener's segments stand for those of a router at a distance."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    near = peer(host, 1, 2, ttl_security=1)
+    with (
+        socket.create_server((host, 179), family=family) as server,
+        open_socket(near, ip_address(host)) as sock,
+    ):
+        if family == socket.AF_INET:
+            server.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+        else:
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+        sock.settimeout(0.5)
+        if reached:
+            sock.connect((host, 179))
+        else:
+            with pytest.raises(TimeoutError):
+                sock.connect((host, 179))
+
+
+def test_a_link_local_peer_is_on_an_interface() -> None:
+    address = ip_address("fe80::1")
+    assert destination(peer("fe80::1", 1, 2, interface="lo"), address) == ("fe80::1", 179, 0, 1)
+    with pytest.raises(LocalProtocolError, match='interface "eth9" doesn\'t exist'):
+        destination(peer("fe80::1", 1, 2, interface="eth9"), address)
+    with pytest.raises(LocalProtocolError, match="want an interface beside it"):
+        destination(peer("fe80::1", 1, 2), address)
+
+
+def test_other_peers_need_none() -> None:
+    assert destination(peer(NODE, 1, 2, port=1179), ip_address(NODE)) == (NODE, 1179)

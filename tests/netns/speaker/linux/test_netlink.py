@@ -1,0 +1,108 @@
+"""The interfaces of a namespace, as they come, change and go."""
+
+from __future__ import annotations
+
+import select
+import time
+
+import pytest
+from support.layer2_wire import Wire, wire
+from support.patience import PATIENCE
+
+from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, IFF_UP
+from speaker.linux.netlink import Netlink
+from speaker.responder.io.interfaces import follow_links, follow_subnets
+from speaker.responder.links import LinkTable, answers_arp
+
+pytestmark = pytest.mark.netns
+
+
+def names(interfaces: Netlink[LinkTable]) -> set[str]:
+    return {link.name for link in interfaces.table.entries.values()}
+
+
+def follow(interfaces: Netlink[LinkTable], wanted: set[str], within: float = PATIENCE) -> None:
+    """Read events until there are exactly these interfaces."""
+    deadline = time.monotonic() + within
+    while names(interfaces) != wanted:
+        readable, _, _ = select.select([interfaces], [], [], max(0.0, deadline - time.monotonic()))
+        assert readable, f"still {names(interfaces)}"
+        interfaces.receive()
+
+
+def drain(interfaces: Netlink[LinkTable]) -> None:
+    """Read all events that are there."""
+    while select.select([interfaces], [], [], 0.0)[0]:
+        interfaces.receive()
+
+
+def test_the_table_is_complete_from_the_start() -> None:
+    with wire() as cables:
+        interfaces = follow_links()
+        eth0 = next(link for link in interfaces.table.entries.values() if link.name == "eth0")
+        interfaces.close()
+
+        assert {link.name for link in interfaces.table.entries.values()} == {"lo", "eth0"}
+        assert eth0.mac.hex(":") == cables.node_mac()
+        assert eth0.flags & IFF_UP
+        assert eth0.flags & IFF_LOWER_UP
+        assert {link.name for link in interfaces.table.entries.values() if answers_arp(link)} == {
+            "eth0"
+        }
+
+
+def test_interfaces_come_change_and_go() -> None:
+    with wire() as cables:
+        interfaces = follow_links()
+        cables.on_node("link", "add", "br0", "type", "bridge")
+        follow(interfaces, {"lo", "eth0", "br0"})
+        cables.on_node("link", "set", "eth0", "master", "br0")
+        cables.on_node("link", "set", "br0", "name", "br1")
+        follow(interfaces, {"lo", "eth0", "br1"})
+        drain(interfaces)
+        by_name = {link.name: link for link in interfaces.table.entries.values()}
+        assert by_name["eth0"].master == by_name["br1"].index
+        # A bridge says of a port that leaves it that it is deleted. It is not.
+        cables.on_node("link", "set", "eth0", "nomaster")
+        drain(interfaces)
+        assert names(interfaces) == {"lo", "eth0", "br1"}
+        cables.on_node("link", "del", "eth0")
+        follow(interfaces, {"lo", "br1"})
+        interfaces.close()
+
+
+def test_events_that_were_lost_are_made_up_for() -> None:
+    with wire(connected=False) as cables:
+        interfaces = follow_links()
+        flood(cables)
+
+        follow(interfaces, {"lo", "last0"})
+        interfaces.close()
+
+
+def flood(cables: Wire) -> None:
+    """Make more events than a socket's buffer holds."""
+    commands = "".join(
+        "link add flood0 type veth peer flood1\n"
+        "link set flood0 up\nlink set flood1 up\nlink del flood0\n"
+        for _ in range(100)
+    )
+    cables.batch(commands + "link add last0 type bridge\n")
+
+
+def test_subnets_are_known_from_the_start_and_followed() -> None:
+    with wire() as cables:
+        cables.on_node("address", "add", "192.0.2.1/24", "dev", "eth0")
+        cables.on_node("address", "add", "192.0.2.9/24", "dev", "eth0")
+        followed = follow_subnets()
+        (subnets,) = followed.table.subnets().values()
+        assert [subnet.first for subnet in subnets] == [bytes([192, 0, 2, 0])]
+        cables.on_node("address", "flush", "dev", "eth0")
+        while followed.table.subnets():
+            readable, _, _ = select.select([followed], [], [], 2.0)
+            assert readable
+            followed.receive()
+        followed.resync()  # an empty list, without any part
+        followed.receive()
+        assert followed.table.subnets() == {}
+        followed.close()

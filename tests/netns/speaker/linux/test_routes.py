@@ -1,0 +1,60 @@
+"""Which hosts are neighbors, by a kernel's own routes."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from support.bgp_wire import ROUTER, ROUTER_V6, Wire, inside, wire
+
+from speaker.linux.routes import forwards, is_neighbor
+
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture(autouse=True)
+def cable() -> Iterator[Wire]:
+    with wire() as made, inside(made.node):
+        for route in (
+            ("10.99.0.0/16", "via", ROUTER),
+            ("10.99.5.0/24", "dev", "eth0"),
+            ("fd99::/32", "via", ROUTER_V6),
+            ("unreachable", "10.77.0.9"),
+        ):
+            subprocess.run(["ip", "route", "add", *route], check=True)
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("address", "near"),
+    [
+        (ROUTER, True),
+        (ROUTER_V6, True),
+        ("10.99.1.1", False),
+        ("10.99.5.1", True),
+        ("10.77.0.9", False),
+        ("192.0.2.1", False),
+        ("fd99::1", False),
+        ("2001:db8::1", False),
+    ],
+)
+def test_who_is_a_neighbor(address: str, near: bool) -> None:
+    assert is_neighbor(ip_address(address)) is near
+
+
+def test_a_default_route_makes_nobody_a_neighbor() -> None:
+    subprocess.run(["ip", "route", "add", "default", "via", ROUTER], check=True)
+    assert not is_neighbor(ip_address("192.0.2.1"))
+    assert is_neighbor(ip_address(ROUTER))
+
+
+@pytest.mark.parametrize(
+    ("version", "switch"), [(4, "ipv4/ip_forward"), (6, "ipv6/conf/all/forwarding")]
+)
+def test_what_is_forwarded(version: int, switch: str) -> None:
+    for value in ("0", "1"):
+        Path("/proc/sys/net", switch).write_text(value)
+        assert forwards(version) is (value == "1")

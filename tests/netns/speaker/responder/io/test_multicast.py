@@ -1,0 +1,71 @@
+"""Membership in multicast groups, as the kernel tells it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+
+import pytest
+from support.layer2_wire import Wire, wire
+
+from speaker.responder.io.multicast import Groups, ipv6_enabled
+
+pytestmark = pytest.mark.netns
+
+A, B = (IPv6Address(f"ff02::1:ff00:{last}").packed for last in (1, 2))
+
+
+@pytest.fixture
+def cables() -> Iterator[Wire]:
+    with wire(ipv6=True) as built:
+        yield built
+
+
+def joined(cables: Wire) -> set[str]:
+    """Return the groups of solicited nodes on eth0, as ``ip`` shows them."""
+    words = cables.on_node("-6", "maddress", "show", "dev", "eth0").split()
+    return {word for word in words if word.startswith("ff02::1:ff00:")}
+
+
+def test_groups_are_joined_and_left(cables: Wire) -> None:
+    groups = Groups(socket.if_nametoindex("eth0"))
+    assert groups.follow(frozenset({A, B})) == ""
+    assert joined(cables) == {"ff02::1:ff00:1", "ff02::1:ff00:2"}
+    assert groups.follow(frozenset({B})) == ""
+    assert groups.follow(frozenset({B})) == ""
+    assert joined(cables) == {"ff02::1:ff00:2"}
+    groups.close()
+    assert joined(cables) == set()
+
+
+def test_there_may_be_more_groups_than_one_socket_can_join(cables: Wire) -> None:
+    prefix = A[:13]
+    many = frozenset(prefix + number.to_bytes(3) for number in range(4000))
+    groups = Groups(socket.if_nametoindex("eth0"))
+    assert groups.follow(many) == ""
+    assert len(joined(cables)) == 4000
+    few = frozenset({min(many), max(many)})
+    assert groups.follow(few) == ""
+    assert joined(cables) == {"ff02::1:ff00:0", "ff02::1:ff00:f9f"}
+    assert groups.follow(many) == ""
+    groups.close()
+    assert joined(cables) == set()
+
+
+def test_a_group_that_cannot_be_joined_is_tried_again(cables: Wire) -> None:
+    cables.on_node("link", "add", "br0", "index", "77", "type", "bridge")
+    cables.on_node("link", "del", "br0")
+    groups = Groups(77)
+    assert "failed to join a multicast group: No such device" in groups.follow(frozenset({A}))
+    cables.on_node("link", "add", "eth1", "index", "77", "type", "bridge")
+    assert groups.follow(frozenset({A})) == ""
+    groups.close()
+
+
+def test_whether_an_interface_speaks_ipv6(cables: Wire) -> None:
+    assert ipv6_enabled("eth0")
+    assert not ipv6_enabled("ghost0")
+    with wire(ipv6=False):
+        assert not ipv6_enabled("eth0")
+    assert ipv6_enabled("eth0")

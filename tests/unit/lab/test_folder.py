@@ -1,0 +1,47 @@
+"""The lab's folder comes and goes, and takes those of dead runs with it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from metallb_py.lab.folder import PREFIX, lab_folder
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Have temporary files in a folder of the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_it_is_gone_afterwards(base: Path) -> None:
+    with lab_folder() as folder:
+        (folder / "log").write_text("x")
+        assert folder == base / f"{PREFIX}{os.getpid()}"
+        assert folder.stat().st_mode & 0o777 == 0o711
+    assert not list(base.iterdir())
+
+
+def test_it_is_gone_after_a_crash(base: Path) -> None:
+    with pytest.raises(ZeroDivisionError), lab_folder():
+        raise ZeroDivisionError
+    assert not list(base.iterdir())
+
+
+def test_folders_of_runs_that_were_killed_are_removed_and_those_of_live_runs_stay(
+    base: Path,
+) -> None:
+    dead = base / f"{PREFIX}4194305"  # above the highest possible process number
+    alive = base / f"{PREFIX}{os.getppid()}"
+    stranger = base / f"{PREFIX}notes"
+    for folder in (dead, alive, stranger):
+        folder.mkdir()
+    with lab_folder():
+        assert not dead.exists()
+        assert alive.exists()
+        assert stranger.exists()

@@ -1,0 +1,72 @@
+"""Which service address leads to which pods."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metallb_py.kube.objects import Service
+from metallb_py.lab.proxy import Frontend, SliceWithPorts, frontends, ruleset
+
+
+def service(name: str, *addresses: str, ports: tuple[int, ...] = (80,)) -> Service:
+    item = {
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {"ports": [{"port": port} for port in ports]},
+        "status": {"loadBalancer": {"ingress": [{"ip": a} for a in addresses]}},
+    }
+    return msgspec.convert(item, Service)
+
+
+def members(name: str, *pods: tuple[str, bool | None], ports: tuple[int, ...] = (8080,)) -> dict:
+    item = {
+        "metadata": {
+            "namespace": "default",
+            "name": f"{name}-1",
+            "labels": {"kubernetes.io/service-name": name},
+        },
+        "ports": [{"port": port} for port in ports],
+        "endpoints": [
+            {"addresses": [address], "conditions": {"ready": ready}} for address, ready in pods
+        ],
+    }
+    return {f"default/{name}-1": msgspec.convert(item, SliceWithPorts)}
+
+
+def test_an_address_leads_to_the_pods_that_are_ready_or_say_nothing() -> None:
+    slices = members("web", ("10.244.1.2", True), ("10.244.2.2", False), ("10.244.3.2", None))
+    backends = (("10.244.1.2", 8080), ("10.244.3.2", 8080))
+    assert frontends({"default/web": service("web", "192.0.2.1")}, slices) == [
+        Frontend("192.0.2.1", 80, backends)
+    ]
+
+
+def test_each_port_and_each_address_of_its_own() -> None:
+    slices = members("web", ("10.244.1.2", True), ports=(8080, 8443))
+    web = service("web", "192.0.2.1", "192.0.2.2", ports=(80, 443))
+    found = frontends({"default/web": web}, slices)
+    assert {(f.address, f.port): f.backends for f in found} == {
+        ("192.0.2.1", 80): (("10.244.1.2", 8080),),
+        ("192.0.2.1", 443): (("10.244.1.2", 8443),),
+        ("192.0.2.2", 80): (("10.244.1.2", 8080),),
+        ("192.0.2.2", 443): (("10.244.1.2", 8443),),
+    }
+
+
+def test_slices_of_other_services_count_for_nothing() -> None:
+    slices = members("web", ("10.244.1.2", True)) | members("db", ("10.244.2.2", True))
+    (found,) = frontends({"default/db": service("db", "192.0.2.1")}, slices)
+    assert found.backends == (("10.244.2.2", 8080),)
+
+
+def test_without_an_address_or_pods_there_is_no_rule() -> None:
+    assert frontends({"default/web": service("web")}, {}) == []
+    text = ruleset([Frontend("192.0.2.1", 80, ())])
+    assert "192.0.2.1" not in text
+
+
+def test_the_rules_choose_among_the_pods() -> None:
+    text = ruleset([Frontend("192.0.2.1", 80, (("10.244.1.2", 8080), ("10.244.2.2", 8080)))])
+    assert (
+        "ip daddr 192.0.2.1 tcp dport 80 dnat ip to numgen random mod 2 "
+        "map { 0 : 10.244.1.2 . 8080, 1 : 10.244.2.2 . 8080 }"
+    ) in text

@@ -1,0 +1,81 @@
+"""Regular expressions of operators: linear, bounded, one error."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+
+import pytest
+
+from metallb_py.model.interfaces import matches_interface
+from metallb_py.model.patterns import MAX_LENGTH, PatternError, compile_pattern
+
+REFUSED = [
+    ("eth[", "missing ]"),
+    ("eth(", "missing )"),
+    ("eth{1001}", "at most 1000 times"),
+    ("eth{99999999999}", "at most 1000 times"),
+    ("eth{0,99999999999}", "at most 1000 times"),
+    (f"eth{{{'9' * 200}}}", "at most 1000 times"),
+    ("((a{100}){100}){100}", "repetition"),
+    ("(" * 3000 + ")" * 3000, f"want at most {MAX_LENGTH}"),
+    ("a" * (MAX_LENGTH + 1), f"want at most {MAX_LENGTH}"),
+    ("(" * 128, "missing )"),
+    (r"(eth)\1", "invalid escape sequence"),
+    ("(?=eth)", "invalid perl operator"),
+    ("(?<!eth)", "invalid perl operator"),
+    (r"eth\Z", "invalid escape sequence"),
+    ("\\", "trailing"),
+    ("a**", "repetition"),
+    ("\ud800", "surrogate"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), REFUSED, ids=[why for _, why in REFUSED])
+def test_what_is_no_regular_expression(text: str, why: str) -> None:
+    with pytest.raises(PatternError, match=re.escape(why)):
+        compile_pattern(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "whole", "part"),
+    [
+        ("eth0", "eth0", True, True),
+        ("eth", "eth0", False, True),
+        ("^veth.*", "veth12", True, True),
+        ("^veth", "my-veth", False, False),
+        (r"eth\d+", "eth10", True, True),
+        ("(?i)ETH0", "eth0", True, True),
+        (r"eth0\z", "eth0", True, True),
+        ("", "eth0", False, True),
+        (".*", "\udcff", True, True),
+        (r"eth\0", "eth\0", True, True),
+        ("(" * 128 + ")" * 128, "", True, True),
+    ],
+)
+def test_a_match(text: str, name: str, whole: bool, part: bool) -> None:
+    pattern = compile_pattern(text)
+    assert pattern.matches(name) is whole
+    assert pattern.is_found_in(name) is part
+
+
+@pytest.mark.parametrize(
+    "text", ["(?:(?:.|.)*)*X", "(a+)+X", "(a|a?)+X", "(.*)*(.*)*(.*)*X", "(?:a?){500}a{500}"]
+)
+def test_no_expression_takes_long(text: str) -> None:
+    # Python's own engine takes years for most of these; a name of this length is no interface's.
+    assert not compile_pattern(text).matches("a" * 400)
+
+
+def test_memory_is_bounded() -> None:
+    tracemalloc.start()
+    for number in range(2000):
+        compile_pattern(f"eth{number}.*")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+def test_what_an_earlier_release_took_for_a_pattern_matches_itself() -> None:
+    assert matches_interface(("(?=eth", "eth0"), "(?=eth")
+    assert not matches_interface(("(?=eth.)eth0",), "eth0")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from metallb_py.errors import LocalProtocolError
+from metallb_py.protocols.bgp.codec.attributes import (
+    AsSegment,
+    Origin,
+    PathAttributes,
+    SegmentKind,
+    decode_attributes,
+    encode_attributes,
+    split_attributes,
+)
+from metallb_py.protocols.bgp.codec.codes import BgpError
+
+EXTERNAL = PathAttributes(
+    Origin.INCOMPLETE,
+    (AsSegment(SegmentKind.SEQUENCE, (64512,)),),
+    communities=(0xFC000001, 0xFFFFFF01),
+)
+
+
+def understood(data: bytes, *, four_octet: bool) -> PathAttributes:
+    split = split_attributes(data)
+    if split.flaw is not None:
+        raise split.flaw
+    return decode_attributes(split.values, four_octet=four_octet)
+
+
+def test_attributes_of_an_external_route_in_bytes() -> None:
+    data = encode_attributes(EXTERNAL, four_octet=True, next_hop=IPv4Address("10.0.0.1"))
+
+    assert data.hex(" ") == (
+        "40 01 01 02 "  # ORIGIN INCOMPLETE
+        "40 02 06 02 01 00 00 fc 00 "  # AS_PATH, a sequence of one
+        "40 03 04 0a 00 00 01 "  # NEXT_HOP
+        "c0 08 08 fc 00 00 01 ff ff ff 01"  # COMMUNITIES 64512:1, no-export
+    )
+
+
+def test_attributes_of_an_internal_route_in_bytes() -> None:
+    internal = PathAttributes(Origin.INCOMPLETE, local_pref=0)
+    data = encode_attributes(internal, four_octet=True, next_hop=IPv4Address("10.0.0.1"))
+
+    assert data.hex(" ") == "40 01 01 02 40 02 00 40 03 04 0a 00 00 01 40 05 04 00 00 00 00"
+
+
+def test_as_numbers_are_as_wide_as_the_session() -> None:
+    narrow = encode_attributes(EXTERNAL, four_octet=False, next_hop=None)
+
+    assert bytes.fromhex("40 02 04 02 01 fc 00") in narrow
+    assert understood(narrow, four_octet=False) == EXTERNAL
+
+
+def test_a_wide_as_number_does_not_fit_a_narrow_session() -> None:
+    wide = PathAttributes(Origin.IGP, (AsSegment(SegmentKind.SEQUENCE, (65536,)),))
+
+    with pytest.raises(LocalProtocolError, match="65536"):
+        encode_attributes(wide, four_octet=False, next_hop=None)
+
+
+def test_more_than_63_communities_take_an_extended_length() -> None:
+    many = PathAttributes(Origin.IGP, communities=tuple(range(64)))
+    data = encode_attributes(many, four_octet=True, next_hop=None)
+
+    assert bytes.fromhex("d0 08 0100") in data
+    assert understood(data, four_octet=True) == many
+
+
+ORIGIN = "400101 00"
+EMPTY_PATH = "400200"
+
+
+@pytest.mark.parametrize(
+    ("wire", "subcode"),
+    [
+        ("400101", 1),  # value missing
+        ("4001", 1),
+        (EMPTY_PATH, 3),  # no ORIGIN
+        (ORIGIN, 3),  # no AS_PATH
+        ("C00101 00" + EMPTY_PATH, 4),  # ORIGIN as optional
+        ("4063 00", 2),  # well-known, says the sender
+        ("400102 0000" + EMPTY_PATH, 5),
+        ("400101 03" + EMPTY_PATH, 6),
+        (ORIGIN + EMPTY_PATH + "400503 000000", 5),
+        (ORIGIN + EMPTY_PATH + "800402 0000", 5),
+        (ORIGIN + EMPTY_PATH + "C00803 000000", 9),
+        (ORIGIN + EMPTY_PATH + "C00800", 9),  # no community at all
+        (ORIGIN + "400203 020100", 11),  # segment cut short
+        (ORIGIN + "400206 0901 00000001", 11),  # kind of segment unknown
+        (ORIGIN + "400202 0200", 11),  # empty segment
+    ],
+)
+def test_wrong_attributes_are_told_as_rfc_4271_wants(wire: str, subcode: int) -> None:
+    with pytest.raises(BgpError) as caught:
+        understood(bytes.fromhex(wire), four_octet=True)
+
+    assert (caught.value.code, caught.value.subcode) == (3, subcode)
+
+
+def test_unknown_optional_attributes_and_atomic_aggregate_pass() -> None:
+    wire = bytes.fromhex(ORIGIN + EMPTY_PATH + "400600" + "E06302 abcd")
+
+    assert understood(wire, four_octet=True) == PathAttributes(Origin.IGP)
+
+
+def test_of_a_repeated_attribute_the_first_counts() -> None:
+    wire = bytes.fromhex(ORIGIN + EMPTY_PATH + "400101 02")
+
+    assert understood(wire, four_octet=True).origin is Origin.IGP
+
+
+@pytest.mark.parametrize("wire", ["800e00 800e00", "800f00 800f00"])
+def test_a_repeated_multiprotocol_attribute_leaves_the_prefixes_uncertain(wire: str) -> None:
+    with pytest.raises(BgpError, match="twice") as caught:
+        split_attributes(bytes.fromhex(wire))
+
+    assert (caught.value.code, caught.value.subcode) == (3, 1)
+
+
+def test_what_comes_before_and_after_a_flaw_is_told_all_the_same() -> None:
+    split = split_attributes(bytes.fromhex("C00101 00" + EMPTY_PATH + "4005"))
+
+    assert split.values == {1: b"\0", 2: b""}
+    assert split.flaw is not None
+    assert "ORIGIN" in str(split.flaw)

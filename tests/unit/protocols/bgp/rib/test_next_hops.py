@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from metallb_py.protocols.bgp.codec.codes import AddressFamily
+from metallb_py.protocols.bgp.negotiation import Settings, Terms
+from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses, NextHop, next_hops
+
+V4 = IPv4Address("10.0.0.1")
+V6 = IPv6Address("fd00::1")
+LINK_LOCAL = IPv6Address("fe80::1")
+GIVEN_V4 = IPv4Address("192.0.2.1")
+GIVEN_V6 = IPv6Address("2001:db8::1")
+BOTH = frozenset(AddressFamily)
+
+
+def terms(*, families: frozenset[AddressFamily] = BOTH, extended: bool = False) -> Terms:
+    return Terms(1, 2, V4, 90, 30.0, True, families, extended_next_hop=extended)
+
+
+def chosen(
+    local: LocalAddresses, *given: IPv4Address | IPv6Address, extended: bool = False
+) -> dict[int, NextHop]:
+    return next_hops(Settings(1, 2, next_hops=given), terms(extended=extended), local)
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_over_ipv4_each_family_has_an_address_of_its_own(extended: bool) -> None:
+    assert chosen(LocalAddresses(V4, ipv6=V6), extended=extended) == {
+        4: NextHop(V4),
+        6: NextHop(V6),
+    }
+
+
+def test_a_family_without_address_has_no_next_hop() -> None:
+    assert chosen(LocalAddresses(V4)) == {4: NextHop(V4)}
+    assert chosen(LocalAddresses(V6)) == {6: NextHop(V6)}
+
+
+def test_over_ipv6_the_addresses_beside_it_serve_ipv4() -> None:
+    assert chosen(LocalAddresses(V6, V4)) == {4: NextHop(V4), 6: NextHop(V6)}
+
+
+def test_an_ipv6_next_hop_for_ipv4_counts_first_where_it_was_agreed() -> None:
+    assert chosen(LocalAddresses(V6, V4), extended=True) == {4: NextHop(V6), 6: NextHop(V6)}
+
+
+def test_a_peer_on_our_link_hears_of_the_link_local_address_too() -> None:
+    both = NextHop(V6, LINK_LOCAL)
+
+    assert chosen(LocalAddresses(LINK_LOCAL, V4, V6)) == {4: NextHop(V4), 6: both}
+    assert chosen(LocalAddresses(LINK_LOCAL, None, V6), extended=True) == {4: both, 6: both}
+
+
+def test_the_link_local_address_alone_takes_both_places() -> None:
+    assert chosen(LocalAddresses(LINK_LOCAL), extended=True) == dict.fromkeys(
+        (4, 6), NextHop(LINK_LOCAL, LINK_LOCAL)
+    )
+
+
+def test_configured_next_hops_count_before_all_others() -> None:
+    local = LocalAddresses(LINK_LOCAL, V4, V6)
+
+    assert chosen(local, GIVEN_V4, GIVEN_V6, extended=True) == {
+        4: NextHop(GIVEN_V4),
+        6: NextHop(GIVEN_V6),
+    }
+    assert chosen(LocalAddresses(V6), GIVEN_V6, extended=True)[4] == NextHop(GIVEN_V6)
+    assert chosen(LocalAddresses(V4), GIVEN_V6)[4] == NextHop(V4)
+
+
+def test_what_was_not_agreed_is_not_carried() -> None:
+    only_v6 = terms(families=frozenset({AddressFamily.IPV6}))
+
+    assert next_hops(Settings(1, 2), only_v6, LocalAddresses(V4, ipv6=V6)) == {6: NextHop(V6)}

@@ -1,0 +1,124 @@
+"""Maps of named fields, whole and as they come."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from metallb_py.protocols.memberlist.codec.msgpack_fields import (
+    DecodeError,
+    Fields,
+    MapReader,
+    OversizedError,
+    flag,
+    number,
+    pack,
+    raw,
+    read,
+    text,
+)
+
+
+def copy(fields: Fields) -> dict[bytes, object]:
+    return dict(fields)
+
+
+@pytest.mark.parametrize(
+    ("length", "head"),
+    [
+        (31, b"\xbf"),
+        (32, b"\xda\x00\x20"),
+        (255, b"\xda\x00\xff"),
+        (65536, b"\xdb\x00\x01\x00\x00"),
+    ],
+)
+def test_strings_and_bytes_are_written_as_before_2013(length: int, head: bytes) -> None:
+    assert pack({"a": bytes(length)}) == b"\x81\xa1a" + head + bytes(length)
+    assert pack({"a": "x" * length}) == b"\x81\xa1a" + head + b"x" * length
+
+
+def test_reads_a_map() -> None:
+    assert read(pack({"a": 1, "b": "x"}), dict, copy) == {b"a": 1, b"b": b"x"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x05",
+        b"\x80\x80",  # something is left over
+        b"\x81\xa1a",  # something is missing
+        b"\x81\x01\x01",  # a number as a name
+        b"\x81\xa1a\xc1",  # no type at all
+        b"\x81\xa1a\x91\x01",  # an array
+        b"\x81\xa1a\xd4\x01\x01",  # an extension
+        b"\x81\xa1a\xc7\x00\xff",  # a time without its bytes
+        b"\xdf\xff\xff\xff\xff",  # a map of four thousand million fields
+        b"\x81\xa1a\xc6\xff\xff\xff\xff",  # bytes, as many
+        b"\x81\xa1a" * 2000 + b"\x80",  # depth
+    ],
+)
+def test_what_is_no_map_of_plain_fields_is_refused(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        read(data, dict, copy)
+
+
+def test_values() -> None:
+    fields: Fields = {b"n": 7, b"r": b"\xff", b"t": "ä".encode(), b"f": True, b"nil": None}
+    assert number(fields, b"n", 7) == 7
+    assert raw(fields, b"r", 1) == b"\xff"
+    assert text(fields, b"t", 2) == "ä"
+    assert flag(fields, b"f") is True
+    for name in (b"nil", b"absent"):
+        assert number(fields, name, 0) == 0
+        assert raw(fields, name, 0) == b""
+        assert text(fields, name, 0) == ""
+        assert flag(fields, name) is False
+    for bad in (
+        lambda: number(fields, b"n", 6),
+        lambda: number(fields, b"f", 6),
+        lambda: raw(fields, b"r", 0),
+        lambda: raw(fields, b"n", 9),
+        lambda: text(fields, b"r", 9),
+        lambda: flag(fields, b"n"),
+    ):
+        with pytest.raises(DecodeError):
+            bad()
+
+
+def test_maps_as_they_come() -> None:
+    reader = MapReader(100)
+    data = pack({"a": 1}) + pack({"b": b"xyz"}) + b"rest"
+    found = []
+    for byte in data[:-4]:
+        reader.feed(bytes((byte,)))
+        if (fields := reader.next(dict, copy)) is not None:
+            found.append(fields)
+    assert found == [{b"a": 1}, {b"b": b"xyz"}]
+    reader.feed(b"rest")
+    assert (reader.take(2), reader.take(2), reader.take(2)) == (b"re", b"st", b"")
+    assert reader.consumed == len(data)
+
+
+def test_no_more_is_kept_than_the_limit() -> None:
+    reader = MapReader(100)
+    with pytest.raises(OversizedError):
+        reader.feed(bytes(101))
+
+
+@pytest.mark.parametrize("data", [b"\x05", b"\xc1", b"\x91\x01", b"\x81\x01\x01"])
+def test_what_comes_and_is_no_map_is_refused(data: bytes) -> None:
+    reader = MapReader(100)
+    reader.feed(data)
+    with pytest.raises(DecodeError):
+        reader.next(dict, copy)
+
+
+def test_a_reader_that_is_dropped_leaves_nothing_to_the_collector() -> None:
+    gc.collect()
+    reader = MapReader(100)
+    reader.feed(b"\x81\xa1a")
+    assert reader.next(dict, copy) is None
+    del reader
+    assert gc.collect() == 0

@@ -1,0 +1,74 @@
+"""Which BFD sessions a configuration means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from metallb_py.model.config import BfdProfile, Config, Peer
+from metallb_py.model.selectors import LabelSelector, Operator, Requirement
+from metallb_py.protocols.bfd.settings import Path, Settings
+from speaker.bfd.targets import settings_of, watching_for
+from speaker.bgp.peering import session_of
+
+ROUTER, LOCAL = ip_address("10.0.0.2"), ip_address("10.0.0.1")
+PEER = Peer(64512, 64513, ROUTER, bfd_profile="fast")
+FAST = BfdProfile("fast", receive_interval=50, transmit_interval=60, detect_multiplier=5)
+SLOW = BfdProfile("slow")
+
+
+def paths(*peers: Peer, neighbor: bool = True, **labels: str) -> dict[Path, Settings]:
+    config = Config(peers=peers, bfd_profiles=(FAST, SLOW))
+    return dict(watching_for(config, labels, lambda _: neighbor).settings)
+
+
+def test_a_profile_in_microseconds() -> None:
+    assert settings_of(FAST) == Settings(60_000, 50_000, 5)
+    assert settings_of(
+        BfdProfile("all", echo_interval=70, echo_mode=True, passive_mode=True, minimum_ttl=9)
+    ) == Settings(echo_interval=70_000, echo=True, passive=True, minimum_ttl=9)
+
+
+def test_what_a_profile_does_not_say_is_as_frr_has_it() -> None:
+    assert settings_of(SLOW) == Settings(300_000, 300_000, 3, 50_000, minimum_ttl=254)
+
+
+def test_peers_without_a_profile_are_not_watched() -> None:
+    assert paths(replace(PEER, bfd_profile="")) == {}
+    assert paths(PEER) == {Path(ROUTER): settings_of(FAST)}
+
+
+def test_only_peers_that_select_the_node_are() -> None:
+    rack = LabelSelector(frozenset({Requirement("rack", Operator.IN, frozenset({"a"}))}))
+    peer = replace(PEER, node_selectors=(rack,))
+
+    assert paths(peer, rack="b") == {}
+    assert paths(peer, rack="a") != {}
+
+
+@pytest.mark.parametrize(
+    ("peer", "neighbor", "multihop"),
+    [
+        (PEER, True, False),
+        (PEER, False, False),
+        (replace(PEER, ebgp_multihop=True), True, True),
+        (replace(PEER, peer_asn=64512), True, False),
+        (replace(PEER, peer_asn=64512), False, True),
+    ],
+)
+def test_how_far_away_the_peer_may_be(peer: Peer, neighbor: bool, multihop: bool) -> None:
+    assert [path.multihop for path in paths(peer, neighbor=neighbor)] == [multihop]
+
+
+def test_the_source_address_is_the_paths_end() -> None:
+    assert list(paths(replace(PEER, source_address=LOCAL))) == [Path(ROUTER, LOCAL)]
+
+
+def test_bgp_sessions_with_one_router_share_the_first_ones() -> None:
+    other = replace(PEER, port=1790, bfd_profile="slow")
+    watching = watching_for(Config(peers=(PEER, other), bfd_profiles=(FAST, SLOW)), {}, bool)
+
+    assert watching.settings == {Path(ROUTER): settings_of(FAST)}
+    assert watching.peers == {Path(ROUTER): (session_of(PEER), session_of(other))}

@@ -1,0 +1,90 @@
+"""The flags and environment of memberlist: MetalLB's, and ours."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from metallb_py.protocols.memberlist.codec.messages import Endpoint
+from metallb_py.protocols.memberlist.settings import FAST, WAN
+from speaker.cli import parse
+from speaker.membership.settings import GossipSettings, Kind
+from speaker.options import Options
+
+NODE = ("--node-name=n", "--namespace=metallb-system")
+MEMBERLIST = (*NODE, "--ml-bindaddr=192.0.2.1", "--ml-labels=app=metallb")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BIND_ADDR", "BIND_PORT", "LABELS", "SECRET_KEY", "SECRET_KEY_PATH"):
+        monkeypatch.delenv(f"METALLB_ML_{name}", raising=False)
+
+
+def gossip(options: Options) -> GossipSettings:
+    assert options.gossip is not None
+    return options.gossip
+
+
+def test_memberlist_is_used_where_its_address_and_labels_are_set_as_in_metallb() -> None:
+    assert parse([*MEMBERLIST]).membership is Kind.MEMBERLIST
+    assert parse([*NODE]).membership is Kind.NONE
+    assert parse([*NODE, "--ml-bindaddr=192.0.2.1"]).membership is Kind.NONE
+    assert parse([*MEMBERLIST, "--membership=lease"]).membership is Kind.LEASE
+
+
+def test_metallbs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METALLB_ML_BIND_ADDR", "2001:db8::1")
+    monkeypatch.setenv("METALLB_ML_BIND_PORT", "7947")
+    monkeypatch.setenv("METALLB_ML_LABELS", "app=metallb")
+    monkeypatch.setenv("METALLB_ML_SECRET_KEY", "quite secret")
+    made = gossip(parse([*NODE]))
+    assert made == GossipSettings(
+        Endpoint(ip_address("2001:db8::1"), 7947), b"quite secret", 16, "", FAST
+    )
+
+
+def test_the_port_is_memberlists_unless_another_is_named() -> None:
+    assert gossip(parse([*MEMBERLIST])).bind.port == 7946
+    assert gossip(parse([*MEMBERLIST, "--ml-bindport="])).bind.port == 7946
+
+
+def test_a_secret_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secretkey").write_bytes(b"from a file\n")
+    made = gossip(parse([*MEMBERLIST, f"--ml-secret-key-path={tmp_path}"]))
+    assert made.secret == b"from a file\n"
+
+
+def test_later_metallbs_key_and_wide_networks() -> None:
+    made = gossip(parse([*MEMBERLIST, "--ml-key-bytes=32", "--ml-wan-config"]))
+    assert made.key_bytes == 32
+    assert made.settings == WAN
+
+
+def test_a_secret_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    options = parse([*MEMBERLIST, "--ml-secret-key=quite secret"])
+    assert "quite secret" not in repr(options)
+    with pytest.raises(SystemExit):
+        parse([*MEMBERLIST, "--ml-secret-key=quite secret", "--help"])
+    assert "quite secret" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--membership=raft", '"raft": want one of memberlist, lease, none'),
+        ("--ml-bindport=much", '"much": want a port from 0 to 65535'),
+        ("--ml-bindport=0", '"0": want a port from 1 to 65535'),
+        ("--ml-key-bytes=24", '"24": want 16 or 32'),
+        ("--ml-bindaddr=node1", '--ml-bindaddr: "node1": want an IP address'),
+        ("--ml-bindaddr=0.0.0.0", "want the address that others reach it by"),
+        ("--ml-secret-key-path=/nowhere", "/nowhere/secretkey: No such file or directory"),
+    ],
+)
+def test_what_is_wrong_is_told(flag: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse([*MEMBERLIST, flag])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
