@@ -1,4 +1,4 @@
-"""Starts the controller: ``metallb-controller`` or ``python -m controller``."""
+"""Entry point of the process: ``metallb-controller`` or ``python -m controller``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from controller.cli import parse
 
 
 def main() -> None:
-    """Run until a signal asks for the end."""
+    """Run the controller until SIGTERM or SIGINT; exit with its status."""
     options = parse()
-    # Only now, so that --help and a wrong flag answer at once.
+    # Imported late, so that --help and a wrong flag are answered without delay.
     from controller.replica import run
     from metallb_py.runtime.tasks import run_with_signals
 

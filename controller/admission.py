@@ -1,6 +1,6 @@
-"""Whether a ConfigMap may be stored: the API server's question, before it stores one.
+"""Codec for the reviews in which the API server asks whether a ConfigMap may be stored.
 
-admission.k8s.io/v1, AdmissionReview: bytes in, bytes out.
+AdmissionReview of admission.k8s.io/v1: bytes in, bytes out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 
 from metallb_py.config.problems import Problem
 from metallb_py.errors import RemoteProtocolError
-from metallb_py.kube.configmap import Reading, text_of
+from metallb_py.kube.configmap import ParsedConfig, text_of
 from metallb_py.kube.objects import ConfigMap
 from metallb_py.printable import printable
 
@@ -20,7 +20,10 @@ UNPROCESSABLE = 422
 
 
 class AdmissionError(RemoteProtocolError):
-    """What came is no AdmissionReview that can be answered."""
+    """The review can't be answered: it is malformed, or its check took too long.
+
+    No state was changed.
+    """
 
 
 class _Kind(msgspec.Struct, frozen=True):
@@ -28,13 +31,19 @@ class _Kind(msgspec.Struct, frozen=True):
 
 
 class _Request(msgspec.Struct, frozen=True, rename="camel"):
+    """The fields of an AdmissionRequest that decide the answer."""
+
     uid: str
+    """Identifies the review; the response must repeat it."""
     kind: _Kind
     operation: str
+    """CREATE, UPDATE, DELETE or CONNECT."""
     name: str = ""
     namespace: str = ""
     object: msgspec.Raw = msgspec.Raw(b"null")
+    """The object to be stored; null for DELETE."""
     old_object: msgspec.Raw = msgspec.Raw(b"null")
+    """The stored object; null for CREATE."""
 
 
 class _Review(msgspec.Struct, frozen=True, rename="camel"):
@@ -44,18 +53,20 @@ class _Review(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A review that was decoded. ``text`` is the one to be stored, if it is ours and new."""
+class AdmissionRequest:
+    """A decoded review."""
 
     uid: str
     text: str | Problem | None
+    """The configuration text to be stored, or why the ConfigMap has none. None where the review is
+    not of the operator's ConfigMap, or does not change its text."""
 
-    def answer(self, reading: Reading | None = None, warnings: tuple[str, ...] = ()) -> bytes:
-        """Return the answer: a text with problems is refused with every one of them.
+    def answer(self, parsed: ParsedConfig | None = None, warnings: tuple[str, ...] = ()) -> bytes:
+        """Return the encoded response. A text with problems is refused, and all are listed.
 
-        ``reading`` is the text's, and None where there is no text to judge.
+        ``parsed`` is the compiled text; None where there is no text to check.
         """
-        problems = [str(problem) for problem in reading.problems] if reading else []
+        problems = [str(problem) for problem in parsed.problems] if parsed else []
         response: dict[str, object] = {"uid": self.uid, "allowed": not problems}
         if problems:
             message = "\n".join(map(printable, problems))
@@ -67,25 +78,26 @@ class Question:
         )
 
 
-def read_review(body: bytes, namespace: str, name: str) -> Question:
-    """Read a review of the ConfigMap of this name, or of anything else, which is let through.
+def read_review(body: bytes, namespace: str, name: str) -> AdmissionRequest:
+    """Decode a review. Only a new text of the ConfigMap of this name has to be checked.
 
-    So is a change that leaves a bad text as it is: the controller's own annotations say what is
-    wrong with it. Raises AdmissionError where the body is no review.
+    Every other object is allowed, and so is a change that leaves an invalid text as it is, such as
+    the controller's own annotations, which list the text's problems. Raises AdmissionError where
+    the body is not a review.
     """
     try:
-        asked = msgspec.json.decode(body, type=_Review)
-        text = _new_text(asked.request, namespace, name)
+        review = msgspec.json.decode(body, type=_Review)
+        text = _new_text(review.request, namespace, name)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise AdmissionError(f"AdmissionReview: {error}") from error
-    if asked.kind != "AdmissionReview" or asked.api_version != API_VERSION:
-        raise AdmissionError(f"{asked.api_version} {asked.kind}: want {API_VERSION}")
-    return Question(asked.request.uid, text)
+    if review.kind != "AdmissionReview" or review.api_version != API_VERSION:
+        raise AdmissionError(f"{review.api_version} {review.kind}: want {API_VERSION}")
+    return AdmissionRequest(review.request.uid, text)
 
 
 def _new_text(request: _Request, namespace: str, name: str) -> str | Problem | None:
-    asked = (request.kind.kind, request.namespace, request.name)
-    if asked != ("ConfigMap", namespace, name) or request.operation not in ("CREATE", "UPDATE"):
+    target = (request.kind.kind, request.namespace, request.name)
+    if target != ("ConfigMap", namespace, name) or request.operation not in ("CREATE", "UPDATE"):
         return None
     item = _configmap(request.object)
     if request.operation == "UPDATE" and text_of(item) == text_of(_configmap(request.old_object)):

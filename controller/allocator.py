@@ -1,13 +1,13 @@
-"""Which service holds which addresses of which pool: the controller's memory.
+"""Allocation state: the addresses that each service holds, and the pool of each.
 
-Pools that are reserved come first, by priority, then the others as configured (MetalLB since
-0.13.9); addresses are in ascending order. What a pool is reserved for matters when an address is
-chosen, not to the service that holds one. A change of the configuration keeps every holding that
-the new pools contain; the caller makes sure beforehand that they contain all of them
+Reserved pools are tried first, by priority, then the others in the order of the configuration
+(MetalLB since 0.13.9); addresses are tried in ascending order. A pool's restrictions apply when an
+address is allocated, not to a service that holds one. A change of the configuration keeps every
+holding that the new pools contain; the caller ensures beforehand that they contain all of them
 (``misfits``).
 
-Questions change nothing. A mutator checks everything before it changes anything, so that whatever
-it raises, the state is as it was.
+Queries change nothing. A mutator checks everything before it changes anything: if it raises, the
+state is unchanged.
 """
 
 from __future__ import annotations
@@ -25,45 +25,52 @@ from metallb_py.addresses import Family, IPAddress, IPNetwork, go_quote_list
 from metallb_py.config.draining import configured_name, pool_name
 from metallb_py.errors import AllocationError
 from metallb_py.model.config import Pool, is_buggy
-from metallb_py.model.pool_access import EVERYBODY, Tenant
+from metallb_py.model.pool_access import UNRESTRICTED, ServiceIdentity
 
-MAX_TOLD = 5
+MAX_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What one service holds."""
+    """The addresses that one service holds, of one pool."""
 
     addresses: tuple[IPAddress, ...]
     pool: str
+    """Name of the pool; that of a draining pool differs from the configured one."""
     terms: SharingTerms
-    """On which it shares its addresses. No two services on one address are in conflict."""
+    """Terms in force for its addresses. The terms of services on one address never conflict."""
     wanted: SharingTerms | None = None
-    """On which it wants to share, once the others on the address have changed theirs alike."""
+    """Requested terms, which come into force once the other services on the addresses request
+    compatible ones. None if ``terms`` are the requested ones."""
 
 
 Move = tuple[tuple[IPAddress, ...], SharingTerms]
-"""Addresses that a service is to have, and on which terms."""
+"""New addresses of a service, and its sharing terms for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How many addresses of one family a pool can give out, and how many of them are held."""
+    """Fill level of a pool, for one address family."""
 
     total: int = 0
+    """Number of addresses that the pool can allocate."""
     in_use: int = 0
+    """Number of those that are held; a shared address counts once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a pool has no address for a service; without ``detail`` it has one."""
+    """Reason why a pool has no address for a service. ``detail`` is empty if it has one."""
 
     pool: str
     detail: str
 
 
 class NoAddressError(AllocationError):
-    """No pool has an address for a service: why not, for each pool."""
+    """No pool has an address for a service. No state was changed.
+
+    ``rejections`` has the reason for each pool that was tried.
+    """
 
     def __init__(self, message: str, rejections: tuple[Rejection, ...]) -> None:
         super().__init__(message)
@@ -71,7 +78,7 @@ class NoAddressError(AllocationError):
 
 
 class _Prefix:
-    """One prefix of a pool and what is free in it."""
+    """One prefix of a pool with its free addresses."""
 
     __slots__ = ("avoid_buggy", "cidr", "family", "free", "kind")
 
@@ -82,7 +89,7 @@ class _Prefix:
         self.avoid_buggy = avoid_buggy
         self.free = FreeList(int(cidr.network_address), int(cidr.broadcast_address))
 
-    def may_give(self, address: IPAddress) -> bool:
+    def may_allocate(self, address: IPAddress) -> bool:
         return address in self.cidr and not (self.avoid_buggy and is_buggy(address))
 
     def lowest_free(self) -> IPAddress | None:
@@ -90,7 +97,7 @@ class _Prefix:
             address = self.kind(number)
             if not (self.avoid_buggy and is_buggy(address)):
                 return address
-            self.free.take(number)  # nobody will ever get it, so nobody gives it back
+            self.free.take(number)  # never allocated, so never given back
         return None
 
     def size(self) -> int:
@@ -104,7 +111,7 @@ class _Prefix:
 
 
 class Allocator:
-    """Allocates (chooses) and assigns (binds given) addresses. It does no I/O."""
+    """Allocates (chooses) and assigns (binds given) addresses."""
 
     def __init__(self) -> None:
         self._pools: dict[str, tuple[Pool, tuple[_Prefix, ...]]] = {}
@@ -113,13 +120,13 @@ class Allocator:
         self._by_priority: tuple[Pool, ...] = ()
         self._holdings: dict[str, Holding] = {}
         self._users: dict[IPAddress, dict[str, SharingTerms]] = {}
-        # How many services hold an address under a sharing key.
+        # By sharing key: the number of services that hold each address.
         self._shared: dict[str, Counter[IPAddress]] = {}
 
     # Mutators
 
     def set_pools(self, pools: Iterable[Pool]) -> None:
-        """Use these pools from now on. Raises KeyError where a holding fits into none."""
+        """Replace the pools. Raises KeyError if no pool contains some holding's addresses."""
         table = PoolTable(pools)
         owners = {}
         for key, held in self._holdings.items():
@@ -142,7 +149,7 @@ class Allocator:
             self._bind(key, Holding(held.addresses, owners[key], held.terms, held.wanted))
 
     def release(self, key: str) -> bool:
-        """Free what a service holds. Returns whether it held anything."""
+        """Free the addresses of a service. Return whether it held any."""
         held = self._holdings.get(key)
         if held is None:
             return False
@@ -164,10 +171,11 @@ class Allocator:
         terms: SharingTerms,
         wanted: SharingTerms | None = None,
     ) -> Holding:
-        """Bind given addresses to a service, in place of what it holds.
+        """Bind given addresses to a service, in place of those that it holds.
 
-        Services on these addresses that waited for it to share on their ``wanted`` terms have them
-        now. Raises AllocationError, in MetalLB's words, where it may not have the addresses.
+        If this completes the agreement that other services on these addresses waited for, their
+        ``wanted`` terms come into force. Raises AllocationError, in MetalLB's words, if the
+        service may not have the addresses.
         """
         owner = self.owner_of(addresses)
         if owner is None:
@@ -191,18 +199,18 @@ class Allocator:
             self._bind(key, Holding(addresses, owners[key] or "", terms))
 
     def allocate(self, key: str, request: ServiceRequest) -> Holding:
-        """Choose addresses for a service that holds none, and bind them. Raises as ``choose``."""
+        """Allocate addresses to a service that holds none. Raises as ``choose`` does."""
         owner, addresses = self.choose(request, key)
         return self._bind(key, Holding(addresses, owner, request.terms))
 
-    # Questions
+    # Queries
 
     def choose(self, request: ServiceRequest, key: str = "") -> tuple[str, tuple[IPAddress, ...]]:
-        """Return a pool, and addresses of it for a service that asks for none by number.
+        """Return a pool and addresses of it, for a service that requests no specific ones.
 
-        What the service of this key alone holds is free for it.
-        Raises AllocationError, in MetalLB's words, where none are to be had: a NoAddressError
-        where pools were asked.
+        Addresses that only the service ``key`` holds count as free.
+        Raises AllocationError, in MetalLB's words, if no addresses are available: NoAddressError
+        if pools were tried.
         """
         if request.pool and not self.offers(request.pool):
             raise AllocationError(f'unknown pool "{request.pool}"')
@@ -220,9 +228,9 @@ class Allocator:
     def complement(
         self, addresses: tuple[IPAddress, ...], request: ServiceRequest
     ) -> tuple[IPAddress, ...]:
-        """Return addresses of the families that are missing, of the pool that these are of.
+        """Return addresses of the missing families, from the pool that owns ``addresses``.
 
-        Raises AllocationError where there are none to be had.
+        Raises AllocationError if it has none available.
         """
         name = self.owner_of(addresses)
         if name is None:
@@ -244,7 +252,7 @@ class Allocator:
         return found
 
     def denial(self, key: str, addresses: tuple[IPAddress, ...], request: ServiceRequest) -> str:
-        """Return why a service can't have the addresses that it asks for; nothing if it can."""
+        """Return why a service can't have the requested addresses; empty if it can."""
         refusal = self.placement_denial(addresses, request)
         if refusal:
             return refusal
@@ -252,11 +260,11 @@ class Allocator:
         return conflict.detail if conflict else ""
 
     def ownership_denial(self, addresses: tuple[IPAddress, ...]) -> str:
-        """Return why there is no one pool that gives out all these addresses."""
+        """Return why no single pool may allocate all these addresses; empty if one may."""
         return "" if self.owner_of(addresses) else self._not_allowed(addresses)
 
     def placement_denial(self, addresses: tuple[IPAddress, ...], request: ServiceRequest) -> str:
-        """Return why the pools give a service no such addresses, be they in use or not."""
+        """Return why pools deny a service these addresses, in use or not; empty if they don't."""
         owner = self.owner_of(addresses)
         if owner is None:
             return self._not_allowed(addresses)
@@ -277,8 +285,8 @@ class Allocator:
             )
         return self.tenancy_denial(addresses, request.tenant)
 
-    def tenancy_denial(self, addresses: tuple[IPAddress, ...], tenant: Tenant) -> str:
-        """Return why the pool of these addresses is not for a service; nothing where it is."""
+    def tenancy_denial(self, addresses: tuple[IPAddress, ...], tenant: ServiceIdentity) -> str:
+        """Return why the addresses' pool is closed to a service; empty if it is open."""
         owner = self.owner_of(addresses)
         refusal = self.refusal(owner, tenant) if owner else ""
         if not refusal:
@@ -288,7 +296,7 @@ class Allocator:
     def sharing_conflict(
         self, key: str, addresses: Iterable[IPAddress], terms: SharingTerms
     ) -> SharingConflict | None:
-        """Return why a service can't have addresses on these terms; None where it can."""
+        """Return why a service can't have addresses on these terms; None if it can."""
         wanted = tuple(addresses)
         for address in wanted:
             others = self._others(key, address)
@@ -297,20 +305,20 @@ class Allocator:
                 return describe_conflict(key, address, terms, others)
         return None
 
-    def in_the_way(
+    def conflicting_services(
         self, key: str, addresses: Iterable[IPAddress], terms: SharingTerms
     ) -> tuple[str, ...]:
-        """Return the services that keep this one from having these addresses."""
+        """Return the services whose terms on these addresses conflict with this one's."""
         others = {k: t for address in addresses for k, t in self._others(key, address).items()}
         return tuple(other for other, theirs in others.items() if clash(terms, theirs))
 
     def terms_of_others(self, key: str, addresses: Iterable[IPAddress]) -> SharingTerms | None:
-        """Return on which terms others share these addresses already; None where none does."""
+        """Return the terms of another service on these addresses; None if there is no other."""
         found = (t for address in addresses for t in self._others(key, address).values())
         return next(found, None)
 
     def may_move(self, moves: Mapping[str, Move]) -> bool:
-        """Whether services may have these addresses, all at once, in place of what they hold."""
+        """Whether all services may move at once, each leaving the addresses that it holds now."""
         users: dict[IPAddress, list[SharingTerms]] = {}
         for addresses, terms in moves.values():
             if self.owner_of(addresses) is None:
@@ -326,7 +334,7 @@ class Allocator:
         return True
 
     def misfits(self, pools: Iterable[Pool]) -> list[tuple[str, Holding]]:
-        """Return the holdings that no one of these pools could own, by service key."""
+        """Return the holdings that none of these pools could own, by service key."""
         table = PoolTable(pools)
         return [
             (key, held)
@@ -335,17 +343,17 @@ class Allocator:
         ]
 
     def held(self, key: str) -> Holding | None:
-        """Return what a service holds."""
+        """Return the holding of a service; None if it holds no addresses."""
         return self._holdings.get(key)
 
     def survey(self, request: ServiceRequest) -> tuple[Rejection, ...]:
-        """Return, pool by pool, what speaks against it; nothing where it has an address."""
+        """Return for each pool why it has no address for a request; empty detail if it has one."""
         return tuple(
             Rejection(pool.name, self._shortage(pool, request)) for pool in self._by_priority
         )
 
     def _candidates(self, request: ServiceRequest) -> tuple[Pool, ...]:
-        """Return the pools that a service does not rule out by name."""
+        """Return the requested pool, or all pools if the service requests none."""
         if not request.pool:
             return self._by_priority
         return (self._pools[pool_name(request.pool)][0],)
@@ -375,33 +383,34 @@ class Allocator:
         return ", ".join(missing)
 
     def owner_of(self, addresses: Iterable[IPAddress]) -> str | None:
-        """Return the name of the one pool that may give out all these addresses."""
+        """Return the name of the first pool that may allocate all these addresses."""
         owner = self._table.owner(addresses)
         return owner.name if owner else None
 
     def pools(self) -> tuple[Pool, ...]:
-        """Return the pools in use, in the order in which addresses are taken from them."""
+        """Return the pools in the order in which addresses are allocated from them."""
         return self._by_priority
 
-    def refusal(self, pool: str, tenant: Tenant) -> str:
-        """Return why a pool is not for a service; nothing where it is."""
+    def refusal(self, pool: str, tenant: ServiceIdentity) -> str:
+        """Return why a pool is closed to a service; empty if it is open."""
         return self._pools[pool][0].tenancy.refusal(tenant)
 
     def offers(self, pool: str) -> bool:
-        """Whether there is a pool of this name that addresses can be taken from.
+        """Whether addresses can be allocated from the pool of this name.
 
-        The name is the configuration's.
+        The name is the configured one.
         """
         found = self._pools.get(pool_name(pool))
         return found is not None and not found[0].draining
 
     def holdings(self) -> Iterable[Holding]:
-        """Return everything that is held."""
+        """Return all holdings."""
         return self._holdings.values()
 
     def usage(self) -> dict[str, dict[Family, Usage]]:
-        """How full each pool is, IPv4 and IPv6 apart; a shared address counts once."""
-        # By address: a pool may have one that another, which drains, holds for a pair.
+        """Return each pool's usage, by family. A shared address counts once."""
+        # Counted by address, not by holding: a dual-stack holding of a draining pool may have an
+        # address that is in a configured pool too.
         counts = Counter((self.owner_of((each,)), Family.of(each)) for each in self._users)
         return {
             name: {
@@ -429,7 +438,7 @@ class Allocator:
             if prefix.family is not family:
                 continue
             choices = [prefix.lowest_free(), self._lowest_shareable(prefix, terms)]
-            choices += [address for address in own if prefix.may_give(address)]
+            choices += [address for address in own if prefix.may_allocate(address)]
             found = [address for address in choices if address is not None]
             if found:
                 return min(found, key=int)
@@ -439,7 +448,7 @@ class Allocator:
         shareable = (
             address
             for address in self._shared.get(terms.key, ())
-            if prefix.may_give(address)
+            if prefix.may_allocate(address)
             and not any(clash(terms, other) for other in self._users[address].values())
         )
         return min(shareable, key=int, default=None)
@@ -451,7 +460,7 @@ class Allocator:
     def _agreement(
         self, key: str, addresses: Iterable[IPAddress], terms: SharingTerms
     ) -> Mapping[str, SharingTerms] | None:
-        """Return the wanted terms on which all could share with a service; None if they can't."""
+        """Return the wanted terms of the others if all could share on them; None if they can't."""
         ours = set(addresses)
         waiting = {
             other: wanted
@@ -480,7 +489,7 @@ class Allocator:
             del self._shared[terms.key]
 
     def _not_allowed(self, addresses: tuple[IPAddress, ...]) -> str:
-        """Return, in MetalLB's words and then in ours, why no pool gives out these addresses."""
+        """Return, in MetalLB's words and then in ours, why no pool owns these addresses."""
         owners = {address: self.owner_of((address,)) for address in addresses}
         strays = [address for address, owner in owners.items() if owner is None]
         if strays:
@@ -494,8 +503,8 @@ class Allocator:
         pool = self._table.container(address)
         if pool is not None:
             return f'pool "{pool.name}" does not give out {address}: avoid-buggy-ips is set'
-        names = [f'"{pool.name}"' for pool in self._by_priority[:MAX_TOLD]]
-        left = len(self._by_priority) - MAX_TOLD
+        names = [f'"{pool.name}"' for pool in self._by_priority[:MAX_LISTED]]
+        left = len(self._by_priority) - MAX_LISTED
         listed = ", ".join(names) + (f" and {left} more" if left > 0 else "")
         return f"{address} is in no pool: " + (
             f"the pools are {listed}" if names else "no pool is configured"
@@ -513,7 +522,7 @@ class Allocator:
         return held
 
     def _rebind(self, key: str, terms: SharingTerms) -> None:
-        """Share what a service holds on other terms from now on."""
+        """Replace the sharing terms of a service's holding."""
         held = self._holdings[key]
         for address in held.addresses:
             self._count_shared(address, held.terms, -1)
@@ -528,21 +537,21 @@ class Allocator:
         return self._prefixes[number]
 
 
-def _undecided(tenant: Tenant) -> str:
+def _undecided(tenant: ServiceIdentity) -> str:
     return f'the labels of namespace "{tenant.namespace}" are not known yet'
 
 
 def _rank(pool: Pool) -> tuple[bool, bool, int]:
-    """Order pools as MetalLB does since 0.13.9: reserved ones first, of these by priority.
+    """Return a sort key for MetalLB's order since 0.13.9: reserved pools first, by priority.
 
-    There, a pool with any ``serviceAllocation`` counts as reserved, and the priority 0 is none.
+    MetalLB counts a pool with any ``serviceAllocation`` as reserved, and priority 0 as unset.
     """
-    reserved = pool.tenancy != EVERYBODY or pool.priority is not None
+    reserved = pool.tenancy != UNRESTRICTED or pool.priority is not None
     return (not reserved, not pool.priority, pool.priority or 0)
 
 
 def _refusal(pool: Pool, request: ServiceRequest) -> str:
-    """Return why a pool is out of the question for a request, however much is free in it."""
+    """Return why a pool can't serve a request, however many addresses are free in it."""
     if pool.draining:
         return "it was removed from the configuration"
     if not pool.auto_assign and not request.pool:
@@ -553,16 +562,16 @@ def _refusal(pool: Pool, request: ServiceRequest) -> str:
 
 
 def _in_brief(rejections: tuple[Rejection, ...]) -> str:
-    """Return the first few rejections as words; ``metallb-py explain`` tells all of them."""
+    """Return the first rejections as text; ``metallb-py explain`` lists all of them."""
     if not rejections:
         return "no pool is configured"
-    told = [f'pool "{each.pool}": {each.detail}' for each in rejections[:MAX_TOLD]]
-    left = len(rejections) - MAX_TOLD
-    return "; ".join([*told, f"and {left} more pools"] if left > 0 else told)
+    listed = [f'pool "{each.pool}": {each.detail}' for each in rejections[:MAX_LISTED]]
+    left = len(rejections) - MAX_LISTED
+    return "; ".join([*listed, f"and {left} more pools"] if left > 0 else listed)
 
 
 def _family_choices(request: ServiceRequest) -> Iterable[tuple[Family, ...]]:
-    """The sets of families that will do, the best first."""
+    """Yield the acceptable sets of families, in order of preference."""
     yield request.families
-    if request.fewer_families_do and len(request.families) > 1:
+    if request.prefers_dual_stack and len(request.families) > 1:
         yield from ((family,) for family in request.families)

@@ -1,4 +1,7 @@
-"""The tasks of the one controller that writes, and how what the core decides reaches the world."""
+"""Tasks of the leading controller: API events to the core, its effects to drivers, logs, metrics.
+
+Only the leader runs them, so one controller at a time writes.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ from metallb_py.errors import ConflictError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.config_status import in_brief
-from metallb_py.kube.configmap import ConfigReader, Reading, Update, config_resource
+from metallb_py.kube.configmap import ConfigReader, ParsedConfig, Update, config_resource
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import ConfigMap, Namespace, Service
 from metallb_py.kube.reflector import (
@@ -59,12 +62,12 @@ from metallb_py.runtime.tasks import run_until
 
 COMPONENT = "metallb-controller"
 
-# MetalLB logs these losses below or above "info".
+# MetalLB logs these at levels other than "info".
 _CLEAR_LEVELS = {Reason.NOT_LOAD_BALANCER: Level.DEBUG, Reason.LB_IP_FAMILY: Level.ERROR}
 
 
 class App:
-    """Wires the core to the API server. Everything happens in the tasks of ``run``."""
+    """Connects the core with the API server. All work is done in the tasks of ``run``."""
 
     def __init__(
         self, options: Options, client: KubeClient, log: Logger, metrics: ControllerMetrics
@@ -92,16 +95,16 @@ class App:
         self._reader = ConfigReader(common.namespace, common.config)
         self._compiling = ConfigQueue(post(self._configure))
         self._config_listed = False
-        # Those that may come into force, or are; the latest at the end.
-        self._readings: tuple[Reading, ...] = ()
+        # Texts that are in force or may come into force; the latest is last.
+        self._parsed: tuple[ParsedConfig, ...] = ()
         self._draining: tuple[Pool, ...] = ()
         self._annotation_warnings = AnnotationWarnings()
-        # When those were created whose new addresses are not in their status yet.
+        # Creation times (Unix seconds) of services with a new address that is not written yet.
         self._unwritten: dict[str, float] = {}
         self._deadline_changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Every task that writes, until ``stop`` is set."""
+        """Run all tasks until ``stop`` is set."""
         await run_until(
             stop,
             {
@@ -119,12 +122,15 @@ class App:
         )
 
     async def _follow_namespaces(self) -> None:
-        """Follow them once a pool asks for their labels; MetalLB's roles don't allow it."""
+        """Watch namespaces once a pool selects by their labels.
+
+        Not before, as MetalLB's ClusterRole does not grant it.
+        """
         await self._namespaces_wanted.wait()
         await self._namespaces.run()
 
     async def _keep_deadlines(self) -> None:
-        """Have the core's deadlines handled, in the mailbox's turn like everything else."""
+        """Post the core's deadlines to the mailbox, so that one task changes the state."""
         post = self._mailbox.handler(self._on_deadline)
         while True:
             self._deadline_changed.clear()
@@ -140,7 +146,7 @@ class App:
     def _on_deadline(self, _: None) -> None:
         self._perform(self._core.handle_timeout(time.monotonic()))
 
-    # What happens outside
+    # Events from reflectors and drivers
 
     def _on_service(self, event: ReflectorEvent[Service]) -> None:
         match event:
@@ -222,7 +228,7 @@ class App:
         self._config.state(update.problem)
         latest = update.latest
         found = [each for each in (update.last_good, latest) if each and each.config]
-        self._readings = (*self._readings[-2:], *found)
+        self._parsed = (*self._parsed[-2:], *found)
         if any(each.config and each.config.selects_namespaces for each in found):
             self._namespaces_wanted.set()
         self._record_of_config.read(latest)
@@ -249,7 +255,7 @@ class App:
             log.error("failed to update service status")
         self._perform(self._core.retry(event.key, time.monotonic()))
 
-    # What the core decided
+    # Effects of the core
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -261,7 +267,7 @@ class App:
             case WriteStatus():
                 self._statuses.write(effect)
             case Decided(service, outcome):
-                self._tell(service, outcome)
+                self._report_outcome(service, outcome)
             case StatusContested():
                 self._report_contest(effect)
             case ServiceGone(key):
@@ -273,7 +279,7 @@ class App:
             case ConfigRefused(problems):
                 self._refuse_config(problems, valid=True)
             case Orphaned():
-                self._tell_orphan(effect)
+                self._report_orphan(effect)
             case DrainingChanged(pools):
                 self._draining_changed(pools)
             case Started():
@@ -282,7 +288,7 @@ class App:
             case _:
                 assert_never(effect)
 
-    def _tell(self, service: Service, outcome: Outcome) -> None:
+    def _report_outcome(self, service: Service, outcome: Outcome) -> None:
         log = self._log.bind(service=service.key)
         if outcome.cleared is not None:
             reason = outcome.cleared.reason
@@ -304,15 +310,15 @@ class App:
             )
             self._record(service, EventType.NORMAL, "IPAllocated", f"Assigned IP {addresses}")
         elif outcome.verdict.reason and service.is_load_balancer:
-            self._tell_refusal(service, outcome, log)
+            self._report_refusal(service, outcome, log)
 
-    def _tell_refusal(self, service: Service, outcome: Outcome, log: Logger) -> None:
+    def _report_refusal(self, service: Service, outcome: Outcome, log: Logger) -> None:
         detail = outcome.verdict.detail
         if outcome.addresses and outcome.verdict.reason != Reason.INTERNAL_ERROR:
             detail += f"; until then it keeps {go_quote_list(outcome.addresses)}"
         match outcome.verdict.reason:
             case Reason.BEING_DELETED:
-                log.debug("nothing new for a service that is being deleted")
+                log.debug("no new addresses for a service that is being deleted")
                 return
             case Reason.INTERNAL_ERROR:
                 self._metrics.service_errors.inc()
@@ -328,18 +334,18 @@ class App:
                 message = f"invalid requested loadbalancer IPs: {detail}"
             case _:
                 log.info(
-                    "service can't be served as asked", reason=outcome.verdict.reason, error=detail
+                    "can't fulfil service's request", reason=outcome.verdict.reason, error=detail
                 )
                 message = detail
         self._record(service, EventType.WARNING, outcome.verdict.reason, message)
 
     def _report_contest(self, contest: StatusContested) -> None:
-        """Warn once of another controller that writes the same status (k3s's ServiceLB, say)."""
+        """Warn once about another controller that writes the same status (e.g. k3s's ServiceLB)."""
         ours, foreign = go_quote_list(contest.addresses), ", ".join(contest.foreign)
         message = (
-            f"another controller overwrites the status: found [{foreign}], want {ours}; it is "
-            "written again ever more rarely: disable the other load balancer, or give the service "
-            "a loadBalancerClass"
+            f"another controller overwrites the status: found [{foreign}], want {ours}; further "
+            "writes are delayed: disable the other load balancer, or give the service a "
+            "loadBalancerClass"
         )
         key = contest.service.key
         self._log.warn(message, event="statusContested", service=key)
@@ -347,9 +353,9 @@ class App:
 
     def _config_applied(self, config: Config) -> None:
         self._config.loaded()
-        self._reader.settled()
-        reading = next((r for r in reversed(self._readings) if r.config == config), None)
-        self._record_of_config.applied(reading)
+        self._reader.mark_in_force()
+        parsed = next((r for r in reversed(self._parsed) if r.config == config), None)
+        self._record_of_config.applied(parsed)
 
     def _draining_changed(self, pools: tuple[Pool, ...]) -> None:
         self._draining = pools
@@ -357,15 +363,15 @@ class App:
         self._log.info("draining pools changed", event="drainingPools", pools=names)
         self._record_of_config.draining_changed(pools)
 
-    def _tell_orphan(self, orphan: Orphaned) -> None:
+    def _report_orphan(self, orphan: Orphaned) -> None:
         held = orphan.held
         addresses, pool = go_quote_list(held.addresses), configured_name(held.pool)
-        what = {
-            OrphanPolicy.DRAIN: "it keeps them until it lets go of them",
-            OrphanPolicy.REFUSE: "the new configuration waits for that",
-            OrphanPolicy.RENUMBER: "it gets others",
+        consequence = {
+            OrphanPolicy.DRAIN: "it keeps them until it releases them",
+            OrphanPolicy.REFUSE: "the new configuration waits until it releases them",
+            OrphanPolicy.RENUMBER: "it gets other addresses",
         }[orphan.policy]
-        message = f'pool "{pool}" was removed while this service holds {addresses}: {what}'
+        message = f'pool "{pool}" was removed while this service holds {addresses}: {consequence}'
         self._log.warn(message, event="orphanedAddresses", service=orphan.service.key, pool=pool)
         self._record(orphan.service, EventType.WARNING, "OrphanedAddresses", message)
 
@@ -383,12 +389,12 @@ class App:
         about = ObjectReference.to("Service", service)
         self._events.record(Event(about, kind, reason, message))
 
-    # What the HTTP port shows
+    # Metrics and probes of the HTTP port
 
     def collect(self) -> Render:
-        """Take what the metrics page needs of the state; return what renders it, in a thread.
+        """Copy the metrics' values from the state; return the function that renders the page.
 
-        Pools are counted only for a scrape.
+        The function may run in another thread. Pools are counted only for a scrape.
         """
         metrics = self._metrics
         usage = self._core.allocator.usage()
@@ -406,14 +412,15 @@ class App:
         return render
 
     def live(self) -> tuple[Check, ...]:
-        """Return whether the state's owner makes progress."""
+        """Return the liveness check: whether the task that owns the state makes progress."""
         return (Check("state", not self._mailbox.is_stuck, "its owner makes no progress"),)
 
     def ready(self) -> tuple[Check, ...]:
-        """Return whether everything was listed once. It stays so while the API server is away.
+        """Return the readiness checks: whether all resources were listed once.
 
-        A missing configuration does not count: the webhook behind this readiness may have to
-        review it before it can be created.
+        They stay passed while the API server is unreachable. A missing configuration does not fail
+        them: the webhook, which gets reviews only while this pod is ready, may have to review the
+        configuration before it can be created.
         """
         return (
             *self.live(),
@@ -423,7 +430,7 @@ class App:
 
 
 def _created(service: Service) -> float:
-    """Return when the service was created, in seconds of the epoch; now, where it can't be read."""
+    """Return the creation time in Unix seconds; the present time if it can't be parsed."""
     try:
         return datetime.fromisoformat(service.metadata.creation_timestamp or "").timestamp()
     except (ValueError, OverflowError):

@@ -1,9 +1,9 @@
-"""What is to become of one service: it keeps its addresses, gets others, or loses them.
+"""Decision about one service: it keeps its addresses, gets others, or loses them.
 
-``decide`` is a pure function of the service, what it holds, and what the allocator answers; the
-core applies the decision. The order of the questions is MetalLB's (its controller's converge).
-Where MetalLB differs, ``docs/differences.md`` says how: above all, a service keeps what it holds
-until it can have what it asks for instead.
+``decide`` is a pure function of the service, its request, the allocator's state and the core's
+memory of the service; the core applies the decision. The order of the checks is that of
+``convergeBalancer`` in MetalLB's controller. ``docs/differences.md`` lists the differences: above
+all, a service keeps the addresses that it holds until it can have the requested ones.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from metallb_py.verdict import Checks, Verdict
 
 
 class Reason(StrEnum):
-    """Why a service does not have, or keep, an address: MetalLB's tokens.
+    """Reason why a service does not get, or keep, an address: MetalLB's tokens.
 
-    ``notAllowedByConfig`` is from 0.9; 0.12 logs an error in its place. The last two are ours.
+    ``notAllowedByConfig`` is from 0.9; 0.12 logs an error in its place. MetalLB does not have the
+    last two.
     """
 
     NOT_LOAD_BALANCER = "notLoadBalancer"
@@ -53,7 +54,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A service lost addresses, and why."""
+    """Reason why a service loses addresses."""
 
     reason: Reason
     detail: str
@@ -61,49 +62,53 @@ class Cleared:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was decided for one service.
-
-    ``addresses`` is what its status must hold. ``cleared`` names addresses that it lost on the
-    way; ``allocated`` means that the addresses are new to it.
-    """
+    """Result of a decision that was applied."""
 
     verdict: Verdict
     addresses: tuple[IPAddress, ...] = ()
+    """The addresses that the service's status must have; empty for none."""
     pool: str = ""
+    """Name of their pool; empty without addresses."""
     cleared: Cleared | None = None
+    """Set if the service lost addresses by this decision."""
     allocated: bool = False
+    """Whether the addresses are new to the service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Go on with the addresses that the service holds or shows.
-
-    ``wanted``: it shares them on the old terms for a while, and waits for the other services on
-    them to change theirs alike. ``awaits`` is equal for services that wait for the same.
-    """
+    """Keep the addresses that the service holds or that its status contains."""
 
     addresses: tuple[IPAddress, ...]
     verdict: Verdict
     terms: SharingTerms
+    """Sharing terms in force for the addresses."""
     wanted: SharingTerms | None = None
+    """Requested terms, if they are not in force yet: the service shares on the old ones during a
+    grace period, until the other services on the addresses make the same change."""
     cleared: Cleared | None = None
+    """Set if the service loses other addresses."""
     awaits: Awaited | None = None
+    """Set if the service waits for something; equal for services that wait for the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Bind addresses that are new to the service, in place of what it holds."""
+    """Bind addresses that are new to the service, in place of those that it holds."""
 
     addresses: tuple[IPAddress, ...]
     verdict: Verdict
     terms: SharingTerms
+    """Sharing terms in force for the addresses."""
     cleared: Cleared | None = None
+    """Set if the service loses other addresses."""
     awaits: Awaited | None = None
+    """Set if the service waits for the address of a second family."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The service is to have no addresses, and asks for none."""
+    """Free the addresses of a service that requests none."""
 
     verdict: Verdict
     cleared: Cleared | None = None
@@ -111,7 +116,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The service has no addresses, and waits for some."""
+    """Leave a service without addresses. It waits for some."""
 
     verdict: Verdict
     cleared: Cleared | None = None
@@ -123,14 +128,13 @@ Decision = Keep | Assign | Release | Pending
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the core remembers of a service beside its holding.
+    """State that the core keeps about a service besides its holding."""
 
-    ``patient``: others on its addresses still have time to change their terms as it changed its.
-    ``home``: addresses that it left, a moment ago, because a port was in use there.
-    """
-
-    patient: bool = True
-    home: tuple[IPAddress, ...] = ()
+    within_grace: bool = True
+    """Whether the other services on its addresses may still make the change that it made to its
+    sharing terms: True before and during the grace period."""
+    left_addresses: tuple[IPAddress, ...] = ()
+    """Addresses that it had to leave recently because of a conflict, and may return to."""
 
 
 NEW = Memory()
@@ -138,10 +142,10 @@ UNSHARED = SharingTerms()
 
 
 def reclaim(service: Service, allocator: Allocator) -> None:
-    """Bind what a service's status shows, if it may still have it; else change nothing.
+    """Bind the addresses in a service's status, if it may still have them.
 
-    Done for all services before anything new is given out, so that a restart takes no address
-    away, whatever its pool is reserved for by now.
+    Done for all services before any address is allocated, so that a restart takes no address from
+    a service, even if its pool has been reserved for others since.
     """
     if allocator.held(service.key) is not None:
         return
@@ -153,16 +157,17 @@ def reclaim(service: Service, allocator: Allocator) -> None:
         return
     request = parse(service)
     addresses, _ = _fitting(service.status_addresses, request, allocator)
-    base = _sharing(service.key, addresses, request.terms, allocator, patient=True)
+    base = _sharing(service.key, addresses, request.terms, allocator, within_grace=True)
     if base.addresses:
         allocator.assign(service.key, base.addresses, base.terms, base.wanted)
 
 
 def reclaim_in_order(services: Iterable[Service], allocator: Allocator) -> None:
-    """Reclaim for all services; last for those that ask for other addresses than they show.
+    """Reclaim for all services; later for those that request other addresses than they have.
 
-    The one that such a service still shows may have been given to another meanwhile. Last of all
-    those that can't be decoded as a whole: how they share may be what can't.
+    The address in the status of such a service may have been assigned to another meanwhile. Last
+    are the services that can't be decoded as a whole: the undecoded part may be their sharing
+    terms.
     """
     present = tuple(services)
     movers = {s.key for s in present if contain(partial(_asks_for_others, s)) is not False}
@@ -182,25 +187,25 @@ def decide(
     allocator: Allocator,
     memory: Memory = NEW,
 ) -> Decision:
-    """Decide about one service. Changes nothing."""
+    """Decide about one service. Change nothing."""
     checks = Checks()
-    refusal = _not_ours(service)
+    refusal = _ineligible(service)
     if refusal is not None:
         lost = allocator.held(service.key) is not None or bool(service.ingress)
         verdict = checks.failed("service", refusal.reason, refusal.detail)
         return Release(verdict, refusal if lost else None)
     if service.metadata.deletion_timestamp:
-        return _leave_alone(service, request, allocator, checks)
+        return _decide_deleted(service, request, allocator, checks)
     checks.passed("service")
     base = _base(service, request, allocator, memory)
     case = _Case(service.key, allocator, base, checks)
     if isinstance(request, InvalidRequest):
         return case.refuse(request)
     checks.passed("request")
-    return case.answer(request, memory.home)
+    return case.answer(request, memory.left_addresses)
 
 
-def _not_ours(service: Service) -> Cleared | None:
+def _ineligible(service: Service) -> Cleared | None:
     if not service.is_load_balancer:
         return Cleared(Reason.NOT_LOAD_BALANCER, f"its type is {service.spec.type}")
     if not service.cluster_ips:
@@ -208,20 +213,20 @@ def _not_ours(service: Service) -> Cleared | None:
     return None
 
 
-def _leave_alone(
+def _decide_deleted(
     service: Service,
     request: ServiceRequest | InvalidRequest,
     allocator: Allocator,
     checks: Checks,
 ) -> Decision:
-    """Let a service that is being deleted have what it has until it is gone."""
+    """Decide about a service that is being deleted: it keeps its addresses and gets no others."""
     detail = "it is being deleted: it gets nothing new"
     verdict = checks.failed("service", Reason.BEING_DELETED, detail)
     held = allocator.held(service.key)
     if held is not None:
         return Keep(held.addresses, verdict, held.terms, held.wanted)
     shown, cleared = _fitting(service.status_addresses, request, allocator)
-    base = _sharing(service.key, shown, request.terms, allocator, patient=True)
+    base = _sharing(service.key, shown, request.terms, allocator, within_grace=True)
     if not base.addresses:
         return Pending(verdict, base.cleared or cleared)
     return Keep(base.addresses, verdict, base.terms, base.wanted)
@@ -229,14 +234,18 @@ def _leave_alone(
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """What a service has and may keep, on which terms; and what it lost. It may be nothing."""
+    """Part of a service's present addresses that it may keep."""
 
     addresses: tuple[IPAddress, ...] = ()
+    """Empty if it has none or may keep none."""
     terms: SharingTerms = UNSHARED
+    """Terms on which it may share them now."""
     wanted: SharingTerms | None = None
+    """Requested terms, if they are not in force yet."""
     conflict: str = ""
-    """Why it shares its addresses on the old terms still."""
+    """Reason why the requested terms are not in force yet."""
     cleared: Cleared | None = None
+    """Set if it loses present addresses."""
 
 
 def _base(
@@ -245,23 +254,25 @@ def _base(
     allocator: Allocator,
     memory: Memory,
 ) -> _Base:
-    """Return what a service may keep of what it holds, or else of what its status shows.
+    """Return what a service may keep of its holding, or without one of its status's addresses.
 
-    What it holds it may keep, whatever its pool is reserved for by now. What only its status shows
-    is a claim like any other.
+    It may keep a holding even if the pool has been reserved for others since. Addresses that are
+    only in its status are checked against the pool's restrictions as new ones are.
     """
     held = allocator.held(service.key)
     present = held.addresses if held else service.status_addresses
     if not present:
-        none = Cleared(Reason.LB_IP_FAMILY, "no valid address in it") if service.ingress else None
-        return _Base(cleared=none)
+        invalid = (
+            Cleared(Reason.LB_IP_FAMILY, "no valid address in it") if service.ingress else None
+        )
+        return _Base(cleared=invalid)
     addresses, cleared = _fitting(present, request, allocator)
-    claims = held is None and bool(addresses)
-    denial = allocator.tenancy_denial(addresses, request.tenant) if claims else ""
+    unbound = held is None and bool(addresses)
+    denial = allocator.tenancy_denial(addresses, request.tenant) if unbound else ""
     if denial:
         return _Base(cleared=Cleared(Reason.NOT_ALLOWED, denial))
-    patient = held is not None and memory.patient
-    base = _sharing(service.key, addresses, request.terms, allocator, patient=patient)
+    within_grace = held is not None and memory.within_grace
+    base = _sharing(service.key, addresses, request.terms, allocator, within_grace=within_grace)
     return replace(base, cleared=base.cleared or cleared)
 
 
@@ -270,9 +281,9 @@ def _fitting(
     request: ServiceRequest | InvalidRequest,
     allocator: Allocator,
 ) -> tuple[tuple[IPAddress, ...], Cleared | None]:
-    """Return those of the addresses that a service may have: of one pool, one of each family.
+    """Return the addresses that a service may have (one pool, one per family), and any loss.
 
-    And why it loses others. Where the service's own families can't be read, any will do.
+    If the service's own families can't be parsed, all families are accepted.
     """
     families = request.families if isinstance(request, ServiceRequest) else tuple(Family)
     kept: tuple[IPAddress, ...] = ()
@@ -299,19 +310,19 @@ def _sharing(
     terms: SharingTerms,
     allocator: Allocator,
     *,
-    patient: bool,
+    within_grace: bool,
 ) -> _Base:
-    """Return on which terms a service may go on with its addresses, if it may.
+    """Return the terms on which a service may keep its addresses, if it may.
 
-    Where only keys, policies or selectors are in the way, it shares on the old terms for a while:
-    one ``kubectl apply`` that changes several services changes one after the other.
+    If only keys, policies or selectors conflict, it shares on the old terms during a grace period:
+    a ``kubectl apply`` that changes several services changes one after the other.
     """
     conflict = allocator.sharing_conflict(key, addresses, terms)
     if conflict is None:
         return _Base(addresses, terms)
     held = allocator.held(key)
     old = held.terms if held else allocator.terms_of_others(key, addresses)
-    if patient and old is not None and not conflict.port_clash:
+    if within_grace and old is not None and not conflict.port_clash:
         shared = SharingTerms(old.key, old.backend_key, terms.ports)
         if allocator.sharing_conflict(key, addresses, shared) is None:
             return _Base(addresses, shared, terms, conflict.detail)
@@ -320,7 +331,7 @@ def _sharing(
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One service that is to have addresses, and what it has to begin with."""
+    """Decision in progress about one service that requests addresses."""
 
     key: str
     allocator: Allocator
@@ -328,7 +339,7 @@ class _Case:
     checks: Checks
 
     def refuse(self, request: InvalidRequest) -> Decision:
-        """Leave a service what it has, if anything, until it asks for what can be."""
+        """Decide about an invalid request: the service keeps its addresses, if it has any."""
         match request.fault:
             case Fault.CLUSTER_ADDRESSES:
                 reason = Reason.CLUSTER_IP_FAMILY
@@ -337,18 +348,18 @@ class _Case:
                 reason = Reason.INVALID_REQUEST if has else Reason.ALLOCATION_FAILED
             case _:
                 assert_never(request.fault)
-        return self._stay(self.checks.failed("request", reason, request.detail))
+        return self._keep_or_wait(self.checks.failed("request", reason, request.detail))
 
-    def answer(self, request: ServiceRequest, home: tuple[IPAddress, ...]) -> Decision:
-        """Give a service what it asks for, or let it wait for that with what it has."""
+    def answer(self, request: ServiceRequest, left: tuple[IPAddress, ...]) -> Decision:
+        """Decide about a valid request: fulfil it, or let the service wait with what it has."""
         base = self.base.addresses
         if request.addresses:
             return self._requested(request)
         pool = self.allocator.owner_of(base) if base else None
         if pool is not None and request.pool not in ("", configured_name(pool)):
             return self._move_to_pool(request)
-        if home and home != base and self._may_return(request, home):
-            return self._assign(home, request.terms)
+        if left and left != base and self._may_return(request, left):
+            return self._assign(left, request.terms)
         if not base:
             return self._choose(request, self.base.cleared)
         if len(base) < len(request.families) and self.base.wanted is None:
@@ -365,21 +376,23 @@ class _Case:
                 f'it asks for pool "{request.pool}", and for {go_quote_list(wanted)} of pool '
                 f'"{owner}": want addresses of the pool'
             )
-            return self._stay(self.checks.failed("addresses", Reason.DIFFERENT_POOL, detail))
+            return self._keep_or_wait(
+                self.checks.failed("addresses", Reason.DIFFERENT_POOL, detail)
+            )
         denial = self.allocator.denial(self.key, wanted, request)
         if denial:
             placement = self.allocator.placement_denial(wanted, request)
-            awaits = Awaited((request.pool, _alone(request.terms), placement), wanted)
+            awaits = Awaited((request.pool, _effective_terms(request.terms), placement), wanted)
             verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, denial)
-            return self._stay(verdict, awaits)
+            return self._keep_or_wait(verdict, awaits)
         other = Cleared(Reason.DIFFERENT_IP, f"it asks for {go_quote_list(wanted)}")
         return self._assign(wanted, request.terms, other if base else self.base.cleared)
 
     def _move_to_pool(self, request: ServiceRequest) -> Decision:
         if not self.allocator.offers(request.pool):
-            # MetalLB takes the address away, and then has none to give.
+            # MetalLB clears the address first, and then has no pool to allocate another from.
             detail = f'unknown pool "{request.pool}"'
-            return self._stay(self.checks.failed("request", Reason.INVALID_REQUEST, detail))
+            return self._keep_or_wait(self.checks.failed("request", Reason.INVALID_REQUEST, detail))
         other = Cleared(Reason.DIFFERENT_POOL, f'it asks for pool "{request.pool}"')
         return self._choose(request, other)
 
@@ -389,35 +402,35 @@ class _Case:
         except NoAddressError as error:
             for each in error.rejections:
                 self.checks.refused(f'pool "{each.pool}"', each.detail)
-            fewer = request.fewer_families_do
+            fewer = request.prefers_dual_stack
             awaits = self._awaited(request, (fewer, request.pool, error.rejections))
             verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
-            return self._stay(verdict, awaits)
-        except AllocationError as error:  # only another configuration or label can help
+            return self._keep_or_wait(verdict, awaits)
+        except AllocationError as error:  # only a change of configuration or labels can help
             verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
-            return self._stay(verdict)
+            return self._keep_or_wait(verdict)
         assign = self._assign(addresses, request.terms, cleared)
         if len(addresses) == len(request.families):
             return assign
         return replace(assign, awaits=self._awaited_complement(addresses, request))
 
     def _complete(self, request: ServiceRequest) -> Decision:
-        """Add the address of the second family, of the same pool; the first one stays first."""
+        """Add an address of the second family from the same pool; the first one stays first."""
         base = self.base.addresses
         try:
             found = self.allocator.complement(base, request)
         except AllocationError as error:
             awaited = self._awaited(request, (base[0].version, str(error)))
-            if request.fewer_families_do:
+            if request.prefers_dual_stack:
                 return replace(self._keep(), awaits=awaited)
             verdict = self.checks.failed("addresses", Reason.ALLOCATION_FAILED, str(error))
-            return self._stay(verdict, awaited)
+            return self._keep_or_wait(verdict, awaited)
         return self._assign((*base, *found), request.terms)
 
     def _awaited_complement(
         self, addresses: tuple[IPAddress, ...], request: ServiceRequest
     ) -> Awaited:
-        """Return what a service waits for that just got fewer addresses than it would take."""
+        """Return what a service waits for after it got one address, but prefers two."""
         try:
             self.allocator.complement(addresses, request)
         except AllocationError as error:
@@ -425,13 +438,13 @@ class _Case:
         return Awaited(self.key)
 
     def _awaited(self, request: ServiceRequest, prospects: Hashable) -> Awaited:
-        """Return what a service waits for that asks for no certain addresses."""
+        """Return what a service waits for that requests no specific addresses."""
         terms = request.terms if request.terms.key else None
         return Awaited((request.families, prospects), terms=terms)
 
-    def _may_return(self, request: ServiceRequest, home: tuple[IPAddress, ...]) -> bool:
-        fits = set(map(Family.of, home)) <= set(request.families)
-        return fits and not self.allocator.denial(self.key, home, request)
+    def _may_return(self, request: ServiceRequest, left: tuple[IPAddress, ...]) -> bool:
+        fits = set(map(Family.of, left)) <= set(request.families)
+        return fits and not self.allocator.denial(self.key, left, request)
 
     def _assign(
         self,
@@ -445,7 +458,7 @@ class _Case:
     def _keep(self) -> Keep:
         base = self.base
         if base.wanted is not None:
-            detail = f"{base.conflict}; want the others changed alike, in a moment"
+            detail = f"{base.conflict}; want the same change in the other services within seconds"
             verdict = self.checks.failed("addresses", Reason.NOT_ALLOWED, detail)
             awaits = Awaited(self.key)
             return Keep(base.addresses, verdict, base.terms, base.wanted, base.cleared, awaits)
@@ -453,7 +466,7 @@ class _Case:
         verdict = self.checks.all_passed()
         return Keep(base.addresses, verdict, base.terms, cleared=base.cleared)
 
-    def _stay(self, verdict: Verdict, awaits: Awaited | None = None) -> Keep | Pending:
+    def _keep_or_wait(self, verdict: Verdict, awaits: Awaited | None = None) -> Keep | Pending:
         base = self.base
         if not base.addresses:
             return Pending(verdict, base.cleared, awaits)
@@ -462,6 +475,6 @@ class _Case:
         return Keep(base.addresses, verdict, base.terms, base.wanted, base.cleared, awaits)
 
 
-def _alone(terms: SharingTerms) -> SharingTerms:
-    """Return the terms as far as they matter to what a service may get: not without a key."""
+def _effective_terms(terms: SharingTerms) -> SharingTerms:
+    """Return the terms that affect sharing: without a key the others have no effect."""
     return terms if terms.key else UNSHARED

@@ -12,36 +12,38 @@ PROG = "metallb-controller"
 
 
 def parse(argv: list[str] | None = None) -> Options:
-    """Read the flags; end the process with usage and status 2 where they are wrong."""
-    parser = FlagParser(PROG, "Gives addresses to Kubernetes Services of type LoadBalancer.")
+    """Parse the flags; if they are wrong, print usage and exit with status 2."""
+    parser = FlagParser(PROG, "Assigns addresses to Kubernetes Services of type LoadBalancer.")
     parser.flag("lb-class", "serve only services with this spec.loadBalancerClass")
     parser.flag(
         "orphaned-addresses",
-        "of services whose pool is removed: drain (they keep them), refuse (the configuration "
-        "waits), renumber",
+        "policy for addresses in use whose pool is removed: drain (services keep them), refuse "
+        "(the configuration waits), renumber (services get others)",
         default=OrphanPolicy.DRAIN,
         read=_policy,
     )
-    parser.flag("webhook-port", "of the validating webhook; 0: none", default="0", read=read_port)
+    parser.flag(
+        "webhook-port", "port of the validating webhook; 0 for none", default="0", read=read_port
+    )
     parser.flag(
         "webhook-hosts",
-        "names and addresses by which the API server calls it, separated by commas; "
+        "names and addresses at which the API server calls the webhook, separated by commas; "
         "webhook-service.NAMESPACE.svc by default",
     )
     parser.flag(
         "webhook-configuration",
-        "the ValidatingWebhookConfiguration that is to trust it",
+        "name of the ValidatingWebhookConfiguration in which to publish the webhook's authority",
         default="metallb-webhook-configuration",
     )
     parser.flag(
         "webhook-client-ca",
-        "file with the authority of the API server's client certificate, in PEM; callers without "
-        "one are not told what a configuration would do to services",
+        "PEM file with the authority of the API server's client certificate; callers without such "
+        "a certificate get no effects on services in the answer",
     )
     parser.flag(
         "webhook-client-names",
-        "common names of that certificate, separated by commas; all that the authority signed by "
-        "default",
+        "accepted common names of that certificate, separated by commas; all that the authority "
+        "signed by default",
     )
     parser.switch("leader-elect", "work only while holding a Lease, as one of several replicas")
     parser.flag(
@@ -52,10 +54,14 @@ def parse(argv: list[str] | None = None) -> Options:
     )
     parser.flag(
         "ml-secret-name",
-        "of the Secret to make for the speakers' memberlist; none by default",
+        "name of the Secret to create for the speakers' memberlist; none by default",
         env="METALLB_ML_SECRET_NAME",
     )
-    parser.flag("deployment", "the controller's, which owns that Secret", env="METALLB_DEPLOYMENT")
+    parser.flag(
+        "deployment",
+        "name of the controller's Deployment, which will own that Secret",
+        env="METALLB_DEPLOYMENT",
+    )
     parser.switch("disable-epslices", "accepted for MetalLB's manifests")
     args = parser.parse(argv)
     common = common_options(args)

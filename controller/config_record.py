@@ -1,4 +1,4 @@
-"""What the controller records of the configuration: its state, stored, and its status, shown."""
+"""Records of the configuration: its state, in objects of its own, and its status, as annotation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metallb_py.errors import ApiError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames, Stored
 from metallb_py.kube.config_status import ConfigStatus
-from metallb_py.kube.configmap import DATA_KEY, STATUS, Reading
+from metallb_py.kube.configmap import DATA_KEY, STATUS, ParsedConfig
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
 from metallb_py.kube.objects import ConfigMap
 from metallb_py.model.config import Config, Pool
@@ -22,8 +22,8 @@ from metallb_py.runtime.metrics import ControllerMetrics
 class ConfigRecord:
     """Stores the text in force and the draining pools; annotates the operator's ConfigMap.
 
-    Nothing is stored before the core has reclaimed what services hold: until then what an earlier
-    controller stored may be all that some of them have their addresses from.
+    Nothing is stored before the core has reclaimed the services' addresses: until then the state
+    that an earlier controller stored may have the only pools for some of them.
     """
 
     def __init__(
@@ -44,18 +44,18 @@ class ConfigRecord:
         self._configmap: ConfigMap | None = None
         self._started = False
         self._stored = False
-        self._storing = ""
-        self._in_force: Reading | None = None
-        self._latest: Reading | None = None
+        self._storage_error = ""
+        self._in_force: ParsedConfig | None = None
+        self._latest: ParsedConfig | None = None
         self._refusal: tuple[str, ...] = ()
         self._draining: tuple[Pool, ...] = ()
 
     def tasks(self) -> dict[str, Coroutine[None, None, None]]:
-        """Return what is to run while the controller does."""
+        """Return the tasks to run as long as the controller runs, by name."""
         return {"config status": self._status.run(), "config state": self._state.run()}
 
     def configmap_changed(self, item: ConfigMap | None) -> None:
-        """The operator's ConfigMap appeared, changed, or is gone (None)."""
+        """Apply the operator's ConfigMap: new, changed or deleted (None)."""
         earlier, self._configmap = self._configmap, item
         if item is not None and (earlier is None or _lost_status(earlier, item)):
             self._status.show_again()
@@ -64,30 +64,30 @@ class ConfigRecord:
             self._status.drop_legacy(item)
 
     def state_changed(self, name: str, item: ConfigMap | None) -> None:
-        """One of the objects that hold the state changed, or is gone (None)."""
+        """Apply a changed or deleted (None) object of the stored state."""
         self._state.observed(name, item)
 
     def started(self) -> None:
-        """What services hold was reclaimed; from now on the state is ours to write."""
+        """Begin to store the state: the services' addresses were reclaimed."""
         self._started = True
         self._record()
 
-    def read(self, latest: Reading | None) -> None:
-        """This is the latest text; None where there is no ConfigMap. What becomes of it follows."""
+    def read(self, latest: ParsedConfig | None) -> None:
+        """Record the latest text; None without a ConfigMap. ``applied`` or ``refused`` follows."""
         self._latest, self._refusal = latest, ()
 
-    def applied(self, reading: Reading | None) -> None:
-        """This text is in force."""
-        self._in_force, self._refusal = reading, ()
+    def applied(self, parsed: ParsedConfig | None) -> None:
+        """Record the text in force."""
+        self._in_force, self._refusal = parsed, ()
         self._record()
 
     def refused(self, reasons: tuple[str, ...] = ()) -> None:
-        """The latest text is not in force. ``reasons`` are those against a valid one."""
+        """Record that the latest text is not in force; ``reasons`` are set if it is valid."""
         self._refusal = reasons
         self._record()
 
     def empty(self) -> None:
-        """The latest text is empty: valid, and most likely a mistake."""
+        """Warn about an empty latest text: it is valid, but most likely a mistake."""
         message = (
             f'ConfigMap "{self._names.key}" has no text under the key "{DATA_KEY}": that is a '
             "configuration without pools, nothing is given out (want address-pools)"
@@ -96,32 +96,32 @@ class ConfigRecord:
         self._warn("configEmpty", message)
 
     def draining_changed(self, pools: tuple[Pool, ...]) -> None:
-        """These pools drain now."""
+        """Record the pools that drain now."""
         self._draining = pools
         self._record()
 
     def _record(self) -> None:
-        """Store, then show: what is shown as applied survives a restart."""
+        """Store the state, then show the status: a text shown as applied must survive a restart."""
         in_force = self._in_force
         if in_force is None or (self._started and not self._state.write(self._to_store(in_force))):
             self._show()
 
-    def _to_store(self, in_force: Reading) -> Stored | None:
+    def _to_store(self, in_force: ParsedConfig) -> Stored | None:
         draining = encode_pools(self._draining)
         refused = self._latest.version if self._latest and self._refusal else ""
         if in_force.config == Config() and not draining and not refused:
-            return None  # what a controller would start with that finds nothing
+            return None  # equal to the state of a controller that finds none stored
         return Stored(in_force.text, draining, refused)
 
     def _show(self) -> None:
         if self._configmap is not None and self._latest is not None:
-            status = ConfigStatus(self._in_force, self._latest, self._refusal, self._storing)
+            status = ConfigStatus(self._in_force, self._latest, self._refusal, self._storage_error)
             self._status.show(status, self._configmap)
 
     def _on_state(self, event: StateEvent) -> None:
         match event:
             case StateStored(repaired):
-                self._stored, self._storing = True, ""
+                self._stored, self._storage_error = True, ""
                 self._metrics.state_write_failing.set(0)
                 if repaired:
                     self._log.warn(
@@ -131,14 +131,14 @@ class ConfigRecord:
                     )
                 if self._configmap is not None:
                     self._status.drop_legacy(self._configmap)
-            case StateNotStored(error) if error == self._storing:
+            case StateNotStored(error) if error == self._storage_error:
                 pass  # another state, refused for the same reason
             case StateNotStored(error):
-                self._storing = error
+                self._storage_error = error
                 self._metrics.state_write_failing.set(1)
                 message = (
                     "the last good configuration and the draining pools can't be stored: after a "
-                    f"restart only a valid text counts: {error}"
+                    f"restart only a valid text is used: {error}"
                 )
                 self._log.error(message, event="configStateNotStored", op="configState")
                 self._warn("configStateNotStored", message)
@@ -154,7 +154,7 @@ class ConfigRecord:
 
 
 def _lost_status(earlier: ConfigMap, item: ConfigMap) -> bool:
-    """Whether it is another object of the same name, or its annotations were replaced."""
+    """Whether the object was recreated under its name, or lost the status annotation."""
     if earlier.metadata.uid != item.metadata.uid:
         return True
     return bool(earlier.metadata.annotation(STATUS)) and not item.metadata.annotation(STATUS)

@@ -1,8 +1,8 @@
-"""Statuses that another controller overwrites again and again, such as k3s's ServiceLB.
+"""Backoff for statuses that another controller, such as k3s's ServiceLB, overwrites repeatedly.
 
 Two controllers that each restore their own addresses at once write hundreds of times a second, and
-every speaker follows. From the third overwrite on, this one waits before it writes again, twice as
-long each time.
+every speaker follows each write. From the third overwrite on, this controller waits before it
+writes again, twice as long each time.
 """
 
 from __future__ import annotations
@@ -13,23 +13,28 @@ from dataclasses import dataclass
 from metallb_py.backoff import Backoff
 
 TOLERATED = 2
-"""Overwrites that are answered at once: a restored backup, an edit by hand."""
+"""Number of overwrites that are corrected at once: a restored backup, an edit by hand."""
 REWRITE = Backoff(first=1.0, limit=300.0)
+"""Seconds between an overwrite and the next write."""
 QUIET_SECONDS = 900.0
-"""Without an overwrite for so long, the contest is over. More than ``REWRITE.limit``."""
+"""Seconds without an overwrite after which the contest is over. More than ``REWRITE.limit``."""
 
 
 @dataclass(slots=True)
 class _Contest:
     wanted: Hashable
+    """The status that this controller writes."""
     shown: bool = False
+    """Whether the object had it when it was observed last."""
     overwrites: int = 0
     last: float = 0.0
+    """Time of the last overwrite."""
     not_before: float = 0.0
+    """Time of the next write at the earliest."""
 
 
 class StatusContests:
-    """Counts, for each service, how often its status ceased to be what was written.
+    """Counts the overwrites of each service's status.
 
     Times are monotonic seconds.
     """
@@ -38,7 +43,7 @@ class StatusContests:
         self._contests: dict[str, _Contest] = {}
 
     def observe(self, key: str, wanted: Hashable, now: float, *, shown: bool) -> bool:
-        """Note whether a service's object shows what is wanted; return whether a contest began."""
+        """Record whether an object has the wanted status; return whether a contest began."""
         contest = self._contests.get(key)
         if contest is None or contest.wanted != wanted:
             contest = self._contests[key] = _Contest(wanted)
@@ -53,12 +58,12 @@ class StatusContests:
         return contest.overwrites == TOLERATED + 1
 
     def not_before(self, key: str) -> float:
-        """Return when the status may be written again."""
+        """Return the time from which the status may be written again."""
         contest = self._contests.get(key)
         return contest.not_before if contest else 0.0
 
     def is_contested(self, key: str) -> bool:
-        """Whether another controller writes this status too."""
+        """Whether another controller overwrites this status repeatedly."""
         contest = self._contests.get(key)
         return contest is not None and contest.overwrites > TOLERATED
 

@@ -1,12 +1,15 @@
-"""The controller's state and every event that changes it. Events in, effects out, no I/O.
+"""State machine of the controller: events in, effects out, no I/O.
 
-Nothing is given out before all services and a configuration are known: first every service's
-status is re-claimed, then the rest is served, the oldest service first. A configuration that
-selects namespaces by their labels waits until those are known, too.
+Nothing is allocated before all services were listed and a configuration was read: first the
+addresses in every service's status are reclaimed, then the other services are served, the oldest
+first. A configuration that selects namespaces by their labels also waits for the list of those.
 
-A service is decided about by ``assignment.decide``; ``carry_out`` here is the one place that
-applies decisions to the allocator. Services that wait are tried again when something became free.
-Times are monotonic seconds; an event without one happens at the time of the one before.
+``assignment.decide`` decides about a service; only ``carry_out`` here applies decisions to the
+allocator. Waiting services are tried again when an address, its sharing or a pool becomes
+available. Times are monotonic seconds; an event without a time happens at that of the one before.
+
+Driver contract: perform the effects of each event in order, call ``retry`` after a failed
+``WriteStatus``, and ``handle_timeout`` at ``next_deadline``.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ from controller.exchanges import find_exchange
 from controller.orphaned_addresses import (
     OrphanPolicy,
     describe_misfit,
-    expelled,
+    no_longer_permitted,
     pools_to_drain,
     still_needed,
 )
@@ -60,16 +63,16 @@ from metallb_py.config.draining import configured_name
 from metallb_py.isolation import InternalError, contain
 from metallb_py.kube.objects import Labels, Service
 from metallb_py.model.config import Config, Pool
-from metallb_py.model.pool_access import Tenant
+from metallb_py.model.pool_access import ServiceIdentity
 from metallb_py.obstacles import Obstacles
 from metallb_py.verdict import Check, Checks, Verdict
 
-# For so long sharers that change their terms one after the other stay together.
 SHARING_GRACE = 10.0
+"""Seconds that services on one address have to make the same change to their sharing terms."""
 
 
 class Controller:
-    """The controller's one state owner."""
+    """Owner of the controller's state. Every event returns the effects to perform, in order."""
 
     def __init__(
         self, load_balancer_class: str = "", policy: OrphanPolicy = OrphanPolicy.DRAIN
@@ -89,16 +92,16 @@ class Controller:
         self._started = False
         self._pending: set[str] = set()
         self._waiting = WaitingServices()
-        self._told: dict[str, Outcome] = {}
+        self._outcomes: dict[str, Outcome] = {}
         self._contests = StatusContests()
-        # Services that hold addresses and wait for others that they ask for.
+        # Requests of services that hold addresses and wait for other, specific ones.
         self._movers: dict[str, ServiceRequest] = {}
-        # Until when services share on old terms, and may return to addresses that they left.
-        self._patience: dict[str, float] = {}
-        self._homes: dict[str, tuple[tuple[IPAddress, ...], float]] = {}
+        # Ends of grace periods for old terms; addresses that services left, and how long to return.
+        self._grace_ends: dict[str, float] = {}
+        self._vacated: dict[str, tuple[tuple[IPAddress, ...], float]] = {}
         self._deadlines: list[tuple[float, str]] = []
         self._scheduled: set[tuple[float, str]] = set()
-        # What became free, or is shared on other terms, since waiting services were tried last.
+        # Changes since the waiting services were tried last: any, freed addresses, sharing keys.
         self._changed = False
         self._freed: set[IPAddress] = set()
         self._sharing: set[str] = set()
@@ -116,7 +119,7 @@ class Controller:
 
     @property
     def draining(self) -> int:
-        """How many services hold addresses of pools that drain."""
+        """The number of services that hold addresses of draining pools."""
         names = {pool.name for pool in self._draining}
         return sum(held.pool in names for held in self.allocator.holdings())
 
@@ -128,14 +131,14 @@ class Controller:
     def service_changed(
         self, key: str, service: Service | None, now: float | None = None
     ) -> tuple[Effect, ...]:
-        """A service appeared, changed, or is gone (None)."""
+        """Apply a new, changed or deleted (None) Service; return the effects."""
         self._advance(now)
         if service is None or not self.concerns(service):
             return (*self._forget(key), *self._serve_waiting())
         earlier = self._services.get(key)
         gone: tuple[Effect, ...] = ()
         if earlier is not None and earlier.metadata.uid != service.metadata.uid:
-            gone = self._forget(key)  # deleted and made anew between two lists
+            gone = self._forget(key)  # deleted and recreated between two lists
         self._services[key] = service
         if not self._started:
             return gone
@@ -159,12 +162,12 @@ class Controller:
         self._now = self._now if now is None else max(self._now, now)
 
     def services_synced(self) -> tuple[Effect, ...]:
-        """All services that there are have been told."""
+        """Record that all services were listed; start once a configuration was read, too."""
         self._services_synced = True
         return self._start_if_ready()
 
     def namespace_changed(self, name: str, labels: Labels | None) -> tuple[Effect, ...]:
-        """A namespace appeared, its labels changed, or it is gone (None)."""
+        """Apply the labels of a new, changed or deleted (None) Namespace; return the effects."""
         if labels == self._namespaces.get(name):
             return ()
         if labels is None:
@@ -173,7 +176,7 @@ class Controller:
             self._namespaces[name] = labels
         if not self._started:
             return ()
-        self._changed = True  # for a pool may be open to them now
+        self._changed = True  # a pool may be open to its services now
         return self._converge_all(
             key
             for key, service in self._services.items()
@@ -181,11 +184,11 @@ class Controller:
         )
 
     def _is_unsatisfied(self, key: str) -> bool:
-        outcome = self._told.get(key)
+        outcome = self._outcomes.get(key)
         return key in self._waiting or (outcome is not None and not outcome.verdict.positive)
 
     def namespaces_synced(self) -> tuple[Effect, ...]:
-        """All namespaces that there are have been told."""
+        """Record that all namespaces were listed; start, or apply a configuration that waited."""
         self._namespaces_synced = True
         if not self._started:
             return self._start_if_ready()
@@ -193,16 +196,16 @@ class Controller:
         return self.config_changed(waiting) if waiting else ()
 
     def outcome(self, key: str) -> Outcome | None:
-        """Return what was decided last about a service."""
-        return self._told.get(key)
+        """Return the outcome of the last decision about a service; None before the first."""
+        return self._outcomes.get(key)
 
     def config_changed(
         self, config: Config, draining: tuple[Pool, ...] = (), previous: Config | None = None
     ) -> tuple[Effect, ...]:
-        """A valid configuration was read.
+        """Apply a valid configuration, or have it wait; return the effects.
 
-        ``draining`` are the pools that drained when the last controller ended, ``previous`` is the
-        configuration that it had in force. Both count with the first configuration alone, and
+        ``draining`` are the pools that drained when the last controller stopped, ``previous`` is
+        the configuration that it had in force. Both are used with the first configuration only, and
         there only for addresses that services hold.
         """
         if self._config is None:
@@ -213,45 +216,45 @@ class Controller:
             effects = self._apply(first, draining)
             self._waiting_config = None if first is config else config
             return (*effects, *self._start_if_ready())
-        if not self._started or not self._knows_enough_for(config):
+        if not self._started or not self._has_namespaces_for(config):
             self._waiting_config = config
             return ()
         orphans = self._orphans(config)
         if orphans and self._policy is OrphanPolicy.REFUSE:
             self._waiting_config = config
             problems = tuple(describe_misfit(*orphan) for orphan in orphans)
-            return (ConfigRefused(problems), *self._tell_orphans(orphans))
-        return (*self._tell_orphans(orphans), *self._replace_config(config, orphans))
+            return (ConfigRefused(problems), *self._report_orphans(orphans))
+        return (*self._report_orphans(orphans), *self._replace_config(config, orphans))
 
     def config_invalid(self) -> None:
-        """The latest configuration can't be used: forget one that waited to be applied."""
+        """Discard a configuration that waits: the latest one is invalid."""
         self._waiting_config = None
 
     def retry(self, key: str, now: float | None = None) -> tuple[Effect, ...]:
-        """Decide about a service again: its status could not be written."""
+        """Decide again about a service whose status could not be written."""
         self._advance(now)
         known = self._started and key in self._services
         return self._converge_all([key]) if known else ()
 
-    def _knows_enough_for(self, config: Config) -> bool:
+    def _has_namespaces_for(self, config: Config) -> bool:
         return self._namespaces_synced or not config.selects_namespaces
 
     def _orphans(self, config: Config) -> list[tuple[str, Holding]]:
         """Return the holdings that a configuration leaves without a pool.
 
-        Those whose pool is for others now keep their addresses where pools may drain.
+        With ``drain``, a service keeps addresses of a pool that is closed to it now: no orphan.
         """
         pools = (*config.pools, *self._draining)
         orphans = self.allocator.misfits(pools)
         if self._policy is OrphanPolicy.DRAIN:
             return orphans
         tenants = {key: self._tenant(service) for key, service in self._services.items()}
-        return sorted([*orphans, *expelled(self.allocator, pools, tenants)])
+        return sorted([*orphans, *no_longer_permitted(self.allocator, pools, tenants)])
 
     def _fits(self, waiting: Config) -> bool:
-        """Whether a configuration that waits would leave no holding without a pool by now."""
+        """Whether a waiting configuration would no longer leave a holding without a pool."""
 
-        def state(key: str) -> tuple[Holding | None, Tenant | None]:
+        def state(key: str) -> tuple[Holding | None, ServiceIdentity | None]:
             service = self._services.get(key)
             return self.allocator.held(key), self._tenant(service) if service else None
 
@@ -259,7 +262,7 @@ class Controller:
             waiting, state, lambda: [key for key, _ in self._orphans(waiting)]
         )
 
-    def _tenant(self, service: Service) -> Tenant:
+    def _tenant(self, service: Service) -> ServiceIdentity:
         return tenant_of(service, self._namespaces.get(service.metadata.namespace))
 
     def _replace_config(
@@ -280,11 +283,11 @@ class Controller:
         self._config = config
         self._draining = draining
         self.allocator.set_pools((*config.pools, *draining))
-        told = (DrainingChanged(draining),) if changed else ()
-        return (ConfigApplied(config), *told)
+        drained = (DrainingChanged(draining),) if changed else ()
+        return (ConfigApplied(config), *drained)
 
     def _drop_drained(self) -> tuple[Effect, ...]:
-        """Forget the pools that their last user left."""
+        """Remove the draining pools that no service holds addresses of any more."""
         needed = still_needed(self._draining, self.allocator.holdings())
         if self._config is None or needed == self._draining:
             return ()
@@ -292,24 +295,24 @@ class Controller:
         self.allocator.set_pools((*self._config.pools, *needed))
         return (DrainingChanged(needed),)
 
-    def _tell_orphans(self, orphans: list[tuple[str, Holding]]) -> tuple[Effect, ...]:
+    def _report_orphans(self, orphans: list[tuple[str, Holding]]) -> tuple[Effect, ...]:
         return tuple(Orphaned(self._services[key], held, self._policy) for key, held in orphans)
 
     def concerns(self, service: Service) -> bool:
-        """Whether the service is this controller's to serve, or to clear."""
-        if service.unread:  # for what it shows is reserved, whatever else it says
+        """Whether this controller has to serve the service, or to clear its status."""
+        if service.unread:  # its addresses stay reserved, whatever else the object contains
             return bool(service.status_addresses)
         # MetalLB since 0.13.2: without --lb-class only services that name no class.
         if (service.spec.load_balancer_class or "") != self._class:
             return False
-        # One that is no load balancer concerns us while something is left to clear.
+        # A service of another type matters while its status is left to clear.
         return service.is_load_balancer or bool(service.ingress) or service.key in self._services
 
     def _start_if_ready(self) -> tuple[Effect, ...]:
         if self._started or not self._services_synced or self._config is None:
             return ()
         waiting = self._waiting_config
-        if not all(map(self._knows_enough_for, filter(None, (self._config, waiting)))):
+        if not all(map(self._has_namespaces_for, filter(None, (self._config, waiting)))):
             return ()
         self._started = True
         order = self._in_order(self._services)
@@ -319,7 +322,7 @@ class Controller:
         return (*effects, *(self.config_changed(waiting) if waiting else ()))
 
     def _reclaim(self, services: list[Service]) -> tuple[Effect, ...]:
-        """Bind what services hold already. Which configuration is in force is decided by that."""
+        """Bind the addresses in statuses; they decide which configuration comes into force."""
         config, waiting = self._config, self._waiting_config
         if config is None:
             return ()
@@ -340,7 +343,7 @@ class Controller:
         if found.draining != draining:
             self._draining = found.draining
             changed = (DrainingChanged(found.draining),)
-        return (*applied, *changed, *self._tell_orphans(list(orphans)))
+        return (*applied, *changed, *self._report_orphans(list(orphans)))
 
     def _in_order(self, keys: Iterable[str]) -> list[str]:
         return sorted(keys, key=lambda key: (self._created(key), key))
@@ -350,7 +353,7 @@ class Controller:
 
     def _forget(self, key: str) -> tuple[Effect, ...]:
         self._pending.discard(key)
-        self._told.pop(key, None)
+        self._outcomes.pop(key, None)
         self._forget_waiting(key)
         self._contests.forget(key)
         if self._services.pop(key, None) is None:
@@ -362,8 +365,8 @@ class Controller:
     def _forget_waiting(self, key: str) -> None:
         self._waiting.remove(key)
         self._movers.pop(key, None)
-        self._patience.pop(key, None)
-        self._homes.pop(key, None)
+        self._grace_ends.pop(key, None)
+        self._vacated.pop(key, None)
 
     # Deciding
 
@@ -374,22 +377,22 @@ class Controller:
         return (*effects, *self._drop_drained(), *self._serve_waiting())
 
     def _serve_waiting(self) -> tuple[Effect, ...]:
-        """Serve what waits, if an address was released, its sharing changed, or a pool opened."""
+        """Serve waiting services, or apply a waiting configuration, if something changed."""
         effects: list[Effect] = []
-        # Each round moves a service nearer to what it asks for; the bound is for a fault.
+        # Each round brings a service closer to its request; the bound only limits a bug's effect.
         for _ in range(len(self._waiting) + 2):
             if not self._changed:
                 break
             self._changed = False
             waiting = self._waiting_config
-            if waiting and self._knows_enough_for(waiting) and self._fits(waiting):
+            if waiting and self._has_namespaces_for(waiting) and self._fits(waiting):
                 return (*effects, *self.config_changed(waiting))
             effects += self._drop_drained()
             effects += self._try_waiting()
         return tuple(effects)
 
     def _try_waiting(self) -> tuple[Effect, ...]:
-        """Try the oldest of each group, and the next as long as the one before got something."""
+        """Try the oldest service of each group, and the next one whenever a holding changed."""
         effects: list[Effect] = []
         freed, self._freed = self._freed, set()
         sharing, self._sharing = self._sharing, set()
@@ -406,7 +409,7 @@ class Controller:
         return tuple(effects)
 
     def _note_change(self, before: Holding | None, after: Holding | None) -> None:
-        """Remember what a service no longer holds, or holds on other terms."""
+        """Record addresses that became free, and sharing keys under which a holding changed."""
         if before == after:
             return
         if before is not None:
@@ -418,7 +421,7 @@ class Controller:
                 self._sharing.add(held.terms.key)
 
     def _converge(self, key: str) -> tuple[Effect, ...]:
-        """Decide about a service, and apply that. Whatever goes wrong is that service's verdict."""
+        """Decide about a service and apply that. Any exception becomes the service's verdict."""
         effects = contain(partial(self._converge_unguarded, key))
         if not isinstance(effects, InternalError):
             return effects
@@ -428,7 +431,7 @@ class Controller:
 
     def _converge_unguarded(self, key: str) -> tuple[Effect, ...]:
         service = self._services[key]
-        if service.unread:  # nothing is decided from a part of an object
+        if service.unread:  # never decide from part of an object
             return ()
         request = parse(service, self._namespaces.get(service.metadata.namespace))
         before = self.allocator.held(key)
@@ -440,45 +443,45 @@ class Controller:
         self._note(key, before, decision)
         outcome = outcome_of(key, decision, self.allocator)
         if before is None and self._contests.is_contested(key):
-            outcome = replace(outcome, cleared=None)  # what another controller wrote was not its
+            outcome = replace(outcome, cleared=None)  # another controller wrote those
         return (*self._report(service, outcome), *self._write(service, outcome))
 
     def _memory(self, key: str) -> Memory:
-        home, until = self._homes.get(key, ((), 0.0))
+        left, until = self._vacated.get(key, ((), 0.0))
         if until <= self._now:
-            self._homes.pop(key, None)
-            home = ()
-        patience = self._patience.get(key)
-        return Memory(patience is None or patience > self._now, home)
+            self._vacated.pop(key, None)
+            left = ()
+        grace_end = self._grace_ends.get(key)
+        return Memory(grace_end is None or grace_end > self._now, left)
 
     def _note(self, key: str, before: Holding | None, decision: Decision) -> None:
-        """Remember what a service waits for, and until when."""
+        """Record what a service waits for after a decision, and until when."""
         after = self.allocator.held(key)
         self._note_change(before, after)
         if isinstance(decision, Keep) and decision.wanted is not None:
-            self._wake_at(self._patience.setdefault(key, self._now + SHARING_GRACE), key)
+            self._wake_at(self._grace_ends.setdefault(key, self._now + SHARING_GRACE), key)
         else:
-            if self._patience.pop(key, None) is not None and after is not None:
-                self._changed = True  # it shares on its new terms now, or will
+            if self._grace_ends.pop(key, None) is not None and after is not None:
+                self._changed = True  # it no longer shares on the old terms
                 self._freed.update(after.addresses)
                 self._sharing.add(after.terms.key)
         cleared = decision.cleared
         left = before is not None and cleared is not None and cleared.reason is Reason.NOT_ALLOWED
         if left and before is not None and not isinstance(decision, Keep):
-            self._homes[key] = (before.addresses, self._now + SHARING_GRACE)
+            self._vacated[key] = (before.addresses, self._now + SHARING_GRACE)
             self._wake_at(self._now + SHARING_GRACE, key)
-        elif isinstance(decision, Release) or (key in self._homes and self._is_home(key, after)):
-            self._homes.pop(key, None)
+        elif isinstance(decision, Release) or (key in self._vacated and self._is_back(key, after)):
+            self._vacated.pop(key, None)
         awaits = None if isinstance(decision, Release) else decision.awaits
-        if key in self._homes:
+        if key in self._vacated:
             awaits = Awaited(key)
         if awaits is None:
             self._waiting.remove(key)
         else:
             self._waiting.put(key, self._created(key), awaits)
 
-    def _is_home(self, key: str, held: Holding | None) -> bool:
-        return held is not None and held.addresses == self._homes[key][0]
+    def _is_back(self, key: str, held: Holding | None) -> bool:
+        return held is not None and held.addresses == self._vacated[key][0]
 
     def _wake_at(self, when: float, key: str) -> None:
         deadline = (when, key)
@@ -491,7 +494,7 @@ class Controller:
     def _find_exchange(
         self, key: str, request: ServiceRequest | InvalidRequest, decision: Decision
     ) -> dict[str, Assign]:
-        """Return decisions for all services of an exchange that this one completes."""
+        """Return a decision for each service of an exchange that this service completes."""
         self._movers.pop(key, None)
         if not isinstance(decision, Keep) or not isinstance(request, ServiceRequest):
             return {}
@@ -522,21 +525,21 @@ class Controller:
 
     def _report(self, service: Service, outcome: Outcome) -> tuple[Effect, ...]:
         key = service.key
-        told = self._told.get(key)
-        self._told[key] = outcome
+        earlier = self._outcomes.get(key)
+        self._outcomes[key] = outcome
         if service.is_load_balancer and not outcome.addresses:
             self._pending.add(key)
         else:
             self._pending.discard(key)
-        changed = told is None or outcome.verdict != told.verdict
+        changed = earlier is None or outcome.verdict != earlier.verdict
         if outcome.cleared or outcome.allocated or changed:
             return (Decided(service, outcome),)
         return ()
 
     def _write(self, service: Service, outcome: Outcome) -> tuple[Effect, ...]:
-        """Have a status written that does not show what it is to show; contested ones later."""
+        """Return the write of a status that differs; schedule it for later if it is contested."""
         key, pool = service.key, configured_name(outcome.pool)
-        shown = _shows(service, outcome.addresses, pool)
+        shown = _status_matches(service, outcome.addresses, pool)
         wanted = (outcome.addresses, pool)
         contested = self._contests.observe(key, wanted, self._now, shown=shown)
         if not service.is_load_balancer and not service.ingress:
@@ -574,7 +577,7 @@ def carry_out(key: str, decision: Decision, allocator: Allocator) -> None:
 
 
 def outcome_of(key: str, decided: Decision | Verdict, allocator: Allocator) -> Outcome:
-    """Return what a decision comes to, once it was carried out; a verdict alone changes nothing."""
+    """Return the outcome of a decision that was applied, or of a verdict, which changes nothing."""
     held = allocator.held(key)
     verdict = decided if isinstance(decided, Verdict) else decided.verdict
     cleared = None if isinstance(decided, Verdict) else decided.cleared
@@ -584,10 +587,10 @@ def outcome_of(key: str, decided: Decision | Verdict, allocator: Allocator) -> O
     return Outcome(verdict, held.addresses, held.pool, cleared, allocated=new)
 
 
-def _shows(service: Service, addresses: tuple[IPAddress, ...], pool: str) -> bool:
-    """Whether a service's object says what it is to say. Only addresses are compared.
+def _status_matches(service: Service, addresses: tuple[IPAddress, ...], pool: str) -> bool:
+    """Whether a service's status and annotation have these addresses and this pool.
 
-    Servers add fields of their own to the entries of a status.
+    Of a status only the addresses are compared: servers add other fields to its entries.
     """
     if not addresses and service.ingress:
         return False

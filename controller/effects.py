@@ -1,4 +1,4 @@
-"""What the core has its drivers do, and what it reports."""
+"""Effects of the core: writes for the drivers to perform, and changes to report."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from metallb_py.addresses import IPAddress
 from metallb_py.kube.objects import Service
 from metallb_py.model.config import Config, Pool
 
-# Where a service's addresses are from (MetalLB since 0.13.9).
+# Name of the pool of a service's addresses (MetalLB since 0.13.9).
 POOL_ANNOTATION = "metallb.universe.tf/ip-allocated-from-pool"
 
 
 @dataclass(frozen=True, slots=True)
 class WriteStatus:
-    """Make a service's status hold exactly these addresses, from this pool."""
+    """Write these addresses to a service's status, replacing all others, and their pool's name."""
 
     service: Service
     addresses: tuple[IPAddress, ...]
@@ -26,7 +26,7 @@ class WriteStatus:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Something was decided about a service that is worth telling."""
+    """Report of a decision: the verdict changed, or the service got or lost addresses."""
 
     service: Service
     outcome: Outcome
@@ -34,33 +34,36 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class ServiceGone:
-    """A service was deleted, or is no longer ours."""
+    """Report of a service that was deleted, or that this controller no longer serves."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigApplied:
-    """A configuration is in force."""
+    """Report of a configuration that came into force."""
 
     config: Config
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigRefused:
-    """A configuration does not fit what is assigned; the earlier one stays in force."""
+    """Report of a configuration that does not contain all addresses in use.
+
+    The earlier one stays in force. ``problems`` has a message for each service.
+    """
 
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Everything held was re-claimed; from now on addresses are given out."""
+    """Report that all addresses in statuses were reclaimed; allocation begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orphaned:
-    """A service holds addresses that a new configuration has no pool for."""
+    """Report of a service that holds addresses without a pool in a new configuration."""
 
     service: Service
     held: Holding
@@ -69,18 +72,20 @@ class Orphaned:
 
 @dataclass(frozen=True, slots=True)
 class DrainingChanged:
-    """These pools drain now."""
+    """Report of a change of the draining pools; ``pools`` has all of them."""
 
     pools: tuple[Pool, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StatusContested:
-    """Another controller overwrites a service's status again and again, with this ``foreign``."""
+    """Report of another controller that overwrites a service's status repeatedly."""
 
     service: Service
     addresses: tuple[IPAddress, ...]
+    """The addresses that the status must have."""
     foreign: tuple[str, ...]
+    """The other controller's entries of the status: IP addresses or host names."""
 
 
 Effect = (

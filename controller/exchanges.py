@@ -1,7 +1,7 @@
-"""Services that wait for each other's addresses: A holds what B asks for, and B what A asks for.
+"""Exchanges of addresses between services that request each other's (A holds B's, B holds A's).
 
-Each of them keeps what it holds until it can have what it asks for, so one after the other would
-never move; together they can.
+A service keeps its addresses until it can have the requested ones, so none of these could move
+alone; all of them can at once.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from controller.allocator import Allocator, Move
 from controller.requests import ServiceRequest
 
 MAX_SERVICES = 16
+"""Limit of the services in one exchange."""
 
 
 def find_exchange(
     key: str, movers: Mapping[str, ServiceRequest], allocator: Allocator
 ) -> Mapping[str, Move]:
-    """Return what each service gets in an exchange that serves this one; empty where none does.
+    """Return each service's move in an exchange that serves this one; empty if there is none.
 
-    ``movers`` hold addresses and wait for the others that they ask for, this one among them.
+    ``movers`` has the requests of services, this one included, that hold addresses and wait for
+    other, specific ones.
     """
     moves: dict[str, Move] = {}
     open_keys = [key]
@@ -27,10 +29,10 @@ def find_exchange(
         mover = open_keys.pop()
         request = movers.get(mover)
         if request is None or len(moves) == MAX_SERVICES:
-            return {}  # one in the way wants to stay
+            return {}  # a conflicting service does not want to move, or there are too many
         if allocator.placement_denial(request.addresses, request):
             return {}
         moves[mover] = (request.addresses, request.terms)
-        in_the_way = allocator.in_the_way(mover, request.addresses, request.terms)
-        open_keys += [other for other in in_the_way if other not in moves]
+        others = allocator.conflicting_services(mover, request.addresses, request.terms)
+        open_keys += [other for other in others if other not in moves]
     return moves if len(moves) > 1 and allocator.may_move(moves) else {}

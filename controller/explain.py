@@ -1,4 +1,4 @@
-"""Why a service has its addresses, or why it has none: what the controller would say of it."""
+"""Explanation of a service's addresses, or of their absence, with the controller's own verdict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from controller.allocator import Rejection
 from controller.assignment import Outcome
 from controller.core import Controller
 from controller.requests import InvalidRequest, ServiceRequest, parse
-from controller.simulation import rehearse
+from controller.simulation import simulate
 from metallb_py.addresses import IPAddress
 from metallb_py.config.draining import configured_name
 from metallb_py.kube.objects import Service
@@ -19,58 +19,61 @@ from metallb_py.model.config import Pool
 MAX_PROBLEMS = 5
 
 
-class Stand(StrEnum):
-    """How a service and the controller stand to each other."""
+class ServiceState(StrEnum):
+    """Allocation state of a Service as seen by the controller."""
 
     SERVED = "served"
-    """It has its addresses, and its status says so."""
+    """It has its addresses, and its status contains them."""
     PENDING = "pending"
-    """It has none, and the verdict tells why."""
+    """It has no addresses; the verdict has the reason."""
     IN_FLIGHT = "in flight"
-    """Its status is not what the controller would write: a moment later it should be."""
+    """Its status differs from what the controller would write, and should be written soon."""
     NOT_OURS = "not ours"
-    """It asks for another load balancer, or for none."""
+    """It requests another load balancer, or none."""
     NO_CONFIGURATION = "no configuration"
-    """There never was a valid one, so that nothing is given out."""
+    """There has never been a valid configuration, so nothing is allocated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is to be known of one service.
-
-    ``shown`` is what its status says. ``request`` is missing where it can't be read. ``survey``
-    tells of each pool what speaks against it today, in the order in which pools are tried.
-    """
+    """Everything that the controller can report about one service."""
 
     service: Service
-    stand: Stand
+    state: ServiceState
     shown: tuple[IPAddress, ...]
+    """The addresses in its status."""
     outcome: Outcome | None = None
+    """The controller's decision; None if it makes none."""
     pool: Pool | None = None
+    """The pool of its addresses; None without addresses."""
     request: ServiceRequest | None = None
+    """None if the request is invalid."""
     survey: tuple[Rejection, ...] = ()
+    """For each pool, in the order in which they are tried, why it has no address for the service
+    today; empty detail if it has one."""
     shares_with: tuple[str, ...] = ()
+    """Keys of the other services on its addresses."""
     configuration: tuple[str, ...] = ()
-    """Why there is no configuration, where there is none."""
+    """Reasons why there is no configuration; empty if there is one."""
 
 
 def explain(snapshot: Snapshot, key: str, load_balancer_class: str = "") -> Explanation:
-    """Explain one service. Raises KeyError where there is none of this key."""
+    """Explain one service. Raises KeyError if there is no service of this key."""
     service = next((item for item in snapshot.services if item.key == key), None)
     if service is None:
         raise KeyError(key)
     shown = service.status_addresses
-    core = rehearse(snapshot, load_balancer_class)
+    core = simulate(snapshot, load_balancer_class)
     if not service.is_load_balancer or not core.concerns(service):
-        return Explanation(service, Stand.NOT_OURS, shown)
+        return Explanation(service, ServiceState.NOT_OURS, shown)
     outcome = core.outcome(key)
     if outcome is None:
         why = _no_configuration(snapshot)
-        return Explanation(service, Stand.NO_CONFIGURATION, shown, configuration=why)
+        return Explanation(service, ServiceState.NO_CONFIGURATION, shown, configuration=why)
     request = _request(service, snapshot)
     return Explanation(
         service,
-        _stand(shown, outcome),
+        _service_state(shown, outcome),
         shown,
         outcome,
         next((pool for pool in core.allocator.pools() if pool.name == outcome.pool), None),
@@ -89,10 +92,10 @@ def _no_configuration(snapshot: Snapshot) -> tuple[str, ...]:
     return (*problems, f"and {more} more problems") if more else problems
 
 
-def _stand(shown: tuple[IPAddress, ...], outcome: Outcome) -> Stand:
+def _service_state(shown: tuple[IPAddress, ...], outcome: Outcome) -> ServiceState:
     if shown != outcome.addresses:
-        return Stand.IN_FLIGHT
-    return Stand.SERVED if shown else Stand.PENDING
+        return ServiceState.IN_FLIGHT
+    return ServiceState.SERVED if shown else ServiceState.PENDING
 
 
 def _request(service: Service, snapshot: Snapshot) -> ServiceRequest | None:
@@ -101,7 +104,7 @@ def _request(service: Service, snapshot: Snapshot) -> ServiceRequest | None:
 
 
 def _sharers(core: Controller, key: str, snapshot: Snapshot) -> tuple[str, ...]:
-    """Return the other services that hold one of its addresses."""
+    """Return the keys of the other services that hold one of this service's addresses."""
     held = core.allocator.held(key)
     ours = set(held.addresses) if held else set()
     others = ((item.key, core.allocator.held(item.key)) for item in snapshot.services)
@@ -113,6 +116,6 @@ def _sharers(core: Controller, key: str, snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def pool_label(pool: Pool) -> str:
-    """Return how a pool is called in sentences."""
+    """Return a pool's name, protocol and state as text for a sentence."""
     state = ", draining" if pool.draining else ""
     return f'pool "{configured_name(pool.name)}" ({pool.protocol}{state})'

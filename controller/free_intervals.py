@@ -1,7 +1,7 @@
 """The free addresses of one prefix, as disjoint intervals in ascending order.
 
-Taking the lowest, taking a given one and giving one back cost a binary search, however large the
-prefix and however full; an IPv6 /64 is one interval until it is used.
+Taking the lowest address, taking a given one and giving one back each cost a binary search, however
+large and full the prefix is. An unused IPv6 /64 is one interval.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from bisect import bisect_right
 
 
 class FreeList:
-    """The free numbers of ``first`` to ``last``, both included."""
+    """The free numbers from ``first`` to ``last``, both included."""
 
     __slots__ = ("_ends", "_starts")
 
@@ -19,7 +19,7 @@ class FreeList:
         self._ends = [last]
 
     def lowest(self) -> int | None:
-        """Return the lowest free number, None where all are taken."""
+        """Return the lowest free number; None if all are taken."""
         return self._starts[0] if self._starts else None
 
     def __contains__(self, number: int) -> bool:
@@ -28,7 +28,7 @@ class FreeList:
         return index >= 0 and number <= self._ends[index]
 
     def take(self, number: int) -> None:
-        """Mark a free number as taken. Raises KeyError where it is not free."""
+        """Mark a free number as taken. Raises KeyError if it is not free."""
         index = bisect_right(self._starts, number) - 1
         if index < 0 or number > self._ends[index]:
             raise KeyError(number)
@@ -45,7 +45,7 @@ class FreeList:
             self._ends.insert(index + 1, end)
 
     def give_back(self, number: int) -> None:
-        """Mark a taken number as free. Raises KeyError where it is free already."""
+        """Mark a taken number as free. Raises KeyError if it is free already."""
         index = bisect_right(self._starts, number)
         joins_left = index > 0 and self._ends[index - 1] >= number - 1
         if joins_left and self._ends[index - 1] >= number:

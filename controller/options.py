@@ -1,4 +1,4 @@
-"""What the controller can be asked for."""
+"""The controller's options, as parsed from its command line."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from metallb_py.runtime.flags import CommonOptions
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the controller was asked for.
-
-    A ``webhook_port`` of 0 means: no webhook; ``lease_seconds`` of 0: this is the only controller;
-    an empty ``memberlist_secret``: somebody else makes it; an empty ``webhook_client_ca``: the API
-    server shows the webhook no client certificate.
-    """
+    """Options of one controller process."""
 
     common: CommonOptions
     load_balancer_class: str
+    """The ``spec.loadBalancerClass`` of the services to serve; empty: those that have none."""
     orphaned_addresses: OrphanPolicy = OrphanPolicy.DRAIN
+    """Policy for addresses in use whose pool a new configuration removes."""
     webhook_port: int = 0
+    """TCP port of the webhook; 0: no webhook."""
     webhook_hosts: tuple[str, ...] = ()
+    """Names and addresses in the webhook's certificate; at least one if there is a webhook."""
     webhook_configuration: str = ""
+    """Name of the ValidatingWebhookConfiguration in which the webhook's authority is published."""
     webhook_client_ca: str = ""
+    """Path of the PEM file with the authority of the API server's client certificate; empty: the
+    API server presents no client certificate."""
     webhook_client_names: frozenset[str] = frozenset()
+    """Accepted common names of that certificate; empty: all."""
     lease_seconds: int = 0
+    """Duration of the leader's Lease in whole seconds; 0: this is the only controller."""
     memberlist_secret: str = ""
+    """Name of the Secret to create for the speakers' memberlist; empty: it is not created here."""
     deployment: str = ""
+    """Name of the controller's Deployment, the owner of that Secret."""

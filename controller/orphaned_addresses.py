@@ -1,4 +1,4 @@
-"""What becomes of addresses in use whose pool a new configuration no longer has."""
+"""Addresses in use whose pool a new configuration no longer has, and the policy for them."""
 
 from __future__ import annotations
 
@@ -10,37 +10,35 @@ from controller.pool_table import PoolTable
 from metallb_py.addresses import go_quote_list
 from metallb_py.config.draining import drain
 from metallb_py.model.config import Pool
-from metallb_py.model.pool_access import Tenant
+from metallb_py.model.pool_access import ServiceIdentity
 
 
 class OrphanPolicy(StrEnum):
-    """The operator's choice.
-
-    ``drain``: services keep their addresses until they let go of them. ``refuse``: the
-    configuration waits until nothing is in the way (MetalLB 0.12). ``renumber``: services get
-    other addresses at once (MetalLB 0.14).
-    """
+    """The operator's policy for orphaned addresses (``--orphaned-addresses``)."""
 
     DRAIN = "drain"
+    """Services keep their addresses until they release them; the pool drains."""
     REFUSE = "refuse"
+    """The configuration waits until no service holds such addresses (MetalLB 0.12)."""
     RENUMBER = "renumber"
+    """Services get other addresses at once (MetalLB 0.14)."""
 
 
 def pools_to_drain(
     pools: Iterable[Pool], orphans: Iterable[Holding], already: tuple[Pool, ...] = ()
 ) -> tuple[Pool, ...]:
-    """Return what drains from now on: more than ``already``, the pools that orphans are in."""
+    """Return the draining pools: those of ``already``, and the pools that own orphans."""
     names = {held.pool for held in orphans}
     return drain((pool for pool in pools if pool.name in names), already)
 
 
-def expelled(
-    allocator: Allocator, pools: Iterable[Pool], tenants: Mapping[str, Tenant]
+def no_longer_permitted(
+    allocator: Allocator, pools: Iterable[Pool], tenants: Mapping[str, ServiceIdentity]
 ) -> list[tuple[str, Holding]]:
-    """Return the holdings that new pools contain, in a pool that is no longer for their service.
+    """Return the holdings whose pool among the new ones is closed to their service.
 
-    Those that the present pools are not for either are left alone: no change of the configuration
-    did that, but one of the labels.
+    Holdings whose present pool is closed to the service, too, are left out: that was caused by a
+    change of labels, not of the configuration.
     """
     found = []
     table = PoolTable(pools)
@@ -55,13 +53,13 @@ def expelled(
 
 
 def still_needed(pools: Iterable[Pool], holdings: Iterable[Holding]) -> tuple[Pool, ...]:
-    """Return those of the draining pools that something is still held in."""
+    """Return those of the draining pools that still own a holding."""
     names = {held.pool for held in holdings}
     return tuple(pool for pool in pools if pool.name in names)
 
 
 def describe_misfit(key: str, held: Holding) -> str:
-    """Say in MetalLB's words that a service would lose its addresses."""
+    """Return MetalLB's message that a service would lose its addresses."""
     return (
         f'new config not compatible with assigned IPs: service "{key}" cannot own '
         f"{go_quote_list(held.addresses)} under new config"

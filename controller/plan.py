@@ -1,7 +1,7 @@
-"""What a configuration would do to the services that there are, before it is applied.
+"""Effects of a configuration on the existing services, computed before it is applied.
 
-It is the controller's own core that is asked: it starts from the cluster as it stands, and then
-reads the new configuration.
+The controller's own core computes them: it starts from a snapshot of the cluster, and then applies
+the new configuration.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from controller.allocator import Holding
 from controller.core import Controller
 from controller.effects import ConfigRefused
 from controller.orphaned_addresses import OrphanPolicy
-from controller.simulation import rehearse
+from controller.simulation import simulate
 from metallb_py.addresses import IPAddress
 from metallb_py.config.draining import configured_name
 from metallb_py.kube.objects import Service
 from metallb_py.kube.snapshot import Snapshot
 from metallb_py.model.config import Config, Pool
-from metallb_py.model.routes import Offer, Route, names_in, routes_for
+from metallb_py.model.routes import AdvertisedService, Route, names_in, routes_for
 
 
-class Fate(StrEnum):
-    """What becomes of a service that exists."""
+class Change(StrEnum):
+    """Effect on an existing service."""
 
     KEEPS = "keeps"
-    """Its addresses, as they are; or it goes on without."""
+    """It keeps its addresses and their announcement, or still has no addresses."""
     DRAINS = "drains"
-    """It keeps its addresses, and its pool is there for its sake alone."""
+    """It keeps its addresses; its pool was removed and drains."""
     CHANGES = "changes"
-    """It keeps its addresses, which are announced in another way."""
+    """It keeps its addresses, but they are announced differently."""
     LOSES = "loses"
-    """Its addresses; it may get others."""
+    """It loses its addresses, and may get others."""
     GETS = "gets"
-    """Addresses, and had none."""
+    """It gets addresses, and had none."""
 
 
-class PoolFate(StrEnum):
-    """What becomes of a pool."""
+class PoolChange(StrEnum):
+    """Effect on a pool."""
 
     APPEARS = "appears"
     CHANGES = "changes"
@@ -50,52 +50,63 @@ class PoolFate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """One service. ``detail`` tells why it has no addresses afterwards."""
+    """Effect on one service."""
 
     key: str
-    fate: Fate
+    change: Change
     before: tuple[IPAddress, ...]
+    """Its addresses now; empty for none."""
     after: tuple[IPAddress, ...]
+    """Its addresses under the new configuration; empty for none."""
     pool_before: str
+    """Configured name of its pool now; empty without a holding."""
     pool_after: str
+    """Configured name of its pool under the new configuration; empty without addresses."""
     detail: str = ""
+    """Reason why it has no addresses under the new configuration; empty if it has some."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would happen. ``refusal`` is why nothing would: the configuration would have to wait.
+    """Effects of a configuration on services, pools and BGP routes.
 
-    Routes are those that all services with addresses stand for, be they announced now or not, as
-    a router would hear them that every advertisement names. Host routes that
-    ``externalTrafficPolicy: Local`` adds to aggregates are none of them.
+    The routes are those of all services with addresses, announced now or not, as a peer that every
+    advertisement names would receive them. Host routes that ``externalTrafficPolicy: Local`` adds
+    to aggregates are not included.
     """
 
     services: tuple[ServicePlan, ...]
-    pools: Mapping[str, PoolFate]
-    routes_appearing: tuple[Route, ...]
-    routes_going: tuple[Route, ...]
+    """Every service that this controller serves."""
+    pools: Mapping[str, PoolChange]
+    """Pools that change, by configured name."""
+    routes_advertised: tuple[Route, ...]
+    """Routes that would be advertised in addition."""
+    routes_withdrawn: tuple[Route, ...]
+    """Routes that would be withdrawn."""
     refusal: tuple[str, ...] = ()
+    """Reasons why the configuration would have to wait and change nothing; empty if it would be
+    applied."""
 
     @property
     def affected(self) -> tuple[ServicePlan, ...]:
-        """The services that do not simply go on as they were."""
-        return tuple(service for service in self.services if service.fate is not Fate.KEEPS)
+        """The services on which the configuration has an effect."""
+        return tuple(service for service in self.services if service.change is not Change.KEEPS)
 
     @property
-    def counts(self) -> Mapping[Fate, int]:
-        """How many services have which fate."""
-        return Counter(service.fate for service in self.services)
+    def counts(self) -> Mapping[Change, int]:
+        """The number of services for each effect."""
+        return Counter(service.change for service in self.services)
 
 
 @dataclass(frozen=True, slots=True)
-class _Stand:
-    """Who holds what of which pool, at one moment."""
+class _Allocations:
+    """Holdings and pools of a core at one time."""
 
     holdings: Mapping[str, Holding]
     pools: Mapping[str, Pool]
 
     @classmethod
-    def of(cls, core: Controller, keys: Iterable[str]) -> _Stand:
+    def of(cls, core: Controller, keys: Iterable[str]) -> _Allocations:
         held = {key: holding for key in keys if (holding := core.allocator.held(key))}
         return cls(held, {pool.name: pool for pool in core.allocator.pools()})
 
@@ -106,47 +117,49 @@ class _Stand:
         return self.pools[self.holdings[key].pool] if key in self.holdings else None
 
     def routes(self) -> frozenset[Route]:
-        everybody = names_in(ad for pool in self.pools.values() for ad in pool.bgp_advertisements)
+        all_peers = names_in(ad for pool in self.pools.values() for ad in pool.bgp_advertisements)
         return routes_for(
             (
-                Offer(held.addresses, self.pools[held.pool].bgp_advertisements)
+                AdvertisedService(held.addresses, self.pools[held.pool].bgp_advertisements)
                 for held in self.holdings.values()
             ),
-            everybody,
+            all_peers,
         )
 
 
 def make_plan(
     snapshot: Snapshot, config: Config, policy: OrphanPolicy, load_balancer_class: str = ""
 ) -> Plan:
-    """Say what a configuration would do."""
-    core = rehearse(snapshot, load_balancer_class, policy)
+    """Compute the effects of a configuration on the cluster of a snapshot."""
+    core = simulate(snapshot, load_balancer_class, policy)
     ours = [s for s in snapshot.services if s.is_load_balancer and core.concerns(s)]
     keys = [service.key for service in ours]
-    before = _Stand.of(core, keys)
+    before = _Allocations.of(core, keys)
     effects = core.config_changed(config)
-    after = _Stand.of(core, keys)
+    after = _Allocations.of(core, keys)
     refused = [effect for effect in effects if isinstance(effect, ConfigRefused)]
-    gone, come = before.routes(), after.routes()
+    old_routes, new_routes = before.routes(), after.routes()
     return Plan(
         tuple(_service_plan(service, before, after, core) for service in ours),
-        dict(_pool_fates(before.pools, after.pools)),
-        _in_order(come - gone),
-        _in_order(gone - come),
+        dict(_pool_changes(before.pools, after.pools)),
+        _in_order(new_routes - old_routes),
+        _in_order(old_routes - new_routes),
         refused[0].problems if refused else (),
     )
 
 
-def _service_plan(service: Service, before: _Stand, after: _Stand, core: Controller) -> ServicePlan:
+def _service_plan(
+    service: Service, before: _Allocations, after: _Allocations, core: Controller
+) -> ServicePlan:
     key = service.key
-    # Without a configuration in force nobody holds anything; the status says what is there.
+    # Without a configuration in force there are no holdings; the status has the addresses.
     had = before.addresses(key) or (() if before.pools else service.status_addresses)
     has = after.addresses(key)
     old, new = before.pool(key), after.pool(key)
     outcome = core.outcome(key)
     return ServicePlan(
         key,
-        _fate(had, has, old, new),
+        _change(had, has, old, new),
         had,
         has,
         configured_name(old.name) if old else "",
@@ -155,42 +168,42 @@ def _service_plan(service: Service, before: _Stand, after: _Stand, core: Control
     )
 
 
-def _fate(
+def _change(
     had: tuple[IPAddress, ...], has: tuple[IPAddress, ...], old: Pool | None, new: Pool | None
-) -> Fate:
+) -> Change:
     if had != has:
-        return Fate.LOSES if had else Fate.GETS
+        return Change.LOSES if had else Change.GETS
     if old is None or new is None:
-        return Fate.KEEPS
+        return Change.KEEPS
     if new.draining and not old.draining:
-        return Fate.DRAINS
-    return Fate.KEEPS if _announced_alike(old, new) else Fate.CHANGES
+        return Change.DRAINS
+    return Change.KEEPS if _same_announcement(old, new) else Change.CHANGES
 
 
-def _announced_alike(one: Pool, other: Pool) -> bool:
-    def manner(pool: Pool) -> tuple[object, ...]:
+def _same_announcement(one: Pool, other: Pool) -> bool:
+    def announcement(pool: Pool) -> tuple[object, ...]:
         advertisements = frozenset(pool.bgp_advertisements)
         return (pool.protocol, advertisements, pool.interfaces, frozenset(pool.node_selectors))
 
-    return manner(one) == manner(other)
+    return announcement(one) == announcement(other)
 
 
-def _pool_fates(
+def _pool_changes(
     before: Mapping[str, Pool], after: Mapping[str, Pool]
-) -> Iterator[tuple[str, PoolFate]]:
+) -> Iterator[tuple[str, PoolChange]]:
     draining = {configured_name(pool.name) for pool in after.values() if pool.draining}
     for name, pool in before.items():
         if pool.draining:
             if name not in after and configured_name(name) not in after:
-                yield configured_name(name), PoolFate.GOES
+                yield configured_name(name), PoolChange.GOES
         elif name not in after:
             drains = configured_name(name) in draining
-            yield configured_name(name), PoolFate.DRAINS if drains else PoolFate.GOES
+            yield configured_name(name), PoolChange.DRAINS if drains else PoolChange.GOES
         elif after[name] != pool:
-            yield configured_name(name), PoolFate.CHANGES
+            yield configured_name(name), PoolChange.CHANGES
     for name, pool in after.items():
         if name not in before and not pool.draining:
-            yield configured_name(name), PoolFate.APPEARS
+            yield configured_name(name), PoolChange.APPEARS
 
 
 def _in_order(routes: Iterable[Route]) -> tuple[Route, ...]:

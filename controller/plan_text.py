@@ -1,61 +1,63 @@
-"""A plan in words: for the command, and for the API server to show as warnings."""
+"""A plan as text: lines for ``metallb-py plan``, and warnings of an admission response."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import assert_never
 
-from controller.plan import Fate, Plan, ServicePlan
+from controller.plan import Change, Plan, ServicePlan
 from metallb_py.model.routes import Route
 
-# API servers cut longer warnings, and drop what exceeds 4096 characters in all.
+# API servers truncate longer warnings, and drop those beyond 4096 characters in total.
 MAX_WARNINGS = 15
 MAX_CHARACTERS = 250
 
 _WORDS = {
-    Fate.KEEPS: "as before",
-    Fate.DRAINS: "on a pool that drains",
-    Fate.CHANGES: "announced in another way",
-    Fate.LOSES: "with other addresses or none",
-    Fate.GETS: "with an address at last",
+    Change.KEEPS: "as before",
+    Change.DRAINS: "on a pool that drains",
+    Change.CHANGES: "announced in another way",
+    Change.LOSES: "with other addresses or none",
+    Change.GETS: "with a first address",
 }
 
 
 def describe(plan: Plan) -> Iterator[str]:
-    """Yield the plan, line by line."""
-    for name, fate in plan.pools.items():
-        yield f'pool "{name}" {fate}'
+    """Yield the plan's lines: pools, refusal, routes, affected services, totals."""
+    for name, change in plan.pools.items():
+        yield f'pool "{name}" {change}'
     for problem in plan.refusal:
         yield f"refused: {problem}"
-    for route in plan.routes_appearing:
+    for route in plan.routes_advertised:
         yield f"route {describe_route(route)} appears"
-    for route in plan.routes_going:
+    for route in plan.routes_withdrawn:
         yield f"route {describe_route(route)} goes"
     for service in plan.affected:
         yield _service(service)
-    counts = [f"{number} {_WORDS[fate]}" for fate in Fate if (number := plan.counts.get(fate, 0))]
+    counts = [
+        f"{number} {_WORDS[change]}" for change in Change if (number := plan.counts.get(change, 0))
+    ]
     yield f"{len(plan.services)} services: {', '.join(counts) or 'none'}"
 
 
 def _service(service: ServicePlan) -> str:
     had, has = (", ".join(map(str, each)) for each in (service.before, service.after))
-    match service.fate:
-        case Fate.LOSES:
+    match service.change:
+        case Change.LOSES:
             gets = f'gets {has} of pool "{service.pool_after}"' if has else service.detail
             return f"{service.key} loses {had}: {gets}"
-        case Fate.GETS:
+        case Change.GETS:
             return f'{service.key} gets {has} of pool "{service.pool_after}"'
-        case Fate.DRAINS:
+        case Change.DRAINS:
             return f'{service.key} keeps {had}, and pool "{service.pool_after}" drains'
-        case Fate.CHANGES:
+        case Change.CHANGES:
             return f"{service.key} keeps {had}, announced in another way"
-        case Fate.KEEPS:
+        case Change.KEEPS:
             return f"{service.key} keeps {had}"
-    assert_never(service.fate)
+    assert_never(service.change)
 
 
 def describe_route(route: Route) -> str:
-    """Return a route in words."""
+    """Return a route's prefix and attributes as text."""
     words = [str(route.prefix)]
     if route.local_pref:
         words.append(f"localpref {route.local_pref}")
@@ -74,11 +76,11 @@ def describe_route(route: Route) -> str:
 
 
 def warnings(plan: Plan) -> tuple[str, ...]:
-    """Return what is worth a warning: nothing where no service would notice."""
+    """Return the plan as warnings; none if it neither affects a service nor would be refused."""
     if not plan.affected and not plan.refusal:
         return ()
     lines = [line[:MAX_CHARACTERS] for line in describe(plan)]
     left = len(lines) - MAX_WARNINGS
     if left > 0:
-        lines = [*lines[: MAX_WARNINGS - 1], f"and {left + 1} more: metallb-py plan tells all"]
+        lines = [*lines[: MAX_WARNINGS - 1], f"and {left + 1} more: metallb-py plan shows all"]
     return tuple(lines)

@@ -1,6 +1,6 @@
-"""Pools in an order, and which of them may give out given addresses.
+"""Ordered table of pools, with lookups of the pool that owns given addresses.
 
-A lookup costs the same, however many pools and blocks of addresses there are.
+The cost of a lookup does not depend on the number of pools and of their blocks of addresses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from metallb_py.model.prefix_index import PrefixIndex
 
 
 class PoolTable:
-    """Pools, and their blocks of addresses: numbered from 0, pool after pool."""
+    """Pools and their blocks of addresses. Blocks are numbered from 0, pool after pool."""
 
     __slots__ = ("_index", "_owners", "blocks", "pools")
 
@@ -24,18 +24,18 @@ class PoolTable:
         self._index = PrefixIndex((cidr,) for cidr in self.blocks)
 
     def owner(self, addresses: Iterable[IPAddress]) -> Pool | None:
-        """Return the first pool that may give out all these addresses."""
+        """Return the first pool that may allocate all these addresses; None if there is none."""
         wanted = tuple(addresses)
         buggy = any(map(is_buggy, wanted))
         pools = (self.pools[number] for number in self._numbers(wanted))
         return next((pool for pool in pools if not (buggy and pool.avoid_buggy_ips)), None)
 
     def container(self, address: IPAddress) -> Pool | None:
-        """Return the first pool that contains an address, be it given out or not."""
+        """Return the first pool that contains an address, even one that it never allocates."""
         return next((self.pools[number] for number in self._numbers((address,))), None)
 
     def block_of(self, address: IPAddress) -> int | None:
-        """Return the number of the first block that an address may be given out of."""
+        """Return the number of the first block from which an address may be allocated."""
         buggy = is_buggy(address)
         for number in sorted(self._index.containing(address)):
             if not (buggy and self.pools[self._owners[number]].avoid_buggy_ips):
@@ -46,6 +46,6 @@ class PoolTable:
         """Return the numbers, in ascending order, of the pools that contain all addresses."""
         found: set[int] | None = None
         for address in addresses:
-            there = {self._owners[number] for number in self._index.containing(address)}
-            found = there if found is None else found & there
+            pools = {self._owners[number] for number in self._index.containing(address)}
+            found = pools if found is None else found & pools
         return list(range(len(self.pools))) if found is None else sorted(found)

@@ -1,8 +1,8 @@
-"""One of the controller's replicas: what each of them does, and when it does the work of the one.
+"""One replica of the controller: the tasks of every replica, and those of the leader.
 
-Every replica serves the metrics and the webhook. The rest, ``app``, is for the leader; it begins
-anew with each term, so that the first list that it reads is newer than anything that the leader
-before it wrote. Without ``--leader-elect`` this is the only replica, and its term never ends.
+Every replica serves metrics and the webhook. Only the leader runs ``app``, which is created anew
+for each term, so that the first list that it reads is newer than any write of the previous leader.
+Without ``--leader-elect`` this is the only replica, and its term never ends.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from controller.drivers.reviewer import Reviewer
 from controller.options import Options
 from metallb_py.errors import ApiError, StartupError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.leader_election import Durations, Follow, Lose
+from metallb_py.kube.leader_election import Durations, Follow, LeadershipLost
 from metallb_py.runtime.daemon import run_daemon
 from metallb_py.runtime.health import Check
 from metallb_py.runtime.httpd import Httpd, Render, Sources
@@ -58,17 +58,17 @@ class Replica:
         self._metrics = StandbyMetrics()
         self._app: App | None = None
         sources = Sources(self._collect, self._live, self._ready)
-        self._page = Httpd("", options.common.port, sources, log)
-        # Sticky, as readiness must not depend on the API server being there.
-        self._takes_part = False
+        self._httpd = Httpd("", options.common.port, sources, log)
+        # Never reset, as readiness must not depend on the reachability of the API server.
+        self._has_seen_lease = False
         self._identity = f"{socket.gethostname()}_{uuid4()}"
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Every task, until ``stop`` is set. Raises StartupError."""
+        """Run all tasks until ``stop`` is set. Raises StartupError."""
         await self._make_secret()
         webhook = self._webhook_task()
         work = self._stand_for_election if self._options.lease_seconds else self._lead_alone
-        tasks = {"page": self._page.run(self._on_page_error), "work": work(), **webhook}
+        tasks = {"page": self._httpd.run(self._on_httpd_error), "work": work(), **webhook}
         await run_until(stop, tasks)
 
     async def _make_secret(self) -> None:
@@ -82,18 +82,18 @@ class Replica:
             )
         except ApiError as error:
             raise StartupError("failed to create memberlist secret") from error
-        said = "secret succesfully created" if made else "secret already exists, nothing to do"
-        self._log.info(said, op="CreateMlSecret")
+        message = "secret succesfully created" if made else "secret already exists, nothing to do"
+        self._log.info(message, op="CreateMlSecret")
 
     def _webhook_task(self) -> dict[str, Coroutine[None, None, None]]:
         options = self._options
         if not options.webhook_port:
             return {}
-        # Only now: who does without the webhook needs no memory for a library for certificates.
+        # Imported late: without the webhook no memory is needed for the certificate library.
         from controller.drivers.webhook import Webhook, WebhookOptions
 
         common = options.common
-        where = WebhookOptions(
+        webhook_options = WebhookOptions(
             options.webhook_port,
             options.webhook_hosts,
             options.webhook_configuration,
@@ -107,7 +107,7 @@ class Replica:
             options.orphaned_addresses,
             options.load_balancer_class,
         )
-        webhook = Webhook(self._client, where, reviewer.answer, self._log)
+        webhook = Webhook(self._client, webhook_options, reviewer.answer, self._log)
         return {"webhook": webhook.run(self._on_webhook_error)}
 
     # Leading
@@ -145,7 +145,7 @@ class Replica:
         finally:
             self._app = None
 
-    # What the HTTP port shows
+    # Metrics and probes of the HTTP port
 
     def _collect(self) -> Render:
         return self._metrics.render if self._app is None else self._app.collect()
@@ -154,29 +154,29 @@ class Replica:
         return self._app.live() if self._app is not None else (Check("loop", ok=True),)
 
     def _ready(self) -> tuple[Check, ...]:
-        """A standby is ready once it takes part in the election, so that it could take over."""
+        """Return the readiness checks. A standby is ready once it could take over the Lease."""
         if self._app is not None:
             return self._app.ready()
-        return (Check("election", self._takes_part, "no lease was read or written yet"),)
+        return (Check("election", self._has_seen_lease, "no lease was read or written yet"),)
 
-    # What is told
+    # Reports
 
     def _on_election(self, event: ElectionEvent) -> None:
         log = self._log.bind(lease=f"{self._options.common.namespace}/{LEASE}")
         match event:
             case Gained():
                 log.info("leading from now on", event="leaderElected", identity=self._identity)
-            case Lose(reason):
+            case LeadershipLost(reason):
                 log.warn("leading no longer", event="leaderLost", reason=reason)
             case Follow(holder):
-                self._takes_part = True
+                self._has_seen_lease = True
                 log.info("another replica leads", event="newLeader", leader=holder)
             case Unreachable(error):
                 log.error("cannot take part in the election", op="leaderElection", error=str(error))
             case _:
                 assert_never(event)
 
-    def _on_page_error(self, error: OSError) -> None:
+    def _on_httpd_error(self, error: OSError) -> None:
         self._log.error("cannot listen and serve", op="listenAndServe", err=str(error))
 
     def _on_webhook_error(self, error: Exception) -> None:

@@ -1,7 +1,8 @@
-"""What a Service asks for, read once: families, sharing terms, addresses and pool.
+"""Parser for the request of a Service: address families, sharing terms, addresses and pool.
 
-Everything here is written by tenants, so nothing raises: ``parse`` returns a ServiceRequest, or an
-InvalidRequest that says where, what was found and what is wanted, after MetalLB's own words.
+Tenants write all of it, so no input raises: ``parse`` returns a ServiceRequest, or an
+InvalidRequest that begins with MetalLB's message, then states where, what was found and what was
+wanted.
 """
 
 from __future__ import annotations
@@ -12,46 +13,48 @@ from enum import StrEnum
 
 from metallb_py.addresses import Family, IPAddress, family_of, go_quote_list, parse_address
 from metallb_py.kube.objects import Labels, ObjectMeta, Service
-from metallb_py.model.pool_access import ANYBODY, Tenant
+from metallb_py.model.pool_access import UNSCOPED, ServiceIdentity
 
-# MetalLB 0.14.9 prefers the second prefix and honours the first still; so do we.
+# Order of preference. MetalLB 0.14.9 prefers the second prefix and still honours the first.
 PREFIXES = ("metallb.io/", "metallb.universe.tf/")
-MANY_FAMILIES = "PreferDualStack"
+PREFER_DUAL_STACK = "PreferDualStack"
 MAX_QUOTED = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SharingTerms:
-    """On which terms a service shares an address (MetalLB's ``allow-shared-ip``).
+    """Terms on which a service shares an address (MetalLB's ``allow-shared-ip``).
 
     Two services may have one address if their keys are equal and ``key`` is not empty, their
     backend keys are equal, and no (protocol, port) is in both.
     """
 
     key: str = ""
+    """The annotation's value; empty: the address is not shared."""
     backend_key: str = ""
+    """The selector as text with ``externalTrafficPolicy: Local``, otherwise empty."""
     ports: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRequest:
-    """What a service asks for."""
+    """Valid request of a service."""
 
     families: tuple[Family, ...]
-    """Of its cluster addresses, in the service's own order."""
-    fewer_families_do: bool = False
-    """``PreferDualStack``: one address will do where both can't be had."""
+    """Families of its cluster addresses, in the service's own order."""
+    prefers_dual_stack: bool = False
+    """``PreferDualStack``: one address is enough while both families are not available."""
     addresses: tuple[IPAddress, ...] = ()
-    """Empty where the choice is the controller's."""
+    """Requested addresses; empty if the controller chooses."""
     pool: str = ""
-    """Empty where any pool will do."""
+    """Requested pool; empty for any."""
     terms: SharingTerms = SharingTerms()
-    tenant: Tenant = field(default=ANYBODY)
-    """By which pools choose among services."""
+    tenant: ServiceIdentity = field(default=UNSCOPED)
+    """Namespace and labels, which pools select services by."""
 
 
 class Fault(StrEnum):
-    """Which part of a service can't be used."""
+    """The invalid part of a service."""
 
     CLUSTER_ADDRESSES = "cluster addresses"
     REQUESTED_ADDRESSES = "requested addresses"
@@ -59,12 +62,12 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InvalidRequest:
-    """A service asks for what can't be. What it holds it goes on sharing on these terms."""
+    """Invalid request of a service. ``terms`` still apply to the addresses that it holds."""
 
     fault: Fault
     detail: str
     terms: SharingTerms = SharingTerms()
-    tenant: Tenant = field(default=ANYBODY)
+    tenant: ServiceIdentity = field(default=UNSCOPED)
 
 
 def annotation(meta: ObjectMeta, name: str) -> str:
@@ -75,13 +78,13 @@ def annotation(meta: ObjectMeta, name: str) -> str:
 def parse(
     service: Service, namespace_labels: Labels | None = None
 ) -> ServiceRequest | InvalidRequest:
-    """Read what a service asks for. ``namespace_labels`` are None as long as they are not known."""
+    """Parse a service's request. ``namespace_labels`` are None while they are unknown."""
     terms = sharing_terms(service)
     tenant = tenant_of(service, namespace_labels)
     families = _families(service)
     if isinstance(families, str):
         return InvalidRequest(Fault.CLUSTER_ADDRESSES, families, terms, tenant)
-    fewer = service.spec.ip_family_policy == MANY_FAMILIES
+    fewer = service.spec.ip_family_policy == PREFER_DUAL_STACK
     addresses = _requested_addresses(service)
     problem = addresses if isinstance(addresses, str) else _misfit(addresses, families, fewer)
     if isinstance(addresses, str) or problem:
@@ -91,7 +94,7 @@ def parse(
 
 
 def sharing_terms(service: Service) -> SharingTerms:
-    """Read on which terms a service shares its address."""
+    """Return the terms on which a service shares its addresses."""
     spec = service.spec
     backend = ""
     if spec.external_traffic_policy == "Local":
@@ -100,14 +103,14 @@ def sharing_terms(service: Service) -> SharingTerms:
     return SharingTerms(annotation(service.metadata, "allow-shared-ip"), backend, ports)
 
 
-def tenant_of(service: Service, namespace_labels: Labels | None = None) -> Tenant:
-    """Return what pools may choose the service by; without namespace labels they are unknown."""
+def tenant_of(service: Service, namespace_labels: Labels | None = None) -> ServiceIdentity:
+    """Return what pools select a service by. ``namespace_labels`` are None while unknown."""
     meta = service.metadata
-    return Tenant(meta.namespace, namespace_labels, meta.labels or {})
+    return ServiceIdentity(meta.namespace, namespace_labels, meta.labels or {})
 
 
 def _families(service: Service) -> tuple[Family, ...] | str:
-    """Return the families of a service's cluster addresses, or what is wrong with those."""
+    """Return the families of a service's cluster addresses, or an error message."""
     addresses = []
     for text in service.cluster_ips:
         try:
@@ -127,10 +130,10 @@ def _cluster_problem(texts: Iterable[str], problem: str) -> str:
 
 
 def _requested_addresses(service: Service) -> tuple[IPAddress, ...] | str:
-    """Return the addresses that a service asks for, or what is wrong with those.
+    """Return the addresses that a service requests, or an error message.
 
     Blanks and empty entries around commas are skipped. The annotation and the field may both be
-    there if they agree.
+    set if they agree.
     """
     annotated_text = annotation(service.metadata, "loadBalancerIPs")
     field_text = service.spec.load_balancer_ip
@@ -159,7 +162,7 @@ def _requested_addresses(service: Service) -> tuple[IPAddress, ...] | str:
 
 
 def _read_list(text: str) -> tuple[IPAddress, ...] | str:
-    """Read addresses between commas, each of them once; or return what is wrong."""
+    """Return comma-separated addresses without duplicates, or an error message."""
     if not text:
         return ()
     entries = [entry for part in text.split(",") if (entry := part.strip())]
@@ -171,13 +174,15 @@ def _read_list(text: str) -> tuple[IPAddress, ...] | str:
         return _shortened(str(error))
 
 
-def _misfit(addresses: tuple[IPAddress, ...], families: tuple[Family, ...], fewer_do: bool) -> str:
-    """Return how requested addresses do not fit the service's families; nothing if they do."""
+def _misfit(
+    addresses: tuple[IPAddress, ...], families: tuple[Family, ...], prefers_dual: bool
+) -> str:
+    """Return why requested addresses do not match the service's families; empty if they do."""
     if not addresses:
         return ""
     asked = {Family.of(address) for address in addresses}
     ours = set(families)
-    if asked == ours or (fewer_do and asked <= ours):
+    if asked == ours or (prefers_dual and asked <= ours):
         return ""
     wanted = "one of each" if len(ours) > 1 else f"one {families[0].value} address"
     if asked < ours:
@@ -198,5 +203,5 @@ def _quoted(addresses: tuple[IPAddress, ...]) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Cut what a tenant wrote, so that it fits into a message."""
+    """Truncate a tenant's text, so that a message stays short."""
     return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."

@@ -1,4 +1,4 @@
-"""Whether two services may have one address, and why not: MetalLB's ``allow-shared-ip``."""
+"""Rules for services that share one address (MetalLB's ``allow-shared-ip``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_NAMED = 5
 
 
 class Clash(Enum):
-    """What keeps two services from sharing an address; the first that applies, in this order."""
+    """Reason why two services can't share an address; the first in this order that applies."""
 
     NO_KEY = auto()
     OTHER_HAS_NO_KEY = auto()
@@ -23,7 +23,7 @@ class Clash(Enum):
     PORT_IN_USE = auto()
 
 
-# Keys are not quoted: who knows one may share the address.
+# Keys are not quoted: anyone who reads one could use it to share the address.
 _WORDS = {
     Clash.NO_KEY: "it has no sharing key",
     Clash.OTHER_HAS_NO_KEY: "{other} has no sharing key",
@@ -35,18 +35,16 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class SharingConflict:
-    """Why a service can't share an address with those that hold it.
-
-    ``port_clash``: one port is in two of them, which no address can serve. Otherwise only keys,
-    policies or selectors differ.
-    """
+    """Reason why a service can't share an address with the services that hold it."""
 
     detail: str
     port_clash: bool
+    """Whether two of them use the same port, which one address can't serve. Otherwise only keys,
+    policies or selectors differ."""
 
 
 def clash(ours: SharingTerms, theirs: SharingTerms) -> Clash | None:
-    """Return what keeps two services from sharing an address; None where they can."""
+    """Return why two services can't share an address; None if they can."""
     if not ours.key:
         return Clash.NO_KEY
     if not theirs.key:
@@ -62,9 +60,9 @@ def clash(ours: SharingTerms, theirs: SharingTerms) -> Clash | None:
 def describe_conflict(
     key: str, address: IPAddress, terms: SharingTerms, others: Mapping[str, SharingTerms]
 ) -> SharingConflict:
-    """Say in MetalLB's words, and then in ours, why a service can't share an address.
+    """Describe in MetalLB's words, and then in ours, why a service can't share an address.
 
-    ``others`` hold it; at least one of them is in the way.
+    ``others`` hold it; at least one of them conflicts.
     """
     found = {name: why for name in sorted(others) if (why := clash(terms, others[name]))}
     port_clash = any(not terms.ports.isdisjoint(other.ports) for other in others.values())

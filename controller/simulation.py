@@ -1,6 +1,6 @@
-"""The controller's core, started from what stands in the API server: what would it do?
+"""Simulation of a controller: its core, started from a snapshot of the API server.
 
-The webhook and the diagnostic commands ask this way, so that their answers are the controller's.
+The webhook and the diagnostic commands use it, so that they answer as the controller does.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from metallb_py.kube.configmap import Update
 from metallb_py.kube.snapshot import Snapshot
 
 
-def rehearse(
+def simulate(
     snapshot: Snapshot, load_balancer_class: str, policy: OrphanPolicy = OrphanPolicy.DRAIN
 ) -> Controller:
-    """Return the core of a controller that starts with this, as it stands when it has settled."""
+    """Return the core of a controller that started from a snapshot, after all its decisions."""
     core = Controller(load_balancer_class, policy)
     for name, labels in snapshot.namespaces.items():
         core.namespace_changed(name, labels)
@@ -28,7 +28,7 @@ def rehearse(
 
 
 def configure(core: Controller, update: Update) -> tuple[Effect, ...]:
-    """Have the core deal with what was read, as every controller does it."""
+    """Apply a read configuration to the core, as the controller does; return the effects."""
     latest = update.latest.config if update.latest else None
     last_good = update.last_good.config if update.last_good else None
     if latest is not None:

@@ -1,9 +1,9 @@
-"""Reclaiming what services hold when a controller starts, with what an earlier one stored.
+"""Reclaiming of services' addresses when a controller starts, with the state that was stored.
 
-The operator's text, where it is valid, is the configuration. The last good one that an earlier
-controller stored may be older than that text, or from another cluster: its pools count only for
-addresses that services hold and that the operator's text has no pool for. What becomes of those is
-the operator's choice (``OrphanPolicy``), as if the edit were made now.
+If the operator's text is valid, it is the configuration. The last good one that an earlier
+controller stored may be older than that text, or from another cluster: its pools are used only for
+addresses that services hold and that the operator's text has no pool for. ``OrphanPolicy`` decides
+about those, as if the text had been changed now.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from metallb_py.model.prefix_index import PrefixIndex
 
 @dataclass(frozen=True, slots=True)
 class Reclaimed:
-    """The pools that drain from the start, and the holdings in those that did not drain before."""
+    """Result of reclaiming."""
 
     draining: tuple[Pool, ...]
+    """Pools that drain from the start."""
     orphans: tuple[tuple[str, Holding], ...] = ()
+    """Holdings, by service key, of those pools that did not drain before."""
 
 
 def reclaim_all(
@@ -36,9 +38,10 @@ def reclaim_all(
     draining: tuple[Pool, ...],
     previous: Config | None,
 ) -> Reclaimed:
-    """Bind what the services' statuses hold, in their order; leave the pools set that are needed.
+    """Bind the addresses in the services' statuses, in the services' order; set the pools needed.
 
-    A pool of ``previous`` that ``config`` has not starts to drain where something is held in it.
+    A pool of ``previous`` that is not in ``config`` starts to drain if a service holds addresses of
+    it.
     """
     services = tuple(services)
     candidates = draining
@@ -56,7 +59,7 @@ def reclaim_all(
 def renumbered(
     services: Iterable[Service], allocator: Allocator, previous: Config
 ) -> tuple[tuple[str, Holding], ...]:
-    """Return what services show that only the previous configuration has a pool for."""
+    """Return the addresses in statuses that only the previous configuration has a pool for."""
     found = []
     for service in services:
         addresses = service.status_addresses
@@ -71,9 +74,9 @@ def renumbered(
 def was_in_force(
     services: Iterable[Service], config: Config, draining: tuple[Pool, ...], previous: Allocator
 ) -> bool:
-    """Whether services hold addresses that ``config`` has and that ``previous`` could not reclaim.
+    """Whether statuses have addresses that ``config`` contains and ``previous`` did not reclaim.
 
-    Then the stored configuration is the older one, whatever it says.
+    Then ``config`` was in force before, and the stored configuration is an older one.
     """
     unclaimed = [s for s in services if s.status_addresses and previous.held(s.key) is None]
     allocator = Allocator()
@@ -83,7 +86,7 @@ def was_in_force(
 
 
 def _shown(services: Iterable[Service], pools: tuple[Pool, ...]) -> Iterator[Pool]:
-    """Yield the pools that contain all that some service's status shows."""
+    """Return the pools that contain all addresses of some service's status."""
     index = PrefixIndex(pool.cidrs for pool in pools)
     shown = {service.status_addresses for service in services} - {()}
     wanted = {number for addresses in shown for number in index.containing_all(addresses)}

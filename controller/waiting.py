@@ -1,9 +1,9 @@
-"""Services that wait for something, so that a release tries few of them, however many wait.
+"""Queue of services that wait for addresses, grouped so that few are tried after each change.
 
-Those that wait for the same form a group: if its oldest gets nothing, none of it does. Most wait
-for any free address. Some wait for certain ones, and are tried when one of those became free. A
-service with a sharing key is in a second group, which is tried when something changed under that
-key: it may be able to share then, where no address is free.
+Services that wait for the same form a group: if the oldest of it gets nothing, the others do not
+either. Most wait for any free address. Some wait for specific addresses, and are tried when one of
+those becomes free. A service with a sharing key is also in a second group, which is tried when
+something changed under that key: it may be able to share although no address is free.
 """
 
 from __future__ import annotations
@@ -20,41 +20,40 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 Turn = tuple[str, str]
-"""When a service was created, and its key: the order in which services are served."""
+"""Creation time of a service, as text, and its key: services are served in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """What a service waits for; equal for services with the same prospects.
-
-    ``addresses``: only these can help it; empty where any may. ``terms``: on which it could share
-    one; None where that is no possibility of its own.
-    """
+    """The condition that a service waits for; equal for services that wait for the same."""
 
     prospects: Hashable
+    """Equal for services for which an allocation succeeds or fails alike."""
     addresses: tuple[IPAddress, ...] = ()
+    """The only addresses whose release can help; empty if any may."""
     terms: SharingTerms | None = None
+    """Terms on which the service could share an address; None if sharing can't help."""
 
     @property
     def groups(self) -> tuple[Hashable, ...]:
-        """The groups that a service with this belongs to, the one for sharing last."""
+        """The groups of a service that waits for this; the group for sharing is last."""
         first = (self.prospects, self.addresses)
         return (first,) if self.terms is None else (first, (self.prospects, self.terms))
 
 
 class WaitingServices:
-    """Service keys with what each of them waits for."""
+    """Keys of waiting services, with the condition that each waits for."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[Awaited, Turn]] = {}
         self._groups: dict[Hashable, list[Turn]] = {}
-        # Groups by what helps them: any address, certain ones, a change under a sharing key.
+        # Groups by the change that helps them: any address, a specific one, a sharing key.
         self._by_any: dict[Hashable, None] = {}
         self._by_address: dict[IPAddress, dict[Hashable, None]] = {}
         self._by_sharing_key: dict[str, dict[Hashable, None]] = {}
 
     def __len__(self) -> int:
-        """How many services wait."""
+        """Return the number of waiting services."""
         return len(self._entries)
 
     def __contains__(self, key: object) -> bool:
@@ -62,11 +61,11 @@ class WaitingServices:
         return key in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the services that wait, in no certain order."""
+        """Iterate over the waiting services, in no particular order."""
         return iter(tuple(self._entries))
 
     def put(self, key: str, created: str, awaited: Awaited) -> None:
-        """Have a service wait, in place of what it waited for."""
+        """Add a service, or replace the condition that it waits for."""
         entry = (awaited, (created, key))
         if self._entries.get(key) == entry:
             return
@@ -83,7 +82,7 @@ class WaitingServices:
             self._by_sharing_key.setdefault(awaited.terms.key, {}).update(dict.fromkeys(others))
 
     def remove(self, key: str) -> None:
-        """Have a service wait no longer, if it does."""
+        """Remove a service if it waits."""
         entry = self._entries.pop(key, None)
         if entry is None:
             return
@@ -96,16 +95,16 @@ class WaitingServices:
                 self._forget(group, awaited)
 
     def head(self, group: Hashable) -> Turn | None:
-        """Return the oldest of a group."""
+        """Return the oldest service of a group; None if it is empty."""
         turns = self._groups.get(group)
         return turns[0] if turns else None
 
     def heads(
         self, freed: Collection[IPAddress], sharing_keys: Collection[str] = ()
     ) -> list[tuple[Turn, Hashable]]:
-        """Return the oldest of each group that a change may help, with its group.
+        """Return the oldest service of each group that a change may help, with the group.
 
-        The change freed these addresses, or changed what is shared under these keys.
+        The change freed these addresses, or changed holdings under these sharing keys.
         """
         groups = dict(self._by_any)
         for address in freed:
@@ -115,7 +114,7 @@ class WaitingServices:
         return [(self._groups[group][0], group) for group in groups]
 
     def may_share(self, sharing_key: str) -> bool:
-        """Whether a service waits that could share an address under this key."""
+        """Whether some waiting service could share an address under this key."""
         return sharing_key in self._by_sharing_key
 
     def _forget(self, group: Hashable, awaited: Awaited) -> None:

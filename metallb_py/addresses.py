@@ -1,8 +1,8 @@
-"""Addresses, prefixes and ranges, with the text forms that MetalLB accepts.
+"""Addresses, prefixes and ranges, in the text forms that MetalLB accepts.
 
 MetalLB is written in Go, so the forms are those of Go's ``net.ParseIP`` and ``net.ParseCIDR``
-(1.16, the release that MetalLB 0.12 is built with): leading zeros in an IPv4 octet are decimal,
-host bits of a prefix are cleared, dotted masks and zones are refused, and an IPv4-mapped IPv6
+(1.16, the release that MetalLB 0.12 is built with): an IPv4 octet with leading zeros is decimal,
+the host bits of a prefix are cleared, dotted masks and zones are rejected, and an IPv4-mapped IPv6
 address is an IPv4 address.
 """
 
@@ -24,7 +24,7 @@ _MAPPED = IPv6Network("::ffff:0:0/96")  # IPv4-mapped addresses (RFC 4291 sectio
 
 
 class Family(Enum):
-    """An address family, or the pair of them that a dual-stack service has."""
+    """An address family, or both of them for a dual-stack service."""
 
     IPV4 = "ipv4"
     IPV6 = "ipv6"
@@ -37,13 +37,13 @@ class Family(Enum):
 
 
 def parse_address(text: str) -> IPAddress:
-    """Read an address. Raises ValueError, saying what was found and wanted."""
+    """Parse an address. Raises ValueError with what was found and what was wanted."""
     address = _read(text)
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _read(text: str) -> IPAddress:
-    """Read an address in the family in which it is written."""
+    """Parse an address, without the conversion of an IPv4-mapped IPv6 address."""
     digits = _LEADING_ZEROS.sub("", text)
     try:
         if ":" not in text:
@@ -56,7 +56,7 @@ def _read(text: str) -> IPAddress:
 
 
 def parse_cidr(text: str) -> IPNetwork:
-    """Read ``address/length``; host bits are cleared. Raises ValueError."""
+    """Parse ``address/length`` and clear the host bits. Raises ValueError."""
     host, slash, length = text.partition("/")
     if not slash:
         raise ValueError(f'"{text}": want an address, "/" and a prefix length')
@@ -72,10 +72,10 @@ def parse_cidr(text: str) -> IPNetwork:
 
 
 def parse_range(text: str) -> tuple[IPNetwork, ...]:
-    """Read ``first-last`` as the fewest prefixes that cover it, lowest first.
+    """Parse ``first-last`` into the fewest prefixes that cover it, lowest first.
 
-    Raises ValueError in MetalLB's words. A range from one family into the other, which MetalLB
-    takes for an empty one, is refused.
+    Raises ValueError in MetalLB's words. Two ends of different families are an error; MetalLB
+    treats such a range as empty.
     """
     first_text, _, last_text = (part.strip() for part in text.partition("-"))
     first = _end_of_range(text, "start", first_text)
@@ -106,9 +106,9 @@ def _end_of_range(text: str, which: str, end: str) -> IPAddress:
 
 
 def family_of(addresses: Sequence[IPAddress]) -> Family:
-    """Return the family of a service's addresses: of one, or of one of each.
+    """Return the family of a service's one address, or DUAL for one address of each family.
 
-    Raises ValueError in MetalLB's words for any other number or mixture.
+    Raises ValueError in MetalLB's words for any other number or combination of addresses.
     """
     families = [Family.of(address) for address in addresses]
     if len(families) == 1:
@@ -123,5 +123,5 @@ def family_of(addresses: Sequence[IPAddress]) -> Family:
 
 
 def go_quote_list(addresses: Iterable[IPAddress]) -> str:
-    """Print a list as Go's ``%q`` does, as in MetalLB's logs and Events: ``["192.0.2.1"]``."""
+    """Format a list like Go's ``%q``, as in MetalLB's logs and Events: ``["192.0.2.1"]``."""
     return "[" + " ".join(f'"{address}"' for address in addresses) + "]"

@@ -1,4 +1,7 @@
-"""Delays between attempts, as values: no clock, no sleep, no state but the count of failures."""
+"""Backoff delays between attempts, as values.
+
+No clock, no sleep, and no state except the number of failures, which the caller keeps.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +10,39 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential delays in seconds: ``first``, then times ``factor`` up to ``limit``.
-
-    ``jitter`` is the greatest part of a delay that chance may take away (0 to 1).
-    """
+    """Exponential delays, in seconds."""
 
     first: float
+    """Delay after the first failure."""
     limit: float
+    """Longest delay."""
     factor: float = 2.0
+    """Ratio of each delay to the one before."""
     jitter: float = 0.0
+    """Greatest fraction of a delay (0 to 1) that randomness may subtract."""
 
-    def delay(self, failures: int, chance: float = 0.0) -> float:
+    def delay(self, failures: int, random_fraction: float = 0.0) -> float:
         """Return the seconds to wait after ``failures`` consecutive failures (0: none yet).
 
-        ``chance`` is a random number in [0, 1) that the caller draws.
+        ``random_fraction`` is a random number in [0, 1) from the caller; it selects the jitter.
         """
         if failures <= 0:
             return 0.0
-        steps = min(failures - 1, 64)  # beyond, the power only overflows: the limit has long won
-        return min(self.first * self.factor**steps, self.limit) * (1.0 - self.jitter * chance)
+        steps = min(failures - 1, 64)  # more could overflow; the limit applies long before
+        return min(self.first * self.factor**steps, self.limit) * (
+            1.0 - self.jitter * random_fraction
+        )
 
 
 BGP_CONNECT = Backoff(first=1.0, limit=120.0, jitter=0.25)
-"""MetalLB's delays between attempts to reach a BGP peer: 0, 1, 2, 4 ... 64, 120 s.
+"""MetalLB's delays between attempts to connect to a BGP peer: 0, 1, 2, 4 ... 64, 120 s.
 
-Of each chance takes up to a quarter (RFC 4271 section 10), so that nodes do not dial together.
+Jitter subtracts up to a quarter of each (RFC 4271 section 10), so that the nodes do not all connect
+at the same time.
 """
 
 API_RETRY = Backoff(first=0.2, limit=15.0, jitter=0.5)
-"""Between attempts to reach the API server: quick at first, apart from the other nodes later."""
+"""Delays between attempts to reach the API server: short at first, then spread over the nodes."""
 
 ITEM_RETRY = Backoff(first=0.05, limit=60.0)
-"""Between attempts to converge one service or configuration that failed."""
+"""Delays between attempts to reconcile one service or configuration that failed."""

@@ -1,19 +1,19 @@
-"""The exceptions of metallb-py. Each says whose fault it is.
+"""The exceptions of metallb-py. The class of an exception identifies the side at fault.
 
     MetallbError
     ├── ConfigError              the operator's configuration is wrong; carries every problem
-    ├── StartupError             a daemon can't begin its work; the message says what is missing
-    ├── AllocationError          no address can be given as asked; the message is for the user
+    ├── StartupError             a daemon can't start; the message names what is missing
+    ├── AllocationError          no address can be assigned as requested; written for the user
     ├── ApiError                 the Kubernetes API refused a request, or could not be reached
     │   ├── NotFoundError        404: the object does not exist
-    │   ├── ConflictError        409: somebody else wrote first, read again and decide again
-    │   ├── GoneError            410: the resource version is too old, list again
-    │   ├── OversizedError       an answer has more bytes than are read
-    │   └── UndecodableError     an answer, or a part of it, can't be decoded
-    ├── LocalProtocolError       we broke a protocol: a bug here; no state was changed
-    └── RemoteProtocolError      they broke a protocol; the one error a decoder raises
+    │   ├── ConflictError        409: another writer was first; read again and decide again
+    │   ├── GoneError            410: the resource version is too old; relist
+    │   ├── OversizedError       a response exceeds the size limit
+    │   └── UndecodableError     a response, or a part of it, can't be decoded
+    ├── LocalProtocolError       we violated a protocol: a bug here; no state was changed
+    └── RemoteProtocolError      the peer violated a protocol; the one error a decoder raises
 
-A subclass may live beside the code that raises it; it belongs under one of these.
+A subclass may be defined beside the code that raises it, and derives from one of these.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ class MetallbError(Exception):
 
 
 class StartupError(MetallbError):
-    """A daemon can't begin its work. Its cause, where there is one, says why."""
+    """A daemon can't start. Its ``__cause__``, if set, is the reason."""
 
 
 class AllocationError(MetallbError):
-    """No address can be given as asked. No state was changed."""
+    """No address can be assigned as requested. No state was changed."""
 
 
 class ApiError(MetallbError):
     """The Kubernetes API refused a request or could not be reached.
 
-    ``status`` is the HTTP status, or 0 where no answer came. ``retry_after`` is how many seconds
-    the server wants to be left alone (Retry-After), None where it does not say.
+    ``status`` is the HTTP status, or 0 if no response arrived. ``retry_after`` is the number of
+    seconds for which the server accepts no further request (Retry-After); None without the header.
     """
 
     def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
@@ -44,9 +44,10 @@ class ApiError(MetallbError):
         self.retry_after = retry_after
 
     def delay(self, own: float) -> float:
-        """Return the seconds until the next attempt, where the caller's backoff is ``own``.
+        """Return the seconds until the next attempt, with ``own`` as the caller's backoff.
 
-        Both together: who was sent away at the same time does not come back at the same time.
+        It is the sum of both, so that clients rejected at the same time do not retry at the same
+        time.
         """
         return own + (self.retry_after or 0.0)
 
@@ -60,19 +61,19 @@ class ConflictError(ApiError):
 
 
 class GoneError(ApiError):
-    """The resource version is too old to resume from (HTTP 410): list again."""
+    """The resource version is too old to resume from (HTTP 410): relist."""
 
 
 class OversizedError(ApiError):
-    """An answer of the API server has more bytes than are read."""
+    """A response of the API server exceeds the size limit."""
 
 
 class UndecodableError(ApiError):
-    """An answer of the API server, or a part of it that is needed, can't be decoded."""
+    """A response of the API server, or a required part of it, can't be decoded."""
 
 
 class LocalProtocolError(MetallbError):
-    """We were asked for something that the protocol forbids: a bug on our side.
+    """The caller requested something that the protocol forbids: a bug on our side.
 
     No state was changed and nothing was sent.
     """

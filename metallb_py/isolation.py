@@ -1,8 +1,9 @@
-"""The one place where any exception of the work for one object is caught.
+"""Exception containment: the one place that catches any exception of the work for one object.
 
-What tenants write reaches the code that decides about a service. A fault in that code must end in
-that service's verdict, not in the daemon's end, again after each restart, for every other service.
-The work checks before it changes anything, so the daemon's state is sound afterwards.
+Text written by tenants reaches the code that decides about a service. A fault in that code must
+affect only that service's verdict. Uncaught, it would end the daemon, again after each restart,
+for every other service as well. The work checks before it changes anything, so the daemon's state
+is consistent after an exception.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 MAX_QUOTED = 200
+"""Characters of an exception's message that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class InternalError:
-    """What was raised, and where."""
+    """A caught exception. ``detail`` contains its type, message and location."""
 
     detail: str
 
 
 def contain(work: Callable[[], T]) -> T | InternalError:
-    """Do the work for one object; return an InternalError if anything at all is raised."""
+    """Run the work for one object; return an InternalError if it raises any Exception."""
     try:
         return work()
-    except Exception as error:  # any: see the module's docstring
+    except Exception as error:  # of any type: see the module's docstring
         text = str(error)[:MAX_QUOTED]
         return InternalError(f"{type(error).__name__}: {text} ({_where(error.__traceback__)})")
 

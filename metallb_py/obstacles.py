@@ -1,4 +1,4 @@
-"""What is in the way of a change that waits, so that not every event has to search for it."""
+"""Cache of the objects that block a pending change, so that not every event searches for them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 
 
 class Obstacles:
-    """The objects that were in the way of one change when they were searched for last.
+    """The objects that blocked one change at the last search.
 
-    As long as one of them is as it was then, the change still waits, and no search is needed.
+    While at least one of them is unchanged since then, the change remains blocked and no search is
+    needed.
     """
 
     def __init__(self) -> None:
@@ -21,10 +22,11 @@ class Obstacles:
         state: Callable[[str], object],
         search: Callable[[], Iterable[str]],
     ) -> bool:
-        """Whether nothing is in the way of a change any more.
+        """Whether no object blocks the change any more.
 
-        ``state`` is all of an object that counts, by its key. ``search`` finds everything that is
-        in the way; it is called once all that it found before has changed, and for another change.
+        ``state`` returns, for an object's key, every part of its state that matters here.
+        ``search`` returns the keys of all blocking objects; it is called only when every object of
+        its previous result has changed, or when ``change`` is another object than before.
         """
         if change is not self._change:
             self._change, self._known = change, {}

@@ -1,9 +1,9 @@
-"""Text of cluster objects, packets and errors, made fit for a terminal, a log line or an Event.
+"""Escaping of text from cluster objects, packets and errors, for terminals, logs and Events.
 
-What is not printable (control and format characters, C0 and C1, bidirectional controls, line and
-paragraph separators, byte order marks, lone surrogates) is written as an escape: raw, it could
-move a terminal's cursor, reverse what a reader sees, or break one line into two. The rule is that
-of Python's ``str.isprintable``: the Unicode categories C* and Z*, but for the space.
+An unprintable character (control and format characters, C0 and C1, bidirectional controls, line and
+paragraph separators, byte order marks, lone surrogates) is written as an escape. Unescaped, it
+could move a terminal's cursor, reverse the displayed text, or break one line into two. The rule is
+that of Python's ``str.isprintable``: the Unicode categories C* and Z*, except the space.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ import re
 from typing import Final
 
 FIELD_LIMIT: Final = 4096
-"""Characters of one field of a log line."""
+"""Maximum number of characters in one field of a log line."""
 
 # Every character that may be unprintable: an ASCII control, or anything beyond ASCII.
 _SUSPECT: Final = re.compile(r"[\x00-\x1f]|[^\x00-\x7e]")
 
 
 def printable(text: str) -> str:
-    r"""Return a text on one line, with ``\n``, ``\x1b`` or ``\u202e`` for what is not printable.
+    r"""Return the text on one line, with escapes (``\n``, ``\x1b``, ``\u202e``) where unprintable.
 
-    It is for people; a backslash that was in the text stays as it is.
+    The result is for human readers and can't be decoded: backslashes of the text are unchanged.
     """
     return text if text.isprintable() else _SUSPECT.sub(_for_people, text)
 
 
 def printable_json(line: str) -> str:
-    """Return a JSON text that decodes to the same, with escapes for what is not printable.
+    """Return an equivalent JSON text, with escapes for unprintable characters.
 
-    ASCII controls may not be left in it: ``json.dumps`` escapes those, but for DEL.
+    ``line`` must contain no ASCII control except DEL; ``json.dumps`` escapes all the others.
     """
     return line if line.isprintable() else _SUSPECT.sub(_for_json, line)
 
 
 def shortened(text: str, limit: int = FIELD_LIMIT) -> str:
-    """Return a text of at most about so many characters, with the number of those left out."""
+    """Return the first ``limit`` characters of a text and the number of those left out."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}... ({len(text) - limit} more characters)"

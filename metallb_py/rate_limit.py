@@ -1,8 +1,7 @@
-"""Rate limits for what an outsider can provoke: log lines, Events, work.
+"""Rate limits for work that an outside host can cause: log lines, Events, processing.
 
-A token bucket for each source, and one for all sources together, because a source address can be
-forged. The number of sources that are remembered is bounded; the one not seen for longest is
-forgotten first.
+There is a token bucket for each source, and one for all sources together, because a source address
+can be forged. The number of buckets is bounded; the least recently used source is evicted first.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """``burst`` at once, and after that ``per_second`` in the long run."""
+    """Size and refill rate of a token bucket: ``burst`` at once, ``per_second`` on average."""
 
     burst: int
     per_second: float
@@ -22,13 +21,16 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """It may be done. ``suppressed``: how many of this source were refused since the last time."""
+    """An admitted event.
+
+    ``suppressed`` is the number of events of this source refused since its last admitted one.
+    """
 
     suppressed: int = 0
 
 
 class _Bucket:
-    """A token bucket that is full at first."""
+    """A token bucket, full at first."""
 
     __slots__ = ("rate", "suppressed", "tokens", "updated")
 
@@ -39,13 +41,13 @@ class _Bucket:
         self.suppressed = 0
 
     def refill(self, now: float) -> None:
-        earned = max(0.0, now - self.updated) * self.rate.per_second
-        self.tokens = min(float(self.rate.burst), self.tokens + earned)
+        refilled = max(0.0, now - self.updated) * self.rate.per_second
+        self.tokens = min(float(self.rate.burst), self.tokens + refilled)
         self.updated = now
 
 
 class RateLimiter:
-    """Admits events at one rate for each source and at another for all sources together.
+    """Admission of events at one rate for each source and another for all sources together.
 
     Times are monotonic seconds.
     """
@@ -60,31 +62,32 @@ class RateLimiter:
         self._all: _Bucket | None = None
 
     def admit(self, source: Hashable, now: float, tokens: int = 1) -> Admitted | None:
-        """Take tokens of a source; None where it, or all sources together, have none left.
+        """Take tokens for an event; return None if either bucket has less than one token.
 
-        More than there are may be taken: then nothing is admitted until that is earned.
+        More tokens may be taken than a bucket holds; it then admits nothing until the deficit is
+        refilled.
         """
-        everyone, bucket = self._refilled(source, now)
-        if bucket.tokens < 1 or everyone.tokens < 1:
+        total, bucket = self._refilled(source, now)
+        if bucket.tokens < 1 or total.tokens < 1:
             bucket.suppressed += 1
             return None
         bucket.tokens -= tokens
-        everyone.tokens -= tokens
+        total.tokens -= tokens
         suppressed, bucket.suppressed = bucket.suppressed, 0
         return Admitted(suppressed)
 
     def charge(self, source: Hashable, now: float, tokens: int) -> None:
-        """Take tokens for what was admitted and has cost more than it seemed to."""
+        """Take more tokens for an admitted event that cost more than expected."""
         for bucket in self._refilled(source, now):
             bucket.tokens -= tokens
 
     def _refilled(self, source: Hashable, now: float) -> tuple[_Bucket, _Bucket]:
-        """Return the bucket of all sources, and that of this one."""
-        everyone = self._all = self._all or _Bucket(self._total, now)
+        """Return the bucket of all sources and the bucket of this source, both refilled."""
+        total = self._all = self._all or _Bucket(self._total, now)
         bucket = self._sources.pop(source, None) or _Bucket(self._each, now)
         self._sources[source] = bucket
         if len(self._sources) > self._max_sources:
             self._sources.popitem(last=False)
-        everyone.refill(now)
+        total.refill(now)
         bucket.refill(now)
-        return everyone, bucket
+        return total, bucket

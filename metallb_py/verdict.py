@@ -1,7 +1,7 @@
-"""A decision and why it fell: an ordered list of named checks that ends at the deciding one.
+"""Verdicts: a decision and its reason, as a list of named checks that ends at the deciding one.
 
-One verdict feeds the log line, the Event, the metric, the status page and the test's assert, so
-that a reason is worded in one place.
+One verdict is the source of the log line, the Event, the metric, the status page and the test's
+assertion, so that each reason is worded in one place.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question that was asked on the way to a decision."""
+    """One condition that was evaluated for a decision, and the finding as text."""
 
     name: str
     passed: bool
@@ -22,8 +22,8 @@ class Check:
 class Verdict:
     """The outcome of a decision.
 
-    ``reason`` is MetalLB's public token where the answer is no (``notOwner``,
-    ``noLocalEndpoints`` ...), and empty where it is yes.
+    ``reason`` is MetalLB's public token of a negative decision (``notOwner``,
+    ``noLocalEndpoints`` ...), and empty for a positive one.
     """
 
     reason: str
@@ -31,17 +31,17 @@ class Verdict:
 
     @property
     def positive(self) -> bool:
-        """Whether every check passed."""
+        """Whether the decision is positive."""
         return not self.reason
 
     @property
     def detail(self) -> str:
-        """What the deciding check found, in words."""
+        """The finding of the deciding check, as text."""
         return self.checks[-1].detail if self.checks else ""
 
 
 class Checks:
-    """Collects checks in order and closes them into a Verdict."""
+    """Builder of a Verdict: collects checks in order."""
 
     __slots__ = ("_checks",)
 
@@ -49,17 +49,17 @@ class Checks:
         self._checks: list[Check] = []
 
     def passed(self, name: str, detail: str = "") -> None:
-        """Record a check that held."""
+        """Record a check that passed."""
         self._checks.append(Check(name, True, detail))
 
     def refused(self, name: str, detail: str) -> None:
-        """Record one of several possibilities that does not do; that alone decides nothing."""
+        """Record a rejected alternative; it does not decide by itself."""
         self._checks.append(Check(name, False, detail))
 
     def failed(self, name: str, reason: str, detail: str = "") -> Verdict:
-        """Record the check that decides against, and close."""
+        """Record the check that decides negatively; return the negative verdict."""
         return Verdict(reason, (*self._checks, Check(name, False, detail)))
 
     def all_passed(self) -> Verdict:
-        """Close with a yes."""
+        """Return the positive verdict."""
         return Verdict("", tuple(self._checks))

@@ -1,4 +1,7 @@
-"""Starts the speaker: ``metallb-speaker`` or ``python -m speaker``."""
+"""Entry point of the speaker process: ``metallb-speaker`` or ``python -m speaker``.
+
+Short: it parses the flags before it imports the rest.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from speaker.cli import parse
 
 
 def main() -> None:
-    """Run until a signal asks for the end."""
+    """Run the speaker until a termination signal; exit with its status."""
     options = parse()
-    # Only now, so that --help and a wrong flag answer at once.
+    # Imported here, so that --help and usage errors do not wait for the heavy imports.
     from metallb_py.runtime.tasks import run_with_signals
     from speaker.app import run
 

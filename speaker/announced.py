@@ -1,4 +1,4 @@
-"""What this node announces, by service and by address."""
+"""Announcements of this node, indexed by service and by address."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from speaker.decision import Announcement
 
 
 class Announced(MutableMapping[str, Announcement]):
-    """The announcement of each service. Which services an address belongs to is one look-up.
+    """The announcement of each service, by service key.
 
-    A stranger's claims ask for that, as often as it sends them.
+    An index by address makes ``at`` a single look-up: it runs for each reported address conflict,
+    and any host on the link can cause those at any rate.
     """
 
     __slots__ = ("_by_address", "_by_key")
@@ -21,7 +22,7 @@ class Announced(MutableMapping[str, Announcement]):
         self._by_address: dict[IPAddress, set[str]] = {}
 
     def at(self, address: IPAddress) -> tuple[str, ...]:
-        """Return the keys of the services that are announced at an address, in order."""
+        """Return the keys of the services that are announced at an address, sorted."""
         return tuple(sorted(self._by_address.get(address, ())))
 
     def __getitem__(self, key: str) -> Announcement:

@@ -1,4 +1,8 @@
-"""The speaker's tasks, and how what the core decides reaches the world."""
+"""Tasks of the speaker, from the API server's events to announcements, logs and Events.
+
+Each event goes to the core, whose effects ``App`` performs: it calls the announcers, writes log
+lines, sets metrics and records Events.
+"""
 
 from __future__ import annotations
 
@@ -49,18 +53,18 @@ from metallb_py.runtime.tasks import run_until
 from speaker.announcers.bgp import BgpAnnouncer
 from speaker.announcers.bgp_passwords import Passwords
 from speaker.announcers.interface import Announcer
-from speaker.announcers.layer2 import Layer2Announcer, Seen
-from speaker.bgp.shutdown import parting_of
+from speaker.announcers.layer2 import Layer2Announcer, LinkEvent
+from speaker.bgp.shutdown import shutdown_mode
 from speaker.core import (
+    AddressRejected,
     Adjust,
     Announce,
+    AnnouncedOffSubnet,
     ConfigApplied,
     ConfigRefused,
     DecisionFailed,
-    Doubtful,
     Effect,
     LabelsChanged,
-    Refused,
     Source,
     Speaker,
     Unannounced,
@@ -72,8 +76,8 @@ from speaker.layer2.eligibility import LABELED, NodeState
 from speaker.members import Members
 from speaker.node_name import node_name_problem
 from speaker.options import Options
-from speaker.patience import Patience
-from speaker.responder.events import Claimed, WiresChanged
+from speaker.patience import ReportDelay
+from speaker.responder.events import AddressConflict, InterfacesChanged
 from speaker.status_damper import StatusDamper
 
 COMPONENT = "metallb-speaker"
@@ -91,7 +95,7 @@ async def run(options: Options, stop: asyncio.Event) -> int:
 
 
 class App:
-    """Wires the core to the API server and the announcers, in the tasks of ``run``."""
+    """Connects the core to the API server and the announcers, in the tasks of ``run``."""
 
     def __init__(self, options: Options, client: KubeClient, log: Logger) -> None:
         common = options.common
@@ -108,13 +112,13 @@ class App:
         self._reader = ConfigReader(common.namespace, common.config, follow_state=True)
         self._members = Members(options, client, log, self._metrics, self._on_members)
         self._conflicts = Conflicts()
-        self._patience = Patience()
+        self._report_delay = ReportDelay()
         self._damper = StatusDamper(self._is_allowed)
         self._timers = asyncio.Event()
         self._now = asyncio.get_running_loop().time
         self._mailbox = Mailbox()
         self._compiling = ConfigQueue(self._mailbox.handler(self._use))
-        self._layer2 = Layer2Announcer(options.layer2, log, self._metrics, self._on_seen)
+        self._layer2 = Layer2Announcer(options.layer2, log, self._metrics, self._on_link_event)
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: self._layer2,
             Protocol.BGP: BgpAnnouncer(
@@ -127,7 +131,7 @@ class App:
         }
         self._passwords = Passwords(client, common.namespace, log, self._metrics, self._configure)
         self._events = EventRecorder(client, COMPONENT)
-        # Of what the controller follows, too, it records the Events.
+        # For the kinds that the controller watches, too, the controller records the Events.
         kinds = ("EndpointSlice", "Endpoints", "Node", "Pod")
         self._objects = ObjectReporter(log, self._metrics, self._events.record, kinds)
         sources = Sources(lambda: self._metrics.render, self._live, self._ready)
@@ -135,7 +139,7 @@ class App:
         self._config = ConfigReporter(log, self._metrics, f"{common.namespace}/{common.config}")
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Every task of the speaker, until ``stop`` is set."""
+        """Run every task of the speaker until ``stop`` is set and the shutdown is complete."""
         common = self._options.common
         pods = Resource(
             f"/api/v1/namespaces/{common.namespace}/pods",
@@ -148,7 +152,7 @@ class App:
         await run_until(
             ended,
             {
-                "end": self._hand_over(stop, ended),
+                "end": self._shut_down(stop, ended),
                 "members": self._members.run(),
                 "cluster": self._members.follow(),
                 "state": self._mailbox.run(),
@@ -169,21 +173,23 @@ class App:
             },
         )
 
-    async def _hand_over(self, stop: asyncio.Event, ended: asyncio.Event) -> None:
-        """At the end, answer until other nodes have taken over."""
+    async def _shut_down(self, stop: asyncio.Event, ended: asyncio.Event) -> None:
+        """After ``stop``, keep answering until other nodes have taken over; then set ``ended``."""
         await stop.wait()
         options = self._options
-        parting = parting_of(options.on_stop, self._members.own_node, options.rules)
+        mode = shutdown_mode(options.on_stop, self._members.own_node, options.rules)
         for announcer in self._announcers.values():
-            announcer.part(parting)
-        staying = frozenset(p for p, announcer in self._announcers.items() if announcer.stays)
+            announcer.begin_shutdown(mode)
+        staying = frozenset(
+            p for p, announcer in self._announcers.items() if announcer.retains_routes
+        )
         await self._members.leave()
         self._perform(self._core.ending(staying))
         for announcer in self._announcers.values():
-            await announcer.settle()
+            await announcer.wait_drained()
         ended.set()
 
-    # What happens outside
+    # Events from the API server, the members and the link
 
     def _follow(
         self,
@@ -191,7 +197,7 @@ class App:
         changed: Callable[[Changed[T]], None],
         synced: Source | Callable[[], None],
     ) -> Coroutine[None, None, None]:
-        """Follow a resource; tell the core when everything that it has was told."""
+        """List and watch a resource; report the end of the initial list to the core."""
 
         def handle(event: ReflectorEvent[T]) -> None:
             match event:
@@ -232,7 +238,7 @@ class App:
         service = self._damper.changed(event.key, event.old, event.new, self._now())
         if self._damper.is_damped(event.key) and not was_damped:
             self._log.warn(
-                "the addresses in its status keep changing, following them no longer at once",
+                "the addresses in its status keep changing; changes now take effect with a delay",
                 event="statusFlapping",
                 service=event.key,
             )
@@ -244,9 +250,9 @@ class App:
         return bool(addresses) and self._core.config.pool_of(addresses) is not None
 
     async def _handle_timeouts(self) -> None:
-        """Do what waits for its time: reports on services, and statuses that settled."""
+        """Perform what is due: delayed reports, and statuses whose damping ends."""
         while True:
-            due = (self._patience.next_deadline(), self._damper.next_deadline())
+            due = (self._report_delay.next_deadline(), self._damper.next_deadline())
             self._timers.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(min(filter(None, due), default=None)):
@@ -254,7 +260,7 @@ class App:
             now = self._now()
             for service in self._damper.handle_timeout(now):
                 self._perform(self._core.service_changed(service.key, service))
-            for key, detail in self._patience.handle_timeout(now):
+            for key, detail in self._report_delay.handle_timeout(now):
                 self._report_unannounced(key, detail)
 
     def _report_unannounced(self, key: str, detail: str) -> None:
@@ -265,7 +271,7 @@ class App:
             self._record(service, EventType.WARNING, "notAnnounced", message)
 
     def _object_failed(self, resource: str, key: str, detail: str) -> None:
-        """Report an object that brought out a fault of ours; the others are not concerned."""
+        """Report an object whose handling raised an exception; other objects are unaffected."""
         self._metrics.object_errors.inc()
         self._log.error("failed to handle object", op=resource, object=key, error=detail)
 
@@ -285,11 +291,11 @@ class App:
             self._check_node_name()
 
     def _check_exclusion(self, old: Node | None, new: Node | None) -> None:
-        """Log that this node announces nothing, or does again: whole clusters may be labelled."""
+        """Log that this node is excluded, or is no longer: some clusters label every node."""
         before = exclusion(old, self._options.rules) if old else None
         now = exclusion(new, self._options.rules) if new else None
         if now is not None and now != before:
-            flag = "; --ignore-exclude-lb ignores that" if now.reason == LABELED else ""
+            flag = "; --ignore-exclude-lb ignores the label" if now.reason == LABELED else ""
             message = f"this node announces nothing: {now.detail}{flag}"
             self._log.warn(message, event="nodeExcluded", reason=now.reason)
         elif now is None and before is not None:
@@ -303,37 +309,37 @@ class App:
     def _on_members(self, usable: frozenset[str], nodes: Mapping[str, NodeState]) -> None:
         self._perform(self._core.cluster_changed(usable, nodes))
 
-    def _on_seen(self, event: Seen) -> None:
+    def _on_link_event(self, event: LinkEvent) -> None:
         match event:
-            case WiresChanged(found):
-                self._members.wires_changed(found)
-            case Claimed():
-                self._on_claim(event)
+            case InterfacesChanged(found):
+                self._members.interfaces_changed(found)
+            case AddressConflict():
+                self._on_conflict(event)
             case _:
                 assert_never(event)
 
-    def _on_claim(self, claim: Claimed) -> None:
-        """Tell of a host that has one of our addresses; speakers hand them to each other."""
-        if self._core.is_a_speakers(claim.mac):
+    def _on_conflict(self, conflict: AddressConflict) -> None:
+        """Report a host that uses an address of ours, unless it is a speaker's: a handover."""
+        if self._core.is_speaker_mac(conflict.mac):
             return
-        self._metrics.layer2_conflicts.labels(str(claim.address)).inc(claim.count)
-        admitted = self._conflicts.report(claim.address, claim.mac, time.monotonic())
+        self._metrics.layer2_conflicts.labels(str(conflict.address)).inc(conflict.count)
+        admitted = self._conflicts.report(conflict.address, conflict.mac, time.monotonic())
         if admitted is None:
             return
         message = (
-            f"address conflict: the host with MAC {claim.mac} on {claim.interface} says that "
-            f"{claim.address} is its own"
+            f"address conflict: the host with MAC {conflict.mac} on {conflict.interface} announces "
+            f"{conflict.address} as its own"
         )
         suppressed = {"suppressed": admitted.suppressed} if admitted.suppressed else {}
         self._log.warn(
             message,
             event="addressConflict",
-            interface=claim.interface,
-            ip=str(claim.address),
-            mac=claim.mac,
+            interface=conflict.interface,
+            ip=str(conflict.address),
+            mac=conflict.mac,
             **suppressed,
         )
-        for service in self._core.announced_at(claim.address):
+        for service in self._core.announced_at(conflict.address):
             self._record(service, EventType.WARNING, "addressConflict", message)
 
     def _on_configmap(self, event: Changed[ConfigMap]) -> None:
@@ -359,32 +365,32 @@ class App:
             self._compiling.submit(inputs.read)
 
     def _use(self, update: Update) -> None:
-        """Apply what is valid of a configuration that was read; report what is not."""
+        """Apply the valid part of a configuration that was read; report the rest."""
         self._config.state(update.problem)
         config, latest = update.in_force(), update.latest
         if config is None:
             self._core.config_invalid()
         else:
             self._perform(self._core.config_changed(config))
-            self._reader.settled()
+            self._reader.mark_in_force()
         if latest is None:
             self._config.missing(not self._core.waits_for_config)
         elif latest.config is None:
             self._config.stale(in_brief(map(str, latest.problems)))
         elif update.refused:
-            self._config.stale("the controller refused it: services hold addresses that it drops")
+            self._config.stale("the controller refused it: services hold addresses that it removes")
 
     def _live(self) -> tuple[Check, ...]:
         return (Check("state", not self._mailbox.is_stuck, "its owner makes no progress"),)
 
     def _ready(self) -> tuple[Check, ...]:
-        """Return what it takes to announce; none of it ends while the API server is away."""
+        """Return the conditions for announcing; none depends on reaching the API server."""
         return (
             *self._live(),
-            Check("synced", self._core.is_synced, "not everything was listed yet"),
+            Check("synced", self._core.is_synced, "not every resource was listed yet"),
             Check("config", not self._core.waits_for_config, "no valid configuration yet"),
-            Check("membership", self._members.is_running, "does not take part yet"),
-            Check("layer2-responder", self._layer2.is_running, "its process is not there"),
+            Check("membership", self._members.is_running, "it reported no usable speakers yet"),
+            Check("layer2-responder", self._layer2.is_running, "its process is not running"),
         )
 
     def _on_page_error(self, error: OSError) -> None:
@@ -393,17 +399,17 @@ class App:
             "cannot listen and serve", op="listenAndServe", err=str(error), host=host, port=port
         )
 
-    # What the core decided
+    # Effects of the core
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
                 case Announce() | Adjust() | Withdraw():
-                    failed = contain(partial(self._tell_announcers, effect))
+                    failed = contain(partial(self._update_announcers, effect))
                     if isinstance(failed, InternalError):
                         key = effect.service.key if isinstance(effect, Announce) else effect.key
                         self._object_failed("announce", key, failed.detail)
-                case Doubtful() | Refused() | Unannounced() | DecisionFailed():
+                case AnnouncedOffSubnet() | AddressRejected() | Unannounced() | DecisionFailed():
                     self._report(effect)
                 case ConfigApplied():
                     self._config.loaded()
@@ -418,14 +424,16 @@ class App:
                 case _:
                     assert_never(effect)
         if self._core.is_ready:
-            self._could_announce()
+            self._initial_sync_done()
 
-    def _report(self, effect: Doubtful | Refused | Unannounced | DecisionFailed) -> None:
+    def _report(
+        self, effect: AnnouncedOffSubnet | AddressRejected | Unannounced | DecisionFailed
+    ) -> None:
         match effect:
-            case Doubtful(service, detail):
+            case AnnouncedOffSubnet(service, detail):
                 self._log.warn(detail, event="noNodeOnSubnet", service=service.key)
                 self._record(service, EventType.WARNING, "noNodeOnSubnet", detail)
-            case Refused(key, verdict):
+            case AddressRejected(key, verdict):
                 self._log.error(
                     "IP allocated by controller not allowed by config",
                     op="setBalancer",
@@ -434,27 +442,29 @@ class App:
                     error=verdict.detail,
                 )
             case Unannounced(service, detail):
-                self._patience.report(service.key, detail, self._now())
+                self._report_delay.report(service.key, detail, self._now())
                 self._timers.set()
             case DecisionFailed(service, detail):
                 self._object_failed("setBalancer", service.key, detail)
-                message = f"failed to decide about it, what was decided before stays: {detail}"
+                message = (
+                    f"failed to decide about it, the earlier decision stays in force: {detail}"
+                )
                 self._record(service, EventType.WARNING, "internalError", message)
             case _:
                 assert_never(effect)
 
-    def _could_announce(self) -> None:
-        self._members.could_announce()
+    def _initial_sync_done(self) -> None:
+        self._members.allow_join()
         for announcer in self._announcers.values():
-            announcer.complete()
+            announcer.initial_sync_done()
 
     def _configure(self) -> None:
         labels = self._core.labels
-        config = self._passwords.fill_in(self._core.config, labels)
+        config = self._passwords.resolve_passwords(self._core.config, labels)
         for announcer in self._announcers.values():
             announcer.configure(config, labels)
 
-    def _tell_announcers(self, effect: Announce | Adjust | Withdraw) -> None:
+    def _update_announcers(self, effect: Announce | Adjust | Withdraw) -> None:
         match effect:
             case Announce():
                 self._announce(effect)

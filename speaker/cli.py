@@ -1,4 +1,4 @@
-"""The speaker's command line: MetalLB's flags and environment."""
+"""Command line of the speaker: MetalLB's flags and environment variables, and more flags."""
 
 from __future__ import annotations
 
@@ -24,44 +24,46 @@ BGP_TYPES = ("native", "frr")
 
 
 def parse(argv: list[str] | None = None) -> Options:
-    """Read the flags; end the process with usage and status 2 where they are wrong."""
+    """Parse the flags; exit with usage and status 2 where one is invalid."""
     parser = FlagParser(PROG, "Makes the addresses of Kubernetes Services reachable from a node.")
-    parser.flag("node-name", "of this node's Node object", env="METALLB_NODE_NAME")
+    parser.flag(
+        "node-name", "name of the Node object this speaker runs on", env="METALLB_NODE_NAME"
+    )
     parser.flag("lb-class", "announce only services with this spec.loadBalancerClass")
     parser.switch("disable-epslices", "read Endpoints, not EndpointSlices")
     parser.flag("ml-labels", "labels of the speakers' pods", env="METALLB_ML_LABELS")
     flags.add(parser)
     parser.flag(
         "l2-exclude-interfaces",
-        "regular expressions, separated by spaces: interfaces in whose names one is found do not"
-        f' answer on layer 2; by default "{" ".join(EXCLUDED)}"',
+        "regular expressions, separated by spaces: an interface whose name matches one of them"
+        f' does not answer on layer 2; by default "{" ".join(EXCLUDED)}"',
         default=" ".join(EXCLUDED),
         read=_patterns,
     )
     parser.flag(
         "l2-announce-interval",
-        "announce each layer 2 address again every so many seconds; 0, the default: only after a"
-        " takeover",
+        "seconds after which each layer 2 address is announced again; 0, the default: only after"
+        " a takeover",
         default="0",
         read=_interval,
     )
     parser.switch(
         "l2-any-interface",
-        "as MetalLB: on layer 2 every node and interface may answer for every address, be it on"
-        " its subnet or not",
+        "as MetalLB: on layer 2 every node and interface may answer for every address, whether or"
+        " not it is on the address's subnet",
     )
     parser.switch(
         "ignore-exclude-lb",
-        f"let nodes with the label {EXCLUDE_LABEL} announce, too, on layer 2 and over BGP",
+        f"announce from nodes with the label {EXCLUDE_LABEL}, too, on layer 2 and over BGP",
     )
     parser.switch(
         "drain-on-cordon",
-        "let nodes that are cordoned hand their layer 2 addresses over to those that are not",
+        "move the layer 2 addresses of cordoned nodes to nodes that are not cordoned",
     )
     parser.flag(
         "on-stop",
-        "what a stop means to BGP peers: restart (those that agreed to graceful restart keep the"
-        " routes meanwhile), drain (GRACEFUL_SHUTDOWN, withdrawal, Cease), or auto, the default:"
+        "how BGP sessions end on termination: restart (peers that negotiated graceful restart"
+        " retain the routes), drain (GRACEFUL_SHUTDOWN, withdrawal, Cease), or auto, the default:"
         " drain where the node is cordoned, excluded or shutting down, else restart",
         default=OnStop.AUTO.value,
         read=_on_stop,
@@ -74,8 +76,8 @@ def parse(argv: list[str] | None = None) -> Options:
     )
     parser.flag(
         "bgp-listen",
-        'where BGP peers may connect to, as in "179", "10.0.0.1:179" or "[fd00::1]:179"; nowhere by'
-        " default",
+        'port, or address and port, on which to accept BGP connections, as in "179",'
+        ' "10.0.0.1:179" or "[fd00::1]:179"; by default none is accepted',
         read=_listen_at,
     )
     args = parser.parse(argv)
@@ -91,7 +93,8 @@ def parse(argv: list[str] | None = None) -> Options:
     if membership is Kind.LEASE and args.lease_namespace == common.namespace:
         found = f'--lease-namespace: "{args.lease_namespace}"'
         parser.fail(
-            f"{found} has the controller's Lease: want another, so that no speaker can write that"
+            f"{found} holds the controller's Lease: want another namespace, so that no speaker can"
+            " write that Lease"
         )
     return Options(
         common=common,

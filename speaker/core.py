@@ -1,8 +1,8 @@
-"""The speaker's state and every event that changes it. Events in, effects out, no I/O.
+"""State of the speaker, and every event that changes it. Events in, effects out, no I/O.
 
-Nothing is announced before everything was read once: services, endpoints, speakers, and a
-configuration. What the API server says later changes single services; while it is away, what was
-decided stands.
+Nothing is announced before every source was read once: services, endpoints, speakers, nodes and a
+configuration. Later events from the API server change single services; while it is unreachable,
+decisions stay in force.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from metallb_py.obstacles import Obstacles
 from metallb_py.verdict import Verdict
 from speaker.announced import Announced
 from speaker.bgp.reach import Reach
-from speaker.decision import Announcement, Decision, Surroundings, decide, why_unannounced
+from speaker.decision import Announcement, Decision, DecisionContext, decide, why_unannounced
 from speaker.layer2.election import reporter
 from speaker.layer2.eligibility import ELECTION, UNKNOWN, Cluster, NodeState
 
 
 class Source(Enum):
-    """What must have been read once before anything is announced."""
+    """An input that must have been read once before anything is announced."""
 
     SERVICES = auto()
     ENDPOINTS = auto()
@@ -38,7 +38,7 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Announce a service, in place of what was announced for it before."""
+    """Announce a service; replaces its earlier announcement."""
 
     service: Service
     announcement: Announcement
@@ -47,7 +47,7 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Adjust:
-    """Go on to announce a service, with another number of endpoints. Nobody need be told."""
+    """Update the endpoint count of an announced service; no log line or Event."""
 
     key: str
     announcement: Announcement
@@ -55,7 +55,11 @@ class Adjust:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Stop announcing a service. ``handed_over``: another node announces it from now on."""
+    """Stop announcing a service.
+
+    ``reason`` is MetalLB's token and ``detail`` its explanation. With ``handed_over`` another node
+    announces the service from now on.
+    """
 
     key: str
     announcement: Announcement
@@ -65,16 +69,19 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubtful:
-    """A service is announced, but hardly in a way that its clients can use: why."""
+class AnnouncedOffSubnet:
+    """The service is announced although no candidate is on the subnet of all its addresses.
+
+    Clients can hardly reach it. ``detail`` is the failed check.
+    """
 
     service: Service
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A service has addresses that can't be announced by anybody."""
+class AddressRejected:
+    """No node may announce the addresses of a service, as they are invalid or in no pool."""
 
     key: str
     verdict: Verdict
@@ -82,30 +89,30 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class ConfigApplied:
-    """A configuration is in force."""
+    """A configuration came into force."""
 
     config: Config
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigRefused:
-    """A configuration does not fit what is announced; the earlier one stays in force."""
+    """A configuration has no pool for addresses in use; the earlier one stays in force."""
 
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelsChanged:
-    """The labels of this node changed, so other peers may select it."""
+    """The labels of this node changed, so the set of peers that select it may have changed."""
 
     labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Unannounced:
-    """No node announces a service that has an address: why. Empty: one does again.
+    """No node announces a service that has an address. An empty ``detail``: one does again.
 
-    One speaker, the same for all of them, reports it of each service.
+    For each service one speaker reports this; every speaker computes the same one.
     """
 
     service: Service
@@ -114,7 +121,7 @@ class Unannounced:
 
 @dataclass(frozen=True, slots=True)
 class DecisionFailed:
-    """The decision about one service ended in an exception: what is announced of it stays."""
+    """The decision about one service raised an exception; its announcement is unchanged."""
 
     service: Service
     detail: str
@@ -124,8 +131,8 @@ Effect = (
     Announce
     | Adjust
     | Withdraw
-    | Doubtful
-    | Refused
+    | AnnouncedOffSubnet
+    | AddressRejected
     | ConfigApplied
     | ConfigRefused
     | LabelsChanged
@@ -133,12 +140,12 @@ Effect = (
     | DecisionFailed
 )
 
-# These need somebody's attention; the other reasons are the daily business of a cluster.
-_ALARMING = frozenset({"invalidIP", "ipNotAllowed"})
+# An operator has to act on these; the other reasons occur in normal operation.
+_ERROR_REASONS = frozenset({"invalidIP", "ipNotAllowed"})
 
 
 class Speaker:
-    """The speaker's one state owner."""
+    """Owner of the speaker's state. Each event returns the effects to perform, in order."""
 
     def __init__(
         self, node: str, load_balancer_class: str = "", *, any_interface: bool = False
@@ -154,9 +161,10 @@ class Speaker:
         self._obstacles = Obstacles()
         self._missing = set(Source)
         self._announced = Announced()
-        self._macs: frozenset[str] | None = None  # of all nodes' wires, once they are asked for
+        # The MAC addresses of all nodes' interfaces; computed on the first use.
+        self._macs: frozenset[str] | None = None
         self._refused: dict[str, str] = {}
-        self._doubts: dict[str, str] = {}
+        self._off_subnet: dict[str, str] = {}
         self._unannounced: dict[str, str] = {}
         self._reach = Reach()
         self._failed: dict[str, str] = {}
@@ -168,44 +176,45 @@ class Speaker:
 
     @property
     def waits_for_config(self) -> bool:
-        """Whether no valid configuration was read yet."""
+        """Whether no valid configuration is in force yet."""
         return Source.CONFIG in self._missing
 
     @property
     def is_synced(self) -> bool:
-        """Whether everything but the configuration was listed once, and this is not the end."""
+        """Whether every source but the configuration was listed, and ``ending`` was not called."""
         return self._missing <= {Source.CONFIG}
 
     @property
     def is_ready(self) -> bool:
-        """Whether everything was read once, so that this node could announce."""
+        """Whether every source was read once, so that this node can announce."""
         return not self._missing
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The labels of this node, as far as known."""
+        """The labels of this node; empty before they are known."""
         return self._labels
 
     def service(self, key: str) -> Service | None:
-        """Return a service, as it counts; None where there is none."""
+        """Return a service of this speaker's class, as last applied; None if there is none."""
         return self._services.get(key)
 
     def announced_at(self, address: IPAddress) -> tuple[Service, ...]:
-        """Return the services that this node announces an address for."""
+        """Return the services for which this node announces an address."""
         keys = self._announced.at(address)
         return tuple(self._services[key] for key in keys if key in self._services)
 
-    def is_a_speakers(self, mac: str) -> bool:
-        """Whether a MAC address is that of a node with a speaker."""
+    def is_speaker_mac(self, mac: str) -> bool:
+        """Whether a MAC address belongs to an interface that a node's speaker published."""
         if self._macs is None:
             states = self._cluster.nodes.values()
-            self._macs = frozenset(wire.mac for state in states for wire in state.wires or ())
+            self._macs = frozenset(each.mac for state in states for each in state.interfaces or ())
         return mac in self._macs
 
     def ending(self, staying: frozenset[Protocol] = frozenset()) -> tuple[Effect, ...]:
-        """This speaker is about to end: others announce what it did, and it nothing more.
+        """Withdraw every announcement and make no more: other nodes take over.
 
-        What it announces by these protocols stays reachable over this node until it is back.
+        Announcements by the protocols in ``staying`` are not withdrawn: they stay reachable over
+        this node until the speaker is back.
         """
         self._missing.add(Source.SERVICES)
         announced, self._announced = self._announced, Announced()
@@ -216,7 +225,7 @@ class Speaker:
         )
 
     def synced(self, source: Source) -> tuple[Effect, ...]:
-        """Everything that a source has was told."""
+        """Record that the initial list of a source is complete; return the effects."""
         if source not in self._missing:
             return ()
         self._missing.discard(source)
@@ -224,7 +233,7 @@ class Speaker:
         return (*self._decide_all(), *(self.config_changed(waiting) if waiting else ()))
 
     def service_changed(self, key: str, service: Service | None) -> tuple[Effect, ...]:
-        """A service appeared, changed, or is gone (None)."""
+        """Apply a new, changed or deleted (None) service; return the effects."""
         if service is not None and (service.spec.load_balancer_class or "") == self._class:
             self._services[key] = service
         elif self._services.pop(key, None) is None:
@@ -232,7 +241,7 @@ class Speaker:
         return (*self._decide(key), *self._retry_config())
 
     def endpoints_changed(self, key: str, endpoints: ServiceEndpoints | None) -> tuple[Effect, ...]:
-        """The endpoints of a service changed, or are gone (None)."""
+        """Apply the changed or deleted (None) endpoints of a service; return the effects."""
         if endpoints is None:
             self._endpoints.pop(key, None)
         elif self._endpoints.get(key) == endpoints:
@@ -244,28 +253,28 @@ class Speaker:
     def cluster_changed(
         self, usable: Iterable[str], nodes: Mapping[str, NodeState]
     ) -> tuple[Effect, ...]:
-        """Other nodes have a usable speaker now, or something else is known of nodes.
+        """Apply the set of usable speakers and the state of every node; return the effects.
 
-        Both at once, for they come from the same pods: of a node whose speaker went nothing is
-        known any more, and then it must be no candidate either.
+        Both in one call, because they derive from the same pods: the interfaces of a node are
+        unknown once its speaker is gone, and it must stop being a candidate at the same time.
         """
         labels = nodes.get(self._node, UNKNOWN).labels
-        told: tuple[Effect, ...] = ()
+        effects: tuple[Effect, ...] = ()
         if labels != self._labels:
             self._labels = dict(labels)
-            told = (LabelsChanged(self._labels),)
+            effects = (LabelsChanged(self._labels),)
         cluster = replace(self._cluster, usable_speakers=frozenset(usable), nodes=dict(nodes))
         if cluster == self._cluster:
-            return told
+            return effects
         self._cluster = cluster
         self._reach = Reach(self._config.peers)
         self._macs = None
-        return (*told, *self._decide_all())
+        return (*effects, *self._decide_all())
 
     def config_changed(self, config: Config) -> tuple[Effect, ...]:
-        """A valid configuration was read."""
+        """Apply a valid configuration, unless a service would lose its pool; return the effects."""
         if Source.CONFIG not in self._missing and self._missing:
-            self._waiting_config = config  # what services hold is not known yet
+            self._waiting_config = config  # the addresses of services are not known yet
             return ()
         misfits = self._misfits(config)
         if misfits:
@@ -278,14 +287,14 @@ class Speaker:
         return (ConfigApplied(config), *self._decide_all())
 
     def config_invalid(self) -> None:
-        """The latest configuration can't be used: forget one that waited to be applied."""
+        """Discard a configuration that waits to be applied, as a later one is invalid."""
         self._waiting_config = None
 
     def _misfits(self, config: Config) -> dict[str, str]:
-        """Say, by key, which services would lose their pool.
+        """Return a problem for each service that would lose its pool, by service key.
 
         All services count, not only those that this node announces (MetalLB), so that every
-        speaker and the controller come to the same answer.
+        speaker and the controller decide alike.
         """
         return {
             key: f'new config not compatible with assigned IPs: service "{key}" cannot own '
@@ -313,7 +322,7 @@ class Speaker:
         return tuple(effect for key in sorted(keys) for effect in self._decide(key))
 
     def _decide(self, key: str) -> tuple[Effect, ...]:
-        """Decide about one service. What it provokes is its own problem, not the others'."""
+        """Decide about one service; an exception affects this service alone."""
         if self._missing:
             return ()
         effects = contain(partial(self._decide_one, key))
@@ -323,19 +332,19 @@ class Speaker:
         return effects
 
     def _decide_one(self, key: str) -> tuple[Effect, ...]:
-        around = Surroundings(self._node, self._cluster, self._config)
+        context = DecisionContext(self._node, self._cluster, self._config)
         service, endpoints = self._services.get(key), self._endpoints.get(key)
-        decision = decide(service, endpoints, around)
-        reports = self._report_unannounced(key, around, decision)
+        decision = decide(service, endpoints, context)
+        reports = self._report_unannounced(key, context, decision)
         if decision.announcement is None:
-            return (*self._stop(key, decision), *reports)
+            return (*self._withdraw(key, decision), *reports)
         self._refused.pop(key, None)
-        return (*self._go(key, decision, decision.announcement), *reports)
+        return (*self._announce(key, decision, decision.announcement), *reports)
 
     def _report_unannounced(
-        self, key: str, context: Surroundings, decision: Decision
+        self, key: str, context: DecisionContext, decision: Decision
     ) -> tuple[Effect, ...]:
-        """Report that no node announces a service, where that is news and this node's to report."""
+        """Report a change of whether any node announces a service, if this node is the reporter."""
         service = self._services.get(key)
         if service is None:
             self._unannounced.pop(key, None)
@@ -359,14 +368,16 @@ class Speaker:
         self._failed[key] = detail
         return (DecisionFailed(service, detail),)
 
-    def _go(self, key: str, decision: Decision, announcement: Announcement) -> tuple[Effect, ...]:
+    def _announce(
+        self, key: str, decision: Decision, announcement: Announcement
+    ) -> tuple[Effect, ...]:
         earlier = self._announced.get(key)
-        doubts = self._doubt(key, decision.verdict)
+        reports = self._report_failed_checks(key, decision.verdict)
         if earlier == announcement:
-            return doubts
-        if earlier is not None and earlier.resembles(announcement):
+            return reports
+        if earlier is not None and earlier.differs_only_in_endpoints(announcement):
             self._announced[key] = announcement
-            return (Adjust(key, announcement), *doubts)
+            return (Adjust(key, announcement), *reports)
         effects: list[Effect] = []
         if earlier is not None and earlier.protocol is not announcement.protocol:
             effects.append(Withdraw(key, earlier, "protocolChanged", ""))
@@ -374,25 +385,25 @@ class Speaker:
             effects.append(Withdraw(key, earlier, "loadBalancerIPChanged", ""))
         self._announced[key] = announcement
         effects.append(Announce(self._services[key], announcement, decision.verdict))
-        return (*effects, *doubts)
+        return (*effects, *reports)
 
-    def _doubt(self, key: str, verdict: Verdict) -> tuple[Effect, ...]:
-        """Tell what a decision to announce was made in spite of, when it is new."""
+    def _report_failed_checks(self, key: str, verdict: Verdict) -> tuple[Effect, ...]:
+        """Report failed checks of a decision to announce, if they changed."""
         detail = "; ".join(check.detail for check in verdict.checks if not check.passed)
-        if detail == self._doubts.get(key, ""):
+        if detail == self._off_subnet.get(key, ""):
             return ()
-        self._doubts[key] = detail
-        return (Doubtful(self._services[key], detail),) if detail else ()
+        self._off_subnet[key] = detail
+        return (AnnouncedOffSubnet(self._services[key], detail),) if detail else ()
 
-    def _stop(self, key: str, decision: Decision) -> tuple[Effect, ...]:
+    def _withdraw(self, key: str, decision: Decision) -> tuple[Effect, ...]:
         verdict = decision.verdict
-        self._doubts.pop(key, None)
+        self._off_subnet.pop(key, None)
         effects: list[Effect] = []
-        if verdict.reason not in _ALARMING:
+        if verdict.reason not in _ERROR_REASONS:
             self._refused.pop(key, None)
         elif self._refused.get(key) != verdict.detail:
             self._refused[key] = verdict.detail
-            effects.append(Refused(key, verdict))
+            effects.append(AddressRejected(key, verdict))
         earlier = self._announced.pop(key, None)
         if earlier is not None:
             lost = verdict.checks[-1].name == ELECTION

@@ -1,4 +1,4 @@
-"""Whether this node announces a service: MetalLB's questions, in MetalLB's order."""
+"""Decision whether a node announces a service: MetalLB's checks, in MetalLB's order."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from speaker.layer2 import eligibility as layer2
 
 LOCAL = "Local"
 NODE_ADDRESS = "nodeAddress"
-"""The reason why an address that is a node's own is announced by no node."""
+"""Reason: the address is a node's own, so no node announces it."""
 NO_PEER = "no BGP peer is configured"
 MAX_NODES = 5
-"""Nodes that are named at the most where each has a reason of its own."""
+"""Number of nodes named at most in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What this node announces for a service.
+    """Addresses that a node announces for a service, and the pool that configures how.
 
-    ``local_endpoints``: of a service that BGP advertises and that takes only this node's own
-    (``externalTrafficPolicy: Local``), how many these are.
+    ``local_endpoints`` is the number of serving endpoints on the node, for a service that is
+    advertised over BGP with ``externalTrafficPolicy: Local``; else None.
     """
 
     addresses: tuple[IPAddress, ...]
@@ -36,17 +36,17 @@ class Announcement:
 
     @property
     def protocol(self) -> Protocol:
-        """How it is announced."""
+        """The protocol of the pool."""
         return self.pool.protocol
 
-    def resembles(self, other: Announcement) -> bool:
-        """Whether they differ in the number of endpoints alone, if at all."""
+    def differs_only_in_endpoints(self, other: Announcement) -> bool:
+        """Whether the two are equal apart from the number of local endpoints."""
         return (self.addresses, self.pool) == (other.addresses, other.pool)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a decision depends on besides the service: this node, the others, the configuration."""
+class DecisionContext:
+    """Inputs of a decision besides the service: the node, the cluster, the configuration."""
 
     node: str
     cluster: layer2.Cluster
@@ -55,18 +55,18 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether to announce, and what. ``announcement`` is None where the verdict is negative."""
+    """Verdict and announcement. ``announcement`` is None where the verdict is negative."""
 
     verdict: Verdict
     announcement: Announcement | None = None
     protocol: Protocol | None = None
-    """How its pool is announced, where the decision got as far as asking that."""
+    """Protocol of the pool; None where an earlier check failed."""
 
 
 def decide(
-    service: Service | None, endpoints: ServiceEndpoints | None, around: Surroundings
+    service: Service | None, endpoints: ServiceEndpoints | None, context: DecisionContext
 ) -> Decision:
-    """Decide about one service. None for a service or its endpoints means: there are none."""
+    """Decide about one service. None stands for a service or endpoints that do not exist."""
     checks = Checks()
     if service is None or endpoints is None:
         return Decision(checks.failed("service", "serviceDeleted"))
@@ -81,53 +81,56 @@ def decide(
     except ValueError as error:
         return Decision(checks.failed("addresses", "invalidIP", str(error)))
     checks.passed("addresses", go_quote_list(addresses))
-    pool = around.config.pool_of(addresses)
+    pool = context.config.pool_of(addresses)
     if pool is None:
         detail = f"no pool contains {go_quote_list(addresses)}"
         return Decision(checks.failed("pool", "ipNotAllowed", detail))
     checks.passed("pool", pool.name)
     for address in addresses:
-        if host := around.cluster.host_of(address):
+        if host := context.cluster.host_of(address):
             detail = f"{address} is an address of node {host} itself, which alone answers for it"
             return Decision(checks.failed("nodes", NODE_ADDRESS, detail))
     announcement = Announcement(addresses, pool)
     if pool.protocol is Protocol.BGP and service.spec.external_traffic_policy == LOCAL:
-        serving = endpoints.serving.get(around.node, 0)
+        serving = endpoints.serving.get(context.node, 0)
         announcement = replace(announcement, local_endpoints=serving)
-    last = _ask_protocol(service, endpoints, announcement, around)
+    last = _protocol_verdict(service, endpoints, announcement, context)
     verdict = replace(last, checks=checks.all_passed().checks + last.checks)
     return Decision(verdict, announcement if verdict.positive else None, pool.protocol)
 
 
-def _ask_protocol(
+def _protocol_verdict(
     service: Service,
     endpoints: ServiceEndpoints,
     announcement: Announcement,
-    around: Surroundings,
+    context: DecisionContext,
 ) -> Verdict:
     local = service.spec.external_traffic_policy == LOCAL
     match announcement.protocol:
         case Protocol.LAYER2:
-            claim = layer2.Claim(announcement.addresses, announcement.pool, endpoints, local)
-            return layer2.eligible(claim, around.node, around.cluster)
+            request = layer2.AnnouncementRequest(
+                announcement.addresses, announcement.pool, endpoints, local
+            )
+            return layer2.eligible(request, context.node, context.cluster)
         case Protocol.BGP:
-            excluded = around.cluster.nodes.get(around.node, layer2.UNKNOWN).excluded
+            excluded = context.cluster.nodes.get(context.node, layer2.UNKNOWN).excluded
             if excluded is not None:
                 return Checks().failed("node", excluded.reason, excluded.detail)
-            return bgp.eligible(endpoints, around.node, local=local)
+            return bgp.eligible(endpoints, context.node, local=local)
 
 
 def why_unannounced(
     service: Service,
     endpoints: ServiceEndpoints | None,
-    context: Surroundings,
+    context: DecisionContext,
     decision: Decision,
     reach: Reach,
 ) -> str:
     """Return why no node announces a service that has addresses; empty where one does.
 
-    ``decision`` is what one of the nodes with a usable speaker decided, ``context.node``. Over
-    BGP, an address that no node has a peer for is announced by no node, whatever the others are.
+    ``decision`` is that of ``context.node``, one of the nodes with a usable speaker. Over BGP,
+    an address for which no node has a peer counts as unannounced, even if other addresses of the
+    service are advertised.
     """
     verdict = decision.verdict
     if verdict.positive:
@@ -140,18 +143,18 @@ def why_unannounced(
         return ""
     if decision.protocol is not Protocol.BGP:
         return f"{verdict.reason}: {verdict.detail}"
-    # Over BGP each node decides by itself.
+    # Over BGP each node decides independently, so another node may advertise the service.
     for node in _bgp_candidates(service, endpoints, context.cluster)[:1]:
-        there = replace(context, node=node)
-        announcement = decide(service, endpoints, there).announcement
-        return _no_peer(announcement, service, endpoints, there, reach)
+        other = replace(context, node=node)
+        announcement = decide(service, endpoints, other).announcement
+        return _no_peer(announcement, service, endpoints, other, reach)
     return "; ".join(_each_reason(service, endpoints, context)) or "no node has a usable speaker"
 
 
 def _bgp_candidates(
     service: Service, endpoints: ServiceEndpoints, cluster: layer2.Cluster
 ) -> list[str]:
-    """Return the nodes that may advertise a service over BGP, in order."""
+    """Return the nodes that may advertise a service over BGP, sorted."""
     if not endpoints.usable:
         return []
     local = service.spec.external_traffic_policy == LOCAL
@@ -162,10 +165,10 @@ def _no_peer(
     announcement: Announcement | None,
     service: Service,
     endpoints: ServiceEndpoints | None,
-    context: Surroundings,
+    context: DecisionContext,
     reach: Reach,
 ) -> str:
-    """Return for which of the addresses that nodes may advertise over BGP none has a peer."""
+    """Return a message that names the addresses for which no node has a BGP peer; else empty."""
     if announcement is None or announcement.protocol is not Protocol.BGP or endpoints is None:
         return ""
     nodes = context.cluster.nodes
@@ -190,15 +193,15 @@ def _no_peer(
 
 
 def _each_reason(
-    service: Service, endpoints: ServiceEndpoints, context: Surroundings
+    service: Service, endpoints: ServiceEndpoints, context: DecisionContext
 ) -> Iterator[str]:
-    """Yield the reasons of the first few nodes, and the number of the others."""
+    """Yield the reasons of the first MAX_NODES nodes, and the number of the rest."""
     names = sorted(context.cluster.usable_speakers)
     reasons: dict[str, list[str]] = {}
     for name in names[:MAX_NODES]:
         verdict = decide(service, endpoints, replace(context, node=name)).verdict
         reasons.setdefault(f"{verdict.reason}: {verdict.detail}", []).append(name)
-    for reason, those in reasons.items():
-        yield f"{', '.join(those)}: {reason}"
+    for reason, nodes in reasons.items():
+        yield f"{', '.join(nodes)}: {reason}"
     if len(names) > MAX_NODES:
         yield f"and {len(names) - MAX_NODES} more nodes"

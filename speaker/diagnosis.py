@@ -1,4 +1,4 @@
-"""Who should answer for an address on layer 2, and whether those who do are right."""
+"""Diagnosis of layer 2 replies: which node should answer for an address, and which hosts do."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from speaker.where import View, where
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Who should answer: a node, or nobody, and why.
+    """The node that should answer, empty for no node, and the reason.
 
-    ``services`` are those that hold the address.
+    ``services`` are the keys of the services that hold the address.
     """
 
     node: str = ""
@@ -23,26 +23,26 @@ class Expected:
     why: str = ""
 
 
-class Standing(StrEnum):
-    """What to think of somebody who answers."""
+class AnswererStatus(StrEnum):
+    """Assessment of a host that answers."""
 
     ELECTED = "elected"
     NOT_ELECTED = "not elected"
-    STRANGER = "no node with a speaker"
+    UNKNOWN_HOST = "no node with a speaker"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Somebody who answers for the address; ``node`` is empty where it is no node's MAC."""
+    """A host that answers for the address; ``node`` is empty if no node has its MAC address."""
 
     mac: str
     node: str
-    standing: Standing
+    status: AnswererStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was expected, and who answered."""
+    """The expected answerer of an address, and the hosts that answered."""
 
     address: IPAddress
     expected: Expected
@@ -50,12 +50,12 @@ class Finding:
 
     @property
     def is_right(self) -> bool:
-        """Whether exactly one answers, and it is the elected node."""
-        return [answer.standing for answer in self.answers] == [Standing.ELECTED]
+        """Whether exactly one host answers, and it is the elected node."""
+        return [answer.status for answer in self.answers] == [AnswererStatus.ELECTED]
 
 
 def expected(address: IPAddress, view: View) -> Expected:
-    """Return who should answer for an address."""
+    """Return which node should answer for an address, and why."""
     holders = [service for service in view.services if address in service.status_addresses]
     keys = tuple(service.key for service in holders)
     if not holders:
@@ -73,13 +73,13 @@ def expected(address: IPAddress, view: View) -> Expected:
 
 
 def find(address: IPAddress, macs: Iterable[str], view: View) -> Finding:
-    """Judge the MAC addresses that answered."""
+    """Compare the MAC addresses that answered with the node that should answer."""
     due = expected(address, view)
     answers = []
     for mac in sorted(set(macs)):
         node = view.node_of(mac)
-        standing = Standing.STRANGER
+        status = AnswererStatus.UNKNOWN_HOST
         if node:
-            standing = Standing.ELECTED if node == due.node else Standing.NOT_ELECTED
-        answers.append(Answer(mac, node, standing))
+            status = AnswererStatus.ELECTED if node == due.node else AnswererStatus.NOT_ELECTED
+        answers.append(Answer(mac, node, status))
     return Finding(address, due, tuple(answers))

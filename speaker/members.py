@@ -1,4 +1,4 @@
-"""Who else takes part, and what is known of each node: Nodes, pods and the speakers tell it."""
+"""State of the cluster's nodes, merged from Node objects, speaker pods and membership."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metallb_py.runtime.pacer import Pacer
 from speaker.layer2 import topology
 from speaker.layer2.candidates import node_states, pod_of
 from speaker.layer2.eligibility import NodeState
-from speaker.layer2.topology import Wire
+from speaker.layer2.topology import NodeInterface
 from speaker.membership.gossip import GossipMembers
 from speaker.membership.interface import Membership, Usable
 from speaker.membership.lease import LeaseMembership
@@ -27,9 +27,9 @@ from speaker.options import Options
 
 
 class Members:
-    """Puts together what is known, and tells of this node what others are to know.
+    """Merges Nodes, speaker pods and membership into node states; publishes this node's interfaces.
 
-    ``on_change`` is told of the nodes with a usable speaker, and what is known of all nodes.
+    ``on_change`` is called with the nodes that have a usable speaker, and the state of every node.
     """
 
     def __init__(
@@ -47,52 +47,55 @@ class Members:
         self._pods_known = False
         self._nodes: dict[str, Node] = {}
         self._usable = Usable()
-        self._knows_members = False
-        self._wires: str | None = None  # as the other speakers are to read it, once known
-        self._could_announce = asyncio.Event()
+        self._has_reported = False
+        # The value of the annotation for other speakers; None before the first report.
+        self._interfaces: str | None = None
+        self._may_join = asyncio.Event()
         self._membership = self._choose(client, metrics)
         self._annotations = AnnotationWriter(client)
-        self._pacer = Pacer(self._tell)
+        self._pacer = Pacer(self._report_change)
 
     async def run(self) -> None:
-        """Take part from when this node could announce: the others hand over to it at once."""
-        await self._could_announce.wait()
+        """Run the membership, once ``allow_join`` was called, until cancelled.
+
+        Not earlier, since the other speakers hand addresses over to a new member at once.
+        """
+        await self._may_join.wait()
         await self._membership.run()
 
     async def follow(self) -> None:
-        """Keep ``on_change`` told: once for all that changed at the same time."""
+        """Call ``on_change`` after changes, once for those that coincide, until cancelled."""
         await self._pacer.run()
 
     def flush(self) -> None:
-        """Tell now what changed: what comes next is to be decided by it."""
+        """Report a pending change now, because the next decisions depend on it."""
         self._pacer.flush()
 
     async def annotate(self) -> None:
-        """Keep this node's wires in its pod's annotation."""
+        """Write this node's interfaces to its pod's annotation, until cancelled."""
         await self._annotations.run(self._on_annotation_error)
 
-    def could_announce(self) -> None:
-        """All that this node has to know is known."""
-        self._could_announce.set()
+    def allow_join(self) -> None:
+        """Let ``run`` join: this node has read everything that it needs to announce."""
+        self._may_join.set()
 
     async def leave(self) -> None:
-        """Have the other nodes take over; within a second."""
+        """Leave the membership, within a second, so that other nodes take over."""
         await self._membership.leave()
 
     def node_changed(self, event: Changed[Node]) -> None:
-        """A Node changed."""
+        """Apply a changed Node."""
         before = self._state_of(event.key)
         if event.new is None:
             self._nodes.pop(event.key, None)
         else:
             self._nodes[event.key] = event.new
-        if (
-            self._state_of(event.key) != before
-        ):  # not so with the kubelets' reports that all is well
+        # The kubelet's periodic updates of a healthy Node do not change the state.
+        if self._state_of(event.key) != before:
             self._pacer.due()
 
     def pod_changed(self, event: Changed[Pod]) -> None:
-        """A speaker's pod changed."""
+        """Apply a changed pod of a speaker."""
         if event.new is None:
             self._pods.pop(event.key, None)
         else:
@@ -100,10 +103,10 @@ class Members:
         if self._pods_known:
             self._membership.pods_changed(self._pods.values())
         self._pacer.due()
-        self._publish_wires()
+        self._publish_interfaces()
 
     def pods_synced(self) -> None:
-        """All speakers' pods were told."""
+        """Record that the list of the speakers' pods is complete."""
         self._pods_known = True
         self._membership.pods_changed(self._pods.values())
 
@@ -114,20 +117,20 @@ class Members:
 
     @property
     def own_node(self) -> Node | None:
-        """This node, as far as the API server told of it."""
+        """The Node object of this speaker; None if it does not exist or was not read yet."""
         return self._nodes.get(self._options.node_name)
 
     @property
     def is_running(self) -> bool:
-        """Whether this speaker once took part, and knew the others. It never ends."""
-        return self._knows_members
+        """Whether the membership reported usable speakers at least once; never reset."""
+        return self._has_reported
 
-    def wires_changed(self, found: tuple[Wire, ...]) -> None:
-        """This node is on these topology."""
-        # One without any interface tells nothing, and counts as being on every subnet.
-        self._wires = topology.encode(found) if found else ""
-        self._membership.wires_changed(found)
-        self._publish_wires()
+    def interfaces_changed(self, found: tuple[NodeInterface, ...]) -> None:
+        """Publish the interfaces of this node, by annotation and membership."""
+        # A node without interfaces publishes nothing and counts as being on every subnet.
+        self._interfaces = topology.encode(found) if found else ""
+        self._membership.interfaces_changed(found)
+        self._publish_interfaces()
 
     def _choose(self, client: KubeClient, metrics: SpeakerMetrics) -> Membership:
         options, node = self._options, self._options.node_name
@@ -148,38 +151,38 @@ class Members:
                 return ReadyPods(self._on_usable)
 
     def _on_usable(self, usable: Usable) -> None:
-        self._knows_members = True
+        self._has_reported = True
         before, self._usable = self._usable, usable
         if self._of_nodes(usable) != self._of_nodes(before):
             self._pacer.due()
 
     def _of_nodes(self, usable: Usable) -> Usable:
-        """Leave out members that are no nodes of this cluster: nothing depends on them."""
+        """Return the part about nodes of this cluster; no decision depends on other members."""
         nodes = self._nodes.keys()
-        told = {name: found for name, found in usable.wires.items() if name in nodes}
-        return Usable(usable.nodes & nodes, told)
+        gossiped = {name: found for name, found in usable.interfaces.items() if name in nodes}
+        return Usable(usable.nodes & nodes, gossiped)
 
     def _state_of(self, name: str) -> NodeState | None:
-        """Return what a Node object alone says."""
+        """Return the state of a node from its Node object alone; None without one."""
         node = self._nodes.get(name)
         return node_states({name: node}, (), self._options.rules)[name] if node else None
 
-    def _tell(self) -> None:
-        pods, told = self._pods.values(), self._usable.wires
-        states = node_states(self._nodes, pods, self._options.rules, told)
-        # Who is no node of this cluster can't announce for it, whatever it says.
+    def _report_change(self) -> None:
+        pods, gossiped = self._pods.values(), self._usable.interfaces
+        states = node_states(self._nodes, pods, self._options.rules, gossiped)
+        # Members without a Node object are ignored.
         self._on_change(self._usable.nodes & states.keys(), states)
 
-    def _publish_wires(self) -> None:
+    def _publish_interfaces(self) -> None:
         pod = pod_of(self._options.node_name, self._pods.values())
-        if self._wires is None or pod is None:
+        if self._interfaces is None or pod is None:
             return
-        if pod.metadata.annotation(topology.ANNOTATION) != self._wires:
-            # Through its status, which takes annotations, too: the right to write a whole pod
-            # would be the right to replace its programs.
+        if pod.metadata.annotation(topology.ANNOTATION) != self._interfaces:
+            # By the status subresource, which accepts annotations: permission to write whole pods
+            # would allow replacing their images.
             meta = pod.metadata
             path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}/status"
-            self._annotations.write(path, {topology.ANNOTATION: self._wires})
+            self._annotations.write(path, {topology.ANNOTATION: self._interfaces})
 
     def _on_annotation_error(self, error: ApiError) -> None:
         self._log.error("failed to annotate own pod", op="annotatePod", error=str(error))

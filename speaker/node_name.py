@@ -1,4 +1,4 @@
-"""What is wrong with the name of this speaker's node: one check, apart for its words alone."""
+"""Check of the speaker's node name against the Node objects; short: one check and its message."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _SHOWN = 3
 
 
 def node_name_problem(name: str, nodes: Collection[str]) -> str:
-    """Return why this is no node's name; nothing where it is one.
+    """Return why no Node has this name, with close matches; empty if one has it.
 
-    Node names are often host names: another case or a missing domain are the usual mistakes.
+    Node names are often host names: a different case or a missing domain is the usual mistake.
     """
     if name in nodes:
         return ""

@@ -1,4 +1,4 @@
-"""What the speaker can be asked for."""
+"""Options of the speaker, as parsed from its command line and environment."""
 
 from __future__ import annotations
 
@@ -14,24 +14,31 @@ from speaker.responder.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the speaker was asked for.
-
-    ``speaker_labels`` select the pods of the other speakers, in the speaker's own namespace.
-    ``gossip`` is there where ``membership`` wants it. ``drain_time`` is how many seconds BGP
-    peers have to find other ways, between GRACEFUL_SHUTDOWN and the withdrawal. ``bgp_listen`` is
-    where BGP peers may connect to, None for nowhere. ``lease_namespace`` has the speakers' Leases.
-    """
+    """The speaker's options."""
 
     common: CommonOptions
+    """Options that the controller has, too."""
     node_name: str
+    """Name of the Node object that this speaker runs on."""
     load_balancer_class: str
+    """``spec.loadBalancerClass`` of the Services to announce; empty for those without a class."""
     speaker_labels: str
+    """Label selector of the speakers' pods, in the speaker's own namespace."""
     disable_endpoint_slices: bool
+    """Whether to read Endpoints in place of EndpointSlices."""
     layer2: Settings
+    """Settings of the layer 2 responder."""
     membership: Kind
+    """The failure detector that decides which speakers are usable."""
     gossip: GossipSettings | None = None
+    """Settings of memberlist; None unless ``membership`` is memberlist."""
     rules: Rules = DEFAULT
+    """Which nodes are excluded or drained."""
     on_stop: OnStop = OnStop.AUTO
+    """How BGP sessions end when the speaker terminates."""
     drain_time: float = DRAIN_TIME
+    """Seconds between GRACEFUL_SHUTDOWN and the withdrawal, in which peers select other paths."""
     bgp_listen: ListenAt | None = None
+    """Where to accept BGP connections; None accepts none."""
     lease_namespace: str = LEASE_NAMESPACE
+    """Namespace of the speakers' Leases."""

@@ -1,13 +1,16 @@
-"""Reports that wait: a service that no node announces for a moment, as in a rollout, is no news."""
+"""Delay of reports, so that a service without announcing node for a short time is not reported.
+
+Short gaps are normal, for instance during a rollout.
+"""
 
 from __future__ import annotations
 
-GRACE = 5.0
-"""Seconds for which no node announced a service before that is reported."""
+REPORT_DELAY = 5.0
+"""Seconds for which no node announces a service before that is reported."""
 
 
-class Patience:
-    """Delays what is to be reported of each service, and forgets what is settled meanwhile.
+class ReportDelay:
+    """Delays the report of each service, and drops it if the cause is gone before it is due.
 
     Times are monotonic seconds.
     """
@@ -18,19 +21,19 @@ class Patience:
         self._pending: dict[str, tuple[float, str]] = {}
 
     def report(self, key: str, detail: str, now: float) -> None:
-        """Report a detail of a service once it has stood for GRACE; empty: there is none."""
+        """Schedule a report for GRACE after its first cause; an empty ``detail`` cancels it."""
         if not detail:
             self._pending.pop(key, None)
         else:
-            due = self._pending[key][0] if key in self._pending else now + GRACE
+            due = self._pending[key][0] if key in self._pending else now + REPORT_DELAY
             self._pending[key] = (due, detail)
 
     def next_deadline(self) -> float | None:
-        """Return when ``handle_timeout`` is to be called next; None: not before a report."""
+        """Return when to call ``handle_timeout`` next; None while nothing is pending."""
         return min((due for due, _ in self._pending.values()), default=None)
 
     def handle_timeout(self, now: float) -> tuple[tuple[str, str], ...]:
-        """Return the services whose details are to be reported now, with these."""
+        """Return the reports that are due, as (service key, detail), sorted."""
         ready = [(key, detail) for key, (due, detail) in self._pending.items() if due <= now]
         for key, _ in ready:
             del self._pending[key]

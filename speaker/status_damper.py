@@ -1,7 +1,8 @@
-"""Damping of a status that keeps changing, as when two controllers write their addresses in turn.
+"""Damping of a status that keeps changing, as when two controllers write addresses in turn.
 
-The first changes pass at once. From then on a service keeps one status, until the changes have
-ceased for a while: one whose addresses may be announced, where it ever had one.
+The first CHANGES changes within WINDOW take effect at once. After that one status of the service
+is kept until there was no change for QUIET: one whose addresses may be announced, if it ever had
+one.
 """
 
 from __future__ import annotations
@@ -15,16 +16,21 @@ import msgspec
 from metallb_py.kube.objects import Service, ServiceStatus
 
 CHANGES = 3
-"""Changes of addresses within WINDOW that pass at once."""
+"""Changes of addresses within WINDOW that take effect at once."""
 WINDOW = 10.0
-"""Seconds in which changes are counted."""
+"""Seconds over which changes are counted."""
 QUIET = 10.0
-"""Seconds without a change after which the latest status counts."""
+"""Seconds without a change after which the latest status takes effect."""
 
 
 @dataclass(slots=True)
 class _Flapping:
-    """A service whose addresses changed lately."""
+    """A service whose addresses changed recently.
+
+    ``changes`` are the times of the last CHANGES changes. ``kept`` is the status in force while
+    the service is damped, else None; ``latest`` is its latest version meanwhile. At ``due`` the
+    record is dropped, and ``latest`` takes effect.
+    """
 
     changes: deque[float] = field(default_factory=lambda: deque(maxlen=CHANGES))
     kept: ServiceStatus | None = None
@@ -33,7 +39,7 @@ class _Flapping:
 
 
 class StatusDamper:
-    """Returns of each change of a Service what is to be taken for it. Times are monotonic seconds.
+    """Replaces the status of Services that change too often. Times are monotonic seconds.
 
     ``allowed`` returns whether a Service's addresses may be announced.
     """
@@ -45,21 +51,21 @@ class StatusDamper:
         self._services: dict[str, _Flapping] = {}
 
     def is_damped(self, key: str) -> bool:
-        """Whether a service is kept from following its status."""
+        """Whether the status of a service is held back."""
         found = self._services.get(key)
         return found is not None and found.kept is not None
 
     def changed(
         self, key: str, old: Service | None, new: Service | None, now: float
     ) -> Service | None:
-        """Return what to take for ``new``: itself, or itself with the status that is kept."""
+        """Return the version to use for ``new``: unchanged, or with the status that is kept."""
         if new is None or (old is not None and old.metadata.uid != new.metadata.uid):
             self._services.pop(key, None)
             return new
         if old is None:
             return new
         flapping = self._services.get(key)
-        # The first addresses, or some after none, are no sign of two writers.
+        # First addresses, or addresses after an empty status, do not indicate two writers.
         had = old.status_addresses
         changes = bool(had) and had != new.status_addresses
         if flapping is None and changes:
@@ -78,11 +84,11 @@ class StatusDamper:
         return damped
 
     def next_deadline(self) -> float | None:
-        """Return when ``handle_timeout`` is to be called next; None: not before a change."""
+        """Return when to call ``handle_timeout`` next; None while no service changed recently."""
         return min((each.due for each in self._services.values()), default=None)
 
     def handle_timeout(self, now: float) -> tuple[Service, ...]:
-        """Return the services that follow their status again, as they are now."""
+        """Return the latest version of each service whose damping ends now."""
         quiet = [key for key, each in self._services.items() if each.due <= now]
         settled = (self._services.pop(key).latest for key in quiet)
         return tuple(service for service in settled if service is not None)

@@ -1,4 +1,4 @@
-"""Where a service is announced: by which nodes, or why by none."""
+"""Nodes that announce a service, computed from the cluster's state, or the reason why none does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
 from metallb_py.model.config import Config, Protocol
 from speaker.bgp.reach import Reach
-from speaker.decision import Announcement, Surroundings, decide, why_unannounced
+from speaker.decision import Announcement, DecisionContext, decide, why_unannounced
 from speaker.layer2.eligibility import UNKNOWN, Cluster
 
 NO_SPEAKER = "no node has a usable speaker"
@@ -17,7 +17,7 @@ NO_SPEAKER = "no node has a usable speaker"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The cluster as every speaker sees it."""
+    """The inputs that all speakers share: services, endpoints, nodes and configuration."""
 
     services: tuple[Service, ...]
     endpoints: Mapping[str, ServiceEndpoints]
@@ -25,19 +25,19 @@ class View:
     config: Config
 
     def node_of(self, mac: str) -> str:
-        """Return the node that has an interface with this MAC address; empty where none has."""
+        """Return the node that has an interface with this MAC address; empty if none has."""
         for name, state in self.cluster.nodes.items():
-            if any(wire.mac == mac for wire in state.wires or ()):
+            if any(interface.mac == mac for interface in state.interfaces or ()):
                 return name
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The nodes that announce a service: on layer 2 the elected one, over BGP each with a peer.
+    """The nodes that announce a service: on layer 2 the owner, over BGP each node with a peer.
 
-    ``why`` is the reason where no node does. Where one does, it is how layer 2 elected it, or which
-    of the addresses no node has a BGP peer for.
+    ``why`` is the reason if no node announces it; else the outcome of the layer 2 election, or
+    the addresses for which no node has a BGP peer.
     """
 
     nodes: tuple[str, ...]
@@ -46,15 +46,15 @@ class Where:
 
 
 def where(service: Service, view: View) -> Where:
-    """Return where a service with an address is announced."""
+    """Return the nodes that announce a service with an address."""
     endpoints = view.endpoints.get(service.key)
     reach = Reach(view.config.peers)
     nodes: list[str] = []
-    context = Surroundings("", view.cluster, view.config)
+    context = DecisionContext("", view.cluster, view.config)
     decision = decide(service, endpoints, context)
     protocol = decision.protocol
     for name in sorted(view.cluster.usable_speakers):
-        context = Surroundings(name, view.cluster, view.config)
+        context = DecisionContext(name, view.cluster, view.config)
         decision = decide(service, endpoints, context)
         if decision.announcement is None:
             continue
@@ -66,7 +66,7 @@ def where(service: Service, view: View) -> Where:
     return Where(tuple(nodes), protocol, why if nodes else why or NO_SPEAKER)
 
 
-def _has_peer(announcement: Announcement, context: Surroundings, reach: Reach) -> bool:
+def _has_peer(announcement: Announcement, context: DecisionContext, reach: Reach) -> bool:
     """Whether a node advertises any of the addresses to any peer."""
     labels = context.cluster.nodes.get(context.node, UNKNOWN).labels
     return any(

@@ -1,4 +1,4 @@
-"""What holds for the tree as a whole."""
+"""Rules for the tree as a whole."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MODULES = sorted(
     path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
 )
 TESTS = ROOT / "tests"
-# Their folders have the same paths as the packages'.
+# Suites whose folders have the same paths as the packages'.
 MIRRORS = ("unit", "property", "netns")
 LINES = 600
 
-# What only runs as a part of something larger is tested there.
+# Modules that only run as a part of something larger, and the test file that covers them.
 TESTED_ELSEWHERE = {
     "controller/drivers/config_status.py": "netns/controller/test_config_record.py",
     "metallb_py/cli/cluster.py": "netns/cli/test_commands.py",
@@ -71,7 +71,7 @@ IMPORTERS = {
 
 
 def imported(module: Path) -> set[str]:
-    """Return the first part of the name of everything that a module imports."""
+    """Return the top-level packages that a module imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse((ROOT / module).read_text())):
         if isinstance(node, ast.Import):
@@ -82,7 +82,7 @@ def imported(module: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_no_module_outgrows_its_purpose(module: Path) -> None:
+def test_no_module_exceeds_the_line_limit(module: Path) -> None:
     assert len((ROOT / module).read_text().splitlines()) <= LINES
 
 
@@ -111,17 +111,17 @@ def test_each_library_has_its_importers(library: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_no_excuses_in_comments(module: Path) -> None:
+def test_no_todo_and_no_bare_type_ignore_in_comments(module: Path) -> None:
     text = (ROOT / module).read_text()
     assert not re.search(r"#\s*type: ignore(?!\[)|\bTODO\b|\bFIXME\b|\bXXX\b", text)
 
 
 HEAVY = ("kubernetes", "pydantic", "requests", "scapy", "pyroute2.ipdb", "numpy")
-"""What costs a daemon megabytes when it is imported, and is not needed to serve."""
+"""Packages that cost a daemon megabytes when imported, and are not needed to serve."""
 
 
 @pytest.mark.parametrize("daemon", ["speaker.app", "controller.app"])
-def test_a_daemon_loads_nothing_heavy(daemon: str) -> None:
+def test_daemon_loads_no_heavy_package(daemon: str) -> None:
     code = f"import sys, {daemon}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & set(HEAVY)
@@ -146,7 +146,7 @@ def test_sample_configurations_load(path: Path) -> None:
 
 
 @pytest.mark.parametrize("daemon", ["controller", "speaker"])
-def test_the_daemons_load_nothing_that_they_do_not_use(daemon: str) -> None:
+def test_daemon_loads_no_package_that_it_does_not_use(daemon: str) -> None:
     code = (
         f"import sys, {daemon}.__main__, {daemon}.app;"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
@@ -182,16 +182,21 @@ PROGRAMS = (
 )
 
 
+# kubectl's, kube-apiserver's and k3s's
+OF_OTHERS = {"--replicas", "--admission-control-config-file", "--disable"}
+
+
 def help_of(program: tuple[str, ...]) -> str:
     line = [sys.executable, "-m", *program, "--help"]
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def test_what_the_readme_names_exists() -> None:
+def test_flags_commands_and_links_of_the_documentation_exist() -> None:
     readme = (ROOT / "README.md").read_text()
+    pages = [readme, *(path.read_text() for path in (ROOT / "docs").glob("*.md"))]
     known = set(re.findall(r"--[a-z][-a-z0-9]+", "".join(map(help_of, PROGRAMS))))
-    named = set(re.findall(r"--[a-z][-a-z0-9]+", readme))
-    assert named - known == {"--replicas"}, "that is kubectl's"
+    named = set(re.findall(r"--[a-z][-a-z0-9]+", "".join(pages)))
+    assert named - known == OF_OTHERS
     commands = set(re.findall(r"metallb-py ([a-z]+[-a-z]*)", readme))
     assert commands <= {program[-1] for program in PROGRAMS} | {"does"}
     links = re.findall(r"\]\(([^)]+)\)", readme)

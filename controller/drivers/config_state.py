@@ -1,4 +1,4 @@
-"""Keeps the stored state of the configuration as the controller wants it to be."""
+"""Writer of the stored state of the configuration; it restores what other writers change."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from metallb_py.kube.objects import ConfigMap
 
 @dataclass(frozen=True, slots=True)
 class StateStored:
-    """The state stands as wanted. ``repaired``: another writer had changed or deleted it."""
+    """Success: the wanted state is stored. ``repaired``: another writer had changed it."""
 
     repaired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StateNotStored:
-    """The state can't be stored. Reported once for each state and reason."""
+    """Failure to store the wanted state. Reported once for each state and error."""
 
     error: str
 
@@ -44,10 +44,10 @@ StateEvent = StateStored | StateNotStored
 
 
 class StateWriter:
-    """Writes the latest state that it was given, and writes it again where it was changed.
+    """Writes the latest wanted state, and writes it again if another writer changed it.
 
     Each write of the same state waits longer than the one before, up to a minute, so that two
-    writers that disagree do not wear the API server out.
+    writers that disagree do not overload the API server.
     """
 
     def __init__(
@@ -58,41 +58,42 @@ class StateWriter:
         self._on_event = on_event
         self._path = f"/api/v1/namespaces/{names.namespace}/configmaps"
         self._objects: dict[str, ConfigMap] = {}
-        self._versions: dict[str, int] = {}  # of our own writes that the watch has not shown yet
+        # Resource versions of our own writes that the watch has not reported yet.
+        self._versions: dict[str, int] = {}
         self._wanted: Stored | None = None
-        self._has_wish = False
-        self._given_up = False
-        self._writes = 0  # of the present wish
-        self._stood = False  # whether the present wish was stored once
-        self._told = ""
-        self._patience = 0.0  # how long the server wants to be left alone
+        self._has_target = False
+        self._failed_for_good = False
+        self._writes = 0  # number of attempts to write the wanted state
+        self._was_stored = False  # whether the wanted state was stored at some time
+        self._reported = ""
+        self._retry_after = 0.0  # seconds, as requested by the server
         self._woken = asyncio.Event()
         self._changed = asyncio.Event()
 
     def write(self, wanted: Stored | None) -> bool:
-        """Have a state stored; None where there is nothing to keep. Returns at once.
+        """Request that a state be stored; None to delete it. Return without waiting.
 
-        Returns whether an event will follow: not where this was wanted before.
+        The result is whether an event will follow: False if this state was wanted already.
         """
-        if self._has_wish and wanted == self._wanted:
+        if self._has_target and wanted == self._wanted:
             return False
-        self._wanted, self._has_wish = wanted, True
-        self._given_up = self._stood = False
+        self._wanted, self._has_target = wanted, True
+        self._failed_for_good = self._was_stored = False
         self._writes = 0
-        self._told = ""
+        self._reported = ""
         self._changed.set()
         self._woken.set()
         return True
 
     def observed(self, name: str, item: ConfigMap | None) -> None:
-        """One of the objects changed, as the watch shows it."""
+        """Apply a changed or deleted (None) object, as the watch reports it."""
         if item is None:
             self._objects.pop(name, None)
         elif name in self._names.all:
             own = self._versions.get(name)
             version = item.metadata.resource_version
             if own is not None and version.isdecimal() and int(version) < own:
-                return  # from before our write
+                return  # older than our last write
             self._versions.pop(name, None)
             self._objects[name] = item
         self._woken.set()
@@ -102,10 +103,10 @@ class StateWriter:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            if not self._has_wish or self._given_up or self._is_stored():
+            if not self._has_target or self._failed_for_good or self._is_stored():
                 continue
-            await self._pause(ITEM_RETRY.delay(self._writes) + self._patience)
-            self._patience = 0.0
+            await self._pause(ITEM_RETRY.delay(self._writes) + self._retry_after)
+            self._retry_after = 0.0
             self._writes += 1
             wanted = self._wanted
             try:
@@ -114,18 +115,18 @@ class StateWriter:
             except StateError as error:
                 self._failed(str(error), for_good=wanted == self._wanted)
             except ApiError as error:
-                self._patience = error.retry_after or 0.0
+                self._retry_after = error.retry_after or 0.0
                 self._failed(str(error), for_good=error.status in CONTENT_REFUSED)
                 self._woken.set()
             else:
                 if wanted == self._wanted:
                     self._succeeded()
             if wanted != self._wanted:
-                self._given_up = False
+                self._failed_for_good = False
                 self._woken.set()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait; not any longer where another state is wanted meanwhile."""
+        """Wait this long, or until another state is wanted."""
         self._changed.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -137,18 +138,18 @@ class StateWriter:
             stored = found == self._wanted and is_clean(self._names, self._objects)
         except StateError:
             stored = False
-        if stored and not self._stood:
+        if stored and not self._was_stored:
             self._succeeded()
         return stored
 
     def _succeeded(self) -> None:
-        repaired, self._stood, self._told = self._stood, True, ""
+        repaired, self._was_stored, self._reported = self._was_stored, True, ""
         self._on_event(StateStored(repaired))
 
     def _failed(self, error: str, *, for_good: bool) -> None:
-        self._given_up = for_good
-        if error != self._told:
-            self._told = error
+        self._failed_for_good = for_good
+        if error != self._reported:
+            self._reported = error
             self._on_event(StateNotStored(error))
 
     async def _perform(self, step: Step) -> None:
@@ -178,5 +179,5 @@ class StateWriter:
             raise TypeError(name)
         try:
             return await self._client.create(self._path, body)
-        except ConflictError as error:  # made meanwhile: replace it the next time
+        except ConflictError as error:  # created meanwhile: replace it at the next attempt
             raise ApiError(str(error), error.status) from error

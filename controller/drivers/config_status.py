@@ -1,4 +1,4 @@
-"""Shows the state of the configuration in an annotation of the operator's ConfigMap."""
+"""Writer of the configuration's status into an annotation of the operator's ConfigMap."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metallb_py.kube.objects import ConfigMap
 
 
 class StatusAnnotation:
-    """Writes the latest status. One that is refused for its size is shortened once, then left."""
+    """Writes the latest status. If it is refused for its size, it is shortened once."""
 
     def __init__(self, client: KubeClient, path: str, on_error: Callable[[ApiError], None]) -> None:
         self._path = path
@@ -24,18 +24,18 @@ class StatusAnnotation:
         self._shortened = False
 
     def show(self, status: ConfigStatus, configmap: ConfigMap) -> None:
-        """Have a status written onto the ConfigMap, as it stands. Returns at once."""
+        """Request that a status be written to this ConfigMap. Return without waiting."""
         if status == self._shown:
             return
         self._shown, self._shortened = status, False
         self._write(status, limit_beside(configmap.metadata.annotations or {}))
 
     def show_again(self) -> None:
-        """Have the next status written, also where it is the same: the ConfigMap is another one."""
+        """Write the next status even if it is unchanged, as the ConfigMap lost it."""
         self._shown = None
 
     def drop_legacy(self, configmap: ConfigMap) -> None:
-        """Remove what earlier versions kept on the ConfigMap, and what is stored elsewhere now."""
+        """Remove the annotations of earlier versions, whose content is stored elsewhere now."""
         present = configmap.metadata.annotations or {}
         old = {name: None for name in (LAST_GOOD, DRAINING) if name in present}
         if old:

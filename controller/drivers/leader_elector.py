@@ -1,9 +1,8 @@
-"""Takes part in the election of the leader, and runs the leader's work while this is the one.
+"""Leader election: competes for the Lease, and runs the leader's work while it holds the Lease.
 
-The election has a thread of its own, with an event loop and a connection of its own: its renewals
-must not wait until the leader's work lets them, and a leader that is busy is not a dead one. What
-keeps two leaders from writing at once is the term's fence, which opens for as long as the last
-renewal allows and is asked before each write.
+The election has its own thread, event loop and connection: renewals must not be delayed by the
+leader's work, as a busy leader is not a failed one. The term's fence keeps two leaders from writing
+at once: it is open until the time that the last renewal allows, and is checked before each write.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from metallb_py.kube.leader_election import (
     Follow,
     Found,
     Lead,
-    Lose,
+    LeadershipLost,
     Read,
     Write,
 )
@@ -43,17 +42,21 @@ _COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
 @dataclass(frozen=True, slots=True)
 class Candidacy:
-    """Who stands for which Lease, and how to reach it."""
+    """A candidate and the Lease that it competes for."""
 
     kubeconfig: str
+    """Path of a file with credentials; empty for the pod's own."""
     namespace: str
+    """Namespace of the Lease."""
     lease: str
+    """Name of the Lease."""
     identity: str
+    """The candidate's ``holderIdentity``, unique among all candidates."""
     durations: Durations
 
 
 class Term:
-    """One time of leading. ``fence`` is open while it lasts, ``ended`` is set soon after."""
+    """One term of leadership. ``fence`` is open while it lasts; ``ended`` is set soon after."""
 
     def __init__(self) -> None:
         self.fence = Fence(0.0)
@@ -62,23 +65,23 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Gained:
-    """A term begins."""
+    """Start of a term."""
 
     term: Term
 
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """The Lease could be neither read nor written; told once until that works again."""
+    """Failure to read or write the Lease; reported once until that succeeds again."""
 
     error: ApiError
 
 
-ElectionEvent = Gained | Lose | Follow | Unreachable
+ElectionEvent = Gained | LeadershipLost | Follow | Unreachable
 
 
 class Leadership:
-    """Stands for election for as long as ``run`` runs."""
+    """Competes for the Lease as long as ``run`` runs."""
 
     def __init__(self, candidacy: Candidacy, on_event: Callable[[ElectionEvent], None]) -> None:
         self._candidacy = candidacy
@@ -87,18 +90,18 @@ class Leadership:
         self._term = Term()
 
     async def run(self, lead: Callable[[Term], Awaitable[None]]) -> None:
-        """Call ``lead`` for each term, one after the other; it returns soon after the term ended.
+        """Call ``lead`` for each term in turn; it must return soon after the term ended.
 
-        On cancellation the Lease is released once ``lead`` has ended, so that another can follow
-        at once; unless a write is without an answer, as the next leader might not see what comes
-        of it. Where ``lead`` fails, the Lease is left to expire.
+        On cancellation the Lease is released once ``lead`` has ended, so that another candidate can
+        take it at once, unless a write is unconfirmed: the next leader might not see its result.
+        If ``lead`` fails, the Lease is left to expire.
         """
         main, own = asyncio.get_running_loop(), asyncio.new_event_loop()
 
-        def tell(event: ElectionEvent) -> None:
+        def report(event: ElectionEvent) -> None:
             main.call_soon_threadsafe(self._receive, event)
 
-        elector = _Elector(self._candidacy, tell)
+        elector = _Elector(self._candidacy, report)
         work = main.create_task(self._lead_terms(lead), name="leader")
         thread = main.run_in_executor(None, own.run_until_complete, elector.run())
         try:
@@ -106,7 +109,7 @@ class Leadership:
         finally:
             work.cancel()
             await asyncio.wait({work})
-            in_order = work.cancelled() and not self._term.fence.unsure
+            in_order = work.cancelled() and not self._term.fence.has_unconfirmed_write
             own.call_soon_threadsafe(elector.finish, in_order)
             await asyncio.wait({thread})
             own.close()
@@ -124,7 +127,7 @@ class Leadership:
             case Gained(term):
                 self._term = term
                 self._terms.put_nowait(term)
-            case Lose():
+            case LeadershipLost():
                 self._term.ended.set()
             case Follow() | Unreachable():
                 pass
@@ -134,12 +137,12 @@ class Leadership:
 
 
 class _Elector:
-    """The half that lives in the election's thread. ``tell`` may be called from there."""
+    """The part that runs in the election's thread, and calls ``report`` there."""
 
-    def __init__(self, candidacy: Candidacy, tell: Callable[[ElectionEvent], object]) -> None:
+    def __init__(self, candidacy: Candidacy, report: Callable[[ElectionEvent], object]) -> None:
         self._candidacy = candidacy
         self._collection = _COLLECTION.format(candidacy.namespace)
-        self._tell = tell
+        self._report = report
         self._election = Election(candidacy.identity, candidacy.durations, time.monotonic())
         self._term: Term | None = None
         self._failing = False
@@ -147,12 +150,12 @@ class _Elector:
         self._release = False
 
     def finish(self, release: bool) -> None:
-        """Have ``run`` return, after releasing the Lease or not. To be called in its thread."""
+        """Make ``run`` return, with or without releasing the Lease. Call it in that thread."""
         self._release = release
         self._finish.set()
 
     async def run(self) -> None:
-        """Read, renew and tell until ``finish``."""
+        """Read, renew and report until ``finish`` is called."""
         client = await KubeClient.connect(self._candidacy.kubeconfig)
         try:
             while not self._finish.is_set():
@@ -182,10 +185,10 @@ class _Elector:
                     waiting.extend(self._election.receive(answer, time.monotonic()))
                 case Lead(until):
                     self._lead(until)
-                case Lose():
+                case LeadershipLost():
                     self._lose(effect)
                 case Follow():
-                    self._tell(effect)
+                    self._report(effect)
                 case _:
                     assert_never(effect)
 
@@ -195,13 +198,13 @@ class _Elector:
             return
         self._term = Term()
         self._term.fence.open_until(until)
-        self._tell(Gained(self._term))
+        self._report(Gained(self._term))
 
-    def _lose(self, effect: Lose) -> None:
+    def _lose(self, effect: LeadershipLost) -> None:
         if self._term is not None:
             self._term.fence.shut()
             self._term = None
-        self._tell(effect)
+        self._report(effect)
 
     async def _ask(self, client: KubeClient, effect: Read | Write) -> Answer:
         try:
@@ -214,7 +217,7 @@ class _Elector:
         except (ApiError, TimeoutError) as error:
             if not self._failing:
                 self._failing = True
-                self._tell(Unreachable(ApiError(str(error) or "no answer in time")))
+                self._report(Unreachable(ApiError(str(error) or "no answer in time")))
             return Failed()
         self._failing = False
         return Found(answer)

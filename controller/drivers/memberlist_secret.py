@@ -1,4 +1,4 @@
-"""Makes the key by which the speakers know each other, as MetalLB's controller does it."""
+"""Creation of the Secret with the key of the speakers' memberlist, as by MetalLB's controller."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ KEY_BYTES = 16
 
 
 async def ensure_secret(client: KubeClient, namespace: str, name: str, deployment: str) -> bool:
-    """Create the Secret unless it is there; return whether it was created. Raises ApiError.
+    """Create the Secret unless it exists; return whether it was created. Raises ApiError.
 
-    It belongs to the Deployment, so it goes with it. One that exists is never changed.
+    The Deployment owns it, so it is deleted with it. An existing Secret is never changed.
     """
     collection = f"/api/v1/namespaces/{namespace}/secrets"
-    # MetalLB's own Role lets it be listed by name, and not be read.
+    # MetalLB's own Role allows list, not get.
     found = await client.get(collection, {"fieldSelector": f"metadata.name={name}"})
     if decode(found, ObjectList).items:
         return False
@@ -32,15 +32,15 @@ async def ensure_secret(client: KubeClient, namespace: str, name: str, deploymen
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"secretkey": _key()}}
     try:
         await client.create(collection, body)
-    except ConflictError:  # another replica was faster
+    except ConflictError:  # another replica created it
         return False
     return True
 
 
 def _key() -> str:
-    """Return 16 random bytes as MetalLB writes them: base64 without padding, and that once more.
+    """Return 16 random bytes as MetalLB writes them: base64 without padding, then base64 again.
 
-    What the speakers read is the text of the inner base64.
+    The speakers use the text of the inner base64.
     """
     text = b64encode(secrets.token_bytes(KEY_BYTES)).rstrip(b"=")
     return b64encode(text).decode()

@@ -1,8 +1,8 @@
-"""The queue in front of the webhook's expensive work: one review at a time, callers told apart.
+"""Queue in front of the webhook's expensive work: one review at a time, by caller.
 
-Authenticated callers come first. The others wait in turns by their source, a few of them at the
-most, and their reviews use at most half of the time: after one that took a second there is none of
-theirs for a second.
+Authenticated callers are served first. A limited number of others wait, and their sources take
+turns. Their reviews use at most half of the time: after one that took a second, none of them starts
+for a second.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 from metallb_py.errors import MetallbError
 
+# Reviews that may wait: of trusted callers, of all others, and of one source among those.
 MAX_TRUSTED: Final = 32
 MAX_OTHERS: Final = 8
 MAX_PER_SOURCE: Final = 2
@@ -23,7 +24,7 @@ MAX_PER_SOURCE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a review. ``trusted``: with a client certificate of the API server's."""
+    """Sender of a review. ``trusted``: it has the API server's client certificate."""
 
     source: str
     trusted: bool
@@ -43,16 +44,16 @@ class ReviewGate:
     """Lets one review through at a time."""
 
     def __init__(self) -> None:
-        self._waiting: list[_Waiting] = []  # in the order of their arrival
+        self._waiting: list[_Waiting] = []  # in order of arrival
         self._busy = False
-        self._rests_until = 0.0
+        self._paused_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        # How many reviews each waiting source has had since it last had none.
+        # Number of reviews done for each untrusted source since it last had none waiting.
         self._served: Counter[str] = Counter()
 
     @asynccontextmanager
     async def turn(self, caller: Caller) -> AsyncIterator[None]:
-        """Wait for a turn and hold it. Raises BusyError."""
+        """Wait for a turn and hold it. Raises BusyError if too many reviews wait."""
         loop = asyncio.get_running_loop()
         waiting = _Waiting(caller, loop.create_future())
         self._admit(caller)
@@ -86,7 +87,7 @@ class ReviewGate:
         now = asyncio.get_running_loop().time()
         self._busy = False
         if not caller.trusted:
-            self._rests_until = now + (now - started)
+            self._paused_until = now + (now - started)
             self._served[caller.source] += 1
             for source in self._served.keys() - {each.caller.source for each in self._waiting}:
                 del self._served[source]
@@ -96,18 +97,18 @@ class ReviewGate:
         loop = asyncio.get_running_loop()
         if self._busy or not self._waiting:
             return
-        rests = loop.time() < self._rests_until
-        choices = [each for each in self._waiting if each.caller.trusted or not rests]
+        paused = loop.time() < self._paused_until
+        choices = [each for each in self._waiting if each.caller.trusted or not paused]
         if not choices:
             if self._timer is None:
-                self._timer = loop.call_at(self._rests_until, self._rested)
+                self._timer = loop.call_at(self._paused_until, self._resume)
             return
-        # Among equals min() takes the first.
+        # Among equals min() returns the one that arrived first.
         chosen = min(choices, key=lambda e: (not e.caller.trusted, self._served[e.caller.source]))
         self._waiting.remove(chosen)
         self._busy = True
         chosen.turn.set_result(None)
 
-    def _rested(self) -> None:
+    def _resume(self) -> None:
         self._timer = None
         self._call_next()

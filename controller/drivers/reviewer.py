@@ -1,4 +1,4 @@
-"""Answers reviews of the ConfigMap: with its problems, or with what it would do to services."""
+"""Answers to reviews of the ConfigMap: its problems, or its effects on services."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from controller.plan_text import warnings
 from metallb_py.config.problems import Problem
 from metallb_py.errors import ApiError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.configmap import Reading
+from metallb_py.kube.configmap import ParsedConfig
 from metallb_py.kube.listing import take_snapshot
 from metallb_py.model.config import Config
 from metallb_py.runtime.compile_worker import CompileWorker
 
-# Of the 5 s that the API server waits for an answer, which may come without any foresight.
+# In seconds, of the 5 s that the API server waits: for the whole answer, for the turn and the
+# compilation, and for the effects on services, which the answer may omit.
 ANSWER_SECONDS = 4.5
 COMPILE_SECONDS = 4.0
-FORESIGHT_SECONDS = 3.0
+PLAN_TIMEOUT = 3.0
 
 
 class Reviewer:
@@ -34,49 +35,50 @@ class Reviewer:
         self._name = name
         self._policy = policy
         self._class = lb_class
-        # Its own: who floods the webhook must not keep the controller's configuration waiting.
+        # A separate worker: a flood of reviews must not delay the controller's configuration.
         self._worker = CompileWorker()
         self._gate = ReviewGate()
 
     async def answer(self, body: bytes, caller: Caller) -> bytes:
-        """Return the answer to a review. Raises AdmissionError where it is none, and BusyError.
+        """Return the encoded answer to a review.
 
-        A caller that is not trusted learns about the text that it submitted, and nothing about
-        the cluster.
+        An untrusted caller gets the problems of the text that it submitted, and no information
+        about the cluster. Raises AdmissionError if the body is not a review or the check takes too
+        long, and BusyError if too many reviews wait.
         """
-        question = read_review(body, self._namespace, self._name)
-        if question.text is None:
-            return question.answer()
+        request = read_review(body, self._namespace, self._name)
+        if request.text is None:
+            return request.answer()
         latest = asyncio.get_running_loop().time() + ANSWER_SECONDS
         try:
             async with asyncio.timeout(COMPILE_SECONDS) as limit, self._gate.turn(caller):
-                reading = await self._compile(question.text)
+                parsed = await self._compile(request.text)
                 limit.reschedule(None)
                 effects: tuple[str, ...] = ()
-                if caller.trusted and reading.config is not None:
-                    effects = await self._foresee(reading.config, latest)
+                if caller.trusted and parsed.config is not None:
+                    effects = await self._plan(parsed.config, latest)
         except TimeoutError as error:
             raise BusyError(
                 f"the configuration was not checked within {COMPILE_SECONDS} s: too large, or too "
                 "many reviews at once"
             ) from error
-        return question.answer(reading, effects)
+        return request.answer(parsed, effects)
 
-    async def _compile(self, text: str | Problem) -> Reading:
+    async def _compile(self, text: str | Problem) -> ParsedConfig:
         if isinstance(text, Problem):
-            return Reading("", problems=(text,))
+            return ParsedConfig("", problems=(text,))
         return await self._worker.compile(text)
 
-    async def _foresee(self, config: Config, latest: float) -> tuple[str, ...]:
-        seconds = min(FORESIGHT_SECONDS, latest - asyncio.get_running_loop().time())
+    async def _plan(self, config: Config, latest: float) -> tuple[str, ...]:
+        seconds = min(PLAN_TIMEOUT, latest - asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout(seconds):
                 snapshot = await take_snapshot(self._client, self._namespace, self._name)
-                # In the thread: for thousands of services it takes a second.
+                # In the worker's thread: it takes a second for thousands of services.
                 plan = await self._worker.run(
                     lambda _: make_plan(snapshot, config, self._policy, self._class)
                 )
         except (ApiError, TimeoutError) as error:
             why = str(error) or "no answer in time"
-            return (f"what it would do to services is not known: {why}",)
+            return (f"the effects on services are not known: {why}",)
         return warnings(plan)

@@ -1,7 +1,7 @@
-"""Writes ``status.loadBalancer`` of services, several at a time, the latest wish for each.
+"""Writer of ``status.loadBalancer``: several services at a time, the latest status of each.
 
-A write names the version of the service that it was decided on. If somebody else wrote since, the
-server refuses it, and the core decides again on what is there then.
+A write contains the resource version of the service on which it was decided. If the object was
+changed since, the server refuses the write, and the core decides again on the new version.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ WORKERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A status was written."""
+    """Success of a status write."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class WriteFailed:
-    """A status could not be written; decide again."""
+    """Failure of a status write; the core has to decide again."""
 
     key: str
     error: ApiError
@@ -37,30 +37,30 @@ StatusEvent = Written | WriteFailed
 
 
 class StatusWriter:
-    """Writes statuses. Failures are told after the delay that is due before the next attempt."""
+    """Writes statuses. A failure is reported after the delay before the next attempt."""
 
     def __init__(
         self, client: KubeClient, on_event: Callable[[StatusEvent], Awaitable[None]]
     ) -> None:
         self._client = client
         self._on_event = on_event
-        self._wishes: dict[str, WriteStatus] = {}
-        self._ready: asyncio.Queue[str] = asyncio.Queue()  # as long as there are wishes
+        self._pending: dict[str, WriteStatus] = {}
+        self._ready: asyncio.Queue[str] = asyncio.Queue()  # keys in _pending that are not in _busy
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
 
-    def write(self, wish: WriteStatus) -> None:
-        """Have a status written. Returns at once; replaces an earlier wish for the service."""
-        key = wish.service.key
-        if key not in self._wishes and key not in self._busy:
+    def write(self, request: WriteStatus) -> None:
+        """Request a write, replacing an earlier request for the service. Return without waiting."""
+        key = request.service.key
+        if key not in self._pending and key not in self._busy:
             self._ready.put_nowait(key)
-        self._wishes[key] = wish
+        self._pending[key] = request
 
     def forget(self, key: str) -> None:
-        """Drop what is still to be written for a service that is gone."""
+        """Drop the pending write and the failures of a deleted service."""
         self._failures.pop(key, None)
-        if key in self._busy:
-            self._wishes.pop(key, None)
+        if key in self._busy:  # otherwise the key is queued, and its worker expects a request
+            self._pending.pop(key, None)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -71,30 +71,32 @@ class StatusWriter:
     async def _work(self, group: asyncio.TaskGroup) -> None:
         while True:
             key = await self._ready.get()
-            wish = self._wishes.pop(key)
+            request = self._pending.pop(key)
             self._busy.add(key)
             try:
-                await self._write(wish)
+                await self._write(request)
             except NotFoundError:
-                self._failures.pop(key, None)  # deleted meanwhile: the watch will tell
+                self._failures.pop(key, None)  # deleted meanwhile: the watch will report it
             except ApiError as error:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
                 failed = WriteFailed(key, error)
-                group.create_task(self._tell_later(failed, error.delay(ITEM_RETRY.delay(failures))))
+                group.create_task(
+                    self._report_later(failed, error.delay(ITEM_RETRY.delay(failures)))
+                )
             else:
                 self._failures.pop(key, None)
                 await self._on_event(Written(key))
             finally:
                 self._busy.discard(key)
-                if key in self._wishes:
+                if key in self._pending:
                     self._ready.put_nowait(key)
 
-    async def _write(self, wish: WriteStatus) -> None:
-        meta = wish.service.metadata
+    async def _write(self, request: WriteStatus) -> None:
+        meta = request.service.metadata
         path = f"/api/v1/namespaces/{meta.namespace}/services/{meta.name}/status"
-        ingress = [{"ip": str(address)} for address in wish.addresses] or None
+        ingress = [{"ip": str(address)} for address in request.addresses] or None
         # An update of the status may change annotations, too; a merge patch removes what is null.
-        annotations = {POOL_ANNOTATION: wish.pool or None}
+        annotations = {POOL_ANNOTATION: request.pool or None}
         await self._client.patch(
             path,
             {
@@ -107,6 +109,6 @@ class StatusWriter:
             },
         )
 
-    async def _tell_later(self, event: WriteFailed, delay: float) -> None:
+    async def _report_later(self, event: WriteFailed, delay: float) -> None:
         await asyncio.sleep(delay)
         await self._on_event(event)

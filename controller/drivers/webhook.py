@@ -1,12 +1,14 @@
-"""Serves the validating webhook over TLS, with a certificate that it makes and rotates itself.
+"""Validating webhook over TLS, with a certificate that it creates and rotates itself.
 
-The authority lives in memory alone. Its certificate is published in the webhook's configuration in
-the API server, beside the one before it. A new certificate is served only once its authority has
-been published for a while, so that no call fails while the API server learns of it.
+The certificate authority is kept in memory only. Its certificate is published in the
+ValidatingWebhookConfiguration (``caBundle``), beside the previous one. A new serving certificate is
+used only after its authority has been published for a time, so that no call fails while the API
+server does not trust it yet.
 
-Every replica of the controller serves, and has an authority of its own. Each adds what is missing
-of its own to what the others published, and writes nothing where nothing is missing, so they agree;
-the authorities of replicas that are gone make room when there are too many, or expire.
+Every replica of the controller serves, and has its own authority. Each adds its missing
+certificates to those that the others published, and writes nothing if none is missing, so that the
+replicas do not undo each other's writes. The authorities of replicas that no longer run are removed
+when there are too many, or when they expire.
 """
 
 from __future__ import annotations
@@ -37,64 +39,71 @@ from metallb_py.runtime.log import Logger
 from metallb_py.runtime.pki import Authority, Identity, merge_bundle
 
 VALID = timedelta(days=90)
+"""Validity of the authority and of the serving certificate."""
 ROTATE_AFTER = timedelta(days=60)
+"""Age at which both are replaced; less than ``VALID``."""
 CHECK_SECONDS = 60.0
+"""Seconds between two checks that the authority is published."""
 RETRY_SECONDS = 2.0
+"""Seconds before the next attempt to listen or to publish."""
 CONFLICT_SECONDS = 0.5
-# A review holds the old and the new object, with annotations; an API server takes 3 MiB of each.
+"""Upper limit of the random delay, in seconds, after another replica's write."""
 MAX_BODY_BYTES = 8 << 20
-# Two of the largest reviews, or many usual ones: what all callers together can have us keep.
+"""A review has the old and the new object, with annotations; API servers accept 3 MiB of each."""
 LIMITS = Limits(connections=64, per_source=16, body_bytes=2 * MAX_BODY_BYTES)
-# Two for each of several replicas, and some of replicas that were restarted.
+"""Bound of the memory that all callers together can occupy: two of the largest reviews, or
+many usual ones."""
 MAX_TRUSTED = 16
+"""Published certificates: two of each of several replicas, and some of restarted replicas."""
 PATH = "/validate"
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookOptions:
-    """Where to serve, under which names, and which configuration to publish the authority in.
-
-    ``client_authority`` is the file of the authority that signs the API server's client
-    certificate; None where it shows none. ``client_names`` are the common names that are trusted
-    of what it signed; empty means all.
-    """
+    """Options of the webhook."""
 
     port: int
+    """TCP port; it is served on all addresses."""
     hosts: tuple[str, ...]
+    """Names and addresses in the serving certificate; at least one, the first is the subject."""
     configuration: str
+    """Name of the ValidatingWebhookConfiguration in which the authority is published."""
     client_authority: Path | None = None
+    """PEM file with the authority of the API server's client certificate; None if the API server
+    presents none."""
     client_names: frozenset[str] = frozenset()
+    """Common names that are trusted in certificates of that authority; empty: all."""
 
 
 class Webhook:
-    """The webhook, for as long as ``run`` runs."""
+    """The webhook's server and the publication of its authority."""
 
     def __init__(
         self,
         client: KubeClient,
         options: WebhookOptions,
-        judge: Callable[[bytes, Caller], Awaitable[bytes]],
+        review: Callable[[bytes, Caller], Awaitable[bytes]],
         log: Logger,
     ) -> None:
         self._client = client
         self._options = options
-        self._judge = judge
+        self._review = review
         self._log = log
-        self._strangers = RateLimiter(Rate(1, 1 / 3600), Rate(10, 1 / 60))
+        self._untrusted_callers = RateLimiter(Rate(1, 1 / 3600), Rate(10, 1 / 60))
         self._client_authority = ""  # certificates in PEM
         self._authority_problem = ""  # why that could not be read again, as it was reported
         self._trusted: list[bytes] = []
         self._serving: Identity | None = None
-        self._made = datetime.min.replace(tzinfo=UTC)
+        self._created_at = datetime.min.replace(tzinfo=UTC)
         self._server = HttpServer(
             self._answer, log, limits=LIMITS, max_body=MAX_BODY_BYTES, tls=lambda: self._context
         )
 
     async def run(self, on_error: Callable[[Exception], None]) -> None:
-        """Serve, rotate and publish until cancelled. A failure is reported once, and tried again.
+        """Serve, rotate and publish until cancelled. Retry failures, and report each once.
 
-        Raises StartupError where the authority of the callers can't be read at first.
+        Raises StartupError if the authority of client certificates can't be read at the start.
         """
         self.rotate(datetime.now(UTC))
         try:
@@ -126,32 +135,32 @@ class Webhook:
         failing = False
         while True:
             now = datetime.now(UTC)
-            # Also where the clock was set back since: made by a clock that ran ahead, the
-            # certificate may be valid only from then on.
-            misdated = now < self._made
-            if misdated or now - self._made > ROTATE_AFTER:
+            # Also after the clock was set back: a certificate that was created while the clock
+            # was ahead is not valid yet.
+            misdated = now < self._created_at
+            if misdated or now - self._created_at > ROTATE_AFTER:
                 self.rotate(now)
             try:
                 await self.publish()
             except ConflictError:
-                # Another replica was faster: add to what it wrote.
+                # Another replica wrote first: add to its version.
                 await asyncio.sleep(CONFLICT_SECONDS * random.random())
             except ApiError as error:
                 if not failing:
                     on_error(error)
                 failing = True
-                own = CHECK_SECONDS if _is_absent(error) else RETRY_SECONDS
-                await asyncio.sleep(error.delay(own))
+                delay = CHECK_SECONDS if _is_absent(error) else RETRY_SECONDS
+                await asyncio.sleep(error.delay(delay))
             else:
                 failing = False
-                if not misdated:  # else what is served is of no use
+                if not misdated:  # otherwise the served certificate is not valid: replace it now
                     await asyncio.sleep(CHECK_SECONDS)
                 self._refresh(on_error)
 
     async def publish(self) -> None:
-        """Have the API server trust us, unless it does already.
+        """Publish the authority's certificates, unless they are published already.
 
-        Raises ApiError; ConflictError where somebody else wrote meanwhile.
+        Raises ApiError; ConflictError if another client wrote meanwhile.
         """
         path = f"{_CONFIGURATIONS}/{self._options.configuration}"
         item = decode(await self._client.get(path), dict[str, object])
@@ -162,12 +171,12 @@ class Webhook:
         except (msgspec.ValidationError, ValueError) as error:
             raise ApiError(f"{path}: {error}") from error
         if changed:
-            # The server keeps the managedFields that it has; ours may be cut (json_repair).
+            # The server keeps its managedFields; those read may be truncated (json_repair).
             meta.pop("managedFields", None)
             await self._client.replace(path, {**item, "metadata": meta, "webhooks": webhooks})
 
     def _add_trusted(self, webhooks: list[dict[str, object]]) -> bool:
-        """Add what is missing of our own; return whether anything was."""
+        """Add this replica's missing certificates; return whether any was missing."""
         changed = False
         for webhook in webhooks:
             settings = msgspec.convert(webhook.get("clientConfig") or {}, dict[str, object])
@@ -180,24 +189,24 @@ class Webhook:
         return changed
 
     def rotate(self, now: datetime) -> None:
-        """Make a new authority and certificate, to be published; what was served still is."""
+        """Create a new authority and certificate. The previous certificate is still served."""
         authority = Authority.create("metallb-webhook", now, VALID)
         name = self._options.hosts[0]
-        self._coming = authority.issue(name, list(self._options.hosts), now, VALID)
+        self._latest = authority.issue(name, list(self._options.hosts), now, VALID)
         self._trusted = [authority.certificate, *self._trusted[:1]]
-        self._made = now
+        self._created_at = now
 
     def serve_latest(self) -> None:
-        """Serve the certificate that ``rotate`` made last, from the next connection on."""
-        self._context = _context(self._coming, self._client_authority)
-        self._serving = self._coming
+        """Serve the certificate that ``rotate`` created last, from the next connection on."""
+        self._context = _context(self._latest, self._client_authority)
+        self._serving = self._latest
 
     def _refresh(self, on_error: Callable[[Exception], None]) -> None:
-        """Follow a rotation, of our certificate or of the callers' authority."""
+        """Use the new certificate or the new authority of client certificates after a rotation."""
         before = self._client_authority
         try:
             self._read_client_authority()
-            if self._serving is not self._coming or self._client_authority != before:
+            if self._serving is not self._latest or self._client_authority != before:
                 self.serve_latest()
             self._authority_problem = ""
         except (OSError, ssl.SSLError) as error:
@@ -221,7 +230,7 @@ class Webhook:
             fields = {"Allow": "POST"}
             return Response(b"want POST\n", HTTPStatus.METHOD_NOT_ALLOWED, fields=fields)
         try:
-            answer = await self._judge(request.body, self._caller(request))
+            answer = await self._review(request.body, self._caller(request))
         except AdmissionError as error:
             return Response(f"{error}\n".encode(), HTTPStatus.BAD_REQUEST)
         except BusyError as error:
@@ -230,15 +239,15 @@ class Webhook:
         return Response(answer, content_type="application/json")
 
     def _caller(self, request: Request) -> Caller:
-        """Return who calls. OpenSSL has verified the names, where there are any."""
+        """Return the caller. OpenSSL has verified the names of its certificate, if it has one."""
         wanted, names = self._options.client_names, request.names
         trusted = names is not None and (not wanted or not wanted.isdisjoint(names))
         if self._client_authority and not trusted:
             now = asyncio.get_running_loop().time()
-            if admitted := self._strangers.admit(request.source, now):
+            if admitted := self._untrusted_callers.admit(request.source, now):
                 self._log.warn(
-                    "a caller without the client certificate that --webhook-client-ca wants gets "
-                    "no effects on services: is it the API server?",
+                    "caller has no client certificate as --webhook-client-ca requires, its answers "
+                    "omit the effects on services: is it the API server?",
                     op="webhook",
                     source=request.source,
                     suppressed=admitted.suppressed,
@@ -251,15 +260,16 @@ def _is_absent(error: ApiError) -> bool:
 
 
 def _context(identity: Identity, client_authority: str) -> ssl.SSLContext:
-    """Return what new connections use.
+    """Return the TLS context for new connections.
 
-    OpenSSL takes the certificate from a file alone; this one is never on a disk.
+    OpenSSL reads the certificate only from a file, so it is passed in a memory file, and never
+    written to a disk.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if client_authority:
         context.load_verify_locations(cadata=client_authority)
-        # Without a certificate the text is judged all the same: an API server that is not set up
-        # for this would otherwise store everything, or nothing.
+        # Without a certificate the text is checked all the same: otherwise an API server that is
+        # not configured for client certificates would store every text, or none.
         context.verify_mode = ssl.CERT_OPTIONAL
     handle = os.memfd_create("webhook", os.MFD_CLOEXEC)
     try:

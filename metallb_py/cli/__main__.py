@@ -1,4 +1,4 @@
-"""``metallb-py`` (also installed as ``kubectl-metallb``): its subcommands."""
+"""Entry point of ``metallb-py`` (also installed as ``kubectl-metallb``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SUBCOMMANDS = (validate, plan, explain, who_has, lab)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a subcommand and end the process with its exit status."""
+    """Run a subcommand and exit with its status."""
     parser = argparse.ArgumentParser("metallb-py", description="Tools for metallb-py's operators.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for subcommand in SUBCOMMANDS:

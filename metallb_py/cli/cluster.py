@@ -1,4 +1,4 @@
-"""Which cluster the diagnostic commands ask, and how they ask it."""
+"""Access of the diagnostic commands to a cluster: flags, credentials and reads."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ T = TypeVar("T", bound=KubeObject)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that name a cluster and what to look at in it; defaults are as with kubectl."""
+    """Add the flags for the cluster and its configuration; credentials default as in kubectl."""
     add_kubeconfig(parser)
     parser.add_argument(
-        "--namespace", default="metallb-system", help="of the ConfigMap (%(default)s)"
+        "--namespace", default="metallb-system", help="the ConfigMap's namespace (%(default)s)"
     )
     parser.add_argument("--config", default="config", help="the ConfigMap's name (%(default)s)")
-    parser.add_argument("--lb-class", default="", help="as the controller's flag of this name")
+    parser.add_argument("--lb-class", default="", help="same as the controller's flag")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that names a cluster."""
+    """Add the flag for the cluster's credentials."""
     parser.add_argument("--kubeconfig", default="", help="credentials; $KUBECONFIG by default")
 
 
 @dataclass(frozen=True, slots=True)
 class Forbidden:
-    """A kind of objects that the operator's credentials do not allow to read."""
+    """A kind of object that the operator's credentials do not permit to read."""
 
     kind: str
     detail: str
@@ -54,8 +54,11 @@ class Forbidden:
         return f"{self.kind} can't be read ({self.detail})"
 
 
-def ask(args: argparse.Namespace, read: Callable[[KubeClient], Awaitable[R]]) -> R:
-    """Return what is read from the cluster with the operator's credentials. Raises ApiError."""
+def query(args: argparse.Namespace, read: Callable[[KubeClient], Awaitable[R]]) -> R:
+    """Connect with the operator's credentials and return the result of ``read``.
+
+    Raises ApiError.
+    """
 
     async def connected() -> R:
         client = await connect(args)
@@ -69,13 +72,13 @@ def ask(args: argparse.Namespace, read: Callable[[KubeClient], Awaitable[R]]) ->
 
 def snapshot(args: argparse.Namespace) -> Snapshot:
     """Read the cluster. Raises ApiError."""
-    return ask(args, lambda client: take_snapshot(client, args.namespace, args.config))
+    return query(args, lambda client: take_snapshot(client, args.namespace, args.config))
 
 
 async def list_allowed(
     client: KubeClient, kind: str, resource: Resource[T]
 ) -> Mapping[str, T] | Forbidden:
-    """Return the objects of a kind, where that is allowed. Raises ApiError for other refusals."""
+    """Return the objects of a kind, or Forbidden (HTTP 403). Raises ApiError for other errors."""
     try:
         return (await list_objects(client, resource)).items
     except ApiError as error:
@@ -86,7 +89,7 @@ async def list_allowed(
 
 async def connect(args: argparse.Namespace) -> KubeClient:
     """Return a client with the operator's own credentials. Raises ApiError."""
-    # Only now: it takes half a second, and other subcommands do without.
+    # Imported here, because it takes half a second and not every subcommand needs it.
     from metallb_py.kube.client import KubeClient
 
     return await KubeClient.connect(_kubeconfig(args.kubeconfig))
@@ -95,7 +98,7 @@ async def connect(args: argparse.Namespace) -> KubeClient:
 async def node_addresses(
     client: KubeClient,
 ) -> Mapping[str, frozenset[IPAddress]] | Forbidden:
-    """Return the addresses of each Node, where Nodes may be read. Raises ApiError."""
+    """Return the addresses of each Node, or Forbidden. Raises ApiError."""
     nodes = await list_allowed(client, "Nodes", NODES)
     if isinstance(nodes, Forbidden):
         return nodes
@@ -105,13 +108,13 @@ async def node_addresses(
 def warn_of_nodes(
     config: Config, nodes: Mapping[str, frozenset[IPAddress]] | Forbidden
 ) -> tuple[str, ...]:
-    """Return a warning for each address of a node in a pool, or that this can't be checked."""
+    """Return warnings for addresses of nodes in pools, or one that they can't be checked."""
     if isinstance(nodes, Forbidden):
         return (f"pools are not checked for addresses of nodes: {nodes}",)
     return node_address_warnings(config, nodes)
 
 
 def _kubeconfig(named: str) -> str:
-    """Return the file with the credentials; empty where a pod's own are to be used."""
-    usual = Path.home() / ".kube" / "config"
-    return named or os.environ.get("KUBECONFIG", "") or (str(usual) if usual.exists() else "")
+    """Return the kubeconfig file; empty to use the credentials of the own pod."""
+    default = Path.home() / ".kube" / "config"
+    return named or os.environ.get("KUBECONFIG", "") or (str(default) if default.exists() else "")

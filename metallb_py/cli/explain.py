@@ -1,5 +1,4 @@
-"""``metallb-py explain NAMESPACE/NAME``: why a Service has its addresses or none, and which nodes
-announce them."""
+"""``metallb-py explain NAMESPACE/NAME``: the allocation and the announcement of one Service."""
 
 from __future__ import annotations
 
@@ -7,11 +6,11 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from controller.explain import Explanation, Stand, explain, pool_label
+from controller.explain import Explanation, ServiceState, explain, pool_label
 from controller.requests import ServiceRequest
 from metallb_py.cli import cluster, speakers
 from metallb_py.cli.cluster import Forbidden
-from metallb_py.cli.terminal import complain, show, show_json
+from metallb_py.cli.terminal import print_error, show, show_json
 from metallb_py.errors import ApiError
 from metallb_py.kube.annotation_names import near_misses
 from metallb_py.kube.listing import take_snapshot
@@ -21,27 +20,28 @@ if TYPE_CHECKING:
     from metallb_py.kube.client import KubeClient
 
 DESCRIPTION = """\
-Say why a Service has its addresses, or why each pool refused it, and which nodes announce them, or
-why no node does. It is the controller's and the speakers' own code that is asked, with the cluster
-as it stands; of the speakers, those count whose pods are ready. Exit status: 0 the Service has its
-addresses, and a node announces them, as far as that can be checked; 1 it has none, or others than
-it is to have, or no node announces them, or it is not this controller's; 2 there is no such Service
-or the cluster can't be asked.
+Explain why a Service has its addresses, or why each pool was rejected, and which nodes announce
+them, or why no node does. The command runs the controller's and the speakers' own decision code on
+the present state of the cluster; a speaker is usable if its pod is ready. Exit status: 0 the
+Service has its addresses and a node announces them, or the latter can't be checked; 1 it has no
+address, or other addresses than it should, or no node announces them, or it is not a Service of
+this controller; 2 the Service does not exist or the cluster can't be read.
 """
 SHOWN_NODES = 10
+"""Number of announcing nodes that are listed; the others are counted."""
 
 Reach = Where | tuple[Forbidden, ...] | None
-"""Where a service is announced, or what of it can't be checked; None where it has no address."""
+"""The nodes that announce a service, or the unreadable kinds; None for one without an address."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "explain",
-        help="say why a Service has its addresses, and who announces them",
+        help="explain a Service's addresses, and which nodes announce them",
         description=DESCRIPTION,
     )
-    parser.add_argument("service", help='NAMESPACE/NAME, or the name of one in "default"')
+    parser.add_argument("service", help='NAMESPACE/NAME, or NAME in "default"')
     speakers.add_arguments(parser)
     cluster.add_arguments(parser)
     parser.set_defaults(run=run)
@@ -51,35 +51,35 @@ def run(args: argparse.Namespace) -> int:
     """Explain and print; return the exit status."""
     key = args.service if "/" in args.service else f"default/{args.service}"
     try:
-        explanation, reach = cluster.ask(args, lambda client: _explain(client, args, key))
+        explanation, reach = cluster.query(args, lambda client: _explain(client, args, key))
     except ApiError as error:
-        complain(error)
+        print_error(error)
         return 2
     except KeyError:
-        complain(f"service {key}: not found")
+        print_error(f"service {key}: not found")
         return 2
     if args.json:
         show_json(as_json(explanation, reach))
     else:
         show(as_text(explanation, reach))
     unannounced = isinstance(reach, Where) and not reach.nodes
-    return 0 if explanation.stand is Stand.SERVED and not unannounced else 1
+    return 0 if explanation.state is ServiceState.SERVED and not unannounced else 1
 
 
 async def _explain(
     client: KubeClient, args: argparse.Namespace, key: str
 ) -> tuple[Explanation, Reach]:
-    """Read the cluster and explain. Raises ApiError; KeyError where there is no such service."""
+    """Read the cluster and explain. Raises ApiError, or KeyError if the service does not exist."""
     snapshot = await take_snapshot(client, args.namespace, args.config)
     explanation = explain(snapshot, key, args.lb_class)
-    if explanation.stand is Stand.NOT_OURS or not explanation.service.ingress:
+    if explanation.state is ServiceState.NOT_OURS or not explanation.service.ingress:
         return explanation, None
     view = await speakers.read_view(client, args, snapshot, key)
     return explanation, where(explanation.service, view) if isinstance(view, View) else view
 
 
 def as_text(explanation: Explanation, reach: Reach = None) -> Iterator[str]:
-    """Yield the explanation, line by line."""
+    """Yield the lines of the explanation."""
     yield from _allocation(explanation)
     match reach:
         case None:
@@ -97,17 +97,17 @@ def as_text(explanation: Explanation, reach: Reach = None) -> Iterator[str]:
 
 
 def _allocation(explanation: Explanation) -> Iterator[str]:
-    """Yield why it has its addresses, or none."""
+    """Yield the lines about the allocation of its addresses."""
     key = explanation.service.key
     shown = ", ".join(map(str, explanation.shown)) or "no addresses"
-    yield f"{key}: {shown}: {explanation.stand}"
-    if explanation.stand is Stand.NOT_OURS:
+    yield f"{key}: {shown}: {explanation.state}"
+    if explanation.state is ServiceState.NOT_OURS:
         spec = explanation.service.spec
         yield f'  its type is {spec.type}, its class "{spec.load_balancer_class or ""}"'
     for miss in near_misses(explanation.service.metadata.annotations or ()):
         yield f"  {miss}"
-    if explanation.stand is Stand.NO_CONFIGURATION:
-        yield "  the ConfigMap holds no valid configuration, and never did"
+    if explanation.state is ServiceState.NO_CONFIGURATION:
+        yield "  there is no valid configuration, neither now nor stored from earlier"
         yield from (f"  {line}" for line in explanation.configuration)
     if explanation.outcome is None:
         return
@@ -119,16 +119,16 @@ def _allocation(explanation: Explanation) -> Iterator[str]:
         yield f"  shares with {', '.join(explanation.shares_with)}"
     if not outcome.verdict.positive:
         yield f"  {outcome.verdict.reason}: {outcome.verdict.detail}"
-    if explanation.stand is Stand.IN_FLIGHT:
-        yield "  its status says otherwise: the controller is about to write it, or is not running"
+    if explanation.state is ServiceState.IN_FLIGHT:
+        yield "  its status differs: the controller is about to write it, or is not running"
     if explanation.request is not None:
-        yield f"  asks for {_wishes(explanation.request)}"
+        yield f"  requests {_request_text(explanation.request)}"
     yield from _pools(explanation)
 
 
-def _wishes(request: ServiceRequest) -> str:
+def _request_text(request: ServiceRequest) -> str:
     words = [" and ".join(family.value for family in request.families)]
-    if request.fewer_families_do and len(request.families) > 1:
+    if request.prefers_dual_stack and len(request.families) > 1:
         words.append("or one of them")
     if request.addresses:
         words.append("addresses " + ", ".join(map(str, request.addresses)))
@@ -140,7 +140,7 @@ def _wishes(request: ServiceRequest) -> str:
 
 
 def _pools(explanation: Explanation) -> Iterator[str]:
-    """Yield each pool, in the order in which they are tried."""
+    """Yield a line for each pool, in the order in which the allocator tries them."""
     own = explanation.pool.name if explanation.pool else ""
     for number, pool in enumerate(explanation.survey, 1):
         if pool.pool == own:
@@ -166,7 +166,7 @@ def as_json(explanation: Explanation, reach: Reach = None) -> Mapping[str, objec
     outcome = explanation.outcome
     return {
         "service": explanation.service.key,
-        "stand": explanation.stand,
+        "stand": explanation.state,
         "status": [str(address) for address in explanation.shown],
         "addresses": [str(address) for address in outcome.addresses] if outcome else [],
         "pool": explanation.pool.name if explanation.pool else "",
@@ -175,7 +175,7 @@ def as_json(explanation: Explanation, reach: Reach = None) -> Mapping[str, objec
             {"name": check.name, "passed": check.passed, "detail": check.detail}
             for check in (outcome.verdict.checks if outcome else ())
         ],
-        "asksFor": _wishes(explanation.request) if explanation.request else "",
+        "asksFor": _request_text(explanation.request) if explanation.request else "",
         "sharesWith": explanation.shares_with,
         "announced": _announced(reach),
         "warnings": [

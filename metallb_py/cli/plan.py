@@ -1,4 +1,4 @@
-"""``metallb-py plan FILE``: what a configuration would do to the Services that there are."""
+"""``metallb-py plan FILE``: the effect of a configuration on the Services of a cluster."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from controller.plan_text import describe, describe_route
 from metallb_py.addresses import IPAddress
 from metallb_py.cli import cluster
 from metallb_py.cli.cluster import Forbidden
-from metallb_py.cli.terminal import complain, show, show_json
-from metallb_py.cli.validate import UnreadableError, find_configs, read_file, tell_problems
+from metallb_py.cli.terminal import print_error, show, show_json
+from metallb_py.cli.validate import UnreadableError, find_configs, print_problems, read_file
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError, Problem
 from metallb_py.errors import ApiError
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
     from metallb_py.kube.client import KubeClient
 
 DESCRIPTION = """\
-Say what a configuration would do to the Services of the running cluster, before it is applied:
-which keep their addresses, which keep them from a pool that drains, which lose them, and which
-pools and routes appear or go. It warns of pools that contain addresses of Nodes. FILE is as for
-"validate". Exit status: 0 no effect on a Service that exists, 3 some effect, 1 problems in the
-configuration, 2 the file can't be read or the cluster can't be asked.
+Show the effect of a configuration on the Services of the running cluster, before it is applied:
+which keep their addresses, which keep them from a draining pool, which lose them, and which pools
+and routes appear or disappear. Warns of pools that contain addresses of Nodes. FILE is as for
+"validate". Exit status: 0 no effect on existing Services, 3 some effect, 1 problems in the
+configuration, 2 the file or the cluster can't be read.
 """
 SOME_EFFECT = 3
+"""Exit status."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
-        "plan", help="say what a configuration would do", description=DESCRIPTION
+        "plan", help="show the effect of a configuration", description=DESCRIPTION
     )
     parser.add_argument("file", help='a file, or "-" for standard input')
     parser.add_argument(
@@ -45,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=OrphanPolicy,
         choices=list(OrphanPolicy),
         default=OrphanPolicy.DRAIN,
-        help="as the controller's flag of this name (%(default)s)",
+        help="same as the controller's flag (%(default)s)",
     )
     cluster.add_arguments(parser)
     parser.set_defaults(run=run)
@@ -56,12 +57,12 @@ def run(args: argparse.Namespace) -> int:
     try:
         text = read_file(args.file)
         config = _only_config(text)
-        snapshot, nodes = cluster.ask(args, lambda client: _read(client, args))
+        snapshot, nodes = cluster.query(args, lambda client: _read(client, args))
     except ConfigError as error:
-        tell_problems(args.file, error.problems)
+        print_problems(args.file, error.problems)
         return 1
     except (UnreadableError, ApiError) as error:
-        complain(error)
+        print_error(error)
         return 2
     plan = make_plan(snapshot, config, args.orphaned_addresses, args.lb_class)
     warnings = cluster.warn_of_nodes(config, nodes)
@@ -93,12 +94,12 @@ def as_json(plan: Plan) -> Mapping[str, object]:
     return {
         "refusal": plan.refusal,
         "pools": plan.pools,
-        "routesAppearing": [describe_route(route) for route in plan.routes_appearing],
-        "routesGoing": [describe_route(route) for route in plan.routes_going],
+        "routesAppearing": [describe_route(route) for route in plan.routes_advertised],
+        "routesGoing": [describe_route(route) for route in plan.routes_withdrawn],
         "services": [
             {
                 "service": service.key,
-                "fate": service.fate,
+                "fate": service.change,
                 "before": [str(address) for address in service.before],
                 "after": [str(address) for address in service.after],
                 "poolBefore": service.pool_before,

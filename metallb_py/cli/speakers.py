@@ -1,4 +1,4 @@
-"""What the speakers decide from, read for the commands that say what they decide."""
+"""The inputs of the speakers' decisions, read for ``explain`` and ``who-has``."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how the speakers were started."""
+    """Add the flags that repeat those of the speakers."""
     parser.add_argument(
-        "--ml-labels", default=SPEAKER_LABELS, help="of the speakers' pods (%(default)s)"
+        "--ml-labels", default=SPEAKER_LABELS, help="labels of the speakers' pods (%(default)s)"
     )
     for flag in ("--l2-any-interface", "--ignore-exclude-lb", "--drain-on-cordon"):
-        parser.add_argument(flag, action="store_true", help="as the speakers' flag of this name")
+        parser.add_argument(flag, action="store_true", help="same as the speakers' flag")
 
 
 async def read_view(
     client: KubeClient, args: argparse.Namespace, snapshot: Snapshot, key: str = ""
 ) -> View | tuple[Forbidden, ...]:
-    """Return what the speakers decide from; or all of it that may not be read. Raises ApiError.
+    """Return the inputs of the speakers' decisions, or the kinds that may not be read.
 
-    Members of the memberlist are not known here: usable is a speaker whose pod is ready. With a
-    service's ``key`` only the endpoints of that one are read.
+    The memberlist is not available here: a speaker is usable if its pod is ready. With a service's
+    ``key``, only the endpoints of that service are read. Raises ApiError.
     """
     speakers = {"labelSelector": args.ml_labels}
     path = f"/api/v1/namespaces/{args.namespace}/pods"
@@ -54,8 +54,8 @@ async def read_view(
     states = node_states(nodes, pods.values(), rules)
     usable = frozenset(pod.spec.node_name for pod in pods.values() if pod.ready)
     config = snapshot.inputs.read().in_force() or Config()
-    around = Cluster(usable, states, args.l2_any_interface)
-    return View(snapshot.services, endpoints, around, config)
+    context = Cluster(usable, states, args.l2_any_interface)
+    return View(snapshot.services, endpoints, context, config)
 
 
 async def _endpoints(client: KubeClient, key: str) -> Mapping[str, ServiceEndpoints] | Forbidden:

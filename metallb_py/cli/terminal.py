@@ -1,6 +1,7 @@
-"""What the commands print: lines that hold no more than printable characters.
+"""Output of the commands, escaped: the only module here that prints.
 
-They quote cluster objects, which others write, and the reader is an operator's terminal.
+Lines quote text of cluster objects, which other users write; unescaped, it could control an
+operator's terminal.
 """
 
 from __future__ import annotations
@@ -13,28 +14,28 @@ from metallb_py.printable import printable
 
 
 def show(lines: Iterable[object]) -> None:
-    """Print each of these on one line of standard output."""
+    """Print each item on one line of standard output, with unprintable characters escaped."""
     for line in lines:
         print(_encodable(printable(str(line))))
 
 
 def show_colored(lines: Iterable[str]) -> None:
-    """Print lines that are printable but for the colors in them."""
+    """Print lines that the caller escaped before adding colors."""
     for line in lines:
         print(line)
 
 
 def show_json(value: Mapping[str, object]) -> None:
-    """Print JSON, which is ASCII."""
+    """Print a value as JSON, in ASCII."""
     print(json.dumps(value, indent=2))
 
 
-def complain(problem: object) -> None:
-    """Print on standard error why a command can't do its work."""
+def print_error(problem: object) -> None:
+    """Print an error on one line of standard error, with unprintable characters escaped."""
     print(printable(str(problem)), file=sys.stderr)
 
 
 def _encodable(text: str) -> str:
-    """Escape what the terminal's encoding does not have."""
+    """Escape the characters that the terminal's encoding lacks."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)

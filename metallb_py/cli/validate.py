@@ -1,4 +1,4 @@
-"""``metallb-py validate FILE``: what the daemons would say of a configuration, before they do."""
+"""``metallb-py validate FILE``: the daemons' check of a configuration, before it is applied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from metallb_py.cli import cluster
-from metallb_py.cli.terminal import complain, show
+from metallb_py.cli.terminal import print_error, show
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError, Problem
 from metallb_py.config.yaml.document import Mapping, Node, Scalar, Sequence, parse_documents
@@ -20,25 +20,26 @@ from metallb_py.model.config import Config
 DESCRIPTION = """\
 Check a configuration: a ConfigMap manifest (or several documents, or a List, with ConfigMaps
 among them), or the bare text that such a ConfigMap holds under the key "config". Prints one line
-for each problem, FILE:LINE: PLACE: PROBLEM. With --cluster it asks the cluster for its Nodes, and
-warns of pools that contain addresses of theirs, FILE: warning: WARNING; "plan" says what becomes of
-Services. Exit status: 0 valid, be there warnings or not, 1 problems (a text that is no YAML is one,
-too), 2 the file can't be read or is no UTF-8 text, or the cluster can't be asked.
+for each problem, FILE:LINE: PLACE: PROBLEM. With --cluster, reads the Nodes of the cluster and
+warns of pools that contain addresses of Nodes, FILE: warning: WARNING; "plan" shows the effect on
+Services. Exit status: 0 valid, with or without warnings; 1 problems, which include invalid YAML; 2
+the file can't be read or is not UTF-8 text, or the cluster can't be read.
 """
 DATA_KEY = "config"
-MAX_BYTES = 16 << 20  # of a file; an object in the API server has 1.5 MiB at the most
+MAX_BYTES = 16 << 20
+"""Size of a file in bytes; an object in the API server has at most 1.5 MiB."""
 
 
 class UnreadableError(MetallbError):
-    """A file can't be read, or is no text."""
+    """A file can't be read, or is not UTF-8 text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A configuration's text and the line in the file where it stands.
+    """The text of a configuration and its first line in the file.
 
-    ``exact`` tells a text whose lines are the file's, the first one at ``line``. Else it was
-    quoted or folded, and only where it begins is known.
+    ``exact`` is set if each line of the text is a line of the file. Otherwise the text was quoted
+    or folded, and only its start is known.
     """
 
     text: str
@@ -63,11 +64,11 @@ def run(args: argparse.Namespace) -> int:
     """Check one file and print its problems; return the exit status."""
     try:
         configs, problems = _check(read_file(args.file))
-        nodes = cluster.ask(args, cluster.node_addresses) if args.cluster and configs else {}
+        nodes = cluster.query(args, cluster.node_addresses) if args.cluster and configs else {}
     except (UnreadableError, ApiError) as error:
-        complain(error)
+        print_error(error)
         return 2
-    tell_problems(args.file, problems)
+    print_problems(args.file, problems)
     warnings = (each for config in configs for each in cluster.warn_of_nodes(config, nodes))
     show(f"{_shown(args.file)}: warning: {warning}" for warning in warnings)
     return 1 if problems else 0
@@ -97,7 +98,7 @@ def _read(file: BinaryIO) -> bytes:
     return file.read(MAX_BYTES + 1)
 
 
-def tell_problems(name: str, problems: Iterable[Problem]) -> None:
+def print_problems(name: str, problems: Iterable[Problem]) -> None:
     """Print one line for each problem of a file."""
     show(_line(name, problem) for problem in problems)
 
@@ -112,7 +113,7 @@ def _shown(name: str) -> str:
 
 
 def _check(text: str) -> tuple[list[Config], list[Problem]]:
-    """Return the valid configurations of a file, and every problem of it with the file's lines."""
+    """Return the valid configurations of a file, and all problems with the lines of the file."""
     try:
         found = find_configs(text)
     except ConfigError as error:
@@ -132,9 +133,9 @@ def _check(text: str) -> tuple[list[Config], list[Problem]]:
 
 
 def find_configs(text: str) -> list[Found]:
-    """Find the configurations in a file: in its ConfigMaps, or the whole text if it has no objects.
+    """Return the configurations in a file: in its ConfigMaps, or the text if it has no objects.
 
-    Raises ConfigError where there is none to find.
+    Raises ConfigError if there are objects but no configuration, or for invalid YAML.
     """
     documents = parse_documents(text)
     objects = [item for document in documents for item in _objects(document)]
@@ -149,7 +150,7 @@ def find_configs(text: str) -> list[Found]:
 
 
 def _objects(document: Node) -> Iterator[Node]:
-    """The Kubernetes objects in a document; a List stands for its items."""
+    """Yield the Kubernetes objects of a document; for a List, its items."""
     if _value(document, "kind") is None or _value(document, "apiVersion") is None:
         return
     members = _value(document, "items")
@@ -163,7 +164,7 @@ def _found(value: Node) -> Found:
     if not isinstance(value, Scalar):
         wanted = f'want text, not YAML: "{DATA_KEY}: |" and the configuration indented below it'
         raise ConfigError((Problem(value.line, f"data.{DATA_KEY}", wanted),))
-    # A block starts on the line after its "|".
+    # A literal block starts on the line after its "|".
     return Found(value.text, value.line + 1 if value.literal else value.line, value.literal)
 
 

@@ -25,7 +25,7 @@ _ORDINALS = ("first", "second", "third")
 
 
 def parse_community(text: str) -> AnyCommunity:
-    """Read two decimal numbers of 16 bits, a well-known name, or ``large:`` and three numbers.
+    """Parse two decimal numbers of 16 bits, a well-known name, or ``large:`` and three numbers.
 
     Raises ValueError in MetalLB's words.
     """
@@ -45,7 +45,7 @@ def parse_community(text: str) -> AnyCommunity:
 
 
 def parse_large(text: str) -> LargeCommunity:
-    """Read three decimal numbers of 32 bits, ``large:`` before them or not. Raises ValueError."""
+    """Parse three decimal numbers of 32 bits, with or without ``large:``. Raises ValueError."""
     parts = text.removeprefix(_LARGE).split(":")
     if len(parts) != 3:
         raise ValueError(
@@ -56,7 +56,7 @@ def parse_large(text: str) -> LargeCommunity:
 
 
 def resolve_community(text: str, aliases: Mapping[str, AnyCommunity]) -> AnyCommunity:
-    """Look an alias up, else read a community. Raises ValueError in MetalLB's words."""
+    """Look up an alias, else parse a community. Raises ValueError in MetalLB's words."""
     if text in aliases:
         return aliases[text]
     try:
@@ -66,7 +66,7 @@ def resolve_community(text: str, aliases: Mapping[str, AnyCommunity]) -> AnyComm
 
 
 def resolve_large(text: str, aliases: Mapping[str, AnyCommunity]) -> LargeCommunity:
-    """Look an alias up, else read a large community. Raises ValueError."""
+    """Look up an alias, else parse a large community. Raises ValueError."""
     found = aliases.get(text)
     try:
         if found is None:
@@ -76,8 +76,8 @@ def resolve_large(text: str, aliases: Mapping[str, AnyCommunity]) -> LargeCommun
     if isinstance(found, tuple):
         return found
     raise ValueError(
-        f'invalid large community "{text}" in BGP advertisement: it stands for one of two numbers: '
-        "want three"
+        f'invalid large community "{text}" in BGP advertisement: an alias of two numbers: want '
+        "three"
     )
 
 

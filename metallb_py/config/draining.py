@@ -1,7 +1,8 @@
-"""Pools that left the configuration while services still held their addresses.
+"""Draining pools: pools that left the configuration while services still held their addresses.
 
-Such a pool drains: its services keep their addresses and are announced as before, and nothing new
-is taken from it. Its definition travels as text, so that every daemon and every restart knows it.
+The services of a draining pool keep their addresses and are announced as before; no other address
+is assigned from it. Its definition is stored as text, so that it is available to every daemon and
+after every restart.
 """
 
 from __future__ import annotations
@@ -19,28 +20,32 @@ from metallb_py.addresses import parse_cidr
 from metallb_py.config.compile.limits import MAX_DRAINING_BLOCKS, MAX_PREPEND
 from metallb_py.config.problems import ConfigError, Problem, one_line
 from metallb_py.model.config import BgpAdvertisement, Community, Pool, Protocol
-from metallb_py.model.pool_access import EVERYBODY
+from metallb_py.model.pool_access import UNRESTRICTED
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 
-# The name of a pool that drains ends so. One that is in the configuration and is called so gets
-# the ending of _CONFIGURED, so that no name that a configuration can have is that of another pool.
+# The suffix of a draining pool's name. A configured pool whose own name has this suffix gets the
+# suffix _CONFIGURED as well, so that its name can't equal that of a draining pool.
 _DRAINING = re.compile(r" \(draining(?: \d+)?\)\Z")
 _CONFIGURED = " (configured)"
 _EITHER = re.compile(r" \(draining(?: \d+)?\)(?: \(configured\))*\Z")
 
-
-MAX_TEXT = 16 << 20  # of characters: far more than the largest configuration has
+MAX_TEXT = 16 << 20
+"""Characters of a stored text: far more than the largest configuration has."""
 
 _Uint32 = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 
 class _Requirement(msgspec.Struct, frozen=True):
+    """Stored form of a Requirement."""
+
     key: str
     operator: Operator
     values: list[str]
 
 
 class _Advertisement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Stored form of a BgpAdvertisement, which documents the fields. Each selector is a list."""
+
     aggregation_length: Annotated[int, msgspec.Meta(ge=0, le=32)]
     aggregation_length_v6: Annotated[int, msgspec.Meta(ge=0, le=128)]
     local_pref: _Uint32
@@ -54,6 +59,8 @@ class _Advertisement(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class _Pool(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Stored form of a draining Pool, which documents the fields; with its configured name."""
+
     name: str
     protocol: Protocol
     cidrs: Annotated[list[str], msgspec.Meta(min_length=1)]
@@ -63,15 +70,15 @@ class _Pool(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def draining(pool: Pool, others: Iterable[Pool] = ()) -> Pool:
-    """Return the pool as it drains. Its name differs, for a new pool may have the old one.
+    """Return the draining form of a pool, with another name: a new pool may use the old one.
 
-    ``others`` drain already; one of them may have had the same name.
+    ``others`` are draining already; one of them may have had the same name.
     """
     return _Names(others).draining(pool)
 
 
 class _Names:
-    """The names of pools that drain, so that each gets one of its own."""
+    """The names of draining pools, to give each a unique one."""
 
     def __init__(self, pools: Iterable[Pool]) -> None:
         self._taken = {pool.name for pool in pools}
@@ -85,32 +92,32 @@ class _Names:
         names = (f"{configured} (draining{f' {n}' if n > 1 else ''})" for n in numbers)
         name = next(name for name in names if name not in self._taken)
         self._taken.add(name)
-        return _as_it_drains(pool, name)
+        return _draining_form(pool, name)
 
 
-def _as_it_drains(pool: Pool, name: str) -> Pool:
-    # An address that is held stays, buggy or not: that rule is about giving out.
+def _draining_form(pool: Pool, name: str) -> Pool:
+    # avoid_buggy_ips restricts assignment only; an address that a service has is kept.
     return replace(
         pool,
         name=name,
         auto_assign=False,
         avoid_buggy_ips=False,
         draining=True,
-        tenancy=EVERYBODY,
+        tenancy=UNRESTRICTED,
         priority=None,
     )
 
 
 def drain(pools: Iterable[Pool], already: tuple[Pool, ...] = ()) -> tuple[Pool, ...]:
-    """Return what drains when these pools join those that drain already."""
+    """Return all draining pools, after these pools are added to those that drain already."""
     names = _Names(already)
     return (*already, *map(names.draining, pools))
 
 
 def pool_name(configured: str) -> str:
-    """Return the name of the pool that is called so in the configuration: nearly always the same.
+    """Return the pool name for a name in the configuration: the same, with rare exceptions.
 
-    It differs from that of every pool that drains, and from those of other names.
+    The result differs from the name of every draining pool, and for each configured name.
     """
     return configured + _CONFIGURED if _EITHER.search(configured) else configured
 
@@ -123,7 +130,7 @@ def configured_name(name: str) -> str:
 
 
 def encode_pools(pools: Iterable[Pool]) -> str:
-    """Return draining pools as text; an empty one where there are none."""
+    """Return draining pools as text; the empty text for no pools."""
     records = [
         _Pool(
             name=configured_name(pool.name),
@@ -139,8 +146,9 @@ def encode_pools(pools: Iterable[Pool]) -> str:
 
 
 def decode_pools(text: str) -> tuple[Pool, ...]:
-    """Read draining pools. Raises ConfigError, and nothing else, where ``encode_pools`` did not
-    write the text.
+    """Decode draining pools.
+
+    Raises ConfigError, and nothing else, if ``encode_pools`` can't have written the text.
     """
     if not text:
         return ()

@@ -1,4 +1,4 @@
-"""Durations as Go writes them: ``90s``, ``1m30s``, ``1.5h``."""
+"""Durations in the syntax of Go: ``90s``, ``1m30s``, ``1.5h``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SECONDS = {
     "m": Decimal(60),
     "h": Decimal(3600),
 }
-# Go counts nanoseconds in 64 bits, which ends after some 292 years.
+# Go counts nanoseconds in 64 bits: about 292 years.
 _LIMIT = Decimal(2**63) * _SECONDS["ns"]
-_DIGITS = 18  # more of a fraction than Go can tell apart; and any longer number is past the limit
+_DIGITS = 18  # more digits of a fraction than Go's resolution; a longer number exceeds the limit
 
 
 def parse_duration(text: str) -> Decimal:

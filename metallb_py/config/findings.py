@@ -1,15 +1,16 @@
-"""The problems of one configuration, as they are found."""
+"""Collector of a configuration's problems; apart from them, because it imports the budget."""
 
 from __future__ import annotations
 
 from metallb_py.config.compile.budget import Budget
 from metallb_py.config.problems import ConfigError, Problem, one_line
 
-MAX_PROBLEMS = 1000  # more help nobody, and a text can be made to have millions
+MAX_PROBLEMS = 1000
+"""Problems that are kept: more are of no use, and a crafted text can have millions."""
 
 
 class Findings:
-    """Collects problems on the way through a configuration, and counts the steps of that way."""
+    """The problems of one configuration, and the budget of steps for checking it."""
 
     __slots__ = ("_left_out", "_problems", "spend")
 
@@ -19,7 +20,7 @@ class Findings:
         self._left_out = 0
 
     def add(self, line: int, path: str, message: str) -> None:
-        """Take note of a problem, in one line of bounded length."""
+        """Record a problem, on one line of bounded length."""
         if len(self._problems) < MAX_PROBLEMS:
             self._problems.add(Problem(line, one_line(path), one_line(message)))
         else:

@@ -1,4 +1,4 @@
-"""What can be wrong with a configuration, and where."""
+"""Problems of a configuration and their places; a leaf that every other module here imports."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from metallb_py.errors import MetallbError
 from metallb_py.printable import printable
 
-_HEAD, _TAIL = 400, 200  # what is shown of a long message: its start, and what was wanted
+_HEAD, _TAIL = 400, 200  # characters shown of a long message: the place, and what was wanted
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem of a configuration.
 
-    ``line`` counts from 1 in the text that was read. ``path`` leads to the place, with list
-    indices from 0, as in ``address-pools[1] "blue".addresses[0]``; it is empty for the text as a
-    whole. Inside the message MetalLB's own wording is kept, whose ``#2`` counts from 1. Neither
-    ever breaks a line.
+    ``line`` counts from 1 in the text that was read. ``path`` is the place, with list indices from
+    0, as in ``address-pools[1] "blue".addresses[0]``; it is empty for the text as a whole. The
+    message keeps MetalLB's own wording, in which ``#2`` counts from 1. Neither contains a line
+    break.
     """
 
     line: int
@@ -30,7 +30,7 @@ class Problem:
 
 
 class ConfigError(MetallbError):
-    """The configuration can't be used. ``problems`` holds every one that was found, by line."""
+    """The configuration is invalid. ``problems`` contains all that were found, by line."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("; ".join(map(str, problems)))
@@ -38,7 +38,7 @@ class ConfigError(MetallbError):
 
 
 def one_line(text: str) -> str:
-    """Return a text with its middle left out where it is long, and line breaks and such escaped."""
+    """Return the text with unprintable characters escaped, and the middle of a long one cut out."""
     if len(text) > _HEAD + _TAIL:
         text = f"{text[:_HEAD]} ... {text[-_TAIL:]}"
     return printable(text)

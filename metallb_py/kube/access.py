@@ -1,4 +1,8 @@
-"""How an API server is reached, and as whom."""
+"""Address and credentials of an API server.
+
+Apart from ``client``, to avoid a circular import: ``client`` imports ``kubeconfig``, which returns
+an Access.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +20,17 @@ async def anonymous() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a connection is made of.
-
-    ``server`` is the URL of the API server. ``tls`` is made for it, with the client's certificate
-    where there is one; None for what the system trusts. ``server_name`` stands in the server's
-    certificate, where that is not the URL's. ``proxy`` is the URL of a proxy, None for that of the
-    environment. The token comes from ``token`` where that is there, or else ``authorization``
-    returns the header's value before each request.
-    """
+    """Address, TLS settings and credentials for connections to one API server."""
 
     server: str
+    """URL of the API server."""
     tls: ssl.SSLContext | None = None
+    """Trusted authorities and the client certificate, if any; None for the system's authorities."""
     server_name: str | None = None
+    """Name in the server's certificate; None where it is the host of ``server``."""
     proxy: str | None = None
+    """URL of a proxy; None for the one that the environment names, if any."""
     token: TokenFile | None = None
+    """Bearer token from a file; takes precedence over ``authorization``."""
     authorization: Callable[[], Awaitable[str]] = anonymous
+    """Returns the value of the Authorization header before each request; empty for none."""

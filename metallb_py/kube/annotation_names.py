@@ -1,4 +1,4 @@
-"""Annotations of Services that nearly are MetalLB's, and so have no effect."""
+"""Detection of misspelled MetalLB annotations on Services, which have no effect."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 
 PREFIXES = ("metallb.universe.tf", "metallb.io")
-ASKED_FOR = ("address-pool", "allow-shared-ip", "loadBalancerIPs")
-"""What a Service's owner writes."""
-# What MetalLB and these daemons write, or wrote; and MetalLB's labels, which tools copy.
+REQUEST_ANNOTATIONS = ("address-pool", "allow-shared-ip", "loadBalancerIPs")
+"""Annotations that the owner of a Service sets."""
+# Written by MetalLB or these daemons, now or earlier; and MetalLB's labels, which tools copy.
 _WRITTEN = (
     "ip-allocated-from-pool",
     "component-type",
@@ -20,15 +20,15 @@ _WRITTEN = (
     "service-name",
     "service-namespace",
 )
-_KNOWN = frozenset({*ASKED_FOR, *_WRITTEN})
-_SAME_NAME, _SAME_PREFIX = 0.75, 0.8  # of 1 for equal ones
-_MAX_KEY = 317  # what kube-apiserver takes: a prefix, a slash, a name
+_KNOWN = frozenset({*REQUEST_ANNOTATIONS, *_WRITTEN})
+_SAME_NAME, _SAME_PREFIX = 0.75, 0.8  # least similarity; 1 for equal strings
+_MAX_KEY = 317  # longest key that kube-apiserver accepts: a prefix, a slash, a name
 _SEPARATORS = re.compile(r"[-_. ]")
 
 
 @dataclass(frozen=True, slots=True)
 class NearMiss:
-    """An annotation that has no effect, and the one that was most likely meant."""
+    """An annotation without effect, and the MetalLB annotation that was most likely intended."""
 
     found: str
     wanted: str
@@ -38,17 +38,17 @@ class NearMiss:
 
 
 def near_misses(annotations: Iterable[str]) -> tuple[NearMiss, ...]:
-    """Return those of the annotations' names that nearly are MetalLB's, in order."""
-    found = ((name, meant_by(name)) for name in sorted(annotations))
+    """Return the annotation names that nearly are MetalLB's, sorted by name."""
+    found = ((name, intended_annotation(name)) for name in sorted(annotations))
     return tuple(NearMiss(name, wanted) for name, wanted in found if wanted)
 
 
 @lru_cache(maxsize=4096)
-def meant_by(annotation: str) -> str:
-    """Return MetalLB's annotation that another one nearly is; nothing where it is near to none.
+def intended_annotation(annotation: str) -> str:
+    """Return the MetalLB annotation that a name resembles; empty for MetalLB's own and for others.
 
-    The names of other projects (``kube-vip.io/loadbalancerIPs``) are near to none: their prefix
-    is another.
+    The names of other projects (``kube-vip.io/loadbalancerIPs``) resemble none, because their
+    prefix differs.
     """
     prefix, slash, name = annotation[:_MAX_KEY].rpartition("/")
     if prefix in PREFIXES and name in _KNOWN:
@@ -59,7 +59,7 @@ def meant_by(annotation: str) -> str:
 
 
 def _closest_name(name: str, *, exactly: bool) -> str:
-    plain = {_plain(known): known for known in ASKED_FOR}
+    plain = {_plain(known): known for known in REQUEST_ANNOTATIONS}
     if exactly:
         return plain.get(_plain(name), "")
     close = get_close_matches(_plain(name), plain, 1, _SAME_NAME)

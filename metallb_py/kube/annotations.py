@@ -1,4 +1,4 @@
-"""Writes annotations of objects, each by itself."""
+"""Writer of object annotations; each annotation is written and retried on its own."""
 
 from __future__ import annotations
 
@@ -11,65 +11,68 @@ from metallb_py.errors import ApiError, NotFoundError
 from metallb_py.kube.client import KubeClient
 
 Annotations = Mapping[str, str | None]
-"""Values by name; None removes one."""
+"""Values by name; None removes an annotation."""
 
-# The API server refuses the content: all annotations of an object may have 256 KiB together.
+# The API server rejects the content: the annotations of an object are limited to 256 KiB in total.
 CONTENT_REFUSED = frozenset({400, 413, 422})
-REMEMBERED = 64  # refused values
+REMEMBERED = 64  # rejected values that are not sent again
 
-_Place = tuple[str, str]
+# API path of the object, and name of the annotation.
+_Key = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Wish:
+class _Pending:
+    """A value that is not written yet; ``due`` is the time of the next attempt."""
+
     value: str | None
     failures: int = 0
     due: float = 0.0
 
 
 class AnnotationWriter:
-    """Writes the latest value of each annotation, until it stands there.
+    """Retries the latest value of each annotation until it is written.
 
-    One that the API server refuses for its content is not sent again before it has another value;
-    any other failure is tried again, later each time, up to a minute apart.
+    A value that the API server rejects for its content is not sent again until it changes. Any
+    other failure is retried with exponential backoff, up to a minute apart.
     """
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
-        self._wishes: dict[_Place, _Wish] = {}
-        self._refused: dict[_Place, str | None] = {}
+        self._pending: dict[_Key, _Pending] = {}
+        self._refused: dict[_Key, str | None] = {}
         self._woken = asyncio.Event()
 
     def write(self, path: str, annotations: Annotations) -> None:
-        """Have annotations written onto the object at a path of the API. Returns at once.
+        """Queue annotations of the object at an API path. Returns at once.
 
-        A value takes the place of one that is not written yet.
+        A value replaces an earlier one that is not written yet.
         """
         for name, value in annotations.items():
-            place = (path, name)
-            if place in self._refused:
-                if self._refused[place] == value:
+            key = (path, name)
+            if key in self._refused:
+                if self._refused[key] == value:
                     continue
-                del self._refused[place]
-            pending = self._wishes.get(place)
+                del self._refused[key]
+            pending = self._pending.get(key)
             if pending is not None and pending.value == value:
                 continue
-            self._wishes[place] = _Wish(value)
+            self._pending[key] = _Pending(value)
             self._woken.set()
 
     async def run(self, on_error: Callable[[ApiError], None]) -> None:
-        """Write until cancelled. What fails is reported once, and tried again."""
+        """Write until cancelled. A failure is reported once per value, and retried."""
         loop = asyncio.get_running_loop()
         while True:
             await self._wait(loop.time())
             self._woken.clear()
-            for place, wish in list(self._wishes.items()):
-                if wish.due <= loop.time() and self._wishes.get(place) is wish:
-                    await self._write(place, wish, on_error)
+            for key, pending in list(self._pending.items()):
+                if pending.due <= loop.time() and self._pending.get(key) is pending:
+                    await self._write(key, pending, on_error)
 
     async def _wait(self, now: float) -> None:
-        """Wait for a new wish, or until one is due."""
-        due = min((wish.due for wish in self._wishes.values()), default=None)
+        """Wait until a value is queued or an attempt is due."""
+        due = min((pending.due for pending in self._pending.values()), default=None)
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - now)):
                 await self._woken.wait()
@@ -77,30 +80,30 @@ class AnnotationWriter:
             return
 
     async def _write(
-        self, place: _Place, wish: _Wish, on_error: Callable[[ApiError], None]
+        self, key: _Key, pending: _Pending, on_error: Callable[[ApiError], None]
     ) -> None:
-        path, name = place
+        path, name = key
         try:
-            # A merge patch removes what is null.
-            await self._client.patch(path, {"metadata": {"annotations": {name: wish.value}}})
+            # A merge patch removes members that are null (RFC 7386).
+            await self._client.patch(path, {"metadata": {"annotations": {name: pending.value}}})
         except NotFoundError:
-            self._done(place, wish)  # deleted meanwhile: there is nothing to write onto
+            self._done(key, pending)  # the object was deleted
         except ApiError as error:
-            wish.failures += 1
+            pending.failures += 1
             if error.status in CONTENT_REFUSED:
-                if self._wishes.get(place) is wish:
-                    self._refused[place] = wish.value
+                if self._pending.get(key) is pending:
+                    self._refused[key] = pending.value
                     if len(self._refused) > REMEMBERED:
                         del self._refused[next(iter(self._refused))]
-                self._done(place, wish)
-            wish.due = asyncio.get_running_loop().time() + error.delay(
-                ITEM_RETRY.delay(wish.failures)
+                self._done(key, pending)
+            pending.due = asyncio.get_running_loop().time() + error.delay(
+                ITEM_RETRY.delay(pending.failures)
             )
-            if wish.failures == 1:
+            if pending.failures == 1:
                 on_error(error)
         else:
-            self._done(place, wish)
+            self._done(key, pending)
 
-    def _done(self, place: _Place, wish: _Wish) -> None:
-        if self._wishes.get(place) is wish:
-            del self._wishes[place]
+    def _done(self, key: _Key, pending: _Pending) -> None:
+        if self._pending.get(key) is pending:
+            del self._pending[key]

@@ -1,4 +1,4 @@
-"""The Kubernetes API over HTTP: bytes out, bytes in; the caller decodes what it needs."""
+"""HTTP client of the Kubernetes API: sends and returns bytes; the caller decodes what it needs."""
 
 from __future__ import annotations
 
@@ -32,41 +32,41 @@ from metallb_py.kube.objects import Status
 
 MERGE_PATCH = "application/merge-patch+json"
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
-# Watches are asked for a minute at a time; longer silence means that nobody is there.
+# A watch is requested for a minute at a time; longer silence means that the server is gone.
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=75)
 USER_AGENT = "metallb-py"
 CONNECTIONS = 100
 READ_BUFFER = 2 << 20
-"""Bytes that wait for a reader of a watch before the server is kept waiting."""
+"""Bytes that are buffered for the reader of a watch before the server is slowed down (TCP)."""
 MAX_LINE = 16 << 20
 MAX_BODY = 32 << 20
-"""Bytes of an answer. A list that is longer is read in smaller pages."""
+"""Bytes of a response. A list that is longer is read in smaller pages."""
 MAX_ERROR_BODY = 64 << 10
 MESSAGE_LIMIT = 1024
 RETRY_AFTER_LIMIT = 60.0
-"""Seconds: however long the server wants to be left alone, it is asked again after these."""
+"""Longest Retry-After that is respected, in seconds."""
 UNAUTHORIZED = 401
 
 _ERRORS = {404: NotFoundError, 409: ConflictError, 410: GoneError}
 
 
 class KubeClient:
-    """A connection to one API server. Every method raises ApiError or a subclass of it."""
+    """Client of one API server. Every method raises ApiError or a subclass of it."""
 
     def __init__(self, access: Access, fence: Fence | None = None) -> None:
         self._fence = fence or Fence()
         self._access = access
-        self._traces = [] if fence is None else [_last_look(fence)]
+        self._traces = [] if fence is None else [_check_fence_before_send(fence)]
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     async def connect(
         cls, kubeconfig: str = "", on_problem: Callable[[str], None] = lambda _: None
     ) -> Self:
-        """Read the credentials: from a file where one is named, else those that a pod has.
+        """Return a client with the credentials of a file, or of the pod if no file is named.
 
-        Sends nothing yet. ``on_problem`` is told when a pod's token can't be read any more, once
-        until it can; the last one that could stays in use.
+        Sends nothing. ``on_problem`` is called when a token file becomes unreadable, once until it
+        is readable again; the last token stays in use.
         """
         try:
             if kubeconfig:
@@ -79,10 +79,10 @@ class KubeClient:
             raise ApiError(f"{where}: {error}") from error
 
     def fenced(self, fence: Fence) -> Self:
-        """Return another client, with connections of its own, that writes while a fence is open.
+        """Return another client, with its own connections, that writes only while a fence is open.
 
-        A write that comes later is never sent, and never ends: who sends it has lost the right to,
-        and is about to be cancelled.
+        Writes after the fence closes are not sent and block until cancelled: their sender is no
+        longer permitted to write, and is about to be cancelled.
         """
         return type(self)(self._access, fence)
 
@@ -104,11 +104,11 @@ class KubeClient:
         return await self._write("PUT", path, body)
 
     async def patch(self, path: str, body: Mapping[str, object]) -> bytes:
-        """Merge into an object (RFC 7386). With a resourceVersion in it, only onto that version."""
+        """Apply a merge patch (RFC 7386); with a resourceVersion, only to that version."""
         return await self._write("PATCH", path, body, MERGE_PATCH)
 
     async def delete(self, path: str, uid: str, version: str) -> bytes:
-        """Delete an object, in this version of it and no other."""
+        """Delete an object, provided that it has this uid and this resourceVersion."""
         preconditions = {"uid": uid, "resourceVersion": version}
         return await self._write("DELETE", path, {"preconditions": preconditions})
 
@@ -116,7 +116,7 @@ class KubeClient:
     async def watch(
         self, path: str, query: Mapping[str, str]
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a watch; inside, iterate over its lines until the server ends it."""
+        """Open a watch; the context's value iterates over its lines until the server ends it."""
         async with self._request("GET", path, query=query, limits=WATCH_TIMEOUT) as response:
             yield _lines(path, response)
 
@@ -130,10 +130,10 @@ class KubeClient:
         try:
             return await self._read(method, path, body=body, content_type=content_type)
         except ApiError as error:
-            self._fence.unsure |= error.status == 0 or error.status >= 500
+            self._fence.has_unconfirmed_write |= error.status == 0 or error.status >= 500
             raise
         except asyncio.CancelledError:
-            self._fence.unsure = True
+            self._fence.has_unconfirmed_write = True
             raise
 
     async def _read(
@@ -183,7 +183,7 @@ class KubeClient:
         content_type: str,
         limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        """Send a request; once more with a new token where the server refuses the one we had."""
+        """Send a request; if the server rejects the token (401), repeat it with a newer one."""
         headers = {
             "Accept": "application/json",
             "Content-Type": content_type,
@@ -228,23 +228,23 @@ class KubeClient:
 
 
 def bounded_retry_after(seconds: float | None) -> float | None:
-    """Return how long to leave the server alone, within reason."""
+    """Limit the seconds of a Retry-After to 0 ... RETRY_AFTER_LIMIT; None stays None."""
     return None if seconds is None else min(max(0.0, seconds), RETRY_AFTER_LIMIT)
 
 
-def _last_look(fence: Fence) -> aiohttp.TraceConfig:
-    """Have a fence asked right before a request's body is given to the kernel.
+def _check_fence_before_send(fence: Fence) -> aiohttp.TraceConfig:
+    """Return a trace that checks the fence right before a request's body goes to the kernel.
 
-    Before that a request waits for its turn more than once: for a connection, for the event loop.
-    A process that stands still there must not send it when it goes on.
+    Before that a request waits more than once: for a connection, for the event loop. A process
+    that is suspended there must not send the request when it resumes.
     """
 
-    async def look(*_: object) -> None:
+    async def check(*_: object) -> None:
         if not fence.is_open():
             await asyncio.get_running_loop().create_future()
 
     trace = aiohttp.TraceConfig()
-    trace.on_request_chunk_sent.append(look)
+    trace.on_request_chunk_sent.append(check)
     return trace
 
 
@@ -285,7 +285,7 @@ async def _raise_for_status(method: str, path: str, response: aiohttp.ClientResp
         body = await _read_all(f"{method} {path}", response, MAX_ERROR_BODY)
         message = decode_leniently(body, Status).message[:MESSAGE_LIMIT]
     except OversizedError:
-        message = f"an answer of more than {MAX_ERROR_BODY} bytes"
+        message = f"a response of more than {MAX_ERROR_BODY} bytes"
     except UndecodableError:
         message = body[:200].decode(errors="replace")
     kind = _ERRORS.get(response.status, ApiError)
@@ -294,9 +294,9 @@ async def _raise_for_status(method: str, path: str, response: aiohttp.ClientResp
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Return the seconds in a Retry-After (RFC 9110 section 10.2.3), None where there are none.
+    """Return the seconds of a Retry-After header (RFC 9110 section 10.2.3), None without one.
 
-    A date counts from the server's own clock, where its answer has one.
+    A date is compared with the server's own clock where the response has a Date.
     """
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():

@@ -1,15 +1,15 @@
-"""What the controller keeps of the configuration beside the operator's ConfigMap, as objects.
+"""Stored state of the configuration, as objects beside the operator's ConfigMap.
 
-The last good text and the draining pools, compressed, in ConfigMaps of our own: ``<config>-state``
-is the index, and holds the content itself where that fits into one object. A larger one is cut
-into parts, ``<config>-state-a-0`` and so on. The index names the set that its parts are in (``a``
-or ``b``) and the SHA-256 of the whole; a writer fills the set that the index does not name, then
-replaces the index, then deletes the other set. So a reader never joins parts of two writes, and a
-writer that ends half-way leaves the earlier content whole.
+The last good text and the draining pools are stored, compressed, in ConfigMaps of our own.
+``<config>-state`` is the index, and holds the content itself where that fits into one object.
+Larger content is split into parts, ``<config>-state-a-0`` and so on. The index names the set that
+its parts are in (``a`` or ``b``) and the SHA-256 of the whole. A writer fills the set that the
+index does not name, then replaces the index, then deletes the other set. So a reader never joins
+parts of two writes, and a writer that stops half-way leaves the earlier content intact.
 
-No owner reference: with the operator's ConfigMap as the owner, deleting and creating that anew
-(``kubectl replace --force``) would delete the last good text just when it is wanted. The writer
-deletes these objects where there is nothing to keep.
+No owner reference: with the operator's ConfigMap as the owner, deleting and recreating it
+(``kubectl replace --force``) would delete the last good text just when it is needed. The writer
+deletes these objects where there is nothing to store.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ LABEL = "metallb.universe.tf/config-state"
 FORMAT = "1"
 MAX_LABEL = 63
 PART_BYTES = 640 * 1024
-"""In one object, which then has less than 1 MiB also in base64, as it is sent."""
+"""Bytes of content in one object, which stays below 1 MiB also in base64, as it is sent."""
 MAX_PARTS = 4
 MAX_PLAIN_BYTES = 16 * 1024 * 1024
-"""Before compression: the text (1 MiB at the most, in its ConfigMap) and the draining pools."""
+"""Bytes before compression: the text (at most 1 MiB, in its ConfigMap) and the draining pools."""
 SETS = ("a", "b")
 _PAYLOAD = "state"
 
 
 class StateError(MetallbError):
-    """The stored state can't be used, or can't be stored: the message has the object and why."""
+    """The state can't be decoded, or can't be stored; the message names the object and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is kept.
+    """The stored state.
 
-    ``text`` is the one in force (None: not known), ``draining`` what ``encode_pools`` returned.
+    ``text`` is the text in force (None: unknown), ``draining`` the result of ``encode_pools``.
     ``refused`` is the version of a valid text that is not in force because of addresses in use.
     """
 
@@ -66,7 +66,7 @@ class _Payload(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class StateNames:
-    """The objects that keep the state of one ConfigMap."""
+    """Names of the objects that store the state of one ConfigMap."""
 
     namespace: str
     config: str
@@ -78,7 +78,7 @@ class StateNames:
 
     @property
     def index(self) -> str:
-        """The name of the index."""
+        """Name of the index."""
         return f"{self.config}-state"
 
     def part(self, part_set: str, number: int) -> str:
@@ -87,30 +87,30 @@ class StateNames:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of all parts that there can be."""
+        """Names of all possible parts."""
         return tuple(self.part(each, n) for each in SETS for n in range(MAX_PARTS))
 
     @property
     def all(self) -> frozenset[str]:
-        """The names of all objects."""
+        """Names of all possible objects."""
         return frozenset({self.index, *self.parts})
 
     @property
     def label(self) -> str:
-        """The value of our label: the ConfigMap's name, or its hash where that is too long."""
+        """Value of our label: the ConfigMap's name, or its hash if the name is too long."""
         long = len(self.config) > MAX_LABEL
         return sha256(self.config.encode()).hexdigest()[:32] if long else self.config
 
     @property
     def resource(self) -> Resource[ConfigMap]:
-        """The collection of these objects, for a watch."""
+        """Collection of these objects, for lists and watches."""
         path = f"/api/v1/namespaces/{self.namespace}/configmaps"
         return Resource(path, ConfigMap, {"labelSelector": f"{LABEL}={self.label}"})
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Create an object, or replace it."""
+    """Create or replace an object."""
 
     name: str
     body: Mapping[str, object]
@@ -127,9 +127,9 @@ Step = Put | Delete
 
 
 def decode(names: StateNames, objects: Mapping[str, ConfigMap]) -> Stored | None:
-    """Read the state from its objects, by name; None where there is none.
+    """Decode the state from its objects, by name; None without an index.
 
-    Raises StateError where it is damaged, incomplete, or another ConfigMap's.
+    Raises StateError where it is damaged, incomplete, or belongs to another ConfigMap.
     """
     index = objects.get(names.index)
     if index is None:
@@ -155,9 +155,9 @@ def decode(names: StateNames, objects: Mapping[str, ConfigMap]) -> Stored | None
 def write_steps(
     names: StateNames, objects: Mapping[str, ConfigMap], wanted: Stored | None
 ) -> tuple[Step, ...]:
-    """Return what makes the objects hold a state, in order; None deletes all.
+    """Return the steps, in order, that make the objects hold a state; None deletes them all.
 
-    Raises StateError where it is too large.
+    Raises StateError where the state is too large, or is not valid Unicode.
     """
     if wanted is None:
         return tuple(Delete(name) for name in sorted(objects.keys() & names.all))
@@ -192,14 +192,14 @@ def write_steps(
 
 
 def is_clean(names: StateNames, objects: Mapping[str, ConfigMap]) -> bool:
-    """Whether there are no objects but those that the index names."""
+    """Whether no objects exist but the index and those that it names. Raises StateError."""
     index = objects.get(names.index)
     known = set(_listed(names, index.data or {})) | {names.index} if index else set()
     return objects.keys() & names.all <= known
 
 
 def _listed(names: StateNames, index: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names of the objects that an index says its content is in."""
+    """Return the names of the objects that hold an index's content. Raises StateError."""
     if "parts" not in index:
         return (names.index,)
     part_set, count = index.get("set", ""), index["parts"]
@@ -228,7 +228,7 @@ def _unpack(name: str, packed: bytes) -> _Payload:
     try:
         plain = unpacker.decompress(packed, MAX_PLAIN_BYTES)
         if unpacker.unconsumed_tail or not unpacker.eof:
-            raise StateError(f"{name}: want at most {MAX_PLAIN_BYTES} bytes, and its end")
+            raise StateError(f"{name}: want at most {MAX_PLAIN_BYTES} bytes, in a complete stream")
         return msgspec.json.decode(plain, type=_Payload)
     except zlib.error as error:
         raise StateError(f"{name}: {error}: want zlib") from error

@@ -1,7 +1,7 @@
-"""The annotation on the operator's ConfigMap that shows what became of its text.
+"""Status annotation on the operator's ConfigMap: whether its text is in force, and why not.
 
 It shares 256 KiB with the operator's own annotations, among them the copy that ``kubectl apply``
-keeps; so it is short, and shorter still where those are large.
+keeps. So it is short, and shorter still where those are large.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from metallb_py.config.problems import one_line
-from metallb_py.kube.configmap import DRAINING, LAST_GOOD, STATUS, Reading
+from metallb_py.kube.configmap import DRAINING, LAST_GOOD, STATUS, ParsedConfig
 
 LIMIT = 8 * 1024
+"""Bytes of the status where the other annotations have less than ``ROOMY`` bytes."""
 TIGHT_LIMIT = 1024
-"""In bytes, where the other annotations have less than ``ROOMY`` of the 256 KiB, and where more."""
+"""Bytes of the status where the other annotations have more."""
 ROOMY = 96 * 1024
+"""Bytes of the other annotations, of 256 KiB, at which ``TIGHT_LIMIT`` begins to apply."""
 _OURS = frozenset({STATUS, LAST_GOOD, DRAINING})
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigStatus:
-    """Which text is in force, which is the latest, and why the latest is not in force.
+    """The text in force, the latest text, and the reasons why the latest is not in force.
 
-    ``latest`` is None where there is no ConfigMap. ``refusal`` are the reasons against a valid
-    text; ``storing`` is why the state could not be stored.
+    ``latest`` is None where there is no ConfigMap. ``refusal`` has the reasons against a valid
+    text. ``storage_error`` is the reason why the state could not be stored; empty if there is none.
     """
 
-    in_force: Reading | None
-    latest: Reading | None
+    in_force: ParsedConfig | None
+    latest: ParsedConfig | None
     refusal: tuple[str, ...] = ()
-    storing: str = ""
+    storage_error: str = ""
 
     def text(self, time: str, limit: int = LIMIT) -> str:
-        """Return the status as JSON of at most ``limit`` bytes; ``time`` is when it was found.
+        """Return the status as JSON of at most ``limit`` bytes; ``time`` is that of the status.
 
-        The first problems are in it, as many as there is room for, and the number of all.
+        It contains the first problems, as many as fit, and the number of all problems.
         """
         problems = [*map(str, self.latest.problems if self.latest else ()), *self.refusal]
         status: dict[str, object] = {
@@ -46,8 +48,8 @@ class ConfigStatus:
             "problems": [],
             "time": time,
         }
-        if self.storing:
-            status["stateNotStored"] = one_line(self.storing)[:300]
+        if self.storage_error:
+            status["stateNotStored"] = one_line(self.storage_error)[:300]
         if problems:
             status["problemsTotal"] = len(problems)
         room = limit - len(_encode(status))
@@ -62,7 +64,7 @@ class ConfigStatus:
 
 
 def limit_beside(annotations: Mapping[str, str]) -> int:
-    """Return how long a status may be beside these annotations."""
+    """Return the limit of a status, in bytes, beside these annotations."""
     others = sum(
         len(name.encode()) + len(value.encode())
         for name, value in annotations.items()
@@ -72,7 +74,7 @@ def limit_beside(annotations: Mapping[str, str]) -> int:
 
 
 def in_brief(problems: Iterable[str]) -> str:
-    """Return problems for a log line of bounded length: the first ones, and how many more."""
+    """Return the first problems, for a log line of bounded length, and the number of the rest."""
     every = list(problems)
     shown = _first(every, LIMIT)
     more = len(every) - len(shown)

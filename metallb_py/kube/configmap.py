@@ -1,8 +1,8 @@
-"""The ConfigMap that carries the configuration, and what a daemon makes of it.
+"""Configuration of the daemons: the operator's ConfigMap, and the state stored beside it.
 
-The text under the key ``config`` is the operator's. Where it is valid, it alone counts. Where it is
-not, or is missing, the last good text counts that the controller stored (``config_state``). Pools
-that left the configuration while services hold their addresses are stored there, too.
+The text under the key ``config`` is the operator's. If it is valid, it alone is in force. If it is
+invalid or missing, the last good text is in force, which the controller stored (``config_state``).
+Pools that left the configuration while services hold their addresses are stored there, too.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from metallb_py.model.config import Config, Pool
 
 DATA_KEY = "config"
 STATUS = "metallb.universe.tf/config-status"
-# Where earlier versions kept the state. Read where there is none in its place yet, then removed.
+# Annotations with the state of earlier versions. Read if no state is stored yet, then removed.
 LAST_GOOD = "metallb.universe.tf/last-good-config"
 DRAINING = "metallb.universe.tf/draining-pools"
 _MAX_KEYS = 5
 
 
 def config_resource(namespace: str, name: str) -> Resource[ConfigMap]:
-    """Return the resource that holds this one ConfigMap."""
+    """Return the collection of just this ConfigMap, for a list and a watch."""
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     return Resource(path, ConfigMap, {"fieldSelector": f"metadata.name={name}"})
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A text that was read: a configuration, or what is wrong with it."""
+class ParsedConfig:
+    """A compiled text: its configuration, or its problems."""
 
     text: str
     config: Config | None = None
@@ -45,31 +45,31 @@ class Reading:
 
     @property
     def version(self) -> str:
-        """A short name for the text, the same on every node."""
+        """Short hash of the text, the same on every node."""
         return version_of(self.text)
 
 
 def version_of(text: str) -> str:
-    """Return a short name for a text, the same on every node."""
+    """Return a short hash of a text, the same on every node."""
     return sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
-def read(text: str, budget: Budget | None = None) -> Reading:
-    """Read a text. A missing one counts as an empty configuration (MetalLB).
+def read(text: str, budget: Budget | None = None) -> ParsedConfig:
+    """Compile a text. A missing one counts as an empty configuration (MetalLB).
 
     This is the one place where an exception of the compiler, which is a bug of ours, becomes a
-    problem of the text that caused it: a daemon goes on with the configuration that it has.
+    problem of the text that caused it, so that a daemon continues with the configuration it has.
     """
     try:
-        return Reading(text, read_config(text, budget=budget))
+        return ParsedConfig(text, read_config(text, budget=budget))
     except ConfigError as error:
-        return Reading(text, problems=error.problems)
+        return ParsedConfig(text, problems=error.problems)
     except Exception as error:
-        return Reading(text, problems=(_internal(error),))
+        return ParsedConfig(text, problems=(_internal(error),))
 
 
 def _internal(error: Exception) -> Problem:
-    # Never str(error): it may quote the text, and the text may hold a password.
+    # Never str(error): it may quote the text, and the text may contain a password.
     frame = extract_tb(error.__traceback__)[-1]
     place = f"{PurePath(frame.filename).name}:{frame.lineno}"
     message = f"internal error, please report it: {type(error).__name__} in {place}"
@@ -77,13 +77,13 @@ def _internal(error: Exception) -> Problem:
 
 
 def text_of(item: ConfigMap) -> str | Problem:
-    """Return the operator's text, or why there is none.
+    """Return the operator's text, or the problem because of which there is none.
 
-    A ConfigMap without any data is an empty configuration, as with MetalLB. One whose data has
-    other keys alone is a mistake that would take every pool away.
+    A ConfigMap without any data is an empty configuration, as with MetalLB. Data with only other
+    keys is a mistake: as an empty configuration it would remove every pool.
     """
     data = item.data or {}
-    if item.unread and DATA_KEY not in data:  # it is not known to be empty
+    if item.unread and DATA_KEY not in data:  # what can't be decoded may not be empty
         return Problem(1, "data", f'can\'t decode it: want a text under the key "{DATA_KEY}"')
     if DATA_KEY in data or not (data or item.binary_data):
         return data.get(DATA_KEY, "")
@@ -94,18 +94,18 @@ def text_of(item: ConfigMap) -> str | Problem:
     return Problem(1, "data", f'found the keys {found}{more}{where}: want the key "{DATA_KEY}"')
 
 
-def read_item(item: ConfigMap, budget: Budget | None = None) -> Reading:
-    """Read a ConfigMap's configuration."""
+def read_item(item: ConfigMap, budget: Budget | None = None) -> ParsedConfig:
+    """Compile the text of a ConfigMap."""
     text = text_of(item)
-    return Reading("", problems=(text,)) if isinstance(text, Problem) else read(text, budget)
+    return ParsedConfig("", problems=(text,)) if isinstance(text, Problem) else read(text, budget)
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a configuration is made from, as it was read from the API server.
+    """Inputs of a configuration, as read from the API server.
 
     ``item`` is the operator's ConfigMap, None where there is none. ``with_last_good``: no
-    configuration is in force yet, so the stored one may become it.
+    configuration is in force yet, so the stored one may be put in force.
     """
 
     item: ConfigMap | None
@@ -114,13 +114,13 @@ class Inputs:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What makes a difference to the configuration."""
+        """Values that the configuration depends on, for comparison."""
         item = self.item
         data = (item.data, sorted(item.binary_data or ())) if item else None
         return (data, self.stored)
 
     def read(self, budget: Budget | None = None) -> Update:
-        """Compile the texts. This may take long, and touches nothing else."""
+        """Compile the texts. Takes long for large ones; has no effect but to spend ``budget``."""
         latest = read_item(self.item, budget) if self.item else None
         stored = self.stored
         if stored is None:
@@ -138,34 +138,34 @@ class Inputs:
             draining, problem = (), str(error)
         usable = last_good if last_good and last_good.config is not None else None
         if last_good is not None and usable is None:
-            problem = "the stored text is no valid configuration"
+            problem = "the stored text is not a valid configuration"
         return Update(latest, usable, draining, refused and usable is not None, problem)
 
 
-def _is(latest: Reading | None, text: str) -> bool:
+def _is(latest: ParsedConfig | None, text: str) -> bool:
     return latest is not None and latest.text == text and latest.config is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What is to be dealt with: the operator's text as it was read, and what was stored beside it.
+    """Compiled inputs: the operator's text, and the state stored beside it."""
 
-    ``latest`` is None where there is no ConfigMap. ``last_good`` is valid, and differs from
-    ``latest``. ``refused``: the controller refused ``latest`` and has ``last_good`` in force.
-    ``problem`` is why what is stored can't be used.
-    """
-
-    latest: Reading | None
-    last_good: Reading | None = None
+    latest: ParsedConfig | None
+    """The operator's text; None where there is no ConfigMap."""
+    last_good: ParsedConfig | None = None
+    """The stored text, where it is needed; it is valid, and differs from ``latest``."""
     draining: tuple[Pool, ...] = ()
+    """Stored pools that left the configuration while services hold their addresses."""
     refused: bool = False
+    """Whether the controller refused ``latest`` and has ``last_good`` in force."""
     problem: str = ""
+    """Reason why the stored state can't be used; empty if it can."""
 
     def in_force(self) -> Config | None:
-        """Return what speakers work by, draining pools included; None where nothing is valid.
+        """Return the configuration of speakers, draining pools included; None if none is valid.
 
-        Services may hold addresses that only the other one of the two texts has a pool for: that
-        pool counts for these, as one that drains, until the controller stores what it decided.
+        Services may hold addresses that only the other one of the two texts has a pool for. Such a
+        pool counts for them, as a draining one, until the controller stores its decision.
         """
         latest = self.latest.config if self.latest else None
         last_good = self.last_good.config if self.last_good else None
@@ -181,19 +181,19 @@ class Update:
 
 
 class ConfigReader:
-    """Follows the operator's ConfigMap and the stored state; returns what is new.
+    """Follows the operator's ConfigMap and the stored state; returns inputs that have changed.
 
-    The controller follows the state until a configuration is in force; from then on it is the one
-    that writes it. Speakers (``follow_state``) go on to follow it.
+    The controller follows the state until a configuration is in force; from then on it writes the
+    state itself. Speakers (``follow_state``) continue to follow it.
     """
 
     __slots__ = (
         "_follow_state",
+        "_has_config",
         "_item",
         "_names",
         "_objects",
         "_seen",
-        "_settled",
         "_stored",
         "_synced",
     )
@@ -206,7 +206,7 @@ class ConfigReader:
         self._stored: Stored | None = None
         self._synced: set[str] = set()
         self._seen: Inputs | None = None
-        self._settled = False
+        self._has_config = False
 
     @property
     def item(self) -> ConfigMap | None:
@@ -214,13 +214,13 @@ class ConfigReader:
         return self._item
 
     def configmap_changed(self, item: ConfigMap | None) -> None:
-        """The operator's ConfigMap appeared, changed, or is gone (None)."""
+        """Apply the operator's ConfigMap as added or changed; None if it was deleted."""
         self._item = item
 
     def state_changed(self, name: str, item: ConfigMap | None) -> str:
-        """One of the objects with the stored state appeared, changed, or is gone (None).
+        """Apply one object of the stored state as added or changed; None if it was deleted.
 
-        Returns why what is stored can't be used; nothing where it can.
+        Return the reason why the stored state can't be used; empty if it can.
         """
         if item is None:
             self._objects.pop(name, None)
@@ -229,38 +229,38 @@ class ConfigReader:
         try:
             self._stored = decode(self._names, self._objects)
         except StateError as error:
-            return str(error)  # what was read before stays
+            return str(error)  # the state that was decoded last stays
         return ""
 
     def configmap_synced(self) -> None:
-        """Whether there is a ConfigMap of the operator's is known."""
+        """Record that the first list of the operator's ConfigMap is complete."""
         self._synced.add("configmap")
 
     def state_synced(self) -> None:
-        """Whether there is a stored state is known."""
+        """Record that the first list of the stored state is complete."""
         self._synced.add("state")
 
-    def settled(self) -> None:
-        """A configuration is in force: the stored one is not to become it any more."""
-        self._settled = True
+    def mark_in_force(self) -> None:
+        """Record that a configuration is in force: the stored one is no longer put in force."""
+        self._has_config = True
         if self._seen is not None:
             self._seen = self._relevant(self._seen)
 
     def next(self) -> Inputs | None:
-        """Return what is to be read now; None where nothing is new or not all is known yet."""
+        """Return the inputs to compile; None if they are unchanged, or not all synced yet."""
         if len(self._synced) < 2:
             return None
         stored = self._stored or legacy_state(self._item)
-        inputs = self._relevant(Inputs(self._item, stored, not self._settled))
+        inputs = self._relevant(Inputs(self._item, stored, not self._has_config))
         if self._seen is not None and inputs.content == self._seen.content:
             return None
         self._seen = inputs
         return inputs
 
     def _relevant(self, inputs: Inputs) -> Inputs:
-        """Leave out of the state what changes nothing for a daemon that has a configuration."""
+        """Omit from the state what has no effect on a daemon that has a configuration."""
         stored = inputs.stored
-        if not self._settled or stored is None:
+        if not self._has_config or stored is None:
             return inputs
         if not self._follow_state:
             return replace(inputs, stored=None)
@@ -271,7 +271,7 @@ class ConfigReader:
 
 
 def legacy_state(item: ConfigMap | None) -> Stored | None:
-    """Return what an earlier version kept in annotations of the operator's ConfigMap."""
+    """Return the state that an earlier version kept in annotations; None where there is none."""
     annotations = (item.metadata.annotations or {}) if item else {}
     if LAST_GOOD not in annotations and DRAINING not in annotations:
         return None

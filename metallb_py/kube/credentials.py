@@ -1,8 +1,9 @@
-"""What a pod has to reach the API server with: an address, an authority, and a token in a file.
+"""In-cluster credentials: the API server's address, its authority, and a token in a file.
 
-The kubelet replaces the token long before it expires. It is read again every minute of the
-monotonic clock, as a clock that is set back would keep an old one, and when the server refuses it.
-A file that is missing or empty for a moment ends nothing: the last token stays in use.
+The kubelet replaces the token long before it expires. The file is read again every minute of the
+monotonic clock, as a wall clock that is set back would keep an old token, and when the server
+rejects the token. A file that is missing or empty for a short time does no harm: the last token
+stays in use.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ class TokenFile:
         self._problem = ""
 
     def header(self, now: float) -> str:
-        """Return what to send as Authorization, empty where there was no token yet."""
+        """Return the value of the Authorization header; empty where no token was read yet."""
         if now >= self._due or not self._header:
             self._due = now + REREAD_SECONDS
             self._read()
         return self._header
 
     def refused(self, header: str, now: float) -> bool:
-        """Return whether there is another token than the one that the server refused."""
+        """Read the file again; return whether it has another token than the rejected one."""
         self._due = now
         return self.header(now) != header
 
@@ -56,7 +57,7 @@ class TokenFile:
 
 @dataclass(frozen=True, slots=True)
 class InCluster:
-    """How a pod reaches the API server. ``authority`` is the path of the certificates to trust."""
+    """A pod's access to the API server. ``authority`` is the path of the certificates to trust."""
 
     host: str
     authority: str
@@ -64,7 +65,7 @@ class InCluster:
 
 
 def in_cluster(on_problem: Callable[[str], None], folder: Path = FOLDER) -> InCluster:
-    """Return what every pod is given. Raises ValueError, OSError."""
+    """Return the access that every pod is given. Raises ValueError, OSError."""
     host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
     port = os.environ.get("KUBERNETES_SERVICE_PORT", "")
     if not host or not port:

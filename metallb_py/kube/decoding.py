@@ -1,10 +1,10 @@
-"""Objects from raw JSON, one by one: one that can't be decoded is that object's problem alone.
+"""Lenient decoding of API objects from raw JSON: an undecodable object affects no other one.
 
-Three attempts, each only where the one before failed. As it stands; which is every object but the
-oddest. After a repair of what no other reader of JSON minds (``json_repair``): such an object is
-whole. Field by field, leaving out what has another type than the API says: what is left is
-``Damaged``, with the identity where that can be read, so that the object's last good version can
-stay in force, or its address its own.
+Three attempts, each only where the one before failed. First as the data is, which is enough for
+almost every object. Then after a repair of what other JSON parsers accept (``json_repair``): the
+result is complete. Then field by field, without the fields of another type than the API's: the
+result is ``Damaged``, with the identity if that can be decoded, so that the object's last good
+version can stay in force, or its address stay assigned to it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from metallb_py.errors import UndecodableError
 from metallb_py.kube.json_repair import repair
 from metallb_py.kube.objects import KubeObject, ObjectMeta
 
-# RecursionError is for values nested too deep, ValueError for bad UTF-8 and numbers of many digits.
+# RecursionError: values nested too deep. ValueError: invalid UTF-8, numbers of too many digits.
 DECODE_ERRORS = (msgspec.MsgspecError, RecursionError, ValueError)
 PROBLEMS = 5
-"""How many problems of one object are reported; of more, how many there are."""
+"""Problems that are reported of one object; of the others, only their number is."""
 NAME_LIMIT = 253
 
 T = TypeVar("T")
@@ -32,11 +32,11 @@ Item = TypeVar("Item", bound=KubeObject)
 
 @dataclass(frozen=True, slots=True)
 class Damaged(Generic[Item]):
-    """An object that can't be decoded as a whole.
+    """An object that can't be decoded completely.
 
-    ``key`` and ``meta`` are its identity; empty and None where even that can't be read. ``item``
-    is what is left without the fields that can't be decoded, whose paths are in its ``unread``;
-    None without an identity. ``error`` names the fields, what was found, and what was wanted.
+    ``key`` and ``meta`` are its identity; empty and None where even that can't be decoded. ``item``
+    is the object without the fields that can't be decoded (their paths are in its ``unread``); None
+    without an identity. ``error`` names the fields, what was found, and what was wanted.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Damaged(Generic[Item]):
 
 
 def decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """Return one answer of the API server. Raises UndecodableError where it can't be decoded."""
+    """Decode one response of the API server. Raises UndecodableError."""
     try:
         return msgspec.json.decode(data, type=kind)
     except DECODE_ERRORS:
@@ -59,7 +59,10 @@ def decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
 
 
 def decode_leniently(data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """Return what can be decoded, and defaults for the rest. Raises UndecodableError if nothing."""
+    """Decode what can be decoded, with defaults for the rest.
+
+    Raises UndecodableError if nothing can.
+    """
     try:
         return decode(data, kind)
     except UndecodableError:
@@ -70,28 +73,28 @@ def decode_leniently(data: bytes | msgspec.Raw, kind: type[T]) -> T:
 
 
 class ObjectDecoder(Generic[Item]):
-    """Decodes objects of one kind."""
+    """Decoder of objects of one kind."""
 
     def __init__(self, view: type[Item]) -> None:
         self._view = view
         self._decode = msgspec.json.Decoder(view).decode
 
     def decode(self, data: bytes | msgspec.Raw) -> Item | Damaged[Item]:
-        """Return the object, or what can be read of it. Raises nothing."""
+        """Return the object, or what can be decoded of it. Raises nothing."""
         whole = self.whole(data)
         return whole if whole is not None else self.salvage(data)
 
     def whole(self, data: bytes | msgspec.Raw) -> Item | None:
-        """Return the object, None where it has to be salvaged. Quick."""
+        """Return the object, None where it has to be salvaged. Fast."""
         try:
             return self._checked(self._decode(data))
         except DECODE_ERRORS:
             return None
 
     def salvage(self, data: bytes | msgspec.Raw) -> Item | Damaged[Item]:
-        """Return the object, or what can be read of it. Raises nothing.
+        """Return the object, or what can be decoded of it. Raises nothing.
 
-        Takes up to a second for one as large as the API takes it: a matter for a thread.
+        Takes up to a second for an object as large as the API accepts: to be run in a thread.
         """
         repaired = repair(bytes(data))
         try:
@@ -108,12 +111,12 @@ class ObjectDecoder(Generic[Item]):
         if "metadata.namespace" in salvage.paths or not _has_names(meta):
             return Damaged("", None, None, error)
         if not salvage.paths:
-            return item  # null, where a field may be absent
+            return item  # only nulls, in fields that may be absent
         whole = msgspec.structs.replace(item, unread=tuple(salvage.paths))
         return Damaged(meta.key, meta, whole, salvage.describe())
 
     def _checked(self, item: Item) -> Item:
-        """Refuse what is no name: it would be a part of paths of the API."""
+        """Return an item with valid names, which become parts of API paths. Raises ValueError."""
         meta = item.metadata
         if not _has_names(meta):
             found = f"{_quote(meta.namespace)} and {_quote(meta.name)}"
@@ -140,7 +143,7 @@ _LOST: typing.Final = object()
 
 
 class _Salvage:
-    """One attempt to decode field by field; ``paths`` are those of what was left out."""
+    """One decoding field by field; ``paths`` are those of the fields that were omitted."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -148,27 +151,27 @@ class _Salvage:
         self._count = 0
 
     def describe(self) -> str:
-        """Name what was left out, and why."""
+        """Return the paths that were omitted, and the reasons."""
         more = self._count - len(self._errors)
         return "; ".join(self._errors) + (f"; and {more} more" if more else "")
 
     def value(self, data: msgspec.Raw, kind: object, path: str) -> object:
-        """Return a value of this kind, or _LOST."""
+        """Return a value of this kind, or _LOST where nothing of it can be decoded."""
         try:
             return msgspec.json.decode(data, type=kind)
         except DECODE_ERRORS as error:
             message = _shorten(error)
-        noted = self._count
+        errors_before = self._count
         for option in _options(kind):
             found = self._parts(data, option, path)
             if found is not _LOST:
                 return found
-        if self._count == noted:  # else the reason is named already
-            self._note(path, message)
+        if self._count == errors_before:  # otherwise the reason is recorded already
+            self._add_error(path, message)
         return _LOST
 
     def _parts(self, data: msgspec.Raw, kind: object, path: str) -> object:
-        """Return what can be decoded of an object or array, _LOST where it is none."""
+        """Return what can be decoded of an object or array, _LOST where the data is neither."""
         origin = typing.get_origin(kind)
         try:
             if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -212,7 +215,7 @@ class _Salvage:
         except TypeError:  # a required field is absent
             return _LOST
 
-    def _note(self, path: str, message: str) -> None:
+    def _add_error(self, path: str, message: str) -> None:
         self._count += 1
         if len(self._errors) < PROBLEMS:
             self.paths.append(path)

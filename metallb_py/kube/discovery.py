@@ -1,6 +1,6 @@
 """Discovery of the API that has a service's endpoints: EndpointSlices, or Endpoints without them.
 
-Short: the one question about the server's version that the daemons ask.
+Short: the daemons depend on no other property of the server's version.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from metallb_py.kube.resource import SLICES_API
 
 
 async def has_slices(client: KubeClient) -> bool:
-    """Ask the server until it answers."""
+    """Return whether the server has EndpointSlices. Retries until the server answers."""
     failures = 0
     while True:
         try:

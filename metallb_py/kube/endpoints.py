@@ -1,4 +1,4 @@
-"""Where a service's endpoints are, whichever API tells it."""
+"""Endpoints of a service by node, from EndpointSlices or from Endpoints."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from metallb_py.kube.objects import Endpoints, EndpointSlice, SliceEndpoint
 
 @dataclass(frozen=True, slots=True)
 class ServiceEndpoints:
-    """The usable endpoints of one service.
-
-    ``nodes`` are those with at least one; an endpoint without a node counts in ``usable`` alone.
-    ``leaving`` are those of them where all that still serve are about to end. ``serving`` is how
-    many take what the node is sent: the ready ones, and where there are none, those that are about
-    to end (kube-proxy). One with addresses of both families counts once.
-    """
+    """Usable endpoints of one service: the ready ones, and those that serve while terminating."""
 
     usable: int = 0
+    """Number of usable endpoints; one without a node counts only here."""
     nodes: frozenset[str] = frozenset()
+    """Nodes with at least one usable endpoint."""
     leaving: frozenset[str] = frozenset()
+    """Those of ``nodes`` where all usable endpoints are terminating."""
     serving: Mapping[str, int] = field(default_factory=dict)
+    """Number of endpoints, by node, that receive the node's traffic.
+
+    The ready ones and, where there are none, the terminating ones (kube-proxy). An endpoint with
+    addresses of both families counts once here.
+    """
 
 
 def from_slices(slices: Iterable[EndpointSlice]) -> ServiceEndpoints:
-    """Sum up the slices of one service.
+    """Summarize the slices of one service.
 
-    An address may stand in two slices for a moment, while it moves between them; it counts once,
-    and as unusable if either says so (MetalLB).
+    An address may be in two slices for a short time, while it moves between them. It counts once,
+    and as unusable if it is unusable in either (MetalLB).
     """
     health: dict[str, _Health] = {}
     for endpoint in (e for s in slices for e in s.endpoints or ()):
@@ -42,7 +44,7 @@ def from_slices(slices: Iterable[EndpointSlice]) -> ServiceEndpoints:
 
 
 def from_endpoints(endpoints: Endpoints) -> ServiceEndpoints:
-    """Sum up an Endpoints object. An address that is ready and not ready counts as not ready."""
+    """Summarize an Endpoints object. An address both ready and not ready counts as not ready."""
     health: dict[str, _Health] = {}
     for subset in endpoints.subsets or ():
         for address in subset.addresses or ():
@@ -55,7 +57,7 @@ def from_endpoints(endpoints: Endpoints) -> ServiceEndpoints:
 
 class _State(IntEnum):
     UNUSABLE = 0
-    LEAVING = 1
+    TERMINATING = 1
     READY = 2
 
 
@@ -68,8 +70,8 @@ class _Health:
 def _state(endpoint: SliceEndpoint) -> _State:
     if endpoint.conditions.ready is not False:
         return _State.READY
-    # As MetalLB since 0.14.5: a terminating endpoint that still serves counts.
-    return _State.LEAVING if endpoint.conditions.serving is True else _State.UNUSABLE
+    # As MetalLB since 0.14.5: a terminating endpoint that is still serving is usable.
+    return _State.TERMINATING if endpoint.conditions.serving is True else _State.UNUSABLE
 
 
 def _sum_up(health: Mapping[str, _Health]) -> ServiceEndpoints:
@@ -86,12 +88,12 @@ def _count(health: Mapping[str, _Health], leaving: frozenset[str], family: int) 
         each.node
         for address, each in health.items()
         if (6 if ":" in address else 4) == family
-        and each.state is (_State.LEAVING if each.node in leaving else _State.READY)
+        and each.state is (_State.TERMINATING if each.node in leaving else _State.READY)
     )
 
 
 class SliceIndex:
-    """Sums up slices by the service that they belong to."""
+    """EndpointSlices by the service that they belong to, with their summaries."""
 
     __slots__ = ("_slices",)
 
@@ -101,9 +103,9 @@ class SliceIndex:
     def changed(
         self, key: str, old: EndpointSlice | None, new: EndpointSlice | None
     ) -> dict[str, ServiceEndpoints | None]:
-        """Take in a change of one slice; return what it means, by service key.
+        """Apply a change of one slice; return the new summaries by service key.
 
-        None stands for a service that has no slices left. A slice may change its service.
+        None stands for a service without slices. A change may move a slice to another service.
         """
         services = {item.service_key for item in (old, new) if item is not None}
         if old is not None:

@@ -1,9 +1,9 @@
-"""Kubernetes Events (core/v1): what an operator sees in ``kubectl describe``.
+"""Kubernetes Events (core/v1), as shown by ``kubectl describe``.
 
-A repeated event bumps the count of the first one. An object that makes many is slowed down as
-client-go does it: 25 at once, then one in five minutes; the count has those that were not written.
-All objects together are limited, too, for new ones cost who may create them nothing. What waits is
-bounded; losing an Event never matters more than the work that it tells of.
+A repeated Event increments the count of the first one. An object with many Events is rate limited
+as in client-go: 25 at once, then one in five minutes; the count includes those that were not
+written. All objects together are limited, too, as a user with the permission can create new ones
+without limit. The queues are bounded: losing an Event never matters more than the work it reports.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ BURST = 25
 OF_AN_OBJECT = Rate(BURST, 1 / 300)
 OF_ALL = Rate(20_000, 20)
 WORKERS = 4
-WAITING = 2500  # for each worker
-REMEMBERED = 4096  # as client-go
+WAITING = 2500  # queued Events of each worker
+REMEMBERED = 4096  # Events that can be incremented, as in client-go
 MESSAGE_LIMIT = 1024
-NAME_LIMIT = 230  # of 253, so that there is room for the time
+NAME_LIMIT = 230  # of 253 characters, which leaves room for the time
 
 
 class EventType(StrEnum):
-    """Whether all is well."""
+    """Type of an Event."""
 
     NORMAL = "Normal"
     WARNING = "Warning"
@@ -39,24 +39,29 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObjectReference:
-    """The object that an Event is about."""
+    """Object that an Event is about (``involvedObject``)."""
 
     kind: str
+    """Kind in Kubernetes' spelling, such as ``Service``."""
     namespace: str
+    """Namespace; empty for a cluster-scoped object."""
     name: str
+    """Name of the object."""
     uid: str = ""
+    """Uid of the object; empty if unknown."""
     resource_version: str = ""
+    """Version of the object that was read; empty if unknown."""
 
     @classmethod
     def to(cls, kind: str, item: KubeObject) -> ObjectReference:
-        """Refer to an object as it was when it was read."""
+        """Return a reference to an object, in the version that was read."""
         meta = item.metadata
         return cls(kind, meta.namespace, meta.name, meta.uid, meta.resource_version)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing to tell."""
+    """One occurrence to record."""
 
     about: ObjectReference
     type: EventType
@@ -68,31 +73,33 @@ _Identity = tuple[str, ...]
 
 
 @dataclass(slots=True)
-class _Told:
+class _Written:
+    """An Event on the API server: its name and its current count."""
+
     name: str
     count: int
 
 
 class EventRecorder:
-    """Writes Events in the background, under the name of one component."""
+    """Writes Events in the background, with one component as their source."""
 
     def __init__(self, client: KubeClient, component: str) -> None:
         self._client = client
         self._component = component
         self._queues = [asyncio.Queue[Event](WAITING) for _ in range(WORKERS)]
-        self._told: OrderedDict[_Identity, _Told] = OrderedDict()
+        self._written: OrderedDict[_Identity, _Written] = OrderedDict()
         self._limiter = RateLimiter(OF_AN_OBJECT, OF_ALL, REMEMBERED)
         self._suppressed: OrderedDict[_Identity, int] = OrderedDict()
         self.dropped = 0
 
     def record(self, event: Event) -> None:
-        """Have an Event written. Returns at once; drops it where there are too many."""
+        """Queue an Event. Returns at once; drops the Event where there are too many."""
         event = replace(event, message=_fit(event.message))
-        # Here, so that what will never be written takes no other object's place in the queue.
+        # Before the queue, so that Events that are never written take no room of other objects.
         if self._limiter.admit(_object(event.about), time.monotonic()) is None:
             self._suppress(event)
             return
-        # All of one object go through one worker, so that they stay in order and add up.
+        # All Events of an object go through one worker, which keeps their order and their count.
         queue = self._queues[hash(event.about.uid or event.about.name) % WORKERS]
         try:
             queue.put_nowait(event)
@@ -108,7 +115,7 @@ class EventRecorder:
             self._suppressed.popitem(last=False)
 
     async def run(self) -> None:
-        """Write what was recorded, until cancelled. A failure loses an Event, but not its count."""
+        """Write recorded Events until cancelled. A failed request loses an Event, not its count."""
         async with asyncio.TaskGroup() as group:
             for number, queue in enumerate(self._queues):
                 group.create_task(self._work(queue), name=f"event writer {number}")
@@ -129,22 +136,22 @@ class EventRecorder:
         path = f"/api/v1/namespaces/{namespace}/events"
         identity = _identity(event)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        told = self._told.get(identity)
-        if told is not None:
-            self._told.move_to_end(identity)
+        written = self._written.get(identity)
+        if written is not None:
+            self._written.move_to_end(identity)
             try:
-                bump = {"count": told.count + count, "lastTimestamp": now}
-                await self._client.patch(f"{path}/{told.name}", bump)
+                increment = {"count": written.count + count, "lastTimestamp": now}
+                await self._client.patch(f"{path}/{written.name}", increment)
             except NotFoundError:  # Events expire after an hour
-                self._told.pop(identity, None)  # others may have taken its place meanwhile
+                self._written.pop(identity, None)  # may have been evicted meanwhile
             else:
-                told.count += count
+                written.count += count
                 return
         name = f"{about.name[:NAME_LIMIT]}.{time.time_ns():x}"
         await self._client.create(path, self._body(event, name, namespace, now, count))
-        self._told[identity] = _Told(name, count)
-        if len(self._told) > REMEMBERED:
-            self._told.popitem(last=False)
+        self._written[identity] = _Written(name, count)
+        if len(self._written) > REMEMBERED:
+            self._written.popitem(last=False)
 
     def _body(
         self, event: Event, name: str, namespace: str, now: str, count: int
@@ -181,7 +188,10 @@ def _identity(event: Event) -> _Identity:
 
 
 def _fit(message: str) -> str:
-    """Return it as printable text, cut to what the API server accepts, in bytes of UTF-8."""
+    """Return a message as printable text, truncated to MESSAGE_LIMIT bytes of UTF-8.
+
+    The API server accepts no longer ones.
+    """
     data = printable(message[: MESSAGE_LIMIT + 1]).encode()  # no character takes less than a byte
     if len(data) <= MESSAGE_LIMIT:
         return data.decode()

@@ -1,4 +1,4 @@
-"""Keeps who is no longer the leader from writing."""
+"""Fence that keeps a process from writing once it is no longer the leader."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import time
 
 
 class Fence:
-    """Stands open until a time on the monotonic clock. Any thread may ask, and move it."""
+    """Open until a time, in monotonic seconds. Any thread may query it and change the time."""
 
     def __init__(self, until: float = math.inf) -> None:
         self._until = until
-        # Whether a write ended without an answer: the server may still carry it out.
-        self.unsure = False
+        # Whether a write ended without a response: the server may still carry it out.
+        self.has_unconfirmed_write = False
 
     def is_open(self) -> bool:
         """Whether a write may start now."""
         return time.monotonic() < self._until
 
     def open_until(self, until: float) -> None:
-        """Let writes start until then."""
+        """Allow writes to start until then, in monotonic seconds."""
         self._until = until
 
     def shut(self) -> None:
-        """Let no more writes start."""
+        """Allow no more writes to start."""
         self._until = -math.inf

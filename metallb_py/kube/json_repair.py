@@ -1,9 +1,9 @@
-"""Repairs of JSON that the decoder refuses although every other reader of it takes it.
+"""Repair of JSON that our decoder rejects although other JSON parsers accept it.
 
-The decoder gives up where values are nested about a thousand deep, even in a field that it skips;
-anybody who may write an object may write such a field (``metadata.managedFields``). It refuses
-unpaired surrogates, which Go's decoder replaces by U+FFFD, and text that is no UTF-8, likewise.
-None of this checks the syntax: that is the decoder's part, after the repair. The cost is linear.
+The decoder fails where values are nested about a thousand deep, even in a field that it skips. Any
+user that may write an object may write such a field (``metadata.managedFields``). It also rejects
+unpaired surrogates and text that is not UTF-8, both of which Go's decoder replaces by U+FFFD. The
+syntax is not checked here: the decoder checks it after the repair. The cost is linear.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 
 DEPTH = 64
-"""How deep values may be nested. What the daemons read of an object ends at 7."""
+"""Depth of nested values that is kept. The fields that the daemons use end at depth 7."""
 
 _FLAT = rb'(?:[^"\[\]{}]*+"[^"\\]*+(?:\\.[^"\\]*+)*+")*+[^"\[\]{}]*+'
-# Everything up to the next run of brackets, but for strings and for what has no brackets inside.
-# Possessive quantifiers (*+) never give back what they took, so the cost is linear.
+# Everything up to the next run of brackets, skipping strings and values without brackets inside.
+# Possessive quantifiers (*+) never backtrack, so the cost is linear.
 _NEXT_BRACKETS = re.compile(
     rb"(?:%s(?:\[%s\]|\{%s\}))*+%s([\[{]++|[\]}]++)" % (_FLAT, _FLAT, _FLAT, _FLAT), re.DOTALL
 )
@@ -28,18 +28,18 @@ _REPLACEMENT = rb"\ufffd"
 
 
 def repair(data: bytes, depth: int = DEPTH) -> bytes:
-    """Replace by null what is nested deeper than ``depth``, and by U+FFFD what is no text."""
+    """Replace values nested deeper than ``depth`` by null, and invalid text by U+FFFD."""
     return _readable(prune(data, depth))
 
 
 def prune(data: bytes, depth: int = DEPTH) -> bytes:
     """Replace every object and array that is nested deeper than ``depth`` by null.
 
-    One that holds neither objects nor arrays may stay, one level deeper.
+    One without objects or arrays inside may stay, one level deeper.
     """
     kept: list[bytes] = []
     done = level = position = 0
-    cut = -1  # where what is nested too deep begins
+    cut = -1  # start of the value that is nested too deep
     while match := _NEXT_BRACKETS.match(data, position):
         start, position = match.span(1)
         count = position - start
@@ -57,7 +57,7 @@ def prune(data: bytes, depth: int = DEPTH) -> bytes:
 
 
 def _readable(data: bytes) -> bytes:
-    """Return it in UTF-8, without unpaired surrogates."""
+    """Return the data as valid UTF-8, without unpaired surrogates."""
     try:
         data.decode()
     except UnicodeDecodeError:

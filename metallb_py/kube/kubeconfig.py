@@ -1,8 +1,8 @@
-"""A kubeconfig file: the server and the credentials that its current context names.
+"""Kubeconfig files: the server and the credentials of the current context.
 
-What is written in the file, or in files that it names, is read here. What takes a program or
-another server to find out (``exec``, ``auth-provider``) is left to the Kubernetes client library,
-which is loaded for that alone: with the models of its API it takes 20 MB, and a pod, which has a
+Values in the file, and in files that it names, are read here. Credentials that a program or another
+server provides (``exec``, ``auth-provider``), and passwords, are left to the Kubernetes client
+library. It is loaded for them only: with its API models it takes 20 MB, and a pod, which has a
 token in a file, never needs it.
 """
 
@@ -31,20 +31,20 @@ _Fields = Mapping[object, object]
 
 
 class KubeconfigError(ValueError):
-    """The file is none, or does not say what it has to."""
+    """The file is not a kubeconfig, or a required value is missing or invalid."""
 
 
 async def load(path: str, on_problem: Callable[[str], None]) -> Access:
-    """Return how to reach the server of a file's current context.
+    """Return the access to the server of a file's current context.
 
-    Raises KubeconfigError, OSError. ``on_problem`` is told of a token file that can't be read
-    later on.
+    Raises KubeconfigError, OSError. ``on_problem`` is called when a token file becomes unreadable
+    later.
     """
     return _static(path, on_problem) or await _by_library(path)
 
 
 def _static(path: str, on_problem: Callable[[str], None]) -> Access | None:
-    """Return what the file says; None where the library has to find it out."""
+    """Return the access that the file defines; None where the library has to load it."""
     if os.pathsep in path:
         return None
     file = Path(path).expanduser()
@@ -91,7 +91,7 @@ def _tls(folder: Path, cluster: _Fields, user: _Fields) -> ssl.SSLContext:
     certificate = _content(folder, user, "client-certificate")
     key = _content(folder, user, "client-key")
     if certificate and key:
-        # OpenSSL takes them from a file alone; it is there only until they are read.
+        # OpenSSL loads them only from a file, which exists until they are loaded.
         with tempfile.NamedTemporaryFile(suffix=".pem") as file:
             file.write(certificate + b"\n" + key)
             file.flush()
@@ -100,7 +100,7 @@ def _tls(folder: Path, cluster: _Fields, user: _Fields) -> ssl.SSLContext:
 
 
 def _content(folder: Path, fields: _Fields, key: str) -> bytes:
-    """Return what stands in the file itself, or in one that it names; nothing where neither is."""
+    """Return the inline data, or the content of the file that is named; empty without either."""
     data, path = _text(fields, f"{key}-data"), _text(fields, key)
     if data:
         try:
@@ -159,5 +159,5 @@ async def _by_library(path: str) -> Access:
 
 
 async def _header(configuration: Configuration) -> str:
-    """Return a token that the library keeps fresh."""
+    """Return the Authorization header with a token that the library refreshes."""
     return await configuration.get_api_key_with_prefix("BearerToken", "authorization") or ""

@@ -1,22 +1,23 @@
-"""Leader election by a Lease (coordination.k8s.io/v1): client-go's rules, with no I/O and no clock.
+"""Leader election with a Lease (coordination.k8s.io/v1): client-go's rules, without I/O or clock.
 
 Theory of operation. One candidate at a time holds the Lease and renews it. The others read it; one
-that has seen no renewal for the Lease's duration takes it over. Every write names the version that
-it replaces, so of two that try at once one meets a conflict, and reads again. A leader whose last
-renewal was *sent* longer ago than the deadline leads no longer, whether or not it was answered. The
-deadline is shorter than the duration, and what a candidate counts is the time since it *saw* the
-last renewal, on its own clock; so the old leader has ended before anybody else begins, and what it
-sent last has the time between the two to arrive. The times in the Lease are for people: no clock is
-compared with another's.
+that has observed no renewal for the Lease's duration acquires it. Every write names the version
+that it replaces, so of two concurrent writes one gets a conflict, and its candidate reads again. A
+leader whose last renewal was *sent* longer ago than the deadline no longer leads, whether or not
+the renewal was answered. The deadline is shorter than the duration, and a candidate counts the time
+since it *observed* the last renewal, on its own clock. So the old leader has stopped before another
+candidate starts to lead, and the requests that it sent last have the time between the two to
+arrive. The times in the Lease are informational: no clock is compared with another one.
 
-Where this is stricter than client-go, as an address that is given twice costs more than a wait:
+Stricter than client-go in three points, as an address that is assigned twice costs more than a
+wait:
 
-- Whoever lost the Lease, or can't say whether its write arrived, waits as anybody else does, even
-  where the Lease names it.
-- While the API server can't be reached nobody can renew, so that time does not count.
-- A Lease that is not there, or was deleted, has to be missing for a whole duration, too.
+- A candidate that lost the Lease, or has a write that may or may not have arrived, waits as every
+  other candidate does, even where the Lease names it as the holder.
+- While the API server is unreachable no candidate can renew, so that time does not count.
+- A Lease that does not exist, or was deleted, has to be absent for a whole duration, too.
 
-A Lease whose holder is empty was released in good order, and is anybody's at once.
+A Lease with an empty holder was released in order; any candidate may acquire it at once.
 """
 
 from __future__ import annotations
@@ -29,23 +30,25 @@ from metallb_py.kube.objects import Lease
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """In seconds. A standby follows a crash within ``lease + poll`` and one request.
+    """Times of the election, in seconds.
 
-    ``lease``: how long a candidate waits for the next renewal; whole seconds, as the API has it.
-    ``deadline``: how long a leader leads after it sent its last renewal. ``renew`` and ``poll``:
-    between the writes of a leader, and the reads of a candidate. ``attempt``: how long an answer
-    may take.
+    A standby replaces a leader that crashed within ``lease + poll`` and one request.
     """
 
     lease: int = 2
+    """Time that a candidate waits for the next renewal; whole seconds, as in the API."""
     deadline: float = 1.4
+    """Time that a leader leads after it sent its last renewal; must be shorter than ``lease``."""
     renew: float = 0.5
+    """Interval between the writes of a leader."""
     poll: float = 0.25
+    """Interval between the reads of a candidate."""
     attempt: float = 0.7
+    """Timeout of a request."""
 
     @classmethod
     def for_lease(cls, seconds: int) -> Durations:
-        """Stretch all of them to another duration of the lease."""
+        """Return the durations in proportion to another duration of the lease."""
         d = cls()
         by = seconds / d.lease
         return cls(seconds, d.deadline * by, d.renew * by, d.poll * by, d.attempt * by)
@@ -53,80 +56,82 @@ class Durations:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """To be done: read the Lease. No answer ``within`` so many seconds is a failure."""
+    """Effect: read the Lease. No answer ``within`` this number of seconds is a failure."""
 
     within: float
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """To be done: replace this version of the Lease, or create it where ``version`` is empty.
-
-    ``acquired`` is the time to write as ``acquireTime``; None for the time of writing.
-    """
+    """Effect: replace one version of the Lease, or create it."""
 
     within: float
+    """Timeout in seconds; no answer within it is a failure."""
     holder: str
+    """``holderIdentity``; empty to release the Lease."""
     transitions: int
+    """``leaseTransitions``."""
     acquired: str | None
+    """``acquireTime``; None for the time of writing."""
     version: str
+    """``resourceVersion`` to replace; empty to create the Lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Lead until then. Told when leading begins, and with every renewal."""
+    """Effect: lead until then (monotonic seconds). Returned at the start and with every renewal."""
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
-class Lose:
-    """Lead no longer, from now on."""
+class LeadershipLost:
+    """Effect: stop leading now."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Another, whose name this is, holds the Lease; told once for each."""
+    """Effect: another candidate, ``holder``, holds the Lease. Returned once for each holder."""
 
     holder: str
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer: the Lease, as it was read or as it was written."""
+    """Answer: the Lease as it was read or written."""
 
     lease: Lease
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """An answer: there is no such Lease."""
+    """Answer: the Lease does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """An answer: another wrote first."""
+    """Answer: another client wrote first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No answer, or another error. A write may have been carried out."""
+    """No answer, or another error. A write may have been carried out all the same."""
 
 
-Effect = Read | Write | Lead | Lose | Follow
+Effect = Read | Write | Lead | LeadershipLost | Follow
 Answer = Found | Absent | Conflict | Failed
 
 
 @dataclass(frozen=True, slots=True)
-class _Blind:
-    """Nothing is known of the Lease."""
+class _Unknown:
+    """State: the Lease has not been read, or may have changed since."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """The Lease (None: there is none) has looked like this ``since`` then."""
+    """State: the Lease (None: it does not exist) has not changed ``since`` then."""
 
     lease: Lease | None
     since: float
@@ -134,34 +139,37 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True)
 class _Leading:
-    """The Lease is ours, and we may lead until then."""
+    """State: the Lease is ours, and leadership lasts ``until`` then."""
 
     lease: Lease
     until: float
 
 
 class Election:
-    """One candidate. At most one Read or Write is under way; its answer goes to ``receive``."""
+    """One candidate. Times are monotonic seconds.
+
+    At most one Read or Write is outstanding; its answer goes to ``receive``.
+    """
 
     def __init__(self, identity: str, durations: Durations, now: float) -> None:
         self._identity = identity
         self._durations = durations
-        self._state: _Blind | _Waiting | _Leading = _Blind()
-        self._asked: Read | Write | None = None
-        self._asked_at = now
+        self._state: _Unknown | _Waiting | _Leading = _Unknown()
+        self._outstanding: Read | Write | None = None
+        self._requested_at = now
         self._next = now
-        self._told = ""
+        self._reported_holder = ""
 
     def next_deadline(self) -> float | None:
-        """Return when ``handle_timeout`` is due; None while an answer is awaited."""
-        if self._asked is not None:
+        """Return when ``handle_timeout`` is due; None while an answer is outstanding."""
+        if self._outstanding is not None:
             return None
         if isinstance(self._state, _Leading):
             return min(self._next, self._state.until)
         return self._next
 
     def handle_timeout(self, now: float) -> tuple[Effect, ...]:
-        """Read, renew, or give up leading; nothing where it is too early."""
+        """Read, renew, or stop leading; return no effects before the deadline."""
         deadline = self.next_deadline()
         if deadline is None or now < deadline:
             return ()
@@ -170,47 +178,47 @@ class Election:
         if isinstance(self._state, _Leading):
             return self._renew(self._state, now)
         if isinstance(self._state, _Waiting) and now >= self._expiry(self._state):
-            # Not read before: if it was renewed after all, that is another version of it.
-            return self._ask(self._write(self._state.lease), now)
-        return self._ask(Read(self._durations.attempt), now)
+            # No read before: a renewal in the meantime changed the version, which is a conflict.
+            return self._request(self._write(self._state.lease), now)
+        return self._request(Read(self._durations.attempt), now)
 
     def receive(self, answer: Answer, now: float) -> tuple[Effect, ...]:
-        """Take the answer to the last Read or Write."""
-        asked, self._asked = self._asked, None
-        wrote = isinstance(asked, Write)
-        if isinstance(answer, Absent) and isinstance(asked, Write) and not asked.version:
-            answer = Failed()  # it can't be created: not even its namespace is there
+        """Process the answer to the last Read or Write."""
+        request, self._outstanding = self._outstanding, None
+        wrote = isinstance(request, Write)
+        if isinstance(answer, Absent) and isinstance(request, Write) and not request.version:
+            answer = Failed()  # it can't be created: its namespace does not exist
         if isinstance(self._state, _Leading):
             if now >= self._state.until:
                 return self._lose("the lease could not be renewed in time", now)
             return self._receive_as_leader(self._state, answer, now, wrote=wrote)
         match answer:
-            case Found(lease) if wrote and now < self._asked_at + self._durations.deadline:
+            case Found(lease) if wrote and now < self._requested_at + self._durations.deadline:
                 return self._hold(lease)
             case Found(lease):
-                return (*self._tell(lease.holder), *self._look(lease, now))
+                return (*self._report_holder(lease.holder), *self._observe(lease, now))
             case Absent():
-                return self._look(None, now)
+                return self._observe(None, now)
             case Conflict():
-                return self._ask(Read(self._durations.attempt), now)
+                return self._request(Read(self._durations.attempt), now)
             case Failed():
-                self._state = _Blind()
-                self._next = max(now, self._asked_at + self._durations.poll)
+                self._state = _Unknown()
+                self._next = max(now, self._requested_at + self._durations.poll)
             case _:
                 assert_never(answer)
         return ()
 
     def release(self, now: float) -> tuple[Effect, ...]:
-        """Let go of the Lease, if it is ours; the Write's answer changes nothing any more.
+        """Release the Lease, if it is ours; the answer to the Write has no effect.
 
-        Only for who has ended everything that it did as the leader.
+        To be called only after everything that needs leadership has ended.
         """
         state = self._state
         if not isinstance(state, _Leading) or now >= state.until:
             return ()
         write = replace(self._write(state.lease), holder="")
-        self._state = _Blind()
-        return self._ask(write, now)
+        self._state = _Unknown()
+        return self._request(write, now)
 
     def _receive_as_leader(
         self, state: _Leading, answer: Answer, now: float, *, wrote: bool
@@ -221,20 +229,20 @@ class Election:
             case Found(lease) if lease.holder == self._identity:
                 return self._renew(replace(state, lease=lease), now)
             case Found(lease):
-                other = f"{lease.holder or 'nobody'} holds the lease"
-                return (*self._lose(other, now), *self._tell(lease.holder))
-            case Absent():  # deleted by somebody; candidates wait, so it can be made anew
-                return self._ask(replace(self._write(state.lease), version=""), now)
+                other = f"{lease.holder or 'no candidate'} holds the lease"
+                return (*self._lose(other, now), *self._report_holder(lease.holder))
+            case Absent():  # deleted by another client; candidates wait, so it can be recreated
+                return self._request(replace(self._write(state.lease), version=""), now)
             case Conflict():
-                return self._ask(Read(self._patience(now)), now)
+                return self._request(Read(self._leader_timeout(now)), now)
             case Failed():
-                self._next = max(now, self._asked_at + self._durations.poll)
+                self._next = max(now, self._requested_at + self._durations.poll)
                 return ()
             case _:
                 assert_never(answer)
 
-    def _look(self, lease: Lease | None, now: float) -> tuple[Effect, ...]:
-        """Wait for a renewal; take the Lease where none came, or where nobody holds it."""
+    def _observe(self, lease: Lease | None, now: float) -> tuple[Effect, ...]:
+        """Wait for a renewal; acquire the Lease if none came, or if it has no holder."""
         state = self._state
         same = isinstance(state, _Waiting) and _spec(state.lease) == _spec(lease)
         since = state.since if isinstance(state, _Waiting) and same else now
@@ -242,27 +250,29 @@ class Election:
         expiry = self._expiry(self._state)
         released = lease is not None and not lease.holder
         if released or now >= expiry:
-            return self._ask(self._write(lease), now)
-        self._next = min(max(now, self._asked_at + self._durations.poll), expiry)
+            return self._request(self._write(lease), now)
+        self._next = min(max(now, self._requested_at + self._durations.poll), expiry)
         return ()
 
     def _hold(self, lease: Lease) -> tuple[Effect, ...]:
-        until = self._asked_at + self._durations.deadline
+        until = self._requested_at + self._durations.deadline
         self._state = _Leading(lease, until)
-        self._next = self._asked_at + self._durations.renew
-        self._told = self._identity
+        self._next = self._requested_at + self._durations.renew
+        self._reported_holder = self._identity
         return (Lead(until),)
 
     def _lose(self, reason: str, now: float) -> tuple[Effect, ...]:
-        self._state = _Blind()
+        self._state = _Unknown()
         self._next = now
-        return (Lose(reason),)
+        return (LeadershipLost(reason),)
 
     def _renew(self, state: _Leading, now: float) -> tuple[Effect, ...]:
-        return self._ask(replace(self._write(state.lease), within=self._patience(now)), now)
+        return self._request(
+            replace(self._write(state.lease), within=self._leader_timeout(now)), now
+        )
 
     def _write(self, lease: Lease | None) -> Write:
-        """Return the write that makes the Lease ours, or keeps it so."""
+        """Return the write that acquires or renews the Lease."""
         attempt = self._durations.attempt
         if lease is None:
             return Write(attempt, self._identity, 0, None, "")
@@ -275,25 +285,25 @@ class Election:
             lease.metadata.resource_version,
         )
 
-    def _ask(self, effect: Read | Write, now: float) -> tuple[Effect, ...]:
-        self._asked = effect
-        self._asked_at = now
+    def _request(self, effect: Read | Write, now: float) -> tuple[Effect, ...]:
+        self._outstanding = effect
+        self._requested_at = now
         return (effect,)
 
-    def _patience(self, now: float) -> float:
-        """Return how long a leader waits for an answer: never longer than it leads."""
+    def _leader_timeout(self, now: float) -> float:
+        """Return the timeout of a leader's request: never longer than it leads."""
         left = self._state.until - now if isinstance(self._state, _Leading) else 0.0
         return max(0.0, min(self._durations.attempt, left))
 
     def _expiry(self, waiting: _Waiting) -> float:
-        """Return until when the Lease lasts, which its holder says, unless it is renewed."""
-        said = waiting.lease.spec.lease_duration_seconds if waiting.lease is not None else None
-        return waiting.since + max(self._durations.lease, said or 0)
+        """Return when the Lease expires unless renewed; the longer of both durations applies."""
+        stated = waiting.lease.spec.lease_duration_seconds if waiting.lease is not None else None
+        return waiting.since + max(self._durations.lease, stated or 0)
 
-    def _tell(self, holder: str) -> tuple[Effect, ...]:
-        if holder == self._told:
+    def _report_holder(self, holder: str) -> tuple[Effect, ...]:
+        if holder == self._reported_holder:
             return ()
-        self._told = holder
+        self._reported_holder = holder
         return (Follow(holder),) if holder not in ("", self._identity) else ()
 
 

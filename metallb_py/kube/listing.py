@@ -1,4 +1,4 @@
-"""All objects of one kind, read page by page; and all that the controller decides from."""
+"""Paginated lists of the objects of one kind, and the snapshot of the controller's inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metallb_py.kube.objects import ConfigMap, KubeObject, ObjectList
 from metallb_py.kube.resource import NAMESPACES, SERVICES, Resource
 from metallb_py.kube.snapshot import Snapshot
 
-if TYPE_CHECKING:  # it takes half a second to import, and is not called by its name here
+if TYPE_CHECKING:  # its import takes half a second, and only annotations name it here
     from metallb_py.kube.client import KubeClient
 
 PAGE = 1000
@@ -27,9 +27,9 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """Objects by ``namespace/name``, and the version of the collection that they are.
+    """Objects by ``namespace/name``, and the version of the collection that they were read at.
 
-    ``damaged`` are those that can't be decoded as a whole.
+    ``damaged`` are those that can't be decoded completely.
     """
 
     items: dict[str, T]
@@ -38,7 +38,7 @@ class Listing(Generic[T]):
 
 
 async def list_objects(client: KubeClient, resource: Resource[T]) -> Listing[T]:
-    """Read a collection, at its latest version. Raises ApiError."""
+    """Read a collection page by page, at its latest version. Raises ApiError."""
     decoder = ObjectDecoder(resource.view)
     found: dict[str, T] = {}
     damaged: list[Damaged[T]] = []
@@ -52,11 +52,11 @@ async def list_objects(client: KubeClient, resource: Resource[T]) -> Listing[T]:
         except OversizedError:
             if limit == 1:
                 raise
-            limit //= 2  # large objects: fewer at a time
+            limit //= 2  # large objects: smaller pages
             continue
-        page = await decode_answer_aside(body, ObjectList)
+        page = await decode_response_off_loop(body, ObjectList)
         for raw in page.items or ():
-            item = await decode_aside(decoder, raw)
+            item = await decode_object_off_loop(decoder, raw)
             if isinstance(item, Damaged):
                 damaged.append(item)
             else:
@@ -69,7 +69,7 @@ async def list_objects(client: KubeClient, resource: Resource[T]) -> Listing[T]:
 
 
 async def take_snapshot(client: KubeClient, namespace: str, config: str) -> Snapshot:
-    """Read what there is now; ``config`` names the ConfigMap. Raises ApiError."""
+    """Read the controller's current inputs; ``config`` names the ConfigMap. Raises ApiError."""
     services = await list_objects(client, SERVICES)
     namespaces = await list_objects(client, NAMESPACES)
     configmap = await _configmap(client, f"/api/v1/namespaces/{namespace}/configmaps/{config}")
@@ -79,14 +79,16 @@ async def take_snapshot(client: KubeClient, namespace: str, config: str) -> Snap
     return Snapshot((*services.items.values(), *damaged), labels, configmap, stored)
 
 
-async def decode_aside(decoder: ObjectDecoder[T], data: bytes | msgspec.Raw) -> T | Damaged[T]:
-    """Decode one object; in a thread where that takes longer, as the event loop goes on."""
+async def decode_object_off_loop(
+    decoder: ObjectDecoder[T], data: bytes | msgspec.Raw
+) -> T | Damaged[T]:
+    """Decode one object; in a thread where that takes longer, so as not to block the event loop."""
     whole = decoder.whole(data)
     return whole if whole is not None else await asyncio.to_thread(decoder.salvage, data)
 
 
-async def decode_answer_aside(data: bytes, kind: type[V]) -> V:
-    """Decode an answer, as ``decode`` does; in a thread where that takes longer."""
+async def decode_response_off_loop(data: bytes, kind: type[V]) -> V:
+    """Decode a response as ``decode`` does; in a thread where that takes longer."""
     try:
         return msgspec.json.decode(data, type=kind)
     except DECODE_ERRORS:
@@ -101,7 +103,7 @@ async def _configmap(client: KubeClient, path: str) -> ConfigMap | None:
 
 
 async def _stored(client: KubeClient, names: StateNames) -> Stored | None:
-    """Return the stored state; one that can't be used counts as none, as for the daemons."""
+    """Return the stored state; one that can't be decoded counts as none, as in the daemons."""
     found = await list_objects(client, names.resource)
     try:
         return decode_state(names, {item.metadata.name: item for item in found.items.values()})

@@ -1,7 +1,7 @@
 """Kubernetes objects as frozen views: only the fields that are used, decoded from raw JSON.
 
-Field names are Kubernetes' own, in Python's spelling. Unknown fields are ignored, so servers of
-any version may add to them; null and absent mean the same.
+Field names and meanings are those of the Kubernetes API, in Python's spelling. Unknown fields are
+ignored, so servers of any version may add to them; null and absent are equivalent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class ObjectMeta(_View, frozen=True):
-    """Who an object is."""
+    """Metadata of an object: its identity, version, labels and annotations."""
 
     name: str
     namespace: str = ""
@@ -37,49 +37,49 @@ class ObjectMeta(_View, frozen=True):
 
     @property
     def key(self) -> str:
-        """``namespace/name``, or the name alone for what has no namespace."""
+        """``namespace/name``, or the name alone for a cluster-scoped object."""
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
     def label(self, name: str) -> str:
-        """Return a label's value, empty where it is not set."""
+        """Return a label's value; empty where it is not set."""
         return (self.labels or {}).get(name, "")
 
     def annotation(self, name: str) -> str:
-        """Return an annotation's value, empty where it is not set."""
+        """Return an annotation's value; empty where it is not set."""
         return (self.annotations or {}).get(name, "")
 
 
 class _Readable(_View, frozen=True, kw_only=True):
-    """What is known of an object's decoding (see ``decoding``).
+    """Result of an object's decoding (see ``decoding``).
 
-    ``unread`` are the paths of the fields that have a default in place of what the server sent,
-    because that can't be decoded; none for any object but the oddest.
+    ``unread`` has the paths of the fields that hold a default because the value that the server
+    sent can't be decoded; empty for almost every object.
     """
 
-    # No field of an object of the API has a name like this one.
+    # No object of the API has a field of this name.
     unread: tuple[str, ...] = msgspec.field(name="(unread)", default=())
 
 
 class KubeObject(_Readable, frozen=True):
-    """What every object has."""
+    """Base of all objects."""
 
     metadata: ObjectMeta
 
     @property
     def key(self) -> str:
-        """``namespace/name``, or the name alone for what has no namespace."""
+        """``namespace/name``, or the name alone for a cluster-scoped object."""
         return self.metadata.key
 
 
 class ServicePort(_View, frozen=True):
-    """A port that a service offers."""
+    """One port of a Service."""
 
     port: Int32
     protocol: str = "TCP"
 
 
 class ServiceSpec(_View, frozen=True):
-    """What a service asks for."""
+    """Specification of a Service."""
 
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
@@ -93,20 +93,20 @@ class ServiceSpec(_View, frozen=True):
 
 
 class LoadBalancerIngress(_View, frozen=True):
-    """One address that a load balancer gave. Servers may add more fields (``ipMode``)."""
+    """One ingress point of a load balancer. Servers may add more fields (``ipMode``)."""
 
     ip: str = ""
     hostname: str = ""
 
 
 class LoadBalancerStatus(_View, frozen=True):
-    """The addresses that a load balancer gave."""
+    """Ingress points of a load balancer."""
 
     ingress: tuple[LoadBalancerIngress, ...] | None = None
 
 
 class ServiceStatus(_View, frozen=True):
-    """What was made of a service."""
+    """Status of a Service."""
 
     load_balancer: LoadBalancerStatus = LoadBalancerStatus()
 
@@ -124,9 +124,9 @@ class Service(KubeObject, frozen=True):
 
     @property
     def cluster_ips(self) -> tuple[str, ...]:
-        """Cluster addresses; from ``spec.clusterIP`` where a server knows no ``clusterIPs``.
+        """Cluster addresses; from ``spec.clusterIP`` where the server has no ``clusterIPs``.
 
-        A headless service has none.
+        A headless Service has none.
         """
         addresses = self.spec.cluster_ips or (self.spec.cluster_ip,)
         return tuple(address for address in addresses if address and address != "None")
@@ -138,9 +138,9 @@ class Service(KubeObject, frozen=True):
 
     @property
     def status_addresses(self) -> tuple[IPAddress, ...]:
-        """The addresses in ``status.loadBalancer``; text that is no address does not count.
+        """Addresses in ``status.loadBalancer``; text that is not an address is skipped.
 
-        Entries with a host name alone are somebody else's and are skipped.
+        So are entries with only a host name, which another controller wrote.
         """
         found = []
         for entry in self.ingress:
@@ -163,7 +163,7 @@ class Namespace(KubeObject, frozen=True):
 
 
 class NodeCondition(_View, frozen=True):
-    """One condition of a node or pod."""
+    """One condition of a Node or Pod."""
 
     type: str
     status: str = ""
@@ -171,27 +171,27 @@ class NodeCondition(_View, frozen=True):
 
 
 class NodeAddress(_View, frozen=True):
-    """One address of a node: InternalIP, ExternalIP, Hostname ..."""
+    """One address of a Node: InternalIP, ExternalIP, Hostname ..."""
 
     type: str = ""
     address: str = ""
 
 
 class NodeStatus(_View, frozen=True):
-    """A node's health and addresses."""
+    """Status of a Node: conditions and addresses."""
 
     conditions: tuple[NodeCondition, ...] | None = None
     addresses: tuple[NodeAddress, ...] | None = None
 
 
 class Taint(_View, frozen=True):
-    """Why pods are kept from a node."""
+    """One taint of a Node."""
 
     key: str
 
 
 class NodeSpec(_View, frozen=True):
-    """What is asked of a node. ``unschedulable``: it is cordoned, by ``kubectl drain`` say."""
+    """Specification of a Node. ``unschedulable``: cordoned, for example by ``kubectl drain``."""
 
     unschedulable: bool = False
     taints: tuple[Taint, ...] | None = None
@@ -205,7 +205,7 @@ class Node(KubeObject, frozen=True):
 
     @property
     def ip_addresses(self) -> frozenset[IPAddress]:
-        """Its own addresses; host names, and text that is no address, do not count."""
+        """Addresses of the Node itself; host names and text that is not an address are skipped."""
         found = set()
         for entry in self.status.addresses or ():
             try:
@@ -216,19 +216,19 @@ class Node(KubeObject, frozen=True):
 
 
 class PodSpec(_View, frozen=True):
-    """Where a pod runs."""
+    """Specification of a Pod: the node that it runs on."""
 
     node_name: str = ""
 
 
 class PodIP(_View, frozen=True):
-    """One address of a pod; it has at most one of each family."""
+    """One address of a Pod, which has at most one of each family."""
 
     ip: str = ""
 
 
 class PodStatus(_View, frozen=True):
-    """What is known of a pod's health and addresses."""
+    """Status of a Pod: phase, addresses and conditions."""
 
     phase: str = ""
     pod_ip: str = msgspec.field(name="podIP", default="")
@@ -244,20 +244,20 @@ class Pod(KubeObject, frozen=True):
 
     @property
     def ready(self) -> bool:
-        """Whether its condition Ready is True, and it is not about to end."""
+        """Whether the condition Ready is True, and the Pod is not being deleted."""
         conditions = self.status.conditions or ()
         ready = any(c.type == "Ready" and c.status == "True" for c in conditions)
         return ready and not self.metadata.deletion_timestamp
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Its addresses, as far as it has any."""
+        """Addresses of the Pod; empty while it has none."""
         entries = self.status.pod_ips or (PodIP(self.status.pod_ip),)
         return tuple(entry.ip for entry in entries if entry.ip)
 
 
 class EndpointConditions(_View, frozen=True):
-    """An endpoint's health; null means "unknown", which counts as ready."""
+    """Conditions of an endpoint. Null means "unknown"; an unknown ``ready`` counts as ready."""
 
     ready: bool | None = None
     serving: bool | None = None
@@ -278,32 +278,32 @@ class EndpointSlice(KubeObject, frozen=True):
 
     @property
     def service_key(self) -> str:
-        """``namespace/name`` of the service that it belongs to."""
+        """``namespace/name`` of the Service that the slice belongs to."""
         return f"{self.metadata.namespace}/{self.metadata.label(SERVICE_NAME_LABEL)}"
 
 
 class EndpointAddress(_View, frozen=True):
-    """One endpoint of an Endpoints object."""
+    """One address of an Endpoints object."""
 
     ip: str
     node_name: str | None = None
 
 
 class EndpointSubset(_View, frozen=True):
-    """The endpoints of a service that share ports."""
+    """Endpoints of a Service that share ports."""
 
     addresses: tuple[EndpointAddress, ...] | None = None
     not_ready_addresses: tuple[EndpointAddress, ...] | None = None
 
 
 class Endpoints(KubeObject, frozen=True):
-    """core/v1 Endpoints, where a server has no discovery.k8s.io/v1."""
+    """core/v1 Endpoints, for servers without discovery.k8s.io/v1."""
 
     subsets: tuple[EndpointSubset, ...] | None = None
 
 
 class LeaseSpec(_View, frozen=True):
-    """Who holds a lease. Times are RFC 3339, by the clock of whoever wrote them."""
+    """Specification of a Lease. Times are RFC 3339, by the clock of their writer."""
 
     holder_identity: str | None = None
     lease_duration_seconds: Int32 | None = None
@@ -319,12 +319,12 @@ class Lease(KubeObject, frozen=True):
 
     @property
     def holder(self) -> str:
-        """Who holds it, empty where nobody does."""
+        """Identity of the holder; empty where there is none."""
         return self.spec.holder_identity or ""
 
 
 class ListMeta(_View, frozen=True):
-    """What a list says of itself."""
+    """Metadata of a list."""
 
     resource_version: str = ""
     continue_token: str = msgspec.field(name="continue", default="")
@@ -338,7 +338,7 @@ class ObjectList(_View, frozen=True):
 
 
 class Bookmark(_View, frozen=True):
-    """What a watch can be resumed from: an object of the watched kind without even a name."""
+    """Object of a bookmark: a version to resume from, in the watched kind, without even a name."""
 
     metadata: ListMeta
 
@@ -351,13 +351,13 @@ class WatchEvent(_View, frozen=True):
 
 
 class StatusDetails(_View, frozen=True):
-    """More about a failure."""
+    """Details of a Status."""
 
     retry_after_seconds: Int32 | None = None
 
 
 class Status(_View, frozen=True):
-    """What the API server says of a request that failed."""
+    """The API server's description of a request that failed."""
 
     message: str = ""
     reason: str = ""

@@ -1,16 +1,16 @@
-"""A store of objects of one kind that follows the API server: list, watch, resume, relist.
+"""Store of the objects of one kind that follows the API server: list, watch, resume, relist.
 
 The first list fills the store; a watch from its version keeps it current, through bookmarks also
-where nothing changes. A watch that ends is resumed where it stopped; a version that the server
-has forgotten (410) leads to a new list, which is compared with the store, so that nothing that
-happened in between is missed. While the server is away the store keeps what it had.
+where nothing changes. A watch that ends is resumed where it stopped. A version that has expired on
+the server (410) leads to a relist, which is compared with the store, so that no change in between
+is missed. While the server is unreachable the store keeps its content.
 
-Whatever fails is tried again after a delay that grows until the server has been well for a while,
-and never before the server wants it (Retry-After). A watch that fails again and again although the
-server answers is given up for a new list.
+A failure is retried after a delay that grows until the server has been healthy for a while, and
+never before the time that the server requests (Retry-After). A watch that fails repeatedly although
+the server answers is abandoned for a relist.
 
-An object that can't be decoded spoils neither the list nor the watch: its last good version stays
-in the store, or what can be decoded where there is none, until a good one comes or it is deleted.
+An object that can't be decoded fails neither the list nor the watch: its last good version stays in
+the store, or its decodable part where there is none, until a good one arrives or it is deleted.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from metallb_py.backoff import API_RETRY
 from metallb_py.errors import ApiError, GoneError, UndecodableError
 from metallb_py.kube.client import MESSAGE_LIMIT, KubeClient, bounded_retry_after
 from metallb_py.kube.decoding import Damaged, ObjectDecoder, decode_leniently
-from metallb_py.kube.listing import decode_answer_aside, decode_aside, list_objects
+from metallb_py.kube.listing import decode_object_off_loop, decode_response_off_loop, list_objects
 from metallb_py.kube.objects import Bookmark, KubeObject, ObjectMeta, Status, WatchEvent
 from metallb_py.kube.resource import Resource
 
-# Shorter than the silence that a client takes for a dead server: where nothing has changed since
-# it started, kube-apiserver sends no bookmarks either.
+# Shorter than the silence after which the client considers the server dead (WATCH_TIMEOUT): where
+# nothing has changed since it started, kube-apiserver sends no bookmarks either.
 WATCH_SECONDS = 60
 GONE = 410
 HEALTHY_SECONDS = 60.0
-"""After so long without a failure the next one is the first again."""
+"""Seconds without a failure after which the delays start from the first again."""
 WATCH_FAILURES = 3
-"""So many failed watches in a row lead to a new list."""
+"""Number of consecutive failed watches that leads to a relist."""
 BUSY = (429, 503)
-"""The server is overloaded: no reason for a list, which costs it more than a watch."""
+"""Statuses of an overloaded server: no reason for a relist, which costs it more than a watch."""
 
 T = TypeVar("T", bound=KubeObject)
 
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[T]):
-    """An object appeared, changed (``new`` differs from ``old``) or is gone (``new`` is None)."""
+    """An object was added, changed (``new`` differs from ``old``) or deleted (``new`` is None)."""
 
     key: str
     old: T | None
@@ -56,12 +56,12 @@ class Changed(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The first list is complete: everything in it was told."""
+    """The first list is complete: a Changed was reported for every object in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """The API server could not be reached, or refused; told once until it answers again."""
+    """The API server is unreachable, or refuses; reported once until it answers again."""
 
     error: ApiError
 
@@ -72,7 +72,7 @@ class Reachable:
 
 
 class InForce(Enum):
-    """What stays in force of an object that can't be decoded, in words for a message."""
+    """Part of an object that stays in force although it can't be decoded, worded for a message."""
 
     LAST_GOOD = "its last good version stays in force"
     REST = "the rest of it is in force"
@@ -81,24 +81,25 @@ class InForce(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """An object can't be decoded as a whole; reported once for each version of it.
-
-    ``kind`` is Kubernetes' word (``Service``). ``key`` and ``meta`` are its identity; empty and
-    None where that can't be read. ``error`` names the fields, what was found, what was wanted.
-    """
+    """An object can't be decoded completely; reported once for each version of it."""
 
     kind: str
+    """Kind in Kubernetes' spelling, such as ``Service``."""
     key: str
+    """``namespace/name``; empty where it can't be decoded."""
     meta: ObjectMeta | None
+    """Metadata; None where they can't be decoded."""
     error: str
+    """The fields, what was found in them, and what was wanted."""
     in_force: InForce
+    """Part of the object that stays in force."""
 
 
 ReflectorEvent = Changed[T] | Synced | Unreachable | Reachable | Undecodable
 
 
 class Reflector(Generic[T]):
-    """Keeps ``store`` (by ``namespace/name``) and tells ``on_event`` of every change, in order."""
+    """Maintains ``store``, by ``namespace/name``; passes every change to ``on_event`` in order."""
 
     def __init__(
         self,
@@ -115,13 +116,15 @@ class Reflector(Generic[T]):
         self._failures = 0
         self._watch_failures = 0
         self._failed_at = 0.0
-        self._away = False
-        self._went_back = False  # an older version than the known one came: a list will tell
+        self._unreachable = False
+        self._received_older = (
+            False  # an older version than the stored one arrived: a relist decides
+        )
         self._reported: dict[str, tuple[str, str, str]] = {}
         self._decoder = ObjectDecoder(resource.view)
 
     async def run(self) -> None:
-        """Follow the server until cancelled. Failures are told and tried again, for ever."""
+        """Follow the server until cancelled. Failures are reported and retried without end."""
         while True:
             try:
                 if not self._version:
@@ -131,33 +134,33 @@ class Reflector(Generic[T]):
                 await asyncio.sleep(await self._failed(error))
 
     async def _failed(self, error: ApiError) -> float:
-        """Note a failure; return how long to wait after it."""
+        """Record a failure; return the seconds until the next attempt."""
         now = asyncio.get_running_loop().time()
         if now - self._failed_at > HEALTHY_SECONDS:
             self._failures = 0
         self._failures += 1
-        given_up = self._went_back or self._watch_failures >= WATCH_FAILURES
-        if given_up or isinstance(error, GoneError):
-            self._version, self._watch_failures, self._went_back = "", 0, False
-        if not self._away and (
+        must_relist = self._received_older or self._watch_failures >= WATCH_FAILURES
+        if must_relist or isinstance(error, GoneError):
+            self._version, self._watch_failures, self._received_older = "", 0, False
+        if not self._unreachable and (
             self._failures >= WATCH_FAILURES or not isinstance(error, GoneError)
         ):
-            self._away = True
+            self._unreachable = True
             await self._on_event(Unreachable(error))
         delay = error.delay(API_RETRY.delay(self._failures, random.random()))
         self._failed_at = now + delay
         return delay
 
     async def _succeeded(self) -> None:
-        if self._away:
-            self._away = False
+        if self._unreachable:
+            self._unreachable = False
             await self._on_event(Reachable())
 
     async def _list(self) -> None:
         listing = await list_objects(self._client, self._resource)
         await self._succeeded()
         present = listing.items.keys() | {each.key for each in listing.damaged}
-        # One without a name may be any that is missing: that one is not known to be gone.
+        # An object without a name may be any of the missing ones, so none counts as deleted.
         if "" not in present:
             for key in self.store.keys() - present:
                 await self._remove(key)
@@ -191,7 +194,10 @@ class Reflector(Generic[T]):
         await self._succeeded()
 
     async def _follow(self, lines: AsyncIterator[bytes]) -> None:
-        """Take in a watch until it ends; in order, if not at once."""
+        """Process the events of a watch, in order, until it ends.
+
+        Raises ApiError where an older version arrived, or where the watch ended at once.
+        """
         now = asyncio.get_running_loop().time
         started, version = now(), self._version
         if not self._watch_failures:
@@ -200,25 +206,27 @@ class Reflector(Generic[T]):
             await self._receive(line)
             if self._version != version:
                 self._watch_failures = 0
-        if self._went_back:
-            raise ApiError(f"watch of {self._resource.path}: found an older version than is known")
+        if self._received_older:
+            raise ApiError(
+                f"watch of {self._resource.path}: found an older version than the stored one"
+            )
         if now() - started < 1:
-            raise ApiError(f"watch of {self._resource.path}: the server ends it at once")
+            raise ApiError(f"watch of {self._resource.path}: the server ended it within a second")
 
     async def _receive(self, line: bytes) -> None:
-        event = await decode_answer_aside(line, WatchEvent)
+        event = await decode_response_off_loop(line, WatchEvent)
         if event.type == "ERROR":
             raise self._error(event)
         await self._succeeded()
         match event.type:
             case "BOOKMARK":
-                with suppress(UndecodableError):  # it is only about where to resume
+                with suppress(UndecodableError):  # it only names the version to resume from
                     bookmark = decode_leniently(event.object, Bookmark)
                     self._advance(bookmark.metadata.resource_version)
             case "ADDED" | "MODIFIED" | "DELETED":
                 await self._receive_object(event)
             case _:
-                pass  # a kind of event that is not known yet
+                pass  # an event type of a later version of the API
 
     def _error(self, event: WatchEvent) -> ApiError:
         status = decode_leniently(event.object, Status)
@@ -229,7 +237,7 @@ class Reflector(Generic[T]):
         return ApiError(text, status.code, bounded_retry_after(seconds))
 
     async def _receive_object(self, event: WatchEvent) -> None:
-        item = await decode_aside(self._decoder, event.object)
+        item = await decode_object_off_loop(self._decoder, event.object)
         meta = item.meta if isinstance(item, Damaged) else item.metadata
         old = self.store.get(meta.key) if meta is not None else None
         if event.type == "DELETED":
@@ -241,7 +249,7 @@ class Reflector(Generic[T]):
             if old is not None and _is_same(old.metadata, meta):
                 await self._remove(meta.key)
         elif meta is not None and old is not None and _is_outdated(meta, old.metadata):
-            self._went_back = True
+            self._received_older = True
         elif isinstance(item, Damaged):
             await self._put_damaged(item)
         else:
@@ -250,7 +258,7 @@ class Reflector(Generic[T]):
             self._advance(meta.resource_version)
 
     def _advance(self, version: str) -> None:
-        """Resume the watch from here on, never from earlier."""
+        """Resume the watch from this version on, never from an earlier one."""
         if version and not is_older(version, self._version):
             self._version = version
 
@@ -259,11 +267,11 @@ class Reflector(Generic[T]):
         self._reported.pop(key, None)
         old = self.store.get(key)
         self.store[key] = item
-        if old is None or _is_news(old, item):
+        if old is None or _is_change(old, item):
             await self._on_event(Changed(key, old, item))
 
     async def _put_damaged(self, damaged: Damaged[T]) -> None:
-        """Keep the last good version, or put what can be decoded in its place if there is none."""
+        """Keep the last good version; without one, store the part that can be decoded."""
         meta, rest = damaged.meta, damaged.item
         old = self.store.get(damaged.key)
         in_force = InForce.NOTHING
@@ -272,7 +280,7 @@ class Reflector(Generic[T]):
         elif rest is not None:
             in_force = InForce.REST
             self.store[damaged.key] = rest
-            if old is None or _is_news(old, rest):
+            if old is None or _is_change(old, rest):
                 await self._on_event(Changed(damaged.key, old, rest))
         version = (meta.uid, meta.resource_version) if meta is not None else ("", "")
         report = (*version, damaged.error)
@@ -289,7 +297,7 @@ class Reflector(Generic[T]):
 
 
 def is_older(version: str, than: str) -> bool:
-    """Whether one resourceVersion is older than another, as far as they are numbers."""
+    """Whether one resourceVersion is older than another; False unless both are numbers."""
     if not all(text.isascii() and text.isdigit() for text in (version, than)):
         return False
     version, than = version.lstrip("0"), than.lstrip("0")
@@ -297,7 +305,7 @@ def is_older(version: str, than: str) -> bool:
 
 
 def _is_same(old: ObjectMeta, new: ObjectMeta) -> bool:
-    """Whether two objects of one name are one object, or may be."""
+    """Whether two objects of one name are the same object, or may be (no uid)."""
     return old.uid == new.uid or not old.uid or not new.uid
 
 
@@ -305,7 +313,7 @@ def _is_outdated(new: ObjectMeta, old: ObjectMeta) -> bool:
     return old.uid == new.uid and is_older(new.resource_version, old.resource_version)
 
 
-def _is_news(old: T, new: T) -> bool:
+def _is_change(old: T, new: T) -> bool:
     version = new.metadata.resource_version
     if version and version == old.metadata.resource_version:
         return bool(old.unread) and old != new

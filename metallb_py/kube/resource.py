@@ -1,4 +1,7 @@
-"""Which objects to follow."""
+"""Collections of objects to list and watch.
+
+Short: a leaf, which ``listing``, ``reflector`` and the configuration's modules share.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ T = TypeVar("T", bound=KubeObject)
 
 @dataclass(frozen=True)
 class Resource(Generic[T]):
-    """A collection of objects: its path, the view to decode them to, and selectors."""
+    """A collection of objects: its path, the view to decode them to, and query selectors."""
 
     path: str
     view: type[T]
@@ -35,5 +38,5 @@ SLICES_API = "/apis/discovery.k8s.io/v1"
 SLICES = Resource(
     f"{SLICES_API}/endpointslices", EndpointSlice, {"labelSelector": SERVICE_NAME_LABEL}
 )
-# In place of slices, where a server has none.
+# Used instead of slices on servers without them.
 ENDPOINTS = Resource("/api/v1/endpoints", Endpoints)

@@ -1,4 +1,7 @@
-"""What the controller decides from, as it stood at one moment."""
+"""Point-in-time snapshot of the controller's inputs.
+
+Apart from ``listing``, which reads one, so that the controller's pure code can import it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ from metallb_py.kube.objects import ConfigMap, Labels, Service
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All services, the labels of all namespaces by name, the ConfigMap if there is one, and
-    what the controller stored beside it."""
+    """Inputs of the controller at one time.
+
+    All Services, the labels of all Namespaces by name, the ConfigMap if there is one, and the state
+    that the controller stored beside it.
+    """
 
     services: tuple[Service, ...] = ()
     namespaces: Mapping[str, Labels] = field(default_factory=dict)
@@ -22,5 +28,5 @@ class Snapshot:
 
     @property
     def inputs(self) -> Inputs:
-        """What the configuration is made from by a daemon that starts now."""
+        """Inputs of the configuration for a daemon that starts now."""
         return Inputs(self.configmap, self.stored or legacy_state(self.configmap))

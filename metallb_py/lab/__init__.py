@@ -1,4 +1,11 @@
-"""``metallb-py lab``: the whole system on one Linux machine, without a cluster."""
+"""Lab: the whole system on one Linux machine, without a cluster (``metallb-py lab``).
+
+``lab.Lab`` starts the parts: machines in network namespaces, a control plane, the daemons, a
+router. ``proofs.prove`` proves from the outside that they work; ``keep`` and ``inside`` serve a
+lab that stays up. This module has the subcommand's parser alone, and imports the rest only when
+the lab runs. The lab may import both daemons, and does I/O; no daemon imports it (contracts in
+setup.cfg). It is also what the end-to-end tests run on.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +13,7 @@ import argparse
 import sys
 from importlib import import_module
 
-# What the extra "lab" adds to what the daemons need.
+# Libraries of the extra "lab", beyond those that the daemons need.
 LIBRARIES = ("scapy",)
 CHOICES = {
     "control-plane": ("auto", "real", "embedded"),
@@ -24,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "router and two pods, all in network namespaces of their own, and prove that addresses "
         "are allocated, answered for and advertised. Nothing outside is touched.",
     )
-    parser.add_argument("--keep", action="store_true", help="leave it up, to play with")
+    parser.add_argument("--keep", action="store_true", help="leave the lab up, for experiments")
     parser.add_argument(
         "--control-plane",
         choices=CHOICES["control-plane"],
@@ -32,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="kube-apiserver and etcd where they are found (real), or the embedded API server",
     )
     parser.add_argument(
-        "--kubernetes-version", default="", help="which of the cached control planes; the newest"
+        "--kubernetes-version", default="", help="version of a cached control plane; the newest"
     )
     parser.add_argument(
         "--router",
@@ -54,7 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_actions(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(title="on a lab that was kept", metavar="ACTION")
+    actions = parser.add_subparsers(title="on a lab that is up", metavar="ACTION")
     execute = actions.add_parser("exec", help="run a command in the lab, with KUBECONFIG set")
     execute.add_argument("--on", default="-", metavar="MACHINE", help="node1, client, router, ...")
     execute.add_argument("command", nargs=argparse.REMAINDER, help="the command")
@@ -66,7 +73,7 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
 
 
 def run_inside(args: argparse.Namespace) -> int:
-    """Run one of the actions on a lab that was kept; return its exit status."""
+    """Run one of the actions on a lab that is up; return its exit status."""
     from metallb_py.lab import inside
     from metallb_py.lab.processes import LabError
 
@@ -85,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         except ModuleNotFoundError:
             print(f"the lab needs {library}: pip install 'metallb-py[lab]'", file=sys.stderr)
             return 1
-    # Only now: scapy and pyroute2 cost a second, and other subcommands need neither.
+    # Not at the top: scapy and pyroute2 cost a second, and other subcommands need neither.
     from metallb_py.lab.folder import lab_folder
     from metallb_py.lab.isolate import IsolationError, run_isolated
     from metallb_py.lab.lab import main

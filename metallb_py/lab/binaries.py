@@ -1,4 +1,4 @@
-"""Where the programs are that the lab can use: real Kubernetes, routers, packet filters."""
+"""Search for the programs that the lab can use: real Kubernetes, routers, packet filters."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Kubernetes:
 
 
 def find(name: str, *folders: str | Path) -> Path | None:
-    """Find a program in these folders or, without any, on the PATH and where daemons lie."""
+    """Find a program in these folders or, without any, on the PATH and in SYSTEM_FOLDERS."""
     path = os.pathsep.join(map(str, folders)) if folders else search_path()
     found = shutil.which(name, path=path)
     return Path(found) if found else None
 
 
 def search_path() -> str:
-    """Return the PATH, with the places where daemons lie that many users' PATH lacks."""
+    """Return the PATH with SYSTEM_FOLDERS, where daemons are and which many users' PATH lacks."""
     return f"{os.environ.get('PATH', '')}{os.pathsep}{SYSTEM_FOLDERS}"
 
 

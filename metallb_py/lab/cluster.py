@@ -1,4 +1,4 @@
-"""The lab's objects in the API server: applied, read, and what a kubelet would say."""
+"""Client of the lab's API server: applies and reads objects, and writes a kubelet's statuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Object = dict[str, object]
 T = TypeVar("T")
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
-# Where objects of a kind are; "{}" stands for the part that names the namespace.
+# The collection of each kind; "{}" stands for the part that names the namespace.
 _COLLECTIONS = {
     "ConfigMap": "/api/v1{}/configmaps",
     "Namespace": "/api/v1/namespaces",
@@ -46,7 +46,7 @@ _READY = [{"type": "Ready", "status": "True"}]
 
 
 class Cluster:
-    """The API server, as an administrator uses it. Every method raises LabError."""
+    """Access to the API server as an administrator. Every method raises LabError."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
@@ -76,7 +76,7 @@ class Cluster:
         return msgspec.json.decode(self._use(lambda client: client.get(path)), type=Service)
 
     def add_nodes(self) -> None:
-        """Make Node objects, ready ones."""
+        """Create the Node objects, which are ready."""
         for node in NODES:
             labels: Object = {"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"}
             item: Object = {
@@ -91,7 +91,7 @@ class Cluster:
     def add_pod(
         self, node: Node, name: str, address: str, labels: Object, namespace: str = "default"
     ) -> None:
-        """Make a Pod object that runs on a node and is ready."""
+        """Create a Pod object that runs on a node and is ready."""
         item: Object = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -113,12 +113,12 @@ class Cluster:
         self.set_status(item, status)
 
     def add_speaker_pod(self, node: Node) -> None:
-        """Make the Pod object of a node's speaker."""
+        """Create the Pod object of a node's speaker."""
         labels: Object = {"app": "metallb", "component": "speaker"}
         self.add_pod(node, f"speaker-{node.name}", node.address, labels, NAMESPACE)
 
     def set_speaker_ready(self, node: Node, *, ready: bool) -> None:
-        """Have the pod of a node's speaker ready or not, as its probe would."""
+        """Set whether the pod of a node's speaker is ready, as a kubelet would by its probe."""
         meta: Object = {"namespace": NAMESPACE, "name": f"speaker-{node.name}"}
         condition = {"type": "Ready", "status": str(ready)}
         item: Object = {"kind": "Pod", "metadata": meta}
@@ -155,7 +155,7 @@ def _place(item: Object) -> tuple[str, str]:
     kind = str(item["kind"])
     if not isinstance(meta, dict) or kind not in _COLLECTIONS:
         wanted = ", ".join(sorted(_COLLECTIONS))
-        raise LabError(f"{kind}: the lab applies objects of these kinds alone: {wanted}")
+        raise LabError(f"{kind}: the lab can't apply objects of this kind: want one of {wanted}")
     namespace = meta.get("namespace")
     scope = f"/namespaces/{namespace}" if namespace else ""
     return _COLLECTIONS[kind].format(scope), str(meta["name"])

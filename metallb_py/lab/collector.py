@@ -1,7 +1,7 @@
-"""A small route collector: the lab's router where neither FRR nor BIRD is installed.
+"""Route collector: the lab's router where neither FRR nor BIRD is installed.
 
-It takes BGP sessions, advertises nothing, forwards nothing, and keeps a JSON file of what it was
-told: each prefix with the next hops of all sessions that announce it.
+It accepts BGP sessions, advertises nothing, forwards nothing, and writes a JSON file of the routes
+that it received: each prefix with the next hops of all sessions that announce it.
 
     python -m metallb_py.lab.collector --listen 10.0.0.1 --asn 64513 --router-id 10.0.0.1 \\
         --peer-asn 64512 --state routes.json
@@ -38,7 +38,7 @@ Table = dict[str, list[str]]
 
 
 class Collector:
-    """Every session that came in, and the routes it has announced."""
+    """All accepted sessions, and the routes that their peers announced."""
 
     def __init__(
         self, settings: Settings, router_id: IPv4Address, on_change: Callable[[Table], None]
@@ -51,7 +51,7 @@ class Collector:
 
     @property
     def table(self) -> Table:
-        """What all sessions together announce."""
+        """The routes of all sessions together."""
         hops: dict[IPNetwork, set[IPAddress]] = {}
         for connection in self._connections:
             for prefix, next_hop in connection.routes.items():
@@ -60,14 +60,14 @@ class Collector:
         return {str(prefix): _texts(hops[prefix]) for prefix in ordered}
 
     async def serve(self, host: str, port: int) -> asyncio.Server:
-        """Listen. Raises OSError where that is not possible."""
+        """Listen. Raises OSError."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(self._accept, host, port)
         self.report()
         return server
 
     def close(self) -> None:
-        """Say goodbye to every peer."""
+        """Close every session with a NOTIFICATION (Cease)."""
         for connection in tuple(self._connections):
             connection.close()
 
@@ -78,11 +78,11 @@ class Collector:
             asyncio.get_running_loop().call_soon(self._report_now)
 
     def joined(self, connection: _Connection) -> None:
-        """A connection came in."""
+        """Add a connection."""
         self._connections.add(connection)
 
     def left(self, connection: _Connection) -> None:
-        """A connection is gone, and its routes with it."""
+        """Remove a connection, and its routes with it."""
         self._connections.discard(connection)
         self.report()
 
@@ -95,7 +95,7 @@ class Collector:
 
 
 class _Connection(asyncio.Protocol):
-    """Performs one passive session on one connection."""
+    """Driver of one passive session on one connection."""
 
     def __init__(self, collector: Collector, session: Session, router_id: IPv4Address) -> None:
         self.routes: dict[IPNetwork, IPAddress] = {}
@@ -107,11 +107,11 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
-        """End the session in good order."""
+        """End the session with a Cease."""
         self._perform(self._session.stop(self._loop.time()))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the conversation."""
+        """Start the session."""
         if not isinstance(transport, asyncio.Transport):
             return
         self._transport = transport
@@ -122,11 +122,11 @@ class _Connection(asyncio.Protocol):
         self._perform(self._session.connected(LocalAddresses(local), self._router_id, now))
 
     def data_received(self, data: bytes) -> None:
-        """Hand the bytes on."""
+        """Pass the bytes to the session."""
         self._perform(self._session.receive(data, self._loop.time()))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what the peer announced."""
+        """Remove the connection with the routes that the peer announced."""
         reason = str(exc or "connection closed by peer")
         self._perform(self._session.connection_failed(reason, self._loop.time()))
         self._collector.left(self)
@@ -142,13 +142,13 @@ class _Connection(asyncio.Protocol):
                 case CloseTcp() if self._transport is not None:
                     self._transport.close()
                 case UpdateReceived(update):
-                    self._learn(update)
+                    self._update_routes(update)
                 case SessionDown():
                     self.routes.clear()
                     self._collector.report()
         self._schedule()
 
-    def _learn(self, update: Update) -> None:
+    def _update_routes(self, update: Update) -> None:
         for prefix in update.withdrawn:
             self.routes.pop(prefix, None)
         for reach in update.reach:
@@ -164,7 +164,7 @@ class _Connection(asyncio.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """Where the table goes. Whoever reads it finds a whole one, old or new."""
+    """The file that the table is written to. A reader finds a whole table, old or new."""
 
     path: Path
 
@@ -176,14 +176,14 @@ class StateFile:
 
 
 async def collect(arguments: argparse.Namespace, stop: asyncio.Event) -> int:
-    """Run until a signal asks for the end; return the exit status."""
+    """Run until a stop signal; return the exit status."""
     settings = Settings(arguments.asn, arguments.peer_asn, arguments.hold_time)
     collector = Collector(settings, arguments.router_id, StateFile(arguments.state).write)
     server = await collector.serve(arguments.listen, arguments.port)
     await stop.wait()
     server.close()
     collector.close()
-    with contextlib.suppress(TimeoutError):  # who doesn't read our goodbye doesn't hold us up
+    with contextlib.suppress(TimeoutError):  # a peer that reads no Cease is not waited for
         async with asyncio.timeout(1.0):
             await server.wait_closed()
     return 0
@@ -195,7 +195,7 @@ def main() -> int:
     parser.add_argument("--listen", required=True, metavar="ADDRESS")
     parser.add_argument("--port", type=int, default=179)
     parser.add_argument("--asn", type=int, required=True, help="our AS number")
-    parser.add_argument("--peer-asn", type=int, help="whom to accept; without it, anyone")
+    parser.add_argument("--peer-asn", type=int, help="AS number of accepted peers; any by default")
     parser.add_argument("--router-id", type=IPv4Address, required=True)
     parser.add_argument("--hold-time", type=int, default=90, metavar="SECONDS")
     parser.add_argument("--state", type=Path, required=True, metavar="FILE")

@@ -1,4 +1,4 @@
-"""The lab's control plane: real Kubernetes programs, or the embedded API server."""
+"""Control planes of the lab: real Kubernetes programs, or the embedded API server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMESPACE = "metallb-system"
 SERVICE_CIDR = "10.96.0.0/16"
 START_SECONDS = 60
 
-# Who there is, and in which groups; each has a token and a kubeconfig of its own.
+# Users, each with its name and group; each has a token and a kubeconfig of its own.
 USERS = {
     "admin": ("admin", "system:masters"),
     "controller-manager": ("system:kube-controller-manager", "system:masters"),
@@ -33,12 +33,12 @@ USERS = {
 
 
 def kubeconfig_of(folder: Path, user: str = "admin") -> Path:
-    """Return where a lab's folder has the credentials of one of USERS."""
+    """Return the path of the credentials of one of USERS, in a lab's folder."""
     return folder / f"{user}.kubeconfig"
 
 
 class ControlPlane(Protocol):
-    """An API server that can be started, and killed and started again."""
+    """An API server that can be started, killed and started again."""
 
     description: str
 
@@ -49,7 +49,7 @@ class ControlPlane(Protocol):
         """Kill the API server, as a crash would."""
 
     def restart(self) -> None:
-        """Start the API server again after a kill, with what it knew where it is stored."""
+        """Start the API server again after a kill, with its objects where they are stored."""
 
     def kubeconfig(self, user: str) -> Path:
         """Return the credentials of one of USERS."""
@@ -71,7 +71,7 @@ class Embedded:
         self.restart()
 
     def kill(self) -> None:
-        """Kill the server. What it knew is gone."""
+        """Kill the server. Its objects are lost."""
         if self._server is not None:
             self._server.kill()
 
@@ -84,7 +84,7 @@ class Embedded:
         wait_until("embedded API server", START_SECONDS, _listens, self._server)
 
     def kubeconfig(self, user: str) -> Path:
-        """Return the credentials of a user; here they are all alike."""
+        """Return the credentials of a user; here those of all users are equal."""
         return kubeconfig_of(self._programs.folder, user)
 
 
@@ -117,7 +117,7 @@ class Real:
         self._start_controller_manager()
 
     def kill(self) -> None:
-        """Kill the API server; etcd keeps what it knew."""
+        """Kill the API server; etcd keeps its objects."""
         if self._server is not None:
             self._server.kill()
 
@@ -154,7 +154,7 @@ class Real:
         return kubeconfig_of(self._programs.folder, user)
 
     def _write_admission_configuration(self) -> None:
-        """Have the API server show a client certificate to our webhook (docs/operations.md)."""
+        """Make the API server show a client certificate to our webhook (docs/operations.md)."""
         folder, group = self._programs.folder, "apiserver.config.k8s.io/v1"
         kubeconfig = folder / "webhooks.kubeconfig"
         settings = {
@@ -197,7 +197,7 @@ class Real:
             "--controllers=endpoint,endpointslice,serviceaccount,namespace",
             "--leader-elect=false",
             f"--service-account-private-key-file={folder / 'sa.key'}",
-            # The default, 20 requests a second, slows down a lab that makes many services.
+            # The default, 20 requests a second, slows down a lab that creates many services.
             "--kube-api-qps=200",
             "--kube-api-burst=400",
         )

@@ -1,7 +1,7 @@
-"""Runs a program inside one of the lab's network namespaces: ``enter NAMESPACE PROGRAM ...``.
+"""Command that runs a program on one of the lab's machines: ``enter NAMESPACE PROGRAM ...``.
 
-The program sees the namespace's own links in /sys, as it would on a machine of its own, and it is
-killed when the lab is. ``-`` stands for the control plane's machine, where the lab itself runs.
+The program finds the links of that network namespace in /sys, as on a machine of its own, and it
+is killed when the lab is. ``-`` stands for the control plane's machine, where the lab itself runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def command(namespace: str, *program: str) -> list[str]:
 
 
 def main() -> None:
-    """Enter, and become the program."""
+    """Enter the namespace, and execute the program."""
     namespace, *program = sys.argv[1:]
     end_with_parent()
     try:

@@ -1,4 +1,4 @@
-"""Where the lab keeps its files: a folder of its own, gone when the lab is."""
+"""Folder of the lab's files, which is removed when the lab ends."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PREFIX = "metallb-py-lab-"
 
 @contextmanager
 def lab_folder() -> Iterator[Path]:
-    """Make a folder, and remove it in the end; remove those of runs that were killed, too."""
+    """Create a folder, and remove it at the end; remove those of runs that were killed, too."""
     base = Path(tempfile.gettempdir())
-    for left in base.glob(f"{PREFIX}*"):
-        owner = left.name.removeprefix(PREFIX)
+    for leftover in base.glob(f"{PREFIX}*"):
+        owner = leftover.name.removeprefix(PREFIX)
         if owner.isdecimal() and not Path("/proc", owner).exists():
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(leftover, ignore_errors=True)
     folder = base / f"{PREFIX}{os.getpid()}"
     folder.mkdir(mode=0o711)  # a router's daemons, with a user of their own, pass through
     try:

@@ -1,4 +1,4 @@
-"""Into a lab that was kept, from another terminal: ``metallb-py lab exec`` and ``lab kill``."""
+"""Access to a lab that is up, from another terminal: ``metallb-py lab exec`` and ``lab kill``."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PROCESS = "process"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A lab that is up: its folder, and its first process as the outside knows it."""
+    """A lab that is up: its folder, and the number of its first process on the host."""
 
     folder: Path
     process: int
 
     @classmethod
     def find(cls) -> Kept:
-        """Find the lab, of several the latest. Raises LabError."""
+        """Find the lab; of several, the latest one. Raises LabError."""
         marks = list(Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{PROCESS}"))
         if not marks:
             raise LabError("no lab is up: start one with metallb-py lab --keep")
@@ -38,11 +38,11 @@ class Kept:
         return cls(mark.parent, int(mark.read_text()))
 
     def leave_mark(self) -> None:
-        """Let ``find`` find this lab."""
+        """Write the file by which ``find`` finds this lab."""
         (self.folder / PROCESS).write_text(str(self.process))
 
     def run(self, work: Callable[[], int]) -> int:
-        """Run something in a process inside the lab; return its exit status. Raises LabError."""
+        """Run ``work`` in a process inside the lab; return its exit status. Raises LabError."""
         here = Path.cwd()
         try:
             join_process(self.process)
@@ -52,7 +52,7 @@ class Kept:
         child = os.fork()  # only children are in the PID namespace that was joined
         if child == 0:
             os._exit(_run_to_end(work))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -75,8 +75,8 @@ def kill(args: argparse.Namespace) -> int:
     kept = Kept.find()
     file = pid_file(kept.folder, args.program)
     if not file.exists():
-        known = ", ".join(sorted(path.stem for path in kept.folder.glob("*.pid")))
-        raise LabError(f"{args.program}: no such program: want one of {known}")
+        names = ", ".join(sorted(path.stem for path in kept.folder.glob("*.pid")))
+        raise LabError(f"{args.program}: no such program: want one of {names}")
     name = f"SIG{args.signal}"
     if name not in signal.Signals.__members__:
         raise LabError(f"{args.signal}: no such signal: want KILL, TERM, STOP, CONT or the like")

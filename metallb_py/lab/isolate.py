@@ -2,7 +2,7 @@
 
 The lab runs as process 1 of its own PID namespace, with its own mounts and network. However it
 ends, by Ctrl-C, a crash or SIGKILL, the kernel ends every process in it and then removes its
-networks and mounts. Nothing outside was touched, so nothing is left to clean up.
+networks and mounts. Nothing outside is changed, so nothing is left to clean up.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class IsolationError(Exception):
-    """The kernel does not let this user make namespaces."""
+    """The kernel does not permit this user to create namespaces."""
 
 
 def run_isolated(main: Callable[[int], int]) -> int:
     """Run ``main`` as process 1 of new namespaces; return its exit status.
 
-    ``main`` gets the number that this process has outside. Works for root, and for others through
-    a user namespace. Raises IsolationError where neither is allowed.
+    ``main`` gets the process ID that this process has on the host. Works for root, and for others
+    through a user namespace. Raises IsolationError where neither is allowed.
     """
     try:
         _unshare_everything()
@@ -49,7 +49,7 @@ def run_isolated(main: Callable[[int], int]) -> int:
 
 
 def has_other_users() -> bool:
-    """Whether daemons with a user of their own can run here: not where one user alone is mapped."""
+    """Whether daemons can run as other users here: not where one user alone is mapped."""
     maps = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
     return sum(int(count) for _, _, count in maps) > 1
 
@@ -57,8 +57,8 @@ def has_other_users() -> bool:
 def isolate_this_process() -> None:
     """Give this process mounts and a network of its own, for as long as it lives.
 
-    Raises IsolationError where that is not allowed. The children end when the process does only
-    if they ask for it (``end_with_parent``).
+    Raises IsolationError where that is not allowed. Its children end with it only if they
+    call ``end_with_parent``.
     """
     try:
         _unshare(CLONE_NEWNS | CLONE_NEWNET)
@@ -107,15 +107,15 @@ def join_process(process: int) -> None:
 
 
 def end_with_parent() -> None:
-    """Have this process killed when its parent ends."""
+    """Make the kernel kill this process when its parent ends."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
 
 
 def _first_process(main: Callable[[int], int]) -> int:
     end_with_parent()
     signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells hide it from what has an "&"
-    outside = int(Path("/proc/self").readlink().name)  # while /proc is still that of the outside
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for jobs with "&"
+    outside = int(Path("/proc/self").readlink().name)  # while /proc is still that of the host
     _mount_own(with_processes=True)
     try:
         return main(outside)
@@ -129,7 +129,7 @@ def _first_process(main: Callable[[int], int]) -> int:
 
 
 def _end(number: int, _: object) -> None:
-    """End at a signal, which a first process would otherwise ignore; forks of it end as usual."""
+    """Exit at a signal, which process 1 would otherwise ignore; its forks end as usual."""
     if os.getpid() == 1:
         sys.exit(128 + number)
     signal.signal(number, signal.SIG_DFL)
@@ -145,7 +145,7 @@ def _mount_own(*, with_processes: bool) -> None:
 
 
 def _wait_for(child: int) -> int:
-    """Wait; a signal for us is meant for the lab. Ctrl-C reaches it by itself."""
+    """Wait for the lab, and pass SIGTERM on to it. Ctrl-C reaches it directly."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number))
     _, status = os.waitpid(child, 0)
@@ -154,7 +154,7 @@ def _wait_for(child: int) -> int:
 
 
 def _unshare_everything() -> None:
-    """Leave the mounts, processes and network of the outside. Raises OSError."""
+    """Leave the host's mounts, processes and network. Raises OSError."""
     flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET
     user, group = os.geteuid(), os.getegid()
     if user == 0:

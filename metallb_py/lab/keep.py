@@ -1,4 +1,4 @@
-"""A lab that stays up: how to play with it from another terminal, and who tends it."""
+"""A lab that stays up: the commands for another terminal, and the restart of its daemons."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def stay(lab: Lab, process: int, addresses: list[str]) -> None:
 
 
 def explanation(lab: Lab, address: str) -> str:
-    """Return the commands to paste into another terminal; only such as can work here."""
+    """Return the commands to paste into another terminal, of those that can work here."""
     name = Path(sys.argv[0])
     command = f"{name} lab" if name.suffix != ".py" else f"{sys.executable} -m metallb_py.cli lab"
     lines = [
         ("edit the configuration", f"exec kubectl -n {NAMESPACE} edit configmap config"),
         ("see the services", "exec kubectl get services"),
-        ("ask who has an address", f"exec --on client arping -I eth0 -c 3 {address}"),
+        ("resolve an address by ARP", f"exec --on client arping -I eth0 -c 3 {address}"),
         ("get a page through it", f"exec --on client curl -s http://{address}/"),
-        ("have a speaker fail", "kill speaker-node1"),
-        ("ask the router", f"exec --on router {lab.router.question}"),
+        ("kill a speaker", "kill speaker-node1"),
+        ("show the router's routes", f"exec --on router {lab.router.show_command}"),
         ("look around on a machine", "exec --on node1 sh"),
     ]
     usable = [(what, line) for what, line in lines if _usable(line)]
@@ -67,9 +67,9 @@ def _usable(line: str) -> bool:
 
 
 class Kubelet:
-    """Starts daemons that ended again, and has a speaker's pod not ready in between.
+    """Starts daemons again that ended; a speaker's pod is not ready in between.
 
-    So a speaker that fails loses its addresses to other nodes, as in a cluster.
+    So the addresses of a speaker that fails move to other nodes, as in a cluster.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -77,11 +77,11 @@ class Kubelet:
         self._due: dict[str, float] = {}
 
     def tend(self, now: float) -> None:
-        """Look after every daemon. Raises LabError where the API server is away; call again."""
+        """Check every daemon. Raises LabError where the API server is not available; call again."""
         for node in NODES:
-            if self._lab.speakers[node.name].fell:
+            if self._lab.speakers[node.name].ended_unexpectedly:
                 self._tend_speaker(node, now)
-        if self._lab.controller.fell and self._is_due("controller", now):
+        if self._lab.controller.ended_unexpectedly and self._is_due("controller", now):
             self._lab.start_controller()
 
     def _tend_speaker(self, node: Node, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The whole lab: puts the machines, the control plane, the daemons and the router together."""
+"""The whole lab: machines, control plane, daemons and router."""
 
 from __future__ import annotations
 
@@ -27,32 +27,37 @@ METRICS_PORT = 7472
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the lab is to be made of."""
+class LabOptions:
+    """Parts that the lab is to have; ``auto`` takes the first one that is installed."""
 
     control_plane: str = "auto"
+    """``auto``, ``real`` or ``embedded``."""
     kubernetes_version: str = ""
+    """First part of the version of a cached control plane; empty for the newest one."""
     router: str = "auto"
+    """``auto``, ``frr``, ``bird`` or ``builtin``."""
     proxy: str = "auto"
+    """``auto``, ``kube-proxy``, ``nft`` or ``relay``."""
     manifest: Path = MANIFEST
+    """The manifest with the daemons' permissions, for a real control plane."""
 
 
 class Lab:
-    """The lab, up while it is entered. Every method raises LabError."""
+    """The lab, which is up while it is entered. Every method raises LabError."""
 
-    def __init__(self, folder: Path, wishes: Wishes) -> None:
+    def __init__(self, folder: Path, options: LabOptions) -> None:
         self.folder = folder
-        self._wishes = wishes
+        self._options = options
         self._stack = ExitStack()
         self.programs = Programs(folder)
-        kubernetes = _choose_kubernetes(wishes)
+        kubernetes = _choose_kubernetes(options)
         self.control_plane: ControlPlane = (
             Real(self.programs, kubernetes) if kubernetes else Embedded(self.programs)
         )
         self.proxies: list[Program] = []
-        self._proxy = proxies.choose(wishes.proxy, kubernetes)
+        self._proxy = proxies.choose(options.proxy, kubernetes)
         self.router: Router = routers.choose(
-            wishes.router, self.programs, other_users=has_other_users()
+            options.router, self.programs, other_users=has_other_users()
         )
         self.cluster = Cluster(self.control_plane.kubeconfig("admin"))
         self.speakers: dict[str, Program] = {}
@@ -73,7 +78,7 @@ class Lab:
 
     @property
     def description(self) -> str:
-        """What it is made of, in words."""
+        """Its parts, as text."""
         parts = (self.control_plane, self.router, self._proxy)
         return ", ".join(part.description for part in parts)
 
@@ -83,7 +88,7 @@ class Lab:
         return self._controllers[-1]
 
     def start_controller(self, *options: str, name: str = "controller") -> Program:
-        """Start the controller, on the control plane's machine; replicas need names."""
+        """Start a controller on the control plane's machine; several need different names."""
         program = self.programs.start(
             name, *self._daemon("controller"), f"--port={METRICS_PORT}", *options
         )
@@ -91,7 +96,7 @@ class Lab:
         return program
 
     def start_speaker(self, node: Node, *options: str) -> Program:
-        """Start a node's speaker, and have its pod ready. Options replace the lab's own."""
+        """Start a node's speaker, and make its pod ready. Options replace the lab's own."""
         program = self.programs.start(
             f"speaker-{node.name}",
             *self._daemon("speaker"),
@@ -109,11 +114,16 @@ class Lab:
         return program
 
     def logs(self) -> str:
-        """Return the end of what the daemons logged, and what programs that fell said last."""
-        fallen = self.programs.fallen()
+        """Return the last lines of the daemons' logs, and of programs that ended unexpectedly."""
+        unexpectedly_ended = self.programs.unexpectedly_ended()
         daemons = [*self.speakers.values(), *self._controllers]
-        shown = [*fallen, *(daemon for daemon in daemons if daemon not in fallen)]
-        ended = [f"{program.name} ended: {program.process.returncode}" for program in fallen]
+        shown = [
+            *unexpectedly_ended,
+            *(daemon for daemon in daemons if daemon not in unexpectedly_ended),
+        ]
+        ended = [
+            f"{program.name} ended: {program.process.returncode}" for program in unexpectedly_ended
+        ]
         return "\n".join([*ended, *(program.tail() for program in shown)])
 
     def _daemon(self, name: str) -> list[str]:
@@ -143,19 +153,19 @@ class Lab:
             self.proxies.append(proxy)
 
     def _access_objects(self) -> list[Object]:
-        if isinstance(self.control_plane, Embedded):  # it lets everybody do everything
+        if isinstance(self.control_plane, Embedded):  # it has no authorization
             meta = {"name": NAMESPACE}
             return [{"apiVersion": "v1", "kind": "Namespace", "metadata": meta}]
-        objects = read_objects(self._wishes.manifest)
+        objects = read_objects(self._options.manifest)
         return [item for item in objects if item["kind"] in ACCESS_KINDS]
 
 
-def _choose_kubernetes(wishes: Wishes) -> Kubernetes | None:
-    if wishes.control_plane == "embedded":
+def _choose_kubernetes(options: LabOptions) -> Kubernetes | None:
+    if options.control_plane == "embedded":
         return None
-    found = find_kubernetes(wishes.kubernetes_version)
-    if found is None and wishes.control_plane == "real":
-        which = wishes.kubernetes_version or "any version"
+    found = find_kubernetes(options.kubernetes_version)
+    if found is None and options.control_plane == "real":
+        which = options.kubernetes_version or "any version"
         raise LabError(
             f"--control-plane=real: found no kube-apiserver, etcd and kube-controller-manager "
             f"({which}) in KUBEBUILDER_ASSETS, on the PATH or in ~/.cache/metallb-py"
@@ -164,10 +174,10 @@ def _choose_kubernetes(wishes: Wishes) -> Kubernetes | None:
 
 
 def main(args: argparse.Namespace, folder: Path, process: int) -> int:
-    """Run the lab and its proofs; ``process`` is how the outside knows this process."""
+    """Run the lab and its proofs; ``process`` is the ID of this process on the host."""
     from metallb_py.lab import keep, proofs
 
-    wishes = Wishes(
+    options = LabOptions(
         control_plane=args.control_plane,
         kubernetes_version=args.kubernetes_version,
         router=args.router,
@@ -175,7 +185,7 @@ def main(args: argparse.Namespace, folder: Path, process: int) -> int:
     )
     try:
         config = read_objects(Path(args.config))
-        with Lab(folder, wishes) as lab:
+        with Lab(folder, options) as lab:
             print(f"lab: {lab.description}")
             for node in NODES:
                 lab.start_speaker(node)

@@ -1,4 +1,4 @@
-"""The lab's machines and wires: network namespaces, one bridge, pods behind their nodes.
+"""Machines and links of the lab: network namespaces, one bridge, pods behind their nodes.
 
 client ─┐                                   router
         ├── bridge (172.30.0.0/24) ──┬──────┘
@@ -28,7 +28,7 @@ PODS_CIDR = "10.244.0.0/16"
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod's machine, behind a node."""
+    """Machine of a pod, behind a node."""
 
     name: str
     address: str
@@ -38,7 +38,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node's machine."""
+    """Machine of a node."""
 
     name: str
     address: str
@@ -53,7 +53,7 @@ NODES = (
 
 
 def build() -> None:
-    """Make everything. The caller's own namespace becomes the control plane's machine."""
+    """Create everything. The caller's own namespace becomes the control plane's machine."""
     Path(NAMESPACES).mkdir(parents=True, exist_ok=True)
     for name in (WIRE, "router", "client", *(node.name for node in NODES)):
         _add_namespace(name)
@@ -66,7 +66,7 @@ def build() -> None:
         client.route("add", dst="default", gateway=ROUTER)
     for node in NODES:
         _connect(node.name, node.address)
-    _connect_ourselves()
+    _connect_control_plane()
     for node in NODES:
         _add_pod(node)
     _route_pods()
@@ -91,7 +91,7 @@ def _add_namespace(name: str) -> None:
 
 
 def _connect(name: str, address: str) -> None:
-    """Plug a machine into the bridge, as its eth0."""
+    """Connect a machine to the bridge, by its eth0."""
     with _machine(WIRE) as wire:
         wire.link(
             "add",
@@ -105,8 +105,8 @@ def _connect(name: str, address: str) -> None:
         _address(machine, "eth0", address, PREFIX_LENGTH)
 
 
-def _connect_ourselves() -> None:
-    """Plug the control plane's machine in: this process's own namespace."""
+def _connect_control_plane() -> None:
+    """Connect the control plane's machine: this process's own namespace."""
     with IPRoute() as here:
         _up(here, "lo")
         here.link("add", ifname="eth0", kind="veth", peer="lab")
@@ -155,7 +155,7 @@ def _up(machine: IPRoute, name: str) -> None:
 
 
 def _sysctl(name: str, key: str, value: str) -> None:
-    """Set a value inside a machine: the files show the namespace of whoever opens them."""
+    """Set a value inside a machine: the files are those of the namespace that opens them."""
     netns.pushns(name)
     try:
         Path("/proc/sys", *key.split(".")).write_text(value)

@@ -1,4 +1,4 @@
-"""A pod's web server: ``page NAME PORT`` answers every request with the pod's name."""
+"""Web server of a pod: ``page NAME PORT`` answers every request with the pod's name."""
 
 from __future__ import annotations
 

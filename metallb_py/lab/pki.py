@@ -14,7 +14,7 @@ WEBHOOK_CLIENT = "lab-apiserver"
 def write_certificates(folder: Path, addresses: list[str]) -> None:
     """Write ca.crt, server.crt and server.key, and sa.key and sa.pub for service accounts.
 
-    And webhook-client.crt and webhook-client.key, which the API server shows to webhooks.
+    Also write webhook-client.crt and webhook-client.key, which the API server shows to webhooks.
     """
     now = datetime.now(UTC)
     authority = Authority.create("lab-ca", now, VALID)

@@ -1,6 +1,6 @@
-"""What a client sees: ARP answers, by scapy, and pages. One JSON line in, one out.
+"""Probe of the lab's client: ARP, by scapy, and HTTP. One JSON line in, one out.
 
-Runs on the client's machine for as long as the lab does, because scapy takes a second to load.
+It runs on the client's machine as long as the lab does, because scapy takes a second to load.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HTTP_SECONDS = 0.5
 
 
 class Probe:
-    """The handle on a probe that runs on one of the machines."""
+    """Handle on a probe that runs on one of the machines."""
 
     def __init__(self, machine: str) -> None:
         line = command(machine, sys.executable, "-m", "metallb_py.lab.probe")
@@ -29,15 +29,15 @@ class Probe:
         )
 
     def answers(self, address: str, seconds: float) -> list[str]:
-        """Ask by broadcast who has an address; return every MAC that answers in that time."""
+        """Broadcast an ARP request; return every MAC address that answers within ``seconds``."""
         return [str(mac) for mac in self._ask("arp", address, seconds)]
 
     def has_answer(self, address: str, seconds: float) -> bool:
-        """Ask likewise; return as soon as anybody answers."""
+        """Broadcast an ARP request likewise; return as soon as one host answers."""
         return bool(self._ask("first", address, seconds))
 
     def page(self, url: str) -> str:
-        """Return a page, empty where none comes."""
+        """Return a page; empty where there is none."""
         return "".join(map(str, self._ask("page", url)))
 
     def close(self) -> None:
@@ -45,12 +45,12 @@ class Probe:
         self._process.kill()
         self._process.wait()
 
-    def _ask(self, *question: str | float) -> list[object]:
+    def _ask(self, *request: str | float) -> list[object]:
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise LabError("the probe has no pipes")
         try:
-            stdin.write(json.dumps(question).encode() + b"\n")
+            stdin.write(json.dumps(request).encode() + b"\n")
             stdin.flush()
             answer: list[object] = json.loads(stdout.readline())
         except (OSError, ValueError) as error:
@@ -61,7 +61,7 @@ class Probe:
 def _arp(address: str, seconds: float, *, every: bool) -> tuple[str, ...]:
     from metallb_py.lab.resolve import resolve
 
-    return resolve(parse_address(address), "eth0", questions=1, pause=seconds, first=not every)
+    return resolve(parse_address(address), "eth0", requests=1, pause=seconds, first=not every)
 
 
 def _page(url: str) -> list[str]:
@@ -73,7 +73,7 @@ def _page(url: str) -> list[str]:
 
 
 def main() -> None:
-    """Answer questions until there are no more."""
+    """Answer requests until the input ends."""
     answer: Sequence[str]
     for line in sys.stdin:
         match json.loads(line):
@@ -83,8 +83,8 @@ def main() -> None:
                 answer = _arp(address, seconds, every=False)
             case ["page", str(url)]:
                 answer = _page(url)
-            case question:
-                raise SystemExit(f"{question}: want arp, first or page")
+            case request:
+                raise SystemExit(f"{request}: want arp, first or page")
         print(json.dumps(answer), flush=True)
 
 

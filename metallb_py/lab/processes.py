@@ -1,4 +1,4 @@
-"""The lab's programs: each with a log of its own, all ended together."""
+"""Programs of the lab: each has a log of its own, and all are ended together."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ GRACE_SECONDS = 3.0
 
 
 class LabError(Exception):
-    """A part of the lab does not come up, or a proof fails. The message says which and why."""
+    """A part of the lab does not start, or a proof fails. The message names it and the reason."""
 
 
 def pid_file(folder: Path, name: str) -> Path:
-    """Return where the lab writes a program's number among the lab's processes."""
+    """Return the path of the file with a program's process ID inside the lab."""
     return folder / f"{name}.pid"
 
 
@@ -34,17 +34,17 @@ class Program:
         self._expected = False
 
     @property
-    def fell(self) -> bool:
-        """Whether it ended although nobody asked it to."""
+    def ended_unexpectedly(self) -> bool:
+        """Whether it ended unexpectedly: neither ``end`` nor ``kill`` was called."""
         return not self._expected and self.process.poll() is not None
 
     def tail(self, lines: int = 15) -> str:
-        """Return the end of what it wrote."""
+        """Return the last lines of its log."""
         text = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"  {self.name}| {line}" for line in text[-lines:])
 
     def end(self) -> None:
-        """Ask it to end; kill it if it does not."""
+        """Terminate it; kill it if it does not end within GRACE_SECONDS."""
         self._expected = True
         self.process.terminate()
         try:
@@ -54,14 +54,14 @@ class Program:
             self.process.wait()
 
     def kill(self) -> None:
-        """End it at once, with no chance to say good-bye."""
+        """Kill it, without an orderly shutdown."""
         self._expected = True
         self.process.kill()
         self.process.wait()
 
 
 class Programs:
-    """Starts programs in the lab's machines and ends them in reverse order."""
+    """Starts programs on the lab's machines, and ends them in reverse order."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -77,9 +77,9 @@ class Programs:
         for program in reversed(self._running):
             program.end()
 
-    def fallen(self) -> list[Program]:
-        """Return the programs that ended although nobody asked them to."""
-        return [program for program in self._running if program.fell]
+    def unexpectedly_ended(self) -> list[Program]:
+        """Return the programs that ended unexpectedly."""
+        return [program for program in self._running if program.ended_unexpectedly]
 
     def start(
         self,
@@ -87,7 +87,7 @@ class Programs:
         *arguments: str,
         machine: str = HERE,
     ) -> Program:
-        """Start a program: on one of the machines, or on the control plane's."""
+        """Start a program on one of the machines, by default the control plane's."""
         log = self.folder / f"{name}.log"
         line = command(machine, *arguments)
         with log.open("ab") as output:
@@ -110,17 +110,17 @@ class Programs:
             line, input=data, capture_output=True, text=True, check=False, env=self._environment
         )
         if done.returncode != 0:
-            said = (done.stderr or done.stdout).strip()
-            raise LabError(f"{' '.join(arguments)}: exit status {done.returncode}: {said}")
+            output = (done.stderr or done.stdout).strip()
+            raise LabError(f"{' '.join(arguments)}: exit status {done.returncode}: {output}")
         return done.stdout
 
 
 def wait_until(
     what: str, seconds: float, holds: Callable[[], bool], program: Program | None = None
 ) -> None:
-    """Ask again and again until something holds.
+    """Poll until ``holds`` returns true.
 
-    Raises LabError when the time is over, or the program that it depends on ended.
+    Raises LabError after ``seconds``, or when the program that it depends on ended.
     """
     deadline = time.monotonic() + seconds
     while not holds():

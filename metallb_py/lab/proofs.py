@@ -1,4 +1,4 @@
-"""What the lab proves, by asking the client and the router, never the daemons."""
+"""Proofs that the lab works, from the client's and the router's side, never the daemons'."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metallb_py.lab.network import NODES, mac_of
 from metallb_py.lab.probe import Probe
 from metallb_py.lab.processes import LabError, Program, wait_until
 
-# Generous: on a machine that does other work, three speakers take long to start.
+# Generous: on a machine that does other work, three speakers start slowly.
 SECONDS = 60.0
 ARP_ROUND = 0.25
 ARP_LAST_ROUND = 1.0
@@ -21,16 +21,24 @@ COLUMNS = ("service", "address", "protocol", "announced by", "proof", "ms")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One thing that was to be proved. ``milliseconds`` count from the service's creation."""
+    """The result of one proof."""
 
     service: str
+    """Name of the Service."""
     address: str
+    """Its allocated address; ``-`` where there is none."""
     protocol: str
+    """``layer2`` or ``bgp``; ``-`` where there is no address."""
     announced_by: str
+    """The nodes that announce the address; empty where that is not part of the proof."""
     proof: str
+    """What was to be proved."""
     held: bool
+    """Whether it was."""
     milliseconds: int
+    """Time since the creation of the Service."""
     seen: str = ""
+    """What was found instead, for a proof that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +66,9 @@ def prove(lab: Lab, objects: list[Object]) -> list[Result]:
 
 
 def _wait_for_daemons(lab: Lab) -> None:
-    """Wait until every speaker has a configuration and knows the others.
+    """Wait until every speaker has a configuration and all other members.
 
-    So the clock counts one service alone, and nobody takes itself for the only candidate.
+    So the time is that of one service alone, and no speaker elects itself as the only candidate.
     """
     others = len(lab.speakers) - 1
     for speaker in lab.speakers.values():
@@ -89,7 +97,7 @@ def _prove_service(lab: Lab, probe: Probe, item: Object) -> Iterator[Result]:
         yield Result(name, address, "layer2", "", "address in status", True, allocated)
         answered = _wait_for_answer(probe, address, clock)
         page = _prove_page(probe, name, address, "layer2", clock)
-        # Last, for it takes a while that is not to count as the page's.
+        # Last, because the time that it takes must not count for the page.
         yield _prove_one_answer(probe, name, address, answered)
         yield page
     else:
@@ -109,24 +117,24 @@ def _address_of(lab: Lab, namespace: str, name: str, clock: _Clock) -> str:
 
 
 def _wait_for_answer(probe: Probe, address: str, clock: _Clock) -> int:
-    """Wait until somebody answers ARP; return after how many milliseconds."""
+    """Wait until a host answers ARP; return the elapsed milliseconds."""
     while not probe.has_answer(address, ARP_ROUND) and not clock.out_of_time():
         pass
     return clock.milliseconds()
 
 
 def _prove_one_answer(probe: Probe, name: str, address: str, answered: int) -> Result:
-    """Exactly one node answers a broadcast ARP request."""
+    """Prove that exactly one node answers a broadcast ARP request."""
     answers = probe.answers(address, ARP_LAST_ROUND)  # long enough for a second one to show
     nodes = {mac_of(node.name): node.name for node in NODES}
-    who = ", ".join(nodes.get(mac, mac) for mac in answers)
+    found = ", ".join(nodes.get(mac, mac) for mac in answers)
     held = len(answers) == 1 and answers[0] in nodes
     proof = "one node answers ARP"
-    return Result(name, address, "layer2", who, proof, held, answered, f"answers: {who}")
+    return Result(name, address, "layer2", found, proof, held, answered, f"answers: {found}")
 
 
 def _prove_page(probe: Probe, name: str, address: str, protocol: str, clock: _Clock) -> Result:
-    """The client gets a pod's page."""
+    """Prove that the client gets a pod's page."""
     while not (page := probe.page(f"http://{address}/")) and not clock.out_of_time():
         pass
     pods = {node.pod.name for node in NODES if node.pod}
@@ -138,20 +146,20 @@ def _prove_page(probe: Probe, name: str, address: str, protocol: str, clock: _Cl
 
 
 def _prove_route(lab: Lab, name: str, address: str, clock: _Clock) -> Result:
-    """The router has the /32, with a next hop for each node."""
+    """Prove that the router has the /32, with a next hop for each node."""
     wanted = {node.address for node in NODES}
     while (hops := lab.router.next_hops(f"{address}/32")) != wanted and not clock.out_of_time():
         time.sleep(0.02)
     nodes = {node.address: node.name for node in NODES}
-    who = ", ".join(sorted(nodes.get(hop, hop) for hop in hops))
+    found = ", ".join(sorted(nodes.get(hop, hop) for hop in hops))
     proof = f"{lab.router.description} has the /32 with {len(hops)} next hops"
     held = hops == wanted
     elapsed = clock.milliseconds()
-    return Result(name, address, "bgp", who, proof, held, elapsed, f"next hops: {who}")
+    return Result(name, address, "bgp", found, proof, held, elapsed, f"next hops: {found}")
 
 
 def table(results: list[Result]) -> str:
-    """Lay the results out, one a line."""
+    """Return the results as a table, one a line."""
     rows = [COLUMNS]
     for r in results:
         proof = f"{'ok' if r.held else 'FAILED'}: {r.proof}"

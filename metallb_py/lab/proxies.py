@@ -1,4 +1,4 @@
-"""Who does kube-proxy's job on the lab's nodes."""
+"""Programs that do kube-proxy's job on the lab's nodes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from metallb_py.lab.processes import LabError
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A program that leads service addresses to pods, one on every node."""
+    """A program that forwards service addresses to pods; one runs on every node."""
 
     description: str
     command: Callable[[Node, Path], list[str]]
 
 
-def choose(wish: str, kubernetes: Kubernetes | None) -> Proxy:
-    """Return the proxy that is wished for; ``auto`` takes what is there. Raises LabError."""
+def choose(choice: str, kubernetes: Kubernetes | None) -> Proxy:
+    """Return the chosen proxy; ``auto`` takes the first that is installed. Raises LabError."""
     kube_proxy = kubernetes.proxy if kubernetes and find("iptables") else None
     nft = find("nft")
-    if kube_proxy is not None and wish in ("auto", "kube-proxy"):
+    if kube_proxy is not None and choice in ("auto", "kube-proxy"):
         return Proxy("kube-proxy", lambda node, path: _kube_proxy(kube_proxy, node, path))
-    if wish == "kube-proxy":
+    if choice == "kube-proxy":
         raise LabError("--proxy=kube-proxy: want kube-proxy, a real control plane and iptables")
-    if nft is not None and wish in ("auto", "nft"):
+    if nft is not None and choice in ("auto", "nft"):
         return Proxy("nftables in kube-proxy's place", lambda _, path: _own(path, str(nft)))
-    if wish == "nft":
+    if choice == "nft":
         raise LabError("--proxy=nft: nft is not installed")
     return Proxy("a TCP relay in kube-proxy's place", lambda _, path: _own(path))
 
@@ -42,7 +42,7 @@ def _kube_proxy(program: Path, node: Node, kubeconfig: Path) -> list[str]:
         f"--hostname-override={node.name}",
         "--proxy-mode=iptables",
         f"--cluster-cidr={PODS_CIDR}",
-        # These are the whole machine's, and a namespace must not set them.
+        # These settings are the whole machine's, and a namespace must not change them.
         "--conntrack-max-per-core=0",
         "--conntrack-tcp-timeout-established=0s",
         "--conntrack-tcp-timeout-close-wait=0s",

@@ -1,9 +1,9 @@
-"""kube-proxy's job, where there is no kube-proxy: service addresses to pods, on one node.
+"""Replacement for kube-proxy on one node, where there is none: service addresses to pods.
 
 ``python -m metallb_py.lab.proxy KUBECONFIG [NFT]``. With the program nft, the kernel translates
-the addresses, as kube-proxy has it do. Without, connections are relayed: the service addresses
-become local ones (which the kernel is told not to answer ARP for) and this process passes the
-bytes on.
+the addresses, as with kube-proxy. Without it, connections are relayed: the service addresses
+become local ones (for which the kernel is set not to answer ARP) and this process relays the
+bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SlicePort(msgspec.Struct, frozen=True):
 
 
 class SliceWithPorts(EndpointSlice, frozen=True):
-    """An EndpointSlice, with what translating to it takes."""
+    """An EndpointSlice with its ports, which the translation needs."""
 
     ports: tuple[SlicePort, ...] | None = None
 
@@ -54,7 +54,7 @@ class Frontend:
 
 
 def frontends(services: dict[str, Service], slices: dict[str, SliceWithPorts]) -> list[Frontend]:
-    """Work out what leads where: for every service with a load balancer's address."""
+    """Return the frontends of all services that have a load balancer's address."""
     return list(_frontends(services, slices))
 
 
@@ -76,7 +76,7 @@ def _frontends(
 
 
 def ruleset(found: list[Frontend]) -> str:
-    """Return these translations as a table for nft, in place of the table that was there."""
+    """Return these translations as a table for nft, which replaces the earlier table."""
     rules = []
     for item in found:
         if not item.backends:
@@ -105,7 +105,7 @@ table ip metallb-lab {{
 
 
 async def use_nft(nft: str, found: list[Frontend]) -> None:
-    """Hand the translations to the kernel, all at once."""
+    """Load the translations into the kernel, all at once."""
     process = await asyncio.create_subprocess_exec(nft, "-f", "-", stdin=asyncio.subprocess.PIPE)
     await process.communicate(ruleset(found).encode())
 
@@ -116,11 +116,11 @@ class Relay:
     def __init__(self) -> None:
         self._servers: dict[tuple[str, int], asyncio.Server] = {}
         self._backends: dict[tuple[str, int], Iterator[tuple[str, int]]] = {}
-        # Answering ARP for these addresses is the speaker's business.
+        # The speaker answers ARP for these addresses, and the kernel must not.
         Path("/proc/sys/net/ipv4/conf/all/arp_ignore").write_text("1")
 
     async def use(self, found: list[Frontend]) -> None:
-        """Listen for exactly these."""
+        """Listen on exactly these frontends."""
         wanted = {(item.address, item.port): item for item in found if item.backends}
         for place in self._servers.keys() - wanted.keys():
             self._servers.pop(place).close()
@@ -158,7 +158,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def _route(action: str, address: str) -> None:
-    """Make an address a local one, or no longer; without an interface that would announce it."""
+    """Add or remove a local address, without an interface, which would announce it."""
     async with AsyncIPRoute() as netlink:
         (index,) = await netlink.link_lookup(ifname="lo")
         await netlink.route(
@@ -167,7 +167,7 @@ async def _route(action: str, address: str) -> None:
 
 
 async def follow(client: KubeClient, use: Callable[[list[Frontend]], Awaitable[None]]) -> None:
-    """Follow services and endpoints; use what they mean, for ever."""
+    """Follow services and endpoints, and call ``use`` with the frontends, until cancelled."""
     changed = asyncio.Event()
 
     async def wake(_: object) -> None:

@@ -1,4 +1,4 @@
-"""Asks a wire for an address, as any host does, and hears everybody who answers. Wants scapy."""
+"""Resolution of an address on a link, by ARP or NDP, with the answers of all hosts. Needs scapy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scapy.utils6 import in6_getnsma, in6_getnsmac
 
 from metallb_py.addresses import IPAddress
 
-QUESTIONS = 3
+REQUESTS = 3
 PAUSE_SECONDS = 0.3
 _REPLY = 2
 
@@ -31,37 +31,37 @@ def resolve(
     address: IPAddress,
     interface: str = "",
     *,
-    questions: int = QUESTIONS,
+    requests: int = REQUESTS,
     pause: float = PAUSE_SECONDS,
     first: bool = False,
 ) -> tuple[str, ...]:
-    """Return the MAC addresses that answer for an address; only the ``first`` where that will do.
+    """Return the MAC addresses that answer for an address; with ``first``, the first one alone.
 
-    So many questions are asked, each with a pause after it, in seconds. Raises OSError.
+    ``requests`` requests are sent, with ``pause`` seconds after each. Raises OSError.
     """
-    there = interface or _route(address)
-    if there not in get_if_list():
-        raise OSError(f"no interface {there}")
-    question = _solicitation(address, there) if address.version == 6 else _request(address, there)
-    wire = conf.L2socket(iface=there)  # open before the first question, so that it misses nothing
+    device = interface or _route(address)
+    if device not in get_if_list():
+        raise OSError(f"no interface {device}")
+    request = _solicitation(address, device) if address.version == 6 else _request(address, device)
+    sock = conf.L2socket(iface=device)  # open before the first request, so that it misses nothing
     try:
         sniffer = AsyncSniffer(
-            opened_socket=wire,
+            opened_socket=sock,
             lfilter=lambda frame: bool(_answer(frame, address)),
             stop_filter=lambda _: first,
         )
         sniffer.start()
-        for _ in range(questions):
-            wire.send(question)
+        for _ in range(requests):
+            sock.send(request)
             sniffer.join(timeout=pause)
             if not sniffer.running:
                 break
-        heard = (sniffer.stop() if sniffer.running else sniffer.results) or ()
+        frames = (sniffer.stop() if sniffer.running else sniffer.results) or ()
     except Scapy_Exception as error:
         raise OSError(str(error)) from error
     finally:
-        wire.close()
-    return tuple(sorted({_answer(frame, address) for frame in heard} - {get_if_hwaddr(there)}))
+        sock.close()
+    return tuple(sorted({_answer(frame, address) for frame in frames} - {get_if_hwaddr(device)}))
 
 
 def _route(address: IPAddress) -> str:
@@ -81,7 +81,7 @@ def _solicitation(address: IPAddress, interface: str) -> Packet:
     group = in6_getnsma(IPv6Address(address).packed)
     source = conf.route6.route(str(address), dev=interface)[1]
     packet = IPv6(src=source, dst=str(IPv6Address(group)), hlim=255) / ICMPv6ND_NS(tgt=str(address))
-    if source != "::":  # without an address of its own it asks as a host does that wants this one
+    if source != "::":  # without a source address it is sent as for duplicate address detection
         packet /= ICMPv6NDOptSrcLLAddr(lladdr=mac)
     return Ether(src=mac, dst=in6_getnsmac(group)) / packet
 
@@ -89,7 +89,7 @@ def _solicitation(address: IPAddress, interface: str) -> Packet:
 def _answer(frame: Packet, address: IPAddress) -> str:
     """Return the MAC address that a frame answers with; empty where it is no answer."""
     if ARP in frame and frame[ARP].op == _REPLY and frame[ARP].psrc == str(address):
-        # A gratuitous reply has the same sender and target: it answers nobody.
+        # A gratuitous reply has the same sender and target: it is no answer.
         return "" if frame[ARP].pdst == str(address) else str(frame[ARP].hwsrc)
     if ICMPv6ND_NA in frame and IPv6Address(frame[ICMPv6ND_NA].tgt) == address:
         option = frame.getlayer(ICMPv6NDOptDstLLAddr)

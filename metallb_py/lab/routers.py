@@ -1,4 +1,4 @@
-"""The lab's router: FRR, BIRD, or the route collector on this project's own BGP codec."""
+"""Routers of the lab: FRR, BIRD, or the route collector on this project's own BGP codec."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ MACHINE = "router"
 class Router(Protocol):
     """A BGP router that every node peers with.
 
-    ``forwards`` tells whether it moves packets, ``question`` is a shell's command that shows its
+    ``forwards``: whether it forwards packets. ``show_command``: a shell command that shows its
     routes.
     """
 
     description: str
     forwards: bool
-    question: str
+    show_command: str
 
     def start(self) -> None:
         """Start it and wait until it listens. Raises LabError."""
 
     def next_hops(self, prefix: str) -> set[str]:
-        """Return where the router would send packets for a prefix."""
+        """Return the next hops of the router's route to a prefix."""
 
 
 class Frr:
-    """zebra and bgpd, run by hand."""
+    """FRR: zebra and bgpd, started directly."""
 
     description = "FRR"
     forwards = True
@@ -48,7 +48,7 @@ class Frr:
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
         self._folder = programs.folder / "frr"
-        self.question = f"vtysh --vty_socket {self._folder} -c 'show bgp ipv4 unicast'"
+        self.show_command = f"vtysh --vty_socket {self._folder} -c 'show bgp ipv4 unicast'"
 
     def start(self) -> None:
         """Start both daemons."""
@@ -67,14 +67,14 @@ class Frr:
         self._start_daemon("bgpd", lines)
 
     def next_hops(self, prefix: str) -> set[str]:
-        """Ask bgpd for the next hops of the multipath route."""
+        """Query bgpd for the next hops of the multipath route."""
         text = self.vtysh(f"show bgp ipv4 unicast {prefix} json")
         paths = json.loads(text or "{}").get("paths", [])
         used = [p for p in paths if p.get("valid") and (p.get("multipath") or p.get("bestpath"))]
         return {path["nexthops"][0]["ip"] for path in used}
 
     def vtysh(self, command: str) -> str:
-        """Run one command of FRR's shell; return nothing where it can't be reached."""
+        """Run a command of FRR's shell; return an empty text where it can't be reached."""
         try:
             return self._programs.run("vtysh", "--vty_socket", str(self._folder), "-c", command)
         except LabError:
@@ -106,7 +106,7 @@ class Frr:
 
 
 class Bird:
-    """BIRD 2, run by hand."""
+    """BIRD 2, started directly."""
 
     description = "BIRD"
     forwards = True
@@ -114,7 +114,7 @@ class Bird:
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
         self._socket = programs.folder / "bird.ctl"
-        self.question = f"birdc -s {self._socket} show route"
+        self.show_command = f"birdc -s {self._socket} show route"
 
     def start(self) -> None:
         """Start the daemon."""
@@ -133,7 +133,7 @@ class Bird:
         wait_until("bird", START_SECONDS, self._socket.exists, program)
 
     def next_hops(self, prefix: str) -> set[str]:
-        """Ask for the next hops of all paths; BIRD merges them into one route in the kernel."""
+        """Query the next hops of all paths; BIRD merges them into one route in the kernel."""
         try:
             text = self._programs.run(
                 _need("birdc"), "-s", str(self._socket), "show", "route", "for", prefix
@@ -161,7 +161,7 @@ class BuiltIn:
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
         self._state = programs.folder / "routes.json"
-        self.question = f"cat {self._state}"
+        self.show_command = f"cat {self._state}"
 
     def start(self) -> None:
         """Start the collector."""
@@ -185,13 +185,13 @@ class BuiltIn:
         wait_until("route collector", START_SECONDS, self._state.exists, program)
 
     def next_hops(self, prefix: str) -> set[str]:
-        """Look into what the collector wrote."""
+        """Read the collector's file."""
         routes: dict[str, list[str]] = json.loads(self._state.read_text())
         return set(routes.get(prefix, ()))
 
 
-def choose(wish: str, programs: Programs, *, other_users: bool) -> Router:
-    """Return the router that is wished for; ``auto`` takes what is there. Raises LabError.
+def choose(choice: str, programs: Programs, *, other_users: bool) -> Router:
+    """Return the chosen router; ``auto`` takes the first that is installed. Raises LabError.
 
     FRR and BIRD change to users of their own, which a user namespace does not have.
     """
@@ -200,16 +200,16 @@ def choose(wish: str, programs: Programs, *, other_users: bool) -> Router:
         "bird": other_users and find("bird") is not None,
         "builtin": True,
     }
-    if wish == "auto":
-        wish = next(name for name, there in have.items() if there)
-    if not have[wish]:
-        raise LabError(f"--router={wish}: not installed, or not root")
+    if choice == "auto":
+        choice = next(name for name, usable in have.items() if usable)
+    if not have[choice]:
+        raise LabError(f"--router={choice}: not installed, or not root")
     routers: dict[str, type[Frr | Bird | BuiltIn]] = {
         "frr": Frr,
         "bird": Bird,
         "builtin": BuiltIn,
     }
-    return routers[wish](programs)
+    return routers[choice](programs)
 
 
 def _need(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Patterns that name network interfaces. By themselves, for a small process needs no more."""
+"""Interface name matching, apart from the model so that the responder process imports no more."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from metallb_py.model.patterns import PatternError, compile_pattern
 
 
 def matches_interface(patterns: Iterable[str], name: str) -> bool:
-    """Whether one of the patterns matches the whole name, or there are none.
+    """Whether one of the patterns matches the whole name, or the list is empty.
 
-    A pattern that is no regular expression, which only a draining pool of an earlier release can
-    have, matches its own text alone.
+    A pattern that is not a valid regular expression matches its own text only. Only a draining
+    pool stored by an earlier release can have one.
     """
     wanted = tuple(patterns)
     return not wanted or any(_matches(pattern, name) for pattern in wanted)

@@ -1,4 +1,4 @@
-"""Addresses in pools that are nodes' own, which no speaker announces."""
+"""Node addresses that are in pools, and which therefore no speaker announces."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from metallb_py.addresses import IPAddress
 from metallb_py.model.config import Config
 
 MAX_WARNINGS = 10
+"""Number of addresses that are listed; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeAddress:
-    """An address of a node that lies in a pool."""
+    """A node address that is in a pool."""
 
     pool: str
     address: IPAddress
@@ -30,7 +31,7 @@ class NodeAddress:
 def node_addresses_in(
     config: Config, nodes: Mapping[str, Iterable[IPAddress]]
 ) -> Iterator[NodeAddress]:
-    """Yield the addresses of nodes that lie in pools, in the order of the nodes' names."""
+    """Yield the node addresses that are in pools, ordered by the name of the node."""
     for node, addresses in sorted(nodes.items()):
         for address in sorted(addresses, key=lambda each: (each.version, int(each))):
             for pool in config.pools_of((address,)):
@@ -40,7 +41,7 @@ def node_addresses_in(
 def node_address_warnings(
     config: Config, nodes: Mapping[str, Iterable[IPAddress]]
 ) -> tuple[str, ...]:
-    """Return a warning for each address of a node in a pool; of many, the first and a number."""
+    """Return a warning for each of the first MAX_WARNINGS addresses, and the number of the rest."""
     found = node_addresses_in(config, nodes)
     shown = tuple(map(str, islice(found, MAX_WARNINGS)))
     more = sum(1 for _ in found)

@@ -1,7 +1,7 @@
-"""Regular expressions that an operator writes, matched by RE2.
+"""Regular expressions in the configuration, matched by RE2.
 
-RE2 takes time linear in the text and memory up to a limit, whatever the expression, and its syntax
-is that of MetalLB's own (Go). It has no back-references, no look-around and no ``\\Z``.
+For any expression, RE2 needs time linear in the text and memory up to a limit. Its syntax is that
+of Go's package regexp, which MetalLB uses: no back-reference, no look-around, no ``\\Z``.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ from typing import Protocol, cast
 import re2
 
 MAX_LENGTH = 256
-MAX_REPETITION = 1000  # RE2 takes a higher number in braces for plain text
-_MAX_MEMORY = 1 << 20
-_KEPT = 256
+"""Characters of an expression."""
+MAX_REPETITION = 1000  # RE2 matches a higher number in braces as plain text
+_MAX_MEMORY = 1 << 20  # bytes for each expression
+_CACHE_SIZE = 256
 
 WANTED = (
     "want a regular expression in RE2's syntax, as in Go: no back-reference, no look-around, no \\Z"
 )
 
-# A repetition that no engine has: RE2 would match the braces themselves, and so no interface.
+# Braces with a count. With a count beyond the limit, RE2 would match the braces as plain text, and
+# so no interface name.
 _REPETITION = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}", re.ASCII)
 
 
 class PatternError(ValueError):
-    """A text is no regular expression. The message says why, and does not repeat the text."""
+    """A text is not a regular expression. The message is the reason, without the text."""
 
 
 class _Regexp(Protocol):
@@ -38,7 +40,7 @@ class _Regexp(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A regular expression, compiled."""
+    """A compiled regular expression."""
 
     _regexp: _Regexp
 
@@ -64,7 +66,7 @@ _compile = cast("Callable[[bytes, object], _Regexp]", re2.compile)
 
 
 def compile_pattern(text: str) -> Pattern:
-    """Compile a regular expression. Raises PatternError, and nothing else, where it is none."""
+    """Compile a regular expression. Raises PatternError, and nothing else, if it is invalid."""
     if len(text) > MAX_LENGTH:
         raise PatternError(f"{len(text)} characters: want at most {MAX_LENGTH}")
     for found in _REPETITION.finditer(text):
@@ -75,7 +77,7 @@ def compile_pattern(text: str) -> Pattern:
     return _compiled(text)
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHE_SIZE)
 def _compiled(text: str) -> Pattern:
     try:
         encoded = text.encode()
@@ -93,5 +95,5 @@ def _reason(arguments: tuple[object, ...]) -> str:
 
 
 def _bytes(name: str) -> bytes:
-    # The kernel's names are bytes; what is no UTF-8 in them matches as "?".
+    # Interface names of the kernel are bytes; a byte that is not UTF-8 matches as "?".
     return name.encode(errors="replace")

@@ -1,4 +1,4 @@
-"""Whom a pool is for: the services of some namespaces, or services with some labels."""
+"""Pool reservation: restriction of a pool to namespaces, or to services with given labels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from metallb_py.model.selectors import LabelSelector
 
 
 @dataclass(frozen=True, slots=True)
-class Tenant:
-    """A service, as far as pools choose among services.
+class ServiceIdentity:
+    """The properties of a service by which a pool selects services.
 
-    ``namespace_labels`` is None as long as nobody knows them.
+    ``namespace_labels`` is None until the Namespace has been read.
     """
 
     namespace: str = ""
@@ -22,41 +22,43 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Tenancy:
-    """Whom a pool is for. Of the namespaces, one that is named or selected will do.
+    """The services that a pool is reserved for.
 
-    Without any namespaces it is for all of them, and without service selectors for all services
-    in them.
+    A namespace qualifies if it is named or if one of the selectors matches it. Without names and
+    namespace selectors every namespace qualifies, and without service selectors every service.
     """
 
     namespaces: frozenset[str] = frozenset()
     namespace_selectors: tuple[LabelSelector, ...] = ()
     service_selectors: tuple[LabelSelector, ...] = ()
 
-    def refusal(self, tenant: Tenant) -> str:
-        """Return why the pool is not for this service; nothing where it is."""
-        if not self._has_namespace(tenant):
-            return f'not for namespace "{tenant.namespace}"'
+    def refusal(self, service: ServiceIdentity) -> str:
+        """Return the reason why the pool excludes this service; empty if it does not."""
+        if not self._has_namespace(service):
+            return f'not for namespace "{service.namespace}"'
         selectors = self.service_selectors
-        if selectors and not any(selector.matches(tenant.labels) for selector in selectors):
+        if selectors and not any(selector.matches(service.labels) for selector in selectors):
             return "its service-selectors do not match the service's labels"
         return ""
 
-    def is_undecided(self, tenant: Tenant) -> bool:
-        """Whether the answer depends on namespace labels that nobody knows yet."""
+    def is_undecided(self, service: ServiceIdentity) -> bool:
+        """Whether the result depends on namespace labels that have not been read yet."""
         return (
             bool(self.namespace_selectors)
-            and tenant.namespace_labels is None
-            and tenant.namespace not in self.namespaces
+            and service.namespace_labels is None
+            and service.namespace not in self.namespaces
         )
 
-    def _has_namespace(self, tenant: Tenant) -> bool:
+    def _has_namespace(self, service: ServiceIdentity) -> bool:
         if not self.namespaces and not self.namespace_selectors:
             return True
-        labels = tenant.namespace_labels or {}
-        return tenant.namespace in self.namespaces or any(
+        labels = service.namespace_labels or {}
+        return service.namespace in self.namespaces or any(
             selector.matches(labels) for selector in self.namespace_selectors
         )
 
 
-EVERYBODY = Tenancy()
-ANYBODY = Tenant()
+UNRESTRICTED = Tenancy()
+"""The tenancy of a pool that is for every service."""
+UNSCOPED = ServiceIdentity()
+"""A service without namespace and labels."""

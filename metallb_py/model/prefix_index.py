@@ -1,4 +1,4 @@
-"""Which of many sets of prefixes contain an address, without trying one after the other."""
+"""Index of prefixes, to find the sets of prefixes that contain an address without a scan."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from metallb_py.addresses import IPAddress, IPNetwork
 
 
 class PrefixIndex:
-    """Sets of prefixes, numbered from 0 as given. They may overlap.
+    """Sets of prefixes, numbered from 0 in the given order. They may overlap.
 
-    A lookup costs as many dictionary accesses as there are different prefix lengths, however many
-    sets and prefixes there are.
+    A lookup costs one dictionary access for each distinct prefix length, independent of the number
+    of sets and prefixes.
     """
 
     __slots__ = ("_size", "_tables")
 
     def __init__(self, sets: Iterable[Iterable[IPNetwork]]) -> None:
-        # By IP version and host bits: which sets have a prefix, by its network bits.
+        # IP version -> number of host bits -> network bits -> numbers of the sets.
         self._tables: dict[int, dict[int, dict[int, list[int]]]] = {4: {}, 6: {}}
         self._size = 0
         for number, prefixes in enumerate(sets):
@@ -26,9 +26,9 @@ class PrefixIndex:
                 host_bits = prefix.max_prefixlen - prefix.prefixlen
                 table = self._tables[prefix.version].setdefault(host_bits, {})
                 bits = int(prefix.network_address) >> host_bits
-                there = table.setdefault(bits, [])
-                if number not in there[-1:]:
-                    there.append(number)
+                numbers = table.setdefault(bits, [])
+                if number not in numbers[-1:]:
+                    numbers.append(number)
 
     def containing(self, address: IPAddress) -> frozenset[int]:
         """Return the numbers of the sets that contain an address."""
@@ -42,6 +42,6 @@ class PrefixIndex:
         """Return the numbers, in ascending order, of the sets that contain all of the addresses."""
         found: frozenset[int] | None = None
         for address in addresses:
-            there = self.containing(address)
-            found = there if found is None else found & there
+            numbers = self.containing(address)
+            found = numbers if found is None else found & numbers
         return list(range(self._size)) if found is None else sorted(found)

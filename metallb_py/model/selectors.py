@@ -1,4 +1,4 @@
-"""Label selectors (Kubernetes), as values: which nodes, namespaces or services are meant."""
+"""Label selectors of Kubernetes, as values, for nodes, namespaces and services."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import assert_never
 
 
 class Operator(StrEnum):
-    """What a requirement asks of a label."""
+    """Operator of a requirement (Kubernetes ``matchExpressions``)."""
 
     IN = "In"
     NOT_IN = "NotIn"
@@ -41,10 +41,10 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """Requirements that must all be met. None at all selects everything."""
+    """Requirements that must all be met. The empty set selects everything."""
 
     requirements: frozenset[Requirement] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether what has these labels is selected."""
+        """Whether an object with these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)

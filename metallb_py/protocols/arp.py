@@ -7,37 +7,42 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 from struct import Struct
 
-from metallb_py.protocols.byte_reader import Flaw, FlawedError
+from metallb_py.protocols.byte_reader import Malformation, MalformedError
 from metallb_py.protocols.ethernet import BROADCAST, EthernetFrame, EtherType, MacAddress
 
 UNSPECIFIED = IPv4Address(0)
-"""The sender address of a probe: its sender has no address yet (RFC 5227 section 2.1.1)."""
+"""Sender protocol address of an ARP probe (RFC 5227 section 2.1.1)."""
 
-# Hardware type 1 (Ethernet), protocol type IPv4, and the lengths of their addresses.
+# Hardware type 1 (Ethernet), protocol type IPv4, and the lengths of their addresses in bytes.
 _ETHERNET_IPV4 = b"\x00\x01\x08\x00\x06\x04"
 _LAYOUT = Struct("!6sH6s4s6s4s")
 
 
 class Operation(IntEnum):
-    """What a packet wants (RFC 826, opcode values in RFC 5494 section 3)."""
+    """ARP opcodes (RFC 826; values in RFC 5494 section 3)."""
 
     REQUEST = 1
     REPLY = 2
 
 
-class ArpError(FlawedError):
-    """These bytes are no ARP packet for IPv4 on Ethernet."""
+class ArpError(MalformedError):
+    """The bytes are not an ARP packet for IPv4 on Ethernet."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArpPacket:
-    """An ARP packet. ``operation`` may be a number that has no name here."""
+    """An ARP packet for IPv4 on Ethernet (field names as in RFC 826)."""
 
     operation: int
+    """The opcode, possibly one that ``Operation`` does not name."""
     sender_mac: MacAddress
+    """Sender hardware address."""
     sender_ip: IPv4Address
+    """Sender protocol address; ``UNSPECIFIED`` in a probe."""
     target_mac: MacAddress
+    """Target hardware address."""
     target_ip: IPv4Address
+    """Target protocol address."""
 
 
 def encode(packet: ArpPacket) -> bytes:
@@ -53,16 +58,17 @@ def encode(packet: ArpPacket) -> bytes:
 
 
 def decode(data: bytes) -> ArpPacket:
-    """Read a packet; what follows it is padding. Raises ArpError, and only that."""
+    """Decode a packet; bytes after it are padding. Raises ArpError and nothing else."""
     if len(data) < _LAYOUT.size:
         raise ArpError(
-            f"arp packet ends early: found {len(data)} bytes, want {_LAYOUT.size}", Flaw.TRUNCATED
+            f"arp packet ends early: found {len(data)} bytes, want {_LAYOUT.size}",
+            Malformation.TRUNCATED,
         )
     kinds, operation, sender_mac, sender_ip, target_mac, target_ip = _LAYOUT.unpack_from(data)
     if kinds != _ETHERNET_IPV4:
         raise ArpError(
             f"arp address kinds: found {kinds.hex()}, want {_ETHERNET_IPV4.hex()} (IPv4, Ethernet)",
-            Flaw.ADDRESS_KINDS,
+            Malformation.ADDRESS_KINDS,
         )
     return ArpPacket(
         operation,
@@ -76,23 +82,26 @@ def decode(data: bytes) -> ArpPacket:
 def reply(
     mac: MacAddress, address: IPv4Address, to_mac: MacAddress, to: IPv4Address
 ) -> EthernetFrame:
-    """Return the frame that tells one host: "this address is at this MAC", asked for or not."""
+    """Return an ARP reply to one host that maps the address to the MAC.
+
+    It may answer a request of that host or be unsolicited.
+    """
     packet = ArpPacket(Operation.REPLY, mac, address, to_mac, to)
     return EthernetFrame(to_mac, mac, EtherType.ARP, encode(packet))
 
 
 def announcement(mac: MacAddress, address: IPv4Address, operation: Operation) -> EthernetFrame:
-    """Return a gratuitous broadcast: "this address is at this MAC", in either of its two forms.
+    """Return a broadcast gratuitous ARP that maps the address to the MAC: a request or a reply.
 
-    Stations differ in which form they believe (RFC 5227 section 3 names the request; RFC 2002
-    section 4.6 allows both), so MetalLB sends both. It fills in the broadcast address as target.
+    Hosts differ in which of the two forms updates their ARP cache (RFC 5227 section 3 specifies
+    the request; RFC 2002 section 4.6 allows both), so MetalLB sends both. As in MetalLB, the
+    target hardware address is the broadcast address.
     """
     packet = ArpPacket(operation, mac, address, BROADCAST, address)
     return EthernetFrame(BROADCAST, mac, EtherType.ARP, encode(packet))
 
 
 def probe(mac: MacAddress, address: IPv4Address) -> EthernetFrame:
-    """Return the question whether somebody else has the address (RFC 5227 section 2.1.1)."""
-    nobody = IPv4Address(0)
-    packet = ArpPacket(Operation.REQUEST, mac, nobody, MacAddress(bytes(6)), address)
+    """Return an ARP probe: it asks whether another host has the address (RFC 5227 2.1.1)."""
+    packet = ArpPacket(Operation.REQUEST, mac, UNSPECIFIED, MacAddress(bytes(6)), address)
     return EthernetFrame(BROADCAST, mac, EtherType.ARP, encode(packet))

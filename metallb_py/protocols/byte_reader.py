@@ -7,8 +7,8 @@ from enum import StrEnum
 from metallb_py.errors import RemoteProtocolError
 
 
-class Flaw(StrEnum):
-    """What is wrong with a frame or packet, as far as it is worth counting apart."""
+class Malformation(StrEnum):
+    """Kinds of malformation that are counted separately."""
 
     TRUNCATED = "Truncated"
     ADDRESS_KINDS = "AddressKinds"
@@ -17,23 +17,24 @@ class Flaw(StrEnum):
     MALFORMED = "Malformed"  # anything else
 
 
-class FlawedError(RemoteProtocolError):
-    """These bytes are not what they should be. ``flaw`` tells for counters what the message tells.
+class MalformedError(RemoteProtocolError):
+    """The bytes are not a valid frame or packet.
 
-    Each decoder raises a subclass of its own.
+    ``malformation`` is its kind, for counters; the message describes it. Each decoder raises a
+    subclass of its own.
     """
 
-    def __init__(self, message: str, flaw: Flaw = Flaw.MALFORMED) -> None:
+    def __init__(self, message: str, malformation: Malformation = Malformation.MALFORMED) -> None:
         super().__init__(message)
-        self.flaw = flaw
+        self.malformation = malformation
 
 
 class TruncatedError(RemoteProtocolError):
-    """The data ended before the field did. Nothing was consumed."""
+    """The data ended before the field did. No bytes were consumed."""
 
 
 class Reader:
-    """Reads fields from left to right. Raises TruncatedError, and only that."""
+    """Reader of fields from left to right. Raises TruncatedError and nothing else."""
 
     __slots__ = ("_data", "_position")
 
@@ -56,7 +57,7 @@ class Reader:
         return field
 
     def rest(self) -> bytes:
-        """Read whatever is left, possibly nothing."""
+        """Read the remaining bytes, possibly none."""
         return self.take(self.remaining)
 
     def u8(self) -> int:

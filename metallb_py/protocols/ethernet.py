@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NewType
 
-from metallb_py.protocols.byte_reader import Flaw, FlawedError, Reader, TruncatedError
+from metallb_py.protocols.byte_reader import Malformation, MalformedError, Reader, TruncatedError
 
 MacAddress = NewType("MacAddress", bytes)
 """An IEEE 802 MAC address: six bytes."""
@@ -20,34 +20,35 @@ _LOWEST_ETHER_TYPE = 0x0600
 
 
 class EtherType(IntEnum):
-    """The protocols that we speak directly above Ethernet."""
+    """EtherType values of the protocols in use (IEEE 802)."""
 
     ARP = 0x0806
     VLAN = 0x8100
     IPV6 = 0x86DD
 
 
-class EthernetError(FlawedError):
-    """These bytes are no Ethernet II frame."""
+class EthernetError(MalformedError):
+    """The bytes are not an Ethernet II frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class EthernetFrame:
-    """A frame without its checksum.
-
-    ``vlan`` is the VLAN identifier of its tag (0: priority only), None where it has no tag.
-    ``payload`` includes the padding of short frames: only the payload's protocol knows its length.
-    """
+    """A frame without its checksum."""
 
     destination: MacAddress
+    """MAC address of the receiver, or a group address."""
     source: MacAddress
+    """MAC address of the sender."""
     ether_type: int
+    """The payload's protocol, possibly one that ``EtherType`` does not name."""
     payload: bytes
+    """Includes the padding of short frames: only the payload's protocol defines its length."""
     vlan: int | None = None
+    """VLAN identifier of the frame's tag (0: priority only), None for an untagged frame."""
 
 
 def encode(frame: EthernetFrame) -> bytes:
-    """Return the frame's bytes. Padding is left to the hardware."""
+    """Return the frame's bytes. The hardware adds the padding."""
     tag = b""
     if frame.vlan is not None:
         tag = EtherType.VLAN.to_bytes(2) + frame.vlan.to_bytes(2)
@@ -56,7 +57,7 @@ def encode(frame: EthernetFrame) -> bytes:
 
 
 def decode(data: bytes) -> EthernetFrame:
-    """Read a frame. Raises EthernetError, and only that."""
+    """Decode a frame. Raises EthernetError and nothing else."""
     reader = Reader(data)
     try:
         destination = MacAddress(reader.take(_MAC_LENGTH))
@@ -67,7 +68,7 @@ def decode(data: bytes) -> EthernetFrame:
             vlan = reader.u16() & _VLAN_ID_BITS
             ether_type = reader.u16()
     except TruncatedError as error:
-        raise EthernetError(f"ethernet header: {error}", Flaw.TRUNCATED) from error
+        raise EthernetError(f"ethernet header: {error}", Malformation.TRUNCATED) from error
     if ether_type < _LOWEST_ETHER_TYPE:
         raise EthernetError(
             f"ethernet header: found type {ether_type:#06x}, want {_LOWEST_ETHER_TYPE:#06x} or more"
@@ -76,10 +77,10 @@ def decode(data: bytes) -> EthernetFrame:
 
 
 def is_group(address: MacAddress) -> bool:
-    """Whether the address stands for many stations: a multicast address or the broadcast one."""
+    """Whether the address is a group address: a multicast address or the broadcast address."""
     return bool(address[0] & 1)
 
 
 def format_mac(address: MacAddress) -> str:
-    """Return the usual text form: ``02:00:5e:00:53:01``."""
+    """Return the usual text form, such as ``02:00:5e:00:53:01``."""
     return address.hex(":")

@@ -1,8 +1,8 @@
-"""HTTP/1.1 for a small server (RFC 9112): request heads are decoded, response heads encoded.
+"""HTTP/1.1 codec for a small server (RFC 9112): decodes request heads, encodes response heads.
 
 Deliberately less than the RFC: a body needs a Content-Length (411 otherwise; Kubernetes' clients
-send one), a head with an obsolete line folding, a bare CR or a NUL is refused, and so is one with
-more than one Content-Length, whose two readings are what request smuggling lives on.
+send one). A head with obsolete line folding, a bare CR or a NUL is rejected, and so is one with
+more than one Content-Length, since request smuggling relies on two readings of such a head.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from metallb_py.errors import RemoteProtocolError
 
 HEAD_END: Final = b"\r\n\r\n"
 MAX_FIELDS: Final = 100
+"""Header fields that a request may have; more are rejected with 431."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""The interim response for which a client with ``Expect: 100-continue`` waits."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
@@ -26,7 +28,7 @@ _FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class HttpError(RemoteProtocolError):
-    """A request that is answered with ``status`` and closes the connection."""
+    """An invalid request: answer it with ``status`` and close the connection."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
@@ -35,22 +37,22 @@ class HttpError(RemoteProtocolError):
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """A request line and its header fields.
-
-    ``path`` is the target without its query. ``fields`` has lower-case names; the values of a
-    field that occurs several times are joined by a comma (RFC 9110 5.3).
-    """
+    """A request line and its header fields."""
 
     method: str
+    """As written by the client, case-sensitive."""
     path: str
+    """The request target without its query."""
     version: int
     """The minor version: 0 or 1."""
     fields: Mapping[str, str]
+    """Values by lower-case name; those of a repeated field are joined by commas (RFC 9110 5.3)."""
     content_length: int
+    """Bytes of the body that follows; 0 where the head has no Content-Length."""
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the client would use the connection again (RFC 9112 9.3)."""
+        """Whether the client allows the connection to be reused (RFC 9112 9.3)."""
         options = {each.strip().lower() for each in self.fields.get("connection", "").split(",")}
         return "close" not in options and (self.version == 1 or "keep-alive" in options)
 
@@ -112,7 +114,7 @@ def _request_line(line: bytes) -> tuple[str, str, int]:
 
 def _field(line: bytes) -> tuple[str, str]:
     name, colon, value = line.partition(b":")
-    # A name that is followed by white space, or a line that begins with it, is no token.
+    # Not a token: a name followed by white space, or a line that begins with white space.
     if not colon or not _TOKEN.fullmatch(name) or _FORBIDDEN.search(value):
         raise _bad("malformed header field")
     return name.decode("ascii").lower(), value.strip(b" \t").decode("latin-1")

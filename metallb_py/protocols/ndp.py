@@ -1,4 +1,4 @@
-"""IPv6 neighbor discovery, as far as it resolves addresses (RFC 4861 sections 4.3, 4.4, 7)."""
+"""IPv6 neighbor discovery: the address resolution part (RFC 4861 sections 4.3, 4.4, 7)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 
-from metallb_py.protocols.byte_reader import Flaw, FlawedError
+from metallb_py.protocols.byte_reader import Malformation, MalformedError
 from metallb_py.protocols.ethernet import EthernetFrame, EtherType, MacAddress
 
 ALL_NODES = IPv6Address("ff02::1")
 ALL_ROUTERS = IPv6Address("ff02::2")
 UNSPECIFIED = IPv6Address(0)
-"""The source of a solicitation that looks for a duplicate address (RFC 4862 section 5.4.2)."""
+"""Source of a solicitation for duplicate address detection (RFC 4862 section 5.4.2)."""
 
-HOP_LIMIT = 255  # nobody further away than the link can have sent it (RFC 4861 section 7.1)
+HOP_LIMIT = 255  # no router has forwarded the packet: it is from this link (RFC 4861 section 7.1)
 ICMPV6 = 58
 SOLICITATION = 135
 ADVERTISEMENT = 136
@@ -31,13 +31,16 @@ _OPTION_UNIT = 8
 _ROUTER, _SOLICITED, _OVERRIDE = 1 << 31, 1 << 30, 1 << 29
 
 
-class NdpError(FlawedError):
-    """These bytes are no IPv6 packet, or a neighbor solicitation that must be discarded."""
+class NdpError(MalformedError):
+    """The bytes are not an IPv6 packet, or are a neighbor solicitation that must be discarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solicitation:
-    """A neighbor solicitation. ``source_mac`` is None where its sender did not tell its own."""
+    """A neighbor solicitation.
+
+    ``source_mac`` is the value of the Source Link-Layer Address option, None without the option.
+    """
 
     source: IPv6Address
     destination: IPv6Address
@@ -47,14 +50,23 @@ class Solicitation:
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """A neighbor advertisement. Its source is the target: who owns an address speaks for it."""
+    """A neighbor advertisement (RFC 4861 section 4.4).
+
+    Its source address is the target, since the owner of an address sends it.
+    """
 
     destination: IPv6Address
+    """The solicitation's source, or a multicast group."""
     target: IPv6Address
+    """The advertised address."""
     target_mac: MacAddress
+    """Value of the Target Link-Layer Address option."""
     router: bool = False
+    """The R flag: the sender is a router."""
     solicited: bool = False
+    """The S flag: the advertisement answers a solicitation."""
     override: bool = False
+    """The O flag: the receiver replaces an existing cache entry."""
 
 
 def encode_advertisement(advertisement: Advertisement) -> bytes:
@@ -83,14 +95,15 @@ def encode_solicitation(solicitation: Solicitation) -> bytes:
 
 
 def decode_solicitation(data: bytes) -> Solicitation | None:
-    """Read an IPv6 packet. Returns None where it is something else than a solicitation.
+    """Decode an IPv6 packet; return None where it is not a neighbor solicitation.
 
-    Raises NdpError, and only that, where it is one that must be discarded (RFC 4861 section
-    7.1.1), or no IPv6 packet. What follows the packet is padding.
+    Raises NdpError, and nothing else, for a solicitation that must be discarded (RFC 4861 section
+    7.1.1) and for bytes that are not an IPv6 packet. Bytes after the packet are padding.
     """
     if len(data) < _IPV6.size:
         raise NdpError(
-            f"ipv6 header ends early: found {len(data)} bytes, want {_IPV6.size}", Flaw.TRUNCATED
+            f"ipv6 header ends early: found {len(data)} bytes, want {_IPV6.size}",
+            Malformation.TRUNCATED,
         )
     first, length, next_header, hop_limit, source, destination = _IPV6.unpack_from(data)
     if first & _VERSION_BITS != _VERSION:
@@ -98,51 +111,54 @@ def decode_solicitation(data: bytes) -> Solicitation | None:
     message = data[_IPV6.size : _IPV6.size + length]
     if len(message) < length:
         raise NdpError(
-            f"ipv6 packet ends early: found {len(message)} bytes, want {length}", Flaw.TRUNCATED
+            f"ipv6 packet ends early: found {len(message)} bytes, want {length}",
+            Malformation.TRUNCATED,
         )
     if next_header != ICMPV6 or not message or message[0] != SOLICITATION:
         return None
     if hop_limit != HOP_LIMIT:
-        raise NdpError(f"hop limit: found {hop_limit}, want {HOP_LIMIT}", Flaw.HOP_LIMIT)
+        raise NdpError(f"hop limit: found {hop_limit}, want {HOP_LIMIT}", Malformation.HOP_LIMIT)
     if _sum(source, destination, message):
-        raise NdpError(f"checksum: found {message[2:4].hex()}, which does not match", Flaw.CHECKSUM)
+        raise NdpError(
+            f"checksum: found {message[2:4].hex()}, which does not match", Malformation.CHECKSUM
+        )
     return _solicitation(IPv6Address(source), IPv6Address(destination), message)
 
 
 def unsolicited(mac: MacAddress, address: IPv6Address) -> EthernetFrame:
-    """Return the frame that tells every neighbor: "this address is at this MAC now".
+    """Return an unsolicited neighbor advertisement to all nodes (RFC 4861 section 7.2.6).
 
-    RFC 4861 section 7.2.6: to all nodes, not solicited; it overrides what they believe.
+    The Override flag is set, so that neighbors replace their cache entries for the address.
     """
     advertisement = Advertisement(ALL_NODES, address, mac, override=True)
     packet = encode_advertisement(advertisement)
     return EthernetFrame(multicast_mac(ALL_NODES), mac, EtherType.IPV6, packet)
 
 
-def introduction(mac: MacAddress, address: IPv6Address) -> EthernetFrame:
-    """Return the frame that tells the routers of an address that is new here.
+def unsolicited_to_routers(mac: MacAddress, address: IPv6Address) -> EthernetFrame:
+    """Return an unsolicited neighbor advertisement to all routers, for an address new on the link.
 
-    RFC 9131, which changes RFC 4861 section 7.2.6: to all routers, so that they know the address
-    before the first packet for it comes. It does not override what they believe.
+    RFC 9131, which changes RFC 4861 section 7.2.6: routers create a cache entry before the first
+    packet for the address arrives. The Override flag is clear, so that existing entries are kept.
     """
     packet = encode_advertisement(Advertisement(ALL_ROUTERS, address, mac))
     return EthernetFrame(multicast_mac(ALL_ROUTERS), mac, EtherType.IPV6, packet)
 
 
 def probe(mac: MacAddress, address: IPv6Address) -> EthernetFrame:
-    """Return the question whether somebody else has the address (RFC 4862 section 5.4.2)."""
+    """Return a duplicate address detection probe for the address (RFC 4862 section 5.4.2)."""
     group = solicited_node(address)
     packet = encode_solicitation(Solicitation(UNSPECIFIED, group, address, None))
     return EthernetFrame(multicast_mac(group), mac, EtherType.IPV6, packet)
 
 
 def solicited_node(address: IPv6Address) -> IPv6Address:
-    """Return the group that an address is asked for in (RFC 4291 section 2.7.1)."""
+    """Return the solicited-node group of an address (RFC 4291 section 2.7.1)."""
     return IPv6Address(solicited_group(address.packed))
 
 
 def solicited_group(address: bytes) -> bytes:
-    """Return the same for a packed address, packed."""
+    """Return the solicited-node group of a packed address, packed."""
     return _SOLICITED_NODE + address[13:]
 
 
@@ -155,20 +171,23 @@ def _solicitation(source: IPv6Address, destination: IPv6Address, message: bytes)
     if len(message) < _MESSAGE.size:
         raise NdpError(
             f"solicitation: found {len(message)} bytes, want {_MESSAGE.size} or more",
-            Flaw.TRUNCATED,
+            Malformation.TRUNCATED,
         )
     _, code, _, _, packed_target = _MESSAGE.unpack_from(message)
     if code:
         raise NdpError(f"solicitation code: found {code}, want 0")
     target = IPv6Address(packed_target)
     if target.is_multicast:
-        raise NdpError(f"solicitation target: found the group {target}")
+        raise NdpError(f"solicitation target: found the group {target}, want a unicast address")
     source_mac = None
     for kind, value in _options(message[_MESSAGE.size :]):
         if kind == _SOURCE_LINK_LAYER and len(value) == len(MacAddress(bytes(6))):
             source_mac = MacAddress(value)
     if source == UNSPECIFIED and (source_mac or destination != solicited_node(target)):
-        raise NdpError(f"solicitation without a source, to {destination}, with MAC {source_mac!r}")
+        raise NdpError(
+            f"solicitation without a source address: found destination {destination} and link-layer"
+            f" address {source_mac!r}, want {solicited_node(target)} and none"
+        )
     return Solicitation(source, destination, target, source_mac)
 
 
@@ -191,8 +210,8 @@ def _encode(source: bytes, destination: bytes, message: bytes) -> bytes:
 def _sum(source: bytes, destination: bytes, message: bytes) -> int:
     """Return the ones' complement sum over the pseudo-header and message (RFC 8200 section 8.1).
 
-    The sum of 16-bit numbers with end-around carry is the remainder by 0xFFFF (RFC 1071 section
-    2), and so is that of the whole taken as one number.
+    The sum of 16-bit numbers with end-around carry is the remainder modulo 0xFFFF (RFC 1071
+    section 2), which equals that of all bytes taken as one number.
     """
     padding = b"\0" * (len(message) % 2)
     pseudo = source + destination + len(message).to_bytes(4) + ICMPV6.to_bytes(4)

@@ -1,12 +1,13 @@
-"""Finding the router at the other end of a link, and being found (RFC 4861 sections 4.1, 4.2, 6).
+"""Router discovery between two peers of a link (RFC 4861 sections 4.1, 4.2, 6).
 
-Theory of operation. Routers that peer over a link without addresses know each other by their router
-advertisements alone. We advertise ourselves as a router that nobody should use by default (lifetime
-0), and take who advertises itself for the one at the other end; until somebody does we ask for it,
-too. Hosts on the link learn nothing from us: no prefix, no limit, no route.
+Theory of operation. Routers that peer over a link without configured addresses (BGP unnumbered)
+find each other by router advertisements alone. This side advertises itself with a router lifetime
+of 0, so that no host uses it as a default router, and takes the sender of received advertisements
+for the router at the other end. Until it has received one, it also sends router solicitations.
+Hosts on the link are given no configuration: no prefix, no hop limit, no route.
 
-Checksums are the business of the raw socket, which makes and verifies them (RFC 3542 section 3.1).
-Times are seconds of any monotonic clock.
+The raw ICMPv6 socket computes and verifies checksums (RFC 3542 section 3.1). Times are monotonic
+seconds.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from metallb_py.protocols.ndp import ALL_NODES, ALL_ROUTERS, HOP_LIMIT
 SOLICITATION = 133
 ADVERTISEMENT = 134
 
-INTERVAL = 10.0
-"""Seconds between our advertisements at most; chance takes up to a quarter off (section 6.2.4)."""
-FIRST_INTERVAL = 1.0
-"""Between the first ones, as the other end may be waiting for us."""
-FIRST_ONES = 3
-MIN_DELAY = 3.0
-"""Between later ones at least, however often somebody asks (section 10); and before another router
-counts: there should be one, and who pretends to be many shall not keep us busy."""
+MAX_INTERVAL = 10.0
+"""Most seconds between advertisements; a random part of up to a quarter is taken off (6.2.4)."""
+INITIAL_INTERVAL = 1.0
+"""Seconds between the initial advertisements: the other end may be waiting for one."""
+INITIAL_ADVERTISEMENTS = 3
+"""The number of initial advertisements."""
+MIN_DELAY_BETWEEN_RAS = 3.0
+"""Least seconds before a solicited advertisement, however many solicitations arrive (section 10).
+
+Also the least seconds before another router replaces the one that was found: the link should have
+only one, and this limits the work caused by forged advertisements."""
 
 _ADVERTISEMENT = Struct("!BBHBBHII")  # type, code, checksum; hop limit, flags, lifetime; timers
 _SOLICITATION = Struct("!BBHI")
@@ -37,19 +41,19 @@ _HEADER = Struct("!BBH")
 
 
 class RouterDiscoveryError(RemoteProtocolError):
-    """This is no router advertisement or solicitation, or one that must be discarded."""
+    """Not a router advertisement or solicitation, or one that must be discarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """A router is there. ``lifetime`` (seconds) is 0 where it wants no default routes to it."""
+    """A router advertisement. ``lifetime`` is in seconds, 0 where it is not a default router."""
 
     lifetime: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Solicitation:
-    """Somebody wants to know which routers there are."""
+    """A router solicitation."""
 
 
 Message = Advertisement | Solicitation
@@ -57,7 +61,7 @@ Message = Advertisement | Solicitation
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """An ICMPv6 message that came in, and what the IPv6 header said of it."""
+    """A received ICMPv6 message, with the source and hop limit of its IPv6 header."""
 
     data: bytes
     source: IPv6Address
@@ -66,7 +70,7 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Transmit:
-    """Send this ICMPv6 message, less its checksum, to a group of the link."""
+    """Send this ICMPv6 message, whose checksum is not filled in, to a group of the link."""
 
     data: bytes
     destination: IPv6Address
@@ -74,7 +78,7 @@ class Transmit:
 
 @dataclass(frozen=True, slots=True)
 class RouterFound:
-    """This is the router at the other end, from now on."""
+    """The router at the other end has this address from now on."""
 
     address: IPv6Address
 
@@ -83,7 +87,7 @@ Effect = Transmit | RouterFound
 
 
 def encode(message: Message) -> bytes:
-    """Return the ICMPv6 message, with 0 for a checksum, and 0 for all that we leave open."""
+    """Return the ICMPv6 message; checksum and unspecified fields are 0."""
     match message:
         case Advertisement(lifetime):
             return _ADVERTISEMENT.pack(ADVERTISEMENT, 0, 0, 0, 0, lifetime, 0, 0)
@@ -92,7 +96,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(packet: Packet) -> Message:
-    """Read a message. Raises RouterDiscoveryError, and only that (sections 6.1.1 and 6.1.2)."""
+    """Decode a message. Raises RouterDiscoveryError and nothing else (sections 6.1.1 and 6.1.2)."""
     data = packet.data
     if len(data) < _HEADER.size:
         raise RouterDiscoveryError(f"icmpv6: found {len(data)} bytes, want {_HEADER.size} or more")
@@ -116,10 +120,10 @@ def decode(packet: Packet) -> Message:
 
 
 class RouterDiscovery:
-    """One link. ``chance`` draws a random number in [0, 1)."""
+    """State of one link. ``rng`` returns a random number in [0, 1)."""
 
-    def __init__(self, chance: Callable[[], float]) -> None:
-        self._chance = chance
+    def __init__(self, rng: Callable[[], float]) -> None:
+        self._rng = rng
         self._router: IPv6Address | None = None
         self._found_at = 0.0
         self._default_until = 0.0
@@ -128,45 +132,46 @@ class RouterDiscovery:
         self._next: float | None = None
 
     def start(self, now: float) -> tuple[Effect, ...]:
-        """Begin, or begin anew after the link was away."""
+        """Start, or start again after the link was down."""
         self._router, self._sent = None, 0
-        return self._speak(now)
+        return self._transmit(now)
 
     def receive(self, packet: Packet, now: float) -> tuple[Effect, ...]:
-        """A packet came in. Raises RouterDiscoveryError; no state was changed then."""
+        """Handle a received packet. Raises RouterDiscoveryError; no state was changed then."""
         match decode(packet):
             case Solicitation():
-                soon = max(now, self._last_sent + MIN_DELAY)
+                soon = max(now, self._last_sent + MIN_DELAY_BETWEEN_RAS)
                 self._next = soon if self._next is None else min(self._next, soon)
                 return ()
             case Advertisement(lifetime):
-                return self._heard(packet.source, lifetime, now)
+                return self._update_router(packet.source, lifetime, now)
 
     def handle_timeout(self, now: float) -> tuple[Effect, ...]:
-        """Say again that we are here, if it is time."""
-        return self._speak(now) if self._next is not None and now >= self._next else ()
+        """Send the next advertisement, if it is due."""
+        return self._transmit(now) if self._next is not None and now >= self._next else ()
 
     def next_deadline(self) -> float | None:
-        """When ``handle_timeout`` wants to be called, if ever."""
+        """Return the time at which to call ``handle_timeout``, or None."""
         return self._next
 
-    def _heard(self, source: IPv6Address, lifetime: int, now: float) -> tuple[Effect, ...]:
-        """Take the latest for the router; but rather one that routes for all than one like us."""
+    def _update_router(self, source: IPv6Address, lifetime: int, now: float) -> tuple[Effect, ...]:
+        """Take the sender of the latest advertisement, but prefer a default router to others."""
         if source == self._router:
             self._default_until = now + lifetime
             return ()
         is_less = not lifetime and now < self._default_until
-        if self._router is not None and (is_less or now < self._found_at + MIN_DELAY):
+        too_early = now < self._found_at + MIN_DELAY_BETWEEN_RAS
+        if self._router is not None and (is_less or too_early):
             return ()
         self._router, self._found_at = source, now
         self._default_until = now + lifetime
         return (RouterFound(source),)
 
-    def _speak(self, now: float) -> tuple[Effect, ...]:
+    def _transmit(self, now: float) -> tuple[Effect, ...]:
         self._sent += 1
         self._last_sent = now
-        first = self._sent < FIRST_ONES
-        self._next = now + (FIRST_INTERVAL if first else INTERVAL * (1 - self._chance() / 4))
+        initial = self._sent < INITIAL_ADVERTISEMENTS
+        self._next = now + (INITIAL_INTERVAL if initial else MAX_INTERVAL * (1 - self._rng() / 4))
         advertisement = Transmit(encode(Advertisement()), ALL_NODES)
         if self._router is not None:
             return (advertisement,)

@@ -1,7 +1,7 @@
-"""The part of Linux' rtnetlink that tells about network interfaces (RFC 3549, rtnetlink(7)).
+"""Codec for rtnetlink messages about network interfaces (RFC 3549, rtnetlink(7)).
 
-Small enough to do without a library: pyroute2 adds 8 MB to a process and a third of a second to
-its start. All numbers are in the byte order of this machine.
+Small enough to need no library: pyroute2 adds 8 MB to a process and a third of a second to its
+start. All numbers are in the byte order of this machine.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from metallb_py.errors import RemoteProtocolError
 from metallb_py.protocols.ethernet import MacAddress
 
 LINK_GROUP = 1
-"""The multicast group that is told of every change of an interface (RTMGRP_LINK)."""
+"""Multicast group with every change of an interface (RTMGRP_LINK)."""
 ADDRESS_GROUPS = 0x110
-"""Those that are told of every change of an address (RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR)."""
+"""Groups with every change of an address (RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR)."""
 SCOPE_UNIVERSE = 0
-"""An address with this scope means something everywhere."""
+"""Scope of addresses that are valid everywhere (RT_SCOPE_UNIVERSE)."""
 SCOPE_LINK = 253
-"""An address with this scope, or a higher one, means something on its own link at the most."""
+"""Scope of addresses that are valid on their own link only (RT_SCOPE_LINK); higher scopes are
+narrower."""
 
 UNFIT_FLAGS = 0x01 | 0x08 | 0x20 | 0x40
-"""Of addresses that others should not be told of: temporary, duplicate, deprecated or tentative
-(IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE)."""
+"""Flags of addresses that must not be passed on to other hosts: temporary, duplicate, deprecated or
+tentative (IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE)."""
 
 IFF_UP = 0x1
 IFF_BROADCAST = 0x2
@@ -58,60 +59,73 @@ _IFLA_EXT_MASK = 29
 _IFLA_CARRIER_UP_COUNT = 47
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
 _ADDRESS_LENGTHS = {4, 16}
-_TYPE_BITS = 0x3FFF  # the others flag nesting and byte order
+_TYPE_BITS = 0x3FFF  # the other two bits flag nesting and byte order
 
 
 class NetlinkError(RemoteProtocolError):
-    """These bytes are no netlink messages."""
+    """The bytes are not netlink messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A network interface. ``master`` is the index of its bridge, bond or VRF, 0 without one.
-
-    ``carriers`` is how often it got a carrier: a short loss is only seen by that, as the kernel
-    tells of carriers once in a second, and then how it is. 0 where the kernel does not count.
-    ``sequence`` is the number of the request for the list that this is a part of, 0 for an event.
-    """
+    """A network interface, as an event or as a part of a dump."""
 
     index: int
+    """The interface's number."""
     name: str
+    """Its name, such as ``eth0``; empty where the message has none."""
     hardware_type: int
+    """An ARPHRD number, such as ``ARPHRD_ETHER``."""
     flags: int
+    """IFF flags."""
     mac: MacAddress
+    """Link-layer address; empty where the interface has none."""
     master: int
+    """Index of the interface's bridge, bond or VRF, 0 without one."""
     carriers: int = 0
+    """The number of times that the interface gained carrier, 0 where the kernel does not count.
+
+    Only this shows a short loss of carrier: the kernel reports carrier changes once per second, and
+    then the current state."""
     sequence: int = field(default=0, compare=False)
+    """Sequence number of the dump request that this answers, 0 for an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkGone:
-    """The interface with this index exists no more."""
+    """The interface with this index was removed."""
 
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An interface, by index, has an address on this subnet: packed, with a prefix length.
-
-    Without ``present`` it has it no more. ``sequence`` is as with Link. ``local`` is the
-    interface's own address, another one than ``address`` where that is the other end's.
-    """
+    """An address of an interface, as an event or as a part of a dump."""
 
     index: int
+    """The interface's number."""
     address: bytes
+    """Packed address, of 4 or 16 bytes: on a point-to-point link that of the other end."""
     prefix_length: int
+    """Bits of the subnet's prefix."""
     scope: int
+    """An RT_SCOPE number, such as ``SCOPE_LINK``."""
     present: bool = True
+    """False where the address was removed."""
     sequence: int = field(default=0, compare=False)
+    """Sequence number of the dump request that this answers, 0 for an event."""
     local: bytes = field(default=b"", compare=False)
+    """The interface's own address, packed; differs from ``address`` on a point-to-point link."""
     flags: int = field(default=0, compare=False)
+    """IFA_F flags."""
 
 
 @dataclass(frozen=True, slots=True)
 class DumpDone:
-    """The list that was asked for with this number ends. Ask again where it is not complete."""
+    """The end of the dump with this sequence number.
+
+    Without ``complete`` the kernel's table changed during the dump: request it again.
+    """
 
     sequence: int
     complete: bool
@@ -121,7 +135,7 @@ Message = Link | LinkGone | Address | DumpDone
 
 
 def request_links(sequence: int) -> bytes:
-    """Return a request for the list of all interfaces."""
+    """Return a dump request for all interfaces."""
     mask = _ATTRIBUTE.pack(8, _IFLA_EXT_MASK) + _NUMBER.pack(_RTEXT_FILTER_SKIP_STATS)
     body = _LINK.pack(0, 0, 0, 0, 0) + mask
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
@@ -129,16 +143,16 @@ def request_links(sequence: int) -> bytes:
 
 
 def request_addresses(sequence: int) -> bytes:
-    """Return a request for the list of all addresses of all interfaces."""
+    """Return a dump request for all addresses of all interfaces."""
     body = _ADDRESS.pack(0, 0, 0, 0, 0)
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
     return _HEADER.pack(_HEADER.size + len(body), _RTM_GETADDR, flags, sequence, 0) + body
 
 
 def decode(data: bytes) -> tuple[Message, ...]:
-    """Read one datagram from the kernel, events and answers alike.
+    """Decode one datagram from the kernel, whether it has events or parts of a dump.
 
-    Messages of other kinds are left out. Raises NetlinkError, and only that.
+    Messages of other types are skipped. Raises NetlinkError and nothing else.
     """
     return tuple(_messages(data))
 
@@ -156,7 +170,8 @@ def _messages(data: bytes) -> Iterator[Message]:
         if kind == _NLMSG_DONE:
             yield DumpDone(sequence, complete=not flags & _NLM_F_DUMP_INTR)
         elif kind == _RTM_NEWLINK:
-            # Events carry the number of whatever request, by whomever, caused them.
+            # The sequence number of an event is that of the request, of any process, that caused
+            # it, so only parts of a dump keep theirs.
             yield from _link(body, sequence if flags & _NLM_F_MULTI else 0)
         elif kind == _RTM_DELLINK:
             yield from (LinkGone(link.index) for link in _link(body, 0))
@@ -170,7 +185,7 @@ def _link(body: bytes, sequence: int) -> Iterator[Link]:
         raise NetlinkError(f"link message: found {len(body)} bytes, want {_LINK.size}")
     family, hardware_type, index, flags, _ = _LINK.unpack_from(body)
     if family:
-        return  # a bridge's view of its port: "deleted" there means released by the bridge
+        return  # a bridge's message about its port: RTM_DELLINK means released by the bridge
     attributes = dict(_attributes(body[_LINK.size :]))
     yield Link(
         index=index,
@@ -193,7 +208,7 @@ def _address(body: bytes, sequence: int, *, present: bool) -> Iterator[Address]:
         raise NetlinkError(f"address message: found {len(body)} bytes, want {_ADDRESS.size}")
     _, length, flags, scope, index = _ADDRESS.unpack_from(body)
     attributes = dict(_attributes(body[_ADDRESS.size :]))
-    # Of a point-to-point link this is the other end's, which is what can be reached there.
+    # On a point-to-point link IFA_ADDRESS is the other end's, which is the reachable address.
     address = attributes.get(_IFA_ADDRESS, b"")
     local = attributes.get(_IFA_LOCAL, address)
     sizes = {len(address), len(local)}

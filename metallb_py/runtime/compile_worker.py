@@ -1,7 +1,7 @@
 """Compilation of configurations off the event loop, one at a time.
 
-A large configuration takes seconds of CPU time. In a thread the event loop goes on meanwhile; the
-steps are limited by a ``Budget``, which also ends the thread's work soon when the daemon ends.
+A large configuration takes seconds of CPU time; in a thread it does not block the event loop. A
+``Budget`` limits the steps of the work, and ends it soon when the daemon ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from metallb_py.config.compile.budget import Budget
-from metallb_py.kube.configmap import Reading, read
+from metallb_py.kube.configmap import ParsedConfig, read
 
 T = TypeVar("T")
 
@@ -21,19 +21,19 @@ Work = Callable[[Budget], T]
 
 
 class CompileWorker:
-    """Runs compilations in a thread, in the order in which they were asked for."""
+    """Runs compilations in one thread, in the order of the requests."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compile")
 
-    async def compile(self, text: str) -> Reading:
-        """Read a text: a configuration, or every problem that it has."""
+    async def compile(self, text: str) -> ParsedConfig:
+        """Compile a text; return its configuration, or all of its problems."""
         return await self.run(lambda budget: read(text, budget))
 
     async def run(self, work: Work[T]) -> T:
-        """Return what the work returns.
+        """Run the work in the thread; return its result.
 
-        Cancellation ends the work at the next step that it spends; until then the next one waits.
+        Cancellation ends the work at its next step of the budget; until then later work waits.
         """
         budget = Budget()
         try:
@@ -44,10 +44,10 @@ class CompileWorker:
 
 
 def _run(work: Work[T], budget: Budget) -> T:
-    """Work without the cyclic garbage collector, whose full collections halt every thread.
+    """Run the work without the cyclic garbage collector: a full collection stops every thread.
 
-    With what a large configuration allocates, one of them takes 0.2 s of the event loop; there are
-    no cycles in it.
+    With the allocations of a large configuration, a collection blocks the event loop for 0.2 s;
+    the configuration contains no cycles.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -59,10 +59,10 @@ def _run(work: Work[T], budget: Budget) -> T:
 
 
 class ConfigQueue(Generic[T]):
-    """Compiles what was submitted last, and posts the result to the state owner's mailbox.
+    """Compiles the last text submitted, and posts the result to the state owner's mailbox.
 
-    A text that was not begun when the next one came is left out; one that was begun is finished,
-    so results come in order, and the last one is of the last text.
+    A text that has not started when the next one arrives is skipped; one that has started is
+    finished. So results arrive in order, and the last result is that of the last text.
     """
 
     def __init__(self, post: Callable[[T], Awaitable[None]]) -> None:
@@ -74,11 +74,11 @@ class ConfigQueue(Generic[T]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether every result was posted."""
+        """Whether every result has been posted."""
         return not self._running and self._next is None
 
     def submit(self, work: Work[T]) -> None:
-        """Have this done next, instead of what waited."""
+        """Queue work, in place of work that has not started."""
         self._next = work
         self._submitted.set()
 

@@ -1,9 +1,11 @@
-"""Accounting of a server's connections: which one has to go when there are too many, or too many
-bytes of unfinished requests. No I/O: the server closes what ``admit`` and ``receive`` name.
+"""Accounting of a server's connections: selects the one to close when limits are exceeded.
 
-The rule is one: callers that are not authenticated first, and among equals the one that has been
-in its state for longest: idle, in an unfinished handshake, head or body, or not reading what it
-asked for. A connection whose request the server works on is never named. Single bytes are no
+The limits are on the number of connections and on the bytes of unfinished requests. No I/O: the
+server closes the connections that ``admit``, ``evict`` and ``receive`` return.
+
+There is one rule: clients that are not authenticated first, and among equals the one that has been
+in its state for longest: idle, in an unfinished handshake, head or body, or not reading its
+response. A connection with a request that is being handled is never selected. Single bytes are no
 progress, so a client that sends one a second gains nothing by it.
 """
 
@@ -16,7 +18,7 @@ from typing import Generic, TypeVar
 
 
 class Phase(Enum):
-    """What a connection is doing."""
+    """State of a connection."""
 
     HANDSHAKE = auto()
     """TCP is connected, the TLS handshake is not complete."""
@@ -25,25 +27,25 @@ class Phase(Enum):
     HEAD = auto()
     BODY = auto()
     HANDLING = auto()
-    """The server works on a complete request."""
+    """A complete request is being handled."""
     WRITING = auto()
-    """The response goes out, as fast as the client reads it."""
+    """The response is being sent, as fast as the client reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a server takes on."""
+    """Limits of a server."""
 
     connections: int = 64
-    """In all."""
+    """Connections in total."""
     per_source: int = 16
-    """From one address; a node's kubelet, Prometheus and API server may share one."""
+    """Connections from one address; a node's kubelet, Prometheus and API server may share one."""
     body_bytes: int = 0
-    """Of all unfinished and unanswered request bodies together."""
+    """Bytes of all unfinished and unanswered request bodies together."""
 
 
 class Connection:
-    """One connection. ``source`` is the peer's address."""
+    """One connection. ``source`` is the client's address."""
 
     __slots__ = ("authenticated", "body_bytes", "phase", "since", "source")
 
@@ -51,14 +53,14 @@ class Connection:
         self.source = source
         self.phase = Phase.HANDSHAKE
         self.since = now
-        """When it was accepted, its current request began, or its current response."""
+        """When it was accepted, or when its current request or response began."""
         self.authenticated = False
         self.body_bytes = 0
 
     def enter(self, phase: Phase, now: float) -> None:
-        """Record what the connection does from now on."""
-        # From the accept to the first request, and from the head to the end of the body, it is
-        # one time that counts.
+        """Record the new state of the connection."""
+        # One period lasts from the accept to the first request, and one from the head to the end of
+        # the body.
         if self.phase is not Phase.HANDSHAKE and phase is not Phase.BODY:
             self.since = now
         self.phase = phase
@@ -82,7 +84,7 @@ class Connections(Generic[C]):
         return connection in self._all
 
     def admit(self, connection: C) -> C | None:
-        """Count a new connection; return the one to close for it, perhaps the new one itself."""
+        """Count a new connection; return the one to close for it, possibly the new one itself."""
         self._all.add(connection)
         same = [each for each in self._all if each.source == connection.source]
         if len(same) > self._limits.per_source:
@@ -92,28 +94,28 @@ class Connections(Generic[C]):
         return None
 
     def evict(self) -> C | None:
-        """Return the one to close where the process has no file descriptor left."""
+        """Return the connection to close when the process has no file descriptor left."""
         victim = _least_entitled(self._all)
         return self._remove(victim) if victim else None
 
     def receive(self, connection: C, count: int) -> tuple[C, ...]:
-        """Count bytes of a body; return the connections to close, perhaps this one too."""
+        """Count bytes of a body; return the connections to close, possibly this one too."""
         connection.body_bytes += count
         self._body_bytes += count
         victims: list[C] = []
         while self._body_bytes > self._limits.body_bytes and connection in self._all:
             holders = [each for each in self._all if each.body_bytes]
-            # Where the server works on all others, this body is one too many.
+            # If all others are being handled, this body is the one that exceeds the limit.
             victims.append(self._remove(_least_entitled(holders) or connection))
         return tuple(victims)
 
     def release(self, connection: C) -> None:
-        """Count the bytes of a body no longer."""
+        """Stop counting the bytes of a connection's body."""
         self._body_bytes -= connection.body_bytes
         connection.body_bytes = 0
 
     def closed(self, connection: C) -> None:
-        """Count a connection no longer. One that was to be closed is not counted already."""
+        """Stop counting a connection. One that was returned for closing is no longer counted."""
         if connection in self._all:
             self._remove(connection)
 

@@ -1,4 +1,4 @@
-"""What is the same in both daemons: start, end, and what is told of the configuration."""
+"""Common parts of both daemons: start, end, and reports on the configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def run_daemon(
     options: CommonOptions,
     serve: Callable[[KubeClient, Logger], Awaitable[None]],
 ) -> int:
-    """Connect, serve, and close; return the exit status: 1 where that failed."""
+    """Connect, serve, and close; return the exit status: 1 on failure."""
     log = Logger(options.log_level)
     log_loop_errors(asyncio.get_running_loop(), log)
     log_library_warnings(log)
@@ -45,7 +45,7 @@ async def run_daemon(
         why = {"error": str(error.__cause__)} if error.__cause__ else {}
         log.error(str(error), op="startup", **why)
         return 1
-    except Exception as error:  # the root of every task: whatever it was, say it and end
+    except Exception as error:  # the root of every task: report any failure and end
         log.error(f"{name} failed", op="shutdown", error=describe(error))
         return 1
     finally:
@@ -55,7 +55,7 @@ async def run_daemon(
 
 
 class ConfigReporter:
-    """Tells, in logs and metrics, what became of the configuration."""
+    """Reports on the configuration, in logs and metrics."""
 
     def __init__(self, log: Logger, metrics: ClientMetrics, key: str) -> None:
         self._log = log.bind(configmap=key)
@@ -64,20 +64,20 @@ class ConfigReporter:
         self._state_problems = RateLimiter(Rate(1, 1 / 300), Rate(5, 1 / 60))
 
     def loaded(self) -> None:
-        """A configuration is in force."""
+        """Report that a configuration is in force."""
         self._metrics.config_loaded.set(1)
         self._metrics.config_stale.set(0)
         self._log.info("config (re)loaded", event="configLoaded")
 
     def stale(self, error: str) -> None:
-        """The latest one is refused; an earlier one, or none, stays in force."""
+        """Report that the latest configuration is refused; an earlier one, or none, is in force."""
         self._metrics.config_stale.set(1)
         self._log.error(
             "config (re)load failed, config marked stale", event="configStale", error=error
         )
 
     def missing(self, in_force: bool) -> None:
-        """There is no ConfigMap. ``in_force``: what an earlier one said still counts."""
+        """Report that there is no ConfigMap. ``in_force``: an earlier one's text stays in force."""
         self._metrics.config_stale.set(1 if in_force else 0)
         name = self._key.partition("/")[2]
         if in_force:
@@ -88,15 +88,15 @@ class ConfigReporter:
             )
             return
         self._log.warn(
-            "no valid configuration yet, nothing is given out or announced before there is one: "
-            f'ConfigMap "{self._key}" not found: want one of the name "{name}" (--config) in the '
+            "no valid configuration yet, nothing is allocated or announced before there is one: "
+            f'ConfigMap "{self._key}" not found: want one with the name "{name}" (--config) in the '
             "daemon's namespace (--namespace)",
             op="setConfig",
             event="configMissing",
         )
 
     def state(self, problem: str) -> None:
-        """What is stored beside the ConfigMap can't be used, for this reason; nothing: it can."""
+        """Report, at a limited rate, why the stored state can't be used; empty: it can be."""
         if not problem:
             return
         self._metrics.state_unusable.inc()
@@ -111,10 +111,10 @@ class ConfigReporter:
             )
 
     def api_server(self, event: Unreachable | Reachable, resource: str) -> None:
-        """The API server went away, or came back."""
+        """Report that the API server became unreachable, or answers again."""
         if isinstance(event, Unreachable):
             self._log.error(
-                "API server does not answer, keeping what is known",
+                "API server does not answer, keeping the last known objects",
                 op="watch",
                 resource=resource,
                 error=str(event.error),

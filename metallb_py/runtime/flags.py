@@ -1,7 +1,7 @@
-"""Command-line flags as Go's flag package reads them, which is what MetalLB's manifests use.
+"""Command-line flags in the syntax of Go's flag package, which MetalLB's manifests use.
 
-``-x`` and ``--x`` mean the same, values follow after ``=`` or a space, an unknown flag is an
-error with exit status 2. An environment variable supplies a default; the flag wins.
+``-x`` and ``--x`` are equivalent, values follow after ``=`` or a space, an unknown flag is an
+error with exit status 2. An environment variable supplies a default, which the flag overrides.
 """
 
 from __future__ import annotations
@@ -23,14 +23,20 @@ _BOOLEANS = {
 
 @dataclass(frozen=True, slots=True)
 class CommonOptions:
-    """What both daemons take. ``host`` is empty for all addresses."""
+    """Options of both daemons."""
 
     host: str
+    """Address of the HTTP port; empty for all addresses."""
     port: int
+    """TCP port of metrics and probes."""
     config: str
+    """Name of the ConfigMap with the configuration."""
     namespace: str
+    """Namespace of the ConfigMap; empty where none is set and the pod's can't be read."""
     kubeconfig: str
+    """File with credentials; empty for those of the pod."""
     log_level: Level
+    """Lowest level that is logged."""
 
 
 class FlagParser:
@@ -41,7 +47,8 @@ class FlagParser:
         self.flag("port", "HTTP port of the metrics page", default="7472", read=read_port)
         self.flag("host", "address of the metrics page; all by default", env="METALLB_HOST")
         self.flag("config", "name of the ConfigMap", default="config")
-        self.flag("namespace", "of the ConfigMap; the pod's by default", env="METALLB_NAMESPACE")
+        meaning = "namespace of the ConfigMap; the pod's by default"
+        self.flag("namespace", meaning, env="METALLB_NAMESPACE")
         self.flag("kubeconfig", "file with credentials; the pod's own by default")
         self.flag("log-level", f"one of {' '.join(LEVEL_NAMES)}", default="info", read=_level)
         self.switch("enable-pprof", "accepted without effect: there is no Go runtime to profile")
@@ -55,7 +62,7 @@ class FlagParser:
         env: str = "",
         read: Callable[[str], object] = str,
     ) -> None:
-        """Add a flag with a value, with its default from the environment where one is named."""
+        """Add a flag with a value; ``env`` names an environment variable with its default."""
         if env:
             default = os.environ.get(env, default)
             meaning += f" (environment: {env})"
@@ -64,7 +71,7 @@ class FlagParser:
         )
 
     def switch(self, name: str, meaning: str) -> None:
-        """Add a flag that is on or off; a value follows after ``=`` alone."""
+        """Add a flag that is on or off; without a value it is on."""
         self._parser.add_argument(
             f"-{name}",
             f"--{name}",
@@ -77,7 +84,7 @@ class FlagParser:
         )
 
     def parse(self, argv: list[str] | None) -> argparse.Namespace:
-        """Parse, or end the process with usage on stderr and status 2."""
+        """Parse the arguments. An error ends the process with usage on stderr and status 2."""
         return self._parser.parse_args(argv)
 
     def fail(self, message: str) -> None:
@@ -86,7 +93,7 @@ class FlagParser:
 
 
 def common_options(args: argparse.Namespace) -> CommonOptions:
-    """Pick out what both daemons take. The namespace defaults to that of the pod."""
+    """Return the options of both daemons. The namespace defaults to that of the pod."""
     return CommonOptions(
         host=args.host,
         port=args.port,
@@ -105,7 +112,7 @@ def _pod_namespace() -> str:
 
 
 def read_port(text: str) -> int:
-    """Read a port number. Raises ArgumentTypeError."""
+    """Parse a port number. Raises ArgumentTypeError."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f'"{text}": want a port from 0 to 65535')
     return int(text)

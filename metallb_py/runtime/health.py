@@ -1,7 +1,7 @@
-"""Liveness and readiness: named checks, and the text that the probes' endpoints answer.
+"""Liveness and readiness: named checks, and the text that the probes' endpoints return.
 
-The text has the form of Kubernetes' own ``/readyz?verbose``. A detail never holds what the
-configuration or an object holds: the endpoints answer every caller.
+The text has the form of Kubernetes' own ``/readyz?verbose``. A detail never contains data of the
+configuration or of an object, as the endpoints answer every client.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One condition. ``detail`` says what is missing where it fails, in our own words."""
+    """One condition. ``detail`` names what is missing where it fails, and quotes no input."""
 
     name: str
     ok: bool
@@ -20,7 +20,7 @@ class Check:
 
 
 def render(endpoint: str, checks: Sequence[Check]) -> str:
-    """Return the checks, one a line, and what they come to."""
+    """Return the checks, one per line, and the overall result."""
     lines = [
         f"[+]{check.name} ok" if check.ok else f"[-]{check.name} failed: {check.detail}"
         for check in checks

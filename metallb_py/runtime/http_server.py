@@ -1,10 +1,10 @@
-"""The one HTTP server of the daemons, for their pages and the webhook, hardened against callers.
+"""HTTP server of the daemons, for metrics, probes and the webhook, hardened against its clients.
 
-Every connection is a task that owns its socket; every wait for the peer has a time limit, and
-``Connections`` names the connection to close when there are too many. Connections are accepted
-here and not by asyncio, whose accept loop logs a traceback for each failed accept, and which
-counts no TLS connection before its handshake is complete. A few file descriptors are held in
-reserve, so that a process without any left still answers its probes.
+Every connection is a task that owns its socket. Every wait for the client has a timeout, and
+``Connections`` selects the connection to close when there are too many. Connections are accepted
+here and not by asyncio, which logs a traceback for each failed accept, and counts no TLS connection
+before its handshake is complete. A few file descriptors are reserved, so that a process that has
+run out of them still answers its probes.
 """
 
 from __future__ import annotations
@@ -37,41 +37,50 @@ from metallb_py.runtime.tasks import describe
 
 BACKLOG: Final = 128
 RESERVED_DESCRIPTORS: Final = 4
-# A request without a body to speak of fits many times.
+# Several times the size of an ordinary request.
 HEAD_BYTES: Final = 16 << 10
 CHUNK: Final = 64 << 10
-# Until there may be a file descriptor again, or tokens to accept with.
+# Seconds to wait for a free file descriptor, or for tokens to accept with.
 PAUSE: Final = 0.1
-# Read on after a refusal, so that the peer reads it before its own writing fails.
+# Seconds to keep reading after an error response, so that the client reads the response before its
+# own writes fail.
 LINGER: Final = 1.0
-# Where one source asks more often, its connections wait this long between two requests.
+# Seconds between two requests of a connection from a source that exceeds REQUEST_RATE.
 PACE: Final = 0.5
 REQUEST_RATE: Final = Rate(burst=40, per_second=20)
 ACCEPT_RATE: Final = Rate(burst=1000, per_second=500)
 LOG_RATE: Final = Rate(burst=3, per_second=1 / 60)
 UNLIMITED: Final = Rate(burst=1 << 30, per_second=1 << 30)
-RESET: Final = struct.pack("ii", 1, 0)  # linger for 0 s
+RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST
 NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds that a peer may take."""
+    """Seconds that a client may take."""
 
     handshake: float = 5.0
+    """For the TLS handshake."""
     head: float = 5.0
-    """For the first request from the end of the handshake, for later ones from the first byte."""
+    """For the first head from the end of the handshake, for later ones from their first byte."""
     body: float = 5.0
-    """An API server gives up its own call after 5 s in our manifests."""
+    """For a body; in our manifests an API server abandons its own call after 5 s."""
     write: float = 10.0
+    """For reading a response."""
     idle: float = 120.0
-    """Longer than the 90 s after which Go's clients close an idle connection themselves: whoever
-    closes first must not be the one that can lose a request by it."""
+    """Between two requests.
+
+    Must exceed the 90 s after which Go's clients close an idle connection themselves: if the server
+    closed it first, a request that is on its way would be lost.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A complete request. ``names`` are those of a verified client certificate, else None."""
+    """A complete request.
+
+    ``names`` are the common names of the verified client certificate, None without one.
+    """
 
     head: RequestHead
     body: bytes
@@ -81,7 +90,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer."""
+    """A response."""
 
     body: bytes
     status: HTTPStatus = HTTPStatus.OK
@@ -93,7 +102,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class _Client(Connection):
-    """A connection with what serves it."""
+    """A connection with its socket, its task and its transport."""
 
     __slots__ = ("names", "sock", "task", "transport")
 
@@ -105,15 +114,15 @@ class _Client(Connection):
         self.names: frozenset[str] | None = None
 
     def evict(self) -> None:
-        """End the connection and the task that serves it."""
+        """Close the connection and cancel the task that serves it."""
         if self.task is not None:
             self.task.cancel()
         self.abort()
 
     def abort(self) -> None:
-        """Close at once, with a reset: the kernel drops what the peer does not read.
+        """Close at once, with RST: the kernel drops data that the client does not read.
 
-        One that is closed already stays so.
+        No effect on a connection that is closed already.
         """
         with suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -122,7 +131,7 @@ class _Client(Connection):
 
 
 class HttpServer:
-    """Serves ``handle``; ``tls`` gives the context for each new connection, None means plain."""
+    """Serves ``handle``; ``tls`` returns a context for each new connection, None for plain HTTP."""
 
     def __init__(
         self,
@@ -163,12 +172,12 @@ class HttpServer:
     async def _accept(self, listener: socket.socket, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            # Of all that wait, one at a time: the loop has other work.
+            # One connection per turn of the loop, which has other work.
             await asyncio.sleep(0 if self._accepts.admit(None, loop.time()) else PAUSE)
             try:
                 sock, address = await loop.sock_accept(listener)
             except OSError as error:
-                await self._make_room(error)
+                await self._free_descriptor(error)
             else:
                 self._start(_Client(str(address[0]), loop.time(), sock), group)
 
@@ -183,17 +192,17 @@ class HttpServer:
         client.task.add_done_callback(partial(self._ended, client))
 
     def _ended(self, client: _Client, _: asyncio.Task[None]) -> None:
-        # Here and not in the task, which may be cancelled before it has begun.
+        # Here and not in the task, which may be cancelled before it has started.
         client.abort()
         client.sock.close()
-        # A cancelled task keeps its frames, and they the client and 256 KiB of TLS buffers: without
-        # this they would stay until the garbage collector's next full run.
+        # A cancelled task references its frames, and they the client and 256 KiB of TLS buffers:
+        # without this they would stay until the garbage collector's next full run.
         client.task = client.transport = None
         self._connections.closed(client)
         self._refill_reserve()
 
-    async def _make_room(self, error: OSError) -> None:
-        """Let the next accept find a file descriptor, or wait."""
+    async def _free_descriptor(self, error: OSError) -> None:
+        """Free a file descriptor for the next accept, or wait."""
         self._report("accept", "cannot accept a connection", error)
         if error.errno in NO_DESCRIPTORS and self._reserve:
             os.close(self._reserve.pop())
@@ -215,12 +224,12 @@ class HttpServer:
         try:
             reader, writer = await self._open(client)
             try:
-                await self._converse(client, reader, writer)
+                await self._serve_requests(client, reader, writer)
             finally:
                 client.abort()
         except (OSError, EOFError):
-            pass  # the peer is gone, too slow (TimeoutError is an OSError), or broke TLS
-        except Exception as error:  # the root of a connection's task: a bug costs this one alone
+            pass  # disconnected, timed out (TimeoutError is an OSError), or a TLS error
+        except Exception as error:  # the root of a connection's task: a bug ends only this one
             self._report("handler", "failed to answer a request", error)
 
     async def _open(self, client: _Client) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -236,27 +245,27 @@ class HttpServer:
             ssl_shutdown_timeout=LINGER if tls else None,
         )
         client.transport = transport
-        # Drained means that the kernel has it: what a peer does not read is not kept here twice.
-        # (Not 0: over TLS, asyncio pauses at that and never resumes.)
+        # Drained means passed to the kernel: data that a client does not read is not buffered here
+        # as well. (Not 0: over TLS, asyncio pauses at that and never resumes.)
         transport.set_write_buffer_limits(high=1, low=0)
         client.names = _verified_names(transport)
         client.authenticated = client.names is not None
         client.enter(Phase.IDLE, loop.time())
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
-    async def _converse(
+    async def _serve_requests(
         self, client: _Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         loop = asyncio.get_running_loop()
-        patience = self._timeouts.head
+        time_limit = self._timeouts.head
         keep_alive = True
         while keep_alive:
             try:
-                head = await self._read_head(client, reader, patience)
+                head = await self._read_head(client, reader, time_limit)
                 body = await self._read_body(client, reader, writer, head)
             except HttpError as error:
-                refusal = Response(f"{error}\n".encode(), error.status)
-                await self._write(client, writer, refusal, head=None, keep_alive=False)
+                response = Response(f"{error}\n".encode(), error.status)
+                await self._write(client, writer, response, head=None, keep_alive=False)
                 await _linger(reader)
                 break
             client.enter(Phase.HANDLING, loop.time())
@@ -266,7 +275,7 @@ class HttpServer:
             keep_alive = head.keep_alive
             await self._write(client, writer, response, head=head, keep_alive=keep_alive)
             client.enter(Phase.IDLE, loop.time())
-            patience = self._timeouts.idle
+            time_limit = self._timeouts.idle
             if keep_alive and self._requests.admit(client.source, loop.time()) is None:
                 await asyncio.sleep(PACE)
         async with asyncio.timeout(LINGER):
@@ -274,9 +283,9 @@ class HttpServer:
             await writer.wait_closed()
 
     async def _read_head(
-        self, client: _Client, reader: asyncio.StreamReader, patience: float
+        self, client: _Client, reader: asyncio.StreamReader, time_limit: float
     ) -> RequestHead:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(time_limit):
             first = await reader.readexactly(1)
             while first in b"\r\n":  # RFC 9112 2.2: empty lines before a request are ignored
                 first = await reader.readexactly(1)
@@ -321,7 +330,7 @@ class HttpServer:
                         victim.evict()
             return b"".join(chunks)
         finally:
-            chunks.clear()  # now, whatever keeps this frame
+            chunks.clear()  # frees them now, even if this frame stays referenced
 
     async def _write(
         self,
@@ -338,7 +347,7 @@ class HttpServer:
         async with asyncio.timeout(self._timeouts.write):
             writer.write(encode_head(response.status, fields, len(body), keep_alive=keep_alive))
             if head is None or head.method != "HEAD":
-                # In pieces: every connection may be sent the same large page, and keeps one piece.
+                # In chunks: all connections may be sent the same large page, and each buffers one.
                 view = memoryview(body)
                 for start in range(0, len(view), CHUNK):
                     writer.write(view[start : start + CHUNK])
@@ -356,7 +365,7 @@ class HttpServer:
 async def listen(host: str, port: int) -> list[socket.socket]:
     """Listen on every address of ``host``; empty means all, of IPv4 and IPv6.
 
-    Raises OSError where a port is taken, or an address is not there.
+    Raises OSError where a port is in use, or an address is not available.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(
@@ -374,7 +383,7 @@ async def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def _listener(family: int, address: tuple[object, ...], *, optional: bool) -> list[socket.socket]:
-    """Return the socket; none for ``optional`` addresses of a family that the host has not."""
+    """Return the socket; none for an ``optional`` address of a family that the host lacks."""
     try:
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
@@ -403,7 +412,10 @@ async def _linger(reader: asyncio.StreamReader) -> None:
 
 
 def _verified_names(transport: asyncio.Transport) -> frozenset[str] | None:
-    """Return the common names of a client certificate; OpenSSL has verified it, where it is."""
+    """Return the common names of the client certificate, None without one.
+
+    OpenSSL has verified the certificate.
+    """
     certificate = transport.get_extra_info("peercert")
     if not certificate:
         return None

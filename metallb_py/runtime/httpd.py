@@ -1,4 +1,4 @@
-"""The daemons' HTTP port: ``/metrics``, and ``/healthz`` and ``/readyz`` for probes."""
+"""HTTP port of the daemons: ``/metrics``, and ``/healthz`` and ``/readyz`` for probes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from metallb_py.runtime.health import Check, render
 from metallb_py.runtime.http_server import HttpServer, Request, Response, listen
 from metallb_py.runtime.log import Logger
 
-# Scrapes cost at most a tenth of one CPU, however many and however large.
+# Share of one CPU that rendering the page takes at most, for any number and size of scrapes.
 RENDER_SHARE: Final = 0.1
+# Seconds between attempts to listen.
 LISTEN_RETRY: Final = 2.0
 PATHS: Final = ("/metrics", "/healthz", "/readyz")
 
@@ -24,10 +25,10 @@ Render = Callable[[], Text]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the page shows; each is called on the loop and must be cheap.
+    """Sources of the page's content; each is called on the event loop and must be cheap.
 
-    ``collect`` takes what the metrics need of the daemon's state and returns the function that
-    renders it, which runs in a thread. ``live`` and ``ready`` return the probes' checks.
+    ``collect`` copies the state that the metrics need and returns the function that renders it,
+    which runs in a thread. ``live`` and ``ready`` return the checks of the probes.
     """
 
     collect: Callable[[], Render]
@@ -36,7 +37,7 @@ class Sources:
 
 
 class Page:
-    """The metrics as text, rendered once for all who ask at about the same time."""
+    """The metrics as text, rendered once for all requests at about the same time."""
 
     def __init__(self, collect: Callable[[], Render]) -> None:
         self._collect = collect
@@ -45,19 +46,19 @@ class Page:
         self._rendering: asyncio.Task[Text] | None = None
 
     async def text(self) -> Text:
-        """Return the page: the last one while it is fresh, or the next, which all wait for."""
+        """Return the page: the last one while it is fresh, or the next, which requests share."""
         if asyncio.get_running_loop().time() < self._fresh_until:
             return self._text
         if self._rendering is None:
             self._rendering = asyncio.create_task(self._render(), name="metrics page")
-        # The one who asked first may hang up, and the others wait on.
+        # The first client may disconnect while the others still wait.
         return await asyncio.shield(self._rendering)
 
     async def _render(self) -> Text:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            # Formatting what 10,000 addresses count takes long; the loop goes on meanwhile.
+            # Formatting the series of 10,000 addresses takes long and must not block the loop.
             self._text = await asyncio.to_thread(self._collect())
         finally:
             self._rendering = None
@@ -67,7 +68,7 @@ class Page:
 
 
 class Httpd:
-    """Serves the page until cancelled."""
+    """Server of the metrics page and the probes."""
 
     def __init__(self, host: str, port: int, sources: Sources, log: Logger) -> None:
         self._host = host
@@ -77,7 +78,7 @@ class Httpd:
         self._server = HttpServer(self._answer, log)
 
     async def run(self, on_error: Callable[[OSError], None]) -> None:
-        """Listen and serve. Where the port can't be had, report that once and try again."""
+        """Listen and serve until cancelled. A failure to listen is reported once, and retried."""
         reported = False
         while True:
             try:

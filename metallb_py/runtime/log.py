@@ -1,7 +1,7 @@
-"""JSON logs as MetalLB writes them: one object a line on stdout, keys in alphabetical order.
+"""JSON logs in MetalLB's format: one object per line on stdout, keys in alphabetical order.
 
-Whatever the fields hold, a line is one line of valid JSON in printable characters, of bounded
-length; and whatever becomes of standard output, logging never fails.
+For any content of the fields, a line is one line of valid JSON in printable characters, of bounded
+length. Logging never fails, in any state of standard output.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ EACH: Final = Rate(burst=20, per_second=1 / 10)
 TOTAL: Final = Rate(burst=40_000, per_second=50)
 MAX_SOURCES: Final = 4096
 SUBJECTS: Final = ("service", "peer", "interface", "ip", "node name", "object", "resource")
-"""Fields that say what a line is about."""
+"""Fields that name the subject of a line."""
 SUBJECT_LIMIT: Final = 320
-"""Characters of each: a namespace and a name."""
+"""Characters of a subject that count: a namespace and a name."""
 
 Value = str | int | float | bool | None | list[str]
 Gate = Callable[[str, "Mapping[str, Value]"], Admitted | None]
-"""Decides of a line, by its caller and its fields, whether it is written."""
+"""Decides from a line's caller and fields whether it is written."""
 
 
 class Level(IntEnum):
-    """How much is logged; the names are those of ``--log-level``."""
+    """Lowest level that is logged; the names are those of ``--log-level``."""
 
     ALL = 0
     DEBUG = 1
@@ -48,9 +48,9 @@ LEVEL_NAMES = tuple(level.name.lower() for level in Level)
 
 
 class Logger:
-    """Writes events with a fixed context. ``bind`` gives a logger with more of it.
+    """Writes lines with a fixed context; ``bind`` returns a logger with more context.
 
-    A ``gate`` decides of each line above ``debug`` whether it is written, by default LineLimits.
+    A ``gate``, by default LineLimits, decides of each line above ``debug`` whether it is written.
     """
 
     __slots__ = ("_context", "_gate", "_level", "_write")
@@ -72,11 +72,11 @@ class Logger:
         return type(self)(self._level, self._write, self._context | context, self._gate)
 
     def gated(self, gate: Gate) -> Self:
-        """Return a logger with this gate in place of its own."""
+        """Return a logger with this gate instead of its own."""
         return type(self)(self._level, self._write, self._context, gate)
 
     def debug(self, msg: str, **fields: Value) -> None:
-        """Log what helps to follow one run."""
+        """Log a detail for debugging."""
         self._log(Level.DEBUG, msg, fields)
 
     def info(self, msg: str, **fields: Value) -> None:
@@ -84,11 +84,11 @@ class Logger:
         self._log(Level.INFO, msg, fields)
 
     def warn(self, msg: str, **fields: Value) -> None:
-        """Log what works, but perhaps not as meant."""
+        """Log a condition that works, but possibly not as intended."""
         self._log(Level.WARN, msg, fields)
 
     def error(self, msg: str, **fields: Value) -> None:
-        """Log what does not work."""
+        """Log a failure."""
         self._log(Level.ERROR, msg, fields)
 
     def log(self, level: Level, msg: str, **fields: Value) -> None:
@@ -112,11 +112,11 @@ class Logger:
 
 
 class LineLimits:
-    """The usual gate: no source writes without end, whatever it is that it provokes.
+    """Default gate: limits the rate of each source, for any kind of line.
 
-    A source is a place in the program and what the line there is about: a service, a peer. The
-    limits let pass what 10,000 services make at a start; in the long run it is 50 lines a second.
-    The next line of a source tells how many of its lines were suppressed.
+    A source is a place in the program and the subject of its line: a service, a peer. The limits
+    admit the lines of 10,000 services at a start, and 50 lines a second in the long run. The next
+    line of a source reports the number of its lines that were suppressed.
     """
 
     __slots__ = ("_clock", "_limiter")
@@ -126,13 +126,13 @@ class LineLimits:
         self._limiter = RateLimiter(EACH, TOTAL, MAX_SOURCES)
 
     def __call__(self, caller: str, line: Mapping[str, Value]) -> Admitted | None:
-        """Admit a line, or not."""
+        """Admit a line, or return None."""
         subject = tuple(str(line[name])[:SUBJECT_LIMIT] for name in SUBJECTS if name in line)
         return self._limiter.admit((caller, subject), self._clock())
 
 
 class LimitedLog:
-    """A log with tighter limits, for lines whose sources can be forged or are without number."""
+    """Log with tighter limits, for lines of sources that can be forged or are without limit."""
 
     __slots__ = ("_clock", "_limiter", "_log")
 
@@ -144,12 +144,12 @@ class LimitedLog:
         self._clock = clock
 
     def of(self, *source: Hashable) -> Logger:
-        """Return the log of one source."""
+        """Return the logger of one source."""
         return self._log.gated(lambda _, __: self._limiter.admit(source, self._clock()))
 
 
 class _Output:
-    """Standard output; tells of the lines that it did not take once it takes one again."""
+    """Standard output; reports the number of lost lines once it accepts a line again."""
 
     __slots__ = ("_lines",)
 
@@ -160,9 +160,9 @@ class _Output:
         lost = self._lines.lost
         if self._lines.write(line) and lost:
             self._lines.lost = 0
-            message = "standard output did not take some log lines"
-            told: dict[str, Value] = {"caller": _caller(), "level": "warn", "msg": message}
-            self._lines.write(_as_json(told | {"op": "log", "lost": lost}))
+            message = "log lines were lost on standard output"
+            fields: dict[str, Value] = {"caller": _caller(), "level": "warn", "msg": message}
+            self._lines.write(_as_json(fields | {"op": "log", "lost": lost}))
 
 
 def _as_json(line: dict[str, Value]) -> str:
@@ -172,7 +172,7 @@ def _as_json(line: dict[str, Value]) -> str:
 
 
 def _bounded(value: Value) -> Value:
-    """Return a value of bounded length that JSON knows."""
+    """Return a value of bounded length that JSON can represent."""
     match value:
         case str():
             return shortened(value)

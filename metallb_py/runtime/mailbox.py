@@ -1,7 +1,7 @@
-"""How a daemon's one state owner gets its work: a bounded queue of calls, run one by one.
+"""Mailbox of the task that owns a daemon's state: a bounded queue of calls, run one by one.
 
-Whoever posts waits while the queue is full, so a flood from the API server waits in the API
-server's connection, not in memory.
+Posting waits while the queue is full, so a flood from the API server waits in the API server's
+connection, not in memory.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from functools import partial
 from typing import TypeVar
 
 CAPACITY = 1000
-# A call takes milliseconds; one that takes so long, with others behind it, will not end.
+# A call takes milliseconds; one that takes this long, with others queued, will not end.
 STUCK_SECONDS = 30.0
-# After this many calls in a row other tasks get their turn, whoever is still posting.
+# Calls in a row before other tasks run, even while more calls are posted.
 TURN = 100
 
 E = TypeVar("E")
 
 
 class Mailbox:
-    """Runs what others post, in order, in the task that calls ``run``."""
+    """Runs posted calls, in order, in the task that calls ``run``."""
 
     def __init__(self) -> None:
         self._calls: asyncio.Queue[Callable[[], None]] = asyncio.Queue(CAPACITY)
-        self._progress = 0.0  # when a call ended, or one came to an empty queue
+        self._progress = 0.0  # when a call ended, or was posted to an empty queue
 
     def handler(self, handle: Callable[[E], None]) -> Callable[[E], Awaitable[None]]:
-        """Return what posts a call of ``handle`` for each value that it is given."""
+        """Return a function that posts a call of ``handle`` with its argument."""
 
         async def post(value: E) -> None:
             if self._calls.empty():
@@ -39,12 +39,12 @@ class Mailbox:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether calls wait and none was run for long: the state's owner is gone or blocked."""
+        """Whether calls wait and none ended for STUCK_SECONDS: their owner ended or is blocked."""
         now = asyncio.get_running_loop().time()
         return not self._calls.empty() and now - self._progress > STUCK_SECONDS
 
     async def run(self) -> None:
-        """Run the calls until cancelled. What a call raises ends the daemon: it is a bug."""
+        """Run the calls until cancelled. An exception in a call ends the daemon: it is a bug."""
         while True:
             for _ in range(TURN):
                 call = await self._calls.get()

@@ -1,8 +1,8 @@
-"""Prometheus metrics under MetalLB's names, labels and meanings.
+"""Prometheus metrics with MetalLB's names, labels and meanings.
 
-Dashboards and alerts made for MetalLB keep working. Two of its names, ``..._requests_received``
-and ``..._responses_sent``, lack the suffix that the Prometheus library forces onto counters;
-they are exported as untyped series, which queries treat alike.
+Dashboards and alerts made for MetalLB keep working. Some of its counters, such as
+``..._requests_received`` and ``..._responses_sent``, lack the suffix that the Prometheus library
+forces onto counters; they are exported as untyped series, which queries treat alike.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from metallb_py.runtime.series import Family, Series
 
 prometheus_client.disable_created_metrics()
 
-# A service may wait for hours where no address is free.
+# Seconds; a service may wait for hours where no address is free.
 ALLOCATION_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 
+# Seconds.
 ROUND_TRIP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2)
 
 
-class _One(Collector):
-    """What makes the library format one family."""
+class _SingleFamily(Collector):
+    """Collector of one family, so that the library formats that one."""
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
@@ -36,7 +37,7 @@ class _One(Collector):
 
 
 class ClientMetrics:
-    """What both daemons tell of their work with Kubernetes."""
+    """Metrics of both daemons, on their use of Kubernetes."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -48,13 +49,13 @@ class ClientMetrics:
         )
         self.update_errors = Counter(
             "metallb_k8s_client_update_errors_total",
-            "Changes of Kubernetes objects whose handling failed and is tried again",
+            "Changes of Kubernetes objects whose handling failed and is retried",
             registry=self.registry,
         )
         self.undecodable = Counter(
             "metallb_k8s_client_undecodable_total",
-            "Versions of Kubernetes objects that could not be decoded as a whole, by kind; the "
-            "last good version, or what can be decoded, stays in force",
+            "Versions of Kubernetes objects that could not be decoded completely, by kind; the "
+            "last good version, or the decodable part, stays in force",
             ["kind"],
             registry=self.registry,
         )
@@ -65,13 +66,14 @@ class ClientMetrics:
         )
         self.config_stale = Gauge(
             "metallb_k8s_client_config_stale_bool",
-            "1 while the latest configuration is refused and an earlier one in force",
+            "1 while the latest configuration is refused and an earlier one is in force",
             registry=self.registry,
         )
 
         self.state_unusable = Counter(
             "metallb_k8s_client_config_state_unusable_total",
-            "Times that the stored state of the configuration was found damaged or not its own",
+            "Times that the stored state of the configuration was damaged, or was another "
+            "ConfigMap's",
             registry=self.registry,
         )
 
@@ -84,14 +86,14 @@ def leading_gauge(registry: CollectorRegistry) -> Gauge:
     """Return the gauge that Kubernetes' own components have, without a value yet."""
     return Gauge(
         "leader_election_master_status",
-        "1 while this replica is the leader, 0 while it is a standby, by the lease's name",
+        "1 while this replica is the leader, 0 while it is a standby, by name of the Lease",
         ["name"],
         registry=registry,
     )
 
 
 class StandbyMetrics:
-    """What a replica of the controller tells that waits for the leader's end."""
+    """Metrics of a standby replica of the controller."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -104,7 +106,7 @@ class StandbyMetrics:
 
 
 class ControllerMetrics(ClientMetrics):
-    """The controller's; where there are several, the leader's."""
+    """Metrics of the controller; where there are several replicas, of the leader."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,10 +114,12 @@ class ControllerMetrics(ClientMetrics):
         self._pools: set[str] = set()
         self._pool_gauges = {
             family: (
-                self._pool_gauge(f"{prefix}addresses_total", f"{words} that a pool can give out"),
+                self._pool_gauge(
+                    f"{prefix}addresses_total", f"{words} that can be allocated from a pool"
+                ),
                 self._pool_gauge(
                     f"{prefix}addresses_in_use_total",
-                    f"{words} of a pool that services hold; a shared one counts once",
+                    f"{words} of a pool that are assigned to services; a shared one counts once",
                 ),
             )
             for family, prefix, words in (
@@ -127,11 +131,11 @@ class ControllerMetrics(ClientMetrics):
         self.pending = self._gauge("services_pending", "Services that wait for an address")
         self.service_errors = Counter(
             "metallb_controller_service_errors",
-            "Exceptions while a service was decided about; it keeps what it holds",
+            "Exceptions in the decision about a service, which keeps its addresses",
             registry=self.registry,
         )
         self.draining_services = self._gauge(
-            "services_draining", "Services that hold addresses of a pool that drains"
+            "services_draining", "Services that hold addresses of a draining pool"
         )
         self.draining_pools = self._gauge(
             "pools_draining", "Pools that left the configuration and are still in use"
@@ -142,16 +146,16 @@ class ControllerMetrics(ClientMetrics):
         )
         self.allocation_seconds = Histogram(
             "metallb_controller_allocation_seconds",
-            "From the creation of a Service, a time of whole seconds, until its addresses were "
-            "written to its status; of addresses that this process allocated",
+            "Time from a Service's creationTimestamp, which has whole seconds, until its addresses "
+            "were written to its status; only for addresses that this process allocated",
             buckets=ALLOCATION_BUCKETS,
             registry=self.registry,
         )
 
     def show_pool(self, pool: str, counts: Mapping[str, tuple[int, int]]) -> None:
-        """Set a pool's gauges: how many addresses there are and are in use, by family.
+        """Set a pool's gauges: the numbers of its addresses, and of those in use, by family.
 
-        A pool that drains has another name than the one of that name in the configuration.
+        A draining pool has a name different from that of a configured pool.
         """
         whole = tuple(map(sum, zip(*counts.values(), strict=True)))
         for family, values in {**counts, "": whole}.items():
@@ -160,7 +164,7 @@ class ControllerMetrics(ClientMetrics):
         self._pools.add(pool)
 
     def forget_pools_but(self, pools: Iterable[str]) -> None:
-        """Remove the series of pools that are no longer configured."""
+        """Remove the series of all other pools, which are no longer configured."""
         for pool in self._pools - set(pools):
             for gauges in self._pool_gauges.values():
                 for gauge in gauges:
@@ -177,7 +181,7 @@ class ControllerMetrics(ClientMetrics):
 
 
 class SpeakerMetrics(ClientMetrics):
-    """The speaker's."""
+    """Metrics of the speaker."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,29 +194,32 @@ class SpeakerMetrics(ClientMetrics):
         self.registry.register(self.announced)
         self.object_errors = Counter(
             "metallb_speaker_object_errors_total",
-            "Objects that could not be handled because of a fault of the speaker",
+            "Objects that could not be handled because of a bug in the speaker",
             registry=self.registry,
         )
         self.layer2_requests = self._series(
             "metallb_layer2_requests_received",
-            "ARP and neighbor discovery requests for addresses that this node announces",
+            "ARP requests and neighbor solicitations received for addresses that this node "
+            "announces",
         )
         self.layer2_responses = self._series(
-            "metallb_layer2_responses_sent", "ARP and neighbor discovery answers sent"
+            "metallb_layer2_responses_sent",
+            "ARP replies and solicited neighbor advertisements sent",
         )
         self.layer2_gratuitous = self._series(
             "metallb_layer2_gratuitous_sent",
-            "Unasked-for announcements sent after this node took an address over",
+            "Gratuitous ARP packets and unsolicited neighbor advertisements sent after this node "
+            "took over an address",
         )
         self.layer2_dropped = Counter(
             "metallb_layer2_dropped_total",
-            "ARP and neighbor discovery frames that got no answer",
+            "ARP and neighbor discovery frames without a reply, by reason",
             ["reason"],
             registry=self.registry,
         )
         self.layer2_conflicts = Counter(
             "metallb_layer2_conflicts_total",
-            "Frames in which a host that is no speaker's says that an announced address is its own",
+            "Frames in which a host that runs no speaker claims an announced address (RFC 5227)",
             ["ip"],
             registry=self.registry,
         )
@@ -237,11 +244,11 @@ class SpeakerMetrics(ClientMetrics):
         )
         self.bgp_pending = self._peer_gauge(
             "metallb_bgp_pending_prefixes_total",
-            "Prefixes that are to be advertised on the session",
+            "Prefixes that should be advertised on the session",
         )
 
     def set_announced(self, service: str, protocol: str, node: str, ips: Iterable[str]) -> None:
-        """Show that this node announces these addresses for a service."""
+        """Add the series of addresses that this node announces for a service."""
         for ip in ips:
             self.announced.set(1, service, protocol, node, ip)
 
@@ -271,19 +278,19 @@ class SpeakerMetrics(ClientMetrics):
 
 
 class PasswordMetrics:
-    """What a speaker tells of passwords in Secrets, on the page of ``speaker``."""
+    """Metrics on BGP passwords in Secrets, on the page of ``speaker``."""
 
     def __init__(self, speaker: SpeakerMetrics) -> None:
         self._waiting = Gauge(
             "metallb_bgp_password_missing",
-            "1 for each peer that waits for its password, which stands in a Secret",
+            "1 for each peer that waits for its password from a Secret",
             ["peer"],
             registry=speaker.registry,
         )
         self._shown: set[str] = set()
 
     def show_waiting(self, peers: set[str]) -> None:
-        """Show these peers and no others."""
+        """Set the series of these peers, and remove all others."""
         for peer in self._shown - peers:
             self._waiting.remove(peer)
         for peer in peers:
@@ -292,7 +299,7 @@ class PasswordMetrics:
 
 
 class BfdMetrics:
-    """What a speaker tells of BFD, on the page of ``speaker``, by MetalLB's names."""
+    """Metrics on BFD with MetalLB's names, on the page of ``speaker``."""
 
     def __init__(self, speaker: SpeakerMetrics) -> None:
         self._registry = speaker.registry
@@ -307,23 +314,23 @@ class BfdMetrics:
             "control_out": self._series("control_packet_output", "BFD control packets sent"),
             "echo_in": self._series("echo_packet_input", "BFD echo packets received"),
             "echo_out": self._series("echo_packet_output", "BFD echo packets sent"),
-            "ups": self._series("session_up_events", "Times that the BFD session came up"),
-            "downs": self._series("session_down_events", "Times that the BFD session went down"),
+            "ups": self._series("session_up_events", "Transitions of the BFD session to Up"),
+            "downs": self._series("session_down_events", "Transitions of the BFD session from Up"),
         }
 
     def show_peer(self, peer: str) -> None:
-        """Begin the series of a peer."""
+        """Create the series of a peer, with value 0."""
         self.session_up.labels(peer).set(0)
         for series in self._counters.values():
             series.add(0, peer)
 
     def count(self, peer: str, before: Mapping[str, int], now: Mapping[str, int]) -> None:
-        """Count what a session did in between; both by the names of ``Counts``."""
+        """Add the difference of a session's counts, both by the names of ``Counts``."""
         for name, series in self._counters.items():
             series.add(now[name] - before.get(name, 0), peer)
 
     def forget_peer(self, peer: str) -> None:
-        """Remove the series of a peer that is watched no longer."""
+        """Remove the series of a peer that no longer has a BFD session."""
         self.session_up.remove(peer)
         for series in self._counters.values():
             series.forget(peer)
@@ -335,34 +342,34 @@ class BfdMetrics:
 
 
 class MemberMetrics:
-    """What a speaker tells of its gossip with the others, on the page of ``speaker``."""
+    """Metrics on memberlist gossip, on the page of ``speaker``."""
 
     def __init__(self, speaker: SpeakerMetrics) -> None:
         registry = speaker.registry
         self.members = Gauge(
             "metallb_memberlist_members",
-            "Members that this speaker knows of, itself included, by state",
+            "Members in the list of this speaker, itself included, by state",
             ["state"],
             registry=registry,
         )
         self.health = Gauge(
             "metallb_memberlist_health_score",
-            "How little this speaker keeps up with the others, by its own estimate; 0 is well",
+            "Local health score of this speaker (Lifeguard); 0 is healthy",
             registry=registry,
         )
         self.suspicions = Counter(
             "metallb_memberlist_suspicions_total",
-            "Times that another speaker was suspected to have failed",
+            "Times that another member was suspected to have failed",
             registry=registry,
         )
-        self.accusations = Counter(
+        self.refutations = Counter(
             "metallb_memberlist_accusations_total",
-            "Times that this speaker had to contradict another that suspected it",
+            "Times that this member refuted a suspicion of itself",
             registry=registry,
         )
         self.round_trip_seconds = Histogram(
             "metallb_memberlist_probe_round_trip_seconds",
-            "From a probe of another speaker to its direct answer",
+            "Time from a probe of another member to its direct ack",
             buckets=ROUND_TRIP_BUCKETS,
             registry=registry,
         )
@@ -374,18 +381,18 @@ class MemberMetrics:
         )
         self.dropped = Counter(
             "metallb_memberlist_dropped_total",
-            "Packets and messages of the gossip protocol that were not used, by reason",
+            "Packets and messages of the gossip protocol that were discarded, by reason",
             ["reason"],
             registry=registry,
         )
 
 
 def _render(registry: CollectorRegistry) -> tuple[bytes, str]:
-    """Format every family; may run in another thread than the one that counts."""
+    """Format every family; may run in another thread than the one that updates the metrics."""
     page = [
         metric.text().encode()
         if isinstance(metric, Family)
-        else prometheus_client.generate_latest(_One(metric))
+        else prometheus_client.generate_latest(_SingleFamily(metric))
         for metric in registry.collect()
     ]
     return b"".join(page), prometheus_client.CONTENT_TYPE_PLAIN_0_0_4

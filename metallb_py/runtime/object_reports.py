@@ -1,6 +1,6 @@
-"""Reports objects that can't be decoded: in the metrics, the log, and Events of the object.
+"""Reports on objects that can't be decoded: in the metrics, the log, and Events of the object.
 
-Whoever may write an object can provoke a report with every write, so reports are rate limited.
+A user that may write an object can cause a report with every write, so reports are rate limited.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOTAL = Rate(burst=20, per_second=1 / 3)
 
 
 class ObjectReporter:
-    """Reports for one daemon; Events only of objects of these ``kinds``."""
+    """Reports of one daemon; Events only for objects of these ``kinds``."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ObjectReporter:
         self._limiter = RateLimiter(EACH, TOTAL)
 
     def undecodable(self, event: Undecodable) -> None:
-        """An object, or a new version of it, can't be decoded as a whole."""
+        """Report an object, or a new version of it, that can't be decoded completely."""
         self._metrics.undecodable.labels(event.kind).inc()
         admitted = self._limiter.admit((event.kind, event.key), time.monotonic())
         if admitted is None:

@@ -1,4 +1,4 @@
-"""Work that is due again and again, done once for all that made it due, and not all of the time."""
+"""Pacing of recurring work: requests are merged, and the work's share of the loop is bounded."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable
 from typing import Final
 
 SHARE: Final = 3
-"""The pause after the work, in times of what the work took."""
+"""Pause after the work, as a multiple of the work's duration."""
 LONGEST_PAUSE: Final = 1.0
-"""The longest such pause, in seconds."""
+"""Longest pause, in seconds."""
 
 
 class Pacer:
-    """Does ``work`` in the task that calls ``run``, when it is due.
+    """Runs ``work`` in the task that calls ``run``, when it is due.
 
-    At once where it was not done lately. After that the event loop is left to others for ``pause``
-    seconds at the least, and for ``SHARE`` times as long as the work took, up to
-    ``LONGEST_PAUSE``: however often it becomes due, its part of the loop is bounded.
+    At once where it has not run recently. After that the event loop is left to other tasks for at
+    least ``pause`` seconds, and for ``SHARE`` times the duration of the work, up to
+    ``LONGEST_PAUSE``. So its share of the loop is bounded, however often it becomes due.
     """
 
     def __init__(self, work: Callable[[], None], pause: float = 0.0) -> None:
@@ -27,17 +27,17 @@ class Pacer:
         self._due = asyncio.Event()
 
     def due(self) -> None:
-        """Have the work done soon."""
+        """Request that the work runs soon."""
         self._due.set()
 
     def flush(self) -> None:
-        """Do the work now, if it is due."""
+        """Run the work now, if it is due."""
         if self._due.is_set():
             self._due.clear()
             self._work()
 
     async def run(self) -> None:
-        """Do the work when it is due, until cancelled. What it raises is passed on."""
+        """Run the work when it is due, until cancelled. Its exceptions are passed on."""
         while True:
             await self._due.wait()
             began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Certificates: an authority of one's own and what it vouches for. Keys stay in memory."""
+"""Certificates: a private authority and the certificates it issues. Keys stay in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-# Clocks differ: what is valid from now on is valid from a little earlier.
+# Clocks differ between hosts, so validity begins a little earlier than now.
 _SLACK = timedelta(hours=1)
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -22,7 +22,7 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", r
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A certificate and its key, in PEM. The key never prints."""
+    """A certificate and its key, in PEM. The key is not part of the repr."""
 
     certificate: bytes
     key: bytes = field(repr=False)
@@ -30,7 +30,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certificate authority. ``certificate`` is what clients are to trust, in PEM."""
+    """A certificate authority. ``certificate`` is the one for clients to trust, in PEM."""
 
     certificate: bytes
     _name: x509.Name
@@ -38,16 +38,16 @@ class Authority:
 
     @classmethod
     def create(cls, name: str, now: datetime, valid: timedelta) -> Self:
-        """Make an authority that is valid for so long."""
+        """Create an authority that is valid for the duration ``valid`` from ``now``."""
         key, subject = _new_key(), _common_name(name)
         certificate = _builder(subject, subject, key.public_key(), now, valid, is_ca=True)
         return cls(_pem(certificate.sign(key, hashes.SHA256())), subject, key)
 
     def issue(self, name: str, hosts: list[str], now: datetime, valid: timedelta) -> Identity:
-        """Make a server certificate for these DNS names and addresses."""
+        """Issue a server certificate for these DNS names and addresses."""
         key = _new_key()
         alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        # Two authorities may have one name, as around a rotation; their keys tell them apart.
+        # Two authorities may have one name, as during a rotation; their key identifiers differ.
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
             _builder(_common_name(name), self._name, key.public_key(), now, valid, is_ca=False)
@@ -59,10 +59,10 @@ class Authority:
 
 
 def merge_bundle(own: Sequence[bytes], bundle: bytes, now: datetime, limit: int) -> list[bytes]:
-    """Return the certificates to trust: one's own, then the newest others of a bundle, in PEM.
+    """Return the certificates to trust: our own, then the newest others of a bundle, in PEM.
 
-    At most ``limit`` in all. What is not valid now, or can't be read, is left out: one made by a
-    clock that ran ahead would count as the newest for years.
+    At most ``limit`` in total, but never without our own. A certificate that is not valid now, or
+    can't be parsed, is omitted: one made by a clock that ran ahead would be the newest for years.
     """
     others: dict[bytes, datetime] = {}
     for text in _PEM.findall(bundle):
@@ -79,7 +79,7 @@ def merge_bundle(own: Sequence[bytes], bundle: bytes, now: datetime, limit: int)
 
 
 def key_pair() -> tuple[bytes, bytes]:
-    """Make a key pair; return the private and the public key, in PEM."""
+    """Create a key pair; return the private and the public key, in PEM."""
     key = _new_key()
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -88,7 +88,7 @@ def key_pair() -> tuple[bytes, bytes]:
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Return a private key in PEM, not encrypted."""
+    """Return a private key in PEM (PKCS #8), not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

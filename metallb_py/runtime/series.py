@@ -1,7 +1,7 @@
-"""Metric families of very many series, which format themselves.
+"""Metric families with many thousands of series, which format themselves.
 
 The Prometheus library takes 14 µs for each series of each scrape, half a second for 10,000
-addresses. Here a series' name and labels are formatted once, when it appears.
+addresses. Here a series' name and labels are formatted once, when the series is created.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Values = list[tuple[tuple[str, ...], tuple[str, float]]]
 
 
 class Family(Metric):
-    """What a scrape collects of one family; samples are made only for readers that want them."""
+    """One family as collected for a scrape; samples are created only where they are read."""
 
     def __init__(
         self, name: str, documentation: str, kind: str, labels: tuple[str, ...], series: Values
@@ -26,7 +26,7 @@ class Family(Metric):
 
     @property
     def samples(self) -> list[Sample]:
-        """The samples, for readers other than the page."""
+        """Samples, for readers other than the page."""
         return [
             Sample(self.name, dict(zip(self._labels, values, strict=True)), value)
             for values, (_, value) in self._series
@@ -34,17 +34,17 @@ class Family(Metric):
 
     @samples.setter
     def samples(self, _: list[Sample]) -> None:
-        """Ignore what the library's base class sets."""
+        """Ignore the value that the library's base class sets."""
 
     def text(self) -> str:
-        """Return the family in the exposition format."""
+        """Return the family in the text exposition format."""
         kind = "untyped" if self.type == "unknown" else self.type
         head = f"# HELP {self.name} {self.documentation}\n# TYPE {self.name} {kind}\n"
         return head + "".join([f"{key} {value!r}\n" for _, (key, value) in self._series])
 
 
 class Series(Collector):
-    """A family whose series come and go, in the order in which they came.
+    """A family of series that are added and removed, in the order of their creation.
 
     ``kind`` is "gauge" or "unknown"; a counter would get the suffix ``_total`` from the library.
     """
@@ -63,16 +63,16 @@ class Series(Collector):
         self._series[labels] = key, float(value)
 
     def add(self, amount: float, *labels: str) -> None:
-        """Count."""
+        """Add an amount to the value of one series."""
         key, value = self._series.get(labels) or (self._key(labels), 0.0)
         self._series[labels] = key, value + amount
 
     def forget(self, *labels: str) -> None:
-        """Remove one series, if it is there."""
+        """Remove one series, if it exists."""
         self._series.pop(labels, None)
 
     def collect(self) -> Iterator[Family]:
-        """Give the registry the family as it is now; the page does this in another thread."""
+        """Yield the current family for the registry; the page does this in another thread."""
         series = list(self._series.items())
         yield Family(self._name, self._documentation, self._kind, self._labels, series)
 

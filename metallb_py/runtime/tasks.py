@@ -1,7 +1,7 @@
-"""How a daemon lives and ends.
+"""Life cycle of a daemon: named tasks, stop signals, and errors of the event loop and libraries.
 
-Every task belongs to one TaskGroup and has a name. A task that fails takes the daemon down with
-it: a process that restarts is honest, one that limps is not. Signals ask for an orderly stop.
+Every task belongs to one TaskGroup and has a name. A task that fails ends the daemon: a restart is
+visible, a daemon that runs without one of its tasks is not. Signals request an orderly stop.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 def run_with_signals(main: Callable[[asyncio.Event], Awaitable[int]]) -> int:
     """Run a daemon to its end and return its exit status.
 
-    ``main`` gets the event that a stop signal sets.
+    ``main`` receives the event that a stop signal sets.
     """
     return asyncio.run(_with_signals(main))
 
 
 def log_loop_errors(loop: asyncio.AbstractEventLoop, log: Logger) -> None:
-    """Log what asyncio reports of a loop's callbacks and transports, at a limited rate.
+    """Log the errors that asyncio reports for callbacks and transports, at a limited rate.
 
-    Its own handler prints a traceback each time, as often as a peer can provoke it.
+    Its own handler prints a traceback each time, as often as a peer can cause it.
     """
     limiter = RateLimiter(each=Rate(3, 1 / 60), total=Rate(30, 1 / 2))
 
@@ -43,23 +43,23 @@ def log_loop_errors(loop: asyncio.AbstractEventLoop, log: Logger) -> None:
 
 
 def log_library_warnings(log: Logger) -> None:
-    """Log what libraries warn of, at a limited rate, in place of whatever ``logging`` does.
+    """Log the warnings of libraries, at a limited rate, instead of any handler of ``logging``.
 
-    Without a handler it is written to standard error, unlimited and not as JSON. A peer can provoke
-    it: asyncio warns of each write to a connection that was lost.
+    Without a handler they are written to standard error, unlimited and not as JSON. A peer can
+    cause them: asyncio warns of each write to a connection that was lost.
     """
     logging.basicConfig(handlers=[_Forward(log)], level=logging.WARNING, force=True)
 
 
 class _Forward(logging.Handler):
-    """Passes the records of ``logging`` on."""
+    """Handler that passes the records of ``logging`` to our log."""
 
     def __init__(self, log: Logger) -> None:
         super().__init__()
         self._log = LimitedLog(log, each=Rate(3, 1 / 60), total=Rate(30, 1 / 2))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log a record as one of ours."""
+        """Log a record in our format."""
         level = Level.ERROR if record.levelno >= logging.ERROR else Level.WARN
         error = record.exc_info[1] if record.exc_info else None
         self._log.of(record.name, record.msg).log(
@@ -74,14 +74,14 @@ class _Forward(logging.Handler):
 def _text(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError):  # a library whose text and arguments do not agree
+    except (TypeError, ValueError):  # the library's format and arguments do not match
         return str(record.msg)
 
 
 async def run_until(stop: asyncio.Event, tasks: Mapping[str, Coroutine[None, None, None]]) -> None:
     """Run these tasks, by name, until ``stop`` is set; then cancel them and wait for their end.
 
-    Raises an ExceptionGroup where one of them fails; the others are cancelled first.
+    Raises an ExceptionGroup if one of them fails; the others are cancelled first.
     """
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(task, name=name) for name, task in tasks.items()]
@@ -91,7 +91,7 @@ async def run_until(stop: asyncio.Event, tasks: Mapping[str, Coroutine[None, Non
 
 
 def describe(error: BaseException) -> str:
-    """Say what went wrong, looking into groups: the leaves, in order, on one line."""
+    """Return the description of an error, on one line; of a group, that of its leaves in order."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(describe(inner) for inner in error.exceptions)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

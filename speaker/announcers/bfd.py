@@ -1,4 +1,4 @@
-"""BFD beside BGP: which sessions it watches, its log and metrics, and whom to tell of a loss."""
+"""BFD for BGP peers: configuration of the sessions, log and metrics, and reports of a loss."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import BfdMetrics, SpeakerMetrics
 from speaker.bfd.io.client import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
-from speaker.bfd.targets import Watching, watching_for
+from speaker.bfd.targets import BfdTargets, targets_for
 from speaker.bgp.peering import PeerSession
 from speaker.linux.routes import is_neighbor
 
 
 class BfdWatcher:
-    """Watches the peers that have a BFD profile; ``on_loss`` ends the BGP session with one.
+    """Watches the peers that have a BFD profile.
 
-    BFD never holds a BGP session back that comes up without it, as in MetalLB's FRR mode.
+    ``on_loss`` is called with each peer whose path failed, and the reason; it is to end the BGP
+    session. BFD never keeps a BGP session from coming up, as in MetalLB's FRR mode.
     """
 
     def __init__(
@@ -30,46 +31,46 @@ class BfdWatcher:
         self._log = log
         self._metrics = BfdMetrics(metrics)
         self._on_loss = on_loss
-        self._watching = Watching()
+        self._targets = BfdTargets()
         self._counted: dict[Path, dict[str, int]] = {}
         self._bfd = Bfd(self._on_event)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
-        """Watch what this configuration wants, on a node with these labels."""
-        before = self._watching.settings
-        self._watching = watching_for(config, labels, is_neighbor)
-        now = self._watching.settings
+        """Watch the peers with a BFD profile that select a node with these labels."""
+        before = self._targets.settings
+        self._targets = targets_for(config, labels, is_neighbor)
+        now = self._targets.settings
         for path in before.keys() - now.keys():
             self._counted.pop(path, None)
-            self._tell(path).info("BFD session removed", event="bfdRemoved")
+            self._log_for(path).info("BFD session removed", event="bfdRemoved")
         for peer in {path.peer for path in before} - {path.peer for path in now}:
             self._metrics.forget_peer(str(peer))
         for path in now.keys() - before.keys():
             self._metrics.show_peer(str(path.peer))
-            self._tell(path).info(
+            self._log_for(path).info(
                 "BFD session configured", event="bfdAdded", multihop=path.multihop
             )
         self._bfd.watch(now)
 
     async def run(self) -> None:
-        """Hold the BFD sessions until cancelled."""
+        """Run the BFD sessions until cancelled."""
         await self._bfd.run()
 
     def _on_event(self, event: BfdEvent) -> None:
         match event:
             case SessionUp(path):
                 self._metrics.session_up.labels(str(path.peer)).set(1)
-                self._tell(path).info("BFD session up", event="bfdUp")
+                self._log_for(path).info("BFD session up", event="bfdUp")
             case SessionDown():
                 self._on_down(event)
             case Counted(path, counts):
                 self._count(path, counts)
             case SocketsFailed(errors):
                 for error in errors:
-                    self._log.error("BFD can't do all that is wanted", op="openBfd", error=error)
+                    self._log.error("BFD is degraded", op="openBfd", error=error)
             case BfdRestarted(status):
                 self._counted.clear()
-                for path in self._watching.settings:
+                for path in self._targets.settings:
                     self._metrics.session_up.labels(str(path.peer)).set(0)
                 self._log.error(
                     "BFD process died, a new one took over", event="bfdRestarted", status=status
@@ -78,28 +79,28 @@ class BfdWatcher:
                 assert_never(event)
 
     def _on_down(self, down: SessionDown) -> None:
-        words = _DIAGNOSTICS[down.diagnostic]
-        if down.on_purpose:
-            words = "the peer ended it on purpose"
+        reason = _DIAGNOSTICS[down.diagnostic]
+        if down.peer_admin_down:
+            reason = "the neighbor is AdminDown"  # RFC 5880 section 6.8.16
         self._metrics.session_up.labels(str(down.path.peer)).set(0)
-        self._tell(down.path).warn("BFD session down", event="bfdDown", reason=words)
-        if down.on_purpose:
-            return  # nothing is wrong with the path (RFC 5882 section 4.2)
-        for peer in self._watching.peers.get(down.path, ()):
-            self._on_loss(peer, words)
+        self._log_for(down.path).warn("BFD session down", event="bfdDown", reason=reason)
+        if down.peer_admin_down:
+            return  # the path has not failed (RFC 5882 section 4.2)
+        for peer in self._targets.peers.get(down.path, ()):
+            self._on_loss(peer, reason)
 
     def _count(self, path: Path, counts: Counts) -> None:
         now = asdict(counts)
         self._metrics.count(str(path.peer), self._counted.get(path, {}), now)
         self._counted[path] = now
 
-    def _tell(self, path: Path) -> Logger:
+    def _log_for(self, path: Path) -> Logger:
         return self._log.bind(peer=str(path.peer))
 
 
 _DIAGNOSTICS: Mapping[Diagnostic, str] = {
     diagnostic: diagnostic.name.lower().replace("_", " ") for diagnostic in Diagnostic
 } | {
-    Diagnostic.DETECTION_TIME_EXPIRED: "nothing was heard for the detection time",
-    Diagnostic.NEIGHBOR_SIGNALED_DOWN: "the peer hears us no longer, or began anew",
+    Diagnostic.DETECTION_TIME_EXPIRED: "no packet received within the detection time",
+    Diagnostic.NEIGHBOR_SIGNALED_DOWN: "the neighbor receives no packets from us, or restarted",
 }

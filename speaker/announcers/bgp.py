@@ -1,4 +1,7 @@
-"""BGP: every peer that selects this node is told the routes of the announced services."""
+"""BGP announcer: advertises the routes of announced services to every peer that selects this node.
+
+Also the log and metrics of BGP sessions.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from metallb_py.model.config import Config
-from metallb_py.model.routes import Offer, names_in
+from metallb_py.model.routes import AdvertisedService, names_in
 from metallb_py.rate_limit import Rate
 from metallb_py.runtime.log import LimitedLog, Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
@@ -16,12 +19,12 @@ from speaker.bgp.events import (
     BgpEvent,
     ConnectFailed,
     NotificationReceived,
-    Parted,
     PeerAdded,
     PeerRemoved,
     PrefixCounts,
     SessionDown,
     SessionUp,
+    ShutdownBegun,
     UpdateReceived,
     UpdatesSent,
 )
@@ -30,18 +33,19 @@ from speaker.bgp.io.listener import (
     ConnectionsRefused,
     ListenerEvent,
     ListenFailed,
-    StrangerRefused,
+    UnknownPeerRejected,
 )
 from speaker.bgp.io.sessions import BgpSpeaker
 from speaker.bgp.peering import PeerSession, peering_for
 from speaker.bgp.route_table import RouteTable
 from speaker.bgp.settings import ListenAt
-from speaker.bgp.shutdown import DRAIN_TIME, Parting
+from speaker.bgp.shutdown import DRAIN_TIME, ShutdownMode
 from speaker.decision import Announcement
 
-STRANGER = Rate(burst=1, per_second=1 / 600)
-"""Lines about the connections of one host that is no peer, or of a peer that has too many."""
-STRANGERS = Rate(burst=100, per_second=1 / 10)
+REJECTED = Rate(burst=1, per_second=1 / 600)
+"""Limit of log lines about rejected connections of one host: no peer, or one with too many."""
+REJECTED_OVERALL = Rate(burst=100, per_second=1 / 10)
+"""Limit of these lines for all hosts together."""
 
 
 class BgpAnnouncer:
@@ -57,33 +61,33 @@ class BgpAnnouncer:
         listen: ListenAt | None = None,
     ) -> None:
         self._log = log
-        self._strangers = LimitedLog(log, STRANGER, STRANGERS)
-        self._busy = LimitedLog(log, STRANGER, STRANGERS)  # peers that connect too often
+        self._unknown = LimitedLog(log, REJECTED, REJECTED_OVERALL)  # hosts that are no peers
+        self._busy = LimitedLog(log, REJECTED, REJECTED_OVERALL)  # peers that connect too often
         self._metrics = metrics
         self._table = RouteTable()
         self._not_carried: dict[PeerSession, int] = {}
         self._advertising = False
         self._drain_time = drain_time
-        self._drained = 0.0  # when all routers may be left, on the loop's clock
-        self._complete = False
-        self._stays = False
+        self._drained = 0.0  # when every session may end, on the loop's clock
+        self._synced = False
+        self._retains_routes = False
         self._listens = listen is not None
         listener = BgpListener(listen, self._on_listener) if listen is not None else None
         self._speaker = BgpSpeaker(node_name, self._on_event, listener)
         self._bfd = BfdWatcher(log, metrics, self._speaker.bfd_down)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
-        """Hold a session with each peer that selects a node with these labels."""
+        """Run a session with each peer that selects a node with these labels."""
         named = names_in(ad for pool in config.pools for ad in pool.bgp_advertisements)
         peering = peering_for(config.peers, labels, named)
         self._speaker.set_peers(peering)
-        self._table.configure(labels, peering.audiences.values())
+        self._table.configure(labels, peering.peer_groups.values())
         self._advertise()
         self._bfd.configure(config, labels)
 
     def announce(self, key: str, announcement: Announcement) -> None:
-        """Advertise a service's addresses, in place of its earlier ones."""
-        offer = Offer(
+        """Advertise a service's addresses; replaces its earlier ones."""
+        offer = AdvertisedService(
             announcement.addresses,
             announcement.pool.bgp_advertisements,
             announcement.local_endpoints,
@@ -92,43 +96,45 @@ class BgpAnnouncer:
         self._advertise()
 
     def withdraw(self, key: str) -> None:
-        """Advertise them no more, but for prefixes that other services need."""
+        """Stop advertising a service's addresses, except prefixes that other services need."""
         self._table.withdraw(key)
         self._advertise()
 
     def hand_over(self, key: str) -> None:
-        """Nothing yet: only at its end does a speaker hand routes over, and ``part`` sees to it."""
+        """No-op: routes are handed over at the end of the speaker alone, by ``begin_shutdown``."""
 
-    def complete(self) -> None:
-        """Routers that kept routes over our restart may forget what we did not tell them again."""
-        if not self._complete:
-            self._complete = True
-            asyncio.get_running_loop().call_soon(self._speaker.complete)  # after the routes
+    def initial_sync_done(self) -> None:
+        """Send End-of-RIB, so that helpers flush stale routes (RFC 4724 section 4.1)."""
+        if not self._synced:
+            self._synced = True
+            asyncio.get_running_loop().call_soon(
+                self._speaker.initial_sync_done
+            )  # after the routes
 
-    def part(self, parting: Parting) -> None:
-        """Begin to leave every peer."""
-        self._stays = not self._speaker.part(parting)
-        if not self._stays:
+    def begin_shutdown(self, mode: ShutdownMode) -> None:
+        """Begin to shut down every session in the given mode."""
+        self._retains_routes = not self._speaker.begin_shutdown(mode)
+        if not self._retains_routes:
             self._drained = asyncio.get_running_loop().time() + self._drain_time
 
     @property
-    def stays(self) -> bool:
-        """Whether every peer keeps the routes."""
-        return self._stays
+    def retains_routes(self) -> bool:
+        """Whether every peer retains the routes while the speaker restarts (graceful restart)."""
+        return self._retains_routes
 
-    async def settle(self) -> None:
-        """Leave routers the time to find other ways."""
+    async def wait_drained(self) -> None:
+        """Wait out the drain time, in which routers select other paths."""
         await asyncio.sleep(self._drained - asyncio.get_running_loop().time())
 
     async def run(self) -> None:
-        """Hold the sessions until cancelled; then part from every peer."""
+        """Run the sessions until cancelled; then end each of them."""
         async with asyncio.TaskGroup() as group:
             bfd = group.create_task(self._bfd.run(), name="bfd")
             await self._speaker.run()
             bfd.cancel()
 
     def _advertise(self) -> None:
-        """Have the routes worked out, once for all changes of this turn of the loop."""
+        """Schedule an update of the routes, once for all changes of this iteration of the loop."""
         if not self._advertising:
             self._advertising = True
             asyncio.get_running_loop().call_soon(self._advertise_now)
@@ -148,8 +154,8 @@ class BgpAnnouncer:
                 log.info("peer configured, starting BGP session", event="peerAdded")
                 if event.peer.passive and not self._listens:
                     log.error("peer is passive: want --bgp-listen", op="listen")
-            case Parted(_, routes_stay, why):
-                _tell_parting(log, routes_stay, why)
+            case ShutdownBegun(_, graceful_restart, why):
+                _record_shutdown(log, graceful_restart, why)
             case PeerRemoved(_, reason):
                 metrics.forget_peer(peer)
                 self._not_carried.pop(event.peer, None)
@@ -179,8 +185,8 @@ class BgpAnnouncer:
         match event:
             case ListenFailed(at, error):
                 self._log.error("can't listen for BGP peers", op="listen", at=str(at), error=error)
-            case StrangerRefused(address):
-                self._strangers.of(address).warn(
+            case UnknownPeerRejected(address):
+                self._unknown.of(address).warn(
                     "refused a BGP connection: not from a peer", op="listen", address=address
                 )
             case ConnectionsRefused(address, count):
@@ -200,9 +206,9 @@ class BgpAnnouncer:
             case PrefixCounts():
                 self._count_prefixes(event, log)
             case UpdateReceived():
-                self._note_update(event, log)
+                self._count_update(event, log)
 
-    def _note_update(self, update: UpdateReceived, log: Logger) -> None:
+    def _count_update(self, update: UpdateReceived, log: Logger) -> None:
         self._metrics.bgp_updates_received.labels(str(update.peer)).inc()
         if update.problem:
             log.warn("peer sent a malformed UPDATE", op="receiveUpdate", error=update.problem)
@@ -215,14 +221,14 @@ class BgpAnnouncer:
             self._not_carried[counts.peer] = counts.not_carried
             if counts.not_carried:
                 log.warn(
-                    "this session can't carry some prefixes: family not agreed on, or no next hop",
+                    "the session can't carry some prefixes: family not negotiated, or no next hop",
                     op="sendUpdate",
                     prefixes=counts.not_carried,
                 )
 
 
-def _tell_parting(log: Logger, routes_stay: bool, why: str) -> None:
-    if routes_stay:
-        log.info("peer keeps the routes until we are back", event="peerKeepsRoutes", reason=why)
+def _record_shutdown(log: Logger, graceful_restart: bool, why: str) -> None:
+    if graceful_restart:
+        log.info("peer retains the routes during restart", event="peerKeepsRoutes", reason=why)
     else:
         log.info("draining BGP session", event="sessionDraining", reason=why)

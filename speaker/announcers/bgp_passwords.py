@@ -1,4 +1,4 @@
-"""Peers' passwords from Secrets: what is used, and the log and metric of what is missing."""
+"""Passwords of BGP peers from Secrets: those in force, and the log and metric of missing ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from metallb_py.model.config import Config, SecretKey
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.metrics import PasswordMetrics, SpeakerMetrics
 from speaker.bgp.io.secrets import PERIOD, SecretFollower
-from speaker.bgp.passwords import Outcome, Password, Trouble, fill_in, needed, read_password
+from speaker.bgp.passwords import (
+    Outcome,
+    Password,
+    PasswordProblem,
+    needed,
+    read_password,
+    resolve_passwords,
+)
 
 
 class Passwords:
-    """Knows the passwords. ``on_change`` is called when ``fill_in`` would return something new."""
+    """Follows the Secrets and fills passwords in.
+
+    ``on_change`` is called when ``resolve_passwords`` may return a different configuration.
+    """
 
     def __init__(
         self,
@@ -30,52 +40,52 @@ class Passwords:
         self._on_change = on_change
         self._passwords: dict[SecretKey, Password] = {}
         self._outcomes: dict[str, Outcome] = {}
-        self._told: frozenset[Trouble] = frozenset()
+        self._reported: frozenset[PasswordProblem] = frozenset()
         self._follower = SecretFollower(client, namespace, self._on_read, period)
 
-    def fill_in(self, config: Config, node_labels: Mapping[str, str]) -> Config:
+    def resolve_passwords(self, config: Config, node_labels: Mapping[str, str]) -> Config:
         """Return the configuration with passwords, without the peers that wait for theirs."""
-        places = needed(config, node_labels)
-        names = {where.name for where in places}
+        secrets = needed(config, node_labels)
+        names = {secret.name for secret in secrets}
         self._outcomes = {name: self._outcomes[name] for name in names & self._outcomes.keys()}
         self._passwords = {
-            where: self._known(where) for where in places if where.name in self._outcomes
+            secret: self._read(secret) for secret in secrets if secret.name in self._outcomes
         }
         self._follower.follow(names)
-        filled = fill_in(config, node_labels, self._passwords)
-        self._tell(filled.troubles)
+        filled = resolve_passwords(config, node_labels, self._passwords)
+        self._report(filled.problems)
         return filled.config
 
     async def run(self) -> None:
         """Follow the Secrets until cancelled."""
         await self._follower.run()
 
-    def _known(self, where: SecretKey) -> Password:
-        before = self._passwords.get(where, Password())
-        return read_password(before, where.key, self._outcomes[where.name])
+    def _read(self, secret: SecretKey) -> Password:
+        before = self._passwords.get(secret, Password())
+        return read_password(before, secret.key, self._outcomes[secret.name])
 
     def _on_read(self, name: str, outcome: Outcome) -> None:
         self._outcomes[name] = outcome
         self._on_change()
 
-    def _tell(self, troubles: tuple[Trouble, ...]) -> None:
-        for trouble in troubles:
-            if trouble not in self._told:
-                self._log_trouble(trouble)
-        self._metrics.show_waiting({trouble.peer for trouble in troubles if trouble.waits})
-        self._told = frozenset(troubles)
+    def _report(self, problems: tuple[PasswordProblem, ...]) -> None:
+        for problem in problems:
+            if problem not in self._reported:
+                self._log_problem(problem)
+        self._metrics.show_waiting({problem.peer for problem in problems if problem.waits})
+        self._reported = frozenset(problems)
 
-    def _log_trouble(self, trouble: Trouble) -> None:
+    def _log_problem(self, problem: PasswordProblem) -> None:
         consequence = (
             "BGP peer waits for its password"
-            if trouble.waits
+            if problem.waits
             else "BGP peer keeps the password that it had"
         )
         self._log.error(
             consequence,
             event="passwordMissing",
-            peer=trouble.peer,
-            secret=f"{self._namespace}/{trouble.where.name}",
-            key=trouble.where.key,
-            error=trouble.problem,
+            peer=problem.peer,
+            secret=f"{self._namespace}/{problem.where.name}",
+            key=problem.where.key,
+            error=problem.problem,
         )

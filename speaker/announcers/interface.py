@@ -1,4 +1,7 @@
-"""How a node makes addresses reachable: one small interface, one announcer for each protocol."""
+"""Interface of the announcers, one for each protocol that makes addresses reachable.
+
+Short: the interface alone.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,40 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from metallb_py.model.config import Config
-from speaker.bgp.shutdown import Parting
+from speaker.bgp.shutdown import ShutdownMode
 from speaker.decision import Announcement
 
 
 class Announcer(Protocol):
-    """Makes what it is told to reachable, and tells its logs and metrics itself."""
+    """Makes the addresses of announced services reachable; writes its own logs and metrics."""
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
         """Use this configuration, on a node with these labels."""
 
     def announce(self, key: str, announcement: Announcement) -> None:
-        """Announce a service, in place of what was announced for it before."""
+        """Announce a service; replaces its earlier announcement."""
 
     def withdraw(self, key: str) -> None:
         """Stop announcing a service. One that is not announced is ignored."""
 
     def hand_over(self, key: str) -> None:
-        """The same, where another node announces it from now on."""
+        """Stop announcing a service that another node announces from now on."""
 
-    def complete(self) -> None:
-        """All that is to be announced from the start was told. May be said again."""
+    def initial_sync_done(self) -> None:
+        """The initial sync is complete: every service has been announced. Idempotent."""
 
-    def part(self, parting: Parting) -> None:
-        """The speaker is about to end so."""
+    def begin_shutdown(self, mode: ShutdownMode) -> None:
+        """Begin shutdown in the given mode."""
 
     @property
-    def stays(self) -> bool:
-        """Whether, after ``part``, all stays reachable over this node until the speaker is back."""
+    def retains_routes(self) -> bool:
+        """Whether every peer retains the routes while the speaker restarts (graceful restart).
 
-    async def settle(self) -> None:
-        """Wait until what was handed over can be let go: a second, or the drain time."""
+        Decided by ``begin_shutdown``.
+        """
+
+    async def wait_drained(self) -> None:
+        """Wait until traffic has moved to other nodes: a second on layer 2, else the drain time."""
 
     async def run(self) -> None:
-        """Do the work until cancelled; then end in good order."""
+        """Run until cancelled; then shut down in order."""

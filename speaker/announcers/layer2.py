@@ -1,4 +1,7 @@
-"""Layer 2: the responder answers for the addresses of the services that this node owns."""
+"""Layer 2 announcer: the responder answers for the addresses of the services of this node.
+
+Also the log and metrics of the responder.
+"""
 
 from __future__ import annotations
 
@@ -10,55 +13,55 @@ from metallb_py.model.config import Config
 from metallb_py.rate_limit import Rate
 from metallb_py.runtime.log import LimitedLog, Logger
 from metallb_py.runtime.metrics import SpeakerMetrics
-from speaker.bgp.shutdown import Parting
+from speaker.bgp.shutdown import ShutdownMode
 from speaker.decision import Announcement
 from speaker.layer2.ownership import Owned
 from speaker.responder.events import (
-    Claimed,
+    AddressConflict,
     Counters,
     InterfaceAdded,
     InterfaceFailed,
     InterfaceRemoved,
+    InterfacesChanged,
     ResponderEvent,
     ResponderNotStarted,
     ResponderRestarted,
     SendFailed,
-    WiresChanged,
 )
 from speaker.responder.handover import LINGER
 from speaker.responder.io.client import Responder
 from speaker.responder.settings import Settings
 
-# What the responder sees on the wire that concerns more than its own work.
-Seen = WiresChanged | Claimed
+LinkEvent = InterfacesChanged | AddressConflict
+"""Events of the responder that are handled outside of the announcer."""
 
 INTERFACES = Rate(burst=2000, per_second=5)
-"""Lines about interfaces: every pod that starts or ends on the node makes one."""
+"""Limit of log lines about interfaces: every pod that starts or ends on the node causes one."""
 
 
 class Layer2Announcer:
-    """Announces by answering ARP and neighbor discovery, from a process of its own."""
+    """Announces by ARP replies and neighbor advertisements, from the responder process."""
 
     def __init__(
         self,
         settings: Settings,
         log: Logger,
         metrics: SpeakerMetrics,
-        on_seen: Callable[[Seen], None],
+        on_link_event: Callable[[LinkEvent], None],
     ) -> None:
         self._log = log
         self._interfaces = LimitedLog(log, INTERFACES, INTERFACES)
-        self._on_seen = on_seen
+        self._on_link_event = on_link_event
         self._metrics = metrics
         self._owned = Owned()
-        self._settled = 0.0  # when the last handed-over address is let go, on the loop's clock
+        self._drained = 0.0  # when the last handover ends, on the loop's clock
         self._responder = Responder(self._on_event, settings)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
-        """Nothing in a configuration concerns layer 2 but what announcements carry."""
+        """No-op: announcements carry all settings of layer 2."""
 
     def announce(self, key: str, announcement: Announcement) -> None:
-        """Answer for a service's addresses, in place of its earlier ones."""
+        """Answer for a service's addresses; replaces its earlier ones."""
         interfaces = announcement.pool.interfaces
         change = self._owned.announce(key, announcement.addresses)
         for address in sorted(change.lost, key=int):
@@ -67,35 +70,35 @@ class Layer2Announcer:
             self._responder.announce(address, interfaces)
 
     def withdraw(self, key: str) -> None:
-        """Answer no more, but for addresses that other services share."""
-        self._let_go(key, linger=False)
+        """Stop answering for a service's addresses, except those that other services share."""
+        self._withdraw(key, linger=False)
 
     def hand_over(self, key: str) -> None:
-        """The same, once the new owner is heard of."""
-        self._let_go(key, linger=True)
-        self._settled = asyncio.get_running_loop().time() + LINGER
+        """Stop answering once the new owner has announced the addresses, or after LINGER."""
+        self._withdraw(key, linger=True)
+        self._drained = asyncio.get_running_loop().time() + LINGER
 
-    def complete(self) -> None:
-        """Nothing waits for that here."""
+    def initial_sync_done(self) -> None:
+        """No-op for layer 2."""
 
-    def part(self, parting: Parting) -> None:
-        """Other nodes take over in any case."""
+    def begin_shutdown(self, mode: ShutdownMode) -> None:
+        """No-op: other nodes take over in every mode."""
 
     @property
-    def stays(self) -> bool:
-        """Nothing does: other nodes take over at once."""
+    def retains_routes(self) -> bool:
+        """False: other nodes take over at once."""
         return False
 
     @property
     def is_running(self) -> bool:
-        """Whether the responder can answer."""
+        """Whether the responder process runs."""
         return self._responder.is_running
 
-    async def settle(self) -> None:
-        """Wait until what was handed over is let go."""
-        await asyncio.sleep(self._settled - asyncio.get_running_loop().time())
+    async def wait_drained(self) -> None:
+        """Wait until every handover has ended."""
+        await asyncio.sleep(self._drained - asyncio.get_running_loop().time())
 
-    def _let_go(self, key: str, *, linger: bool) -> None:
+    def _withdraw(self, key: str, *, linger: bool) -> None:
         for address in sorted(self._owned.withdraw(key).lost, key=int):
             self._responder.withdraw(address, linger=linger)
 
@@ -127,9 +130,9 @@ class Layer2Announcer:
                     error=error,
                 )
             case SendFailed():
-                self._tell_send_failure(event)
-            case WiresChanged() | Claimed():
-                self._on_seen(event)
+                self._log_send_failure(event)
+            case InterfacesChanged() | AddressConflict():
+                self._on_link_event(event)
             case ResponderRestarted(status):
                 self._log.error(
                     "layer 2 responder died, a new one took over",
@@ -151,7 +154,7 @@ class Layer2Announcer:
         for reason, count in counters.drops.items():
             self._metrics.layer2_dropped.labels(reason).inc(count)
 
-    def _tell_send_failure(self, event: SendFailed) -> None:
+    def _log_send_failure(self, event: SendFailed) -> None:
         protocol = "ARP" if event.address.version == 4 else "NDP"
         if event.gratuitous:
             what, operation = f"make gratuitous {protocol} announcement", "gratuitousAnnounce"

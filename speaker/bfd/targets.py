@@ -1,4 +1,4 @@
-"""Which BGP sessions BFD watches, and how: from the profiles that the peers name."""
+"""BFD sessions of a node, from the profiles that its BGP peers refer to."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from metallb_py.protocols.bfd.settings import Path, Settings
 from speaker.bgp.peering import PeerSession, session_of
 
 _MICROSECONDS = 1000
-"""In a millisecond."""
+"""Microseconds in a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
-    """The BFD sessions of a node, and whose BGP sessions end when one goes down."""
+class BfdTargets:
+    """The BFD sessions of a node, and the BGP sessions that end when one goes down."""
 
     settings: Mapping[Path, Settings] = field(default_factory=dict)
     peers: Mapping[Path, tuple[PeerSession, ...]] = field(default_factory=dict)
 
 
-def watching_for(
+def targets_for(
     config: Config, node_labels: Mapping[str, str], is_neighbor: Callable[[IPAddress], bool]
-) -> Watching:
-    """Return what the configuration means for a node with these labels.
+) -> BfdTargets:
+    """Return the BFD sessions of a node with these labels.
 
-    BGP sessions with one router share a BFD session; where they name several profiles, the first
-    one holds, for between two addresses there is one BFD session at the most (RFC 5881 section 3).
-    ``is_neighbor`` says of an address whether no router is on the way to it.
+    BGP sessions with one router share a BFD session; where they refer to several profiles, the
+    first one is used, since two addresses have one BFD session at most (RFC 5881 section 3).
+    ``is_neighbor`` returns whether an address is reached without a router in between.
     """
     profiles = {profile.name: profile for profile in config.bfd_profiles}
     settings: dict[Path, Settings] = {}
@@ -41,11 +41,11 @@ def watching_for(
             path = Path(peer.address, peer.source_address, multihop)
             settings.setdefault(path, settings_of(profiles[peer.bfd_profile]))
             peers.setdefault(path, {})[session_of(peer)] = None
-    return Watching(settings, {path: tuple(sessions) for path, sessions in peers.items()})
+    return BfdTargets(settings, {path: tuple(sessions) for path, sessions in peers.items()})
 
 
 def settings_of(profile: BfdProfile) -> Settings:
-    """Return a profile's settings. What it does not say is as FRR has it."""
+    """Return a profile's settings. Values that it leaves out are FRR's defaults."""
     plain = Settings()
     return Settings(
         transmit_interval=_interval(profile.transmit_interval, plain.transmit_interval),
@@ -63,7 +63,7 @@ def _interval(milliseconds: int | None, otherwise: int) -> int:
 
 
 def _is_multihop(peer: Peer, address: IPAddress, is_neighbor: Callable[[IPAddress], bool]) -> bool:
-    """FRR's rule: a router of the own AS may be anywhere, another one where it is said to be."""
+    """Apply FRR's rule: iBGP is multihop unless a neighbor, eBGP where it is configured to be."""
     if peer.my_asn == peer.peer_asn:
         return not is_neighbor(address)
     return peer.ebgp_multihop

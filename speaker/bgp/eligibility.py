@@ -1,4 +1,4 @@
-"""Whether this node advertises a service's addresses over BGP."""
+"""Eligibility of a node to advertise a service's addresses over BGP."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from metallb_py.verdict import Checks, Verdict
 
 
 def eligible(endpoints: ServiceEndpoints, node: str, *, local: bool) -> Verdict:
-    """Decide for one node.
+    """Decide whether a node advertises a service's addresses.
 
-    Any node does while the service has a usable endpoint somewhere; with
+    Every node does while the service has a usable endpoint on any node; with
     ``externalTrafficPolicy: Local`` (``local``) only a node that has one itself.
     """
     checks = Checks()

@@ -1,4 +1,4 @@
-"""What the BGP side of the speaker reports: to be logged, counted and shown by whoever listens."""
+"""Events of the speaker's BGP sessions, for the log, the metrics and the status."""
 
 from __future__ import annotations
 
@@ -9,45 +9,50 @@ from speaker.bgp.peering import PeerSession, RemovalReason
 
 @dataclass(frozen=True, slots=True)
 class PeerAdded:
-    """A session begins to be tried."""
+    """A peer was added: attempts to establish its session begin."""
 
     peer: PeerSession
 
 
 @dataclass(frozen=True, slots=True)
 class PeerRemoved:
-    """A session is wanted no longer; nothing more is heard of it."""
+    """A peer was removed: its session ends, and no event of it follows."""
 
     peer: PeerSession
     reason: RemovalReason
 
 
 @dataclass(frozen=True, slots=True)
-class Parted:
-    """We are about to end, and leave an established session's peer so, for this reason.
+class ShutdownBegun:
+    """The shutdown of an established session has begun; ``why`` is the reason as text.
 
-    With ``routes_stay`` it keeps the routes (RFC 4724); else it is to find other ways now.
+    With ``graceful_restart`` the peer keeps the routes (RFC 4724); otherwise the session is
+    drained, so that the peer moves its traffic to other nodes.
     """
 
     peer: PeerSession
-    routes_stay: bool
+    graceful_restart: bool
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class SessionUp:
-    """A session is established. ``hold_time`` in seconds, as both sides agreed; ``terms``: all."""
+    """A session is established."""
 
     peer: PeerSession
     local_asn: int
+    """AS number of our side."""
     peer_asn: int
+    """AS number in the peer's OPEN; that in ``peer`` is 0 where ``dynamic_asn`` is configured."""
     hold_time: int
+    """Negotiated hold time in seconds; 0: none."""
     terms: str = ""
+    """All that was negotiated, as text for the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionDown:
-    """An established session fell; it is tried again."""
+    """An established session went down; it is retried."""
 
     peer: PeerSession
     reason: str
@@ -55,7 +60,7 @@ class SessionDown:
 
 @dataclass(frozen=True, slots=True)
 class ConnectFailed:
-    """An attempt at a session failed; it is tried again."""
+    """An attempt to establish a session failed; it is retried."""
 
     peer: PeerSession
     error: str
@@ -63,7 +68,7 @@ class ConnectFailed:
 
 @dataclass(frozen=True, slots=True)
 class NotificationReceived:
-    """The peer ended an established session and said why. SessionDown follows."""
+    """The peer ended an established session with a NOTIFICATION. SessionDown follows."""
 
     peer: PeerSession
     text: str
@@ -71,7 +76,7 @@ class NotificationReceived:
 
 @dataclass(frozen=True, slots=True)
 class UpdatesSent:
-    """This many more UPDATE messages were sent, withdrawals included."""
+    """``count`` more UPDATE messages were sent, withdrawals included."""
 
     peer: PeerSession
     count: int
@@ -79,7 +84,7 @@ class UpdatesSent:
 
 @dataclass(frozen=True, slots=True)
 class PrefixCounts:
-    """Prefixes that the peer has been told of, and those that it should be.
+    """Numbers of prefixes that are advertised to the peer, and that are to be.
 
     ``not_carried`` of the latter are of a family that this session cannot carry.
     """
@@ -92,9 +97,10 @@ class PrefixCounts:
 
 @dataclass(frozen=True, slots=True)
 class UpdateReceived:
-    """The peer sent routes, which nobody here uses; with a ``problem`` that harms nobody.
+    """The peer sent an UPDATE. Its routes are not used.
 
-    The problem is one that RFC 7606 lets a session live with; it is empty where there is none.
+    ``problem`` describes an error after which RFC 7606 lets the session continue; it is empty
+    where there is none.
     """
 
     peer: PeerSession
@@ -104,7 +110,7 @@ class UpdateReceived:
 BgpEvent = (
     PeerAdded
     | PeerRemoved
-    | Parted
+    | ShutdownBegun
     | SessionUp
     | SessionDown
     | ConnectFailed

@@ -1,7 +1,7 @@
-"""Passwords of peers that stand in Secrets: what each Secret is good for, and who has to wait.
+"""Peers' passwords in Secrets: the value in force, and the peers that have none yet.
 
-A Secret is good as it was read last. One that goes away, or that loses its key, ends no session:
-what it held stays in force until there is something else, or the speaker starts anew.
+The last value that was read is in force. A Secret that is deleted, or that loses its key, ends no
+session: its earlier value stays in force until another one is read, or the speaker restarts.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from speaker.bgp.peering import session_of
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A Secret was read. ``data`` is as the API has it: in base64. It never prints."""
+    """The contents of a Secret. ``data`` is in base64, as in the API; ``repr`` leaves it out."""
 
     data: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """A Secret could not be read, and why."""
+class SecretUnavailable:
+    """The reason why a Secret could not be read."""
 
     why: str
 
 
-Outcome = Contents | Unread
+Outcome = Contents | SecretUnavailable
 
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """The last password that could be read, which never prints, and what is wrong since then."""
+    """The last password that was read, left out of ``repr``, and the problem since then, if any."""
 
     text: str = field(default="", repr=False)
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What is wrong with the Secret of a peer, and whether the peer has to wait for it."""
+class PasswordProblem:
+    """A problem with a peer's Secret. ``waits``: the peer has no password, so no session yet."""
 
     peer: str
     where: SecretKey
@@ -50,15 +50,15 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """A configuration with its passwords, but without the peers that wait for theirs."""
+class ResolvedConfig:
+    """A configuration with its passwords, without the peers that have none yet."""
 
     config: Config
-    troubles: tuple[Trouble, ...]
+    problems: tuple[PasswordProblem, ...]
 
 
 def needed(config: Config, node_labels: Mapping[str, str]) -> frozenset[SecretKey]:
-    """Return where the passwords are of the peers that a node with these labels has."""
+    """Return the Secrets' keys with the passwords of the peers of a node with these labels."""
     return frozenset(
         peer.password_secret
         for peer in config.peers
@@ -67,8 +67,8 @@ def needed(config: Config, node_labels: Mapping[str, str]) -> frozenset[SecretKe
 
 
 def read_password(before: Password, key: str, outcome: Outcome) -> Password:
-    """Return what is known of a password after its Secret was read, or could not be."""
-    if isinstance(outcome, Unread):
+    """Return the state of a password after an attempt to read its Secret."""
+    if isinstance(outcome, SecretUnavailable):
         return replace(before, problem=outcome.why)
     encoded = outcome.data.get(key)
     if encoded is None:
@@ -77,19 +77,19 @@ def read_password(before: Password, key: str, outcome: Outcome) -> Password:
         text = binascii.a2b_base64(encoded, strict_mode=True).decode()
     except ValueError:
         return replace(before, problem=f'key "{key}" holds no UTF-8 text')
-    # What is made with a text editor or with echo ends with a line break that nobody meant.
+    # A text editor, or echo, adds a line break that is not part of the password.
     text = text.rstrip("\r\n")
     if not text:
         return replace(before, problem=f'key "{key}" is empty')
     return Password(text)
 
 
-def fill_in(
+def resolve_passwords(
     config: Config, node_labels: Mapping[str, str], passwords: Mapping[SecretKey, Password]
-) -> Filled:
-    """Give the peers their passwords; leave those of this node out that have none yet."""
+) -> ResolvedConfig:
+    """Fill in the peers' passwords; leave out those of this node's peers that have none yet."""
     peers: list[Peer] = []
-    troubles: list[Trouble] = []
+    problems: list[PasswordProblem] = []
     for peer in config.peers:
         where = peer.password_secret
         if where is None or not peer.selects(node_labels):
@@ -100,5 +100,5 @@ def fill_in(
             peers.append(replace(peer, password=password.text))
         if password.problem:
             name = str(session_of(peer))
-            troubles.append(Trouble(name, where, password.problem, waits=not password.text))
-    return Filled(replace(config, peers=tuple(peers)), tuple(troubles))
+            problems.append(PasswordProblem(name, where, password.problem, waits=not password.text))
+    return ResolvedConfig(replace(config, peers=tuple(peers)), tuple(problems))

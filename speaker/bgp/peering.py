@@ -1,4 +1,4 @@
-"""Which sessions this node is to hold, and what changes when configuration or labels do."""
+"""Sessions that this node is to hold, by configuration and labels, and changes of them."""
 
 from __future__ import annotations
 
@@ -16,37 +16,55 @@ from metallb_py.model.config import (
     Origin,
     Peer,
 )
-from metallb_py.model.routes import UNNAMED, Audience
+from metallb_py.model.routes import UNNAMED, PeerGroup
 from metallb_py.protocols.bgp.codec import attributes, codes
 from metallb_py.protocols.bgp.negotiation import Dynamic, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class PeerSession:
-    """What of a configured peer makes a session: if this stays, so does the session.
+    """Session parameters of a configured peer. A session runs on while they are equal.
 
-    Prints as MetalLB's ``peer`` label. Times are in seconds; the password never prints. The
-    fields are those of ``Peer``, but for ``local_asn``: the number that the session runs with.
+    ``str`` of it is MetalLB's ``peer`` label. The fields are those of ``Peer``, except for
+    ``local_asn``.
     """
 
     local_asn: int
+    """AS number of our side in this session: the peer's ``local_asn``, else its ``my_asn``."""
     peer_asn: int
+    """AS number of the peer; 0 where ``dynamic_asn`` is set."""
     address: IPAddress | None
+    """Address of the peer; None for an unnumbered peer, at the other end of ``interface``."""
     port: int = 179
+    """TCP port that is connected to."""
     hold_time: int = 90
+    """Proposed hold time in seconds; 0 for none. The lower one of both sides is used."""
     keepalive_time: int | None = None
+    """Seconds between KEEPALIVE messages; None for a third of the hold time."""
     router_id: IPAddress | None = None
+    """BGP identifier of our side; None to derive it (``router_id_for``)."""
     source_address: IPAddress | None = None
+    """Local address of the connection; None if the kernel chooses it."""
     password: str = field(default="", repr=False)
+    """Key of TCP MD5 (RFC 2385); empty for none. ``repr`` leaves it out."""
     interface: str = ""
+    """Interface of a link-local address, or of an unnumbered peer."""
     dynamic_asn: DynamicAsn | None = None
+    """AS numbers that are accepted, where ``peer_asn`` is 0."""
     origin: Origin = Origin.INCOMPLETE
+    """ORIGIN of our routes (RFC 4271 section 5.1.1)."""
     passive: bool = False
+    """Whether only the peer connects."""
     ttl_security: int | None = None
+    """Greatest number of hops to the peer (RFC 5082); None for no limit."""
     connect_time: int | None = None
+    """Seconds between attempts to connect; None for MetalLB's growing delays."""
     graceful_restart: bool = False
+    """Whether the peer is asked to keep the routes while the speaker restarts (RFC 4724)."""
     address_families: frozenset[AddressFamily] = BOTH_FAMILIES
+    """Families that are offered to the peer."""
     next_hops: tuple[IPAddress, ...] = ()
+    """Next hops in place of the session's own addresses, at most one of each family."""
 
     def __str__(self) -> str:
         """``10.0.0.1:179``, ``[fd00::1]:179``, ``[fe80::1%eth0]:179``, ``eth0:179``."""
@@ -59,19 +77,20 @@ class PeerSession:
 
 @dataclass(frozen=True, slots=True)
 class Peering:
-    """The sessions that this node is to hold, and those that only its labels forbid.
-
-    ``audiences`` tell which routes each is to hear. A peer that only gets another name keeps its
-    session.
-    """
+    """Sessions that this node is to hold, and the routes that each gets."""
 
     sessions: tuple[PeerSession, ...] = ()
     filtered: frozenset[PeerSession] = frozenset()
-    audiences: Mapping[PeerSession, Audience] = field(default_factory=dict)
+    """Sessions that are configured, but excluded by this node's labels alone."""
+    peer_groups: Mapping[PeerSession, PeerGroup] = field(default_factory=dict)
+    """The group of peers that each session belongs to, which selects its routes.
+
+    It is not part of a session: a peer whose name alone changes keeps its session.
+    """
 
 
 class RemovalReason(StrEnum):
-    """Why a session ends, in MetalLB's words."""
+    """Reason for the end of a session; the values are MetalLB's."""
 
     REMOVED_FROM_CONFIG = "removedFromConfig"
     FILTERED_BY_NODE_SELECTOR = "filteredByNodeSelector"
@@ -79,7 +98,7 @@ class RemovalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeeringChange:
-    """What to end, and why, and then what to begin."""
+    """Sessions to end, each with the reason, and sessions to start after that."""
 
     removed: tuple[tuple[PeerSession, RemovalReason], ...]
     added: tuple[PeerSession, ...]
@@ -88,11 +107,11 @@ class PeeringChange:
 def peering_for(
     peers: Iterable[Peer], node_labels: Mapping[str, str], named: frozenset[str] = frozenset()
 ) -> Peering:
-    """Return what these peers mean for a node with these labels, in the peers' order.
+    """Return the sessions of a node with these labels, in the order of the peers.
 
-    ``named`` are those that advertisements name, by name or address.
+    ``named`` are the peers that advertisements refer to, by name or address.
     """
-    selected: dict[PeerSession, Audience] = {}
+    selected: dict[PeerSession, PeerGroup] = {}
     configured: dict[PeerSession, None] = {}
     labels = dict(node_labels)
     for peer in peers:
@@ -105,7 +124,7 @@ def peering_for(
 
 
 def changes(running: Iterable[PeerSession], wanted: Peering) -> PeeringChange:
-    """Compare. What is running and still wanted is in neither part."""
+    """Return the difference. A session that runs and is still wanted is in neither part."""
     before, after = dict.fromkeys(running), dict.fromkeys(wanted.sessions)
     removed = tuple(
         (
@@ -138,7 +157,7 @@ def router_id_for(
 
 
 def session_of(peer: Peer) -> PeerSession:
-    """Return the session that a configured peer stands for."""
+    """Return the session of a configured peer."""
     return PeerSession(
         local_asn=peer.local_asn or peer.my_asn,
         peer_asn=peer.peer_asn,
@@ -162,14 +181,15 @@ def session_of(peer: Peer) -> PeerSession:
 
 
 RESTART_TIME = 120
-"""Seconds that a peer with graceful restart is asked to keep our routes, as FRR asks for."""
+"""Restart time (RFC 4724) in seconds, for which a peer is asked to keep our routes, as by FRR."""
 
 
 def settings_of(peer: PeerSession, hostname: str, node_uptime: float) -> Settings:
-    """Return our side of a session with this peer.
+    """Return the settings of our side of a session with this peer.
 
-    It is the kernel that forwards, with or without this daemon: unless the node itself has
-    restarted, seconds ago, nothing of that was lost.
+    ``node_uptime`` is in seconds. The kernel forwards packets whether this daemon runs or not. So
+    the forwarding state was preserved (RFC 4724), unless the node itself restarted less than
+    RESTART_TIME seconds ago.
     """
     return Settings(
         local_asn=peer.local_asn,

@@ -1,4 +1,7 @@
-"""Whether any BGP peer gets a route to an address from a node, by configuration and labels."""
+"""Reach of a pool's addresses over BGP: whether at least one peer gets a route from a node.
+
+It depends on the configuration and on the node's labels alone.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +14,33 @@ _FAMILIES = {4: AddressFamily.IPV4, 6: AddressFamily.IPV6}
 
 
 class Reach:
-    """Which nodes advertise the addresses of which pools to at least one of the peers.
+    """Lookup of the nodes that advertise a pool's addresses to at least one peer.
 
-    It is about one set of peers and of nodes' labels, and keeps what it has worked out.
+    An instance is valid for one set of peers and of nodes' labels, and caches its results.
     """
 
-    __slots__ = ("_known", "_peers")
+    __slots__ = ("_cache", "_peers")
 
     def __init__(self, peers: Iterable[Peer] = ()) -> None:
         self._peers = tuple(peers)
-        self._known: dict[tuple[str, int, str], bool] = {}
+        self._cache: dict[tuple[str, int, str], bool] = {}
 
     def has_peer(
         self, address: IPAddress, pool: Pool, node: str, labels: Mapping[str, str]
     ) -> bool:
         """Whether a node with these labels advertises an address of the pool to any peer."""
         key = (pool.name, address.version, node)
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = self._has_peer(_FAMILIES[address.version], pool, labels)
-        return known
+        found = self._cache.get(key)
+        if found is None:
+            found = self._cache[key] = self._has_peer(_FAMILIES[address.version], pool, labels)
+        return found
 
     def _has_peer(self, family: AddressFamily, pool: Pool, labels: Mapping[str, str]) -> bool:
-        audiences = [each.peers for each in pool.bgp_advertisements if each.selects(labels)]
-        if not audiences:
+        named_by_each = [each.peers for each in pool.bgp_advertisements if each.selects(labels)]
+        if not named_by_each:
             return False
-        to_all = frozenset() in audiences
-        named = frozenset[str]().union(*audiences)
+        to_all = frozenset() in named_by_each
+        named = frozenset[str]().union(*named_by_each)
         return any(
             family in peer.address_families
             and (to_all or not named.isdisjoint((peer.name, str(peer.address or ""))))

@@ -1,7 +1,8 @@
-"""The routes of the announced services, kept as services come and go.
+"""Routes of the announced services, updated as services come and go.
 
-To work out all routes of ten thousand services takes a tenth of a second. So each prefix remembers
-what is said of it and how often, and only the prefixes of a service that changed are looked at.
+To compute all routes of ten thousand services takes a tenth of a second. So each prefix has the
+services' contributions to it, with their numbers, and only the prefixes of a service that changed
+are computed again.
 """
 
 from __future__ import annotations
@@ -9,82 +10,94 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.model.routes import UNNAMED, Audience, Offer, Route, Saying, route, say
+from metallb_py.model.routes import (
+    UNNAMED,
+    AdvertisedService,
+    Contribution,
+    PeerGroup,
+    Route,
+    contributions_of,
+    route,
+)
 
 Changes = Mapping[IPNetwork, Route | None]
-"""Routes that are other ones than before; None for those that are gone."""
+"""Routes that changed; None for prefixes that have no route any more."""
 
 
 class RouteTable:
-    """What ``routes_for`` says of all announced services, at the price of those that change.
+    """Incremental form of ``routes_for``: each call costs as much as the services that changed.
 
-    It says so to each audience; without ``configure`` that is the one that no advertisement names.
+    It has the routes of each group of peers; before ``configure`` there is one group, that of the
+    peers that no advertisement names.
     """
 
     def __init__(self) -> None:
         self._labels: Mapping[str, str] = {}
-        self._offers: dict[str, Offer] = {}
-        self._of_service: dict[str, Mapping[IPNetwork, Saying]] = {}
-        self._said: dict[IPNetwork, dict[Saying, int]] = {}
+        self._offers: dict[str, AdvertisedService] = {}
+        self._by_service: dict[str, Mapping[IPNetwork, Contribution]] = {}
+        self._contributions: dict[IPNetwork, dict[Contribution, int]] = {}
         self._stale: dict[IPNetwork, None] = {}  # a set that keeps its order
-        self._routes: dict[Audience, dict[IPNetwork, Route]] = {UNNAMED: {}}
-        self._gone: dict[Audience, Changes] = {}
+        self._routes: dict[PeerGroup, dict[IPNetwork, Route]] = {UNNAMED: {}}
+        self._removed: dict[PeerGroup, Changes] = {}
 
-    def routes(self, audience: Audience = UNNAMED) -> Mapping[IPNetwork, Route]:
-        """All routes that an audience hears, as of the last ``changes``."""
-        return self._routes[audience]
+    def routes(self, group: PeerGroup = UNNAMED) -> Mapping[IPNetwork, Route]:
+        """Return all routes of a group of peers, as of the last ``changes``."""
+        return self._routes[group]
 
-    def configure(self, labels: Mapping[str, str], audiences: Iterable[Audience]) -> None:
-        """Have these audiences and no others, on a node with these labels."""
-        wanted = frozenset(audiences)
-        for audience in self._routes.keys() - wanted:
-            self._gone[audience] = dict.fromkeys(self._routes.pop(audience))
+    def configure(self, labels: Mapping[str, str], groups: Iterable[PeerGroup]) -> None:
+        """Keep routes for exactly these groups of peers, on a node with these labels."""
+        wanted = frozenset(groups)
+        for group in self._routes.keys() - wanted:
+            self._removed[group] = dict.fromkeys(self._routes.pop(group))
         if new := wanted - self._routes.keys():
-            self._routes |= {audience: {} for audience in new}
-            self._stale |= dict.fromkeys(self._said)
+            self._routes |= {group: {} for group in new}
+            self._stale |= dict.fromkeys(self._contributions)
         if labels != self._labels:
             self._labels = dict(labels)
             for key, offer in list(self._offers.items()):
                 if any(advertisement.node_selectors for advertisement in offer.advertisements):
                     self.announce(key, offer)
 
-    def announce(self, key: str, offer: Offer) -> None:
-        """Advertise what a service offers, as far as this node is to, in place of its earlier."""
+    def announce(self, key: str, offer: AdvertisedService) -> None:
+        """Advertise a service, in place of its earlier offer, if this node is selected."""
         self.withdraw(key)
         self._offers[key] = offer
-        here = tuple(each for each in offer.advertisements if each.selects(self._labels))
-        said = self._of_service[key] = say(Offer(offer.addresses, here, offer.local_endpoints))
-        for prefix, what in said.items():
-            counter = self._said.setdefault(prefix, {})
-            counter[what] = counter.get(what, 0) + 1
+        selected = tuple(each for each in offer.advertisements if each.selects(self._labels))
+        by_prefix = self._by_service[key] = contributions_of(
+            AdvertisedService(offer.addresses, selected, offer.local_endpoints)
+        )
+        for prefix, contribution in by_prefix.items():
+            counter = self._contributions.setdefault(prefix, {})
+            counter[contribution] = counter.get(contribution, 0) + 1
             self._stale[prefix] = None
 
     def withdraw(self, key: str) -> None:
-        """Advertise a service no more. One that is not announced is ignored."""
+        """Withdraw a service. One that is not announced is ignored."""
         self._offers.pop(key, None)
-        for prefix, what in self._of_service.pop(key, {}).items():
-            counter = self._said[prefix]
-            counter[what] -= 1
-            if not counter[what]:
-                del counter[what]
+        for prefix, contribution in self._by_service.pop(key, {}).items():
+            counter = self._contributions[prefix]
+            counter[contribution] -= 1
+            if not counter[contribution]:
+                del counter[contribution]
             if not counter:
-                del self._said[prefix]
+                del self._contributions[prefix]
             self._stale[prefix] = None
 
-    def changes(self) -> Mapping[Audience, Changes]:
-        """Return, for each audience, the routes that are other ones since the last call.
+    def changes(self) -> Mapping[PeerGroup, Changes]:
+        """Return, for each group of peers, the routes that changed since the last call.
 
-        What changed and changed back is none of them. An audience that is no more has lost all.
+        A route that changed and changed back is left out. A group that was removed loses all its
+        routes.
         """
-        gone, self._gone = self._gone, {}
-        changed: dict[Audience, dict[IPNetwork, Route | None]] = {
-            audience: dict(gone.get(audience, {})) for audience in (*gone, *self._routes)
+        removed, self._removed = self._removed, {}
+        changed: dict[PeerGroup, dict[IPNetwork, Route | None]] = {
+            group: dict(removed.get(group, {})) for group in (*removed, *self._routes)
         }
         for prefix in self._stale:
-            for audience, now in self._heard(prefix).items():
-                routes = self._routes[audience]
+            for group, now in self._routes_to(prefix).items():
+                routes = self._routes[group]
                 if now != routes.get(prefix):
-                    changed[audience][prefix] = now
+                    changed[group][prefix] = now
                     if now is None:
                         del routes[prefix]
                     else:
@@ -92,9 +105,9 @@ class RouteTable:
         self._stale.clear()
         return changed
 
-    def _heard(self, prefix: IPNetwork) -> Mapping[Audience, Route | None]:
-        """Return who hears what of a prefix, worked out once where that is all the same."""
-        said = self._said.get(prefix, {})
-        if any(each.peers for saying in said for each in saying):
-            return {audience: route(prefix, said, audience) for audience in self._routes}
-        return dict.fromkeys(self._routes, route(prefix, said, UNNAMED))
+    def _routes_to(self, prefix: IPNetwork) -> Mapping[PeerGroup, Route | None]:
+        """Return each group's route to a prefix, computed once where it is the same for all."""
+        counts = self._contributions.get(prefix, {})
+        if any(each.peers for contribution in counts for each in contribution):
+            return {group: route(prefix, counts, group) for group in self._routes}
+        return dict.fromkeys(self._routes, route(prefix, counts, UNNAMED))

@@ -1,4 +1,4 @@
-"""Where BGP peers may connect to."""
+"""Address and port that BGP peers may connect to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metallb_py.addresses import IPAddress
 
 @dataclass(frozen=True, slots=True)
 class ListenAt:
-    """Where to listen: one address, or None for all of both families."""
+    """Address and port to listen on; an address of None stands for all of both families."""
 
     address: IPAddress | None = None
     port: int = 179

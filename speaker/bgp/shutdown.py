@@ -1,4 +1,4 @@
-"""What the end of a speaker means for its BGP sessions: a restart, or that its node is left."""
+"""Mode in which BGP sessions end when the speaker does: graceful restart or drain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from metallb_py.kube.objects import Node
 from speaker.layer2.candidates import Rules, exclusion
 
 DRAIN_TIME = 1.0
-"""Seconds. Fits into the two that MetalLB's manifests leave a pod to end."""
+"""Seconds between GRACEFUL_SHUTDOWN and withdrawal (``--drain-time``).
+
+It fits into the 2 s that MetalLB's manifests give a pod to terminate.
+"""
 
 _LEAVING_TAINTS = frozenset(
     {
@@ -18,14 +21,15 @@ _LEAVING_TAINTS = frozenset(
         "ToBeDeletedByClusterAutoscaler",
     }
 )
-"""Of nodes that shut down or go (Kubernetes' well-known taints, and the cluster autoscaler's)."""
+"""Taints of nodes that shut down or are removed: Kubernetes' well-known ones, and that of the
+cluster autoscaler."""
 
 _SHUTTING_DOWN = "node is shutting down"
-"""In the message of the condition Ready, while the kubelet ends a node's pods."""
+"""Text in the message of the condition Ready while the kubelet terminates a node's pods."""
 
 
 class OnStop(StrEnum):
-    """What a stop signal means, in the flag's words."""
+    """Meaning of a stop signal; the values are those of the flag ``--on-stop``."""
 
     AUTO = "auto"
     RESTART = "restart"
@@ -33,31 +37,31 @@ class OnStop(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
-    """How to part from BGP peers, and why, in words that they may read.
+class ShutdownMode:
+    """Mode in which the BGP sessions end. ``why`` is the reason as text, also for the peers.
 
-    With ``routes_stay`` those that agreed to graceful restart keep the routes until this speaker
-    is back; all others are drained.
+    With ``graceful_restart`` the peers that agreed to graceful restart keep the routes until this
+    speaker is back; all other sessions are drained.
     """
 
-    routes_stay: bool
+    graceful_restart: bool
     why: str
 
 
-def parting_of(on_stop: OnStop, node: Node | None, rules: Rules) -> Parting:
-    """Decide, by what is known of this node; None where that is nothing."""
+def shutdown_mode(on_stop: OnStop, node: Node | None, rules: Rules) -> ShutdownMode:
+    """Return the mode for a node; ``node`` is None where its object has not been read."""
     match on_stop:
         case OnStop.RESTART:
-            return Parting(routes_stay=True, why="speaker restarts")
+            return ShutdownMode(graceful_restart=True, why="speaker restarts")
         case OnStop.DRAIN:
-            return Parting(routes_stay=False, why="speaker ends")
+            return ShutdownMode(graceful_restart=False, why="speaker ends")
         case OnStop.AUTO:
             leaving = _leaving(node, rules) if node is not None else ""
-            return Parting(routes_stay=not leaving, why=leaving or "speaker restarts")
+            return ShutdownMode(graceful_restart=not leaving, why=leaving or "speaker restarts")
 
 
 def _leaving(node: Node, rules: Rules) -> str:
-    """Return why nothing is to come to this node any more; or nothing."""
+    """Return the reason why this node is to get no more traffic; empty where there is none."""
     if node.metadata.deletion_timestamp:
         return "node is deleted"
     if node.spec.unschedulable:

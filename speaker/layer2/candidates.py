@@ -1,4 +1,4 @@
-"""What the API server's objects say of a node as a candidate on layer 2."""
+"""Node states from Node objects, speaker pods and gossip: candidates for announcements."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from functools import lru_cache
 
 from metallb_py.kube.objects import Node, Pod
 from speaker.layer2.eligibility import LABELED, NETWORK_UNAVAILABLE, Exclusion, NodeState
-from speaker.layer2.topology import ANNOTATION, Wire, decode
+from speaker.layer2.topology import ANNOTATION, NodeInterface, decode
 
 SPEAKER_LABELS = "app=metallb,component=speaker"
-"""Of the speakers' pods, in MetalLB's manifests and ours."""
+"""Label selector of the speakers' pods, in MetalLB's manifests and ours."""
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Which nodes take no part. With ``drain_on_cordon`` those that are cordoned, if others can."""
+    """Rules by which nodes do not announce."""
 
     ignore_exclude_label: bool = False
+    """Whether nodes with EXCLUDE_LABEL announce all the same."""
     drain_on_cordon: bool = False
+    """Whether cordoned nodes are candidates on layer 2 only if there are no others."""
 
 
 DEFAULT = Rules()
@@ -30,44 +32,44 @@ def node_states(
     nodes: Mapping[str, Node],
     pods: Iterable[Pod],
     rules: Rules = DEFAULT,
-    told: Mapping[str, tuple[Wire, ...]] | None = None,
+    gossiped: Mapping[str, tuple[NodeInterface, ...]] | None = None,
 ) -> dict[str, NodeState]:
-    """Return what is known of each node, from its Node object and its speaker.
+    """Return the state of each node, from its Node object and its speaker.
 
-    ``told`` are the wires of nodes whose speakers told them to this one; of the others their pods
-    tell.
+    ``gossiped`` holds the interfaces that other speakers sent by gossip. For the rest of the nodes
+    the annotation of the speaker's pod counts.
     """
-    wires = {**_wires(pods), **(told or {})}
+    interfaces = {**_interfaces(pods), **(gossiped or {})}
     return {
         name: NodeState(
             labels=node.metadata.labels or {},
             excluded=exclusion(node, rules),
             addresses=node.ip_addresses,
             leaving=rules.drain_on_cordon and node.spec.unschedulable,
-            wires=wires.get(name),
+            interfaces=interfaces.get(name),
         )
         for name, node in nodes.items()
     }
 
 
 def pod_of(node: str, pods: Iterable[Pod]) -> Pod | None:
-    """Return the pod of a node's speaker: the youngest, where one takes over from another."""
+    """Return the pod of a node's speaker; the youngest, if one replaces another."""
     found = [pod for pod in pods if pod.spec.node_name == node]
     return max(found, key=_age, default=None)
 
 
-def _wires(pods: Iterable[Pod]) -> dict[str, tuple[Wire, ...]]:
+def _interfaces(pods: Iterable[Pod]) -> dict[str, tuple[NodeInterface, ...]]:
     youngest: dict[str, Pod] = {}
     for pod in pods:
         other = youngest.get(pod.spec.node_name)
         if other is None or _age(pod) >= _age(other):
             youngest[pod.spec.node_name] = pod
-    said = {name: _read(pod.metadata.annotation(ANNOTATION)) for name, pod in youngest.items()}
-    return {name: wires for name, wires in said.items() if wires is not None}
+    read = {name: _read(pod.metadata.annotation(ANNOTATION)) for name, pod in youngest.items()}
+    return {name: interfaces for name, interfaces in read.items() if interfaces is not None}
 
 
-# The same few texts are read again at every change of any node. What is kept is bounded: a text
-# has up to 16 KiB.
+# The same few texts are decoded again after every change of any node. The cache is bounded, since
+# a text has up to 16 KiB.
 _read = lru_cache(maxsize=1024)(decode)
 
 
@@ -76,9 +78,10 @@ def _age(pod: Pod) -> str:
 
 
 def exclusion(node: Node, rules: Rules) -> Exclusion | None:
-    """Return why a node announces nothing (the rules of Kubernetes' own load balancers); or None.
+    """Return why a node must not announce; None if it may.
 
-    As MetalLB since 0.14.2, in layer 2 and BGP alike.
+    By the rules of Kubernetes' own load balancers, as MetalLB since 0.14.2, on layer 2 and over
+    BGP alike.
     """
     if not rules.ignore_exclude_label and EXCLUDE_LABEL in (node.metadata.labels or {}):
         return Exclusion(LABELED, f"it has the label {EXCLUDE_LABEL}")

@@ -1,4 +1,7 @@
-"""Hosts that say that one of our addresses is theirs: who they are, and when to report them."""
+"""Rate limits for reports of address conflicts (RFC 5227 section 2.4).
+
+Short: conflicts are detected in the responder process; this is the speaker's part.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,17 @@ from metallb_py.addresses import IPAddress
 from metallb_py.rate_limit import Admitted, Rate, RateLimiter
 
 REPORT_AGAIN: Final = 600.0
-"""Seconds after which a conflict that lasts is reported again."""
+"""Seconds after which a conflict that continues is reported again."""
 REMEMBERED: Final = 512
-"""Conflicts; more than the limits admit within that time."""
+"""Number of conflicts that are remembered: more than the limits admit in REPORT_AGAIN seconds."""
 OF_AN_ADDRESS: Final = Rate(burst=4, per_second=1 / 150)
-"""Reports about one address: MAC addresses are easily invented."""
+"""Limit of reports about one address: one host can forge any number of MAC addresses."""
 OF_ALL: Final = Rate(burst=100, per_second=1 / 5)
+"""Limit of reports about all addresses together."""
 
 
 class Conflicts:
-    """Decides what is reported, in a log line and an Event. Times are monotonic seconds."""
+    """Decides which conflicts are logged and recorded as Events. Times are monotonic seconds."""
 
     __slots__ = ("_limiter", "_reported")
 
@@ -27,9 +31,10 @@ class Conflicts:
         self._limiter = RateLimiter(OF_AN_ADDRESS, OF_ALL)
 
     def report(self, address: IPAddress, mac: str, now: float) -> Admitted | None:
-        """Return whether a claim is to be reported now; if so, it counts as reported.
+        """Decide whether to report a conflict now; None if not.
 
-        With it goes how many other hosts' claims to the address were not, for their number.
+        A conflict that is admitted counts as reported. The result holds the number of conflicts
+        about the address that the limit suppressed since the last report.
         """
         conflict = (address, mac)
         reported = self._reported.get(conflict)
@@ -37,7 +42,7 @@ class Conflicts:
             return None
         admitted = self._limiter.admit(address, now)
         if admitted is not None:
-            self._reported.pop(conflict, None)  # the last one is the latest
+            self._reported.pop(conflict, None)  # keeps the order: the oldest report first
             self._reported[conflict] = now
             if len(self._reported) > REMEMBERED:
                 self._reported.popitem(last=False)

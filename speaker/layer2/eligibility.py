@@ -1,4 +1,4 @@
-"""Whether this node answers for a service's addresses on layer 2."""
+"""Decision whether a node answers for a service's addresses on layer 2."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from metallb_py.model.config import Pool
 from metallb_py.model.selectors import LabelSelector
 from metallb_py.verdict import Checks, Verdict
 from speaker.layer2.election import ranked
-from speaker.layer2.topology import Wire, has_interface_for, reached, subnets_for
+from speaker.layer2.topology import NodeInterface, has_interface_for, reached, subnets_for
 
 NOT_OWNER = "notOwner"
-MAX_TOLD = 5
+MAX_NAMED = 5
+"""Number of candidates named in a message."""
 ELECTION = "election"
-"""The check that another node won."""
+"""Name of the check that fails if another node is elected."""
 SUBNET = "subnet"
-"""The check that fails without deciding where no candidate is on the addresses' subnet."""
+"""Name of the check for candidates on the addresses' subnet; its failure does not decide."""
 
 
 LABELED = "nodeLabeledExcludeBalancers"
@@ -27,7 +28,7 @@ NETWORK_UNAVAILABLE = "nodeNetworkUnavailable"
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """Why a node announces nothing. ``reason`` is MetalLB's token (0.14.2)."""
+    """Reason why a node announces nothing. ``reason`` is MetalLB's token (0.14.2)."""
 
     reason: str
     detail: str
@@ -35,23 +36,23 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What is known of a node.
-
-    ``excluded`` is None where it may announce. One that is ``leaving`` takes part only where no
-    other node can. Without ``wires`` it counts as being on every subnet. ``addresses`` are those of
-    the Node object.
-    """
+    """State of a node, as known to the speaker."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the Node object."""
     excluded: Exclusion | None = None
+    """Why the node must not announce; None if it may."""
     leaving: bool = False
-    wires: tuple[Wire, ...] | None = None
+    """Whether the node is being drained: it is a candidate only if there is no other."""
+    interfaces: tuple[NodeInterface, ...] | None = None
+    """Interfaces that its speaker published; None counts as being on every subnet."""
     addresses: frozenset[IPAddress] = frozenset()
+    """Addresses of the Node object."""
 
     @property
     def own_addresses(self) -> frozenset[IPAddress]:
-        """The known addresses that the node's own kernel answers for."""
-        return self.addresses.union(*(wire.addresses for wire in self.wires or ()))
+        """The known addresses for which the node's kernel answers."""
+        return self.addresses.union(*(each.addresses for each in self.interfaces or ()))
 
 
 UNKNOWN = NodeState()
@@ -60,16 +61,16 @@ _PoolKey = tuple[str, tuple[str, ...], tuple[LabelSelector, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The nodes as this one sees them: which have a usable speaker, and what is known of them.
-
-    With ``any_interface`` it does not matter on which subnets they are (MetalLB).
-    """
+    """The cluster's nodes, as seen by one of them."""
 
     usable_speakers: frozenset[str] = frozenset()
+    """Names of the nodes with a usable speaker."""
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
+    """State of each node, by name."""
     any_interface: bool = False
-    # What is found out of a pool serves all of its services.
-    _fields: dict[_PoolKey, Field] = field(
+    """Whether to ignore on which subnets the nodes are (MetalLB)."""
+    # Computed once for a pool, for all of its services.
+    _candidates: dict[_PoolKey, PoolCandidates] = field(
         init=False, default_factory=dict, compare=False, repr=False
     )
     _hosts: dict[IPAddress, str] = field(
@@ -86,50 +87,52 @@ class Cluster:
             self._hosts.update(dict.fromkeys(state.own_addresses, name))
 
     def host_of(self, address: IPAddress) -> str:
-        """Return the node that has an address as its own; empty where none has."""
+        """Return the node that has an address as its own; empty if none has."""
         return self._hosts.get(address, "")
 
-    def field_of(self, pool: Pool) -> Field:
-        """Return the nodes with a usable speaker, as this pool sees them."""
+    def candidates_for(self, pool: Pool) -> PoolCandidates:
+        """Return the nodes with a usable speaker, sorted out for a pool."""
         key = (pool.name, pool.interfaces, pool.node_selectors)
-        if key not in self._fields:
+        if key not in self._candidates:
             states = {name: self.nodes.get(name, UNKNOWN) for name in self.usable_speakers}
-            self._fields[key] = Field.of(states, pool)
-        return self._fields[key]
+            self._candidates[key] = PoolCandidates.of(states, pool)
+        return self._candidates[key]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """The nodes that may answer for a pool, by the subnets that they are on, and the others.
+class PoolCandidates:
+    """Nodes with a usable speaker, divided by whether they may answer for a pool."""
 
-    The subnets are None where a node does not say on which it is.
-    """
-
-    fit: frozenset[str]
+    eligible: frozenset[str]
+    """Nodes that may answer for the pool."""
     leaving: frozenset[str]
+    """Those of them that answer only if no other node can."""
     by_subnets: Mapping[frozenset[IPNetwork] | None, frozenset[str]]
-    unfit: Mapping[str, str]
+    """The eligible nodes by the set of their subnets; None for nodes that published none."""
+    rejected: Mapping[str, str]
+    """The other nodes, each with the reason."""
 
     @classmethod
-    def of(cls, states: Mapping[str, NodeState], pool: Pool) -> Field:
-        """Sort out these nodes for a pool."""
-        unfit = {name: why for name, state in states.items() if (why := _unfit(pool, state))}
+    def of(cls, states: Mapping[str, NodeState], pool: Pool) -> PoolCandidates:
+        """Divide nodes for a pool."""
+        rejected = {name: why for name, state in states.items() if (why := _rejection(pool, state))}
         groups: dict[frozenset[IPNetwork] | None, set[str]] = {}
         for name, state in states.items():
-            if name not in unfit:
-                subnets = None if state.wires is None else subnets_for(state.wires, pool)
+            if name not in rejected:
+                subnets = None if state.interfaces is None else subnets_for(state.interfaces, pool)
                 groups.setdefault(subnets, set()).add(name)
         by_subnets = {subnets: frozenset(names) for subnets, names in groups.items()}
-        fit = frozenset(states.keys() - unfit.keys())
-        leaving = frozenset(name for name in fit if states[name].leaving)
-        return cls(fit, leaving, by_subnets, unfit)
+        eligible = frozenset(states.keys() - rejected.keys())
+        leaving = frozenset(name for name in eligible if states[name].leaving)
+        return cls(eligible, leaving, by_subnets, rejected)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What is to be answered for: a service's addresses, of this pool. The first one decides.
+class AnnouncementRequest:
+    """The addresses of a service, to be announced by one node, and what the decision needs.
 
-    ``local``: its ``externalTrafficPolicy`` is Local.
+    The election uses the first address. ``pool`` contains the addresses. ``local``: the service
+    has ``externalTrafficPolicy: Local``.
     """
 
     addresses: tuple[IPAddress, ...]
@@ -138,57 +141,60 @@ class Claim:
     local: bool = False
 
 
-def eligible(claim: Claim, node: str, cluster: Cluster) -> Verdict:
-    """Decide for one node.
+def eligible(request: AnnouncementRequest, node: str, cluster: Cluster) -> Verdict:
+    """Decide whether ``node`` answers for the addresses.
 
     Candidates are the nodes with a usable speaker; with ``externalTrafficPolicy: Local`` only those
     that also have a usable endpoint. Of these, nodes that are excluded or that the pool does not
-    select are left out, then those that are not on the addresses' subnet, unless no node is, and in
-    the end those that are about to be drained, unless all are.
+    select are left out, then those that are not on the addresses' subnet, unless no node is, and
+    last those that are being drained, unless all are.
     """
     checks = Checks()
-    endpoints = claim.endpoints
+    endpoints = request.endpoints
     if not endpoints.usable:
         return checks.failed("endpoints", NOT_OWNER, "no usable endpoint on any node")
     checks.passed("endpoints", f"{endpoints.usable} usable")
     possible = cluster.usable_speakers
-    if claim.local:
-        # Nodes whose endpoints are about to end are left while these still serve.
+    if request.local:
+        # Addresses move away from nodes whose endpoints terminate, while those still serve.
         possible &= (endpoints.nodes - endpoints.leaving) or endpoints.nodes
     if not possible:
-        where = " and a usable endpoint" if claim.local else ""
+        where = " and a usable endpoint" if request.local else ""
         return checks.failed("candidates", NOT_OWNER, f"no node has a usable speaker{where}")
-    nodes = cluster.field_of(claim.pool)
-    candidates = possible & nodes.fit
+    nodes = cluster.candidates_for(request.pool)
+    candidates = possible & nodes.eligible
     if not candidates:
-        told = "; ".join(f"{name}: {nodes.unfit[name]}" for name in sorted(possible))
-        return checks.failed("candidates", NOT_OWNER, f"no node is left: {told}")
+        reasons = "; ".join(f"{name}: {nodes.rejected[name]}" for name in sorted(possible))
+        return checks.failed("candidates", NOT_OWNER, f"no node is left: {reasons}")
     checks.passed("candidates", f"{len(candidates)} of {len(possible)} nodes")
     if not cluster.any_interface:
-        candidates = _on_subnet(claim.addresses, candidates, nodes, checks)
+        candidates = _on_subnet(request.addresses, candidates, nodes, checks)
     candidates = (candidates - nodes.leaving) or candidates
-    order = ranked(claim.addresses[0], candidates)
+    order = ranked(request.addresses[0], candidates)
     if order[0] != node:
         return checks.failed(ELECTION, NOT_OWNER, f"{order[0]} is first of {_in_brief(order)}")
     checks.passed(ELECTION, f"first of {_in_brief(order)}")
     return checks.all_passed()
 
 
-def _unfit(pool: Pool, state: NodeState) -> str:
-    """Return why a node is out of the question; nothing where it is not."""
+def _rejection(pool: Pool, state: NodeState) -> str:
+    """Return why a node may not answer for a pool; empty if it may."""
     if state.excluded is not None:
         return state.excluded.detail
     if not pool.selects(state.labels):
         return f'pool "{pool.name}" does not select it'
-    if state.wires is not None and not has_interface_for(state.wires, pool):
+    if state.interfaces is not None and not has_interface_for(state.interfaces, pool):
         return f'it has no interface of pool "{pool.name}"'
     return ""
 
 
 def _on_subnet(
-    addresses: tuple[IPAddress, ...], candidates: frozenset[str], nodes: Field, checks: Checks
+    addresses: tuple[IPAddress, ...],
+    candidates: frozenset[str],
+    nodes: PoolCandidates,
+    checks: Checks,
 ) -> frozenset[str]:
-    """Return the candidates that are on the subnet of the most addresses."""
+    """Return the candidates that are on the subnets of the largest number of the addresses."""
     best, found = -1, frozenset[str]()
     for subnets, names in nodes.by_subnets.items():
         here = names & candidates
@@ -205,6 +211,6 @@ def _on_subnet(
 
 
 def _in_brief(order: tuple[str, ...]) -> str:
-    """Return the first few of the order; who is further behind has nothing to expect."""
-    more = len(order) - MAX_TOLD
-    return ", ".join(order[:MAX_TOLD]) + (f" and {more} more" if more > 0 else "")
+    """Return the first MAX_NAMED candidates and the number of the rest."""
+    more = len(order) - MAX_NAMED
+    return ", ".join(order[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

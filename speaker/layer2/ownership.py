@@ -1,4 +1,4 @@
-"""Which services announce which addresses: an address is owned while any service announces it."""
+"""Ownership of addresses: this node owns an address while it announces a service with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metallb_py.addresses import IPAddress
 
 @dataclass(frozen=True, slots=True)
 class OwnershipChange:
-    """The addresses that became owned, and those that no service announces any more."""
+    """Addresses that became owned, and addresses that no service announces any more."""
 
     gained: frozenset[IPAddress] = frozenset()
     lost: frozenset[IPAddress] = frozenset()
@@ -20,7 +20,7 @@ class Owned:
     """The addresses of this node, counted by distinct service.
 
     MetalLB counts announcements, so each resync of a service leaks a count. Here a service either
-    announces an address or does not; to say it again changes nothing.
+    announces an address or does not; announcing it again changes nothing.
     """
 
     __slots__ = ("_addresses", "_services")
@@ -38,7 +38,7 @@ class Owned:
         return frozenset(self._services)
 
     def announce(self, service: str, addresses: Iterable[IPAddress]) -> OwnershipChange:
-        """A service key announces exactly these addresses, in place of its earlier ones."""
+        """Set the addresses that a service announces, by its key; return what changed."""
         before = self._addresses.get(service, frozenset())
         after = frozenset(addresses)
         if after:
@@ -50,7 +50,7 @@ class Owned:
         return OwnershipChange(gained, lost)
 
     def withdraw(self, service: str) -> OwnershipChange:
-        """A service key announces nothing any more."""
+        """Remove a service, by its key; return what changed."""
         return self.announce(service, ())
 
     def _add(self, address: IPAddress, service: str) -> bool:

@@ -1,4 +1,8 @@
-"""On which wires a node is: what each speaker tells the others of its interfaces."""
+"""Interfaces of each node with their subnets, as speakers publish them to each other.
+
+By two ways: the metadata of a memberlist member (``pack``, ``unpack``) and an annotation on the
+speaker's pod (``encode``, ``decode``).
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,20 @@ from metallb_py.model.config import Pool
 ANNOTATION = "metallb.universe.tf/interfaces"
 MAGIC = b"metallb-py/1:"
 MAX_META = 512
-"""Bytes of metadata at the most that memberlist has room for."""
+"""Size limit of a member's metadata in memberlist, in bytes."""
 MAC_BYTES = 6
 INTERFACE_NAME = 16
-"""The bytes that Linux has for an interface's name, with the zero at its end (IFNAMSIZ)."""
+"""Size of an interface's name in Linux, in bytes, with the terminating zero (IFNAMSIZ)."""
 MAX_TEXT = 16_384
-"""A longer annotation is not read: a node with so many subnets counts as being on all of them."""
+"""Characters; a longer annotation is ignored, and the node counts as being on every subnet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """An interface that answers: its name, its MAC address as text, the subnets it is on, and the
-    addresses that are the node's own.
+class NodeInterface:
+    """An interface that answers: its name, MAC address as text, subnets, and own addresses.
 
-    Link-local ones are left out: every interface is on such a subnet, and they are not the same.
+    Link-local subnets and addresses are left out: every interface has one, and equal prefixes on
+    two links are not the same subnet.
     """
 
     name: str
@@ -48,66 +52,71 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     addresses: list[bytes] = []
 
 
-def encode(wires: Iterable[Wire]) -> str:
-    """Return a node's wires as the text of an annotation, without the node's own addresses.
+def encode(interfaces: Iterable[NodeInterface]) -> str:
+    """Return a node's interfaces as the text of an annotation, without the node's own addresses.
 
-    Others can write annotations as well, and an address that a node claims is announced by none.
+    Other clients of the API server can write annotations, too, and an address that a node
+    publishes as its own is announced by no node.
     """
     records = {
-        wire.name: _Record(wire.mac, [str(subnet) for subnet in wire.subnets]) for wire in wires
+        each.name: _Record(each.mac, [str(subnet) for subnet in each.subnets])
+        for each in interfaces
     }
     return msgspec.json.encode(records, order="sorted").decode()
 
 
-def decode(text: str) -> tuple[Wire, ...] | None:
-    """Read what ``encode`` made; None where it is something else, or nothing."""
+def decode(text: str) -> tuple[NodeInterface, ...] | None:
+    """Decode the text that ``encode`` made; None for an empty or any other text."""
     if not text or len(text) > MAX_TEXT:
         return None
     try:
         records = msgspec.json.decode(text, type=dict[str, _Record])
         found = tuple(
-            Wire(name, record.mac, tuple(map(parse_cidr, record.subnets)))
+            NodeInterface(name, record.mac, tuple(map(parse_cidr, record.subnets)))
             for name, record in sorted(records.items())
         )
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return found if all(_is_interface(wire.name) for wire in found) else None
+    return found if all(_is_interface(each.name) for each in found) else None
 
 
-def pack(wires: Iterable[Wire]) -> bytes:
-    """Return a node's wires as metadata of a member, in few bytes.
+def pack(interfaces: Iterable[NodeInterface]) -> bytes:
+    """Return a node's interfaces as metadata of a member, in up to MAX_META bytes.
 
-    Where there is no room for the addresses, it has the subnets alone. Nothing where there are no
-    wires, as such a node counts as being on every subnet, or where the subnets are too many: then
-    its pod's annotation has them.
+    Without the addresses, if those do not fit. Empty if there are no interfaces, as such a node
+    counts as being on every subnet, or if the subnets do not fit: other speakers then read the
+    annotation of its pod.
     """
-    there = tuple(wires)
-    without = tuple(replace(wire, addresses=()) for wire in there)
-    tries = (_pack(there), _pack(without)) if there else ()
-    return next((packed for packed in tries if len(packed) <= MAX_META), b"")
+    complete = tuple(interfaces)
+    without = tuple(replace(each, addresses=()) for each in complete)
+    attempts = (_pack(complete), _pack(without)) if complete else ()
+    return next((packed for packed in attempts if len(packed) <= MAX_META), b"")
 
 
-def _pack(wires: Iterable[Wire]) -> bytes:
+def _pack(interfaces: Iterable[NodeInterface]) -> bytes:
     records = [
         _Packed(
-            wire.name,
-            bytes.fromhex(wire.mac.replace(":", "")),
-            [bytes((net.prefixlen,)) + net.network_address.packed for net in wire.subnets],
-            [address.packed for address in wire.addresses],
+            each.name,
+            bytes.fromhex(each.mac.replace(":", "")),
+            [bytes((net.prefixlen,)) + net.network_address.packed for net in each.subnets],
+            [address.packed for address in each.addresses],
         )
-        for wire in wires
+        for each in interfaces
     ]
     return MAGIC + msgspec.msgpack.encode(records)
 
 
-def unpack(meta: bytes) -> tuple[Wire, ...] | None:
-    """Read what ``pack`` made; None where it is something else: MetalLB's speakers tell nothing."""
+def unpack(meta: bytes) -> tuple[NodeInterface, ...] | None:
+    """Decode the metadata that ``pack`` made; None for any other.
+
+    MetalLB's speakers send no metadata.
+    """
     if not meta.startswith(MAGIC):
         return None
     try:
         records = msgspec.msgpack.decode(meta[len(MAGIC) :], type=list[_Packed])
         found = tuple(
-            Wire(
+            NodeInterface(
                 record.name,
                 record.mac.hex(":"),
                 tuple(ip_network((net[1:], net[0])) for net in record.subnets),
@@ -118,12 +127,12 @@ def unpack(meta: bytes) -> tuple[Wire, ...] | None:
         )
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         return None
-    names = {wire.name for wire in found}
+    names = {each.name for each in found}
     return found if len(names) == len(records) else None
 
 
 def _is_interface(name: str) -> bool:
-    """Whether Linux lets an interface be named so (net/core/dev.c, dev_valid_name)."""
+    """Whether Linux allows this name for an interface (net/core/dev.c, dev_valid_name)."""
     return (
         0 < len(name.encode()) < INTERFACE_NAME
         and name not in (".", "..")
@@ -132,18 +141,18 @@ def _is_interface(name: str) -> bool:
     )
 
 
-def has_interface_for(wires: Iterable[Wire], pool: Pool) -> bool:
+def has_interface_for(interfaces: Iterable[NodeInterface], pool: Pool) -> bool:
     """Whether one of the interfaces may answer for the pool's addresses."""
-    return any(pool.uses_interface(wire.name) for wire in wires)
+    return any(pool.uses_interface(each.name) for each in interfaces)
 
 
-def subnets_for(wires: Iterable[Wire], pool: Pool) -> frozenset[IPNetwork]:
-    """Return the subnets on which a node with these wires may answer for the pool's addresses."""
-    usable = (wire for wire in wires if pool.uses_interface(wire.name))
-    return frozenset(subnet for wire in usable for subnet in wire.subnets)
+def subnets_for(interfaces: Iterable[NodeInterface], pool: Pool) -> frozenset[IPNetwork]:
+    """Return the subnets of those interfaces that may answer for the pool's addresses."""
+    usable = (each for each in interfaces if pool.uses_interface(each.name))
+    return frozenset(subnet for each in usable for subnet in each.subnets)
 
 
 def reached(subnets: Iterable[IPNetwork], addresses: Iterable[IPAddress]) -> int:
-    """Return how many of the addresses are on one of the subnets."""
-    there = tuple(subnets)
-    return sum(any(address in subnet for subnet in there) for address in addresses)
+    """Return the number of addresses that are on one of the subnets."""
+    networks = tuple(subnets)
+    return sum(any(address in network for network in networks) for address in addresses)

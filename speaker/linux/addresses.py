@@ -1,4 +1,7 @@
-"""What the kernel knows of this host's addresses, as far as BGP asks."""
+"""Local addresses of this host, read over netlink, for the next hops of BGP.
+
+Short: two queries over ``list_addresses``.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,27 @@ from speaker.linux.netlink import list_addresses
 
 
 def addresses_beside(own: IPAddress, interface: str | None = None) -> LocalAddresses:
-    """Return what the interface that holds this address has besides it, in each family the first.
+    """Return the first other address in each family of the interface that holds ``own``.
 
-    ``interface`` tells which one is meant where several have the same link-local address. Where
-    none holds it, there is nothing. Raises OSError where there is no netlink.
+    ``interface`` selects one where several have the same link-local address. If no interface holds
+    ``own``, there are no other addresses. Raises OSError if netlink is not available.
     """
-    everything = list_addresses()
-    holders = [each.index for each in everything if each.local == own.packed]
+    addresses = list_addresses()
+    holders = [each.index for each in addresses if each.local == own.packed]
     if interface is not None:
         holders = [index for index in holders if index == _index_of(interface)]
-    here = [each for each in everything if each.index in holders[:1]]
+    held = [each for each in addresses if each.index in holders[:1]]
     if isinstance(own, IPv4Address):
-        return LocalAddresses(own, ipv6=_first_ipv6(here, SCOPE_UNIVERSE))
-    ipv6 = _first_ipv6(here, SCOPE_UNIVERSE) if own.is_link_local else None
-    return LocalAddresses(own, _first_ipv4(here), ipv6)
+        return LocalAddresses(own, ipv6=_first_ipv6(held, SCOPE_UNIVERSE))
+    ipv6 = _first_ipv6(held, SCOPE_UNIVERSE) if own.is_link_local else None
+    return LocalAddresses(own, _first_ipv4(held), ipv6)
 
 
 def link_local_address(interface: str) -> IPv6Address | None:
-    """Return the address that an interface has by itself, once the kernel knows it as its own.
+    """Return an interface's link-local address; None while it has none that is usable.
 
-    Raises OSError where there is no such interface.
+    An address is unusable during duplicate address detection, for example. Raises OSError if there
+    is no such interface.
     """
     index = socket.if_nametoindex(interface)
     return _first_ipv6([each for each in list_addresses() if each.index == index], SCOPE_LINK)
@@ -40,7 +44,7 @@ def link_local_address(interface: str) -> IPv6Address | None:
 def _index_of(interface: str) -> int | None:
     try:
         return socket.if_nametoindex(interface)
-    except OSError:  # it is gone
+    except OSError:  # it was removed
         return None
 
 

@@ -1,4 +1,4 @@
-"""Gives up what a process may do, but for capabilities that it uses (capabilities(7), prctl(2))."""
+"""Reduction of a process' privileges to the capabilities in use (capabilities(7), prctl(2))."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CAP_SETUID = 7
 CAP_NET_RAW = 13
 
 NOBODY = 65534
-"""The user and the group of helper processes, where the kernel lets them change these."""
+"""User and group of helper processes, if the kernel permits the change."""
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
@@ -29,9 +29,9 @@ _SETS = Struct("=6I")  # effective, permitted, inheritable: low words, then high
 
 
 def confine(*capabilities: int) -> None:
-    """Give up everything but these capabilities: the user, all others, and most of the kernel.
+    """Change the user, drop all capabilities but these, and deny system calls that are not needed.
 
-    Raises OSError where the kernel refuses to let go of a capability.
+    Raises OSError if the kernel refuses to drop a capability.
     """
     become_nobody()
     keep_only(*capabilities)
@@ -39,10 +39,10 @@ def confine(*capabilities: int) -> None:
 
 
 def become_nobody() -> bool:
-    """Become a user that owns nothing, with the capabilities that there are; whether that is done.
+    """Change to the user NOBODY, which owns nothing, and keep capabilities; return whether it did.
 
-    A container's root may not have the capabilities for it. One that does not have CAP_KILL could
-    not end a helper process of another user.
+    A container's root may lack the capabilities for it. Without CAP_KILL the user is not changed,
+    because the speaker could not kill a helper process of another user.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     needed = (CAP_KILL, CAP_SETGID, CAP_SETUID)
@@ -59,25 +59,26 @@ def become_nobody() -> bool:
 
 
 def keep_only(*capabilities: int) -> None:
-    """Drop every capability but these, where we have them, and the means to ever get more.
+    """Drop every capability but these, and every way to gain more.
 
-    Raises OSError where the kernel refuses to let go of one.
+    Of these, the ones that the process does not have are not gained. Raises OSError if the kernel
+    refuses to drop one.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     permitted = _permitted(libc)
-    if permitted:  # a change of the user cleared what is in effect
+    if permitted:  # the change of the user cleared the effective set
         _set(libc, permitted)
     for other in range(_HIGHEST_CAPABILITY + 1):
         if other not in capabilities:
-            libc.prctl(_PR_CAPBSET_DROP, other, 0, 0, 0)  # not ours to drop without CAP_SETPCAP
+            libc.prctl(_PR_CAPBSET_DROP, other, 0, 0, 0)  # fails without CAP_SETPCAP
     _set(libc, permitted & sum(1 << capability for capability in capabilities))
 
 
 def _permitted(libc: ctypes.CDLL) -> int:
-    """Return the capabilities that may be had, as bits."""
+    """Return the permitted set, as bits."""
     sets = ctypes.create_string_buffer(_SETS.size)
     _check(libc.capget(_header(), sets))
     _, low, _, _, high, _ = _SETS.unpack(sets.raw[: _SETS.size])

@@ -1,9 +1,10 @@
-"""The channel between the speaker and a helper process: messages of any size in bounded memory.
+"""Channel between the speaker and a helper process: messages of any size in bounded memory.
 
-A message crosses the SOCK_SEQPACKET pair in parts that the kernel's buffers hold (a packet that is
-larger than those fails with EMSGSIZE, one that is larger than the reader's buffer is cut). The
-first byte of a part says whether more of the message follow. The speaker's end is in
-``speaker.linux.subprocess``: what a helper process imports costs memory.
+A message crosses the SOCK_SEQPACKET pair in parts that fit the kernel's buffers (sending a larger
+packet fails with EMSGSIZE; a packet larger than the reader's buffer is truncated). The first byte
+of a part states whether more parts of the message follow. The speaker's end is in
+``speaker.linux.subprocess``, apart from this, because every import of a helper process costs
+memory.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import Final
 from metallb_py.errors import LocalProtocolError
 
 PART_LIMIT: Final = 1 << 15
-"""No packet is longer, in bytes: a small part of what the kernel buffers in a socket pair."""
+"""Maximum size of a packet, in bytes: a small part of the kernel's buffer for a socket pair."""
 
 MESSAGE_LIMIT: Final = 8 << 20
-"""No message is longer, in bytes."""
+"""Maximum size of a message, in bytes."""
 
-_PARTS_PER_TURN: Final = 64  # so many are read before others have their turn
+_PARTS_PER_TURN: Final = 64  # parts that are read before other descriptors are served
 _LAST: Final = b"\x00"
 _MORE: Final = b"\x01"
 
@@ -31,7 +32,7 @@ class MessageTooLongError(LocalProtocolError):
 
 
 class ChannelBrokenError(LocalProtocolError):
-    """The other end sent what is no part of a message."""
+    """The other end sent data that is no part of a message, or too long a message."""
 
 
 def split(message: bytes) -> Iterator[bytes]:
@@ -51,7 +52,7 @@ def _split(message: bytes) -> Iterator[bytes]:
 
 
 class Assembly:
-    """Joins parts to messages."""
+    """Reassembly of messages from parts."""
 
     __slots__ = ("_parts", "_size")
 
@@ -60,7 +61,7 @@ class Assembly:
         self._size = 0
 
     def add(self, part: bytes) -> bytes | None:
-        """Return the message that this part completes, if it does. Raises ChannelBrokenError."""
+        """Return the message that this part completes, if any. Raises ChannelBrokenError."""
         kind, content = part[:1], part[1:]
         if kind not in (_LAST, _MORE):
             raise ChannelBrokenError(
@@ -79,34 +80,34 @@ class Assembly:
 
 
 class Channel:
-    """A helper process' end, which never waits. At most one message is on its way out."""
+    """A helper process' end, which never blocks. At most one outgoing message is queued."""
 
     def __init__(self, control: socket.socket) -> None:
         control.setblocking(False)
         self._control = control
         self._assembly = Assembly()
-        self._leaving: deque[bytes] = deque()
+        self._outgoing: deque[bytes] = deque()
         self.ended = False
-        """Whether the speaker is gone."""
+        """Whether the speaker closed its end."""
 
     def fileno(self) -> int:
-        """Return the descriptor, to wait on."""
+        """Return the descriptor to wait on."""
         return self._control.fileno()
 
     @property
     def is_busy(self) -> bool:
-        """Whether a message was not sent to its end yet: ``flush`` tries again."""
-        return bool(self._leaving)
+        """Whether a part of a message is still to be sent: ``flush`` retries."""
+        return bool(self._outgoing)
 
     def receive(self) -> Iterator[bytes]:
-        """Return what the speaker sent, message by message. Raises ChannelBrokenError."""
+        """Yield the messages that the speaker sent. Raises ChannelBrokenError."""
         for _ in range(_PARTS_PER_TURN):
             try:
                 part = self._control.recv(PART_LIMIT)
             except BlockingIOError:
                 return
             except ConnectionError:
-                part = b""  # the speaker ended before it had read everything
+                part = b""  # the speaker ended before it had read all messages
             if not part:
                 self.ended = True
                 return
@@ -115,25 +116,25 @@ class Channel:
                 yield message
 
     def send(self, message: bytes) -> bool:
-        """Send a message; return False where the speaker has yet to read an earlier one.
+        """Send a message; return False, without sending, if the speaker has not read earlier ones.
 
         Raises MessageTooLongError.
         """
         parts = split(message)
         self.flush()
-        if self._leaving:
+        if self._outgoing:
             return False
         first = next(parts)
         if not self._send(first):
             return False
-        self._leaving.extend(parts)
+        self._outgoing.extend(parts)
         self.flush()
         return True
 
     def flush(self) -> None:
-        """Send on what is left of a message, as far as the speaker reads."""
-        while self._leaving and self._send(self._leaving[0]):
-            self._leaving.popleft()
+        """Send the remaining parts of a message, until the socket's buffer is full."""
+        while self._outgoing and self._send(self._outgoing[0]):
+            self._outgoing.popleft()
 
     def _send(self, part: bytes) -> bool:
         try:
@@ -142,6 +143,6 @@ class Channel:
             return False
         except OSError:
             self.ended = True
-            self._leaving.clear()
+            self._outgoing.clear()
             return False
         return True

@@ -1,8 +1,8 @@
-"""A UDP socket that also tells where nobody listens, which an ordinary one keeps to itself.
+"""UDP socket that also reports destinations without a listener, which an ordinary socket hides.
 
-``IP_RECVERR`` (ip(7)) has the kernel queue the ICMP errors that our datagrams caused, each with the
-address that the datagram was sent to. A refusal counts only if it is the host's own: routers and
-firewalls send such errors for hosts that they know nothing of.
+``IP_RECVERR`` (ip(7)) makes the kernel queue the ICMP errors that our datagrams caused, each with
+the destination of the datagram. A refusal counts only if the destination itself sent it: routers
+and firewalls send such errors on behalf of hosts whose state they do not have.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from metallb_py.protocols.memberlist.codec.messages import Endpoint
 
 BATCH: Final = 64
-"""So many datagrams are read before others have their turn."""
+"""Number of datagrams that are read before other work of the loop."""
 _LARGEST: Final = 65536
 # linux/in.h, linux/in6.h, linux/errqueue.h
 _IP_RECVERR: Final = 11
@@ -30,7 +30,7 @@ _IPV4_MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 class Datagrams:
-    """Bound to one address and port. Raises OSError where that can't be had."""
+    """A UDP socket bound to one address and port. Raises OSError if they are not available."""
 
     def __init__(self, bind: Endpoint) -> None:
         version = bind.address.version
@@ -49,20 +49,20 @@ class Datagrams:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it is bound."""
+        """The address and port to which the socket is bound."""
         return _endpoint(self._socket.getsockname())
 
     def fileno(self) -> int:
-        """Return the descriptor, to wait on."""
+        """Return the descriptor to wait on."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket."""
         self._socket.close()
 
     def send(self, to: Endpoint, data: bytes) -> bool:
-        """Send a datagram. Returns whether it left; it may be lost in any case."""
-        # The first call may fail with what an earlier datagram caused.
+        """Send a datagram. Return whether the kernel accepted it; it may be lost in any case."""
+        # The first call may report the error of an earlier datagram.
         return any(self._send(to, data) for _ in range(2))
 
     def _send(self, to: Endpoint, data: bytes) -> bool:
@@ -73,18 +73,18 @@ class Datagrams:
         return True
 
     def receive(self) -> Iterator[tuple[bytes, Endpoint]]:
-        """Read what is there: datagrams and who sent them."""
+        """Yield the queued datagrams, each with its source; up to BATCH."""
         for _ in range(BATCH):
             try:
                 data, source = self._socket.recvfrom(_LARGEST)
             except BlockingIOError:
                 return
-            except OSError:  # what a datagram of ours caused; ``refusals`` tells it whole
+            except OSError:  # the error of a datagram of ours; ``refusals`` reports it in full
                 continue
             yield data, _endpoint(source)
 
     def refusals(self) -> Iterator[Endpoint]:
-        """Read where nobody listened, by the word of the hosts themselves."""
+        """Yield destinations whose host reported that no socket listens there; up to BATCH."""
         for _ in range(BATCH):
             try:
                 _, control, _, target = self._socket.recvmsg(0, 512, socket.MSG_ERRQUEUE)
@@ -109,7 +109,7 @@ def _is_refusal(data: bytes, target: Endpoint) -> bool:
 
 
 def _offender(data: bytes) -> bytes:
-    """Return the packed address of who sent an error, from a ``sockaddr``."""
+    """Return the packed address of the host that sent an error, from a ``sockaddr``."""
     family = struct.unpack_from("=H", data)[0] if len(data) >= 2 else None
     if family == socket.AF_INET and len(data) >= _IPV4_OFFENDER.size:
         packed: bytes = _IPV4_OFFENDER.unpack_from(data)[1]

@@ -1,6 +1,7 @@
-"""Follows one of the kernel's tables through a netlink socket.
+"""Netlink socket that keeps a mirror of one of the kernel's tables up to date.
 
-/sys/class/net would be simpler, but shows the namespace that mounted it, which need not be ours.
+/sys/class/net would be simpler, but shows the network namespace in which it was mounted, which
+need not be ours.
 """
 
 from __future__ import annotations
@@ -19,33 +20,36 @@ from metallb_py.protocols.rtnetlink import (
     request_addresses,
 )
 
-# Larger than any part of a list (the kernel makes them up to 32 KiB).
+# Larger than any part of a dump (the kernel makes them up to 32 KiB).
 _DATAGRAM_LIMIT = 1 << 16
-# The kernel answers at once; after so many milliseconds we go on with what events and the next
-# list tell.
-_LIST_PATIENCE = 1000
+# Milliseconds to wait for a list, which the kernel sends at once. After them the table is filled by
+# events and the next list.
+_LIST_TIMEOUT = 1000
 _LIST_ATTEMPTS = 3
 
 
 class Table(Protocol):
-    """What a KernelTable is to the socket that feeds it."""
+    """The part of a KernelTable that the socket uses."""
 
     listed: bool
+    """Whether a complete list was read since the start."""
 
-    def list_requested(self) -> int: ...
+    def list_requested(self) -> int:
+        """Begin a complete list; return the sequence number for the request."""
 
-    def receive(self, messages: Iterable[Message]) -> bool: ...
+    def receive(self, messages: Iterable[Message]) -> bool:
+        """Apply messages of the kernel. Return False if the list must be repeated."""
 
 
 T = TypeVar("T", bound=Table)
 
 
 class Netlink(Generic[T]):
-    """A non-blocking netlink socket, and the table of what was heard on it.
+    """A non-blocking netlink socket, and the table that its messages update.
 
-    ``groups`` are told of changes; ``request`` makes the question for a complete list. Complete
-    from the start: the constructor waits for the first list. Raises OSError where there is no
-    netlink.
+    ``groups`` are the multicast groups for changes; ``request`` encodes the request for a complete
+    list with a sequence number. The constructor waits for the first list, so that the table is
+    complete from the start. Raises OSError if netlink is not available.
     """
 
     def __init__(self, table: T, groups: int, request: Callable[[int], bytes]) -> None:
@@ -63,14 +67,14 @@ class Netlink(Generic[T]):
             raise
 
     def fileno(self) -> int:
-        """Return the descriptor to wait on; when it is readable, call ``receive``."""
+        """Return the descriptor to wait on; when it is readable, ``receive`` is to be called."""
         return self._socket.fileno()
 
     def resync(self) -> None:
-        """Ask for the complete list, in case an event was lost. The answer comes as events do.
+        """Request a complete list, in case an event was lost. The reply is read by ``receive``.
 
-        While an earlier list is being read the kernel refuses a second one, which is then asked
-        for again at the end of the first.
+        While an earlier list is being sent, the kernel refuses a second one, which is then
+        requested again at the end of the first.
         """
         self._socket.send(self._request(self.table.list_requested()))
 
@@ -83,7 +87,7 @@ class Netlink(Generic[T]):
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-            self.resync()  # events came faster than we read, and some are lost
+            self.resync()  # the socket's buffer overflowed, and events are lost
             return
         if not self.table.receive(decode(data)):
             self.resync()
@@ -95,14 +99,14 @@ class Netlink(Generic[T]):
     def _read_first_list(self) -> None:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        while not self.table.listed and poll.poll(_LIST_PATIENCE):
+        while not self.table.listed and poll.poll(_LIST_TIMEOUT):
             self.receive()
 
 
 def list_addresses() -> tuple[Address, ...]:
-    """Return the addresses of all interfaces, as they are now. Raises OSError."""
+    """Return the current addresses of all interfaces. Raises OSError."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
-        sock.settimeout(_LIST_PATIENCE / 1000)
+        sock.settimeout(_LIST_TIMEOUT / 1000)
         found, complete = _listed(sock, 1)
         for number in range(2, _LIST_ATTEMPTS + 1):
             if complete:
@@ -112,7 +116,7 @@ def list_addresses() -> tuple[Address, ...]:
 
 
 def _listed(sock: socket.socket, number: int) -> tuple[list[Address], bool]:
-    """Return one list, and whether no change came in between."""
+    """Return one list, and whether it is consistent: no change occurred while it was made."""
     found: list[Address] = []
     sock.send(request_addresses(number))
     while True:

@@ -1,4 +1,4 @@
-"""What the kernel does with packets for others: whom it reaches directly, and what it forwards."""
+"""Routing state of the kernel: whether an address is on-link, and whether packets are forwarded."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class _Route:
 
 
 def is_neighbor(address: IPAddress) -> bool:
-    """Whether the kernel would send to this address directly, with no router on the way."""
+    """Whether the address is on-link: the kernel would send to it without a gateway."""
     routes = _ipv4_routes() if address.version == 4 else _ipv6_routes()
-    fitting = [route for route in routes if address in route.network]
-    if not fitting:
+    matching = [route for route in routes if address in route.network]
+    if not matching:
         return False
-    best = max(fitting, key=lambda route: (route.network.prefixlen, -route.metric))
+    best = max(matching, key=lambda route: (route.network.prefixlen, -route.metric))
     return not best.flags & (_GATEWAY | _REJECT)
 
 
 def forwards(version: int) -> bool:
-    """Whether the kernel forwards this version of IP, as a Kubernetes node's does."""
+    """Whether the kernel forwards packets of this IP version, as on a Kubernetes node."""
     return _FORWARDING[version].read_text().strip() != "0"
 
 
@@ -51,7 +51,7 @@ def _ipv4_routes() -> Iterator[_Route]:
 
 
 def _ipv4(text: str) -> IPv4Address:
-    """Read an address that the kernel prints as a number of the machine's byte order."""
+    """Parse an address that the kernel prints as a number in the machine's byte order."""
     return IPv4Address(int(text, 16).to_bytes(4, sys.byteorder))
 
 

@@ -1,4 +1,4 @@
-"""Processes of the speaker's own: started with a socket to talk over, and gone in the end."""
+"""Helper processes of the speaker: started with one end of a channel, and always ended."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from metallb_py.backoff import Backoff
 from metallb_py.errors import MetallbError
 from speaker.linux.channel import PART_LIMIT, Assembly, split
 
-GOOD_LIFE: Final = 10.0
-"""A process that lived so long is restarted at once, in seconds; else ``RESTART`` says when."""
+STABLE_AFTER: Final = 10.0
+"""Seconds; a process that lived longer is restarted at once, else after a ``RESTART`` delay."""
 RESTART: Final = Backoff(first=0.1, limit=5.0)
-# Where the packages lie: the process runs the same code, installed or not.
+"""Delays before a process is restarted, by the number of failures in a row."""
+# The parent folder of the packages: the process runs the same code, installed or not.
 _ROOT: Final = Path(__file__).parents[2]
-# What Python needs to start and import. Nothing else is passed on: the memberlist's key, above all.
+# The variables that Python needs to start and import. No other is passed on, in particular not
+# memberlist's key.
 _ENVIRONMENT: Final = (
     "LANG",
     "LC_ALL",
@@ -32,22 +34,22 @@ _ENVIRONMENT: Final = (
     "PYTHONPATH",
     "PYTHONPYCACHEPREFIX",
 )
-# How long the process may take to see that it is to end, in seconds.
+# Seconds in which the process has to end after its channel was closed.
 _GRACE: Final = 1.0
 
 
 class NotStartedError(MetallbError):
-    """A process can't be started now: no descriptors, no memory, too many processes."""
+    """A process can't be started: no descriptors, no memory, or too many processes."""
 
 
 @contextlib.asynccontextmanager
 async def helper_process(
     module: str, *arguments: str
 ) -> AsyncIterator[tuple[Process, socket.socket]]:
-    """Run a module while this is entered; make sure that it is gone afterwards.
+    """Run a module as a process for the duration of the context; it has ended afterwards.
 
-    Its first argument is the descriptor of its end of a socket pair of packets, whose other end
-    this yields, not blocking. Raises NotStartedError.
+    The module's first argument is the descriptor of its end of a SOCK_SEQPACKET pair. The context
+    yields the process and the other end, non-blocking. Raises NotStartedError.
     """
     try:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -75,7 +77,7 @@ async def _start(module: str, *arguments: str, keep: int) -> Process:
             stdin=DEVNULL,
             env=_environment(os.environ),
             pass_fds=(keep,),  # all others are closed
-            # The terminal's Ctrl-C is for us; the process ends when we let it go.
+            # Ctrl-C in the terminal signals the speaker alone; the process ends with its channel.
             start_new_session=True,
         )
     except OSError as error:
@@ -94,7 +96,7 @@ async def send(control: socket.socket, message: bytes) -> None:
 
 
 async def receive(control: socket.socket, assembly: Assembly) -> bytes | None:
-    """Return the next message that the speaker received; None at the end of the channel.
+    """Return the next message from the process; None at the end of the channel.
 
     Raises ChannelBrokenError, OSError.
     """
@@ -107,7 +109,7 @@ async def receive(control: socket.socket, assembly: Assembly) -> bytes | None:
 
 
 async def _end(process: Process) -> None:
-    """Wait for a process that was let go; kill it where it does not see that, or we are to end."""
+    """Wait for a process whose channel is closed; kill it after _GRACE, or on cancellation."""
     try:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):

@@ -1,8 +1,8 @@
-"""A seccomp filter for helper processes: system calls that they never need fail with EPERM.
+"""Seccomp filter for helper processes: system calls that they never need fail with EPERM.
 
-It denies what would let code that got control of one run programs, start processes, look into
-other processes, change mounts and namespaces, or reach rarely used parts of the kernel. Threads
-are allowed. Everything else is allowed without a look at its arguments, which kernels since 5.11
+It denies an attacker that controls a helper process the calls to run programs, start processes,
+inspect other processes, change mounts and namespaces, or reach rarely used parts of the kernel.
+Threads are allowed. All other calls are allowed whatever their arguments, which kernels since 5.11
 decide from a bitmap, without running the filter (seccomp(2)).
 """
 
@@ -26,7 +26,7 @@ _RETURN: Final = 0x06  # BPF_RET | BPF_K
 # struct seccomp_data of linux/seccomp.h
 _NUMBER: Final = 0
 _ARCHITECTURE: Final = 4
-_FIRST_ARGUMENT: Final = 16  # its low half; both architectures are little endian
+_FIRST_ARGUMENT: Final = 16  # the low half; both architectures are little-endian
 _ALLOW: Final = 0x7FFF0000
 _ERRNO: Final = 0x00050000
 
@@ -56,11 +56,14 @@ _CLONE3: Final = 435
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What is denied on an architecture, by number; ``audit`` is its number in linux/audit.h."""
+    """System call numbers of an architecture."""
 
     audit: int
+    """The number of the architecture in linux/audit.h."""
     clone: int
+    """The number of ``clone``, which is allowed for threads alone."""
     denied: Mapping[str, int]
+    """The denied system calls."""
 
 
 TABLES: Final[Mapping[str, Table]] = {
@@ -178,14 +181,14 @@ class _Program(ctypes.Structure):
 
 
 def program(table: Table) -> bytes:
-    """Return the filter for an architecture. Calls of another one all fail."""
+    """Return the filter for an architecture. All calls of another architecture fail."""
     return b"".join(_instructions(table))
 
 
 def deny_system_calls() -> bool:
-    """Install the filter for good; return False where kernel or architecture has none.
+    """Install the filter permanently; return False if kernel or architecture do not support it.
 
-    The process has to have given up gaining privileges (PR_SET_NO_NEW_PRIVS).
+    The process must have set PR_SET_NO_NEW_PRIVS before.
     """
     table = TABLES.get(os.uname().machine)
     if table is None:
@@ -207,7 +210,8 @@ def _instructions(table: Table) -> Iterator[bytes]:
     for number in sorted(table.denied.values()):
         yield _INSTRUCTION.pack(_JUMP_EQUAL, 0, 1, number)
         yield _fail(errno.EPERM)
-    # Its flags lie in memory, where a filter can't look: the C library goes on with clone.
+    # The flags of clone3 are in memory, which a filter can't read. On ENOSYS the C library falls
+    # back to clone.
     yield _INSTRUCTION.pack(_JUMP_EQUAL, 0, 1, _CLONE3)
     yield _fail(errno.ENOSYS)
     yield _INSTRUCTION.pack(_JUMP_EQUAL, 0, 3, table.clone)

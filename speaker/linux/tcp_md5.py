@@ -1,4 +1,4 @@
-"""TCP MD5 signatures (RFC 2385), as Linux offers them to a socket."""
+"""TCP MD5 signatures (RFC 2385) as a socket option of Linux. Short: that option alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metallb_py.addresses import IPAddress
 from metallb_py.errors import LocalProtocolError
 
 MAX_PASSWORD = 80
-"""Bytes that the kernel takes (TCP_MD5SIG_MAXKEYLEN)."""
+"""Maximum length of a password, in bytes (TCP_MD5SIG_MAXKEYLEN)."""
 
 _TCP_MD5SIG = 14
 _SOCKADDR_V4 = Struct("=HH4s120x")
@@ -18,10 +18,10 @@ _MD5SIG = Struct("=128sBBHi80s")  # peer, flags, prefix length, key length, inte
 
 
 def sign_segments(sock: socket.socket, peer: IPAddress, password: str) -> None:
-    """Sign what goes to this peer and drop what comes from it unsigned. Call before connect.
+    """Sign segments to this peer and drop unsigned ones from it. Call before ``connect``.
 
-    Raises LocalProtocolError for a password that is too long, OSError where the kernel lacks the
-    feature. Neither shows the password.
+    Raises LocalProtocolError for a password that is too long, OSError if the kernel lacks the
+    feature. Neither error contains the password.
     """
     key = password.encode()
     if len(key) > MAX_PASSWORD:
@@ -30,7 +30,7 @@ def sign_segments(sock: socket.socket, peer: IPAddress, password: str) -> None:
 
 
 def forget_key(sock: socket.socket, peer: IPAddress) -> None:
-    """Sign no longer what goes to this peer. Raises OSError where nothing was signed."""
+    """Stop signing segments to this peer. Raises OSError if it had no key."""
     _set_key(sock, peer, b"")
 
 

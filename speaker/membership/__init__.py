@@ -1,0 +1,11 @@
+"""Detection of usable speakers: by memberlist gossip, by Leases, or by Ready pods.
+
+Entry point: ``interface.Membership``, with three implementations, one for each value of
+``--membership`` (``flags``, ``settings``): ``gossip.GossipMembers``, ``lease.LeaseMembership`` and
+``ready_pods.ReadyPods``. speaker/members.py chooses one.
+
+Pure modules: ``join_scheduler``, ``lease_detector``, ``interface`` and ``settings``. The
+implementations run on asyncio, and use sockets and the Kubernetes API through ``io``. The package
+imports metallb_py and, of the speaker, ``layer2.topology`` and ``linux.datagrams``.
+Documents: hashicorp/memberlist for gossip, coordination.k8s.io/v1 for Leases, MetalLB's flags.
+"""

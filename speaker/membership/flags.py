@@ -1,4 +1,4 @@
-"""The flags and environment that choose how speakers find out who is there: MetalLB's, and ours."""
+"""Flags and environment variables of speaker membership: MetalLB's, and ours."""
 
 from __future__ import annotations
 
@@ -14,47 +14,51 @@ from speaker.membership import memberlist_json
 from speaker.membership.settings import LEASE_NAMESPACE, GossipSettings, Kind
 
 KEY_NAME = "secretkey"
-"""The key of the Secret that MetalLB's controller makes, and so the name of the file."""
+"""The key in the Secret that MetalLB's controller creates, and so the name of the file."""
 
 
 def add(parser: FlagParser) -> None:
     """Add the flags. A secret is never printed, neither by --help nor in an error."""
     parser.flag(
         "membership",
-        f"how speakers find out who is there: {', '.join(Kind)}; memberlist where ml-bindaddr and"
-        " ml-labels are set, as in MetalLB, else none",
+        f"how to detect usable speakers: {', '.join(Kind)}; by default memberlist if ml-bindaddr"
+        " and ml-labels are set, as in MetalLB, else none",
         read=_membership,
     )
     parser.flag(
         "lease-namespace",
-        "namespace of the speakers' Leases, with membership=lease; another one than the daemons'",
+        "namespace of the speakers' Leases, with membership=lease; not that of the daemons",
         default=LEASE_NAMESPACE,
     )
-    parser.flag("ml-bindaddr", "own address for memberlist", env="METALLB_ML_BIND_ADDR")
+    parser.flag("ml-bindaddr", "bind address for memberlist", env="METALLB_ML_BIND_ADDR")
     parser.flag(
         "ml-bindport",
         f"port for memberlist, UDP and TCP; {PORT} by default",
         env="METALLB_ML_BIND_PORT",
         read=_bind_port,
     )
-    parser.flag("ml-secret-key", "what memberlist's key is made of", env="METALLB_ML_SECRET_KEY")
+    parser.flag(
+        "ml-secret-key",
+        "secret from which memberlist's key is derived",
+        env="METALLB_ML_SECRET_KEY",
+    )
     parser.flag(
         "ml-secret-key-path",
-        f"folder with a file {KEY_NAME} in place of ml-secret-key",
+        f"directory with a file {KEY_NAME}, in place of ml-secret-key",
         env="METALLB_ML_SECRET_KEY_PATH",
     )
     parser.flag(
         "ml-key-bytes",
-        "bytes of the secret that encrypt: 16 as MetalLB up to 0.14.1, 32 as later; both decrypt",
+        "bytes of the key that encrypts: 16 as in MetalLB up to 0.14.1, 32 as later; both decrypt",
         default="16",
         read=_key_bytes,
     )
-    parser.flag("ml-label", "label of memberlist's packets; MetalLB has none")
-    parser.switch("ml-wan-config", "memberlist's preset for wide networks, as in MetalLB")
+    parser.flag("ml-label", "label of memberlist's packets; MetalLB sets none")
+    parser.switch("ml-wan-config", "memberlist's preset for wide area networks, as in MetalLB")
 
 
 def choose(args: argparse.Namespace) -> tuple[Kind, GossipSettings | None]:
-    """Return what was chosen. Raises ValueError, StartupError."""
+    """Return the kind of membership, and memberlist's settings. Raises ValueError, StartupError."""
     possible = bool(args.ml_bindaddr and args.ml_labels)
     kind: Kind = args.membership or (Kind.MEMBERLIST if possible else Kind.NONE)
     return kind, _gossip(args) if kind is Kind.MEMBERLIST else None

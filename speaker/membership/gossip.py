@@ -17,7 +17,6 @@ from metallb_py.protocols.memberlist.codec.envelope import Envelope
 from metallb_py.protocols.memberlist.codec.keyring import Keyring
 from metallb_py.protocols.memberlist.codec.messages import Endpoint, State
 from metallb_py.protocols.memberlist.events import (
-    Accused,
     Joined,
     JoinFailed,
     Member,
@@ -28,29 +27,30 @@ from metallb_py.protocols.memberlist.events import (
     MemberUp,
     NameConflict,
     RoundTrip,
+    SelfSuspected,
 )
 from metallb_py.rate_limit import Rate, RateLimiter
 from metallb_py.runtime.log import LimitedLog, Logger
 from metallb_py.runtime.metrics import MemberMetrics
 from speaker.layer2 import topology
-from speaker.layer2.topology import Wire
+from speaker.layer2.topology import NodeInterface
 from speaker.membership.interface import Usable
 from speaker.membership.io.gossip_thread import Gossip, GossipEvent, NotStarted, Started, Traffic
-from speaker.membership.io.gossip_transport import Membership
-from speaker.membership.join_scheduler import Joining
+from speaker.membership.io.gossip_transport import MemberConfig
+from speaker.membership.join_scheduler import JoinScheduler
 from speaker.membership.settings import GossipSettings
 
-WIRES_WITHIN = 2.0
-"""So long it waits to know its wires, in seconds, before it takes part without telling them."""
-# Lines in the log that the members of the gossip cluster can provoke.
+INTERFACES_TIMEOUT = 2.0
+"""Seconds to wait for this node's interfaces, before joining without publishing them."""
+# Limits on log lines that members of the gossip cluster can cause.
 EVENTS_OF_A_NODE = Rate(burst=10, per_second=0.1)
 EVENTS = Rate(burst=200, per_second=5.0)
-DOUBTS_OF_A_NODE = Rate(burst=5, per_second=0.1)
-DOUBTS = Rate(burst=50, per_second=1.0)
+WARNINGS_OF_A_NODE = Rate(burst=5, per_second=0.1)
+WARNINGS = Rate(burst=50, per_second=1.0)
 
 
 class GossipMembers:
-    """A Membership by hashicorp/memberlist's protocol."""
+    """A Membership by hashicorp/memberlist's protocol. ``on_usable`` receives each change."""
 
     def __init__(
         self,
@@ -66,51 +66,51 @@ class GossipMembers:
         self._metrics = metrics
         self._on_usable = on_usable
         self._gossip = Gossip(self._on_events)
-        self._joining = Joining()
-        self._changed = asyncio.Event()  # whom to join, or when
-        self._wires = asyncio.Event()
+        self._scheduler = JoinScheduler()
+        self._changed = asyncio.Event()  # the addresses to join, or the times
+        self._interfaces = asyncio.Event()
         self._meta = b""
         self._others: dict[str, Member] = {}
-        self._wires_of: dict[str, tuple[Wire, ...] | None] = {}
+        self._interfaces_of: dict[str, tuple[NodeInterface, ...] | None] = {}
         self._events_admitted = RateLimiter(each=EVENTS_OF_A_NODE, total=EVENTS)
-        self._doubts = LimitedLog(log, DOUBTS_OF_A_NODE, DOUBTS)
+        self._warnings = LimitedLog(log, WARNINGS_OF_A_NODE, WARNINGS)
         self._suppressed = 0
         self._pods_known = False
         self._started = False
-        self._told: Usable | None = None
+        self._published: Usable | None = None
 
     def pods_changed(self, pods: Collection[Pod]) -> None:
-        """Join those that are no members yet."""
+        """Join the speakers' pods that are not members yet."""
         self._pods_known = True
         self._gossip.expect(_speakers(pods))
-        self._joining.pods(self._addresses(pods), time.monotonic())
+        self._scheduler.pods(self._addresses(pods), time.monotonic())
         self._changed.set()
 
-    def wires_changed(self, found: tuple[Wire, ...]) -> None:
-        """Tell the other members."""
+    def interfaces_changed(self, found: tuple[NodeInterface, ...]) -> None:
+        """Publish this node's interfaces to the other members, as metadata."""
         self._meta = topology.pack(found)
-        self._wires.set()
+        self._interfaces.set()
         self._gossip.update(self._meta)
 
     async def leave(self) -> None:
-        """Have the others know at once."""
+        """Announce the departure, so that other nodes take over at once."""
         self._log.info("leaving memberlist cluster", op="shutdown")
         self._gossip.leave()
 
     async def run(self) -> None:
-        """Take part until cancelled."""
+        """Run a member of the gossip cluster until cancelled."""
         if not self._settings.secret:
             self._log.warn(
                 "no ml-secret-key set, memberlist traffic will not be encrypted", op="startup"
             )
         with suppress(TimeoutError):
-            async with asyncio.timeout(WIRES_WITHIN):
-                await self._wires.wait()
+            async with asyncio.timeout(INTERFACES_TIMEOUT):
+                await self._interfaces.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._gossip.run(self._membership()), name="gossip")
             group.create_task(self._join(), name="gossip-join")
 
-    def _membership(self) -> Membership:
+    def _membership(self) -> MemberConfig:
         chosen = self._settings
         keyring = Keyring.of(chosen.secret, chosen.key_bytes) if chosen.secret else None
         envelope = Envelope(
@@ -121,43 +121,43 @@ class GossipMembers:
             verify_outgoing=chosen.settings.verify_outgoing,
             nonce=lambda: os.urandom(12),
         )
-        # Later than in any earlier life, so that what was said of that is outdated.
+        # The incarnation is higher than in any earlier run, so messages about that are outdated.
         me = Member(self._node, chosen.bind, int(time.time()), State.ALIVE, self._meta)
-        return Membership(me, chosen.settings, envelope, random.Random())
+        return MemberConfig(me, chosen.settings, envelope, random.Random())
 
     async def _join(self) -> None:
-        """Join whom ``Joining`` names, when it does."""
+        """Join the addresses that ``JoinScheduler`` returns, when they are due."""
         while True:
             now = time.monotonic()
-            self._joining.handle_timeout(now)
-            self._tell()
-            due = self._joining.due(now) if self._started else ()
+            self._scheduler.handle_timeout(now)
+            self._publish()
+            due = self._scheduler.due(now) if self._started else ()
             if due:
                 self._log.info("triggering discovery", op="memberDiscovery")
                 port = self._settings.bind.port
                 self._gossip.join(tuple(Endpoint(address, port) for address in due))
-            deadline = self._joining.next_deadline() if self._started else None
+            deadline = self._scheduler.next_deadline() if self._started else None
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if deadline is None else max(0.0, deadline - now)):
                     await self._changed.wait()
             self._changed.clear()
 
     def _on_events(self, events: tuple[GossipEvent, ...]) -> None:
-        """Take in what happened; what depends on it is computed once for all of it."""
+        """Handle a batch of events; recompute what depends on them once for all."""
         for event in events:
             self._on_event(event)
         if any(isinstance(event, MemberUp | MemberChanged | MemberDown) for event in events):
             addresses = {other.endpoint.address for other in self._others.values()}
-            self._joining.members(addresses, time.monotonic())
+            self._scheduler.members(addresses, time.monotonic())
             self._changed.set()
-            self._tell()
+            self._publish()
 
     def _on_event(self, event: GossipEvent) -> None:
         match event:
             case MemberUp() | MemberChanged() | MemberDown():
                 self._on_change(event)
-            case MemberSuspected() | MemberTrusted() | Accused() | NameConflict():
-                self._on_doubt(event)
+            case MemberSuspected() | MemberTrusted() | SelfSuspected() | NameConflict():
+                self._on_suspicion(event)
             case Joined(endpoint):
                 self._joined(endpoint.address, "")
             case JoinFailed(endpoint, error):
@@ -175,23 +175,25 @@ class GossipMembers:
         match event:
             case MemberUp(member):
                 self._put(member)
-                self._tell_event(member, "NodeJoin", "")
+                self._log_event(member, "NodeJoin", "")
             case MemberChanged(member):
                 self._put(member)
-                self._tell_event(member, "NodeUpdate", "")
+                self._log_event(member, "NodeUpdate", "")
             case MemberDown(member, reporter):
                 self._others.pop(member.name, None)
-                self._wires_of.pop(member.name, None)
-                how = "left" if member.state is State.LEFT else f"failed, said {reporter}"
-                self._tell_event(member, "NodeLeave", how)
+                self._interfaces_of.pop(member.name, None)
+                reason = "left" if member.state is State.LEFT else f"failed, reported by {reporter}"
+                self._log_event(member, "NodeLeave", reason)
             case _:
                 assert_never(event)
 
     def _put(self, member: Member) -> None:
         self._others[member.name] = member
-        self._wires_of[member.name] = topology.unpack(member.meta)
+        self._interfaces_of[member.name] = topology.unpack(member.meta)
 
-    def _on_doubt(self, event: MemberSuspected | MemberTrusted | Accused | NameConflict) -> None:
+    def _on_suspicion(
+        self, event: MemberSuspected | MemberTrusted | SelfSuspected | NameConflict
+    ) -> None:
         match event:
             case MemberSuspected(member, reporter):
                 self._metrics.suspicions.inc()
@@ -200,16 +202,16 @@ class GossipMembers:
                 self._log.debug("trusted again", node=member.name)
             case NameConflict():
                 self._on_conflict(event)
-            case Accused(reporter):
-                self._metrics.accusations.inc()
+            case SelfSuspected(reporter):
+                self._metrics.refutations.inc()
                 message = "another speaker could not reach this one"
-                log = self._doubts.of(Accused, reporter)
+                log = self._warnings.of(SelfSuspected, reporter)
                 log.warn(message, event="accused", reporter=reporter)
             case _:
                 assert_never(event)
 
     def _on_conflict(self, conflict: NameConflict) -> None:
-        self._doubts.of(NameConflict, conflict.name).warn(
+        self._warnings.of(NameConflict, conflict.name).warn(
             "two members of the gossip cluster claim one name",
             event="memberConflict",
             **{"node name": conflict.name, "node addr": str(conflict.kept.address)},
@@ -233,10 +235,12 @@ class GossipMembers:
 
     def _joined(self, address: IPAddress, error: str) -> None:
         now = time.monotonic()
-        chance = random.random()
-        worth_telling = self._joining.ended(address, now, joined=not error, chance=chance)
+        random_fraction = random.random()
+        to_log = self._scheduler.ended(
+            address, now, joined=not error, random_fraction=random_fraction
+        )
         self._changed.set()
-        if not worth_telling:
+        if not to_log:
             return
         if error:
             self._log.error(
@@ -252,8 +256,8 @@ class GossipMembers:
             others = {"number of other nodes": len(self._others)}
             self._log.info(message, op="Member detection", addr=str(address), **others)
 
-    def _tell_event(self, member: Member, event: str, why: str) -> None:
-        """Log an event of a member, within limits: a member can report others without end."""
+    def _log_event(self, member: Member, event: str, reason: str) -> None:
+        """Log a member's event, rate-limited: a member can report any number of others."""
         if self._events_admitted.admit(member.name, time.monotonic()) is None:
             self._suppressed += 1
             return
@@ -262,20 +266,20 @@ class GossipMembers:
             "node event - forcing sync",
             **{"node addr": str(member.endpoint.address)},
             **{"node name": member.name, "node event": event},
-            **({"reason": why} if why else {}),
+            **({"reason": reason} if reason else {}),
             **({"suppressed": suppressed} if suppressed else {}),
         )
 
-    def _tell(self) -> None:
-        """Tell who is usable, once everybody is known who can be."""
-        if not (self._started and self._pods_known and self._joining.complete):
+    def _publish(self) -> None:
+        """Report a change of the usable nodes, once the initial joins are complete."""
+        if not (self._started and self._pods_known and self._scheduler.complete):
             return
-        found = {**self._wires_of, self._node: topology.unpack(self._meta)}
+        found = {**self._interfaces_of, self._node: topology.unpack(self._meta)}
         usable = Usable(
             frozenset(found), {name: each for name, each in found.items() if each is not None}
         )
-        if usable != self._told:
-            self._told = usable
+        if usable != self._published:
+            self._published = usable
             self._on_usable(usable)
 
     def _count(self, traffic: Traffic) -> None:
@@ -290,9 +294,9 @@ class GossipMembers:
         self._metrics.health.set(traffic.health)
 
     def _addresses(self, pods: Collection[Pod]) -> list[IPAddress]:
-        """Return where the other speakers are, in the family that this one speaks.
+        """Return the addresses of the other speakers, in the family of the bind address.
 
-        In any order: not all that start together are to begin with the same.
+        The order is random, so that speakers that start together do not all join the same one.
         """
         version = self._settings.bind.address.version
         found = {
@@ -307,7 +311,7 @@ class GossipMembers:
 
 
 def _speakers(pods: Collection[Pod]) -> dict[str, frozenset[IPAddress]]:
-    """Return where the API server says that the nodes' speakers are."""
+    """Return the addresses of each node's speaker pods, as the API server reports them."""
     found: dict[str, frozenset[IPAddress]] = {}
     for pod in pods:
         known = found.get(pod.spec.node_name, frozenset())
@@ -316,7 +320,7 @@ def _speakers(pods: Collection[Pod]) -> dict[str, frozenset[IPAddress]]:
 
 
 def _addresses_of(pod: Pod) -> Iterator[IPAddress]:
-    """Yield a pod's addresses; what is none is left out, for its node can write anything there."""
+    """Yield a pod's valid addresses; its node can write any text there."""
     for text in pod.addresses:
         with suppress(ValueError):
             yield ip_address(text)

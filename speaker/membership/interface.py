@@ -1,4 +1,4 @@
-"""Which nodes have a usable speaker: one small interface, and three ways to find out."""
+"""The interface of speaker membership: which nodes have a usable speaker."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from metallb_py.kube.objects import Pod
-from speaker.layer2.topology import Wire
+from speaker.layer2.topology import NodeInterface
 
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """The nodes with a usable speaker; and on which wires they are, where they say so here."""
+    """The nodes with a usable speaker, and the interfaces of those that publish them this way."""
 
     nodes: frozenset[str] = frozenset()
-    wires: Mapping[str, tuple[Wire, ...]] = field(default_factory=dict)
+    interfaces: Mapping[str, tuple[NodeInterface, ...]] = field(default_factory=dict)
 
 
 class Membership(Protocol):
-    """Tells of a change by the callback that it was made with, first when it knows all."""
+    """Detects the nodes with a usable speaker.
+
+    Each change is passed to the callback that the implementation was constructed with; the first
+    call follows once the state of every speaker is known.
+    """
 
     def pods_changed(self, pods: Collection[Pod]) -> None:
-        """These are the pods of all speakers."""
+        """Handle a change of the speakers' pods; ``pods`` are all of them."""
 
-    def wires_changed(self, wires: tuple[Wire, ...]) -> None:
-        """This node is on these wires."""
+    def interfaces_changed(self, interfaces: tuple[NodeInterface, ...]) -> None:
+        """Handle a change of this node's interfaces; ``interfaces`` are all of them."""
 
     async def leave(self) -> None:
-        """Have the other nodes take over; within a second."""
+        """Announce that this speaker leaves, so that other nodes take over within a second."""
 
     async def run(self) -> None:
-        """Take part until cancelled; to be called when this node could announce."""
+        """Run until cancelled. Call it once this node is able to announce services."""

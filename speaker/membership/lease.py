@@ -15,7 +15,7 @@ from metallb_py.kube.objects import Pod
 from metallb_py.kube.reflector import Reachable, Undecodable, Unreachable
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.object_reports import ObjectReporter
-from speaker.layer2.topology import Wire
+from speaker.layer2.topology import NodeInterface
 from speaker.membership.interface import Usable
 from speaker.membership.io.lease_driver import (
     Contested,
@@ -28,7 +28,7 @@ from speaker.membership.io.lease_driver import (
 
 
 class LeaseMembership:
-    """A Membership by Leases. It is to be made on the event loop that runs it."""
+    """A Membership by Leases. Construct it on the event loop that runs it."""
 
     def __init__(
         self,
@@ -47,17 +47,17 @@ class LeaseMembership:
         self._members = LeaseMembers(client, holder, listener, random.random)
 
     def pods_changed(self, pods: Collection[Pod]) -> None:
-        """Leases tell all."""
+        """No-op: liveness comes from Leases."""
 
-    def wires_changed(self, wires: tuple[Wire, ...]) -> None:
-        """The pod's annotation tells of them."""
+    def interfaces_changed(self, interfaces: tuple[NodeInterface, ...]) -> None:
+        """No-op: the pod's annotation publishes them."""
 
     async def leave(self) -> None:
-        """Delete the Lease."""
+        """Delete this node's Lease, so that other nodes take over at once."""
         await self._members.leave()
 
     async def run(self) -> None:
-        """Renew the Lease and follow the others' until cancelled."""
+        """Renew this node's Lease and watch the others' until cancelled."""
         await self._members.run()
 
     def _on_members(self, nodes: frozenset[str]) -> None:

@@ -1,27 +1,28 @@
-"""Who is alive, by Leases (coordination.k8s.io/v1): with no I/O and no clock.
+"""Failure detection by Leases (coordination.k8s.io/v1), without I/O or clock.
 
-Theory of operation. Each speaker renews a Lease of its own, and watches all of them. Whoever
-stops renewing is no candidate any more. What counts is when *we saw* a renewal, on our own clock;
-the times in a Lease are for people, and here only tell one renewal from another.
+Theory of operation. Each speaker renews a Lease of its own, and watches all of them. A speaker that
+stops renewing is no candidate any more. What counts is the time at which a renewal was *observed*,
+on the local clock; the times in a Lease are for people, and here only distinguish one renewal from
+another.
 
-That nothing was seen of another may be its fault, or that of the API server, of our connection to
-it, or of our own process that stood still. So nobody is declared gone because time has passed;
-what takes a renewal of our own, which came back to us through the same watch. A watch tells
-changes in the order in which they were made. If our own, which was sent a whole duration after the
-other's last one was seen, came back, and the other's next one did not come before it, then there
-is none. Therefore:
+If no renewal of a speaker is observed, the cause may be that speaker, the API server, the
+connection to it, or a pause of the local process. So no Lease expires by the passage of
+time alone; it takes a renewal of our own, observed through the same watch. A watch reports changes
+in the order in which they were made. If our own renewal, sent a whole duration after another
+speaker's last renewal was observed, is observed, and that speaker's next renewal was not observed
+before it, then there is none. Therefore:
 
-- While the API server can't be reached, or is silent, nobody expires, as nothing of ours returns.
-- If it was, then everybody gets a whole duration again: where a renewal of ours failed, or did not
-  return before the next one, or was not sent in time, as this process stood still. Others need not
-  be as lucky as we are when all is well again.
-- A Lease at first sight counts as alive for one duration: it may be stale, but a speaker that
-  starts must not move addresses.
-- A Lease that is deleted, or that nobody holds, is gone at once: its speaker left.
-- The own node is always alive. Whether it can renew says nothing about its network.
+- While the API server is unreachable or silent, no Lease expires, since no own renewal is observed.
+- After that, every Lease gets a whole duration again: if an own renewal failed, or was not observed
+  before the next one, or was not sent in time since this process was suspended. Other speakers may
+  recover later than this one.
+- A Lease observed for the first time counts as alive for one duration: it may be stale, but a
+  speaker that starts must not move addresses.
+- A Lease that is deleted, or has no holder, expires at once: its speaker left.
+- The own node is always alive. Whether it can renew proves nothing about its network.
 
-Nobody whose renewals reach the API server less than a duration apart is ever declared gone,
-however late we hear of them; and whoever stops is gone after a duration and one renewal of ours.
+A speaker whose renewals reach the API server less than a duration apart is never declared gone,
+however late they are observed; and one that stops is gone after a duration and one own renewal.
 """
 
 from __future__ import annotations
@@ -34,63 +35,65 @@ from metallb_py.backoff import Backoff
 from metallb_py.kube.objects import Lease, LeaseSpec
 
 PREFIX: Final = "speaker-"
-"""Of the names of the Leases; what follows is the node's name."""
+"""Prefix of the Leases' names; the node's name follows."""
 LABELS: Final[Mapping[str, str]] = {"app": "metallb", "component": "speaker"}
-"""Of the Leases, as of the speakers' pods."""
-LONGEST: Final = 60
-"""No Lease lasts longer without a renewal, whatever it says; in seconds."""
+"""Labels of the Leases, the same as those of the speakers' pods."""
+MAX_DURATION: Final = 60
+"""Most seconds that a Lease lasts without a renewal, whatever duration it contains."""
 RETRY: Final = Backoff(first=0.1, limit=1.5, jitter=0.5)
-"""Between attempts to renew that fail: another server may be there at once."""
+"""Delays after failed renewals; short at first, as another API server may answer at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """In seconds.
+    """Timing of Leases, in seconds.
 
-    ``duration``: how long a Lease lasts without a renewal; whole seconds, as the API has it.
-    ``renew``: between renewals, more or less by the part ``jitter`` of it, so that the speakers of
-    a cluster do not all write at once. ``attempt``: how long an answer may take. A renewal that
-    fails once, or twice, has to succeed before the duration is over.
+    A renewal that fails once or twice must still be able to succeed within ``duration``.
     """
 
     duration: int = 5
+    """Time that a Lease lasts without a renewal; whole seconds, as the API requires."""
     renew: float = 1.5
+    """Mean time between renewals."""
     jitter: float = 0.2
+    """Part of ``renew`` by which the time varies at random, up and down, so that the speakers of a
+    cluster do not all write at once."""
     attempt: float = 1.0
+    """Time allowed for an answer of the API server."""
 
-    def interval(self, chance: float) -> float:
-        """Return the time to the next renewal; ``chance`` is a random number in [0, 1)."""
-        return self.renew * (1 + self.jitter * (2 * chance - 1))
+    def interval(self, uniform: float) -> float:
+        """Return the time to the next renewal. ``uniform`` is a random number in [0, 1)."""
+        return self.renew * (1 + self.jitter * (2 * uniform - 1))
 
     @property
     def pause(self) -> float:
-        """Return how long after one of our renewals the next one is sent, at most, if all is well.
+        """Return the longest time between two own renewals, unless one fails or is delayed.
 
-        Half an attempt more than the longest interval, for an event loop that is busy.
+        Half an attempt longer than the longest interval, for a busy event loop.
         """
         return self.interval(1.0) + self.attempt / 2
 
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """To be done: write the own Lease. No answer ``within`` so many seconds is a failure."""
+    """Write the own Lease; without an answer ``within`` seconds it has failed."""
 
     within: float
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
-    """The nodes that are alive, which are others than before."""
+class MembersChanged:
+    """The set of nodes that are alive has changed."""
 
     alive: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What Leases are like now, by the name of their node; None for one that is gone.
+class LeasesObserved:
+    """Leases as last observed, by the name of their node; None for one that was deleted.
 
-    A list of all of them is in no order, and has to be told in one go: our own renewal in it may
-    come before an older one of another.
+    A list has no order, and must be passed as a whole: the own renewal in it may precede an older
+    one of another speaker.
     """
 
     leases: Mapping[str, Lease | None]
@@ -98,25 +101,25 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """An answer: the own Lease was written."""
+    """Answer to Renew: the own Lease was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No answer, or an error. The write may have been carried out."""
+    """Answer to Renew: an error, or none in time. The write may have been carried out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """The Leases can't be watched for now."""
+    """The watch of Leases has failed."""
 
 
-Effect = Renew | Members
-Input = Seen | Renewed | Failed | Unreachable
+Effect = Renew | MembersChanged
+Input = LeasesObserved | Renewed | Failed | Unreachable
 
 
 def node_of(lease: Lease) -> str:
-    """Return the node that a Lease speaks for; empty for a Lease that is no speaker's."""
+    """Return the node of a speaker's Lease; empty for a Lease that is not a speaker's."""
     if any(lease.metadata.label(name) != value for name, value in LABELS.items()):
         return ""
     name = lease.metadata.name
@@ -125,7 +128,7 @@ def node_of(lease: Lease) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Other:
-    """Another node's Lease, which has looked like this ``since`` then."""
+    """Another node's Lease, and the time at which this renewal was observed."""
 
     spec: LeaseSpec
     since: float
@@ -134,97 +137,102 @@ class _Other:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A renewal of ours that has not come back yet."""
+    """An own renewal that was not observed yet."""
 
     renew_time: str
     at: float
 
 
-class Leases:
-    """What one speaker knows of all."""
+class LeaseFailureDetector:
+    """Decides which speakers are alive, and when to renew the own Lease.
+
+    Driver contract: call ``handle_timeout`` at ``next_deadline``. For Renew call ``renewing``,
+    write the Lease, and pass Renewed or Failed to ``receive``. Pass there, too, what the watch
+    reports. Times are monotonic seconds.
+    """
 
     def __init__(self, node: str, timing: Timing, now: float) -> None:
         self._node = node
         self._timing = timing
         self._others: dict[str, _Other] = {}
         self._alive = frozenset({node})
-        self._away = True  # whether the API server was, since a renewal of ours came back
+        self._unreachable = True  # at any time since an own renewal was observed
         self._sent: _Sent | None = None
-        self._returned = now  # when the last renewal that came back was sent
+        self._confirmed = now  # when the last observed own renewal was sent
         self._due = now
         self._failures = 0
-        self._chance = 0.0
+        self._uniform = 0.0
 
     @property
     def alive(self) -> frozenset[str]:
-        """The nodes that are alive, the own one among them."""
+        """The nodes that are alive, including the own one."""
         return self._alive
 
     def next_deadline(self) -> float:
-        """Return when ``handle_timeout`` is due, unless an answer is awaited."""
+        """Return the time at which ``handle_timeout`` is due, unless an answer is pending."""
         return self._due
 
-    def handle_timeout(self, now: float, chance: float) -> tuple[Effect, ...]:
-        """Renew the own Lease, where it is time to. ``chance`` is a random number in [0, 1)."""
+    def handle_timeout(self, now: float, uniform: float) -> tuple[Effect, ...]:
+        """Renew the own Lease if it is due. ``uniform`` is a random number in [0, 1)."""
         if now < self._due:
             return ()
-        self._chance = chance
-        self._due = now + self._timing.interval(chance)
+        self._uniform = uniform
+        self._due = now + self._timing.interval(uniform)
         return (Renew(self._timing.attempt),)
 
     def renewing(self, renew_time: str, now: float) -> None:
-        """Take note that the own Lease is written with this ``renewTime``, and not before now."""
+        """Record that the own Lease is about to be written with this ``renewTime``."""
         self._sent = _Sent(renew_time, now)
 
-    def receive(self, news: Input, now: float) -> tuple[Effect, ...]:
-        """Take what was seen, or the answer to the last Renew."""
-        match news:
-            case Seen(leases):
-                self._look(leases, now)
+    def receive(self, event: Input, now: float) -> tuple[Effect, ...]:
+        """Handle observed Leases, a failed watch, or the answer to the last Renew."""
+        match event:
+            case LeasesObserved(leases):
+                self._observe(leases, now)
             case Renewed():
                 self._failures = 0
             case Failed():
-                self._away = True
+                self._unreachable = True
                 self._failures += 1
-                self._due = now + RETRY.delay(self._failures, self._chance)
+                self._due = now + RETRY.delay(self._failures, self._uniform)
             case Unreachable():
-                self._away = True
+                self._unreachable = True
             case _:
-                assert_never(news)
+                assert_never(event)
         alive = frozenset(node for node, other in self._others.items() if other.alive)
         alive |= {self._node}
         if alive == self._alive:
             return ()
         self._alive = alive
-        return (Members(alive),)
+        return (MembersChanged(alive),)
 
-    def _look(self, leases: Mapping[str, Lease | None], now: float) -> None:
+    def _observe(self, leases: Mapping[str, Lease | None], now: float) -> None:
         for node, lease in leases.items():
             if node == self._node:
-                self._look_at_own(lease, now)
+                self._observe_own(lease, now)
             else:
-                self._look_at(node, lease, now)
+                self._observe_other(node, lease, now)
 
-    def _look_at(self, node: str, lease: Lease | None, now: float) -> None:
+    def _observe_other(self, node: str, lease: Lease | None, now: float) -> None:
         if lease is None or not lease.holder:
             self._others.pop(node, None)
             return
         known = self._others.get(node)
-        if known is None or known.spec != lease.spec:  # else it is no renewal, but somebody's label
+        if known is None or known.spec != lease.spec:  # else only metadata changed
             self._others[node] = _Other(lease.spec, now)
 
-    def _look_at_own(self, lease: Lease | None, now: float) -> None:
-        if lease is None or not lease.holder:  # somebody thinks that we are gone
+    def _observe_own(self, lease: Lease | None, now: float) -> None:
+        if lease is None or not lease.holder:  # deleted or released by another process
             self._due = min(self._due, now + RETRY.first)
         elif self._sent is not None and lease.spec.renew_time == self._sent.renew_time:
             sent, self._sent = self._sent, None
-            self._judge(sent.at, now)
-            self._returned = sent.at
+            self._expire(sent.at, now)
+            self._confirmed = sent.at
 
-    def _judge(self, sent_at: float, now: float) -> None:
-        """Say who is gone, now that a renewal of ours came back."""
-        if self._away or sent_at - self._returned > self._timing.pause:
-            self._away = False
+    def _expire(self, sent_at: float, now: float) -> None:
+        """Expire the Leases that were not renewed, now that an own renewal was observed."""
+        if self._unreachable or sent_at - self._confirmed > self._timing.pause:
+            self._unreachable = False
             self._others = {node: replace(other, since=now) for node, other in self._others.items()}
             return
         for node, other in self._others.items():
@@ -232,6 +240,6 @@ class Leases:
                 self._others[node] = replace(other, alive=False)
 
     def _duration(self, other: _Other) -> int:
-        """Return how long a Lease lasts, which its holder says, within reason."""
-        said = other.spec.lease_duration_seconds or 0
-        return min(max(self._timing.duration, said), LONGEST)
+        """Return the seconds that a Lease lasts: what its holder wrote, within limits."""
+        written = other.spec.lease_duration_seconds or 0
+        return min(max(self._timing.duration, written), MAX_DURATION)

@@ -1,4 +1,4 @@
-"""MetalLB 0.16's file of memberlist's settings: JSON under memberlist's own names."""
+"""Reader of MetalLB 0.16's file with memberlist's settings: JSON, with memberlist's names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ PATH: Final = Path("/etc/metallb/memberlist/config.json")
 
 
 class _File(msgspec.Struct, frozen=True, rename="pascal"):
-    """All of it has to be there, as in MetalLB. What only Go's queues need is read and unused."""
+    """The file's fields, with memberlist's names. All are required, as in MetalLB.
+
+    Their meaning is documented at ``Settings``; times are Go durations. ``handoff_queue_depth`` and
+    ``queue_check_interval`` concern only Go's queues, and are not used.
+    """
 
     tcp_timeout: str = msgspec.field(name="TCPTimeout")
     indirect_checks: int
@@ -39,7 +43,7 @@ class _File(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 def read(path: Path) -> Settings | None:
-    """Read the settings in a file; None where there is no such file. Raises StartupError."""
+    """Read a file of settings; None if it does not exist. Raises StartupError."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -53,7 +57,7 @@ def read(path: Path) -> Settings | None:
 
 
 def parse(text: bytes) -> Settings:
-    """Read settings. Raises ValueError, which says what was found and what was wanted."""
+    """Read settings from JSON. Raises ValueError with what was found and what was wanted."""
     file = msgspec.json.decode(text, type=_File)
     return Settings(
         probe_interval=_seconds("ProbeInterval", file.probe_interval),

@@ -1,4 +1,4 @@
-"""How the speakers find out who of them is there."""
+"""Settings of speaker membership, as chosen by the flags."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metallb_py.protocols.memberlist.codec.messages import Endpoint
 from metallb_py.protocols.memberlist.settings import FAST, Settings
 
 LEASE_NAMESPACE = "metallb-speaker-leases"
-"""Of the speakers' Leases: not that of the controller's, which no speaker may write."""
+"""Namespace of the speakers' Leases: not that of the controller's, which no speaker may write."""
 
 
 class Kind(StrEnum):
@@ -23,13 +23,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GossipSettings:
-    """What a member of the gossip cluster is made of. Without a ``secret`` nothing is encrypted.
-
-    ``key_bytes`` of the secret encrypt: 16 as in MetalLB up to 0.14.1, or 32 as later.
-    """
+    """Settings of this node's member of the gossip cluster."""
 
     bind: Endpoint
+    """Bind address and port, UDP and TCP, at which the other members reach it."""
     secret: bytes = field(default=b"", repr=False)
+    """The cluster's secret, from which the key is derived. If empty, nothing is encrypted."""
     key_bytes: KeyLength = 16
+    """Bytes of the key that encrypts: 16 as in MetalLB up to 0.14.1, or 32 as later."""
     label: str = ""
+    """Label of packets and streams, the same for the whole cluster. MetalLB sets none."""
     settings: Settings = FAST
+    """Intervals and timeouts of memberlist."""

@@ -1,8 +1,8 @@
-"""What to answer to a frame: the whole of our ARP server, as one function.
+"""ARP replies (RFC 826): the whole ARP server, as one function from frame to reply.
 
 ``answer`` runs once for each frame that the kernel's filter lets through. Nearly all of these are
 requests for an owned address, which it recognises and answers on raw bytes, by fixed offsets.
-Anything else takes the slow path through the decoders, which find out what is wrong with it.
+Any other frame takes the slow path through the decoders, which determine the reason for a drop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from metallb_py.protocols import arp, ethernet
 from metallb_py.protocols.arp import ArpError, Operation
-from metallb_py.protocols.byte_reader import Flaw
+from metallb_py.protocols.byte_reader import Malformation
 from metallb_py.protocols.ethernet import BROADCAST, EthernetError, EtherType, MacAddress
 
 # An untagged frame with an ARP packet for IPv4 on Ethernet (RFC 826, "Packet format"), by offset:
@@ -24,23 +24,23 @@ _GROUP_BIT = 1
 
 
 class DropReason(StrEnum):
-    """Why a frame gets no answer. The first five are MetalLB's names."""
+    """Reason why a frame gets no reply. The first five are MetalLB's names."""
 
     ARP_REPLY = "ARPReply"
     MESSAGE_TYPE = "MessageType"
     ETHERNET_DESTINATION = "EthernetDestination"
     ANNOUNCE_IP = "AnnounceIP"
-    ERROR = "Error"  # it could not be read
-    OVERRUN = "Overrun"  # it came faster than we read, and the kernel dropped it
+    ERROR = "Error"  # receiving failed
+    OVERRUN = "Overrun"  # the kernel dropped it, as the socket's buffer was full
     NOT_ARP = "NotARP"
-    VLAN = "VLAN"  # tagged for a network that the interface is not in
-    GROUP_SENDER = "GroupSender"  # an answer to it would go to many
-    OWN = "Own"  # our own announcement or probe, heard on another interface
-    TRUNCATED = Flaw.TRUNCATED.value
-    ADDRESS_KINDS = Flaw.ADDRESS_KINDS.value
-    HOP_LIMIT = Flaw.HOP_LIMIT.value
-    CHECKSUM = Flaw.CHECKSUM.value
-    MALFORMED = Flaw.MALFORMED.value
+    VLAN = "VLAN"  # tagged for a VLAN that the interface is not in
+    GROUP_SENDER = "GroupSender"  # its sender address is a group's, so a reply would be multicast
+    OWN = "Own"  # our own announcement or probe, received on another interface
+    TRUNCATED = Malformation.TRUNCATED.value
+    ADDRESS_KINDS = Malformation.ADDRESS_KINDS.value
+    HOP_LIMIT = Malformation.HOP_LIMIT.value
+    CHECKSUM = Malformation.CHECKSUM.value
+    MALFORMED = Malformation.MALFORMED.value
 
 
 def answer(
@@ -49,13 +49,13 @@ def answer(
     owned: Container[bytes],
     ours: Container[bytes] = frozenset(),
 ) -> bytes | DropReason:
-    """Return the reply to a frame that came in where we have this MAC, or why there is none.
+    """Return the reply to a frame received on the interface with this MAC, or why there is none.
 
     ``owned`` holds packed addresses, ``ours`` the MAC addresses of all our interfaces. A request
-    gets its answer whether it was broadcast or, as a neighbor's cache check is, unicast (RFC 1122
-    section 2.3.2.1), and whoever sent it: a probe, whose sender address is 0.0.0.0, must learn that
-    the address is taken (RFC 5227 section 2.1.1). Only what we said ourselves, through another
-    interface on the same wire, is no question.
+    is answered whether it was broadcast or unicast, as a neighbor's cache validation is (RFC 1122
+    section 2.3.2.1), and from any sender: the sender of a probe, whose sender address is 0.0.0.0,
+    must learn that the address is in use (RFC 5227 section 2.1.1). Only our own frames, sent
+    through another interface on the same link, are not answered.
     """
     target_ip = frame[38:42]  # shorter than any owned address where the frame ends early
     if (
@@ -70,7 +70,7 @@ def answer(
 
 
 def _reply(frame: bytes, mac: MacAddress) -> bytes:
-    # RFC 826: swap sender and target, put our own hardware address in the sender's place.
+    # RFC 826: swap sender and target fields, with our own hardware address as the sender's.
     sender = frame[22:32]
     return b"".join((sender[:6], mac, _REPLY, mac, frame[38:42], sender))
 
@@ -84,7 +84,7 @@ def _consider(
             return DropReason.NOT_ARP
         packet = arp.decode(outer.payload)
     except (EthernetError, ArpError) as error:
-        return DropReason(error.flaw)
+        return DropReason(error.malformation)
     if packet.operation != Operation.REQUEST:
         return DropReason.ARP_REPLY
     if outer.destination not in (mac, BROADCAST):
@@ -94,8 +94,8 @@ def _consider(
     if ethernet.is_group(packet.sender_mac):
         return DropReason.GROUP_SENDER
     if outer.vlan:
-        return DropReason.VLAN  # it belongs to another interface, whose responder gets it too
+        return DropReason.VLAN  # for the VLAN's interface, which receives it as well
     if packet.sender_mac in ours and packet.sender_ip in (packet.target_ip, arp.UNSPECIFIED):
         return DropReason.OWN
-    # A tag that is left here carries a priority only (IEEE 802.1Q: VLAN 0 is no VLAN).
+    # A remaining tag has VLAN ID 0, so it carries a priority only (IEEE 802.1Q).
     return _reply(frame if outer.vlan is None else frame[:12] + frame[16:], mac)

@@ -1,7 +1,7 @@
-"""The kernel's filter on our packet sockets: classic BPF, made from the owned addresses.
+"""Classic BPF programs for the packet sockets, generated from the owned addresses.
 
-What it rejects never reaches the responder process. It may let through too much, never too
-little: ``answer`` decides in the end.
+Frames that a program rejects never reach the responder process. A program may accept frames that
+need no reply, but never reject one that needs a reply: ``answer`` makes the final decision.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from operator import sub
 from struct import Struct, unpack
 
 MAX_RANGES = 64
-"""With more separate ranges of addresses than this, neighbouring ones are taken together."""
+"""Number of address ranges in a program; with more, neighbouring ranges are merged."""
 
 # struct sock_filter of linux/filter.h, in the byte order of this machine.
 _INSTRUCTION = Struct("=HBBI")
@@ -27,32 +27,32 @@ _JUMP_GREATER_EQUAL = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
 
 _PACKET_TYPE = 0xFFFFF000 + 4  # SKF_AD_OFF + SKF_AD_PKTTYPE
-# linux/if_packet.h; 0 is PACKET_HOST, and what is above these is not for us.
+# linux/if_packet.h; 0 is PACKET_HOST, and higher values mark frames for other hosts.
 _BROADCAST_PACKET = 1
 _MULTICAST_PACKET = 2
 _WHOLE_FRAME = 0xFFFFFFFF
 
 
 def arp_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) -> bytes:
-    """Return a program that accepts the ARP requests for these packed IPv4 addresses.
+    """Return a program that accepts ARP requests for these packed IPv4 addresses.
 
-    And the replies that claim one of them (RFC 5227 section 2.4). Only frames that were broadcast
-    or sent to this interface: the kernel marks as foreign also those that belong to a VLAN that
-    this interface is not in.
+    It also accepts replies whose sender address is one of them, for conflict detection (RFC 5227
+    section 2.4). Only frames that were broadcast or sent to this interface are accepted: the
+    kernel also marks frames of a VLAN that this interface is not in as for another host.
     """
     return b"".join(
         (
             *_require_at_most(_PACKET_TYPE, _BROADCAST_PACKET),
             *_require(_LOAD_HALF, 12, 0x0806),  # EtherType ARP
             *_require(_LOAD_WORD, 14, 0x0001_0800),  # Ethernet and IPv4
-            # The lengths of these addresses, and "request" or "reply": of the one the target IP
-            # counts, of the other the sender's.
+            # Address lengths and operation: a request is matched by its target IP, a reply by its
+            # sender IP.
             _instruction(_LOAD_WORD, 18),
             _instruction(_JUMP_EQUAL, 0x0604_0002, 4, 0),
             _instruction(_JUMP_EQUAL, 0x0604_0001, 1, 0),
             _reject(),
             _instruction(_LOAD_WORD, 38),
-            _instruction(_JUMP_GREATER_EQUAL, 0, 1, 0),  # always: skip the other
+            _instruction(_JUMP_GREATER_EQUAL, 0, 1, 0),  # always true: skip the next load
             _instruction(_LOAD_WORD, 28),
             *_accept_ranges(owned, max_ranges),
             _reject(),
@@ -61,10 +61,10 @@ def arp_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) -> bytes:
 
 
 def solicitation_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) -> bytes:
-    """Return a program that accepts the neighbor solicitations for these packed IPv6 addresses.
+    """Return a program that accepts neighbor solicitations for these packed IPv6 addresses.
 
-    And the advertisements that claim one of them. It looks at the last 32 bits of an address: those
-    in which the addresses of a pool differ.
+    It also accepts advertisements for one of them, for conflict detection. It compares the last
+    32 bits of an address: those in which the addresses of a pool differ.
     """
     return b"".join(
         (
@@ -75,7 +75,7 @@ def solicitation_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) ->
             _instruction(_JUMP_EQUAL, 135, 2, 0),  # neighbor solicitation
             _instruction(_JUMP_EQUAL, 136, 1, 0),  # neighbor advertisement
             _reject(),
-            _instruction(_LOAD_WORD, 74),  # the end of the target
+            _instruction(_LOAD_WORD, 74),  # the last 32 bits of the target
             *_accept_ranges((address[12:] for address in owned), max_ranges),
             _reject(),
         )
@@ -85,8 +85,8 @@ def solicitation_filter(owned: Iterable[bytes], max_ranges: int = MAX_RANGES) ->
 def ranges(numbers: Iterable[int], limit: int) -> tuple[tuple[int, int], ...]:
     """Return at most ``limit`` ascending ranges (first, last) that cover these numbers.
 
-    Consecutive numbers share a range. Where that is not enough, the narrowest gaps are covered
-    too, so that as few strangers as possible get in.
+    Consecutive numbers share a range. If that leaves more than ``limit`` ranges, the narrowest gaps
+    are covered too, so that as few other numbers as possible are included.
     """
     ordered = sorted(set(numbers))
     if not ordered:
@@ -133,5 +133,5 @@ def _reject() -> bytes:
 
 
 def _instruction(code: int, operand: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """Assemble one instruction. The jumps count the instructions to skip."""
+    """Assemble one instruction. Jump offsets count the instructions to skip."""
     return _INSTRUCTION.pack(code, if_true, if_false, operand)

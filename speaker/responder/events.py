@@ -1,4 +1,4 @@
-"""What the layer 2 responder has to say."""
+"""Events that the layer 2 responder reports to the speaker."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from metallb_py.addresses import IPAddress
-from speaker.layer2.topology import Wire
+from speaker.layer2.topology import NodeInterface
 
 
 @dataclass(frozen=True, slots=True)
 class InterfaceAdded:
-    """This interface answers now, in this protocol: ``ARP`` or ``NDP``."""
+    """An interface began to answer in a protocol: ``ARP`` or ``NDP``."""
 
     interface: str
     protocol: str
@@ -19,9 +19,10 @@ class InterfaceAdded:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceRemoved:
-    """This interface answers no more: it went down or away, has a master or no IPv6 now.
+    """An interface stopped answering in a protocol.
 
-    Or there is no IPv6 address any more to answer for.
+    It went down, was removed or enslaved, or IPv6 was disabled on it; or no IPv6 address is owned
+    any more.
     """
 
     interface: str
@@ -30,7 +31,7 @@ class InterfaceRemoved:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceFailed:
-    """This interface should answer and can't, or not for all. It is tried again every 10 s."""
+    """An interface can't answer in a protocol, or not for every address. Retried every 10 s."""
 
     interface: str
     protocol: str
@@ -48,7 +49,7 @@ class AddressCounters:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What happened since the last report. ``drops`` counts frames without answer, by reason."""
+    """Counts since the last report. ``drops`` counts frames without a reply, by reason."""
 
     addresses: Mapping[IPAddress, AddressCounters]
     drops: Mapping[str, int] = field(default_factory=dict)
@@ -56,18 +57,22 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class SendFailed:
-    """The kernel did not take ``count`` frames, replies or gratuitous ones."""
+    """The kernel refused to send frames."""
 
     interface: str
     address: IPAddress
+    """The address that the frames were about."""
     gratuitous: bool
+    """Whether they were announcements; else they were replies."""
     error: str
+    """The error, as text."""
     count: int
+    """Number of frames since the last report."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """Somebody else said ``count`` times that one of our addresses is at his MAC address."""
+class AddressConflict:
+    """Another host announced one of our addresses at its own MAC address, ``count`` times."""
 
     interface: str
     address: IPAddress
@@ -76,15 +81,15 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class WiresChanged:
-    """These interfaces are to answer now, and they are on these subnets."""
+class InterfacesChanged:
+    """The set of interfaces that answer, their subnets or their addresses changed."""
 
-    wires: tuple[Wire, ...]
+    interfaces: tuple[NodeInterface, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ResponderRestarted:
-    """The process died and a new one took over, with every address. ``status`` is how it ended.
+    """The process died; a new one answers for every address. ``status`` is its exit status.
 
     A negative status is the number of the signal that killed it.
     """
@@ -94,7 +99,7 @@ class ResponderRestarted:
 
 @dataclass(frozen=True, slots=True)
 class ResponderNotStarted:
-    """The process can't be started, in words; it is tried again."""
+    """The process can't be started; this is retried. ``error`` is text."""
 
     error: str
 
@@ -105,8 +110,8 @@ ResponderEvent = (
     | InterfaceFailed
     | Counters
     | SendFailed
-    | Claimed
-    | WiresChanged
+    | AddressConflict
+    | InterfacesChanged
     | ResponderRestarted
     | ResponderNotStarted
 )

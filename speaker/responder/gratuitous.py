@@ -1,11 +1,11 @@
-"""When to announce an address that nobody asked for: MetalLB's schedule, as a machine.
+"""Schedule of gratuitous ARP and unsolicited neighbor advertisements: MetalLB's, as a machine.
 
-A takeover opens a window of 5 s, in which a burst goes out at once and then every 1.1 s: some
+A takeover opens a window of 5 s, in which a burst is sent at once and then every 1.1 s: some
 equipment drops announcements that follow each other faster. An address that was lost is never
 announced, not even for the rest of its window.
 
-Where the operator wishes so, owned addresses are announced again and again, each once in an
-interval: a switch may forget a MAC address sooner than the hosts behind it forget where it was.
+As an option, owned addresses are announced periodically, each once in an interval: a switch may
+expire a MAC address sooner than the hosts behind it expire their neighbor cache entry.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from collections.abc import Container, Set
 from dataclasses import dataclass
 
 WINDOW = 5.0
-"""How long a takeover is announced, in seconds."""
+"""Duration of a takeover's announcements, in seconds."""
 
 INTERVAL = 1.1
-"""The time between two bursts for the same address, in seconds."""
+"""Time between two bursts for the same address, in seconds."""
 
-TELLING = 3
-"""So many bursts of a takeover go also to whom it may concern most, one by one.
+DIRECTED_BURSTS = 3
+"""Number of takeover bursts that are also sent unicast to recent requesters, and to routers.
 
 As many as RFC 4861 section 10 allows for announcements (MAX_NEIGHBOR_ADVERTISEMENT).
 """
 
 EVERY_INTERFACE = 0
-"""In place of an interface index: announce on all of them."""
+"""In place of an interface index: announce on every interface."""
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
     """Announce this packed address now, on one interface or on every one.
 
-    ``takeover`` is when it was taken over, in the first bursts that tell of that, which go also to
-    the routers and to those who asked for it before. In all other bursts it is None.
+    ``takeover`` is the time of the takeover in its first DIRECTED_BURSTS bursts, which are also
+    sent to routers and to hosts that requested the address before. In all other bursts it is None.
     """
 
     address: bytes
@@ -45,6 +45,8 @@ class Burst:
 
 @dataclass(slots=True)
 class _Window:
+    """The announcements of one takeover. Times are monotonic seconds."""
+
     opened: float
     next_burst: float
     end: float
@@ -52,19 +54,19 @@ class _Window:
 
 
 class Gratuitous:
-    """The open windows. Times are seconds of one clock that never goes back."""
+    """The open windows. Times are monotonic seconds."""
 
     __slots__ = ("_windows",)
 
     def __init__(self) -> None:
-        # By address and interface, in the order of their next bursts: all have the same interval,
-        # so a window that had its burst goes to the end.
+        # By address and interface, in the order of their next bursts: the interval is the same for
+        # all, so after its burst a window moves to the end.
         self._windows: dict[tuple[bytes, int], _Window] = {}
 
     def announce(
         self, address: bytes, now: float, interface: int = EVERY_INTERFACE
     ) -> tuple[Burst, ...]:
-        """Open a window for an address, or extend the open one. Returns the bursts due at once."""
+        """Open a window for an address, or extend the open one. Return the bursts due at once."""
         window = self._windows.get((address, interface))
         if window is not None:
             window.end = now + WINDOW
@@ -73,7 +75,7 @@ class Gratuitous:
         return (Burst(address, interface, now),)
 
     def withdraw(self, addresses: Container[bytes]) -> None:
-        """Close every window of these addresses: they are not owned any more."""
+        """Close every window of these addresses, as they are not owned any more."""
         for key in [key for key in self._windows if key[0] in addresses]:
             del self._windows[key]
 
@@ -88,26 +90,27 @@ class Gratuitous:
         return tuple(burst for burst in bursts if burst is not None)
 
     def next_deadline(self) -> float | None:
-        """Return when to call handle_timeout, or None while no window is open."""
+        """Return when to call ``handle_timeout`` next; None while no window is open."""
         first = next(iter(self._windows.values()), None)
         return None if first is None else first.next_burst
 
     def _take(self, address: bytes, interface: int, now: float) -> Burst | None:
-        """Move a due window behind the others; close it instead where it has passed."""
+        """Return the burst of a due window and move the window to the end; close it at its end."""
         window = self._windows.pop((address, interface))
         if now >= window.end:
             return None
         window.next_burst = now + INTERVAL
         window.bursts += 1
         self._windows[address, interface] = window
-        telling = window.bursts <= TELLING
-        return Burst(address, interface, window.opened if telling else None)
+        directed = window.bursts <= DIRECTED_BURSTS
+        return Burst(address, interface, window.opened if directed else None)
 
 
 class Refresh:
-    """Announces each owned address once in ``interval`` seconds, evenly spread; never if that is 0.
+    """Announces each owned address once in ``interval`` seconds; never if that is 0.
 
-    One after the other has its turn, so a thousand addresses make no burst of a thousand.
+    The addresses take turns, evenly spread over the interval, so that a thousand addresses cause
+    no burst of a thousand frames. Times are monotonic seconds.
     """
 
     __slots__ = ("_interval", "_last", "_owned", "_turns")
@@ -119,7 +122,7 @@ class Refresh:
         self._last = 0.0
 
     def own(self, addresses: Set[bytes], now: float) -> None:
-        """These packed addresses are owned now. New ones wait for their turn behind the others."""
+        """Set the owned packed addresses. New ones are queued behind the others."""
         if not self._interval:
             return
         if not self._owned:
@@ -141,7 +144,7 @@ class Refresh:
         return tuple(due)
 
     def next_deadline(self) -> float | None:
-        """Return when to call handle_timeout, or None where nothing is to be announced."""
+        """Return when to call ``handle_timeout`` next; None while nothing is to be announced."""
         if not self._turns:
             return None
         return self._last + self._interval / len(self._turns)

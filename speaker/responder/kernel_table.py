@@ -1,4 +1,4 @@
-"""A table that follows one of the kernel's, from events and complete lists in any mixture."""
+"""Mirror of a kernel table, kept by rtnetlink events and complete dumps in any order."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ V = TypeVar("V")
 
 
 class Change(NamedTuple, Generic[K, V]):
-    """What a message says of one entry; the value is None where there is none.
+    """One entry of a message; ``value`` is None if the entry was removed.
 
-    ``sequence`` is the number of the list that this is a part of, 0 for an event.
+    ``sequence`` is the number of the list that the message is a part of, 0 for an event.
     """
 
     key: K
@@ -24,7 +24,7 @@ class Change(NamedTuple, Generic[K, V]):
 
 
 class KernelTable(ABC, Generic[K, V]):
-    """The entries that there are. What a complete list does not name is gone."""
+    """The current entries. A complete list removes the entries that it does not contain."""
 
     __slots__ = ("_begun", "_seen", "_sequence", "entries", "listed")
 
@@ -32,25 +32,26 @@ class KernelTable(ABC, Generic[K, V]):
         self.entries: dict[K, V] = {}
         self.listed = False
         """Whether a complete list was read since the start."""
-        self._sequence = 0  # of the list that was asked for last
-        self._begun = 0  # of the list that is being read
+        self._sequence = 0  # of the list that was requested last
+        self._begun = 0  # of the list that is being received
         self._seen: set[K] = set()
 
     @abstractmethod
     def read(self, message: Message) -> Change[K, V] | None:
-        """Return what a message says of an entry; None where it is about something else."""
+        """Return the change of an entry that a message contains; None for any other message."""
 
     def list_requested(self) -> int:
-        """A complete list will be asked for; returns the number to do it with.
+        """Begin a complete list; return the sequence number for the request.
 
-        What is named neither by it nor by an event between its parts is gone.
+        Entries that neither the list nor an event between its parts contains are removed at its
+        end.
         """
         self._sequence += 1
         self._seen.clear()
         return self._sequence
 
     def receive(self, messages: Iterable[Message]) -> bool:
-        """Apply what the kernel said. Returns False where a list is of no use: ask again."""
+        """Apply messages of the kernel. Return False if a list is unusable and must be repeated."""
         complete = True
         for message in messages:
             if isinstance(message, DumpDone):
@@ -61,7 +62,7 @@ class KernelTable(ABC, Generic[K, V]):
 
     def _apply(self, change: Change[K, V]) -> None:
         if change.sequence not in (0, self._begun):
-            # Events that waited before the list began may be outdated.
+            # Events that were queued before the list began may be outdated.
             self._begun = change.sequence
             self._seen.clear()
         if change.value is None:
@@ -72,7 +73,7 @@ class KernelTable(ABC, Generic[K, V]):
             self._seen.add(change.key)
 
     def _list_ended(self, end: DumpDone) -> bool:
-        # The end of an earlier list: while that was made, the kernel refused to make ours.
+        # The end of an earlier list: the kernel refused the latest request while it made that one.
         if end.sequence != self._sequence or not end.complete:
             return False
         for key in self.entries.keys() - self._seen:

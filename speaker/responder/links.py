@@ -1,4 +1,4 @@
-"""Which network interfaces answer: MetalLB's rules, on a table that follows the kernel's."""
+"""Selection of the network interfaces that answer, by MetalLB's rules, and the table of links."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EXCLUDED = (
     *("^docker.*", "^cbr.*", "^dummy.*", "^virbr.*", "^lxcbr.*", "^veth.*", "^lo$", "^cali.*"),
     *("^tunl.*", "^flannel.*", "^kube-ipvs.*", "^cni.*", "^nodelocaldns.*", "^lxc.*"),
 )
-"""The interfaces of containers and their networks, by name: those that MetalLB leaves out, too."""
+"""Default patterns of interfaces that do not answer: those of containers, as in MetalLB."""
 
 
 def excluding(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Return what tells whether one of these regular expressions is found in a name.
+    """Return a predicate: whether one of these regular expressions matches a part of a name.
 
-    Raises PatternError where one of them is none.
+    Raises PatternError for an invalid one.
     """
     compiled = tuple(map(compile_pattern, patterns))
     return lambda name: any(pattern.is_found_in(name) for pattern in compiled)
@@ -39,8 +39,8 @@ def excluding(patterns: Iterable[str]) -> Callable[[str], bool]:
 def answers_arp(link: Link) -> bool:
     """Whether an interface gets an ARP responder.
 
-    Members of a bridge, bond or VRF leave it to their master. An IPv4 address of its own is not
-    needed.
+    For members of a bridge, bond or VRF the master answers. An IPv4 address on the interface is
+    not needed.
     """
     return (
         link.hardware_type == ARPHRD_ETHER
@@ -56,7 +56,7 @@ class LinkTable(KernelTable[int, Link]):
     __slots__ = ()
 
     def read(self, message: Message) -> Change[int, Link] | None:
-        """Return what a message says of an interface."""
+        """Return the change of an interface that a message contains."""
         match message:
             case Link(index=index, sequence=sequence):
                 return Change(index, message, sequence)

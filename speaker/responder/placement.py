@@ -1,7 +1,8 @@
-"""Which owned addresses each interface answers for, kept as owned addresses come and go.
+"""Assignment of owned addresses to the interfaces that answer for them, updated incrementally.
 
-To place ten thousand addresses takes ten milliseconds, in which nobody is answered. So only what
-changed is placed anew, unless the interfaces or their subnets changed.
+Placing ten thousand addresses takes ten milliseconds, during which no request is answered. So
+only changed addresses are placed, unless the interfaces or their subnets changed. Short: it adds
+this cache to ``subnets.placed``.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from speaker.responder.subnets import Subnet, placed
 
 Owned = Mapping[bytes, tuple[str, ...]]
 Placed = Mapping[tuple[int, int], frozenset[bytes]]
-"""The packed addresses by interface index and length; the same object where nothing changed."""
+"""Packed addresses by interface index and length; the same object where nothing changed."""
 
 LENGTHS = (4, 16)
 
 
 class Placement:
-    """The latest placement. With ``any_interface`` subnets play no part."""
+    """The latest placement. With ``any_interface`` subnets are ignored."""
 
     __slots__ = ("_any_interface", "_found", "_names", "_owned", "_subnets")
 
@@ -36,7 +37,7 @@ class Placement:
         links: Mapping[int, Link],
         subnets: Mapping[int, frozenset[Subnet]],
     ) -> Placed:
-        """Place the owned addresses on those of these links that ``placed`` chooses."""
+        """Place the owned addresses on the links that ``placed`` selects; return the placement."""
         names = {index: link.name for index, link in links.items()}
         if names != self._names or subnets != self._subnets:
             self._names, self._subnets = names, subnets

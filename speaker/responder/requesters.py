@@ -1,4 +1,7 @@
-"""Who asked for which address lately: some hosts believe only what they are told themselves."""
+"""Hosts that recently requested each address; after a takeover they are notified by unicast.
+
+Some hosts ignore gratuitous announcements and update their cache only from a unicast reply.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,25 @@ from typing import NamedTuple
 from metallb_py.protocols.ethernet import MacAddress
 
 PER_ADDRESS = 64
+"""Number of requesters remembered for an address."""
 OVERALL = 4096
+"""Number of requesters remembered for all addresses together."""
 
 
-class Asker(NamedTuple):
-    """A host, by its MAC and packed IP addresses, and the index of the interface that it is on."""
+class Requester(NamedTuple):
+    """A host: its MAC and packed IP address, and the index of the interface that it is behind."""
 
     interface: int
     mac: MacAddress
     address: bytes
 
 
-class Askers:
-    """Remembers so many askers of each address, those heard of last; and so many altogether.
+class RecentRequesters:
+    """Remembers the last requesters of each address, up to a limit for each and one overall.
 
-    Where that is too few for all addresses, each in turn loses the one not heard of longest. Those
-    of an address that was lost are kept: it may come back, and then they are to be told. Times are
-    seconds of one clock that never goes back.
+    When the overall limit is exceeded, the addresses lose their least recent requester in turn.
+    Requesters of an address that was lost are kept: if the address returns, they are notified.
+    Times are monotonic seconds.
     """
 
     __slots__ = ("_by_address", "_count", "_overall", "_per_address")
@@ -32,37 +37,37 @@ class Askers:
         self._per_address = per_address
         self._overall = overall
         self._count = 0
-        # The addresses in the order in which they are to lose one; the fields of each Asker, and
-        # when it asked, in that order.
+        # Addresses in the order in which they are to lose a requester. For each: the fields of a
+        # Requester and the time of its last request, the least recent first.
         self._by_address: dict[bytes, dict[tuple[int, MacAddress, bytes], float]] = {}
 
     def __len__(self) -> int:
         return self._count
 
-    def note(
-        self, address: bytes, interface: int, mac: MacAddress, asker: bytes, now: float
+    def record(
+        self, address: bytes, interface: int, mac: MacAddress, requester: bytes, now: float
     ) -> None:
-        """A host, told by the fields of an Asker, asked for a packed address.
+        """Record a request for a packed address. The requester is given by its fields.
 
-        Every answer to a new question passes here; to make a record each time would double the
-        price.
+        This runs for every reply that is not cached; creating a Requester each time would double
+        its cost.
         """
-        who = (interface, mac, asker)
+        fields = (interface, mac, requester)
         known = self._by_address.setdefault(address, {})
-        if who in known:
-            del known[who]
+        if fields in known:
+            del known[fields]
         elif len(known) >= self._per_address:
             del known[next(iter(known))]
         else:
             self._count += 1
-        known[who] = now
+        known[fields] = now
         if self._count > self._overall:
             self._forget_one()
 
-    def before(self, address: bytes, time: float) -> tuple[Asker, ...]:
-        """Return those who asked for an address before a time, and not again since."""
+    def last_seen_before(self, address: bytes, time: float) -> tuple[Requester, ...]:
+        """Return the hosts whose last request for an address was before a time."""
         known = self._by_address.get(address, {})
-        return tuple(Asker(*who) for who, asked in known.items() if asked < time)
+        return tuple(Requester(*fields) for fields, last in known.items() if last < time)
 
     def _forget_one(self) -> None:
         address = next(iter(self._by_address))

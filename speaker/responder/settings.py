@@ -1,4 +1,7 @@
-"""What the operator can choose about layer 2, apart from the configuration."""
+"""Settings of the responder, from the speaker's flags.
+
+Short: ``speaker.cli`` and both processes import it, without the rest of the responder.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,11 @@ from speaker.responder.links import EXCLUDED
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the responder works.
-
-    ``excluded`` are regular expressions: interfaces in whose names one is found do not answer.
-    ``announce_interval`` is how often each owned address is announced again, in seconds; 0 is
-    never. With ``any_interface`` every interface answers for every address, be it on its subnet
-    or not (MetalLB).
-    """
+    """Settings of the responder."""
 
     excluded: tuple[str, ...] = EXCLUDED
+    """Regular expressions; interfaces whose names match one do not answer."""
     announce_interval: float = 0.0
+    """Seconds after which each owned address is announced again; 0 for never."""
     any_interface: bool = False
+    """Whether every interface answers for every address, whatever its subnets (MetalLB)."""

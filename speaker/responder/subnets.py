@@ -1,4 +1,4 @@
-"""Which subnets the interfaces are on, and where an owned address is therefore answered for."""
+"""Subnets of the interfaces, and the selection of interfaces that answer for an address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from speaker.responder.kernel_table import Change, KernelTable
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A prefix, as the integers that make it quick to compare with."""
+    """A prefix as integers, for fast comparison.
+
+    ``network`` is the prefix without host bits, ``bits`` the length of an address in bits.
+    """
 
     network: int
     prefix_length: int
@@ -32,7 +35,7 @@ class Subnet:
 
     @property
     def first(self) -> bytes:
-        """The subnet's own address, packed."""
+        """The network address, packed."""
         host = self.bits - self.prefix_length
         return (self.network << host).to_bytes(self.bits // 8)
 
@@ -41,15 +44,15 @@ _Key = tuple[int, bytes, int, bytes]
 
 
 class SubnetTable(KernelTable[_Key, Subnet]):
-    """The subnets of this machine's interfaces, by index, address, prefix length and own address.
+    """The subnets of this host's interfaces, by index, address, prefix length and own address.
 
-    Addresses that mean something on their own link alone tell nothing, and are left out.
+    Addresses of link or host scope identify no subnet of the network and are left out.
     """
 
     __slots__ = ()
 
     def read(self, message: Message) -> Change[_Key, Subnet] | None:
-        """Return what a message says of an address."""
+        """Return the change of an address that a message contains."""
         if not isinstance(message, Address):
             return None
         counts = message.present and message.scope < SCOPE_LINK
@@ -66,7 +69,7 @@ class SubnetTable(KernelTable[_Key, Subnet]):
         return {index: frozenset(subnets) for index, subnets in found.items()}
 
     def addresses(self) -> Mapping[int, frozenset[bytes]]:
-        """Return the packed addresses that each interface has itself, by index."""
+        """Return the packed addresses of each interface itself, by index."""
         found: dict[int, set[bytes]] = {}
         for index, _, _, local in self.entries:
             found.setdefault(index, set()).add(local)
@@ -80,21 +83,22 @@ def placed(
     *,
     any_interface: bool,
 ) -> Mapping[int, frozenset[bytes]]:
-    """Return which owned addresses each link answers for, by its index.
+    """Return the owned addresses for which each link answers, by its index.
 
-    ``owned`` maps packed addresses to the interfaces that may answer for them. Of these, those on
-    the address's subnet do; where there are none, or with ``any_interface``, all of them.
+    ``owned`` maps packed addresses to patterns of the interfaces that may answer for them. Of
+    these interfaces, those on the address's subnet answer; if there are none, or with
+    ``any_interface``, all of them.
     """
-    there = tuple(links)
-    found: dict[int, set[bytes]] = {link.index: set() for link in there}
+    every_link = tuple(links)
+    found: dict[int, set[bytes]] = {link.index: set() for link in every_link}
     allowed: dict[tuple[str, ...], tuple[int, ...]] = {}
     for address, patterns in owned.items():
         if patterns not in allowed:
-            names = (link for link in there if matches_interface(patterns, link.name))
-            allowed[patterns] = tuple(link.index for link in names)
+            matching = (link for link in every_link if matches_interface(patterns, link.name))
+            allowed[patterns] = tuple(link.index for link in matching)
         candidates = allowed[patterns]
-        on_it = () if any_interface else _on_subnet(address, candidates, subnets)
-        for index in on_it or candidates:
+        on_subnet = () if any_interface else _on_subnet(address, candidates, subnets)
+        for index in on_subnet or candidates:
             found[index].add(address)
     return {index: frozenset(addresses) for index, addresses in found.items()}
 

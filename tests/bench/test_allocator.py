@@ -9,7 +9,7 @@ from itertools import pairwise
 from random import Random
 from typing import Protocol
 
-from support.objects import pool
+from support.kube.objects import pool
 
 from controller.allocator import Allocator
 from controller.requests import ServiceRequest
@@ -26,7 +26,7 @@ class Contender(Protocol):
 
 
 class Ours:
-    """The controller's allocator, with all that it keeps beside the addresses."""
+    """The controller's allocator, with all the state that it has besides the addresses."""
 
     def __init__(self) -> None:
         self._allocator = Allocator()
@@ -40,7 +40,7 @@ class Ours:
 
 
 class Baseline:
-    """The least that does it: a heap of what came back, a counter, a dict. One family, one pool."""
+    """A minimum: a heap of released addresses, a counter, a dict. One family, one pool."""
 
     def __init__(self) -> None:
         network = IPv4Network(PREFIX)
@@ -62,10 +62,10 @@ class Baseline:
         heapq.heappush(self._returned, self._held.pop(key))
 
 
-def test_a_hundred_thousand_addresses() -> None:
+def test_allocator_with_a_hundred_thousand_addresses() -> None:
     baseline, given = seconds(Baseline())
-    ours, also_given = seconds(Ours())
-    assert given == also_given
+    ours, ours_given = seconds(Ours())
+    assert given == ours_given
     print(f"\n{COUNT:,} allocations, {COUNT // 2:,} releases and as many again, CPU seconds:")
     for name, took in (("allocator", ours), ("baseline", baseline)):
         print(f"  {name:10}", " + ".join(f"{part:.2f}" for part in took), f"= {sum(took):.2f}")
@@ -73,7 +73,7 @@ def test_a_hundred_thousand_addresses() -> None:
 
 
 def seconds(contender: Contender) -> tuple[list[float], dict[str, str]]:
-    """Return the CPU time that each of the three phases took, and who has what in the end."""
+    """Return the CPU seconds of each of the three phases, and the final address of each key."""
     released = Random(1).sample(range(COUNT), COUNT // 2)
     times = [time.process_time()]
     given = {f"default/s{n}": contender.allocate(f"default/s{n}") for n in range(COUNT)}

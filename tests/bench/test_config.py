@@ -1,4 +1,4 @@
-"""Reading a large configuration, against libyaml's reading of the same text alone."""
+"""Time to read a large configuration, compared with libyaml's time to parse the same text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def text() -> str:
 
 
 def best(read: Callable[[str], object], written: str) -> float:
-    """Return the shortest of a few times, in seconds of CPU time."""
+    """Return the shortest CPU time of a few runs, in seconds."""
     times = []
     for _ in range(ROUNDS):
         began = time.process_time()
@@ -46,7 +46,7 @@ def best(read: Callable[[str], object], written: str) -> float:
     return min(times)
 
 
-def test_a_large_configuration() -> None:
+def test_time_to_read_a_large_configuration() -> None:
     loader = getattr(yaml, "CSafeLoader", None)
     if loader is None:
         pytest.skip("missing: PyYAML with libyaml")

@@ -1,8 +1,8 @@
-"""From a Service's status on a real kube-apiserver to the route in FRR, with 1,000 services there.
+"""Latency from a Service's status on a kube-apiserver to the route in FRR, with 1,000 Services.
 
-The clock starts when the request with the status is sent, so the API server's and etcd's own work
-counts. It stops when bgpd has the route, and again when zebra has it, too: bgpd waits 50 ms for
-more changes first.
+The clock starts when the request with the status is sent, so the work of the API server and of
+etcd counts. It stops when bgpd has the route, and again when zebra has it: bgpd first waits 50 ms
+for more changes.
 
 Measured on two cores with little else running, median (90 %): the server's answer after 8 ms (12),
 the route in bgpd after 17 ms (23), in zebra after 77 ms (84). At load 14: 17, 32 and 94 ms.
@@ -19,13 +19,13 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import pytest
-from support.parts import require
-from support.services import ServicesAdmin
-from support.vty import Vty, vty
+from support.bgp.frr_vty import Vty, vty
+from support.kube.services_admin import ServicesAdmin
+from support.net.requirements import require
 
 from metallb_py.lab.binaries import find_kubernetes
 from metallb_py.lab.isolate import IsolationError, isolate_this_process
-from metallb_py.lab.lab import Lab, Wishes
+from metallb_py.lab.lab import Lab, LabOptions
 from metallb_py.lab.network import NODES
 
 PRESENT = int(os.environ.get("METALLB_PY_BENCH_SERVICES", "1000"))
@@ -39,7 +39,7 @@ address-pools: [{name: a, protocol: bgp, addresses: [10.64.0.0/12]}]
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A lab with FRR and one speaker, without a controller and kube-proxies."""
+    """Provide a lab with FRR and one speaker, without a controller and kube-proxies."""
     require(find_kubernetes("1.34") is not None, "kube-apiserver 1.34")
     require(Path("/usr/lib/frr/bgpd").exists(), "FRR")
     try:
@@ -48,8 +48,8 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         require(False, str(error))
     for parent in (tmp_path, *list(tmp_path.parents)[:2]):
         parent.chmod(0o711)  # FRR's daemons have a user of their own
-    with Lab(tmp_path, Wishes("real", "1.34", "frr")) as lab:
-        for proxy in lab.proxies:  # each change makes them write the rules of all services anew
+    with Lab(tmp_path, LabOptions("real", "1.34", "frr")) as lab:
+        for proxy in lab.proxies:  # each change makes them rewrite the rules of all services
             proxy.end()
         meta = {"namespace": "metallb-system", "name": "config"}
         kind = {"apiVersion": "v1", "kind": "ConfigMap"}
@@ -74,13 +74,13 @@ async def add(admin: ServicesAdmin, number: int) -> None:
 
 
 async def give_address(admin: ServicesAdmin, number: int) -> None:
-    """Write a service's status, as a controller does."""
+    """Write a service's status, like a controller."""
     status = {"loadBalancer": {"ingress": [{"ip": address(number)}]}}
     await admin.patch(f"{admin.path}/s{number}/status", {"status": status})
 
 
 async def count(bgpd: Vty) -> int:
-    summary = await bgpd.ask_json("show bgp ipv4 unicast summary json")
+    summary = await bgpd.run_json("show bgp ipv4 unicast summary json")
     return sum(peer.get("pfxRcd", 0) for peer in summary.get("peers", {}).values())
 
 
@@ -90,16 +90,16 @@ async def until(bgpd: Vty, routes: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def appears(daemon: Vty, question: str) -> float:
-    """Ask until there is an answer; return when."""
+async def appears(daemon: Vty, command: str) -> float:
+    """Repeat a command until its answer is not empty; return the time."""
     async with asyncio.timeout(10):
-        while not await daemon.ask_json(question):
+        while not await daemon.run_json(command):
             await asyncio.sleep(0.001)
     return time.monotonic()
 
 
 async def sample(admin: ServicesAdmin, bgpd: Vty, zebra: Vty, number: int) -> tuple[float, ...]:
-    """Return the milliseconds until the server answered, bgpd had the route, and zebra."""
+    """Return the milliseconds until the server's answer, the route in bgpd, and that in zebra."""
     began = time.monotonic()
 
     async def answered() -> float:
@@ -110,7 +110,7 @@ async def sample(admin: ServicesAdmin, bgpd: Vty, zebra: Vty, number: int) -> tu
         writing = group.create_task(answered())
         learned = await appears(bgpd, f"show bgp ipv4 unicast {address(number)}/32 json")
         installed = await appears(zebra, f"show ip route {address(number)}/32 json")
-    return tuple(1000 * (moment - began) for moment in (writing.result(), learned, installed))
+    return tuple(1000 * (end - began) for end in (writing.result(), learned, installed))
 
 
 async def measure(lab: Lab) -> list[tuple[float, ...]]:
@@ -128,12 +128,12 @@ async def measure(lab: Lab) -> list[tuple[float, ...]]:
         found = []
         for number in numbers[PRESENT:]:
             found.append(await sample(admin, bgpd, zebra, number))
-            await asyncio.sleep(0.1)  # so that none is in the 50 ms of another
+            await asyncio.sleep(0.1)  # so that no change falls into the 50 ms of another
     await admin.close()
     return found
 
 
-def test_from_status_to_route(lab: Lab) -> None:
+def test_latency_from_status_to_route(lab: Lab) -> None:
     columns = tuple(zip(*asyncio.run(measure(lab)), strict=True))
     print(f"\nfrom a status, with {PRESENT:,} services there, {SAMPLES} times, in ms:")
     for name, column in zip(("answered", "in bgpd", "in zebra"), columns, strict=True):

@@ -1,14 +1,14 @@
-"""Answers in a second, against those of the Linux kernel on the same cable.
+"""Replies per second, compared with those of the Linux kernel on the same link.
 
-Both are asked by the same program in the same minute, in turn, over one veth pair. ``again``: the
-same hosts ask again, as neighbors do whose caches expire; ``new``: every request comes from an
-address that was not seen lately.
+The same program sends requests to both in turn, in the same minute, over one veth pair. ``again``:
+the same hosts repeat their requests, like neighbors whose caches expire; ``new``: every request
+comes from an address that was not seen recently.
 
-An asker and a responder want two cores, the kernel's answers are made on the asker's. Where others
-want these, too, that halves our figure, so what each would reach ``with a core each`` is reckoned
-from the processor time that they took.
+A requester and a responder need two cores; the kernel replies on the requester's core. If other
+programs need these cores, too, that halves our figure, so the rate of each ``with a core each`` is
+computed from the processor time that they took.
 
-Measured on two cores that others used, too, as median ratios (best; with a core each): ARP, 40
+Measured on two cores with other load, as median ratios (best; with a core each): ARP, 40
 addresses 0.61 (1.07; 0.97), 1,000 addresses 0.70 (1.15; 0.95), new 0.38 (0.85; 0.59); neighbor
 discovery, 40 addresses 1.42 (1.48; 1.42), 1,000 addresses 1.11 (1.16; 1.77), new 0.59 (3.64; 0.73).
 With little else running, ARP reached 1.01 and 1.03, new 0.61.
@@ -23,25 +23,32 @@ from statistics import median
 from typing import TypeVar
 
 import pytest
-from support.layer2_load import Asker, Rate, arp_asker, arp_requests, nd_asker, solicitations
-from support.layer2_process import running_process
-from support.layer2_wire import Wire, wire
+from support.layer2.client_link import VethPair, veth_pair
+from support.layer2.load import (
+    Rate,
+    Requester,
+    arp_requester,
+    arp_requests,
+    nd_requester,
+    solicitations,
+)
+from support.layer2.responder_process import running_process
 
 ROUNDS = int(os.environ.get("METALLB_PY_BENCH_ROUNDS", "5"))
 SECONDS = 1.0
 IN_FLIGHT = 40
-ASKED = 40
-STRANGERS = 500
+REQUESTED = 40
+NEW = 500
 
 V4 = [str(IPv4Address("10.1.0.0") + 2 * n) for n in range(1000)]
 V6 = [str(IPv6Address("2001:db8::1:0") + 2 * n) for n in range(1000)]
-V4_STRANGERS = [str(IPv4Address("192.0.2.0") + n) for n in range(STRANGERS)]
+V4_NEW = [str(IPv4Address("192.0.2.0") + n) for n in range(NEW)]
 T = TypeVar("T")
-V6_STRANGERS = [str(IPv6Address("fe80::5:0") + n) for n in range(STRANGERS)]
+V6_NEW = [str(IPv6Address("fe80::5:0") + n) for n in range(NEW)]
 
 
-def of_kernel(cables: Wire, addresses: Sequence[str], work: Callable[[], T]) -> T:
-    """Do some work while the node's kernel has these addresses."""
+def of_kernel(cables: VethPair, addresses: Sequence[str], work: Callable[[], T]) -> T:
+    """Call a function while the node's kernel has these addresses."""
     length, nodad = (32, "") if "." in addresses[0] else (128, "nodad")
     lines = [f"{a}/{length} dev eth0 {nodad}" for a in addresses]
     cables.batch("".join(f"address add {line}\n" for line in lines))
@@ -52,20 +59,24 @@ def of_kernel(cables: Wire, addresses: Sequence[str], work: Callable[[], T]) -> 
 
 
 def compare(
-    cables: Wire, asker: Asker, addresses: Sequence[str], requests: Sequence[bytes], title: str
+    cables: VethPair,
+    requester: Requester,
+    addresses: Sequence[str],
+    requests: Sequence[bytes],
+    title: str,
 ) -> None:
     """Print both sides' rates and their ratio, of each round and the median."""
 
     def rate() -> Rate:
-        asker.until_answered(requests[0])
-        return asker.rate(requests, IN_FLIGHT, SECONDS)
+        requester.until_answered(requests[0])
+        return requester.rate(requests, IN_FLIGHT, SECONDS)
 
     measured, undisturbed = [], []
     for _ in range(ROUNDS):
         kernel = of_kernel(cables, addresses, rate)
         with running_process() as process:
             process.own(addresses)
-            asker.until_answered(requests[0])
+            requester.until_answered(requests[0])
             busy, ours = process.busy(), rate()
             busy = process.busy() - busy
         measured.append(ours.measured / kernel.measured)
@@ -82,26 +93,26 @@ def compare(
 
 
 @pytest.mark.parametrize("count", [40, 1000])
-def test_arp(count: int) -> None:
-    with wire() as cables, arp_asker(cables) as asker:
-        again = arp_requests(asker.mac, V4[:ASKED])
-        compare(cables, asker, V4[:count], again, f"arp, {count} addresses, again")
+def test_arp_replies_per_second(count: int) -> None:
+    with veth_pair() as cables, arp_requester(cables) as requester:
+        again = arp_requests(requester.mac, V4[:REQUESTED])
+        compare(cables, requester, V4[:count], again, f"arp, {count} addresses, again")
 
 
-def test_arp_of_strangers() -> None:
-    with wire() as cables, arp_asker(cables) as asker:
-        new = arp_requests(asker.mac, V4[:ASKED], V4_STRANGERS)
-        compare(cables, asker, V4[:ASKED], new, "arp, 40 addresses, new")
+def test_arp_replies_per_second_to_new_hosts() -> None:
+    with veth_pair() as cables, arp_requester(cables) as requester:
+        new = arp_requests(requester.mac, V4[:REQUESTED], V4_NEW)
+        compare(cables, requester, V4[:REQUESTED], new, "arp, 40 addresses, new")
 
 
 @pytest.mark.parametrize("count", [40, 1000])
-def test_neighbor_discovery(count: int) -> None:
-    with wire(ipv6=True) as cables, nd_asker(cables) as asker:
-        again = solicitations(asker.mac, V6[:ASKED])
-        compare(cables, asker, V6[:count], again, f"nd, {count} addresses, again")
+def test_neighbor_discovery_replies_per_second(count: int) -> None:
+    with veth_pair(ipv6=True) as cables, nd_requester(cables) as requester:
+        again = solicitations(requester.mac, V6[:REQUESTED])
+        compare(cables, requester, V6[:count], again, f"nd, {count} addresses, again")
 
 
-def test_neighbor_discovery_of_strangers() -> None:
-    with wire(ipv6=True) as cables, nd_asker(cables) as asker:
-        new = solicitations(asker.mac, V6[:ASKED], V6_STRANGERS)
-        compare(cables, asker, V6[:ASKED], new, "nd, 40 addresses, new")
+def test_neighbor_discovery_replies_per_second_to_new_hosts() -> None:
+    with veth_pair(ipv6=True) as cables, nd_requester(cables) as requester:
+        new = solicitations(requester.mac, V6[:REQUESTED], V6_NEW)
+        compare(cables, requester, V6[:REQUESTED], new, "nd, 40 addresses, new")

@@ -8,32 +8,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cluster import Rig, eventually
-from support.parts import METALLB_SPEAKER, require
+from support.kube.rig import Rig, eventually
+from support.net.requirements import METALLB_SPEAKER, require
 
 from metallb_py.lab.binaries import find, find_kubernetes
 from metallb_py.lab.isolate import IsolationError, isolate_this_process
-from metallb_py.lab.lab import Lab, Wishes
+from metallb_py.lab.lab import Lab, LabOptions
 from metallb_py.lab.network import NODES
 
-# A short name, for there are sockets far below it, whose paths have 107 characters at the most.
+# A short name: the paths of the sockets far below it have at most 107 characters.
 FOLDER = Path(tempfile.gettempdir(), f"mpy-{os.getuid()}")
 
-# This one is about a program that no machine has unless somebody puts it there.
+# test_mixed_cluster.py needs a program that is present only where it was built by hand.
 collect_ignore = [] if METALLB_SPEAKER in os.environ else ["test_mixed_cluster.py"]
 
 
 def pytest_configure() -> None:
-    """Keep what is temporary apart: daemons of other users must reach it.
+    """Use a temporary folder of our own, which daemons of other users can reach.
 
-    Any pytest that starts takes the folder of all runs back for its own user.
+    Every pytest that starts changes the shared folder of all runs back to its own user.
     """
     FOLDER.mkdir(mode=0o711, exist_ok=True)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(FOLDER)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of idle daemons first: all others leave memory in use behind."""
+    """Run the tests of idle daemons first: the others leave memory in use."""
     items.sort(key=lambda item: item.get_closest_marker("idle") is None)
 
 
@@ -51,12 +51,12 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("lab")
     for parent in (folder, folder.parent, folder.parent.parent):
         parent.chmod(0o711)  # FRR's daemons have a user of their own
-    wishes = Wishes(control_plane="real", kubernetes_version="1.34", router="frr")
-    with Lab(folder, wishes) as lab:
+    options = LabOptions(control_plane="real", kubernetes_version="1.34", router="frr")
+    with Lab(folder, options) as lab:
         rig = Rig(lab)
         for node in NODES:
             lab.start_speaker(node)
         lab.start_controller()
         rig.apply_config()
-        eventually(rig.is_ready, what="everybody has a configuration")
+        eventually(rig.is_ready, what="every daemon has a configuration")
         yield rig

@@ -1,4 +1,4 @@
-"""Advertisements that change under running sessions, and the weights that endpoints make."""
+"""Changed advertisements under established BGP sessions, and weights by endpoint count."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from support.cluster import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig, eventually
 
 from metallb_py.lab.network import NODES
 
@@ -30,7 +30,7 @@ def test_weights_follow_endpoints_and_no_session_ends(rig: Rig) -> None:
         place(rig, 1, 1)
         for prefix in (aggregate, host):
             eventually(lambda p=prefix: ratio(rig, p) == 1.0, what=f"1:1 for {prefix}")
-        assert lines(rig) == announced, "a count is no news for people"
+        assert lines(rig) == announced, "a changed endpoint count is not logged"
     finally:
         rig.apply_config()
         rig.kubectl("delete", "service", NAME)
@@ -40,7 +40,7 @@ def test_weights_follow_endpoints_and_no_session_ends(rig: Rig) -> None:
 
 
 def place(rig: Rig, *counts: int) -> None:
-    """Have so many endpoints on each of the first nodes."""
+    """Create the given numbers of ready endpoints on the first nodes."""
     endpoints = [
         {"addresses": [f"10.244.{node}.{last}"], "nodeName": f"node{node}"}
         for node, count in enumerate(counts, 1)
@@ -67,13 +67,13 @@ def weights(rig: Rig, prefix: str) -> list[int]:
 
 
 def ratio(rig: Rig, prefix: str) -> float:
-    """Return how much more the first node gets; zebra has percentages."""
+    """Return the first node's weight over the second's; zebra stores percentages."""
     one, other = (*weights(rig, prefix), 0, 0)[:2]
     return round(one / other, 1) if other else 0.0
 
 
 def lines(rig: Rig) -> int:
-    """Return how often a speaker said that it announces the service."""
+    """Return the number of log lines in which a speaker announces the service."""
     return sum(
         line.get("event") == "serviceAnnounced" and line.get("service") == f"default/{NAME}"
         for node in NODES

@@ -1,6 +1,6 @@
-"""The controller is killed again and again while services come, change and go.
+"""Repeated kills of the controller while services are created, changed and deleted.
 
-``METALLB_PY_CHURN`` is how many times (10 where it is not set).
+``METALLB_PY_CHURN`` is the number of kills (default 10).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ipaddress import ip_address, ip_network
 from random import Random
 
 import pytest
-from support.cluster import CONFIG, Rig, eventually
-from support.services import POOL, ServicesAdmin
+from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.services_admin import POOL, ServicesAdmin
 
 from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.e2e
 KILLS = int(os.environ.get("METALLB_PY_CHURN", "10"))
 SERVICES = 300
 NAMESPACE = "churn"
-# Too few addresses in the one, so that services wait; enough in the other.
+# The first pool has too few addresses, so that services wait; the second has enough.
 SIZES = {"scarce": 64, "ample": 512}
 NETWORKS = {"scarce": "10.77.0.0/26", "ample": "10.78.0.0/23"}
 POOLS = "".join(
@@ -35,8 +35,8 @@ POOLS = "".join(
 )
 
 
-class Witness:
-    """Sees every state of every service, and what must not be."""
+class ServiceObserver:
+    """Observes every state of every service; collects violations in ``faults``."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
@@ -45,7 +45,7 @@ class Witness:
         self._has: dict[str, tuple[str, str]] = {}
         self._owners: dict[str, str] = {}
 
-    async def see(self, event: ReflectorEvent[Service]) -> None:
+    async def observe(self, event: ReflectorEvent[Service]) -> None:
         if not isinstance(event, Changed):
             return
         key, had = event.key, self._has.get(event.key)
@@ -53,11 +53,11 @@ class Witness:
             self._forget(key)
             had = None
         if event.new is not None and event.new.metadata.name not in self.moved:
-            self._stays(event.new, had)
+            self._check_unchanged(event.new, had)
         elif had is not None:
             self._forget(key)
 
-    def _stays(self, service: Service, had: tuple[str, str] | None) -> None:
+    def _check_unchanged(self, service: Service, had: tuple[str, str] | None) -> None:
         address = ",".join(entry.ip for entry in service.ingress)
         if had is not None and had[1] != address:
             self.faults.append(f"{service.key} had {had[1]}, has {address or 'none'}")
@@ -76,9 +76,9 @@ class Witness:
 class Churn:
     """Creates, changes and deletes services, one after the other."""
 
-    def __init__(self, admin: ServicesAdmin, witness: Witness, random: Random) -> None:
+    def __init__(self, admin: ServicesAdmin, observer: ServiceObserver, random: Random) -> None:
         self._admin = admin
-        self._witness = witness
+        self._observer = observer
         self._random = random
         self._live: list[str] = []
         self._created = 0
@@ -86,7 +86,7 @@ class Churn:
 
     async def run(self) -> None:
         while True:
-            act = self._random.choice((self._change, self._move, self._turn, self._delete))
+            act = self._random.choice((self._change, self._move, self._change_type, self._delete))
             if len(self._live) < SERVICES and self._random.random() < 0.6:
                 act = self._create
             if self._live or act == self._create:
@@ -107,21 +107,21 @@ class Churn:
         self._live.append(name)
 
     async def _change(self) -> None:
-        """Change what has nothing to do with its address."""
+        """Change a field that does not affect the address."""
         ports = [{"port": self._random.randrange(1, 65536)}]
         await self._admin.change(self._random.choice(self._live), {"spec": {"ports": ports}})
 
     async def _move(self) -> None:
-        """Ask for another pool."""
+        """Request another pool."""
         name = self._random.choice(self._live)
-        self._witness.moved.add(name)
+        self._observer.moved.add(name)
         pool = self._random.choice(tuple(SIZES))
         await self._admin.change(name, {"metadata": {"annotations": {POOL: pool}}})
 
-    async def _turn(self) -> None:
-        """Make it a load balancer no longer, or again."""
+    async def _change_type(self) -> None:
+        """Change the type to ClusterIP, or back to LoadBalancer."""
         name = self._random.choice(self._live)
-        self._witness.moved.add(name)
+        self._observer.moved.add(name)
         kind = self._random.choice(("LoadBalancer", "LoadBalancer", "ClusterIP"))
         ports = False if kind == "LoadBalancer" else None
         spec = {"type": kind, "allocateLoadBalancerNodePorts": ports}
@@ -133,13 +133,13 @@ class Churn:
         await self._admin.delete(name)
 
 
-async def kill_again_and_again(rig: Rig, witness: Witness, random: Random) -> None:
-    """Kill the controller at any time of its life, or right after it wrote a status."""
+async def kill_repeatedly(rig: Rig, observer: ServiceObserver, random: Random) -> None:
+    """Kill the controller at a random time, or right after it wrote a status."""
     for _ in range(KILLS):
-        witness.written.clear()
+        observer.written.clear()
         if random.random() < 0.5:
             with suppress(TimeoutError):
-                await asyncio.wait_for(witness.written.wait(), 5)
+                await asyncio.wait_for(observer.written.wait(), 5)
             await asyncio.sleep(random.uniform(0, 0.3))
         else:
             await asyncio.sleep(random.uniform(0, 3))
@@ -148,30 +148,32 @@ async def kill_again_and_again(rig: Rig, witness: Witness, random: Random) -> No
 
 
 def stuck(services: list[Service]) -> list[str]:
-    """Say what is not as it must be when nothing happens any more."""
+    """Return the violations that remain once nothing changes any more."""
     wrong = [f"{s.key} keeps {s.ingress}" for s in services if not s.is_load_balancer and s.ingress]
     for pool, size in SIZES.items():
-        asking = [s for s in services if s.is_load_balancer and s.metadata.annotation(POOL) == pool]
-        # One that waits for this pool keeps what it has of the other.
+        requesting = [
+            s for s in services if s.is_load_balancer and s.metadata.annotation(POOL) == pool
+        ]
+        # A service that waits for this pool keeps its address of the other.
         own = ip_network(NETWORKS[pool])
-        addresses = [e.ip for s in asking for e in s.ingress if ip_address(e.ip) in own]
-        if len(addresses) != min(len(asking), size):
-            wrong.append(f"{pool}: {len(asking)} services have {len(addresses)} addresses")
+        addresses = [e.ip for s in requesting for e in s.ingress if ip_address(e.ip) in own]
+        if len(addresses) != min(len(requesting), size):
+            wrong.append(f"{pool}: {len(requesting)} services have {len(addresses)} addresses")
         wrong += [f"{ip}: given {n} times" for ip, n in Counter(addresses).items() if n > 1]
     return wrong
 
 
 async def churn(rig: Rig) -> None:
     random = Random(20)
-    witness = Witness()
+    observer = ServiceObserver()
     admin = await ServicesAdmin.of(str(rig.lab.control_plane.kubeconfig("admin")), NAMESPACE)
-    people = Churn(admin, witness, random)
-    reflector = Reflector(admin, Resource(admin.path, Service), witness.see)
+    changes = Churn(admin, observer, random)
+    reflector = Reflector(admin, Resource(admin.path, Service), observer.observe)
     tasks = [asyncio.create_task(reflector.run())]
     try:
-        await people.fill()
-        tasks.append(asyncio.create_task(people.run()))
-        await kill_again_and_again(rig, witness, Random(21))
+        await changes.fill()
+        tasks.append(asyncio.create_task(changes.run()))
+        await kill_repeatedly(rig, observer, Random(21))
         tasks[1].cancel()
         with suppress(asyncio.CancelledError):
             await tasks[1]
@@ -184,12 +186,12 @@ async def churn(rig: Rig) -> None:
         for task in tasks:
             task.cancel()
         await admin.close()
-    print(f"{KILLS} kills during {dict(people.done)}")
-    assert not witness.faults
-    assert len(people.done) == 5, "everything happened"
+    print(f"{KILLS} kills during {dict(changes.done)}")
+    assert not observer.faults
+    assert len(changes.done) == 5, "every kind of change happened"
 
 
-def test_a_controller_that_is_killed_loses_and_doubles_no_address(rig: Rig) -> None:
+def test_killed_controller_loses_and_duplicates_no_address(rig: Rig) -> None:
     rig.apply_config(CONFIG + POOLS)
     rig.kubectl("create", "namespace", NAMESPACE)
     try:
@@ -198,4 +200,6 @@ def test_a_controller_that_is_killed_loses_and_doubles_no_address(rig: Rig) -> N
         rig.kubectl("delete", "service", "-n", NAMESPACE, "--all", "--wait=false")
         rig.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
         rig.apply_config()
-        eventually(lambda: not rig.draining(), what="the pools go with their last users")
+        eventually(
+            lambda: not rig.draining(), what="draining pools are removed with their last service"
+        )

@@ -1,9 +1,9 @@
-"""The whole system on a real kube-apiserver, kube-proxy and FRR, as its users see it."""
+"""The whole system on a real kube-apiserver, kube-proxy and FRR, as its users use it."""
 
 from __future__ import annotations
 
 import pytest
-from support.cluster import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig, eventually
 
 from metallb_py.lab.control_plane import NAMESPACE
 from metallb_py.lab.network import CONTROL_PLANE, NODES, mac_of
@@ -28,7 +28,7 @@ def test_layer2_from_service_to_page(rig: Rig) -> None:
     annotations = rig.service("l2")["metadata"]["annotations"]
     assert annotations["metallb.universe.tf/ip-allocated-from-pool"] == "wire"
     rig.delete_service("l2")
-    eventually(lambda: not rig.arping(address), what="no answer any more")
+    eventually(lambda: not rig.arping(address), what="no ARP reply any more")
 
 
 def test_bgp_from_service_to_page(rig: Rig) -> None:
@@ -40,7 +40,7 @@ def test_bgp_from_service_to_page(rig: Rig) -> None:
     eventually(lambda: not rig.next_hops(address), what="withdrawal")
 
 
-def test_local_services_are_announced_where_their_pods_are(rig: Rig) -> None:
+def test_traffic_policy_local_announces_only_from_nodes_with_pods(rig: Rig) -> None:
     rig.add_service("local-bgp", "routed", externalTrafficPolicy="Local")
     rig.add_service("local-l2", "wire", externalTrafficPolicy="Local")
     routed = eventually(lambda: rig.address("local-bgp"))
@@ -51,7 +51,7 @@ def test_local_services_are_announced_where_their_pods_are(rig: Rig) -> None:
     rig.kubectl("delete", "service", "local-bgp", "local-l2")
 
 
-def test_a_broken_configuration_while_running_changes_nothing_that_works(rig: Rig) -> None:
+def test_invalid_config_while_running_keeps_the_last_good_one(rig: Rig) -> None:
     rig.add_service("steady-l2", "wire")
     rig.add_service("steady-bgp", "routed")
     wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("steady-l2", "steady-bgp"))
@@ -73,7 +73,7 @@ def test_a_broken_configuration_while_running_changes_nothing_that_works(rig: Ri
         assert eventually(lambda: rig.address("meanwhile")), "the last good pools still serve"
     finally:
         rig.apply_config()
-    eventually(lambda: _stale(rig) == 0, what="all is well again")
+    eventually(lambda: _stale(rig) == 0, what="no daemon is stale")
     assert rig.sessions_established() == sessions
     rig.kubectl("delete", "service", "meanwhile", "steady-l2", "steady-bgp")
 
@@ -84,7 +84,7 @@ def _stale(rig: Rig) -> int:
     return sum(value == 1 for value in (*speakers, rig.metric("client", CONTROL_PLANE, name)))
 
 
-def test_a_broken_configuration_at_start_takes_nothing_away(rig: Rig) -> None:
+def test_invalid_config_at_start_keeps_addresses_and_announcements(rig: Rig) -> None:
     rig.add_service("before-l2", "wire")
     rig.add_service("before-bgp", "routed")
     wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("before-l2", "before-bgp"))
@@ -97,7 +97,7 @@ def test_a_broken_configuration_at_start_takes_nothing_away(rig: Rig) -> None:
         for node in NODES:
             rig.lab.speakers[node.name].kill()
             rig.lab.start_speaker(node)
-        eventually(lambda: _stale(rig) == 4, what="every daemon says that it is bad")
+        eventually(lambda: _stale(rig) == 4, what="stale on every daemon")
         assert eventually(lambda: rig.owner(wire)) == owner
         eventually(lambda: rig.next_hops(routed) == ALL_NODES)
         rig.add_service("after", "wire")
@@ -108,7 +108,7 @@ def test_a_broken_configuration_at_start_takes_nothing_away(rig: Rig) -> None:
         assert 'invalid end IP "172.30.0.1x"' in status["problems"][0]
     finally:
         rig.apply_config()
-    eventually(lambda: _stale(rig) == 0, what="all is well again")
+    eventually(lambda: _stale(rig) == 0, what="no daemon is stale")
     rig.kubectl("delete", "service", "before-l2", "before-bgp", "after")
 
 
@@ -136,7 +136,9 @@ def test_services_of_a_removed_pool_keep_address_and_announcement(rig: Rig) -> N
         reasons = {event["reason"] for event in rig.events("Service", "orphan-l2")}
         assert "OrphanedAddresses" in reasons
         rig.kubectl("delete", "service", "orphan-l2", "orphan-bgp")
-        eventually(lambda: not rig.draining(), what="the pools go with their last users")
+        eventually(
+            lambda: not rig.draining(), what="draining pools are removed with their last service"
+        )
         eventually(lambda: not rig.next_hops(routed))
     finally:
         rig.apply_config()
@@ -145,7 +147,7 @@ def test_services_of_a_removed_pool_keep_address_and_announcement(rig: Rig) -> N
     eventually(lambda: not rig.draining())
 
 
-def test_a_controller_that_restarts_renumbers_nobody(rig: Rig) -> None:
+def test_controller_restart_renumbers_no_service(rig: Rig) -> None:
     names = [f"kept-{n}" for n in range(3)]
     for name in names:
         rig.add_service(name, "wire")
@@ -160,7 +162,7 @@ def test_a_controller_that_restarts_renumbers_nobody(rig: Rig) -> None:
     rig.kubectl("delete", "service", "newcomer", *names[1:])
 
 
-def test_an_api_server_that_goes_away_takes_nothing_with_it(rig: Rig) -> None:
+def test_api_server_outage_withdraws_nothing(rig: Rig) -> None:
     rig.add_service("offline-l2", "wire")
     rig.add_service("offline-bgp", "routed")
     wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("offline-l2", "offline-bgp"))
@@ -169,14 +171,14 @@ def test_an_api_server_that_goes_away_takes_nothing_with_it(rig: Rig) -> None:
     sessions = rig.sessions_established()
     rig.lab.control_plane.kill()
     try:
-        eventually(lambda: _without_api_server(rig), what="every speaker notices")
+        eventually(lambda: _without_api_server(rig), what="every speaker logs a failed watch")
         assert rig.owner(wire) == owner
         assert rig.next_hops(routed) == ALL_NODES
         assert set(rig.sessions().values()) == {"Established"}
     finally:
         rig.lab.control_plane.restart()
     rig.add_service("online", "routed")
-    address = eventually(lambda: rig.address("online"), what="work goes on")
+    address = eventually(lambda: rig.address("online"), what="an address in status")
     eventually(lambda: rig.next_hops(address) == ALL_NODES)
     assert rig.owner(wire) == owner
     assert rig.sessions_established() == sessions
@@ -188,7 +190,7 @@ def _without_api_server(rig: Rig) -> bool:
     return all(any(line.get("op") == "watch" for line in log) for log in logs)
 
 
-def test_a_speaker_that_is_killed_comes_back_and_announces_again(rig: Rig) -> None:
+def test_killed_speaker_announces_again_after_a_restart(rig: Rig) -> None:
     rig.add_service("again-l2", "wire")
     rig.add_service("again-bgp", "routed")
     wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("again-l2", "again-bgp"))
@@ -196,7 +198,9 @@ def test_a_speaker_that_is_killed_comes_back_and_announces_again(rig: Rig) -> No
     eventually(lambda: rig.next_hops(routed) == ALL_NODES)
     node = next(node for node in NODES if node.name == owner)
     rig.lab.speakers[owner].kill()
-    eventually(lambda: rig.next_hops(routed) == ALL_NODES - {node.address}, what="its route goes")
+    eventually(
+        lambda: rig.next_hops(routed) == ALL_NODES - {node.address}, what="its route is withdrawn"
+    )
     eventually(lambda: rig.owner(wire) not in ("", owner), what="its responder ends with it")
     rig.lab.start_speaker(node)
     eventually(lambda: rig.next_hops(routed) == ALL_NODES, what="its route returns")

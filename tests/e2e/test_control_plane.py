@@ -1,4 +1,4 @@
-"""kubectl on the embedded API server and on the real one: the same commands, the same answers."""
+"""kubectl on the embedded API server and on the real one: the same commands, the same results."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cluster import Rig, eventually
-from support.parts import find_kubectl, require
+from support.kube.rig import Rig, eventually
+from support.net.requirements import find_kubectl, require
 
 from metallb_py.lab.processes import Programs, wait_until
 
@@ -25,9 +25,9 @@ NAMESPACE = "kubectl-tests"
 
 @dataclass
 class KubectlError(Exception):
-    """kubectl ended with another status than 0."""
+    """kubectl exited with a status other than 0."""
 
-    said: str
+    stderr: str
 
 
 @dataclass
@@ -117,7 +117,7 @@ def service(name: str, *ports: int, **metadata: object) -> dict[str, Any]:
 def fails(kubectl: Kubectl, reason: str, *arguments: str, data: object = None) -> None:
     with pytest.raises(KubectlError) as caught:
         kubectl(*arguments, data=data)
-    assert reason in caught.value.said
+    assert reason in caught.value.stderr
 
 
 def test_create_get_delete(kubectl: Kubectl) -> None:
@@ -137,7 +137,7 @@ def test_create_get_delete(kubectl: Kubectl) -> None:
         fails(kubectl, "(NotFound)", "get", kind, "made")
 
 
-def test_a_table_has_the_columns_that_people_look_for(kubectl: Kubectl) -> None:
+def test_kubectl_get_prints_the_columns_of_a_service_table(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", data=service("shown", 80))
     head, row = kubectl("get", "service", "shown").splitlines()
     assert head.split() == ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"]
@@ -148,7 +148,7 @@ def test_a_table_has_the_columns_that_people_look_for(kubectl: Kubectl) -> None:
     kubectl("delete", "service", "shown")
 
 
-def test_apply_merges_and_forgets_what_is_no_longer_said(kubectl: Kubectl) -> None:
+def test_apply_merges_and_removes_fields_no_longer_applied(kubectl: Kubectl) -> None:
     first = service("applied", 80, 443, labels={"keep": "1", "drop": "1"})
     assert "created" in kubectl("apply", "-f", "-", data=first)
     assert "unchanged" in kubectl("apply", "-f", "-", data=first)
@@ -190,7 +190,7 @@ def test_patch(kubectl: Kubectl, kind: str, patch: object) -> None:
     kubectl("delete", "configmap", name)
 
 
-def test_spec_and_status_are_written_apart(kubectl: Kubectl) -> None:
+def test_spec_and_status_subresource_are_written_separately(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", data=service("parted", 80))
     status = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
     both = json.dumps({"status": status, "spec": {"ports": [{"name": "x", "port": 99}]}})
@@ -207,7 +207,7 @@ def test_spec_and_status_are_written_apart(kubectl: Kubectl) -> None:
     kubectl("delete", "service", "parted")
 
 
-def test_who_comes_late_is_told(kubectl: Kubectl) -> None:
+def test_replace_with_a_stale_resource_version_conflicts(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", data=configmap("raced", a="1"))
     stale = kubectl.read("configmap", "raced")
     kubectl("patch", "configmap", "raced", "--type=merge", "-p", '{"data": {"a": "2"}}')
@@ -234,7 +234,7 @@ def test_selectors(kubectl: Kubectl) -> None:
     kubectl("delete", "configmap", "one", "two")
 
 
-def test_waiting_and_watching(kubectl: Kubectl) -> None:
+def test_wait_and_watch(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", data=configmap("awaited", a="1"))
     line = [find_kubectl(), f"--kubeconfig={kubectl.kubeconfig}", f"-n={NAMESPACE}"]
     watching = [*line, "get", "configmap", "awaited", "-w", "-o", "jsonpath={.data.a}{'\\n'}"]

@@ -1,4 +1,4 @@
-"""What the daemons cost when nothing happens."""
+"""Resident memory of idle daemons."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
-from support.cluster import Rig
+from support.kube.rig import Rig
 
 pytestmark = pytest.mark.e2e
 MEGABYTE = 1024
 
 
-def family(process: int) -> list[int]:
+def process_tree(process: int) -> list[int]:
     """Return a process and its descendants."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [process, *(pid for child in children for pid in family(int(child)))]
+    return [process, *(pid for child in children for pid in process_tree(int(child)))]
 
 
 def resident(process: int) -> int:
@@ -30,7 +30,7 @@ def resident(process: int) -> int:
 @pytest.mark.idle
 def test_each_process_of_a_speaker_stays_under_65_megabytes(rig: Rig) -> None:
     for speaker in rig.lab.speakers.values():
-        sizes = [resident(process) for process in family(speaker.process.pid)]
+        sizes = [resident(process) for process in process_tree(speaker.process.pid)]
         print(f"{speaker.name}: {[size // MEGABYTE for size in sizes]} MB")
         assert len(sizes) == 2, "the speaker and its responder"
         assert max(sizes) < 65 * MEGABYTE

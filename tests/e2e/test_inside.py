@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.lab_command import KeptLab, kept_lab
+from support.kube.lab_command import KeptLab, kept_lab
 
 pytestmark = pytest.mark.e2e
 
@@ -22,14 +22,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptLab]:
     ("machine", "links"),
     [((), {"lo", "eth0"}), (("--on", "node1"), {"lo", "eth0", "pod"})],
 )
-def test_a_command_runs_on_a_machine(
+def test_lab_exec_runs_a_command_on_a_machine(
     lab: KeptLab, machine: tuple[str, ...], links: set[str]
 ) -> None:
     done = lab("exec", *machine, "ls", "/sys/class/net")
     assert set(done.stdout.split()) == links
 
 
-def test_it_runs_among_the_labs_processes_where_the_user_was(lab: KeptLab) -> None:
+def test_lab_exec_shares_the_labs_pid_namespace_and_keeps_the_directory(lab: KeptLab) -> None:
     done = lab("exec", "sh", "-c", "pwd; cat /proc/1/cmdline; echo; echo $KUBECONFIG")
     here, first, kubeconfig = done.stdout.splitlines()
     assert Path(here) == Path.cwd()
@@ -39,12 +39,14 @@ def test_it_runs_among_the_labs_processes_where_the_user_was(lab: KeptLab) -> No
 
 
 @pytest.mark.parametrize("separator", [(), ("--",)])
-def test_its_exit_status_is_passed_on(lab: KeptLab, separator: tuple[str, ...]) -> None:
+def test_lab_exec_returns_the_exit_status_of_the_command(
+    lab: KeptLab, separator: tuple[str, ...]
+) -> None:
     assert lab("exec", *separator, "sh", "-c", "exit 3").returncode == 3
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("exec", "--on", "node9", "true"), "node9: No such file or directory: want one of"),
         (("exec", "no-such-program"), "no-such-program: No such file or directory"),
@@ -52,12 +54,12 @@ def test_its_exit_status_is_passed_on(lab: KeptLab, separator: tuple[str, ...]) 
         (("kill", "collector", "--signal", "NONE"), "NONE: no such signal"),
     ],
 )
-def test_what_there_is_not_is_said_in_one_line(
-    lab: KeptLab, arguments: tuple[str, ...], says: str
+def test_unknown_machine_program_or_signal_is_one_line_of_error(
+    lab: KeptLab, arguments: tuple[str, ...], message: str
 ) -> None:
     done = lab(*arguments)
     assert done.returncode == 1
-    assert done.stderr.startswith(says)
+    assert done.stderr.startswith(message)
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -68,7 +70,7 @@ def state(folder: Path, program: str, lab: KeptLab) -> str:
     return status.rpartition(")")[2].split()[0]
 
 
-def test_signals_reach_a_program(lab: KeptLab) -> None:
+def test_lab_kill_signals_a_program(lab: KeptLab) -> None:
     assert lab("kill", "collector", "--signal", "STOP").returncode == 0
     assert state(lab.folder, "collector", lab) == "T"
     assert lab("kill", "collector", "--signal", "CONT").returncode == 0

@@ -1,4 +1,4 @@
-"""A lab that stays up: the commands that it prints, pasted."""
+"""``metallb-py lab --keep``: the commands that it prints, run as they are."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from support.cluster import eventually
-from support.lab_command import ROOT, KeptLab, environment, kept_lab, proofs
-from support.parts import find_kubectl, require
+from support.kube.lab_command import ROOT, KeptLab, environment, kept_lab, proofs
+from support.kube.rig import eventually
+from support.net.requirements import find_kubectl, require
 
 from metallb_py.lab.binaries import find
 
@@ -25,7 +25,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptLab]:
 
 def suggested(lab: KeptLab, what: str) -> str:
     """Return the command that the lab prints for a purpose."""
-    (line,) = (line for line in lab.said.splitlines() if line.strip().startswith(what))
+    (line,) = (line for line in lab.output.splitlines() if line.strip().startswith(what))
     return line.strip().removeprefix(what).strip()
 
 
@@ -44,22 +44,22 @@ def paste(lab: KeptLab, line: str, **more: str) -> str:
 
 
 def address(lab: KeptLab) -> str:
-    return proofs(lab.said)[0].address
+    return proofs(lab.output)[0].address
 
 
 def owner(lab: KeptLab) -> str:
-    """Return the MAC that answers for the layer2 service, nothing where none does."""
-    line = shlex.split(suggested(lab, "ask who has an address").replace("-c 3", "-c 1 -w 1"))
-    said = subprocess.run(
+    """Return the MAC that answers for the layer2 service, empty without an answer."""
+    line = shlex.split(suggested(lab, "resolve an address by ARP").replace("-c 3", "-c 1 -w 1"))
+    output = subprocess.run(
         line, capture_output=True, text=True, check=False, cwd=ROOT, env=environment(lab.folder)
     ).stdout
-    return said.partition("[")[2].partition("]")[0]
+    return output.partition("[")[2].partition("]")[0]
 
 
 def test_kubectl_sees_the_services(lab: KeptLab) -> None:
     require(find_kubectl(), "kubectl")
-    said = paste(lab, suggested(lab, "see the services"))
-    assert {"on-the-wire", "routed"} <= {line.split()[0] for line in said.splitlines()}
+    output = paste(lab, suggested(lab, "see the services"))
+    assert {"on-the-wire", "routed"} <= {line.split()[0] for line in output.splitlines()}
 
 
 def test_kubectl_edits_the_configuration_and_the_controller_reads_it(lab: KeptLab) -> None:
@@ -74,35 +74,35 @@ def test_kubectl_edits_the_configuration_and_the_controller_reads_it(lab: KeptLa
 def test_arping_and_curl(lab: KeptLab) -> None:
     for program in ("arping", "curl"):
         require(find(program), program)
-    assert "Received 3 response(s)" in paste(lab, suggested(lab, "ask who has an address"))
+    assert "Received 3 response(s)" in paste(lab, suggested(lab, "resolve an address by ARP"))
     assert paste(lab, suggested(lab, "get a page through it")).strip() in {"pod1", "pod2"}
 
 
-def test_the_router_is_asked(lab: KeptLab) -> None:
-    assert "198.51.100." in paste(lab, suggested(lab, "ask the router"))
+def test_suggested_command_shows_the_routers_routes(lab: KeptLab) -> None:
+    assert "198.51.100." in paste(lab, suggested(lab, "show the router's routes"))
 
 
-def test_a_speaker_that_fails_loses_its_addresses_and_takes_them_back(lab: KeptLab) -> None:
+def test_killed_speaker_fails_over_and_takes_its_addresses_back(lab: KeptLab) -> None:
     require(find("arping"), "arping")
     before = eventually(lambda: owner(lab))
-    failing = suggested(lab, "have a speaker fail")
-    line = next(line for line in lab.said.splitlines() if "one node answers ARP" in line)
+    failing = suggested(lab, "kill a speaker")
+    line = next(line for line in lab.output.splitlines() if "one node answers ARP" in line)
     elected = next(word for word in line.split() if word.startswith("node"))
     paste(lab, failing.replace("speaker-node1", f"speaker-{elected}"))
     successor = eventually(lambda: owner(lab) not in ("", before) and owner(lab), what="failover")
     assert successor != before
-    eventually(lambda: owner(lab) == before, what="it is started again")
+    eventually(lambda: owner(lab) == before, what="its restart")
 
 
-def test_a_controller_that_fails_is_started_again(lab: KeptLab) -> None:
+def test_killed_controller_is_restarted(lab: KeptLab) -> None:
     (folder,) = lab.folder.glob("metallb-py-lab-*")
     log = folder / "controller.log"
     starts = log.read_text().count("controller starting")
     assert lab("kill", "controller").returncode == 0
-    eventually(lambda: log.read_text().count("controller starting") > starts, what="started again")
+    eventually(lambda: log.read_text().count("controller starting") > starts, what="its restart")
 
 
-def test_only_what_can_work_is_suggested(lab: KeptLab) -> None:
-    assert ("kubectl" in lab.said) is bool(find_kubectl())
-    assert ("arping" in lab.said) is bool(find("arping"))
-    assert "vtysh" not in lab.said
+def test_only_commands_of_installed_programs_are_suggested(lab: KeptLab) -> None:
+    assert ("kubectl" in lab.output) is bool(find_kubectl())
+    assert ("arping" in lab.output) is bool(find("arping"))
+    assert "vtysh" not in lab.output

@@ -1,4 +1,4 @@
-"""The lab command: its proofs hold with every set of parts, and it leaves nothing behind."""
+"""The lab command: its proofs hold with every set of parts, and nothing remains afterwards."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.cluster import eventually
-from support.lab_command import ROOT, Proof, kept_lab, leftovers, proofs, run_lab
-from support.parts import require
+from support.kube.lab_command import ROOT, Proof, kept_lab, leftovers, proofs, run_lab
+from support.kube.rig import eventually
+from support.net.requirements import require
 
 from metallb_py.lab.binaries import find, find_kubernetes
 from metallb_py.lab.routers import FRR_FOLDER
 
 pytestmark = pytest.mark.e2e
 NOTHING: tuple[list[str], list[str]] = ([], [])
-# What there is where nothing but Python is installed.
+# The parts that need nothing installed but Python.
 FROM_NOTHING = ("--control-plane=embedded", "--router=builtin", "--proxy=relay")
 OLDEST = "--kubernetes-version=1.20"
 REAL = ("--control-plane=real", "--router=frr", "--proxy=kube-proxy")
@@ -42,7 +42,7 @@ def check(found: list[Proof], *, forwards: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says", "forwards"),
+    ("options", "banner", "forwards"),
     [
         pytest.param(
             FROM_NOTHING,
@@ -62,7 +62,7 @@ def check(found: list[Proof], *, forwards: bool) -> None:
     ],
 )
 def test_the_proofs_hold(
-    options: tuple[str, ...], says: str, forwards: bool, tmp_path: Path
+    options: tuple[str, ...], banner: str, forwards: bool, tmp_path: Path
 ) -> None:
     require("--router=bird" not in options or find("bird"), "BIRD")
     require("--proxy=nft" not in options or find("nft"), "nft")
@@ -74,13 +74,13 @@ def test_the_proofs_hold(
     done = run_lab(*options, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert time.monotonic() - started < 120
-    assert done.stdout.splitlines()[0].endswith(says)
+    assert done.stdout.splitlines()[0].endswith(banner)
     check(proofs(done.stdout), forwards=forwards)
     assert leftovers(tmp_path) == NOTHING
 
 
-def test_the_proofs_hold_for_a_user_who_is_not_root(tmp_path: Path) -> None:
-    require(os.geteuid() == 0, "root, to become somebody else")
+def test_the_proofs_hold_for_an_unprivileged_user(tmp_path: Path) -> None:
+    require(os.geteuid() == 0, "root, to become another user")
     tmp_path.chmod(0o777)
     done = run_lab("--control-plane=embedded", folder=tmp_path, as_nobody=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -89,7 +89,7 @@ def test_the_proofs_hold_for_a_user_who_is_not_root(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == NOTHING
 
 
-def test_a_proof_that_fails_is_said_with_what_was_wanted_and_the_logs(tmp_path: Path) -> None:
+def test_failed_proof_is_reported_with_the_expectation_and_the_logs(tmp_path: Path) -> None:
     config, *_, service = yaml.safe_load_all((ROOT / "config/lab.yaml").read_text())
     service["metadata"]["annotations"]["metallb.universe.tf/address-pool"] = "none"
     file = tmp_path / "lab.yaml"
@@ -104,24 +104,24 @@ def test_a_proof_that_fails_is_said_with_what_was_wanted_and_the_logs(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (("--config=nowhere.yaml",), "lab: nowhere.yaml: No such file or directory"),
         (("--control-plane=real", "--kubernetes-version=0.1"), "lab: --control-plane=real: found"),
         (("exec", "true"), "no lab is up"),
     ],
 )
-def test_what_it_cannot_do_is_said_in_one_line(
-    options: tuple[str, ...], says: str, tmp_path: Path
+def test_impossible_options_are_one_line_of_error(
+    options: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     done = run_lab(*options, folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith(says)
+    assert done.stderr.startswith(message)
     assert len(done.stderr.splitlines()) == 1
     assert leftovers(tmp_path) == NOTHING
 
 
-def test_a_library_that_is_not_installed_is_named() -> None:
+def test_missing_library_is_named() -> None:
     code = (
         "import sys; sys.modules['scapy'] = None\n"
         "from metallb_py.cli.__main__ import main\nmain(['lab'])"
@@ -134,17 +134,17 @@ def test_a_library_that_is_not_installed_is_named() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_in_order(number: signal.Signals, tmp_path: Path) -> None:
+def test_sigint_and_sigterm_shut_the_lab_down(number: signal.Signals, tmp_path: Path) -> None:
     with kept_lab(tmp_path, *FROM_NOTHING) as lab:
         process = lab.process
-        # Ctrl-C goes to everybody at the terminal, SIGTERM to the one that was started.
+        # Ctrl-C goes to the whole process group of the terminal, SIGTERM to the started process.
         target = _first_child(process.pid) if number == signal.SIGINT else process.pid
         os.kill(target, number)
         assert process.wait(20) == 0
     assert leftovers(tmp_path) == NOTHING
 
 
-def test_nothing_outlives_a_lab_that_is_killed(tmp_path: Path) -> None:
+def test_killed_lab_leaves_no_process_and_the_next_run_cleans_up(tmp_path: Path) -> None:
     with kept_lab(tmp_path, *FROM_NOTHING) as lab:
         folders, processes = leftovers(tmp_path)
         assert len(folders) == 1
@@ -152,7 +152,7 @@ def test_nothing_outlives_a_lab_that_is_killed(tmp_path: Path) -> None:
         lab.process.kill()
         lab.process.wait(20)
         eventually(lambda: not leftovers(tmp_path)[1], what="every process is gone")
-    run_lab("--config=nowhere.yaml", folder=tmp_path)  # the next run, whatever becomes of it
+    run_lab("--config=nowhere.yaml", folder=tmp_path)  # the next run cleans up, even if it fails
     assert leftovers(tmp_path) == NOTHING
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from random import random
 
 import pytest
-from support.cluster import Rig
-from support.lease_speaker import LeaseSpeaker
+from support.kube.lease_speaker import LeaseSpeaker
+from support.kube.rig import Rig
 
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.reflector import Reachable, Unreachable
@@ -31,8 +31,8 @@ def rights(rig: Rig) -> None:
 
 
 @asynccontextmanager
-async def speaking(rig: Rig, *nodes: str) -> AsyncIterator[list[LeaseSpeaker]]:
-    """Have speakers follow each other, each over a connection of its own."""
+async def lease_speakers(rig: Rig, *nodes: str) -> AsyncIterator[list[LeaseSpeaker]]:
+    """Run speakers with Lease membership, each over a connection of its own."""
     kubeconfig = str(rig.lab.control_plane.kubeconfig("speaker"))
     clients = [await KubeClient.connect(kubeconfig) for _ in nodes]
     holders = [Holder(NAMESPACE, node, f"{node}_{n}") for n, node in enumerate(nodes)]
@@ -46,56 +46,56 @@ async def speaking(rig: Rig, *nodes: str) -> AsyncIterator[list[LeaseSpeaker]]:
         await asyncio.gather(*(client.close() for client in clients))
 
 
-def found(rig: Rig) -> dict[str, str]:
+def lease_holders(rig: Rig) -> dict[str, str]:
     """Return the holder of each Lease of a speaker, by the Lease's name."""
     selector = ("-n", NAMESPACE, "-l", "app=metallb,component=speaker", "-o", "json")
     items = json.loads(rig.kubectl("get", "leases", *selector))["items"]
     return {item["metadata"]["name"]: item["spec"]["holderIdentity"] for item in items}
 
 
-async def test_they_see_each_other_come_and_leave(rig: Rig) -> None:
-    async with speaking(rig, *NODES) as speakers:
+async def test_lease_members_observe_each_other_join_and_leave(rig: Rig) -> None:
+    async with lease_speakers(rig, *NODES) as speakers:
         for speaker in speakers:
             await speaker.until_members(*NODES)
-        assert set(found(rig)) == {f"speaker-{node}" for node in NODES}
+        assert set(lease_holders(rig)) == {f"speaker-{node}" for node in NODES}
         async with asyncio.timeout(2):
             await speakers[2].members.leave()
             await speakers[0].until_members("lease-1", "lease-2")
-        assert "speaker-lease-3" not in found(rig)
+        assert "speaker-lease-3" not in lease_holders(rig)
         assert [speaker.events for speaker in speakers] == [[], [], []]
-    assert not found(rig)
+    assert not lease_holders(rig)
 
 
-async def test_an_outage_buries_nobody_and_a_crash_does(rig: Rig) -> None:
-    async with speaking(rig, *NODES) as speakers:
+async def test_api_server_outage_expires_no_lease_and_a_crash_does(rig: Rig) -> None:
+    async with lease_speakers(rig, *NODES) as speakers:
         for speaker in speakers:
             await speaker.until_members(*NODES)
-        told = [len(speaker.heard) for speaker in speakers]
+        reported = [len(speaker.reported) for speaker in speakers]
         rig.lab.control_plane.kill()
         for speaker in speakers:
             await speaker.until_event(Unreachable)
             await speaker.until_event(Unrenewed)
         await asyncio.sleep(1.5 * Timing().duration)
-        rig.lab.control_plane.restart()  # the speakers stand still meanwhile
+        rig.lab.control_plane.restart()  # blocks the event loop of the speakers meanwhile
         for speaker in speakers:
             await speaker.until_event(Reachable)
         await asyncio.sleep(2 * Timing().duration)
-        assert [len(speaker.heard) for speaker in speakers] == told
+        assert [len(speaker.reported) for speaker in speakers] == reported
         await speakers[2].crash()
         await speakers[0].until_members("lease-1", "lease-2")
         await speakers[1].until_members("lease-1", "lease-2")
-        assert "speaker-lease-3" in found(rig)
+        assert "speaker-lease-3" in lease_holders(rig)
 
 
-async def test_two_of_one_name_and_a_lease_that_was_deleted(rig: Rig) -> None:
-    async with speaking(rig, "lease-1", "lease-2", "lease-2") as (first, one, other):
+async def test_contested_lease_is_reported_and_a_deleted_lease_recreated(rig: Rig) -> None:
+    async with lease_speakers(rig, "lease-1", "lease-2", "lease-2") as (first, one, other):
         await one.until_event(Contested)
         await other.until_event(Contested)
         await first.until_members("lease-1", "lease-2")
         rig.kubectl("delete", "-n", NAMESPACE, "lease", "speaker-lease-1")
-        await one.until(lambda: {"lease-2"} in one.heard and one.heard[-1] > {"lease-2"})
-        assert first.heard[-1] == {"lease-1", "lease-2"}
+        await one.until(lambda: {"lease-2"} in one.reported and one.reported[-1] > {"lease-2"})
+        assert first.reported[-1] == {"lease-1", "lease-2"}
         assert first.events == []
         assert (len(one.events), len(other.events)) == (1, 1)
-    assert set(found(rig)) <= {"speaker-lease-2"}, "each left it to the other"
+    assert set(lease_holders(rig)) <= {"speaker-lease-2"}, "each speaker left it to the other"
     rig.kubectl("delete", "-n", NAMESPACE, "lease", "speaker-lease-2", "--ignore-not-found")

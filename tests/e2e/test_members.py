@@ -1,7 +1,7 @@
-"""Speakers that find out about each other: what a client sees when one dies, leaves, or returns.
+"""Failure detection among speakers: what a client observes when one dies, leaves or returns.
 
-``METALLB_PY_TAKEOVERS=20`` runs each case so often, and holds the medians to what is promised; the
-few runs of an ordinary test on a busy machine can't.
+``METALLB_PY_TAKEOVERS=20`` runs each case 20 times and asserts the promised medians; the few runs
+of an ordinary test on a busy machine are too few for that.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from statistics import median
 from typing import Any
 
 import pytest
-from support import asking
-from support.asking import Asker
-from support.cluster import Rig, eventually
+from support.kube.rig import Rig, eventually
+from support.layer2 import arp_monitor
+from support.layer2.arp_monitor import ArpMonitor
 
 from metallb_py.lab.enter import command
 from metallb_py.lab.network import NODES, WIRE, Node, mac_of
 
 pytestmark = pytest.mark.e2e
 RUNS = int(os.environ.get("METALLB_PY_TAKEOVERS", "0"))
-PATIENCE = 60.0
-# Seconds for which a speaker that ends goes on answering at the most.
+TIMEOUT = 60.0
+# Maximum time in seconds for which a speaker that shuts down continues to answer.
 LINGER = 1.0
 KILLED, CUT, BOTH_AT_MOST = 1.0, 3.0, 1.0
-# Asks for a page each 10 ms, each time over a new connection, and counts what came to nothing.
-# A connection that is open in the very moment in which its address moves is reset by the new node,
-# which knows nothing of it; so it asks again once, as browsers do.
+# Requests a page every 10 ms, each over a new connection, and counts the failures. A connection
+# that is open while its address moves is reset by the new node, which has no state for it; so the
+# request is repeated once, as browsers do.
 BROWSER = """
 import concurrent.futures, select, socket, sys, time
 address, pool, failed, count = sys.argv[1], concurrent.futures.ThreadPoolExecutor(32), [], 0
@@ -56,7 +56,7 @@ print(count, len(failed), *failed[:3], flush=True)
 
 
 class Browser:
-    """A client that uses a service, a hundred times a second."""
+    """A client that requests a page of a service a hundred times a second."""
 
     def __init__(self, address: str) -> None:
         line = command("client", sys.executable, "-c", BROWSER, address)
@@ -67,15 +67,15 @@ class Browser:
         assert self._process.stdout.readline() == "asking\n"
 
     def end(self) -> tuple[int, str]:
-        """Return how many requests were made, and what became of those that failed."""
-        said, _ = self._process.communicate("\n", timeout=20)
-        count, failed, *why = said.split(maxsplit=2)
-        return int(count), "" if failed == "0" else f"{failed}: {why}"
+        """Return the number of requests, and a summary of those that failed."""
+        output, _ = self._process.communicate("\n", timeout=20)
+        count, failed, *errors = output.split(maxsplit=2)
+        return int(count), "" if failed == "0" else f"{failed}: {errors}"
 
 
 @pytest.fixture
 def address(rig: Rig) -> Iterator[str]:
-    """The address of a service on the wire, that all speakers agree on."""
+    """The address of a layer 2 service, once a node answers for it."""
     rig.add_service("members", "wire")
     found = eventually(lambda: rig.address("members"))
     eventually(lambda: rig.owner(found), what="one answers")
@@ -88,8 +88,8 @@ def node_of(name: str) -> Node:
     return next(node for node in NODES if node.name == name)
 
 
-def ask(address: str, interval: float = 0.005) -> Asker:
-    return Asker(command("client", *asking.command(address, interval)))
+def ask(address: str, interval: float = 0.005) -> ArpMonitor:
+    return ArpMonitor(command("client", *arp_monitor.command(address, interval)))
 
 
 def members_seen(rig: Rig, node: Node) -> float:
@@ -101,8 +101,8 @@ def all_see_all(rig: Rig) -> None:
         eventually(lambda node=node: members_seen(rig, node) == len(NODES), what=node.name)
 
 
-def judge(what: str, seconds: list[float], promised: float) -> None:
-    """Print the figures; hold them to the promise where enough were taken."""
+def check_median(what: str, seconds: list[float], promised: float) -> None:
+    """Print the figures; assert the promised median where enough runs were made."""
     middle = median(seconds)
     print(
         f"{what}: median {middle:.2f} s, worst {max(seconds):.2f} s of {len(seconds)}"
@@ -114,7 +114,7 @@ def judge(what: str, seconds: list[float], promised: float) -> None:
 def take_over(
     rig: Rig, address: str, away: Callable[[str], None], back: Callable[[str], None]
 ) -> list[float]:
-    """Have the owner go away and come back, often; return how long another took to answer."""
+    """Fail and restore the owner repeatedly; return the seconds until another node answered."""
     seconds = []
     all_see_all(rig)
     owner = eventually(lambda: rig.owner(address))
@@ -123,10 +123,10 @@ def take_over(
         asker = ask(address)
         gone = time.monotonic()
         away(owner)
-        seconds.append(asker.other_answers(PATIENCE) - gone)
+        seconds.append(asker.wait_other_answer(TIMEOUT) - gone)
         asker.end()
         back(owner)
-        # A node that was cut off has been answering all the time, and is heard again at once.
+        # A node that was cut off never stopped answering, and is reachable again at once.
         eventually(lambda: set(rig.arping(address, 3, 2)) == alone, what="it returns")
         all_see_all(rig)
     return seconds
@@ -139,7 +139,7 @@ def test_a_killed_speaker_is_replaced(rig: Rig, address: str) -> None:
         lambda owner: rig.lab.speakers[owner].kill(),
         lambda owner: rig.lab.start_speaker(node_of(owner)) and None,
     )
-    judge("speaker killed", seconds, KILLED)
+    check_median("speaker killed", seconds, KILLED)
 
 
 def test_a_node_without_a_link_is_replaced(rig: Rig, address: str) -> None:
@@ -149,27 +149,27 @@ def test_a_node_without_a_link_is_replaced(rig: Rig, address: str) -> None:
     seconds = take_over(
         rig, address, lambda owner: switch(owner, "down"), lambda owner: switch(owner, "up")
     )
-    judge("link cut", seconds, CUT)
+    check_median("link cut", seconds, CUT)
 
 
-def test_a_node_that_falls_silent_is_replaced(rig: Rig, address: str) -> None:
-    def forward(owner: str, state: str) -> None:  # its own link looks well to it
+def test_an_unreachable_node_with_its_link_up_is_replaced(rig: Rig, address: str) -> None:
+    def forward(owner: str, state: str) -> None:  # its own link stays up
         rig.lab.programs.run("bridge", "link", "set", "dev", owner, "state", state, machine=WIRE)
 
     seconds = take_over(
         rig, address, lambda owner: forward(owner, "0"), lambda owner: forward(owner, "3")
     )
-    judge("node silent", seconds, CUT)
+    check_median("node silent", seconds, CUT)
 
 
-def test_a_speaker_that_ends_loses_no_request(rig: Rig, address: str) -> None:
+def test_speaker_shutdown_loses_no_request(rig: Rig, address: str) -> None:
     for _ in range(RUNS or 2):
         all_see_all(rig)
         owner = eventually(lambda: rig.owner(address))
         asker, browser = ask(address, 0.01), Browser(address)
         ended = time.monotonic()
         rig.lab.speakers[owner].end()
-        asker.other_answers(PATIENCE)
+        asker.wait_other_answer(TIMEOUT)
         rig.lab.start_speaker(node_of(owner))
         all_see_all(rig)
         eventually(lambda owner=owner: rig.owner(address) == owner, what="it returns")
@@ -181,15 +181,15 @@ def test_a_speaker_that_ends_loses_no_request(rig: Rig, address: str) -> None:
             " pages failed"
         )
         assert not failed
-        assert not [moment - ended for moment in seen["unanswered"]]
+        assert not [at - ended for at in seen["unanswered"]]
 
 
-def test_two_answer_for_a_second_at_most(rig: Rig, address: str) -> None:
+def test_handover_has_two_nodes_answer_for_at_most_a_second(rig: Rig, address: str) -> None:
     all_see_all(rig)
     owner = eventually(lambda: rig.owner(address))
     asker = ask(address, 0.01)
     rig.lab.speakers[owner].end()
-    asker.other_answers(PATIENCE)
+    asker.wait_other_answer(TIMEOUT)
     eventually(lambda: rig.owner(address) not in ("", owner), what="one answers alone")
     seen = asker.end()
     print(f"both answered for {seen['both'] * 1000:.0f} ms")
@@ -202,7 +202,7 @@ def announced(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [e for e in log if e.get("event") in ("serviceAnnounced", "serviceWithdrawn")]
 
 
-def test_only_what_a_member_owned_moves(rig: Rig) -> None:
+def test_only_addresses_of_the_failed_member_move(rig: Rig) -> None:
     names = [f"stays-{n}" for n in range(8)]
     for name in names:
         rig.add_service(name, "wire")
@@ -221,23 +221,25 @@ def test_only_what_a_member_owned_moves(rig: Rig) -> None:
     moved = {f"default/{name}" for name in names if owners[name] == leaver}
     for node in NODES:
         if node.name != leaver:
-            told = announced(rig.log(f"speaker-{node.name}")[before[node.name] :])
-            assert {entry["service"] for entry in told} <= moved
+            changes = announced(rig.log(f"speaker-{node.name}")[before[node.name] :])
+            assert {entry["service"] for entry in changes} <= moved
     for name in names:
         rig.delete_service(name)
 
 
-def test_a_cordoned_node_hands_over_where_that_is_asked_for(rig: Rig, address: str) -> None:
+def test_drain_on_cordon_hands_over(rig: Rig, address: str) -> None:
     restart_all(rig, "--drain-on-cordon")
     try:
         owner = eventually(lambda: rig.owner(address))
         asker = ask(address, 0.01)
         rig.kubectl("cordon", owner)
-        asker.other_answers(PATIENCE)
+        asker.wait_other_answer(TIMEOUT)
         assert asker.end()["unanswered"] == []
         for node in NODES:
             rig.kubectl("cordon", node.name)
-        eventually(lambda: rig.owner(address) == owner, what="where all are, none is")
+        eventually(
+            lambda: rig.owner(address) == owner, what="with all nodes cordoned, none is excluded"
+        )
     finally:
         for node in NODES:
             rig.kubectl("uncordon", node.name)
@@ -250,10 +252,10 @@ def restart_all(rig: Rig, *options: str) -> None:
         rig.lab.speakers[node.name].end()
         rig.lab.start_speaker(node, *options)
         eventually(lambda node=node: rig.log(f"speaker-{node.name}"), what="it starts")
-    eventually(rig.is_ready, what="everybody has a configuration")
+    eventually(rig.is_ready, what="every daemon has a configuration")
 
 
-def test_leases_where_gossip_is_blocked(rig: Rig, address: str) -> None:
+def test_membership_lease_takes_over_without_gossip(rig: Rig, address: str) -> None:
     manifest = Path(__file__).parents[2] / "manifests" / "membership-lease.yaml"
     rig.kubectl("apply", "-f", str(manifest))
     restart_all(rig, "--membership=lease")
@@ -264,7 +266,7 @@ def test_leases_where_gossip_is_blocked(rig: Rig, address: str) -> None:
         asker = ask(address)
         rig.lab.speakers[owner].kill()
         gone = time.monotonic()
-        seconds = asker.other_answers(PATIENCE) - gone
+        seconds = asker.wait_other_answer(TIMEOUT) - gone
         asker.end()
         print(f"speaker killed, with leases: {seconds:.2f} s")
         rig.lab.start_speaker(node_of(owner), "--membership=lease")
@@ -272,9 +274,9 @@ def test_leases_where_gossip_is_blocked(rig: Rig, address: str) -> None:
         asker = ask(address, 0.01)
         ending = time.monotonic()
         rig.lab.speakers[owner].end()
-        taken = asker.other_answers(PATIENCE) - ending
-        # It answers for a second more. On a machine so busy that the others learn of its end
-        # later than that, by way of the API server, requests in between have no answer.
+        taken = asker.wait_other_answer(TIMEOUT) - ending
+        # It continues to answer for LINGER seconds. If the others learn of its shutdown later than
+        # that, over the API server on a busy machine, requests in between have no answer.
         assert asker.end()["unanswered"] == [] or taken > LINGER
         rig.lab.start_speaker(node_of(owner), "--membership=lease")
         eventually(lambda: rig.owner(address) == owner, what="it returns")
@@ -282,7 +284,7 @@ def test_leases_where_gossip_is_blocked(rig: Rig, address: str) -> None:
         restart_all(rig)
 
 
-def test_without_either_the_pods_tell(rig: Rig, address: str) -> None:
+def test_membership_none_follows_the_readiness_of_pods(rig: Rig, address: str) -> None:
     restart_all(rig, "--membership=none")
     try:
         owner = eventually(lambda: rig.owner(address))

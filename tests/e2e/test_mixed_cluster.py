@@ -1,7 +1,7 @@
 """Real MetalLB speakers beside ours: all elect the same owner for 200 addresses.
 
-``METALLB_PY_METALLB_SPEAKER`` is the path of the speaker's program of MetalLB 0.12. Without it
-there is nothing to run here.
+``METALLB_PY_METALLB_SPEAKER`` is the path of MetalLB 0.12's speaker program. Without it, this file
+is not collected.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.isolated import isolated
-from support.metallb import (
+from support.kube.metallb_speakers import (
     ADDRESSES,
-    Census,
+    ArpSurvey,
     Kind,
     Owners,
     Speakers,
     make_services,
 )
-from support.parts import METALLB_SPEAKER, require
+from support.net.isolated import isolated
+from support.net.requirements import METALLB_SPEAKER, require
 
 from metallb_py.lab.binaries import find_kubernetes
-from metallb_py.lab.lab import Lab, Wishes
+from metallb_py.lab.lab import Lab, LabOptions
 from metallb_py.lab.network import NODES, Node
 
 pytestmark = pytest.mark.e2e
 VERSION = "1.20"  # of Kubernetes: MetalLB 0.12 reads its EndpointSlices
-# For every member that comes or goes, MetalLB looks at all services again: at 100 at once, and from
-# then on at 10 a second. What is left from one event delays the next; the most seen was 80 s.
+# For every member that joins or leaves, MetalLB reconciles all services again: a burst of 100, then
+# 10 a second. The rest of one event delays the next; the longest observed was 80 s.
 PATIENCE_SECONDS = 180
 STAYS_SECONDS = 3.0
 MIXED = {
@@ -42,46 +42,48 @@ MIXED = {
 
 
 class Trial:
-    """Does something to the speakers, and sees that everybody comes to agree again."""
+    """Disruptions of the speakers; after each, all must elect the same owners again."""
 
-    def __init__(self, speakers: Speakers, census: Census) -> None:
+    def __init__(self, speakers: Speakers, survey: ArpSurvey) -> None:
         self._speakers = speakers
-        self._census = census
+        self._census = survey
         self.took: list[str] = []
 
     def start(self) -> None:
         """Start all speakers, one right after the other."""
         for node in NODES:
             self._speakers.start(node)
-        self._settles("start", lambda _: None)
+        self._wait_converged("start", lambda _: None)
 
     def step(self, what: str, act: Callable[[Node], None], node: Node) -> None:
-        """Do something to one speaker. No address goes where the election does not lead it."""
+        """Disrupt one speaker. No address moves to a node that the election does not choose."""
         before = self._speakers.owners()
         act(node)
         after = self._speakers.owners()
         kind = self._speakers.kinds[node.name]
-        # Alone, each elects itself for everything; MetalLB's is alone also at first.
+        # A speaker that is alone elects itself for every address; MetalLB's is alone also at start.
         alone = act == self._speakers.mend or (act == self._speakers.start and kind is Kind.METALLB)
-        greedy = {node.name} if alone else set()
+        self_elected = {node.name} if alone else set()
 
         def check(seen: Owners) -> None:
-            strays = {
+            misplaced = {
                 address: set(names)
                 for address, names in seen.items()
-                if not names <= before[address] | after[address] | greedy
+                if not names <= before[address] | after[address] | self_elected
             }
-            assert not strays, what
+            assert not misplaced, what
 
-        self._settles(f"{node.name} ({kind}) {what}", check)
+        self._wait_converged(f"{node.name} ({kind}) {what}", check)
 
-    def _settles(self, what: str, check: Callable[[Owners], None]) -> None:
-        """Wait until each address has the one owner that it should have, and keeps it."""
+    def _wait_converged(self, what: str, check: Callable[[Owners], None]) -> None:
+        """Wait until each address has the elected owner alone, and keeps it."""
         wanted, began = self._speakers.owners(), time.monotonic()
         while (seen := self._census.answers(ADDRESSES)) != wanted:
             check(seen)
-            fallen = [program.name for program in self._speakers.lab.programs.fallen()]
-            assert not fallen, self._speakers.lab.logs()
+            unexpectedly_ended = [
+                program.name for program in self._speakers.lab.programs.unexpectedly_ended()
+            ]
+            assert not unexpectedly_ended, self._speakers.lab.logs()
             passed = time.monotonic() - began
             assert passed < PATIENCE_SECONDS, f"{what}: {_differences(seen, wanted)}"
         self.took.append(f"{what}: {time.monotonic() - began:.1f} s")
@@ -100,8 +102,8 @@ def _differences(seen: Owners, wanted: Owners) -> dict[str, tuple[set[str], set[
 
 @contextmanager
 def mixed_lab(folder: Path, kinds: tuple[Kind, ...]) -> Iterator[Speakers]:
-    """A lab with all services, and the pods of all speakers but no speakers yet."""
-    with Lab(folder, Wishes("real", VERSION, "builtin")) as lab:
+    """Provide a lab with all services and the pods of all speakers, but no speakers yet."""
+    with Lab(folder, LabOptions("real", VERSION, "builtin")) as lab:
         for proxy in lab.proxies:  # each change makes them write the rules of all services anew
             proxy.end()
         lab.start_controller()
@@ -113,10 +115,10 @@ def mixed_lab(folder: Path, kinds: tuple[Kind, ...]) -> Iterator[Speakers]:
 
 
 def agree(folder: Path, kinds: tuple[Kind, ...]) -> list[str]:
-    """Have a speaker of each kind go and return in all ways; tell how long it took each time."""
+    """Fail and restore a speaker of each kind in every way; return the time of each step."""
     with mixed_lab(folder, kinds) as speakers:
-        census = Census()
-        trial = Trial(speakers, census)
+        survey = ArpSurvey()
+        trial = Trial(speakers, survey)
         trial.start()
         for kind in Kind:
             node = next(node for node in NODES if speakers.kinds[node.name] is kind)
@@ -126,12 +128,14 @@ def agree(folder: Path, kinds: tuple[Kind, ...]) -> list[str]:
             trial.step("returned again", speakers.start, node)
             trial.step("was cut off", speakers.cut, node)
             trial.step("can be reached again", speakers.mend, node)
-        census.close()
+        survey.close()
         return trial.took
 
 
 @pytest.mark.parametrize("kinds", MIXED.values(), ids=MIXED)
-def test_every_node_elects_the_same(kinds: tuple[Kind, ...], tmp_path: Path) -> None:
+def test_metallb_speakers_and_ours_elect_the_same_owner(
+    kinds: tuple[Kind, ...], tmp_path: Path
+) -> None:
     require(os.environ.get(METALLB_SPEAKER), f"{METALLB_SPEAKER}, a program's path")
     require(find_kubernetes(VERSION) is not None, f"kube-apiserver {VERSION}")
     print(*isolated(partial(agree, tmp_path, kinds)), sep="\n")

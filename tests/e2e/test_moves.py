@@ -1,4 +1,4 @@
-"""Layer 2 addresses that move while a client uses them, and the right wire, on a real cluster."""
+"""Planned moves of layer 2 addresses under traffic, and interface reports, on a real cluster."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from support.cluster import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig, eventually
 
 from metallb_py.lab.enter import command
 from metallb_py.lab.network import NODES, mac_of
 
 pytestmark = pytest.mark.e2e
-GONE = "node.kubernetes.io/exclude-from-external-load-balancers"
+EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 PLANNED_GAP = 0.2
-# Asks for a page all the time, and prints the longest time without one, once it is told to end.
+# Requests a page continuously; on input, prints the longest time without one, and ends.
 CLIENT = """
 import http.client, select, sys, time
 address, longest = sys.argv[1], 0.0
@@ -39,8 +39,8 @@ print(max(longest, time.monotonic() - last), flush=True)
 """
 
 
-class Asking:
-    """A client in the lab that uses an address."""
+class PageClient:
+    """A client in the lab that requests pages from an address."""
 
     def __init__(self, address: str) -> None:
         line = command("client", sys.executable, "-c", CLIENT, address)
@@ -52,12 +52,12 @@ class Asking:
 
     def longest_gap(self) -> float:
         """End, and return the longest time without an answer, in seconds."""
-        said, _ = self._process.communicate("\n", timeout=10)
-        return float(said)
+        output, _ = self._process.communicate("\n", timeout=10)
+        return float(output)
 
 
 def who_has(rig: Rig, address: str) -> tuple[int, list[str]]:
-    """Ask from the client, with the administrator's credentials."""
+    """Run ``metallb-py who-has`` on the client, with the administrator's credentials."""
     kubeconfig = f"--kubeconfig={rig.lab.control_plane.kubeconfig('admin')}"
     arguments = ("-m", "metallb_py.cli", "who-has", address, kubeconfig)
     line = command("client", sys.executable, *arguments)
@@ -76,15 +76,17 @@ class Move:
         self.address = eventually(lambda: rig.address(name))
         self.owner = eventually(lambda: rig.owner(self.address))
         eventually(lambda: rig.page(self.address))
-        self._client = Asking(self.address)
+        self._client = PageClient(self.address)
 
     def moved(self) -> None:
-        """Wait until another node answers, and that one alone; judge how it was for the client."""
+        """Wait until another node alone answers; check the client's longest gap."""
         eventually(lambda: self._rig.owner(self.address) not in ("", self.owner), what="it moves")
-        eventually(lambda: who_has(self._rig, self.address)[0] == 0, what="one answers, rightly")
+        eventually(
+            lambda: who_has(self._rig, self.address)[0] == 0, what="the elected node alone answers"
+        )
         gap = self._client.longest_gap()
         print(f"{self._name}: {gap * 1000:.0f} ms at the most without an answer")
-        assert gap < PLANNED_GAP * 5, "far from what is wanted, also on a busy machine"
+        assert gap < PLANNED_GAP * 5, "far above the target, even for a busy machine"
 
     def end(self, *, returns: bool) -> None:
         if returns:
@@ -102,10 +104,12 @@ def pods(rig: Rig) -> Iterator[dict[str, str]]:
             rig.lab.cluster.add_pod(node, node.pod.name, node.pod.address, {"app": "web"})
 
 
-def test_a_local_service_moves_before_its_endpoint_ends(rig: Rig, pods: dict[str, str]) -> None:
+def test_traffic_policy_local_moves_before_its_endpoint_terminates(
+    rig: Rig, pods: dict[str, str]
+) -> None:
     move = Move(rig, "local-endpoint-ends", externalTrafficPolicy="Local")
     assert rig.page(move.address) == pods[move.owner]
-    # As a rollout does: the pod has time to end, and serves until then.
+    # As in a rollout: the pod has a grace period, and serves until its end.
     rig.kubectl("delete", "pod", pods[move.owner], "--grace-period=30", "--wait=false")
     eventually(lambda: rig.page(move.address) not in ("", pods[move.owner]), what="traffic follows")
     rig.kubectl("delete", "pod", pods[move.owner], "--force")
@@ -115,15 +119,15 @@ def test_a_local_service_moves_before_its_endpoint_ends(rig: Rig, pods: dict[str
 
 def test_an_excluded_node_hands_over(rig: Rig) -> None:
     move = Move(rig, "node-is-excluded")
-    rig.kubectl("label", "node", move.owner, f"{GONE}=")
+    rig.kubectl("label", "node", move.owner, f"{EXCLUDED}=")
     move.moved()
-    rig.kubectl("label", "node", move.owner, f"{GONE}-")
+    rig.kubectl("label", "node", move.owner, f"{EXCLUDED}-")
     move.end(returns=True)
 
 
-def test_a_speaker_that_ends_hands_over(rig: Rig) -> None:
+def test_speaker_shutdown_hands_over(rig: Rig) -> None:
     move = Move(rig, "speaker-ends")
-    # As a rollout of the DaemonSet does: the pod is to end, and then its program is told.
+    # As in a rollout of the DaemonSet: the pod is deleted first, then its process is ended.
     pod = ("pod", f"speaker-{move.owner}", "-n", "metallb-system")
     rig.kubectl("delete", *pod, "--grace-period=30", "--wait=false")
     rig.lab.speakers[move.owner].end()
@@ -133,19 +137,19 @@ def test_a_speaker_that_ends_hands_over(rig: Rig) -> None:
     move.end(returns=True)
 
 
-def test_each_speaker_tells_its_wires(rig: Rig) -> None:
+def test_each_speaker_annotates_its_pod_with_its_interfaces(rig: Rig) -> None:
     for node in NODES:
         name = f"speaker-{node.name}"
 
-        def told(name: str = name) -> dict[str, dict[str, object]]:
+        def reported(name: str = name) -> dict[str, dict[str, object]]:
             item = json.loads(rig.kubectl("get", "pod", name, "-n", "metallb-system", "-o", "json"))
             text = item["metadata"].get("annotations", {}).get("metallb.universe.tf/interfaces")
             found: dict[str, dict[str, object]] = json.loads(text or "{}")
             return found
 
-        wires = eventually(told, what="the annotation")
-        (wire,) = (each for each in wires.values() if each["mac"] == mac_of(node.name))
-        assert "172.30.0.0/24" in str(wire["subnets"])
+        interfaces = eventually(reported, what="the annotation")
+        (interface,) = (each for each in interfaces.values() if each["mac"] == mac_of(node.name))
+        assert "172.30.0.0/24" in str(interface["subnets"])
 
 
 FAR = """\
@@ -160,13 +164,13 @@ FAR = """\
 """
 
 
-def test_an_address_on_no_nodes_subnet_is_told_and_a_pool_chooses_its_node(rig: Rig) -> None:
+def test_off_subnet_address_gets_an_event_and_node_selectors_apply(rig: Rig) -> None:
     rig.apply_config(CONFIG.rstrip() + "\n" + FAR)
     rig.kubectl("label", "node", "node3", "kubernetes.io/hostname=node3", "--overwrite")
     rig.add_service("far", "far")
     rig.add_service("right", "right")
-    told = 'no node is on the subnet of ["198.18.0.7"]'
-    eventually(lambda: told in str(rig.events("Service", "far")), what="it is told")
+    message = 'no node is on the subnet of ["198.18.0.7"]'
+    eventually(lambda: message in str(rig.events("Service", "far")), what="the Event")
     address = eventually(lambda: rig.address("right"))
     assert eventually(lambda: rig.owner(address)) == "node3"
     rig.delete_service("far")
@@ -175,20 +179,20 @@ def test_an_address_on_no_nodes_subnet_is_told_and_a_pool_chooses_its_node(rig: 
     eventually(lambda: rig.config_status()["state"] == "applied")
 
 
-def test_a_host_that_has_the_address_is_told_of(rig: Rig) -> None:
+def test_address_conflict_is_reported_in_an_event(rig: Rig) -> None:
     rig.in_client("ip", "address", "add", "172.30.0.219/32", "dev", "eth0")
     try:
         rig.add_service("taken", "wire", loadBalancerIP="172.30.0.219")
         eventually(lambda: rig.address("taken"))
         mac = json.loads(rig.in_client("ip", "-j", "link", "show", "eth0"))[0]["address"]
-        told = f"the host with MAC {mac}"
-        eventually(lambda: told in str(rig.events("Service", "taken")), what="it is told")
+        message = f"the host with MAC {mac}"
+        eventually(lambda: message in str(rig.events("Service", "taken")), what="the Event")
     finally:
         rig.in_client("ip", "address", "del", "172.30.0.219/32", "dev", "eth0")
         rig.delete_service("taken")
 
 
-def test_who_has_an_address(rig: Rig) -> None:
+def test_who_has_names_the_answering_node_and_the_elected_one(rig: Rig) -> None:
     rig.add_service("asked", "wire")
     address = eventually(lambda: rig.address("asked"))
     owner = eventually(lambda: rig.owner(address))
@@ -198,5 +202,5 @@ def test_who_has_an_address(rig: Rig) -> None:
     assert status == 0
     rig.delete_service("asked")
     eventually(lambda: rig.owner(address) == "")
-    nobody = f"nobody should answer for {address}: no service has this address"
-    assert who_has(rig, address) == (1, [f"nobody answers for {address}", nobody])
+    no_owner = f"no node should answer for {address}: no service has this address"
+    assert who_has(rig, address) == (1, [f"no host answers for {address}", no_owner])

@@ -1,4 +1,4 @@
-"""An API server that hangs: nothing refuses, nothing answers."""
+"""An API server that hangs: requests are neither refused nor answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.cluster import Rig, eventually
+from support.kube.rig import Rig, eventually
 
 from metallb_py.lab.network import NODES
 from metallb_py.lab.processes import pid_file
@@ -29,7 +29,7 @@ def frozen_api_server(rig: Rig) -> Iterator[None]:
         os.kill(process, signal.SIGCONT)
 
 
-def test_nothing_is_withdrawn_while_it_hangs_and_all_goes_on_afterwards(rig: Rig) -> None:
+def test_hanging_api_server_withdraws_nothing_and_is_followed_again(rig: Rig) -> None:
     rig.add_service("hung-l2", "wire")
     rig.add_service("hung-bgp", "routed")
     wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("hung-l2", "hung-bgp"))
@@ -45,7 +45,7 @@ def test_nothing_is_withdrawn_while_it_hangs_and_all_goes_on_afterwards(rig: Rig
             assert rig.page(wire)
             assert rig.page(routed)
     rig.add_service("thawed", "routed")
-    address = eventually(lambda: rig.address("thawed"), what="work goes on")
+    address = eventually(lambda: rig.address("thawed"), what="an address in status")
     eventually(lambda: rig.next_hops(address) == ALL_NODES)
     assert rig.owner(wire) == owner
     assert rig.sessions_established() == sessions

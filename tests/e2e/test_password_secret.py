@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from support.cluster import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig, eventually
 
 from metallb_py.lab.control_plane import NAMESPACE
 from metallb_py.lab.network import NODES
@@ -20,7 +20,7 @@ WITH_SECRET = CONFIG.replace(
 
 
 def configure_frr(rig: Rig, *lines: str) -> None:
-    """Change the router's configuration while it runs."""
+    """Change the configuration of the running router."""
     words = [word for line in ("configure", "router bgp 64501", *lines) for word in ("-c", line)]
     socket = str(rig.lab.folder / "frr")
     subprocess.run(["vtysh", "--vty_socket", socket, *words], check=True, capture_output=True)
@@ -28,7 +28,7 @@ def configure_frr(rig: Rig, *lines: str) -> None:
 
 @pytest.fixture
 def protected(rig: Rig) -> Iterator[Rig]:
-    """Have a router that wants every node's segments signed."""
+    """Provide a router that requires TCP MD5 signatures (RFC 2385) of every node."""
     configure_frr(rig, *(f"neighbor {node.address} password {PASSWORD}" for node in NODES))
     yield rig
     configure_frr(rig, *(f"no neighbor {node.address} password" for node in NODES))
@@ -37,18 +37,20 @@ def protected(rig: Rig) -> Iterator[Rig]:
     eventually(rig.is_ready)
 
 
-def told(rig: Rig, node: str) -> list[str]:
-    """Return what a node's speaker said of Secrets that it misses."""
+def missing_secrets(rig: Rig, node: str) -> list[str]:
+    """Return the errors of a node's speaker about missing Secrets."""
     lines = rig.log(f"speaker-{node}")
     return [str(line["error"]) for line in lines if line.get("event") == "passwordMissing"]
 
 
-def test_sessions_wait_for_their_secret(protected: Rig) -> None:
+def test_sessions_wait_for_their_password_secret(protected: Rig) -> None:
     rig = protected
     rig.apply_config(WITH_SECRET)
     for node in NODES:
-        eventually(lambda node=node: told(rig, node.name), what=f"the log of {node.name}")
-        assert told(rig, node.name) == ["there is no such Secret"]
+        eventually(
+            lambda node=node: missing_secrets(rig, node.name), what=f"the log of {node.name}"
+        )
+        assert missing_secrets(rig, node.name) == ["there is no such Secret"]
     assert "Established" not in rig.sessions().values()
 
     meta = {"namespace": NAMESPACE, "name": "bgp-passwords"}

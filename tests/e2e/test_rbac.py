@@ -1,6 +1,6 @@
-"""The controller, run as the manifest runs it, under exactly the manifest's rights.
+"""RBAC of the manifest: the controller, run as the manifest runs it, under exactly its rights.
 
-And what rights a speaker has; what it does with them is tested where it does it.
+The rights of a speaker are checked as well; their use is tested with the features that use them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.cluster import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig, eventually
 
 from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.configmap import STATUS
@@ -28,7 +28,7 @@ BROKEN = CONFIG.replace("/24]", "/33]")
 WEBHOOK = ("validatingwebhookconfigurations", "metallb-webhook-configuration")
 REPLICA = "rbac"
 STATE = StateNames(NAMESPACE, "config")
-# What the environment in the manifest says, as flags: the lab's programs share an environment.
+# The environment variables of the manifest as flags: the lab's programs share an environment.
 FLAGS = {"METALLB_ML_SECRET_NAME": "--ml-secret-name", "METALLB_DEPLOYMENT": "--deployment"}
 
 # (group, resource, names; none for all) -> verbs, in the namespace of both.
@@ -59,7 +59,7 @@ SPEAKERS_RIGHTS: Rights = {
     ("", "pods/status", ()): {"patch"},
     ("", "secrets", ("bgp-passwords",)): {"get"},
 }
-# What every user may: ask about itself.
+# Permitted to every user: reviews about itself.
 ABOUT_ONESELF = {"authentication.k8s.io", "authorization.k8s.io"}
 
 
@@ -72,7 +72,7 @@ def shipped(kind: str, name: str) -> dict[str, Any]:
 
 
 def start(rig: Rig) -> Program:
-    """Start a controller as the manifest does, but for its port."""
+    """Start a controller as the manifest does, except for its port."""
     (container,) = shipped("Deployment", "controller")["spec"]["template"]["spec"]["containers"]
     environment = [f"{FLAGS[entry['name']]}={entry['value']}" for entry in container["env"]]
     return rig.lab.start_controller(*container["args"], *environment, "--port=0", name=REPLICA)
@@ -80,13 +80,13 @@ def start(rig: Rig) -> Program:
 
 @pytest.fixture
 def alone(rig: Rig) -> Iterator[Rig]:
-    """Have what the manifest makes, and no controller."""
+    """Provide the objects of the manifest, and no controller."""
     rig.lab.controller.end()
     rig.apply(shipped("Deployment", "controller"))
     rig.apply(shipped("ValidatingWebhookConfiguration", WEBHOOK[1]))
     rig.apply_config()
     yield rig
-    rig.lab.controller.end()  # also where the test failed: the port is for others
+    rig.lab.controller.end()  # also after a failure: other tests need its port
     rig.kubectl("delete", *WEBHOOK)
     for what in ("deployment/controller", "secret/memberlist", "lease/metallb-controller"):
         rig.kubectl("delete", "-n", NAMESPACE, what)
@@ -95,12 +95,12 @@ def alone(rig: Rig) -> Iterator[Rig]:
     eventually(rig.is_ready)
 
 
-def said(rig: Rig, message: str) -> bool:
+def logged(rig: Rig, message: str) -> bool:
     return any(line["msg"] == message for line in rig.log(REPLICA))
 
 
 def stale_events(rig: Rig) -> int:
-    """Return how often a bad configuration was told of, by whatever controller."""
+    """Return the number of configStale Events, of any controller."""
     events = rig.events("ConfigMap", "config", NAMESPACE)
     return sum(e["count"] for e in events if e["reason"] == "configStale")
 
@@ -110,10 +110,10 @@ def in_system(rig: Rig, *arguments: str) -> dict[str, Any]:
     return item
 
 
-def test_it_can_do_everything_that_it_does(alone: Rig) -> None:
+def test_rbac_permits_everything_that_the_controller_does(alone: Rig) -> None:
     controller = start(alone)
-    eventually(lambda: said(alone, "leading from now on"))
-    assert said(alone, "secret succesfully created")
+    eventually(lambda: logged(alone, "leading from now on"))
+    assert logged(alone, "secret succesfully created")
     secret = in_system(alone, "secret", "memberlist")
     deployment = in_system(alone, "deployment", "controller")
     assert secret["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"]
@@ -136,15 +136,15 @@ def test_it_can_do_everything_that_it_does(alone: Rig) -> None:
     holder = in_system(alone, "lease", "metallb-controller")["spec"].get("holderIdentity", "")
     assert holder == "", "released"
     controller = start(alone)
-    eventually(lambda: said(alone, "secret already exists, nothing to do"))
+    eventually(lambda: logged(alone, "secret already exists, nothing to do"))
     controller.end()
-    troubles = [line for line in alone.log(REPLICA) if "403" in line.get("error", "")]
-    assert not troubles
+    errors = [line for line in alone.log(REPLICA) if "403" in line.get("error", "")]
+    assert not errors
     assert secret["data"]["secretkey"] not in str(alone.log(REPLICA))
 
 
 @pytest.mark.parametrize(("user", "rights"), [(USER, RIGHTS), (SPEAKER, SPEAKERS_RIGHTS)])
-def test_it_can_do_nothing_else(rig: Rig, user: str, rights: Rights) -> None:
+def test_rbac_permits_nothing_else(rig: Rig, user: str, rights: Rights) -> None:
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectRulesReview",
@@ -197,7 +197,7 @@ def test_it_can_do_nothing_else(rig: Rig, user: str, rights: Rights) -> None:
         "escalate clusterroles",
     ],
 )
-def test_it_is_refused(rig: Rig, question: str) -> None:
+def test_rbac_refuses_the_controller(rig: Rig, question: str) -> None:
     refuses(rig, USER, question)
 
 
@@ -230,12 +230,12 @@ def test_it_is_refused(rig: Rig, question: str) -> None:
         "get secrets/bgp-passwords --namespace=default",
     ],
 )
-def test_a_speaker_is_refused(rig: Rig, question: str) -> None:
+def test_rbac_refuses_a_speaker(rig: Rig, question: str) -> None:
     refuses(rig, SPEAKER, question)
 
 
 @pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "update", "delete"])
-def test_leases_of_speakers_are_apart_from_the_controllers(rig: Rig, verb: str) -> None:
+def test_rbac_separates_leases_of_speakers_from_the_controllers(rig: Rig, verb: str) -> None:
     rig.kubectl("apply", "-f", str(MANIFEST.with_name("membership-lease.yaml")))
     question = ("auth", "can-i", verb, "leases", "--as", SPEAKER)
     allowed = rig.try_kubectl(*question, f"--namespace={LEASE_NAMESPACE}")

@@ -1,7 +1,7 @@
 """Hostile writers on every channel at once, while a thousand services are served.
 
 ``METALLB_PY_SOAK_MINUTES=30`` is the whole soak; without it half a minute with fewer services
-shows that the soak itself works. ``METALLB_PY_SOAK_SEED`` repeats a run's choices.
+shows that the soak itself works. ``METALLB_PY_SOAK_SEED`` repeats a run's random choices.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.cluster import CONFIG, Rig, eventually
-from support.services import ServicesAdmin
-from support.soak import TENANTS, WEBHOOK, Answers, Footprint, Writers, ask_for_ever, footprint
+from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.services_admin import ServicesAdmin
+from support.kube.soak import (
+    TENANTS,
+    WEBHOOK,
+    Answers,
+    Footprint,
+    Writers,
+    footprint,
+    request_forever,
+)
 
 from metallb_py.lab.network import CLIENT, NODES, ROUTER
 
@@ -24,7 +32,7 @@ MINUTES = float(os.environ.get("METALLB_PY_SOAK_MINUTES", "0.5"))
 SEED = int(os.environ.get("METALLB_PY_SOAK_SEED", time.time_ns()))
 WHOLE = MINUTES >= 10
 SERVICES = 1000 if WHOLE else 100
-# Of resident memory and open files, and only the whole soak is long enough to judge.
+# Permitted growth of resident memory and open files; only the whole soak is long enough for it.
 GROWTH = 1.2
 LINES_PER_SECOND = 100
 ASKED = 20
@@ -39,7 +47,7 @@ SOAK = CONFIG.replace(
 
 @pytest.fixture
 def soaked(rig: Rig) -> Iterator[Rig]:
-    """Provide the lab with the services of the soak, and take all of it away again."""
+    """Provide the lab with the configuration of the soak; remove all of it afterwards."""
     rig.apply_config(SOAK)
     rig.kubectl("create", "namespace", TENANTS)
     rig.lab.controller.kill()
@@ -54,7 +62,11 @@ def soaked(rig: Rig) -> Iterator[Rig]:
         rig.apply_config()
         rig.lab.controller.kill()
         rig.lab.start_controller()
-        eventually(lambda: not rig.draining(), 60, what="the pools go with their last users")
+        eventually(
+            lambda: not rig.draining(),
+            60,
+            what="draining pools are removed with their last service",
+        )
 
 
 async def add_services(rig: Rig) -> dict[str, str]:
@@ -113,24 +125,26 @@ def lines(rig: Rig) -> dict[str, int]:
 async def soak(
     rig: Rig, addresses: dict[str, str]
 ) -> tuple[Answers, dict[str, Footprint], Writers]:
-    """Run every writer; return what was asked, and the footprints once the writers were at work."""
+    """Run every writer; return the answers, the footprints after the settling time, the writers."""
     answers = Answers()
     layer2 = sorted(address for address in addresses.values() if address.startswith("10.79."))
-    # The last services are those whose status another controller overwrites: not asked for.
+    # The last services are those whose status another controller overwrites: not requested.
     victims = [f"soak{number}" for number in range(SERVICES - 4, SERVICES)]
     asked = [address for address in layer2 if address not in {addresses[v] for v in victims}]
     writers = Writers(rig, SEED, SOAK, victims)
     settle = min(60.0, MINUTES * 60 / 4)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(ask_for_ever(asked[:ASKED], answers, 0.05))]
+        tasks = [group.create_task(request_forever(asked[:ASKED], answers, 0.05))]
         tasks += [group.create_task(writer) for writer in writers.all()]
         await asyncio.sleep(settle)
         before = footprints(rig)
         end = time.monotonic() + MINUTES * 60 - settle
         while (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(10, left))
-            fallen = rig.lab.programs.fallen()
-            assert not fallen, "\n".join(program.tail() for program in fallen)
+            unexpectedly_ended = rig.lab.programs.unexpectedly_ended()
+            assert not unexpectedly_ended, "\n".join(
+                program.tail() for program in unexpectedly_ended
+            )
             if WHOLE:
                 print({name: each.resident // 1024 for name, each in footprints(rig).items()})
         for task in tasks:
@@ -138,7 +152,7 @@ async def soak(
     return answers, before, writers
 
 
-def test_nothing_that_outsiders_write_disturbs_what_is_served(soaked: Rig) -> None:
+def test_hostile_writers_disturb_no_served_address(soaked: Rig) -> None:
     rig = soaked
     print(f"METALLB_PY_SOAK_SEED={SEED}")
     addresses = asyncio.run(add_services(rig))
@@ -153,7 +167,7 @@ def test_nothing_that_outsiders_write_disturbs_what_is_served(soaked: Rig) -> No
     for name in after:
         print(f"{name}: {before[name]} then {after[name]}, {rates[name]:.2f} lines a second")
 
-    assert not rig.lab.programs.fallen()
+    assert not rig.lab.programs.unexpectedly_ended()
     assert not answers.lost, f"{len(answers.lost)} of {answers.asked}: {answers.lost[:5]}"
     same = {peer: count for peer, count in sessions.items() if peer not in (ROUTER, CLIENT)}
     assert rig.sessions_established() | same == rig.sessions_established(), "sessions stayed up"
@@ -162,7 +176,7 @@ def test_nothing_that_outsiders_write_disturbs_what_is_served(soaked: Rig) -> No
         for name, footprint_before in before.items():
             assert after[name].resident < GROWTH * footprint_before.resident, name
             assert after[name].files < GROWTH * footprint_before.files + 20, name
-    # Once the writers are gone, everything is as it was, for the victims, too.
+    # Once the writers have ended, every service has its address again, the victims included.
     rig.apply_config(SOAK)
     admin_config = str(rig.lab.control_plane.kubeconfig("admin"))
     restored = eventually(

@@ -1,4 +1,4 @@
-"""Pools for some namespaces, a plan and an explanation, on a real API server."""
+"""Pools with namespace selectors, ``plan`` and ``explain``, on a real API server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support.cluster import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig, eventually
 
 pytestmark = pytest.mark.e2e
 SHOP = """\
@@ -22,7 +22,7 @@ WITH_SHOP = CONFIG.rstrip() + "\n" + SHOP
 
 
 def metallb(rig: Rig, *arguments: str, text: str = "") -> tuple[int, str]:
-    """Call the command with the administrator's credentials."""
+    """Run ``metallb-py`` with the administrator's credentials."""
     kubeconfig = f"--kubeconfig={rig.lab.control_plane.kubeconfig('admin')}"
     line = [sys.executable, "-m", "metallb_py.cli", *arguments, kubeconfig]
     done = subprocess.run(line, input=text, capture_output=True, text=True, check=False)
@@ -30,33 +30,35 @@ def metallb(rig: Rig, *arguments: str, text: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_a_pool_for_the_namespaces_with_a_label(rig: Rig) -> None:
+def test_namespace_selectors_restrict_a_pool_to_labelled_namespaces(rig: Rig) -> None:
     rig.add_service("stranger", "shop")
-    refused = eventually(lambda: rig.events("Service", "stranger"), what="it is told")
+    refused = eventually(lambda: rig.events("Service", "stranger"), what="the Event")
     assert 'unknown pool "shop"' in refused[0]["message"]
-    status, said = metallb(rig, "plan", "-", text=WITH_SHOP)
-    assert (status, said.splitlines()[0]) == (0, 'pool "shop" appears')
+    status, output = metallb(rig, "plan", "-", text=WITH_SHOP)
+    assert (status, output.splitlines()[0]) == (0, 'pool "shop" appears')
 
     rig.apply_config(WITH_SHOP)
     eventually(lambda: rig.config_status()["state"] == "applied")
-    told = 'pool "shop": not for namespace "default"'
-    eventually(lambda: told in str(rig.events("Service", "stranger")), what="it is told why")
-    status, said = metallb(rig, "explain", "stranger", "--json")
+    message = 'pool "shop": not for namespace "default"'
+    eventually(
+        lambda: message in str(rig.events("Service", "stranger")), what="the Event with the reason"
+    )
+    status, output = metallb(rig, "explain", "stranger", "--json")
     assert status == 1
-    pools = {each["pool"]: each["detail"] for each in json.loads(said)["pools"]}
+    pools = {each["pool"]: each["detail"] for each in json.loads(output)["pools"]}
     assert pools["shop"] == 'not for namespace "default"'
 
     rig.kubectl("label", "namespace", "default", "team=shop")
-    address = eventually(lambda: rig.address("stranger"), what="its namespace may")
+    address = eventually(lambda: rig.address("stranger"), what="its namespace is permitted")
     assert address == "172.30.0.230"
     assert metallb(rig, "explain", "default/stranger")[0] == 0
     rig.kubectl("label", "namespace", "default", "team-")
 
-    status, said = metallb(rig, "plan", "-", "--orphaned-addresses=renumber", text=CONFIG)
+    status, output = metallb(rig, "plan", "-", "--orphaned-addresses=renumber", text=CONFIG)
     assert status == 3
-    assert "default/stranger loses 172.30.0.230: " in said
-    status, said = metallb(rig, "plan", "-", text=CONFIG)
-    assert 'default/stranger keeps 172.30.0.230, and pool "shop" drains' in said
+    assert "default/stranger loses 172.30.0.230: " in output
+    status, output = metallb(rig, "plan", "-", text=CONFIG)
+    assert 'default/stranger keeps 172.30.0.230, and pool "shop" drains' in output
     rig.apply_config()
     eventually(rig.draining)
     assert rig.address("stranger") == address

@@ -1,4 +1,4 @@
-"""A bad ConfigMap meets the webhook, on a real API server."""
+"""The validating webhook for the ConfigMap, on a real API server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.cluster import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig, eventually
 
 from metallb_py.kube.configmap import STATUS
 from metallb_py.lab.control_plane import NAMESPACE
@@ -60,7 +60,7 @@ def restart_controller(rig: Rig, *options: str) -> None:
 
 @pytest.fixture(params=["Ignore", "Fail"])
 def policy(rig: Rig, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Have a controller with a webhook that the API server trusts."""
+    """Provide a controller with a webhook that the API server trusts; return the failure policy."""
     chosen: str = request.param
     for item in shipped(chosen):
         rig.apply(item)
@@ -76,41 +76,41 @@ def policy(rig: Rig, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def refusal(rig: Rig, text: str) -> str:
-    """Apply a configuration; return what kubectl says where it is refused, else nothing."""
+    """Apply a configuration; return kubectl's error if it is refused, else an empty text."""
     meta = {"namespace": NAMESPACE, "name": "config"}
     item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"config": text}}
     done = rig.try_kubectl("apply", "-f", "-", data=json.dumps(item))
     return done.stderr if done.returncode else ""
 
 
-def test_a_bad_configmap_is_refused_with_every_problem(rig: Rig, policy: str) -> None:
-    # An unchanged text is not sent again: each attempt has its own.
+def test_webhook_refuses_an_invalid_configmap_with_every_problem(rig: Rig, policy: str) -> None:
+    # kubectl sends no unchanged text: each attempt has its own.
     texts = (f"{BROKEN}# attempt {number}\n" for number in count())
-    said = eventually(lambda: refusal(rig, next(texts)), what="the API server asks")
-    assert "config.metallb.universe.tf" in said
-    assert 'unknown protocol "arp"' in said
-    assert "line 7" in said
-    assert "want a prefix length up to 32" in said
+    error = eventually(lambda: refusal(rig, next(texts)), what="a review by the webhook")
+    assert "config.metallb.universe.tf" in error
+    assert 'unknown protocol "arp"' in error
+    assert "line 7" in error
+    assert "want a prefix length up to 32" in error
     assert refusal(rig, CONFIG + "# with a comment\n") == ""
     rig.lab.controller.kill()
-    said = refusal(rig, CONFIG + f"# while the controller is away, {policy}\n")
-    assert bool(said) is (policy == "Fail")
+    error = refusal(rig, CONFIG + f"# while the controller is away, {policy}\n")
+    assert bool(error) is (policy == "Fail")
 
 
-def test_an_effect_on_services_is_warned_of(rig: Rig, policy: str) -> None:
+def test_webhook_warns_of_effects_on_services(rig: Rig, policy: str) -> None:
     rig.add_service("warned", "wire")
     address = eventually(lambda: rig.address("warned"))
     elsewhere = CONFIG.replace("172.30.0.200-172.30.0.219", "172.30.0.220-172.30.0.229")
     meta = {"namespace": NAMESPACE, "name": "config"}
     item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"config": ""}}
 
-    def ask() -> subprocess.CompletedProcess[str]:
+    def dry_run() -> subprocess.CompletedProcess[str]:
         text = f"{elsewhere}# attempt {next(attempts)}\n"
         document = json.dumps({**item, "data": {"config": text}})
         return rig.try_kubectl("apply", "--dry-run=server", "-f", "-", data=document)
 
     def warning() -> str:
-        done = ask()
+        done = dry_run()
         # Until the controller is back, a policy of Fail refuses everything.
         assert done.returncode == 0 or "failed calling webhook" in done.stderr, done.stderr
         return done.stderr if "Warning: default/warned" in done.stderr else ""
@@ -120,24 +120,28 @@ def test_an_effect_on_services_is_warned_of(rig: Rig, policy: str) -> None:
     restart_controller(
         rig, f"--webhook-client-ca={rig.lab.folder}/ca.crt", f"--webhook-client-names={CLIENT}"
     )
-    assert kept in eventually(warning, what="the API server asks, with its certificate")
+    assert kept in eventually(warning, what="a review with the API server's client certificate")
     restart_controller(rig)
-    # A refusal shows that this controller answers, and for a good text it says nothing of services.
+    # A refusal shows that this controller answers; its review of a valid text names no services.
     texts = (f"{BROKEN}# attempt {number}\n" for number in count())
-    eventually(lambda: "unknown protocol" in refusal(rig, next(texts)), what="the API server asks")
-    done = ask()
+    eventually(
+        lambda: "unknown protocol" in refusal(rig, next(texts)), what="a review by the webhook"
+    )
+    done = dry_run()
     assert done.returncode == 0, f"{policy}: {done.stderr}"
     assert "default/warned" not in done.stderr, "the default trusts no caller"
     rig.delete_service("warned")
 
 
-def test_a_bad_text_that_got_in_can_still_be_annotated(rig: Rig, policy: str) -> None:
+def test_stored_invalid_configmap_can_still_be_annotated(rig: Rig, policy: str) -> None:
     rig.kubectl("delete", "validatingwebhookconfigurations", NAME)
     rig.apply_config(BROKEN)
     rig.apply(shipped(policy)[-1])
     restart_controller(rig)
     texts = (f"{BROKEN}# attempt {number}\n" for number in count())
-    eventually(lambda: "unknown protocol" in refusal(rig, next(texts)), what="the API server asks")
+    eventually(
+        lambda: "unknown protocol" in refusal(rig, next(texts)), what="a review by the webhook"
+    )
     config = ("configmap", "config", "-n", NAMESPACE)
     rig.kubectl("annotate", "--overwrite", *config, "touched=yes", f"{STATUS}-")
     restart_controller(rig)

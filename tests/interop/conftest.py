@@ -1,34 +1,34 @@
-"""Fixtures of the interop tests: a cable with our speaker at one end, and a segment for gossip."""
+"""Fixtures of the interop tests: a veth pair with our speaker at one end, a segment for gossip."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from support.bgp_node import Node, running_node
-from support.bgp_router import Router
-from support.bgp_routers import ROUTERS
-from support.bgp_wire import Wire, inside, wire
-from support.segment import Segment, segment
+from support.bgp.node import Node, running_node
+from support.bgp.router import Router
+from support.bgp.routers import ROUTERS
+from support.net.router_link import VethPair, inside, veth_pair
+from support.net.segment import Segment, segment
 
 
 @pytest.fixture
-def cable() -> Iterator[Wire]:
+def cable() -> Iterator[VethPair]:
     """Provide two namespaces; the test runs in the node's."""
-    with wire() as made, inside(made.node):
+    with veth_pair() as made, inside(made.node):
         yield made
 
 
 @pytest.fixture
-async def node(cable: Wire) -> AsyncIterator[Node]:
+async def node(cable: VethPair) -> AsyncIterator[Node]:
     """Provide our speaker, running in the node's namespace."""
     async with running_node() as made:
         yield made
 
 
 @pytest.fixture(params=ROUTERS)
-async def router(request: pytest.FixtureRequest, cable: Wire) -> AsyncIterator[Router]:
-    """Provide each of the routers in turn, not started yet."""
+async def router(request: pytest.FixtureRequest, cable: VethPair) -> AsyncIterator[Router]:
+    """Provide each of the routers in turn; the test starts it."""
     async with ROUTERS[request.param](cable.router) as made:
         yield made
 

@@ -1,4 +1,4 @@
-"""Our BFD against FRR's, and what the loss of a path does to BGP, asserted from FRR's side."""
+"""Our BFD against FRR's, and the effect of a lost path on BGP, asserted from FRR's side."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bfd_node import Watched, watched_node
-from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
-from support.frr import Frr, frr
-from support.patience import PATIENCE
+from support.bgp.bfd_node import BfdNode, running_bfd_node
+from support.bgp.frr import Frr, frr
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
+from support.net.timeouts import TIMEOUT
 
 pytestmark = [pytest.mark.interop, pytest.mark.punctual]
 
@@ -25,14 +25,14 @@ FAST = "receive-interval: 50, transmit-interval: 50, detect-multiplier: 3"
 
 
 @pytest.fixture
-async def router(cable: Wire) -> AsyncIterator[Frr]:
+async def router(cable: VethPair) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         yield made
 
 
 @pytest.fixture
-async def node(cable: Wire) -> AsyncIterator[Watched]:
-    async with watched_node() as made:
+async def node(cable: VethPair) -> AsyncIterator[BfdNode]:
+    async with running_bfd_node() as made:
         yield made
 
 
@@ -67,8 +67,8 @@ async def has_bfd(router: Frr, status: str, peer: str = NODE) -> dict[str, Any]:
     return await eventually(lambda: router.bfd_peer(peer), lambda it: it.get("status") == status)
 
 
-async def steady(node: Watched, router: Frr) -> None:
-    """Wait until all is up, and forget how it came: FRR begins BFD anew when BGP comes up."""
+async def steady(node: BfdNode, router: Frr) -> None:
+    """Wait until all is up, and drop earlier lines: FRR starts BFD again when BGP comes up."""
     await eventually(
         lambda: router.bfd_peer(NODE),
         lambda it: it.get("status") == "up" and it["uptime"] >= 2,
@@ -81,7 +81,7 @@ async def learned(router: Frr) -> dict[str, Any]:
     return await eventually(lambda: router.route(f"{HOST}/32"), bool)
 
 
-async def test_both_sides_see_each_other_up(node: Watched, router: Frr) -> None:
+async def test_bfd_session_is_up_on_both_sides(node: BfdNode, router: Frr) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
@@ -100,25 +100,25 @@ async def run(*command: str, feed: str = "") -> None:
     assert process.returncode == 0
 
 
-async def cut(wire: Wire) -> None:
-    """Have nothing pass, while both interfaces keep their carrier."""
+async def cut(cable: VethPair) -> None:
+    """Drop every packet, while both interfaces keep their carrier."""
     rules = "*filter\n-A INPUT -i eth0 -j DROP\n-A OUTPUT -o eth0 -j DROP\nCOMMIT\n"
-    await run("ip", "netns", "exec", wire.router, "iptables-restore", "-n", feed=rules)
+    await run("ip", "netns", "exec", cable.router, "iptables-restore", "-n", feed=rules)
 
 
-async def mend(wire: Wire) -> None:
-    await run("ip", "netns", "exec", wire.router, "iptables", "-F")
+async def mend(cable: VethPair) -> None:
+    await run("ip", "netns", "exec", cable.router, "iptables", "-F")
 
 
-async def noticing(router: Frr) -> float:
-    """Return when FRR's BGP knows of the loss."""
+async def notification_time(router: Frr) -> float:
+    """Return the time at which FRR's BGP has received our Cease/BFD Down."""
     while "6/10 (Cease/BFD Down)" not in router.log():
         await asyncio.sleep(0.001)
     return time.monotonic()
 
 
 async def test_the_route_is_gone_within_200_ms_of_a_cut_link(
-    cable: Wire, node: Watched, router: Frr
+    cable: VethPair, node: BfdNode, router: Frr
 ) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
@@ -129,11 +129,11 @@ async def test_the_route_is_gone_within_200_ms_of_a_cut_link(
         "ip", "-n", cable.router, "monitor", "route", stdout=subprocess.PIPE
     )
     assert monitor.stdout is not None
-    await asyncio.sleep(0.5)  # the monitor can't be asked whether it listens yet
-    noticed = asyncio.create_task(noticing(router))
+    await asyncio.sleep(0.5)  # the monitor does not report when it is ready
+    notified = asyncio.create_task(notification_time(router))
     await cut(cable)
     after = time.monotonic()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while HOST.encode() not in (line := await monitor.stdout.readline()):
             pass
     gone = time.monotonic()
@@ -142,7 +142,9 @@ async def test_the_route_is_gone_within_200_ms_of_a_cut_link(
     await node.logged("bfdDown")
     closed = await node.logged("sessionDown")
 
-    print(f"\nFRR's BGP was told {(await noticed - after) * 1000:.0f} ms after the cut, ", end="")
+    print(
+        f"\nFRR's BGP was notified {(await notified - after) * 1000:.0f} ms after the cut, ", end=""
+    )
     print(f"the route was gone after {(gone - after) * 1000:.0f} ms")
     assert line.startswith(b"Deleted")
     assert gone - after < (0.2 if os.environ.get("METALLB_PY_BFD_STRICT") == "1" else 1.0)
@@ -153,7 +155,7 @@ async def test_the_route_is_gone_within_200_ms_of_a_cut_link(
     await learned(router)
 
 
-async def test_over_ipv6(node: Watched, router: Frr) -> None:
+async def test_bfd_over_ipv6(node: BfdNode, router: Frr) -> None:
     await router.start(bgpd(peer=NODE_V6), bfdd(*FAST_FRR))
     node.configure(FAST, peer(ROUTER_V6))
 
@@ -162,7 +164,7 @@ async def test_over_ipv6(node: Watched, router: Frr) -> None:
     await node.logged("sessionUp")
 
 
-async def test_over_several_hops(node: Watched, router: Frr) -> None:
+async def test_multihop_bfd(node: BfdNode, router: Frr) -> None:
     await router.start(bgpd(f"neighbor {NODE} ebgp-multihop 5"), bfdd(*FAST_FRR))
     node.configure(FAST, peer(ROUTER, "ebgp-multihop: true"))
 
@@ -170,7 +172,7 @@ async def test_over_several_hops(node: Watched, router: Frr) -> None:
     assert (await has_bfd(router, "up"))["multihop"] is True
 
 
-async def test_bgp_does_not_wait_for_bfd(node: Watched, router: Frr) -> None:
+async def test_bgp_does_not_wait_for_bfd(node: BfdNode, router: Frr) -> None:
     await router.start(bgpd(bfd="timers 30 90"))
     node.configure(FAST, peer())
     node.advertise(HOST)
@@ -179,7 +181,7 @@ async def test_bgp_does_not_wait_for_bfd(node: Watched, router: Frr) -> None:
     assert node.metric("metallb_bfd_session_up", ROUTER) == 0
 
 
-async def test_a_passive_node_lets_the_router_begin(node: Watched, router: Frr) -> None:
+async def test_bfd_passive_mode_lets_the_router_begin(node: BfdNode, router: Frr) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(f"{FAST}, passive-mode: true", peer())
 
@@ -187,7 +189,9 @@ async def test_a_passive_node_lets_the_router_begin(node: Watched, router: Frr) 
     await has_bfd(router, "up")
 
 
-async def test_timers_change_on_both_sides_while_all_stays_up(node: Watched, router: Frr) -> None:
+async def test_bfd_timers_change_on_both_sides_while_the_session_stays_up(
+    node: BfdNode, router: Frr
+) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
@@ -209,16 +213,14 @@ async def test_timers_change_on_both_sides_while_all_stays_up(node: Watched, rou
     assert not [line for line in node.lines if line.get("event") in ("bfdDown", "sessionDown")]
 
 
-async def test_what_the_routers_operator_shuts_down_costs_no_route(
-    node: Watched, router: Frr
-) -> None:
+async def test_bfd_admin_down_of_the_router_removes_no_route(node: BfdNode, router: Frr) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
     await steady(node, router)
     await router.configure("bfd", "profile p", "shutdown")
 
-    assert "on purpose" in (await node.logged("bfdDown"))["reason"]
+    assert "AdminDown" in (await node.logged("bfdDown"))["reason"]
     await asyncio.sleep(1)
     assert not [line for line in node.lines if line.get("event") == "sessionDown"]
     await router.configure("bfd", "profile p", "no shutdown")
@@ -226,9 +228,7 @@ async def test_what_the_routers_operator_shuts_down_costs_no_route(
     await learned(router)
 
 
-async def test_a_session_that_is_no_longer_wanted_is_ended_on_purpose(
-    node: Watched, router: Frr
-) -> None:
+async def test_a_removed_bfd_session_ends_with_admin_down(node: BfdNode, router: Frr) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
@@ -237,12 +237,12 @@ async def test_a_session_that_is_no_longer_wanted_is_ended_on_purpose(
 
     session = await has_bfd(router, "down")
     assert session["remote-diagnostic"] == "administratively down"
-    # FRR takes that for a loss, and its own session up again at once.
+    # FRR treats that as a failure, and establishes the session again at once.
     await eventually(lambda: router.route(f"{HOST}/32"), lambda it: bool(it) and it["valid"])
     assert node.metric("metallb_bfd_session_up", ROUTER) is None
 
 
-async def test_a_routers_bfdd_that_crashes_is_noticed(node: Watched, router: Frr) -> None:
+async def test_a_crash_of_the_routers_bfdd_is_detected(node: BfdNode, router: Frr) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
@@ -250,7 +250,7 @@ async def test_a_routers_bfdd_that_crashes_is_noticed(node: Watched, router: Frr
     before = time.monotonic()
     await router.kill("bfdd")
 
-    assert "nothing was heard" in (await node.logged("bfdDown"))["reason"]
+    assert "no packet received" in (await node.logged("bfdDown"))["reason"]
     assert time.monotonic() - before < 5.0, "the hold time is longer"
     assert (await node.logged("sessionDown"))["reason"].startswith("BFD down")
 
@@ -261,11 +261,13 @@ async def test_a_routers_bfdd_that_crashes_is_noticed(node: Watched, router: Frr
 
 
 def stall() -> None:
-    """Let nothing else happen on the speaker's loop."""
+    """Block the speaker's event loop."""
     time.sleep(1.0)
 
 
-async def test_a_busy_speaker_is_not_a_dead_one(node: Watched, router: Frr) -> None:
+async def test_a_blocked_event_loop_does_not_end_the_bfd_session(
+    node: BfdNode, router: Frr
+) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
@@ -277,7 +279,9 @@ async def test_a_busy_speaker_is_not_a_dead_one(node: Watched, router: Frr) -> N
     assert (await router.bfd_peer(NODE))["status"] == "up"
 
 
-async def test_the_router_notices_our_crash_and_comes_back(node: Watched, router: Frr) -> None:
+async def test_a_crash_of_our_bfd_process_is_detected_and_recovered_from(
+    node: BfdNode, router: Frr
+) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     node.advertise(HOST)
@@ -292,17 +296,17 @@ async def test_the_router_notices_our_crash_and_comes_back(node: Watched, router
 
 
 def bfd_process() -> int:
-    """Return the one child of ours that is it."""
+    """Return the process ID of the BFD process, a child of this one."""
     children = Path("/proc/thread-self/children").read_text().split()
     (found,) = (
         int(child)
         for child in children
-        if b"bfd_process" in Path(f"/proc/{child}/cmdline").read_bytes()
+        if b"speaker.bfd.io.process" in Path(f"/proc/{child}/cmdline").read_bytes()
     )
     return found
 
 
-async def test_what_the_metrics_say(node: Watched, router: Frr) -> None:
+async def test_bfd_metrics(node: BfdNode, router: Frr) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
     await node.logged("bfdUp")
@@ -327,26 +331,28 @@ def forward(value: str) -> None:
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(NODE, ROUTER), (NODE_V6, ROUTER_V6)])
-async def test_the_routers_echoes_come_back(
-    node: Watched, router: Frr, ours: str, theirs: str
+async def test_bfd_echo_packets_of_the_router_are_returned(
+    node: BfdNode, router: Frr, ours: str, theirs: str
 ) -> None:
     forward("1")
     await router.start(bgpd(peer=ours), bfdd(*ECHO_FRR))
     node.configure(f"{FAST}, echo-mode: true", peer(theirs))
     await node.logged("bfdUp")
 
-    async def came_back() -> int:
+    async def returned() -> int:
         found = re.search(r"Echo packet input: (\d+)", await router.command(COUNTERS))
         return int(found[1]) if found else 0
 
-    await eventually(came_back, lambda count: count > 30)
+    await eventually(returned, lambda count: count > 30)
     assert (await router.bfd_peer(ours))["status"] == "up"
 
 
 COUNTERS = "show bfd peers counters"
 
 
-async def test_a_host_that_does_not_forward_offers_no_echo(node: Watched, router: Frr) -> None:
+async def test_bfd_echo_is_not_offered_by_a_host_that_does_not_forward(
+    node: BfdNode, router: Frr
+) -> None:
     forward("0")
     await router.start(bgpd(), bfdd(*ECHO_FRR))
     node.configure(f"{FAST}, echo-mode: true", peer())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from support.bgp_node import Node, peer, route
-from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
-from support.bird import Bird, bird
+from support.bgp.bird import Bird, bird
+from support.bgp.node import Node, peer, route
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
 
 from speaker.bgp.events import SessionUp
 
@@ -17,7 +17,7 @@ HOST = "192.0.2.1/32"
 
 
 @pytest.fixture
-async def router(cable: Wire) -> AsyncIterator[Bird]:
+async def router(cable: VethPair) -> AsyncIterator[Bird]:
     async with bird(cable.router) as made:
         yield made
 
@@ -43,7 +43,7 @@ async def learned(router: Bird, prefix: str = HOST) -> dict[str, str]:
     return await eventually(lambda: router.route(prefix), bool)
 
 
-async def forgotten(router: Bird, prefix: str = HOST) -> None:
+async def withdrawn(router: Bird, prefix: str = HOST) -> None:
     await eventually(lambda: router.route(prefix), lambda path: not path)
 
 
@@ -54,7 +54,9 @@ async def test_a_router_without_four_octet_as_numbers(node: Node, router: Bird) 
     assert (await learned(router))["as_path"] == "64512"
 
 
-async def test_a_wide_as_number_of_ours_is_too_much_for_it(node: Node, router: Bird) -> None:
+async def test_a_four_octet_as_number_needs_the_capability_of_the_router(
+    node: Node, router: Bird
+) -> None:
     await router.start(config("enable as4 off"))
     node.peer_with(peer(ROUTER, 65536, 64513))
 
@@ -62,11 +64,11 @@ async def test_a_wide_as_number_of_ours_is_too_much_for_it(node: Node, router: B
     assert not any(isinstance(event, SessionUp) for event in node.events)
 
 
-async def test_the_hold_time_is_the_shorter_one_and_kept(node: Node, router: Bird) -> None:
+async def test_the_shorter_hold_time_is_negotiated(node: Node, router: Bird) -> None:
     await router.start(config("hold time 3"))
     node.peer_with(peer(ROUTER, 64512, 64513))
-    assert (await node.saw(SessionUp)).hold_time == 3
-    said = await eventually(lambda: router.protocol("four"), lambda text: "Established" in text)
+    assert (await node.next_event(SessionUp)).hold_time == 3
+    output = await eventually(lambda: router.protocol("four"), lambda text: "Established" in text)
 
-    hold_timer = next(line for line in said.splitlines() if "Hold timer" in line)
+    hold_timer = next(line for line in output.splitlines() if "Hold timer" in line)
     assert hold_timer.endswith("/3")

@@ -1,4 +1,4 @@
-"""What FRR and BIRD hear over a link without addresses, of weights, in long messages and again."""
+"""Link-local sessions, link bandwidth, extended messages, route refresh, with FRR and BIRD."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 
 import pytest
-from support.bgp_node import Node, peer, route
-from support.bgp_wire import NODE, NODE_V6, ROUTER, Wire, eventually
-from support.bird import Bird, bird
-from support.frr import Frr, frr
+from support.bgp.bird import Bird, bird
+from support.bgp.frr import Frr, frr
+from support.bgp.node import Node, peer, route
+from support.net.router_link import NODE, NODE_V6, ROUTER, VethPair, eventually
 
 from metallb_py.model.routes import Route
 from speaker.bgp.events import SessionUp
@@ -23,19 +23,19 @@ WEIGHED = Route(ip_network(HOST), weight=2)
 
 
 @pytest.fixture
-async def frr_router(cable: Wire) -> AsyncIterator[Frr]:
+async def frr_router(cable: VethPair) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         yield made
 
 
 @pytest.fixture
-async def bird_router(cable: Wire) -> AsyncIterator[Bird]:
+async def bird_router(cable: VethPair) -> AsyncIterator[Bird]:
     async with bird(cable.router) as made:
         yield made
 
 
 def frr_config(neighbor: str, *more: str, remote: int = 64512) -> str:
-    """Configure bgpd to wait for one neighbor with both families; ``more`` is said of it."""
+    """Configure bgpd to wait for one neighbor with both families; ``more`` are its options."""
     lines = [
         "router bgp 64513",
         " bgp router-id 10.9.9.9",
@@ -54,7 +54,7 @@ def frr_config(neighbor: str, *more: str, remote: int = 64512) -> str:
 
 
 def bird_config(local: str, neighbor: str, v4: str = "", v6: str = "") -> str:
-    """Configure BIRD alike; ``v4`` and ``v6`` are options of the channels."""
+    """Configure BIRD in the same way; ``v4`` and ``v6`` are options of the channels."""
     return f"""
 router id 10.9.9.9;
 protocol device {{}}
@@ -70,7 +70,7 @@ protocol bgp node {{
 
 
 def addresses(namespace: str, *which: str) -> list[str]:
-    """What an interface has, one line each."""
+    """Return the IPv6 addresses of a namespace's interface, one line each."""
     shown = subprocess.run(
         ["ip", "-n", namespace, "-6", "-o", "address", "show", "dev", "eth0", *which],
         check=True,
@@ -81,14 +81,14 @@ def addresses(namespace: str, *which: str) -> list[str]:
 
 
 def leave_link_local(namespace: str) -> None:
-    """Take away every other address."""
+    """Remove every address that is not link-local."""
     subprocess.run(
         ["ip", "-n", namespace, "address", "flush", "dev", "eth0", "scope", "global"], check=True
     )
 
 
-async def settled_links(cable: Wire) -> tuple[str, str]:
-    """Both ends' link-local addresses, once they have been found to be no duplicates."""
+async def settled_links(cable: VethPair) -> tuple[str, str]:
+    """Return both ends' link-local addresses, after duplicate address detection."""
     ends = (cable.node, cable.router)
 
     async def tentative() -> list[str]:
@@ -104,8 +104,8 @@ async def hops(router: Frr, prefix: str, family: str) -> set[str]:
     return {hop["ip"] for hop in path["nexthops"]}
 
 
-async def withdrawn_too(node: Node, router: Frr | Bird) -> None:
-    """Both families are gone when nothing is advertised any more."""
+async def check_withdrawal(node: Node, router: Frr | Bird) -> None:
+    """Check that both families are withdrawn when nothing is advertised any more."""
     node.advertise()
     if isinstance(router, Frr):
         await eventually(lambda: router.prefixes("ipv4"), lambda prefixes: not prefixes)
@@ -118,8 +118,8 @@ async def withdrawn_too(node: Node, router: Frr | Bird) -> None:
 
 
 @pytest.mark.parametrize("addressed", [True, False])
-async def test_frr_hears_of_both_families_over_a_link(
-    cable: Wire, node: Node, frr_router: Frr, addressed: bool
+async def test_frr_receives_both_families_over_a_link_local_session(
+    cable: VethPair, node: Node, frr_router: Frr, addressed: bool
 ) -> None:
     ours, theirs = await settled_links(cable)
     if not addressed:
@@ -135,10 +135,10 @@ async def test_frr_hears_of_both_families_over_a_link(
         lambda: frr_router.in_namespace("ip", "route", "show", HOST.partition("/")[0]), bool
     )
     assert f"via inet6 {ours} dev eth0" in installed
-    await withdrawn_too(node, frr_router)
+    await check_withdrawal(node, frr_router)
 
 
-async def test_frr_hears_the_weight(node: Node, frr_router: Frr) -> None:
+async def test_frr_receives_the_link_bandwidth(node: Node, frr_router: Frr) -> None:
     await frr_router.start(frr_config(NODE))
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(WEIGHED)
@@ -147,7 +147,7 @@ async def test_frr_hears_the_weight(node: Node, frr_router: Frr) -> None:
     assert path["extendedCommunity"]["string"] == "LB:64512:250000000 (2.000 Gbps)"
 
 
-async def test_frr_asks_for_one_family_again(node: Node, frr_router: Frr) -> None:
+async def test_frr_requests_a_route_refresh_of_one_family(node: Node, frr_router: Frr) -> None:
     await frr_router.start(frr_config(NODE))
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST), route(HOST_V6))
@@ -158,7 +158,7 @@ async def test_frr_asks_for_one_family_again(node: Node, frr_router: Frr) -> Non
 
     def answered(neighbor: dict) -> bool:
         now = neighbor["messageStats"]
-        return now["routeRefreshRecv"] == before["routeRefreshRecv"] + 2  # both brackets
+        return now["routeRefreshRecv"] == before["routeRefreshRecv"] + 2  # BoRR and EoRR (RFC 7313)
 
     after = await eventually(lambda: frr_router.neighbor(NODE), answered)
     assert after["messageStats"]["updatesRecv"] == before["updatesRecv"] + 1
@@ -169,8 +169,8 @@ async def test_frr_asks_for_one_family_again(node: Node, frr_router: Frr) -> Non
 
 
 @pytest.mark.parametrize("addressed", [True, False])
-async def test_bird_hears_of_both_families_over_a_link(
-    cable: Wire, node: Node, bird_router: Bird, addressed: bool
+async def test_bird_receives_both_families_over_a_link_local_session(
+    cable: VethPair, node: Node, bird_router: Bird, addressed: bool
 ) -> None:
     ours, theirs = await settled_links(cable)
     if not addressed:
@@ -186,10 +186,10 @@ async def test_bird_hears_of_both_families_over_a_link(
         found = {ip_address(text) for text in path["next_hop"].split()}
         assert ip_address(ours) in found
         assert (ip_address(NODE_V6) in found) is addressed
-    await withdrawn_too(node, bird_router)
+    await check_withdrawal(node, bird_router)
 
 
-async def test_bird_hears_the_weight(node: Node, bird_router: Bird) -> None:
+async def test_bird_receives_the_link_bandwidth(node: Node, bird_router: Bird) -> None:
     await bird_router.start(bird_config(ROUTER, NODE))
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(WEIGHED)
@@ -198,7 +198,7 @@ async def test_bird_hears_the_weight(node: Node, bird_router: Bird) -> None:
     assert path["ext_community"] == "(unknown 0x4004, 64512, 1299082024)"  # 250e6 as a float
 
 
-async def test_bird_takes_long_messages(node: Node, bird_router: Bird) -> None:
+async def test_bird_accepts_extended_messages(node: Node, bird_router: Bird) -> None:
     await bird_router.start(bird_config(ROUTER, NODE))
     node.peer_with(peer(ROUTER, 64512, 64513))
     many = [route(f"10.{n >> 8}.{n & 255}.1/32") for n in range(4000)]
@@ -206,4 +206,4 @@ async def test_bird_takes_long_messages(node: Node, bird_router: Bird) -> None:
 
     wanted = {str(one.prefix) for one in many}
     await eventually(bird_router.prefixes, lambda prefixes: prefixes == wanted)
-    assert "up to 65535 bytes" in (await node.saw(SessionUp)).terms
+    assert "up to 65535 bytes" in (await node.next_event(SessionUp)).terms

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address
 
 import pytest
-from support.bgp_node import Node, peer, route
-from support.bgp_process import announcing
-from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
-from support.frr import Frr, frr
+from support.bgp.announcer_process import announcing
+from support.bgp.frr import Frr, frr
+from support.bgp.node import Node, peer, route
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
 
 from speaker.bgp.events import (
     NotificationReceived,
@@ -26,7 +26,7 @@ HOST = "192.0.2.1/32"
 
 
 @pytest.fixture
-async def router(cable: Wire) -> AsyncIterator[Frr]:
+async def router(cable: VethPair) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         yield made
 
@@ -52,11 +52,11 @@ async def learned(router: Frr, prefix: str = HOST, family: str = "ipv4") -> dict
     return await eventually(lambda: router.route(prefix, family), bool)
 
 
-async def forgotten(router: Frr, prefix: str = HOST) -> None:
+async def withdrawn(router: Frr, prefix: str = HOST) -> None:
     await eventually(lambda: router.route(prefix), lambda path: not path)
 
 
-async def test_ebgp_the_route_reaches_the_kernel(node: Node, router: Frr) -> None:
+async def test_ebgp_route_reaches_the_kernel(node: Node, router: Frr) -> None:
     await router.start(config())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST))
@@ -66,7 +66,9 @@ async def test_ebgp_the_route_reaches_the_kernel(node: Node, router: Frr) -> Non
     assert f"via {NODE} dev eth0 proto bgp" in kernel
 
 
-async def test_a_router_of_old_without_four_octet_as_numbers(node: Node, router: Frr) -> None:
+async def test_a_router_without_capabilities_gets_two_octet_as_numbers(
+    node: Node, router: Frr
+) -> None:
     await router.start(config(f"neighbor {NODE} dont-capability-negotiate"))
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST))
@@ -74,7 +76,7 @@ async def test_a_router_of_old_without_four_octet_as_numbers(node: Node, router:
     assert (await learned(router))["aspath"]["string"] == "64512"
 
 
-async def test_communities_arrive_and_change(node: Node, router: Frr) -> None:
+async def test_communities_are_received_and_updated(node: Node, router: Frr) -> None:
     await router.start(config())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST, communities=(64512 << 16 | 1, 65535 << 16 | 0xFF01)))
@@ -87,7 +89,7 @@ async def test_communities_arrive_and_change(node: Node, router: Frr) -> None:
     )
 
 
-async def test_more_communities_than_a_short_attribute_holds(node: Node, router: Frr) -> None:
+async def test_communities_in_an_attribute_of_extended_length(node: Node, router: Frr) -> None:
     await router.start(config())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST, communities=tuple(64512 << 16 | n for n in range(100))))
@@ -106,19 +108,21 @@ async def test_both_families_over_an_ipv6_session(node: Node, router: Frr) -> No
     beside = await learned(router)
     assert beside["nexthops"][0]["ip"] == NODE
     assert (await router.neighbor(NODE_V6))["remoteRouterId"] == NODE
-    counts = await node.saw(PrefixCounts)
+    counts = await node.next_event(PrefixCounts)
     while counts.announced == 0:
-        counts = await node.saw(PrefixCounts)
+        counts = await node.next_event(PrefixCounts)
     assert (counts.announced, counts.pending, counts.not_carried) == (3, 3, 0)
 
     node.advertise(route("2001:db8:1::/48"))
     await eventually(
         lambda: router.prefixes("ipv6"), lambda prefixes: prefixes == {"2001:db8:1::/48"}
     )
-    await forgotten(router)
+    await withdrawn(router)
 
 
-async def test_a_family_that_the_router_refuses_is_not_carried(node: Node, router: Frr) -> None:
+async def test_a_family_that_the_router_does_not_negotiate_is_not_carried(
+    node: Node, router: Frr
+) -> None:
     await router.start(
         config(
             f"address-family ipv4 unicast\n no neighbor {NODE_V6} activate\n exit-address-family"
@@ -128,14 +132,16 @@ async def test_a_family_that_the_router_refuses_is_not_carried(node: Node, route
     node.advertise(route("2001:db8::1/128"), route(HOST))
 
     await learned(router, "2001:db8::1/128", "ipv6")
-    counts = await node.saw(PrefixCounts)
+    counts = await node.next_event(PrefixCounts)
     while counts.announced == 0:
-        counts = await node.saw(PrefixCounts)
+        counts = await node.next_event(PrefixCounts)
     assert (counts.announced, counts.pending, counts.not_carried) == (1, 2, 1)
     assert await router.prefixes("ipv4") == set()
 
 
-async def test_thousands_of_routes_come_packed_and_complete(node: Node, router: Frr) -> None:
+async def test_thousands_of_routes_are_received_packed_and_complete(
+    node: Node, router: Frr
+) -> None:
     await router.start(config())
     routes = [route(f"10.{n >> 8}.{n & 255}.1/32", communities=(n & 3,)) for n in range(5000)]
     node.peer_with(peer(ROUTER, 64512, 64513))
@@ -150,18 +156,18 @@ async def test_thousands_of_routes_come_packed_and_complete(node: Node, router: 
     await eventually(router.prefixes, lambda prefixes: prefixes == {"10.0.0.1/32"})
 
 
-async def test_a_router_that_clears_the_session_is_understood(node: Node, router: Frr) -> None:
+async def test_an_administrative_reset_by_the_router_is_reported(node: Node, router: Frr) -> None:
     await router.start(config())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST))
     await learned(router)
     await router.command("clear bgp *")
 
-    assert "administrative reset" in (await node.saw(NotificationReceived)).text
+    assert "administrative reset" in (await node.next_event(NotificationReceived)).text
     await learned(router)
 
 
-async def test_a_router_that_asks_again_is_told_again(node: Node, router: Frr) -> None:
+async def test_a_route_refresh_request_is_answered(node: Node, router: Frr) -> None:
     await router.start(config())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST))
@@ -177,45 +183,49 @@ async def test_a_router_that_asks_again_is_told_again(node: Node, router: Frr) -
     assert stats["connectionsDropped"] == 0
 
 
-async def test_a_frozen_router_is_left_at_the_end_of_its_hold_time(node: Node, router: Frr) -> None:
+async def test_hold_timer_expiry_closes_the_session_with_a_frozen_router(
+    node: Node, router: Frr
+) -> None:
     await router.start(config())
     node.peer_with(peer(ROUTER, 64512, 64513, hold_time=3))
     node.advertise(route(HOST))
     await learned(router)
-    await node.saw(SessionUp)
+    await node.next_event(SessionUp)
     router.freeze_bgpd()
     before = time.monotonic()
 
-    assert "hold timer expired" in (await node.saw(SessionDown)).reason
+    assert "hold timer expired" in (await node.next_event(SessionDown)).reason
     assert 1.9 < time.monotonic() - before < 20.0
     router.thaw_bgpd()
-    await node.saw(SessionUp)
+    await node.next_event(SessionUp)
     await learned(router)
 
 
-async def test_a_router_that_wants_no_hold_time_gets_none(node: Node, router: Frr) -> None:
+async def test_a_hold_time_of_zero_is_negotiated(node: Node, router: Frr) -> None:
     await router.start(config(f"neighbor {NODE} timers 0 0"))
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST))
 
-    assert (await node.saw(SessionUp)).hold_time == 0
+    assert (await node.next_event(SessionUp)).hold_time == 0
     await learned(router)
     assert (await router.neighbor(NODE))["bgpTimerHoldTimeMsecs"] == 0
 
 
-async def test_what_a_router_announces_is_counted_and_never_used(node: Node, router: Frr) -> None:
+async def test_updates_of_the_router_are_counted_and_not_used(node: Node, router: Frr) -> None:
     await router.start(config("network 203.0.113.0/24"))
     node.advertise(route(HOST))
     node.peer_with(peer(ROUTER, 64512, 64513))
 
-    assert (await node.saw(UpdateReceived)).problem == ""
+    assert (await node.next_event(UpdateReceived)).problem == ""
     await learned(router)
     neighbor = await router.neighbor(NODE)
     assert neighbor["addressFamilyInfo"]["ipv4Unicast"]["sentPrefixCounter"] >= 1
     assert neighbor["connectionsDropped"] == 0
 
 
-async def test_a_killed_node_is_forgotten_and_learned_again(cable: Wire, router: Frr) -> None:
+async def test_routes_of_a_killed_node_are_removed_and_learned_again(
+    cable: VethPair, router: Frr
+) -> None:
     await router.start(config())
     for _ in range(2):
         async with announcing(cable.node, ROUTER, HOST.removesuffix("/32")) as process:
@@ -223,10 +233,10 @@ async def test_a_killed_node_is_forgotten_and_learned_again(cable: Wire, router:
             process.kill()
             await process.wait()
 
-            await forgotten(router)
+            await withdrawn(router)
 
 
-async def test_what_the_router_announces_has_no_effect(node: Node, router: Frr) -> None:
+async def test_many_updates_of_the_router_have_no_effect(node: Node, router: Frr) -> None:
     await router.start(config(*(f"network 198.51.{n}.0/24" for n in range(100))))
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST))

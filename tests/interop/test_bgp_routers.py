@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import pytest
-from support.bgp_node import Node, peer, route
-from support.bgp_router import Router, Terms, Told
-from support.bgp_routers import HOST, HOST_V6, learned
-from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, counter, eventually
+from support.bgp.node import Node, peer, route
+from support.bgp.router import ReceivedRoute, Router, SessionParameters
+from support.bgp.routers import HOST, HOST_V6, learned
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, counter, eventually
 
 from speaker.bgp.events import SessionDown, SessionUp
 
 pytestmark = pytest.mark.interop
 
 
-async def knows(router: Router, *prefixes: str) -> None:
+async def has_prefixes(router: Router, *prefixes: str) -> None:
     await eventually(router.prefixes, lambda found: found == set(prefixes))
 
 
-async def test_ebgp_a_route_appears_changes_and_goes(node: Node, router: Router) -> None:
-    await router.start(Terms())
+async def test_ebgp_route_is_advertised_updated_and_withdrawn(node: Node, router: Router) -> None:
+    await router.start(SessionParameters())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST, 300, (64512 << 16 | 1, 65535 << 16 | 0xFF02)))
-    assert await learned(router) == Told(
+    assert await learned(router) == ReceivedRoute(
         NODE, (64512,), "incomplete", communities=frozenset({(64512, 1), (65535, 0xFF02)})
     )
 
     node.advertise(route(HOST))
     await eventually(
-        lambda: router.told(HOST), lambda told: told == Told(NODE, (64512,), "incomplete")
+        lambda: router.received_route(HOST),
+        lambda found: found == ReceivedRoute(NODE, (64512,), "incomplete"),
     )
     node.advertise()
-    await knows(router)
+    await has_prefixes(router)
 
 
 @pytest.mark.parametrize("local_pref", [0, 300])
-async def test_ibgp_carries_local_preference_and_an_empty_path(
+async def test_ibgp_carries_local_pref_and_an_empty_as_path(
     node: Node, router: Router, local_pref: int
 ) -> None:
-    await router.start(Terms(64512, 64512))
+    await router.start(SessionParameters(64512, 64512))
     node.peer_with(peer(ROUTER, 64512, 64512))
     node.advertise(route(HOST, local_pref))
 
-    assert await learned(router) == Told(NODE, (), "incomplete", local_pref=local_pref)
+    assert await learned(router) == ReceivedRoute(NODE, (), "incomplete", local_pref=local_pref)
 
 
 @pytest.mark.parametrize(
@@ -49,131 +50,131 @@ async def test_ibgp_carries_local_preference_and_an_empty_path(
     [(4_200_000_001, 4_200_000_002), (64512, 4_200_000_002), (4_200_000_001, 64513)],
 )
 async def test_four_octet_as_numbers(node: Node, router: Router, ours: int, theirs: int) -> None:
-    await router.start(Terms(theirs, ours))
+    await router.start(SessionParameters(theirs, ours))
     node.peer_with(peer(ROUTER, ours, theirs))
     node.advertise(route(HOST))
 
     assert (await learned(router)).as_path == (ours,)
-    up = await node.saw(SessionUp)
+    up = await node.next_event(SessionUp)
     assert (up.local_asn, up.peer_asn) == (ours, theirs)
 
 
 async def test_ipv6_prefixes_over_an_ipv6_session(node: Node, router: Router) -> None:
-    await router.start(Terms())
+    await router.start(SessionParameters())
     node.peer_with(peer(ROUTER_V6, 64512, 64513))
     node.advertise(route(HOST_V6, communities=(64512 << 16 | 1,)), route("2001:db8:1::/48"))
 
-    await knows(router, HOST_V6, "2001:db8:1::/48")
-    assert await router.told(HOST_V6) == Told(
+    await has_prefixes(router, HOST_V6, "2001:db8:1::/48")
+    assert await router.received_route(HOST_V6) == ReceivedRoute(
         NODE_V6, (64512,), "incomplete", communities=frozenset({(64512, 1)})
     )
     node.advertise(route("2001:db8:1::/48"))
-    await knows(router, "2001:db8:1::/48")
+    await has_prefixes(router, "2001:db8:1::/48")
 
 
 async def test_both_families_over_a_session_each(node: Node, router: Router) -> None:
-    await router.start(Terms())
+    await router.start(SessionParameters())
     node.peer_with(peer(ROUTER, 64512, 64513), peer(ROUTER_V6, 64512, 64513))
     node.advertise(route(HOST), route(HOST_V6))
-    await knows(router, HOST, HOST_V6)
+    await has_prefixes(router, HOST, HOST_V6)
 
     node.advertise()
-    await knows(router)
+    await has_prefixes(router)
 
 
 async def test_md5_over_both_families(node: Node, router: Router) -> None:
-    await router.start(Terms(password="s3cret"))
+    await router.start(SessionParameters(password="s3cret"))
     node.peer_with(
         *(peer(address, 64512, 64513, password="s3cret") for address in (ROUTER, ROUTER_V6))
     )
     node.advertise(route(HOST), route(HOST_V6))
 
-    await knows(router, HOST, HOST_V6)
+    await has_prefixes(router, HOST, HOST_V6)
 
 
-async def test_md5_needs_the_right_password(node: Node, router: Router, cable: Wire) -> None:
-    await router.start(Terms(password="s3cret"))
+async def test_md5_needs_the_right_password(node: Node, router: Router, cable: VethPair) -> None:
+    await router.start(SessionParameters(password="s3cret"))
     node.peer_with(peer(ROUTER, 64512, 64513, password="wrong"))
-    # What the router's kernel drops, it counts.
+    # The router's kernel counts the segments that it drops.
     await eventually(lambda: counter(cable.router, "TcpExtTCPMD5Failure"), bool)
 
-    assert await router.ups(NODE) == 0
+    assert await router.established_count(NODE) == 0
     assert not any(isinstance(event, SessionUp) for event in node.events)
 
 
 async def test_a_session_survives_changes_of_routes_and_of_other_peers(
     node: Node, router: Router
 ) -> None:
-    await router.start(Terms())
+    await router.start(SessionParameters())
     node.peer_with(peer(ROUTER, 64512, 64513), peer(ROUTER_V6, 64512, 64513))
     node.advertise(route(HOST), route(HOST_V6))
-    await knows(router, HOST, HOST_V6)
+    await has_prefixes(router, HOST, HOST_V6)
     for address in (NODE, NODE_V6):  # either session alone brings both prefixes
-        await eventually(lambda address=address: router.ups(address), bool)
+        await eventually(lambda address=address: router.established_count(address), bool)
 
     for number in range(2, 6):
         node.advertise(route(f"192.0.2.{number}/32", communities=(number,)))
-        await knows(router, f"192.0.2.{number}/32")
+        await has_prefixes(router, f"192.0.2.{number}/32")
     node.peer_with(peer(ROUTER, 64512, 64513))
     assert await eventually(lambda: router.notification(NODE_V6), bool) == (6, 3)
     node.advertise(route(HOST))
-    await knows(router, HOST)
-    assert (await router.ups(NODE), await router.ups(NODE_V6)) == (1, 1)
+    await has_prefixes(router, HOST)
+    assert (await router.established_count(NODE), await router.established_count(NODE_V6)) == (1, 1)
     assert await router.notification(NODE) is None
     assert not any(isinstance(event, SessionDown) for event in node.events)
 
 
-async def test_thousands_of_routes_come_complete_and_go(node: Node, router: Router) -> None:
-    await router.start(Terms())
+async def test_thousands_of_routes_are_advertised_and_withdrawn(node: Node, router: Router) -> None:
+    await router.start(SessionParameters())
     routes = [route(f"10.{n >> 8}.{n & 255}.1/32", communities=(n & 3,)) for n in range(5000)]
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(*routes)
-    await knows(router, *(str(one.prefix) for one in routes))
+    await has_prefixes(router, *(str(one.prefix) for one in routes))
 
     node.advertise(routes[0])
-    await knows(router, "10.0.0.1/32")
-    assert await router.ups(NODE) == 1
+    await has_prefixes(router, "10.0.0.1/32")
+    assert await router.established_count(NODE) == 1
 
 
-async def test_after_a_restart_of_the_router_it_has_the_full_set(
-    node: Node, router: Router
-) -> None:
-    await router.start(Terms())
+async def test_a_restarted_router_receives_every_route_again(node: Node, router: Router) -> None:
+    await router.start(SessionParameters())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST), route("192.0.2.2/32"))
-    await knows(router, HOST, "192.0.2.2/32")
-    await node.saw(SessionUp)
+    await has_prefixes(router, HOST, "192.0.2.2/32")
+    await node.next_event(SessionUp)
     await router.restart()
 
-    await node.saw(SessionDown)
-    await node.saw(SessionUp)
-    await knows(router, HOST, "192.0.2.2/32")
+    await node.next_event(SessionDown)
+    await node.next_event(SessionUp)
+    await has_prefixes(router, HOST, "192.0.2.2/32")
 
 
-async def test_a_node_that_stops_withdraws_by_cease(node: Node, router: Router) -> None:
-    await router.start(Terms())
+async def test_a_node_that_stops_sends_cease_administrative_shutdown(
+    node: Node, router: Router
+) -> None:
+    await router.start(SessionParameters())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST))
     await learned(router)
     node.speaker.stop()
 
     assert await eventually(lambda: router.notification(NODE), bool) == (6, 2)
-    await knows(router)
+    await has_prefixes(router)
 
 
-async def test_a_wrong_as_number_is_refused_in_words(node: Node, router: Router) -> None:
-    await router.start(Terms(asn=64514))
+async def test_a_wrong_peer_asn_is_refused_and_reported(node: Node, router: Router) -> None:
+    await router.start(SessionParameters(asn=64514))
     node.peer_with(peer(ROUTER, 64512, 64513))
 
     await node.failed("unexpected peer ASN 64514, want 64513")
-    assert await router.ups(NODE) == 0
+    assert await router.established_count(NODE) == 0
 
 
-async def test_a_router_that_refuses_our_as_number_is_understood(
+async def test_a_bad_peer_as_notification_of_the_router_is_reported(
     node: Node, router: Router
 ) -> None:
-    await router.start(Terms(node_asn=64599))
+    await router.start(SessionParameters(node_asn=64599))
     node.peer_with(peer(ROUTER, 64512, 64513))
 
     await node.failed("got BGP notification code 0x0202 (OPEN message error: bad peer AS)")
-    assert await router.ups(NODE) == 0
+    assert await router.established_count(NODE) == 0

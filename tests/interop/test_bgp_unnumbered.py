@@ -1,13 +1,13 @@
-"""A router that is known by its link alone, asserted from the router's side."""
+"""BGP unnumbered: a peer given by its interface alone, asserted from the router's side."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 import pytest
-from support.bgp_node import Node, route, running_node
-from support.bgp_wire import Wire, eventually
-from support.frr import Frr, frr
+from support.bgp.frr import Frr, frr
+from support.bgp.node import Node, route, running_node
+from support.net.router_link import VethPair, eventually
 
 from metallb_py.model.config import DynamicAsn
 from speaker.bgp.events import ConnectFailed, SessionDown, SessionUp
@@ -20,7 +20,7 @@ HOST, HOST_V6 = "192.0.2.1/32", "2001:db8::1/128"
 
 
 def config(*more: str) -> str:
-    """Configure as docs/bgp.md has it."""
+    """Return the configuration that docs/bgp.md contains."""
     lines = [
         "interface eth0",
         " ipv6 nd ra-interval 5",
@@ -46,24 +46,26 @@ def uplink(**more: object) -> PeerSession:
 
 
 @pytest.fixture
-async def router(cable: Wire) -> AsyncIterator[Frr]:
+async def router(cable: VethPair) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         yield made
 
 
-async def test_frr_has_routes_of_both_families(node: Node, router: Frr) -> None:
+async def test_frr_receives_both_families_over_an_unnumbered_session(
+    node: Node, router: Frr
+) -> None:
     node.peer_with(uplink())
     node.advertise(route(HOST), route(HOST_V6))
     await router.start(config())
 
-    await node.saw(SessionUp)
+    await node.next_event(SessionUp)
     for prefix, family in ((HOST, "ipv4"), (HOST_V6, "ipv6")):
         path = await eventually(
             lambda prefix=prefix, family=family: router.route(prefix, family), bool
         )
         assert all(hop["ip"].startswith("fe80::") for hop in path["nexthops"] if hop.get("used"))
-    told = await router.neighbor("eth0")
-    assert (told["bgpState"], told["bgpNeighborAddr"][:6]) == ("Established", "fe80::")
+    neighbor = await router.neighbor("eth0")
+    assert (neighbor["bgpState"], neighbor["bgpNeighborAddr"][:6]) == ("Established", "fe80::")
 
     async def forwarding() -> str:
         return await router.in_namespace("ip", "route", "show", HOST)
@@ -72,33 +74,35 @@ async def test_frr_has_routes_of_both_families(node: Node, router: Frr) -> None:
 
 
 @pytest.mark.parametrize("password", ["", "s3cret"])
-async def test_frr_finds_a_passive_peer(cable: Wire, router: Frr, password: str) -> None:
+async def test_frr_connects_to_a_passive_unnumbered_peer(
+    cable: VethPair, router: Frr, password: str
+) -> None:
     async with running_node(ListenAt()) as node:
         node.peer_with(uplink(passive=True, password=password))
         node.advertise(route(HOST_V6))
         await router.start(config(*[f"neighbor eth0 password {password}"] * bool(password)))
 
-        await node.saw(SessionUp)
+        await node.next_event(SessionUp)
         await eventually(lambda: router.route(HOST_V6, "ipv6"), bool)
         assert node.refused == []
 
 
-async def test_a_router_with_another_address_is_found_again(
-    cable: Wire, node: Node, router: Frr
+async def test_a_router_with_a_new_link_local_address_is_found_again(
+    cable: VethPair, node: Node, router: Frr
 ) -> None:
     node.peer_with(uplink(password="s3cret", hold_time=3))
     await router.start(config("neighbor eth0 password s3cret", "neighbor eth0 timers 1 3"))
-    before = (await node.saw(SessionUp)).terms
+    before = (await node.next_event(SessionUp)).terms
 
     for command in ("flush dev eth0 scope link", "add fe80::77/64 dev eth0 nodad"):
         await router.in_namespace("ip", "-6", "address", *command.split())
-    await node.saw(SessionDown)
-    after = (await node.saw(SessionUp)).terms
+    await node.next_event(SessionDown)
+    after = (await node.next_event(SessionUp)).terms
     assert "router at fe80::77" in after
     assert "router at fe80::77" not in before
 
 
-async def test_a_link_without_a_router_is_told(node: Node) -> None:
+async def test_a_link_without_router_advertisements_is_reported(node: Node) -> None:
     node.peer_with(uplink())
-    failed = await node.saw(ConnectFailed)
+    failed = await node.next_event(ConnectFailed)
     assert failed.error == 'interface "eth0": no router advertises itself there'

@@ -1,4 +1,4 @@
-"""The lab's route collector, told by FRR: a speaker that shares no line with it."""
+"""The lab's route collector against FRR, an independent implementation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from support.bgp_node import Node, peer, route
-from support.bgp_wire import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually, exists
-from support.frr import Frr, frr
-from support.patience import PATIENCE
+from support.bgp.frr import Frr, frr
+from support.bgp.node import Node, peer, route
+from support.net.router_link import (
+    NODE,
+    NODE_SECOND,
+    NODE_V6,
+    ROUTER,
+    ROUTER_V6,
+    VethPair,
+    eventually,
+    exists,
+)
+from support.net.timeouts import TIMEOUT
 
 pytestmark = pytest.mark.interop
 
@@ -71,14 +80,14 @@ async def collector(
 
 
 @pytest.fixture
-async def speaker(cable: Wire) -> AsyncIterator[Frr]:
+async def speaker(cable: VethPair) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         await made.start(CONFIG)
         yield made
 
 
-async def test_it_learns_and_forgets_what_frr_says(
-    cable: Wire, speaker: Frr, tmp_path: Path
+async def test_the_collector_follows_updates_and_withdrawals_of_frr(
+    cable: VethPair, speaker: Frr, tmp_path: Path
 ) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE, 64513) as running:
         await eventually(
@@ -91,13 +100,15 @@ async def test_it_learns_and_forgets_what_frr_says(
         await eventually(running.table, lambda table: table == {})
 
 
-async def test_it_learns_ipv6(cable: Wire, speaker: Frr, tmp_path: Path) -> None:
+async def test_the_collector_learns_ipv6_routes(
+    cable: VethPair, speaker: Frr, tmp_path: Path
+) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE_V6, 64513) as running:
         await eventually(running.table, lambda table: table.get("2001:db8::1/128") == [ROUTER_V6])
 
 
 async def test_a_prefix_has_a_next_hop_for_each_session(
-    cable: Wire, node: Node, tmp_path: Path
+    cable: VethPair, node: Node, tmp_path: Path
 ) -> None:
     async with collector(cable.router, tmp_path / "routes.json", ROUTER, 64512) as running:
         sources = [ip_address(NODE), ip_address(NODE_SECOND)]
@@ -111,14 +122,18 @@ async def test_a_prefix_has_a_next_hop_for_each_session(
         await eventually(running.table, lambda table: table == {"192.0.2.1/32": [NODE_SECOND]})
 
 
-async def test_it_forgets_a_speaker_that_froze(cable: Wire, speaker: Frr, tmp_path: Path) -> None:
+async def test_hold_timer_expiry_removes_the_routes_of_a_frozen_speaker(
+    cable: VethPair, speaker: Frr, tmp_path: Path
+) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE, 64513) as running:
         await eventually(running.table, bool)
         speaker.freeze_bgpd()
         await eventually(running.table, lambda table: table == {})
 
 
-async def test_it_accepts_nobody_else(cable: Wire, speaker: Frr, tmp_path: Path) -> None:
+async def test_the_collector_refuses_another_peer_asn(
+    cable: VethPair, speaker: Frr, tmp_path: Path
+) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE, 64999) as running:
         reset = await eventually(
             lambda: speaker.neighbor(NODE), lambda it: it.get("lastErrorCodeSubcode") == "0202"
@@ -129,13 +144,13 @@ async def test_it_accepts_nobody_else(cable: Wire, speaker: Frr, tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_leaves_in_good_order(
-    cable: Wire, speaker: Frr, tmp_path: Path, number: signal.Signals
+async def test_the_collector_sends_cease_when_it_is_stopped(
+    cable: VethPair, speaker: Frr, tmp_path: Path, number: signal.Signals
 ) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE, 64513) as running:
         await eventually(running.table, bool)
         running.process.send_signal(number)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             assert await running.process.wait() == 0
 
         await eventually(

@@ -1,4 +1,4 @@
-"""A speaker that restarts, crashes or leaves, as FRR and BIRD and their kernels see it."""
+"""Graceful restart (RFC 4724), crash and shutdown of a speaker, seen by FRR, BIRD and kernels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import subprocess
 from collections.abc import AsyncIterator
 
 import pytest
-from support.bgp_process import announcing, said
-from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
-from support.bird import Bird, bird
-from support.frr import Frr, frr
+from support.bgp.announcer_process import announcing, next_log_entry
+from support.bgp.bird import Bird, bird
+from support.bgp.frr import Frr, frr
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
 
 pytestmark = pytest.mark.interop
 
@@ -21,7 +21,7 @@ RESTARTING = {"graceful_restart": True}
 
 
 @pytest.fixture
-async def router(cable: Wire) -> AsyncIterator[Frr]:
+async def router(cable: VethPair) -> AsyncIterator[Frr]:
     for address in (f"{VIP}/32", f"{VIP_V6}/128"):
         add_address(cable.node, address)
     async with frr(cable.router) as made:
@@ -49,7 +49,7 @@ router bgp 64513
 
 
 class Stream:
-    """Pings through the route, and what the kernel's table lost meanwhile."""
+    """Pings through the route, and changes of the kernel's routes in that time."""
 
     def __init__(self, ping: asyncio.subprocess.Process, watch: asyncio.subprocess.Process) -> None:
         self._ping = ping
@@ -59,13 +59,13 @@ class Stream:
         self.changes = ""
 
     async def end(self) -> None:
-        """Stop both and read what they saw."""
+        """Stop both and read their results."""
         self._ping.send_signal(2)
         self._watch.terminate()
-        told, _ = await self._ping.communicate()
+        output, _ = await self._ping.communicate()
         changes, _ = await self._watch.communicate()
-        counts = re.search(r"(\d+) packets transmitted, (\d+) received", told.decode())
-        assert counts is not None, told
+        counts = re.search(r"(\d+) packets transmitted, (\d+) received", output.decode())
+        assert counts is not None, output
         self.sent, self.lost = int(counts[1]), int(counts[1]) - int(counts[2])
         self.changes = changes.decode()
 
@@ -89,7 +89,7 @@ async def pinging(namespace: str, address: str) -> AsyncIterator[Stream]:
 
 
 async def installed(router: Frr, address: str, *, wanted: bool = True) -> None:
-    """Wait until the kernel forwards to the address, or no longer."""
+    """Wait until the kernel has a route to the address, or has none."""
     family = "-6" if ":" in address else "-4"
     await eventually(
         lambda: router.in_namespace("ip", family, "route", "show", "proto", "bgp"),
@@ -97,12 +97,12 @@ async def installed(router: Frr, address: str, *, wanted: bool = True) -> None:
     )
 
 
-async def ended(router: Frr, address: str, family: str) -> None:
+async def end_of_rib(router: Frr, address: str, family: str) -> None:
     """Wait for the End-of-RIB of a session with the router."""
     await eventually(
         lambda: router.neighbor(address),
-        lambda told: (
-            told.get("gracefulRestartInfo", {})
+        lambda neighbor: (
+            neighbor.get("gracefulRestartInfo", {})
             .get(family, {})
             .get("endOfRibStatus", {})
             .get("endOfRibRecv", False)
@@ -115,34 +115,36 @@ async def ended(router: Frr, address: str, family: str) -> None:
     [(ROUTER, NODE, VIP, "ipv4Unicast"), (ROUTER_V6, NODE_V6, VIP_V6, "ipv6Unicast")],
     ids=["IPv4", "IPv6"],
 )
-@pytest.mark.parametrize("how", ["killed", "told to restart"])
-async def test_routes_stay_while_the_speaker_restarts(
-    cable: Wire, router: Frr, how: str, peer: str, neighbor: str, vip: str, family: str
+@pytest.mark.parametrize("how", ["killed", "terminated"])
+async def test_graceful_restart_keeps_routes_while_the_speaker_restarts(
+    cable: VethPair, router: Frr, how: str, peer: str, neighbor: str, vip: str, family: str
 ) -> None:
-    async with announcing(cable.node, peer, vip, peer=RESTARTING, routes_stay=True) as first:
-        await ended(router, neighbor, family)
+    async with announcing(cable.node, peer, vip, peer=RESTARTING, graceful_restart=True) as first:
+        await end_of_rib(router, neighbor, family)
         await installed(router, vip)
         async with pinging(cable.router, vip) as stream:
             first.kill() if how == "killed" else first.terminate()
             await first.wait()
             await eventually(
-                lambda: router.neighbor(neighbor), lambda told: told["bgpState"] != "Established"
+                lambda: router.neighbor(neighbor), lambda state: state["bgpState"] != "Established"
             )
             async with announcing(cable.node, peer, vip, peer=RESTARTING):
-                await ended(router, neighbor, family)
+                await end_of_rib(router, neighbor, family)
                 path = await router.route(f"{vip}/{128 if ':' in vip else 32}", family[:4])
                 assert "stale" not in path
-                told = (await router.neighbor(neighbor))["gracefulRestartInfo"]
-                # Without the F bit FRR takes the routes back, if only for a moment.
-                assert (told["rBit"], told["nBit"], told[family]["fBit"]) == (True, True, True)
+                info = (await router.neighbor(neighbor))["gracefulRestartInfo"]
+                # Without the F bit FRR removes the routes, if only for a short time.
+                assert (info["rBit"], info["nBit"], info[family]["fBit"]) == (True, True, True)
     assert stream.lost == 0
     assert stream.sent > 10
     assert "Deleted" not in stream.changes
 
 
-async def test_what_is_announced_no_more_goes_after_the_restart(cable: Wire, router: Frr) -> None:
+async def test_graceful_restart_removes_stale_routes_afterwards(
+    cable: VethPair, router: Frr
+) -> None:
     async with announcing(cable.node, ROUTER, VIP, "192.0.2.2", peer=RESTARTING) as first:
-        await ended(router, NODE, "ipv4Unicast")
+        await end_of_rib(router, NODE, "ipv4Unicast")
         await installed(router, "192.0.2.2")
         first.kill()
         await first.wait()
@@ -151,21 +153,21 @@ async def test_what_is_announced_no_more_goes_after_the_restart(cable: Wire, rou
         await installed(router, VIP)
 
 
-async def test_a_speaker_that_does_not_know_all_routes_yet_takes_none_back(
-    cable: Wire, router: Frr
-) -> None:
+async def test_stale_routes_stay_until_end_of_rib(cable: VethPair, router: Frr) -> None:
     async with announcing(cable.node, ROUTER, VIP, "192.0.2.2", peer=RESTARTING) as first:
-        await ended(router, NODE, "ipv4Unicast")
+        await end_of_rib(router, NODE, "ipv4Unicast")
         await installed(router, "192.0.2.2")
         first.kill()
         await first.wait()
-    async with announcing(cable.node, ROUTER, VIP, peer=RESTARTING, complete=False):
+    async with announcing(cable.node, ROUTER, VIP, peer=RESTARTING, initial_sync_done=False):
         await eventually(lambda: router.route(f"{VIP}/32"), lambda path: "stale" not in path)
         assert (await router.route("192.0.2.2/32"))["stale"]
         await installed(router, "192.0.2.2")
 
 
-async def test_without_the_key_a_crash_takes_the_routes_along(cable: Wire, router: Frr) -> None:
+async def test_without_graceful_restart_a_crash_removes_the_routes(
+    cable: VethPair, router: Frr
+) -> None:
     async with announcing(cable.node, ROUTER, VIP) as process:
         await installed(router, VIP)
         process.kill()
@@ -173,8 +175,8 @@ async def test_without_the_key_a_crash_takes_the_routes_along(cable: Wire, route
 
 
 @pytest.fixture
-async def watching(cable: Wire) -> AsyncIterator[Frr]:
-    """Provide a router that watches the node by BFD as well."""
+async def bfd_router(cable: VethPair) -> AsyncIterator[Frr]:
+    """Provide a router that has a BFD session with the node as well."""
     add_address(cable.node, f"{VIP}/32")
     timers = "receive-interval 50\n  transmit-interval 50\n  detect-multiplier 3"
     async with frr(cable.router) as made:
@@ -185,48 +187,50 @@ async def watching(cable: Wire) -> AsyncIterator[Frr]:
         yield made
 
 
-WATCHED = {**RESTARTING, "bfd_profile": "fast"}
+WITH_BFD = {**RESTARTING, "bfd_profile": "fast"}
 
 
-async def watched(router: Frr) -> None:
-    """Wait until BFD and the session are up; FRR begins BFD anew when the session comes up."""
+async def bfd_up(router: Frr) -> None:
+    """Wait until BFD and the session are up; FRR starts BFD again when the session comes up."""
     await eventually(
         lambda: router.bfd_peer(NODE),
-        lambda told: told.get("status") == "up" and told["uptime"] >= 2,
+        lambda session: session.get("status") == "up" and session["uptime"] >= 2,
     )
-    await ended(router, NODE, "ipv4Unicast")
+    await end_of_rib(router, NODE, "ipv4Unicast")
     await installed(router, VIP)
 
 
 @pytest.mark.punctual
-@pytest.mark.parametrize("how", ["killed", "told to restart"])
-async def test_bfd_takes_no_route_of_a_speaker_that_restarts(
-    cable: Wire, watching: Frr, how: str
+@pytest.mark.parametrize("how", ["killed", "terminated"])
+async def test_bfd_removes_no_route_during_a_graceful_restart(
+    cable: VethPair, bfd_router: Frr, how: str
 ) -> None:
-    async with announcing(cable.node, ROUTER, VIP, peer=WATCHED, routes_stay=True) as first:
-        await watched(watching)
+    async with announcing(cable.node, ROUTER, VIP, peer=WITH_BFD, graceful_restart=True) as first:
+        await bfd_up(bfd_router)
         async with pinging(cable.router, VIP) as stream:
             first.kill() if how == "killed" else first.terminate()
             await first.wait()
             await eventually(
-                lambda: watching.bfd_peer(NODE), lambda told: told.get("status") != "up"
+                lambda: bfd_router.bfd_peer(NODE), lambda session: session.get("status") != "up"
             )
-            async with announcing(cable.node, ROUTER, VIP, peer=WATCHED):
-                await watched(watching)
+            async with announcing(cable.node, ROUTER, VIP, peer=WITH_BFD):
+                await bfd_up(bfd_router)
     assert stream.lost == 0
     assert "Deleted" not in stream.changes
 
 
 @pytest.mark.punctual
-async def test_bfd_takes_the_routes_of_a_node_that_is_cut_off(cable: Wire, watching: Frr) -> None:
-    async with announcing(cable.node, ROUTER, VIP, peer=WATCHED):
-        await watched(watching)
-        await watching.in_namespace("iptables", "-A", "INPUT", "-i", "eth0", "-j", "DROP")
-        await installed(watching, VIP, wanted=False)
+async def test_bfd_removes_the_routes_of_an_unreachable_node(
+    cable: VethPair, bfd_router: Frr
+) -> None:
+    async with announcing(cable.node, ROUTER, VIP, peer=WITH_BFD):
+        await bfd_up(bfd_router)
+        await bfd_router.in_namespace("iptables", "-A", "INPUT", "-i", "eth0", "-j", "DROP")
+        await installed(bfd_router, VIP, wanted=False)
 
 
-async def test_draining_asks_for_other_ways_then_withdraws_then_says_why(
-    cable: Wire, router: Frr
+async def test_draining_sends_graceful_shutdown_then_cease_with_the_reason(
+    cable: VethPair, router: Frr
 ) -> None:
     why = "node is cordoned"
     async with announcing(
@@ -236,22 +240,22 @@ async def test_draining_asks_for_other_ways_then_withdraws_then_says_why(
         process.terminate()
         path = await eventually(lambda: router.route(f"{VIP}/32"), lambda path: "community" in path)
         assert path["community"]["string"] == "graceful-shutdown"
-        assert (await said(process, "sessionDraining"))["reason"] == why
+        assert (await next_log_entry(process, "sessionDraining"))["reason"] == why
         await process.wait()
         assert process.returncode == 0
     await installed(router, VIP, wanted=False)
-    told = await router.neighbor(NODE)
-    assert told["lastShutdownDescription"] == why
+    neighbor = await router.neighbor(NODE)
+    assert neighbor["lastShutdownDescription"] == why
 
 
-async def test_bird_keeps_the_routes_too(cable: Wire) -> None:
+async def test_bird_keeps_routes_during_a_graceful_restart(cable: VethPair) -> None:
     async with bird(cable.router) as router:
         await router.start(BIRD)
         async with announcing(cable.node, ROUTER, VIP, peer=RESTARTING) as first:
             await eventually(lambda: router.route(f"{VIP}/32"), bool)
             first.kill()
             await first.wait()
-            await _bird_has(router, "Neighbor graceful restart active")
+            await _bird_shows(router, "Neighbor graceful restart active")
         assert await router.route(f"{VIP}/32")
         async with announcing(cable.node, ROUTER, "192.0.2.2", peer=RESTARTING):
             await eventually(router.prefixes, lambda found: found == {"192.0.2.2/32"})
@@ -270,5 +274,5 @@ protocol bgp node {{
 """
 
 
-async def _bird_has(router: Bird, words: str) -> None:
+async def _bird_shows(router: Bird, words: str) -> None:
     await eventually(lambda: router.protocol("node"), lambda text: words in text)

@@ -1,9 +1,9 @@
-"""Members come and go, by leaving and by being killed, and nobody who lives is declared dead.
+"""Churn: members join, leave and are killed, and no live member is declared dead.
 
-METALLB_PY_GOSSIP_MINUTES says for how long; without it, half a minute.
+METALLB_PY_GOSSIP_MINUTES is the duration in minutes; the default is half a minute.
 
-A process that gets no processor time is dead to SWIM, so the machine is ours alone (``punctual``),
-and where it starved this very program, the next deaths are no evidence.
+SWIM cannot distinguish a process without processor time from a dead one, so no other test runs at
+the same time (``punctual``), and after times in which this program was starved, deaths are ignored.
 """
 
 from __future__ import annotations
@@ -18,9 +18,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 import pytest
-from support.memberlist_peer import CURRENT, OLDEST, OURS, Change, Happened, Options, Peer, peer
-from support.running import while_running
-from support.segment import Host, Segment
+from support.gossip.memberlist_peer import (
+    CURRENT,
+    OLDEST,
+    OURS,
+    Change,
+    MemberChange,
+    Options,
+    Peer,
+    peer,
+)
+from support.net.background import while_running
+from support.net.segment import Host, Segment
 
 pytestmark = [pytest.mark.interop, pytest.mark.punctual]
 
@@ -28,15 +37,15 @@ MINUTES = float(os.environ.get("METALLB_PY_GOSSIP_MINUTES", "0.5"))
 GUESTS = 6
 STAY = (1.0, 5.0)
 PAUSE = 1.0
-"""Seconds; shorter than anybody's suspicion."""
+"""Seconds; shorter than the suspicion timeout of any member."""
 TICK = 0.1
 AFTERMATH = 10.0
-"""Seconds in which members that starved are suspected and given up."""
+"""Seconds in which starved members are suspected and declared dead."""
 
 
 @dataclass(slots=True)
 class Life:
-    """When a member of this name lived, in seconds of Unix time."""
+    """Life time of the member with this name, in seconds of Unix time."""
 
     name: str
     born: float
@@ -45,27 +54,32 @@ class Life:
 
 @dataclass(slots=True)
 class Cluster:
-    """Who takes part, and who did."""
+    """Present and former members, and the recorded events."""
 
     residents: list[Peer] = field(default_factory=list)
+    """Members that stay to the end, and observe the others."""
     lives: list[Life] = field(default_factory=list)
-    deaths: list[Happened] = field(default_factory=list)
+    """Life times of all members."""
+    deaths: list[MemberChange] = field(default_factory=list)
+    """Members that were declared dead or left, by observer."""
     starved: list[tuple[float, float]] = field(default_factory=list)
+    """Begin and end of the times in which this program had no processor time."""
     detection: dict[str, list[float]] = field(default_factory=lambda: {"left": [], "dead": []})
+    """Seconds from the end of a member until its detection, by kind of end."""
 
     def marks(self) -> list[int]:
-        """Return how far the residents are in what they tell."""
+        """Return the present positions in the output of the residents."""
         return [member.now for member in self.residents]
 
     async def enter(self, member: Peer, before: list[int]) -> Life:
-        """Note that a member lives, and wait until the residents know."""
+        """Record that a member lives, and wait until the residents have detected it."""
         life = Life(member.name, time.time())
         self.lives.append(life)
-        await self._notice("join", life, before)
+        await self._detected("join", life, before)
         return life
 
     async def end(self, member: Peer, life: Life, way: str) -> None:
-        """End a member one way or the other, and wait until the residents know."""
+        """End a member in the given way, and wait until the residents have detected it."""
         before = self.marks()
         life.ended = time.time()
         if way == "left":
@@ -73,25 +87,25 @@ class Cluster:
         member.process.kill()
         await member.process.gone()
         self.collect(member)
-        for happened in await self._notice("leave", life, before):
-            # Who ends as soon as it has left may be found gone before its farewell has gone round.
+        for happened in await self._detected("leave", life, before):
+            # A member that ends right after it left may be detected before its message has spread.
             assert happened.node.state == way or way == "left", happened
             self.detection[way].append(happened.at - life.ended)
 
-    async def _notice(self, change: Change, life: Life, before: list[int]) -> list[Happened]:
+    async def _detected(self, change: Change, life: Life, before: list[int]) -> list[MemberChange]:
         return await asyncio.gather(
             *(
-                member.saw(change, life.name, mark)
+                member.wait_change(change, life.name, mark)
                 for member, mark in zip(self.residents, before, strict=True)
             )
         )
 
     def collect(self, member: Peer) -> None:
-        """Remember who was lost, ever, in a member's eyes."""
+        """Record every member that was ever lost in the view of this one."""
         self.deaths += [one for one in member.history() if one.change == "leave"]
 
-    def false_deaths(self) -> list[Happened]:
-        """Return who was declared dead alive, although the machine had time for everybody."""
+    def false_deaths(self) -> list[MemberChange]:
+        """Return the live members that were declared dead without starvation of the machine."""
         return [
             death
             for death in self.deaths
@@ -101,7 +115,7 @@ class Cluster:
         ]
 
     async def watch_the_machine(self) -> None:
-        """Note when this program, and so perhaps others, got no processor time for a pause."""
+        """Record when this program, and so perhaps others, had no processor time for PAUSE."""
         while True:
             since = time.time()
             await asyncio.sleep(TICK)
@@ -110,34 +124,34 @@ class Cluster:
 
 
 async def come_and_go(
-    cluster: Cluster, name: str, options: Options, host: Host, chance: random.Random
+    cluster: Cluster, name: str, options: Options, host: Host, rng: random.Random
 ) -> None:
-    """Be a guest, again and again.
+    """Be a guest, repeatedly.
 
-    Each time under another name: else news of a death may be late and yet true.
+    Each time with another name: otherwise a late message of a death could be true.
     """
     until = time.monotonic() + MINUTES * 60
     for number in itertools.count():
         if time.monotonic() >= until:
             return
-        resident = chance.choice(cluster.residents)
+        resident = rng.choice(cluster.residents)
         joining = replace(options, join=(resident.address,))
         before = cluster.marks()
         async with peer(host, f"{name}-{number}", joining) as member:
             life = await cluster.enter(member, before)
-            await asyncio.sleep(chance.uniform(*STAY))
-            if chance.random() < 0.3:
+            await asyncio.sleep(rng.uniform(*STAY))
+            if rng.random() < 0.3:
                 member.process.freeze()
                 await asyncio.sleep(PAUSE)
                 member.process.thaw()
-            await cluster.end(member, life, chance.choice(["left", "dead"]))
+            await cluster.end(member, life, rng.choice(["left", "dead"]))
 
 
 @pytest.mark.parametrize("key", [b"", bytes(range(32))], ids=["plain", "aes-256"])
-async def test_nobody_alive_is_declared_dead(lan: Segment, key: bytes) -> None:
+async def test_no_live_member_is_declared_dead_under_churn(lan: Segment, key: bytes) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     cluster = Cluster()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(while_running(cluster.watch_the_machine()))
@@ -155,13 +169,13 @@ async def test_nobody_alive_is_declared_dead(lan: Segment, key: bytes) -> None:
                     version=(CURRENT, OLDEST, OURS)[number % 3], key=key, which=2 + number // 3
                 )
                 host = lan.hosts[1 + number % 3]
-                own = random.Random(chance.random())
+                own = random.Random(rng.random())
                 guests.create_task(come_and_go(cluster, f"guest-{number}", options, host, own))
         for member in cluster.residents:
             assert set(await member.members()) == {other.name for other in cluster.residents}
             cluster.collect(member)
 
-    print(f"{len(cluster.lives)} lives, {len(cluster.deaths)} deaths noticed")
+    print(f"{len(cluster.lives)} lives, {len(cluster.deaths)} deaths detected")
     print(f"the machine had no time for us {len(cluster.starved)} times")
     for way, seconds in cluster.detection.items():
         print(f"{way}: after {statistics.median(seconds):.2f} s, {max(seconds):.2f} s at most")

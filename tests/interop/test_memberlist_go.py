@@ -1,7 +1,7 @@
-"""Our members and those on hashicorp/memberlist in one cluster; and theirs alone, for comparison.
+"""Our members and those of hashicorp/memberlist in one cluster; theirs alone for comparison.
 
-What a member of theirs thinks of one that has gone it shows nobody but who joins it: therefore
-there is mostly a third one, of their current version, who asks.
+A member of theirs reveals the state of a departed member only in a push-pull with a member that
+joins: therefore most tests have a third member, of their current version, which joins again.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from support.bgp_wire import eventually
-from support.memberlist_peer import CURRENT, OLDEST, OURS, Options, Peer, peer
-from support.segment import Segment
+from support.gossip.memberlist_peer import CURRENT, OLDEST, OURS, Options, Peer, peer
+from support.net.router_link import eventually
+from support.net.segment import Segment
 
 pytestmark = pytest.mark.interop
 
@@ -40,34 +40,38 @@ wires = pytest.mark.parametrize(
 
 @both_ways
 @wires
-async def test_joins_changes_and_leaves(lan: Segment, one: str, other: str, wire: Options) -> None:
+async def test_join_metadata_update_and_leave(
+    lan: Segment, one: str, other: str, wire: Options
+) -> None:
     first, second, third, _ = lan.hosts
     async with (
         peer(first, "a", replace(wire, version=one, meta=b"of a")) as a,
         peer(second, "b", replace(wire, version=other, meta=b"of b", join=(a.address,))) as b,
         peer(third, "c", replace(wire, join=(b.address,))) as c,
     ):
-        await a.saw("join", "b")
-        await b.saw("join", "c")
-        await a.saw("join", "c")
+        await a.wait_change("join", "b")
+        await b.wait_change("join", "c")
+        await a.wait_change("join", "c")
         assert (await a.members())["b"].meta == b"of b"
         assert (await b.members())["a"].meta == b"of a"
         assert (await b.members())["a"].address == a.ip
 
         await b.change(LONGEST)
-        assert (await a.saw("update", "b")).node.meta == LONGEST
-        assert (await c.saw("update", "b")).node.meta == LONGEST
+        assert (await a.wait_change("update", "b")).node.meta == LONGEST
+        assert (await c.wait_change("update", "b")).node.meta == LONGEST
         await a.change(b"")
-        assert (await b.saw("update", "a")).node.meta == b""
+        assert (await b.wait_change("update", "a")).node.meta == b""
 
         await b.leave()
-        await a.saw("leave", "b")
-        assert (await c.opinion_of(a.address))["b"].state == "left"
-        assert [*a.complaints(), *b.complaints(), *c.complaints()] == []
+        await a.wait_change("leave", "b")
+        assert (await c.push_pull_with(a.address))["b"].state == "left"
+        assert [*a.errors_and_warnings(), *b.errors_and_warnings(), *c.errors_and_warnings()] == []
 
 
 @both_ways
-async def test_killed_and_back_again(lan: Segment, one: str, other: str) -> None:
+async def test_a_killed_member_is_declared_dead_and_may_join_again(
+    lan: Segment, one: str, other: str
+) -> None:
     first, second, third, _ = lan.hosts
     wire = Options(key=KEY_16)
     async with (
@@ -76,81 +80,85 @@ async def test_killed_and_back_again(lan: Segment, one: str, other: str) -> None
     ):
         theirs = replace(wire, version=other, join=(a.address,))
         async with peer(second, "b", theirs) as b:
-            await a.saw("join", "b")
-            await c.saw("join", "b")
+            await a.wait_change("join", "b")
+            await c.wait_change("join", "b")
             b.process.kill()
-            await a.saw("leave", "b")
-            assert (await c.opinion_of(a.address))["b"].state == "dead"
+            await a.wait_change("leave", "b")
+            assert (await c.push_pull_with(a.address))["b"].state == "dead"
             assert "c" in await a.members()
 
         mark_a, mark_c = a.now, c.now
         async with peer(second, "b", replace(theirs, meta=b"new")):
-            assert (await a.saw("join", "b", mark_a)).node.meta == b"new"
-            assert (await c.saw("join", "b", mark_c)).node.meta == b"new"
+            assert (await a.wait_change("join", "b", mark_a)).node.meta == b"new"
+            assert (await c.wait_change("join", "b", mark_c)).node.meta == b"new"
 
 
 @pytest.mark.parametrize(("one", "other"), [(OURS, CURRENT), (CURRENT, OURS), (OURS, OURS)])
-async def test_joined_again_after_a_partition(lan: Segment, one: str, other: str) -> None:
+async def test_members_join_again_after_a_partition(lan: Segment, one: str, other: str) -> None:
     first, second, third, _ = lan.hosts
     async with (
         peer(first, "a", Options(version=one)) as a,
         peer(third, "c", Options(version=CURRENT, join=(a.address,))) as c,
         peer(second, "b", Options(version=other, join=(a.address,))) as b,
     ):
-        await c.saw("join", "b")
+        await c.wait_change("join", "b")
         lan.cut(second)
         marks = a.now, b.now, c.now
         await asyncio.gather(
-            a.saw("leave", "b", marks[0]),
-            b.saw("leave", "a", marks[1]),
-            b.saw("leave", "c", marks[1]),
-            c.saw("leave", "b", marks[2]),
+            a.wait_change("leave", "b", marks[0]),
+            b.wait_change("leave", "a", marks[1]),
+            b.wait_change("leave", "c", marks[1]),
+            c.wait_change("leave", "b", marks[2]),
         )
         lan.mend(second)
         await eventually(partial(joined, b, a), bool)
         await asyncio.gather(
-            a.saw("join", "b", marks[0]),
-            b.saw("join", "a", marks[1]),
-            b.saw("join", "c", marks[1]),
-            c.saw("join", "b", marks[2]),
+            a.wait_change("join", "b", marks[0]),
+            b.wait_change("join", "a", marks[1]),
+            b.wait_change("join", "c", marks[1]),
+            c.wait_change("join", "b", marks[2]),
         )
 
 
 async def joined(member: Peer, other: Peer) -> bool:
-    """Try to join, as speakers do with every speaker that they don't see."""
+    """Try to join, as a speaker does with every speaker that is no member in its view."""
     with contextlib.suppress(AssertionError):
         return bool(await member.join(other.address))
     return False
 
 
 @both_ways
-async def test_restarted_before_anybody_noticed(lan: Segment, one: str, other: str) -> None:
+async def test_a_member_that_restarts_before_its_detection_is_alive(
+    lan: Segment, one: str, other: str
+) -> None:
     first, second, _, _ = lan.hosts
     async with peer(first, "a", Options(version=one)) as a:
         theirs = Options(version=other, join=(a.address,))
         async with peer(second, "b", replace(theirs, meta=b"old")):
-            await a.saw("join", "b")
+            await a.wait_change("join", "b")
         async with peer(second, "b", replace(theirs, meta=b"new")) as b:
-            await a.knows("b", b"new")
+            await a.wait_metadata("b", b"new")
             assert "a" in await b.members()
 
 
 @both_ways
-async def test_back_at_another_address_after_leaving(lan: Segment, one: str, other: str) -> None:
+async def test_a_member_that_left_may_join_again_at_another_address(
+    lan: Segment, one: str, other: str
+) -> None:
     first, second, third, _ = lan.hosts
     async with peer(first, "a", Options(version=one)) as a:
         theirs = Options(version=other, join=(a.address,))
         async with peer(second, "b", theirs) as b:
-            await a.saw("join", "b")
+            await a.wait_change("join", "b")
             await b.leave()
-            await a.saw("leave", "b")
+            await a.wait_change("leave", "b")
         mark = a.now
         async with peer(third, "b", theirs) as b:
-            assert (await a.saw("join", "b", mark)).node.address == b.ip
+            assert (await a.wait_change("join", "b", mark)).node.address == b.ip
 
 
 @both_ways
-async def test_who_takes_the_name_of_another_is_not_believed(
+async def test_a_name_conflict_does_not_replace_the_member(
     lan: Segment, one: str, other: str
 ) -> None:
     first, second, third, fourth = lan.hosts
@@ -159,40 +167,44 @@ async def test_who_takes_the_name_of_another_is_not_believed(
         peer(second, "b", Options(join=(a.address,))) as b,
         peer(fourth, "c", Options(join=(a.address,))) as c,
     ):
-        await a.saw("join", "b")
+        await a.wait_change("join", "b")
         async with peer(third, "b", Options(version=other)) as impostor:
             with contextlib.suppress(AssertionError):
                 await impostor.join(a.address)
-            await a.keeps("b", 3)
+            await a.retains("b", 3)
             assert (await a.members())["b"].address == b.ip
             assert (await c.members())["b"].address == b.ip
 
 
 @both_ways
-async def test_a_short_silence_is_refuted(lan: Segment, one: str, other: str) -> None:
+async def test_a_suspected_member_refutes_after_a_short_pause(
+    lan: Segment, one: str, other: str
+) -> None:
     first, second, _, _ = lan.hosts
     async with (
         peer(first, "a", Options(version=one)) as a,
         peer(second, "b", Options(version=other, join=(a.address,))) as b,
     ):
-        await a.saw("join", "b")
+        await a.wait_change("join", "b")
         b.process.freeze()
         await a.suspects("b")
         b.process.thaw()
         await b.refutes("a")
-        await a.keeps("b", 5)
+        await a.retains("b", 5)
 
 
 @pytest.mark.parametrize(("one", "other"), [(OURS, CURRENT), (CURRENT, OURS), (OURS, OLDEST)])
-async def test_udp_alone_is_lost(lan: Segment, one: str, other: str) -> None:
+async def test_tcp_fallback_ping_keeps_a_member_alive_without_udp(
+    lan: Segment, one: str, other: str
+) -> None:
     first, second, _, _ = lan.hosts
     async with (
         peer(first, "a", Options(version=one)) as a,
         peer(second, "b", Options(version=other, join=(a.address,))) as b,
     ):
-        await a.saw("join", "b")
+        await a.wait_change("join", "b")
         second.drop("-p", "udp")
-        await a.keeps("b", 10)
+        await a.retains("b", 10)
         assert "a" in await b.members()
 
 
@@ -200,7 +212,7 @@ async def test_udp_alone_is_lost(lan: Segment, one: str, other: str) -> None:
     ("one", "between", "other"),
     [(OURS, CURRENT, OURS), (OURS, OLDEST, CURRENT), (CURRENT, OURS, OLDEST)],
 )
-async def test_two_that_hear_each_other_through_a_third_alone(
+async def test_indirect_ping_keeps_members_alive_through_a_third(
     lan: Segment, one: str, between: str, other: str
 ) -> None:
     first, second, third, _ = lan.hosts
@@ -209,16 +221,16 @@ async def test_two_that_hear_each_other_through_a_third_alone(
         peer(first, "a", Options(version=one, join=(c.address,))) as a,
         peer(second, "b", Options(version=other, join=(c.address,))) as b,
     ):
-        await a.saw("join", "b")
-        await b.saw("join", "a")
-        lan.part(first, second)
-        await a.keeps("b", 10)
+        await a.wait_change("join", "b")
+        await b.wait_change("join", "a")
+        lan.partition(first, second)
+        await a.retains("b", 10)
         assert "a" in await b.members()
 
 
 @pytest.mark.parametrize(("one", "other"), [(OURS, CURRENT), (CURRENT, OURS)])
 @pytest.mark.parametrize("key", [b"", KEY_16], ids=["plain", "aes-128"])
-async def test_labels_keep_clusters_apart(lan: Segment, one: str, other: str, key: bytes) -> None:
+async def test_labels_separate_clusters(lan: Segment, one: str, other: str, key: bytes) -> None:
     first, second, third, _ = lan.hosts
     blue = Options(label="blue", key=key)
     async with (
@@ -228,14 +240,14 @@ async def test_labels_keep_clusters_apart(lan: Segment, one: str, other: str, ke
     ):
         with pytest.raises(AssertionError, match="Failed to join"):
             await c.join(a.address)
-        await a.saw("join", "b")
+        await a.wait_change("join", "b")
         assert set(await b.members()) == {"a", "b"}
         assert set(await a.members()) == {"a", "b"}
 
 
 @both_ways
 @pytest.mark.parametrize("key", [b"", KEY_32], ids=["plain", "other-key"])
-async def test_who_lacks_the_key_stays_outside(
+async def test_a_member_without_the_key_cannot_join(
     lan: Segment, one: str, other: str, key: bytes
 ) -> None:
     first, second, _, _ = lan.hosts
@@ -253,24 +265,26 @@ async def test_who_lacks_the_key_stays_outside(
 
 @pytest.mark.parametrize("protocol", [1, 3, 5])
 @pytest.mark.parametrize("version", [CURRENT, OLDEST])
-async def test_other_versions_of_the_protocol(lan: Segment, version: str, protocol: int) -> None:
+async def test_other_protocol_versions_of_memberlist(
+    lan: Segment, version: str, protocol: int
+) -> None:
     first, second, _, _ = lan.hosts
     async with (
         peer(first, "a", Options(version=OURS)) as a,
         peer(second, "b", Options(version=version, protocol=protocol, join=(a.address,))) as b,
     ):
-        assert (await a.saw("join", "b")).node.versions[2] == protocol
+        assert (await a.wait_change("join", "b")).node.versions[2] == protocol
         await b.change(b"new")
-        await a.saw("update", "b")
+        await a.wait_change("update", "b")
         await a.change(b"new")
-        await b.saw("update", "a")
-        await b.keeps("a", 3)
+        await b.wait_change("update", "a")
+        await b.retains("a", 3)
         assert "b" in await a.members()
 
 
 @pytest.mark.parametrize("wire", [Options(), Options(key=KEY_32)], ids=["plain", "aes-256"])
 @pytest.mark.parametrize("one", [OURS, CURRENT])
-async def test_a_hundred_members_in_one_exchange(lan: Segment, one: str, wire: Options) -> None:
+async def test_a_hundred_members_in_one_push_pull(lan: Segment, one: str, wire: Options) -> None:
     first, second, _, _ = lan.hosts
     crowd = replace(wire, count=100, preset="wan", meta=bytes(300))
     async with (
@@ -279,4 +293,4 @@ async def test_a_hundred_members_in_one_exchange(lan: Segment, one: str, wire: O
     ):
         await a.join(many.address)
         assert len(await a.members()) == 101
-        await many.saw("join", "a")
+        await many.wait_change("join", "a")

@@ -1,4 +1,4 @@
-"""A peer whose password stands in a Secret: FRR wants MD5, and hears from us when we know it."""
+"""A peer with its password in a Secret: FRR requires MD5, and the session waits for the Secret."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from support.api import Api, connected, running_api
-from support.bgp_wire import NODE, NODE_V6, ROUTER, ROUTER_V6, Wire, eventually
-from support.frr import Frr, frr
-from support.running import while_running
+from support.bgp.frr import Frr, frr
+from support.kube.api import Api, connected, running_api
+from support.net.background import while_running
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.lab.apiserver.defaults import BY_KIND
@@ -47,21 +47,21 @@ router bgp 64513
 
 
 @pytest.fixture
-async def router(cable: Wire) -> AsyncIterator[Frr]:
+async def router(cable: VethPair) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         await made.start(ROUTERS)
         yield made
 
 
 @contextlib.asynccontextmanager
-async def speaking(api: Api, lines: list[str]) -> AsyncIterator[None]:
-    """Run the part of the speaker that has to do with BGP, wired as it is there."""
+async def running_bgp(api: Api, lines: list[str]) -> AsyncIterator[None]:
+    """Run the BGP part of the speaker, wired as in the speaker."""
     async with connected(api) as client:
         log, metrics = Logger(write=lines.append), SpeakerMetrics()
         announcer = BgpAnnouncer("node1", log, metrics, drain_time=0)
 
         def configure() -> None:
-            announcer.configure(passwords.fill_in(CONFIG, {}), {})
+            announcer.configure(passwords.resolve_passwords(CONFIG, {}), {})
 
         passwords = Passwords(client, NAMESPACE, log, metrics, configure, period=0.1)
         configure()
@@ -93,7 +93,7 @@ async def established(router: Frr) -> int:
 
 async def test_a_session_waits_for_its_secret_and_follows_it(router: Frr, tmp_path: Path) -> None:
     lines: list[str] = []
-    async with running_api(tmp_path) as api, speaking(api, lines):
+    async with running_api(tmp_path) as api, running_bgp(api, lines):
         await eventually(lambda: state(router, NODE_V6), lambda found: found == "Established")
         assert await established(router) == 0
         assert any("there is no such Secret" in line for line in lines)
@@ -107,15 +107,15 @@ async def test_a_session_waits_for_its_secret_and_follows_it(router: Frr, tmp_pa
         assert (await router.neighbor(NODE_V6))["connectionsEstablished"] == 1
 
         await api.store.delete(SECRET, NAMESPACE, "tor")
-        await eventually(_told(lines, "keeps the password that it had"), bool)
+        await eventually(_logged(lines, "keeps the password that it had"), bool)
         assert await established(router) == 2
         assert await state(router, NODE) == "Established"
     assert "s3cret" not in "".join(lines)
     assert "n3w" not in "".join(lines)
 
 
-def _told(lines: list[str], text: str) -> Callable[[], Awaitable[bool]]:
-    async def ask() -> bool:
+def _logged(lines: list[str], text: str) -> Callable[[], Awaitable[bool]]:
+    async def found() -> bool:
         return any(text in line for line in lines)
 
-    return ask
+    return found

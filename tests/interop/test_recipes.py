@@ -1,7 +1,7 @@
-"""The recipes in docs/ for a node that has a BGP daemon of its own, exactly as they stand there.
+"""Recipes in docs/ for a node with a BGP daemon of its own, used verbatim.
 
-Asserted from the router's side: what its kernel forwards to the node. The node has a route of its
-own daemon's and one of the speaker's, and they must not disturb each other.
+Asserted from the router's side: the routes to the node in its kernel. The node has a route of its
+own daemon and one of the speaker, which must not interfere with each other.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.bgp_wire import NODE, NODE_SECOND, Wire, eventually
-from support.bird import Bird, bird
-from support.frr import Frr, frr
-from support.running import while_running
+from support.bgp.bird import Bird, bird
+from support.bgp.frr import Frr, frr
+from support.net.background import while_running
+from support.net.router_link import NODE, NODE_SECOND, VethPair, eventually
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.runtime.log import Logger
@@ -70,31 +70,31 @@ async def kernel(namespace: str) -> dict[str, str]:
     return {words[0]: words[words.index("via") + 1] for words in found if "via" in words}
 
 
-async def has_both(wire: Wire, service_by: str) -> None:
-    """Wait until the router forwards both to the node."""
+async def has_both(cable: VethPair, service_by: str) -> None:
+    """Wait until the router has both routes to the node."""
     wanted = {SERVICE: service_by, PODS: NODE}
-    await eventually(lambda: kernel(wire.router), lambda found: found == wanted, 20)
+    await eventually(lambda: kernel(cable.router), lambda found: found == wanted, 20)
 
 
-async def lives_on(wire: Wire, announcer: BgpAnnouncer) -> None:
-    """The service goes, and the node's own route stays."""
+async def check_own_route_stays(cable: VethPair, announcer: BgpAnnouncer) -> None:
+    """Withdraw the service, and check that the node's own route stays."""
     announcer.withdraw("default/web")
-    await eventually(lambda: kernel(wire.router), lambda found: found == {PODS: NODE})
+    await eventually(lambda: kernel(cable.router), lambda found: found == {PODS: NODE})
 
 
 @contextlib.asynccontextmanager
-async def daemons(wire: Wire) -> AsyncIterator[tuple[Frr, Frr, Bird, Bird]]:
+async def daemons(cable: VethPair) -> AsyncIterator[tuple[Frr, Frr, Bird, Bird]]:
     """Provide an FRR and a BIRD of the node's and of the router's, none of them started."""
     async with (
-        frr(wire.node) as own_frr,
-        frr(wire.router) as router_frr,
-        bird(wire.node) as own_bird,
-        bird(wire.router) as router_bird,
+        frr(cable.node) as own_frr,
+        frr(cable.router) as router_frr,
+        bird(cable.node) as own_bird,
+        bird(cable.router) as router_bird,
     ):
         yield own_frr, router_frr, own_bird, router_bird
 
 
-async def test_through_the_nodes_own_frr(cable: Wire) -> None:
+async def test_through_the_nodes_own_frr(cable: VethPair) -> None:
     async with daemons(cable) as (own, router, _, _), speaker("loopback-frr") as announcer:
         await own.start(text("loopback-frr/node-frr.conf"))
         await router.start(text("loopback-frr/router-frr.conf"))
@@ -104,10 +104,10 @@ async def test_through_the_nodes_own_frr(cable: Wire) -> None:
         assert path["community"]["string"] == "64512:100"
         assert path["aspath"]["string"] == "64512"
         assert SERVICE not in await kernel(cable.node)
-        await lives_on(cable, announcer)
+        await check_own_route_stays(cable, announcer)
 
 
-async def test_through_the_nodes_own_bird(cable: Wire) -> None:
+async def test_through_the_nodes_own_bird(cable: VethPair) -> None:
     async with daemons(cable) as (_, _, own, router), speaker("loopback-bird") as announcer:
         await own.start(text("loopback-bird/node-bird.conf"))
         await router.start(text("loopback-bird/router-bird.conf"))
@@ -116,11 +116,11 @@ async def test_through_the_nodes_own_bird(cable: Wire) -> None:
         path = await router.route(f"{SERVICE}/32")
         assert path["community"] == "(64514,100)"
         assert path["as_path"] == "64514"
-        await lives_on(cable, announcer)
+        await check_own_route_stays(cable, announcer)
 
 
 @pytest.mark.parametrize("daemon", ["frr", "bird"])
-async def test_beside_the_nodes_own_daemon(cable: Wire, daemon: str) -> None:
+async def test_beside_the_nodes_own_daemon(cable: VethPair, daemon: str) -> None:
     recipe = "source-address"
     async with daemons(cable) as (own_frr, router, own_bird, _), speaker(recipe) as announcer:
         own = own_frr if daemon == "frr" else own_bird
@@ -129,7 +129,7 @@ async def test_beside_the_nodes_own_daemon(cable: Wire, daemon: str) -> None:
         await has_both(cable, NODE_SECOND)
 
         assert (await router.route(f"{SERVICE}/32"))["aspath"]["string"] == "64514"
-        await lives_on(cable, announcer)
+        await check_own_route_stays(cable, announcer)
 
 
 async def weights(namespace: str) -> dict[str, int]:
@@ -143,7 +143,7 @@ async def weights(namespace: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("daemon", ["frr", "bird"])
-async def test_a_node_with_two_endpoints_gets_twice_as_much(cable: Wire, daemon: str) -> None:
+async def test_a_node_with_two_endpoints_has_twice_the_weight(cable: VethPair, daemon: str) -> None:
     recipe = "weights"
     async with (
         daemons(cable) as (_, router_frr, _, router_bird),

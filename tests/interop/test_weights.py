@@ -1,4 +1,4 @@
-"""Endpoints as weights: what FRR makes of them, what its kernel does, and where clients end up."""
+"""Endpoints as weights: next hops in FRR, weights in its kernel, and the split of connections."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from math import sqrt
 from typing import Any
 
 import pytest
-from support.bgp_wire import eventually
-from support.frr import Frr, frr
-from support.multipath import Paths, paths
-from support.weighing_node import ADDRESSES, PORT, WeighingNode, weighing_node
+from support.bgp.frr import Frr, frr
+from support.bgp.weighted_node import ADDRESSES, PORT, WeightedNode, weighted_node
+from support.net.multipath import Paths, paths
+from support.net.router_link import eventually
 
 pytestmark = pytest.mark.interop
 
 CONNECTIONS = 600
 SURE = 4.0
-"""Standard deviations: one run in 16,000 is further off by chance."""
+"""Standard deviations: one run in 16,000 exceeds them at random."""
 
 
 def router_config(made: Paths) -> str:
-    """Have bgpd take paths from both nodes, which are of different ASes, and weigh them."""
+    """Configure bgpd for weighted multipath over both nodes, which are of different ASes."""
     lines = [
         "router bgp 64513",
         " bgp router-id 10.9.9.9",
@@ -41,7 +41,7 @@ def router_config(made: Paths) -> str:
 
 
 def node_config(made: Paths, number: int) -> str:
-    """Have a node with both families' sessions, and endpoints as weights."""
+    """Configure a node with a session in each family, and endpoints as weights."""
     peers = "".join(
         f"- {{peer-address: '{address}', peer-asn: 64513, my-asn: 6460{number}}}\n"
         for address in made.router_addresses(number)
@@ -59,13 +59,13 @@ def node_config(made: Paths, number: int) -> str:
 class Cluster:
     """The router and its nodes."""
 
-    def __init__(self, made: Paths, router: Frr, nodes: list[WeighingNode]) -> None:
+    def __init__(self, made: Paths, router: Frr, nodes: list[WeightedNode]) -> None:
         self.paths = made
         self._router = router
         self._nodes = nodes
 
     def place(self, **endpoints: int) -> None:
-        """Have so many endpoints on each of these nodes."""
+        """Set the number of endpoints on each of these nodes."""
         for node in self._nodes:
             node.place(**endpoints)
 
@@ -78,8 +78,8 @@ class Cluster:
         devices = {f"eth{number}": f"node{number}" for number in (1, 2)}
         return {devices[hop["dev"]]: hop["weight"] for hop in hops}
 
-    async def splits(self, address: str, one: int, other: int) -> None:
-        """Wait until the kernel splits so, and see it split."""
+    async def check_split(self, address: str, one: int, other: int) -> None:
+        """Wait until the kernel has the weights, and check the split of connections."""
         await eventually(
             lambda: self.kernel_weights(address),
             lambda weights: len(weights) == 2 and _is_about(weights, one / other),
@@ -93,7 +93,7 @@ class Cluster:
 
 
 def _is_about(weights: dict[str, int], ratio: float) -> bool:
-    """Whether it is this ratio; zebra has weights in percent, rounded."""
+    """Whether the weights have this ratio; those of zebra are percentages, rounded."""
     return abs(weights["node1"] / weights["node2"] - ratio) < 0.1
 
 
@@ -105,7 +105,7 @@ async def cluster() -> AsyncIterator[Cluster]:
         await router.start(router_config(made))
         nodes = [
             await stack.enter_async_context(
-                weighing_node(namespace, f"node{number}", node_config(made, number))
+                weighted_node(namespace, f"node{number}", node_config(made, number))
             )
             for number, namespace in enumerate(made.nodes, 1)
         ]
@@ -117,8 +117,8 @@ async def test_a_node_with_two_endpoints_gets_twice_the_connections(
     cluster: Cluster, address: str
 ) -> None:
     cluster.place(node1=2, node2=1)
-    await cluster.splits(address, 2, 1)
+    await cluster.check_split(address, 2, 1)
     cluster.place(node1=1, node2=1)
-    await cluster.splits(address, 1, 1)
+    await cluster.check_split(address, 1, 1)
     cluster.place(node1=1, node2=3)
-    await cluster.splits(address, 1, 3)
+    await cluster.check_split(address, 1, 3)

@@ -1,4 +1,4 @@
-"""The allocator against a brute-force model, whatever is done in whatever order."""
+"""The allocator, compared with an exhaustive model for any sequence of operations."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from random import Random
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from support.allocation import Addresses, Model, given_out_by
-from support.objects import pool
+from support.kube.allocation_model import Addresses, Model, allocatable_addresses
+from support.kube.objects import pool
 
 from controller.allocator import Allocator
 from controller.orphaned_addresses import pools_to_drain
@@ -29,7 +29,9 @@ CONFIGS: tuple[tuple[Pool, ...], ...] = (
     ),
     (pool("a", "2001:db8::8/126", "192.0.2.8/30", "192.0.2.0/31"),),
 )
-EVERY_ADDRESS = sorted({a for pools in CONFIGS for p in pools for a in given_out_by(p)}, key=str)
+EVERY_ADDRESS = sorted(
+    {a for pools in CONFIGS for p in pools for a in allocatable_addresses(p)}, key=str
+)
 keys = st.sampled_from([f"default/s{number}" for number in range(8)])
 terms = st.builds(
     SharingTerms,
@@ -52,8 +54,8 @@ given_addresses = st.lists(
 ).map(tuple)
 
 
-class AgainstTheModel(RuleBasedStateMachine):
-    """Does the same with both."""
+class AllocatorMachine(RuleBasedStateMachine):
+    """The allocator and the model, with the same operations applied to both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +113,7 @@ class AgainstTheModel(RuleBasedStateMachine):
 
     @rule(shuffle=st.randoms())
     def rebuild(self, shuffle: Random) -> None:
-        """A new allocator knows the same when it is told who has what, in any order."""
+        """Rebuild the allocator from the holdings in any order; its state must be the same."""
         self.allocator = Allocator()
         self.allocator.set_pools(self.model.pools)
         order = list(self.model.held)
@@ -120,7 +122,7 @@ class AgainstTheModel(RuleBasedStateMachine):
             self.allocator.assign(key, *self.model.held[key])
 
     @invariant()
-    def knows_what_the_model_knows(self) -> None:
+    def state_equals_the_model(self) -> None:
         self.model.assert_legal()
         for key, (addresses, agreed) in self.model.held.items():
             held = self.allocator.held(key)
@@ -141,5 +143,5 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.model.pools = pools
 
 
-TestAgainstTheModel = AgainstTheModel.TestCase
-TestAgainstTheModel.settings = settings(max_examples=100, stateful_step_count=40)
+TestAllocatorMachine = AllocatorMachine.TestCase
+TestAllocatorMachine.settings = settings(max_examples=100, stateful_step_count=40)

@@ -1,4 +1,4 @@
-"""ARP under random and damaged input: no surprise, no wrong answer, no owned address left out."""
+"""ARP with random and damaged input: only documented errors, no wrong or missing answer."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 def decoded(decode: Callable[[bytes], T], data: bytes) -> T | None:
-    """Decode what may be rubbish: one error is allowed, and no other."""
+    """Decode input that may be malformed; only the documented error is allowed."""
     try:
         return decode(data)
     except RemoteProtocolError:
@@ -84,17 +84,17 @@ def decoded(decode: Callable[[bytes], T], data: bytes) -> T | None:
 
 
 @given(frames)
-def test_a_frame_survives_its_encoding(frame: EthernetFrame) -> None:
+def test_ethernet_frame_round_trips(frame: EthernetFrame) -> None:
     assert ethernet.decode(ethernet.encode(frame)) == frame
 
 
 @given(packets, st.binary(max_size=20))
-def test_a_packet_survives_its_encoding_and_any_padding(packet: ArpPacket, padding: bytes) -> None:
+def test_arp_packet_round_trips_with_any_padding(packet: ArpPacket, padding: bytes) -> None:
     assert arp.decode(arp.encode(packet) + padding) == packet
 
 
 @given(st.one_of(st.binary(max_size=200), damaged()))
-def test_decoders_raise_only_what_they_say(data: bytes) -> None:
+def test_decoders_raise_only_remote_protocol_error(data: bytes) -> None:
     frame = decoded(ethernet.decode, data)
     if frame is not None:
         assert ethernet.decode(ethernet.encode(frame)) == frame
@@ -106,21 +106,21 @@ def test_decoders_raise_only_what_they_say(data: bytes) -> None:
 
 @given(st.one_of(requests.map(ethernet.encode), damaged()))
 @example(ethernet.BROADCAST + OURS + b"\0\x06" + bytes(40))
-def test_what_is_answered_is_what_scapy_takes_for_a_request_to_us(data: bytes) -> None:
+def test_arp_answers_exactly_the_frames_that_scapy_reads_as_requests(data: bytes) -> None:
     reply = answer(data, OURS, OWNED)
 
     if isinstance(reply, DropReason):
         assert not is_request_to_us(data)
     else:
         assert is_request_to_us(data)
-        asked, told = Ether(data)[ARP], Ether(reply)[ARP]
-        assert (told.op, told.hwsrc, told.psrc) == (2, format_mac(OURS), asked.pdst)
-        assert (told.hwdst, told.pdst) == (asked.hwsrc, asked.psrc)
-        assert (Ether(reply).dst, Ether(reply).src) == (asked.hwsrc, format_mac(OURS))
+        request, found = Ether(data)[ARP], Ether(reply)[ARP]
+        assert (found.op, found.hwsrc, found.psrc) == (2, format_mac(OURS), request.pdst)
+        assert (found.hwdst, found.pdst) == (request.hwsrc, request.psrc)
+        assert (Ether(reply).dst, Ether(reply).src) == (request.hwsrc, format_mac(OURS))
 
 
 def is_request_to_us(data: bytes) -> bool:
-    """Say so without our own code, as RFC 826 words it."""
+    """Whether a frame is a request for an owned address, by RFC 826 and scapy alone."""
     if len(data) < 42:
         return False
     outer = Ether(data)
@@ -144,7 +144,7 @@ def is_request_to_us(data: bytes) -> bool:
 
 
 @given(st.lists(st.integers(0, 300)), st.integers(1, 5))
-def test_ranges_cover_everything_in_order_and_within_the_limit(
+def test_bpf_ranges_cover_all_numbers_in_order_within_the_limit(
     numbers: list[int], limit: int
 ) -> None:
     found = ranges(numbers, limit)
@@ -167,11 +167,11 @@ steps = st.lists(
 
 
 @given(steps)
-def test_only_held_addresses_are_announced_and_never_too_often(
+def test_gratuitous_arp_is_sent_for_held_addresses_at_a_limited_rate(
     actions: list[tuple[str, bytes, float]],
 ) -> None:
     schedule = Gratuitous()
-    held: dict[bytes, float] = {}  # and when their windows end
+    held: dict[bytes, float] = {}  # end of the announcement window by address
     last: dict[bytes, float] = {}
     now = 0.0
 

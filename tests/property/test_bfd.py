@@ -1,4 +1,4 @@
-"""BFD: nobody's bytes surprise the codec, and two sides agree whatever a network does."""
+"""BFD: the codec raises only its documented error, and two sides agree over any network."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ A, B = ip_address("10.0.0.1"), ip_address("10.0.0.2")
 
 
 @given(packets)
-def test_what_is_written_can_be_read(packet: ControlPacket) -> None:
+def test_control_packet_round_trips(packet: ControlPacket) -> None:
     assert decode(encode(packet)) == packet
 
 
@@ -56,7 +56,7 @@ def test_what_is_written_can_be_read(packet: ControlPacket) -> None:
         lambda change: good[: change[0]] + bytes([change[1]]) + good[change[0] + 1 :]
     )
 ))  # fmt: skip
-def test_any_bytes_are_a_packet_or_the_one_error(data: bytes) -> None:
+def test_any_bytes_decode_or_raise_bfd_error(data: bytes) -> None:
     try:
         packet = decode(data)
     except BfdError:
@@ -65,14 +65,14 @@ def test_any_bytes_are_a_packet_or_the_one_error(data: bytes) -> None:
 
 
 @given(st.lists(st.tuples(packets, st.floats(0, 2)), max_size=30), settings)
-def test_a_session_survives_whatever_it_hears(
-    heard: list[tuple[ControlPacket, float]], tuned: Settings
+def test_session_handles_any_sequence_of_packets(
+    received: list[tuple[ControlPacket, float]], configured: Settings
 ) -> None:
     sessions = Sessions(Random(1).random)
-    (first,) = sessions.configure({Path(B): tuned}, 0.0)
+    (first,) = sessions.configure({Path(B): configured}, 0.0)
     assert isinstance(first, SendControl)
     ours, now = decode(first.data).my_discriminator, 0.0
-    for packet, passed in heard:
+    for packet, passed in received:
         now += passed
         for_us = replace(packet, your_discriminator=ours)
         sessions.receive(encode(for_us), Arrival(B, A, 255), now)
@@ -83,7 +83,7 @@ def test_a_session_survives_whatever_it_hears(
 
 @dataclass
 class Side:
-    """One end of the network."""
+    """One end of a BFD session."""
 
     sessions: Sessions
     here: object
@@ -95,12 +95,12 @@ class Side:
 
 @dataclass
 class Network:
-    """Two sides, and a delay of 1 ms between them; ``passes`` loses packets."""
+    """Two sides, and a delay of 1 ms between them; ``passes`` decides whether a packet arrives."""
 
     sides: tuple[Side, Side]
     passes: Callable[[Side], bool]
     now: float = 0.0
-    _flying: list[tuple[float, int, Side, bytes]] = field(default_factory=list)
+    _in_transit: list[tuple[float, int, Side, bytes]] = field(default_factory=list)
     _order: count = field(default_factory=count)
 
     def start(self) -> None:
@@ -110,8 +110,8 @@ class Network:
     def run(self, until: float) -> None:
         while (at := self._next()) <= until:
             self.now = at
-            while self._flying and self._flying[0][0] <= at:
-                _, _, to, data = heapq.heappop(self._flying)
+            while self._in_transit and self._in_transit[0][0] <= at:
+                _, _, to, data = heapq.heappop(self._in_transit)
                 arrival = Arrival(to.path.peer, to.here, 255)
                 self._perform(to, to.sessions.receive(data, arrival, at))
             for side in self.sides:
@@ -121,7 +121,10 @@ class Network:
     def _next(self) -> float:
         deadlines = [side.sessions.next_deadline() for side in self.sides]
         times = [at for at in deadlines if at is not None]
-        return max(self.now, min(times + [flight[0] for flight in self._flying[:1]]))
+        return max(
+            self.now,
+            min(times + [packet_in_transit[0] for packet_in_transit in self._in_transit[:1]]),
+        )
 
     def _perform(self, side: Side, effects: tuple) -> None:
         other = self.sides[0] if side is self.sides[1] else self.sides[1]
@@ -129,8 +132,8 @@ class Network:
             match effect:
                 case SendControl(_, data):
                     if self.passes(side):
-                        flight = (self.now + 0.001, next(self._order), other, data)
-                        heapq.heappush(self._flying, flight)
+                        packet_in_transit = (self.now + 0.001, next(self._order), other, data)
+                        heapq.heappush(self._in_transit, packet_in_transit)
                 case SessionUp():
                     side.up, side.changed = True, self.now
                 case SessionDown():
@@ -138,21 +141,21 @@ class Network:
 
 
 def network(one: Settings, other: Settings, seed: int) -> Network:
-    chance = Random(seed)
+    rng = Random(seed)
     sides = tuple(
-        Side(Sessions(chance.random), here, Path(there), tuned)
-        for here, there, tuned in ((A, B, one), (B, A, other))
+        Side(Sessions(rng.random), here, Path(there), configured)
+        for here, there, configured in ((A, B, one), (B, A, other))
     )
     return Network(sides, lambda _: True)
 
 
 @limited(max_examples=30)
 @given(settings, settings, u32, st.floats(0, 0.5))
-def test_both_come_up_through_a_lossy_network(
+def test_both_sides_go_up_over_a_lossy_network(
     one: Settings, other: Settings, seed: int, loss: float
 ) -> None:
-    net, chance = network(one, other, seed), Random(seed)
-    net.passes = lambda _: chance.random() >= loss
+    net, rng = network(one, other, seed), Random(seed)
+    net.passes = lambda _: rng.random() >= loss
     net.start()
     for second in range(1, 120):
         net.run(second)
@@ -166,27 +169,29 @@ def test_both_come_up_through_a_lossy_network(
 
 @limited(max_examples=30)
 @given(settings, settings, u32, st.sampled_from([0, 1]))
-def test_loss_in_one_direction_brings_both_down_in_time(
-    one: Settings, other: Settings, seed: int, mute: int
+def test_loss_in_one_direction_takes_both_sides_down_in_time(
+    one: Settings, other: Settings, seed: int, silent_side: int
 ) -> None:
     net = network(one, other, seed)
     net.start()
     net.run(20)
     assert all(side.up for side in net.sides)
-    net.passes = lambda side: side is not net.sides[mute]
+    net.passes = lambda side: side is not net.sides[silent_side]
     net.run(40)
 
-    deaf = net.sides[1 - mute]
-    slower = max(deaf.settings.receive_interval, net.sides[mute].settings.transmit_interval)
-    limit = net.sides[mute].settings.detect_multiplier * slower / 1e6
+    receiver = net.sides[1 - silent_side]
+    slower = max(
+        receiver.settings.receive_interval, net.sides[silent_side].settings.transmit_interval
+    )
+    limit = net.sides[silent_side].settings.detect_multiplier * slower / 1e6
     assert not any(side.up for side in net.sides)
-    assert 20 < deaf.changed <= 20 + limit + 0.002
-    assert net.sides[mute].changed <= deaf.changed + 0.002
+    assert 20 < receiver.changed <= 20 + limit + 0.002
+    assert net.sides[silent_side].changed <= receiver.changed + 0.002
 
 
 @limited(max_examples=30)
 @given(settings, settings, settings, u32)
-def test_new_timers_reach_the_other_side_without_a_fall(
+def test_changed_intervals_do_not_take_the_session_down(
     one: Settings, other: Settings, changed: Settings, seed: int
 ) -> None:
     net = network(one, other, seed)

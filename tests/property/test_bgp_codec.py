@@ -1,4 +1,4 @@
-"""The BGP codec: what we write we can read, and nobody's bytes surprise it."""
+"""BGP codec: encoded messages decode to themselves, other bytes raise only documented errors."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ message = st.one_of(
 
 
 def read(reader: FrameReader, data: bytes) -> list[Frame]:
-    """Feed some bytes and return every message that is whole then."""
+    """Feed bytes and return the messages that are complete then."""
     reader.feed(data)
     frames = []
     while (cut := reader.next_frame()) is not None:
@@ -180,15 +180,15 @@ def test_any_stream_gives_frames_or_the_documented_error(stream: bytes) -> None:
 
 
 @given(st.sets(prefix_v4, min_size=1), attributes, ipv4, st.booleans(), st.integers(1, 3))
-def test_packing_loses_nothing_and_fits(
+def test_packed_announcements_are_complete_and_fit(
     prefixes: set[IPv4Network],
-    said: PathAttributes,
+    shared: PathAttributes,
     next_hop: IPv4Address,
     four_octet: bool,
     times: int,
 ) -> None:
     many = tuple(prefixes) * (400 * times)
-    messages = list(pack_announcements(said, NextHop(next_hop), many, four_octet=four_octet))
+    messages = list(pack_announcements(shared, NextHop(next_hop), many, four_octet=four_octet))
 
     assert all(len(one) <= MAX_LENGTH for one in messages)
     assert announced(messages, four_octet=four_octet) == many
@@ -203,16 +203,16 @@ def test_packing_loses_nothing_and_fits(
     st.sampled_from([MAX_LENGTH, MAX_EXTENDED_LENGTH]),
     st.integers(1, 3),
 )
-def test_packing_with_ipv6_next_hops_loses_nothing_and_fits(
+def test_packed_announcements_with_ipv6_next_hops_are_complete_and_fit(
     prefixes: tuple[IPv4Network | IPv6Network, ...],
-    said: PathAttributes,
+    shared: PathAttributes,
     next_hop: NextHop,
     max_length: int,
     times: int,
 ) -> None:
     many = prefixes * (400 * times)
     messages = list(
-        pack_announcements(said, next_hop, many, four_octet=True, max_length=max_length)
+        pack_announcements(shared, next_hop, many, four_octet=True, max_length=max_length)
     )
 
     assert all(len(one) <= max_length for one in messages)
@@ -246,9 +246,13 @@ def test_withdrawals_of_both_families_are_all_packed(
 
 
 @given(st.builds(Open, u16, u16, ipv4, st.lists(capability, max_size=6).map(tuple)), st.booleans())
-def test_any_open_gives_terms_or_the_documented_error(theirs: Open, bare: bool) -> None:
+def test_any_open_gives_terms_or_the_documented_error(
+    theirs: Open, omit_capabilities: bool
+) -> None:
     settings = Settings(64512, None, restart_time=120, hostname="node")
-    ours = our_open(settings, IPv4Address("10.0.0.1"), ipv4_over_ipv6=True, bare=bare)
+    ours = our_open(
+        settings, IPv4Address("10.0.0.1"), ipv4_over_ipv6=True, omit_capabilities=omit_capabilities
+    )
     codes = []
     try:
         terms = negotiate(settings, ours, theirs)

@@ -1,4 +1,4 @@
-"""Two speakers that dial each other over a network with any delays: one session is what remains."""
+"""Connection collisions (RFC 4271 section 6.8) with any delays: one session remains."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from metallb_py.protocols.bgp.connections import (
     CollisionEffect,
     Connections,
-    Decline,
-    OnRival,
-    Promote,
+    OnIncoming,
+    RejectConnection,
+    SwitchConnection,
 )
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
 from metallb_py.protocols.bgp.negotiation import Settings
@@ -27,11 +27,11 @@ ROUTE = {IPv4Network("192.0.2.1/32"): RouteAttributes()}
 
 @dataclass(eq=False)
 class End:
-    """One end of a TCP connection, and what is on its way to it."""
+    """One end of a TCP connection, and the data in transit to it."""
 
     side: Side
     other: End | None = None
-    arriving: list[bytes | None] = field(default_factory=list)  # None: it was closed
+    arriving: list[bytes | None] = field(default_factory=list)  # None: the other end was closed
     accepted: bool = True
     closed: bool = False
 
@@ -41,7 +41,7 @@ class End:
 
 
 class Side:
-    """A speaker and its driver, as thin as can be."""
+    """A speaker with a minimal driver."""
 
     def __init__(
         self, router_id: IPv4Address, local: int, remote: int, restart_time: int | None
@@ -51,8 +51,8 @@ class Side:
         self.connections = Connections(settings)
         self.connections.session.change_routes(ROUTE)
         self.main: End | None = None
-        self.rival: End | None = None
-        self.dialling: End | None = None
+        self.incoming: End | None = None
+        self.connecting: End | None = None
         self.is_up = False
 
     def perform(self, effects: tuple[CollisionEffect, ...], now: float) -> None:
@@ -60,19 +60,19 @@ class Side:
             match effect:
                 case Connect():
                     assert self.main is None
-                    assert self.dialling is None
-                    self.dialling = End(self)
+                    assert self.connecting is None
+                    self.connecting = End(self)
                 case Send(data):
                     assert self.main is not None
                     self.main.send(data)
                 case CloseTcp():
-                    self.hang_up()
-                case OnRival(action):
-                    self.on_rival(action)
-                case Promote():
+                    self.close_session()
+                case OnIncoming(action):
+                    self.perform_on_incoming(action)
+                case SwitchConnection():
                     assert self.main is None
-                    assert self.rival is not None
-                    self.main, self.rival = self.rival, None
+                    assert self.incoming is not None
+                    self.main, self.incoming = self.incoming, None
                 case SessionUp():
                     assert not self.is_up
                     self.is_up = True
@@ -83,37 +83,37 @@ class Side:
         if flushed:
             self.perform(flushed, now)
 
-    def on_rival(self, action: Send | CloseTcp) -> None:
-        assert self.rival is not None
+    def perform_on_incoming(self, action: Send | CloseTcp) -> None:
+        assert self.incoming is not None
         if isinstance(action, Send):
-            self.rival.send(action.data)
+            self.incoming.send(action.data)
         else:
-            self.close(self.rival)
-            self.rival = None
+            self.close(self.incoming)
+            self.incoming = None
 
-    def hang_up(self) -> None:
-        assert self.main is not None or self.dialling is not None
-        for end in (self.main, self.dialling):
+    def close_session(self) -> None:
+        assert self.main is not None or self.connecting is not None
+        for end in (self.main, self.connecting):
             if end is not None:
                 self.close(end)
-        self.main = self.dialling = None
+        self.main = self.connecting = None
 
     def close(self, end: End) -> None:
         end.closed = True
         end.send(None)
 
-    def hear(self, end: End, data: bytes | None, now: float) -> None:
-        """What arrives on an end that was closed meanwhile is nobody's."""
+    def receive(self, end: End, data: bytes | None, now: float) -> None:
+        """Handle received data, or a close (None); ignore it on an end that was closed here."""
         if end is self.main:
             if data is None:
                 effects = self.connections.connection_failed("closed by peer", now)
             else:
                 effects = self.connections.receive(data, now)
-        elif end is self.rival:
+        elif end is self.incoming:
             if data is None:
-                effects = self.connections.rival_failed("closed by peer", now)
+                effects = self.connections.incoming_failed("closed by peer", now)
             else:
-                effects = self.connections.receive_rival(data, now)
+                effects = self.connections.receive_on_incoming(data, now)
         else:
             return
         self.perform(effects, now)
@@ -121,11 +121,11 @@ class Side:
     def accept(self, end: End, now: float) -> None:
         effects = self.connections.accepted(LocalAddresses(self.router_id), self.router_id, now)
         match effects:
-            case (Decline(data),):
+            case (RejectConnection(data),):
                 end.send(data)
                 self.close(end)
-            case (OnRival(), *_):
-                self.rival = end
+            case (OnIncoming(), *_):
+                self.incoming = end
                 self.perform(effects, now)
             case _:
                 assert self.main is None
@@ -133,8 +133,8 @@ class Side:
                 self.perform(effects, now)
 
 
-class Colliding(RuleBasedStateMachine):
-    """Whatever comes first, second and last."""
+class ConnectionCollision(RuleBasedStateMachine):
+    """Connects, accepts, deliveries and timeouts of both sides in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,14 +152,14 @@ class Colliding(RuleBasedStateMachine):
             side.perform(side.connections.session.start(0.0), 0.0)
 
     @rule(which=st.integers(0, 1))
-    def a_dial_is_answered(self, which: int) -> None:
+    def connect(self, which: int) -> None:
         side = self.sides[which]
-        ours = side.dialling
+        ours = side.connecting
         if ours is None:
             return
         theirs = End(self.sides[1 - which], ours, accepted=False)
         ours.other = theirs
-        side.dialling, side.main = None, ours
+        side.connecting, side.main = None, ours
         self.waiting.append(theirs)
         self.ends += [ours, theirs]
         effects = side.connections.connected(
@@ -168,57 +168,57 @@ class Colliding(RuleBasedStateMachine):
         side.perform(effects, self.now)
 
     @rule(which=st.integers(0, 3))
-    def a_connection_is_accepted(self, which: int) -> None:
+    def accept(self, which: int) -> None:
         if which < len(self.waiting):
             end = self.waiting.pop(which)
             end.accepted = True
             end.side.accept(end, self.now)
 
     @rule(which=st.integers(0, 7), pieces=st.integers(1, 3))
-    def something_arrives(self, which: int, pieces: int) -> None:
+    def deliver(self, which: int, pieces: int) -> None:
         open_ends = [end for end in self.ends if end.accepted and end.arriving]
         if which < len(open_ends):
             self.arrive(open_ends[which], pieces)
 
     @rule(seconds=st.floats(0.0, 4.0))
-    def time_passes(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         self.now += seconds
         for side in self.sides:
             side.perform(side.connections.handle_timeout(self.now), self.now)
 
     @rule()
-    def it_settles(self) -> None:
-        """A network that works for a while leads to one session, which both hold."""
+    def settle(self) -> None:
+        """Let the network work until both sides have one session on the same connection."""
         for _ in range(200):
             for which in (0, 1):
-                self.a_dial_is_answered(which)
+                self.connect(which)
             while self.waiting:
-                self.a_connection_is_accepted(0)
+                self.accept(0)
             for end in self.ends:
                 self.arrive(end, len(end.arriving))
             if all(side.is_up for side in self.sides) and not any(e.arriving for e in self.ends):
                 break
-            self.time_passes(0.5)
+            self.wait(0.5)
         first, second = self.sides
         assert first.is_up
         assert second.is_up
         assert first.main is not None
         assert first.main.other is second.main
-        assert first.rival is second.rival is None
+        assert first.incoming is second.incoming is None
 
     @invariant()
-    def nobody_is_stuck(self) -> None:
+    def each_side_has_a_deadline(self) -> None:
         for side in self.sides:
             assert side.connections.next_deadline() is not None
 
     def arrive(self, end: End, pieces: int) -> None:
         arrived, end.arriving[:pieces] = end.arriving[:pieces], []
-        whole = b"".join(data for data in arrived if data is not None)
-        if whole:
-            end.side.hear(end, whole, self.now)
+        data = b"".join(piece for piece in arrived if piece is not None)
+        if data:
+            end.side.receive(end, data, self.now)
         if None in arrived:
-            end.side.hear(end, None, self.now)
+            end.side.receive(end, None, self.now)
 
 
-TestColliding = Colliding.TestCase
-TestColliding.settings = settings(max_examples=300, stateful_step_count=40)
+TestConnectionCollision = ConnectionCollision.TestCase
+TestConnectionCollision.settings = settings(max_examples=300, stateful_step_count=40)

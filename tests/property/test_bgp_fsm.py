@@ -1,7 +1,7 @@
-"""Every event in every state, against the RFC's tables written down a second time.
+"""Every event in every state of the BGP FSM, compared with a second copy of the RFC's tables.
 
-The table below is read from RFC 4271 section 8.2.2, RFC 6608 and RFC 9687, not from ``fsm``; what
-we do otherwise, on purpose, is said in that module's docstring.
+The table below is taken from RFC 4271 section 8.2.2, RFC 6608 and RFC 9687, not from ``fsm``;
+deliberate deviations are documented in that module's docstring.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from support.bgp_messages import messages
+from support.bgp.messages import messages
 
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn
 from metallb_py.protocols.bgp.codec.messages import (
@@ -42,7 +42,7 @@ from metallb_py.protocols.bgp.session import Session
 OURS, THEIRS = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
 IDLE, CONNECT, ACTIVE = State.IDLE, State.CONNECT, State.ACTIVE
 OPEN_SENT, OPEN_CONFIRM, ESTABLISHED = State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED
-TALKING = (OPEN_SENT, OPEN_CONFIRM, ESTABLISHED)
+CONNECTED_STATES = (OPEN_SENT, OPEN_CONFIRM, ESTABLISHED)
 MARKER = b"\xff" * 16
 
 
@@ -78,16 +78,16 @@ STIMULI = (*MESSAGES, *TIMERS, "connected", "connection lost", "BFD down", "stop
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where it leads, the NOTIFICATION that is sent, and what else is."""
+    """Next state, the code and subcode of the NOTIFICATION sent, and the other messages sent."""
 
     state: State
     notification: tuple[int, int] | None = None
     sends: tuple[type, ...] = ()
 
 
-def in_conversation(state: State) -> dict[str, Outcome]:
-    """What every state with a connection does alike; 5/n is the error of the n-th of them."""
-    unexpected = Outcome(IDLE, (5, TALKING.index(state) + 1))
+def connected_state(state: State) -> dict[str, Outcome]:
+    """Return the outcomes common to the connected states; 5/n is the error of the n-th of them."""
+    unexpected = Outcome(IDLE, (5, CONNECTED_STATES.index(state) + 1))
     return {
         **dict.fromkeys(MESSAGES, unexpected),
         "OPEN of version 3": Outcome(IDLE, (2, 1)),
@@ -120,20 +120,20 @@ EXPECTED: dict[State, dict[str, Outcome]] = {
         "stop": Outcome(IDLE),
     },
     OPEN_SENT: {
-        **in_conversation(OPEN_SENT),
+        **connected_state(OPEN_SENT),
         "OPEN": Outcome(OPEN_CONFIRM, sends=(Keepalive,)),
         "OPEN of another AS": Outcome(IDLE, (2, 2)),
         "OPEN with a hold time of 2": Outcome(IDLE, (2, 6)),
         "OPEN without identifier": Outcome(IDLE, (2, 3)),
     },
     OPEN_CONFIRM: {
-        **in_conversation(OPEN_CONFIRM),
+        **connected_state(OPEN_CONFIRM),
         "KEEPALIVE": Outcome(ESTABLISHED),
         "keepalive": Outcome(OPEN_CONFIRM, sends=(Keepalive,)),
         "hold": Outcome(IDLE, (4, 0)),
     },
     ESTABLISHED: {
-        **in_conversation(ESTABLISHED),
+        **connected_state(ESTABLISHED),
         "KEEPALIVE": Outcome(ESTABLISHED),
         "UPDATE": Outcome(ESTABLISHED),
         "ROUTE-REFRESH": Outcome(ESTABLISHED),
@@ -145,7 +145,7 @@ EXPECTED: dict[State, dict[str, Outcome]] = {
 
 
 class Driven:
-    """A session, its clock, and what became of its connection."""
+    """A session, its clock, and the state of its connection."""
 
     def __init__(self, *, passive: bool) -> None:
         self.passive = passive
@@ -155,7 +155,7 @@ class Driven:
         self.perform(self.session.start(self.now))
 
     def apply(self, stimulus: str) -> list[object]:
-        """Do it; return the messages that were sent."""
+        """Apply a stimulus; return the messages sent."""
         self.now += 0.001
         session = self.session
         if stimulus in MESSAGES:
@@ -163,20 +163,20 @@ class Driven:
         if stimulus in TIMERS:
             return self.perform(self.expire(TIMERS[stimulus]))
         if stimulus == "connected":
-            if self.session.state not in TALKING:
+            if self.session.state not in CONNECTED_STATES:
                 self.has_connection = True
             return self.perform(session.connected(LocalAddresses(OURS), OURS, self.now))
         if stimulus == "connection lost":
             return self.perform(session.connection_failed("connection reset by peer", self.now))
         if stimulus == "BFD down":
-            return self.perform(session.bfd_down("nothing was heard", self.now))
+            return self.perform(session.bfd_down("detection time expired", self.now))
         self.stopped = True
         return self.perform(session.stop(self.now))
 
     def expire(self, timer: Event) -> tuple[Effect, ...]:
-        """Let this timer run out, and no other one, if it runs."""
+        """Expire this timer, and no other one, if it runs."""
         if timer is Event.SEND_HOLD_EXPIRED:
-            self.session.blocked(self.now, is_blocked=True)
+            self.session.set_send_blocked(self.now, is_blocked=True)
         deadlines = self.session._deadlines
         if timer not in deadlines:
             return ()
@@ -210,7 +210,7 @@ class Driven:
 
 
 def check(driven: Driven, stimulus: str) -> None:
-    """Apply it, and compare with the table; where that is silent, nothing happens."""
+    """Apply a stimulus and compare with the table; without an entry, nothing happens."""
     before = driven.session.state
     wanted = EXPECTED[before].get(stimulus, Outcome(before))
     if stimulus == "setup" and Event.SETUP_EXPIRED not in driven.session._deadlines:
@@ -220,13 +220,15 @@ def check(driven: Driven, stimulus: str) -> None:
     sent = driven.apply(stimulus)
 
     assert driven.session.state is wanted.state
-    told = [m for m in sent if isinstance(m, Notification)]
-    assert [(m.code, m.subcode) for m in told] == ([wanted.notification] * bool(told))
-    assert bool(told) == (wanted.notification is not None)
+    notifications = [m for m in sent if isinstance(m, Notification)]
+    assert [(m.code, m.subcode) for m in notifications] == (
+        [wanted.notification] * bool(notifications)
+    )
+    assert bool(notifications) == (wanted.notification is not None)
     assert tuple(type(m) for m in sent if not isinstance(m, Notification)) == wanted.sends
 
 
-class Machine(RuleBasedStateMachine):
+class FsmMachine(RuleBasedStateMachine):
     """Any events in any order."""
 
     driven: Driven
@@ -266,12 +268,12 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_connection_fits_the_state(self) -> None:
-        talking = self.driven.session.state in TALKING
-        assert self.driven.has_connection == talking
+        connected = self.driven.session.state in CONNECTED_STATES
+        assert self.driven.has_connection == connected
         assert self.driven.is_up == (self.driven.session.state is ESTABLISHED)
 
 
-WAYS = {
+STIMULI_TO_REACH = {
     IDLE: ("connected", "connection lost"),
     CONNECT: (),
     ACTIVE: (),
@@ -285,11 +287,11 @@ WAYS = {
 @pytest.mark.parametrize("stimulus", STIMULI)
 def test_every_event_in_every_state(state: State, stimulus: str) -> None:
     driven = Driven(passive=state is ACTIVE)
-    for way in WAYS[state]:
-        driven.apply(way)
+    for step in STIMULI_TO_REACH[state]:
+        driven.apply(step)
     assert driven.session.state is state
     check(driven, stimulus)
 
 
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=200, stateful_step_count=50)
+TestFsmMachine = FsmMachine.TestCase
+TestFsmMachine.settings = settings(max_examples=200, stateful_step_count=50)

@@ -1,4 +1,4 @@
-"""Two sessions of ours, joined by a wire that tears: what one wants, the other ends up knowing."""
+"""Two sessions over an unreliable connection: the router converges to the announced routes."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ prefixes = st.sampled_from(PREFIXES)
 attributes = st.builds(RouteAttributes, st.integers(0, 2), st.sampled_from([(), (1,), (1, 2)]))
 
 
-class Torn(RuleBasedStateMachine):
-    """A speaker and a router, and the bytes that are under way between them."""
+class UnreliableConnection(RuleBasedStateMachine):
+    """A speaker and a router, and the bytes in transit between them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.speaker = Session(Settings(64512, 64513, hold_time=9))
         self.router: Session | None = None
-        self.dialling = self.connected = self.was_up = False
+        self.connecting = self.connected = self.was_up = False
         self.to_router = bytearray()
         self.to_speaker = bytearray()
         self.wanted: dict[IPv4Network, RouteAttributes] = {}
-        self.known: dict[IPv4Network, tuple[int, ...]] = {}
+        self.adj_rib_in: dict[IPv4Network, tuple[int, ...]] = {}
 
     @initialize()
     def start(self) -> None:
         self.from_speaker(self.speaker.start(self.now))
 
-    @rule(prefix=prefixes, said=attributes)
-    def want(self, prefix: IPv4Network, said: RouteAttributes) -> None:
-        self.wanted[prefix] = said
-        self.from_speaker(self.speaker.change_routes({prefix: said}))
+    @rule(prefix=prefixes, route=attributes)
+    def announce(self, prefix: IPv4Network, route: RouteAttributes) -> None:
+        self.wanted[prefix] = route
+        self.from_speaker(self.speaker.change_routes({prefix: route}))
 
     @rule(prefix=prefixes)
-    def want_no_longer(self, prefix: IPv4Network) -> None:
+    def withdraw(self, prefix: IPv4Network) -> None:
         self.wanted.pop(prefix, None)
         self.from_speaker(self.speaker.change_routes({}, [prefix]))
 
@@ -65,10 +65,10 @@ class Torn(RuleBasedStateMachine):
     def flush(self) -> None:
         self.from_speaker(self.speaker.flush(self.now))
 
-    @precondition(lambda self: self.dialling)
+    @precondition(lambda self: self.connecting)
     @rule(works=st.booleans())
     def answer_dial(self, *, works: bool) -> None:
-        self.dialling = False
+        self.connecting = False
         if not works:
             self.from_speaker(self.speaker.connection_failed("connection refused", self.now))
             return
@@ -92,9 +92,9 @@ class Torn(RuleBasedStateMachine):
 
     @precondition(lambda self: self.connected)
     @rule()
-    def tear(self) -> None:
+    def disconnect(self) -> None:
         self.from_speaker(self.speaker.connection_failed("connection reset by peer", self.now))
-        self.hang_up()
+        self.close()
 
     @rule(seconds=st.floats(0.1, 5.0))
     def wait(self, seconds: float) -> None:
@@ -104,21 +104,23 @@ class Torn(RuleBasedStateMachine):
             self.from_router(self.router.handle_timeout(self.now))
 
     @rule()
-    def let_it_settle(self) -> None:
-        """Whatever happened: with a wire that holds, the router soon knows what is wanted."""
+    def settle(self) -> None:
+        """Keep the connection until the router has the wanted routes, after any earlier events."""
         for _ in range(60):
-            if self.dialling:
+            if self.connecting:
                 self.answer_dial(works=True)
             self.deliver(100_000, 100_000)
             self.flush()
             if self.speaker.state is State.ESTABLISHED and not self.to_router:
                 break
             self.wait(2.5)
-        assert self.known == {prefix: said.communities for prefix, said in self.wanted.items()}
+        assert self.adj_rib_in == {
+            prefix: route.communities for prefix, route in self.wanted.items()
+        }
 
     @invariant()
-    def the_machine_has_somewhere_to_go(self) -> None:
-        assert self.dialling or self.speaker.next_deadline() is not None
+    def the_session_connects_or_has_a_deadline(self) -> None:
+        assert self.connecting or self.speaker.next_deadline() is not None
 
     def deliver(self, to_router: int, to_speaker: int) -> None:
         data, self.to_router[:to_router] = bytes(self.to_router[:to_router]), b""
@@ -133,14 +135,14 @@ class Torn(RuleBasedStateMachine):
             match effect:
                 case Connect():
                     assert not self.connected
-                    assert not self.dialling
-                    self.dialling = True
+                    assert not self.connecting
+                    self.connecting = True
                 case Send(data):
                     assert self.connected
                     self.to_router += data
                 case CloseTcp():
-                    self.dialling = False
-                    self.hang_up()
+                    self.connecting = False
+                    self.close()
                 case SessionUp():
                     assert not self.was_up
                     self.was_up = True
@@ -158,22 +160,22 @@ class Torn(RuleBasedStateMachine):
                     self.to_speaker += data
                 case UpdateReceived(update):
                     for prefix in update.withdrawn:
-                        del self.known[prefix]  # never withdrawn without being announced
+                        del self.adj_rib_in[prefix]  # never withdrawn without being announced
                     for reach in update.reach:
                         assert update.attributes is not None
                         for prefix in reach.prefixes:
-                            self.known[prefix] = update.attributes.communities
+                            self.adj_rib_in[prefix] = update.attributes.communities
                 case CloseTcp() if self.connected:
                     self.from_speaker(
                         self.speaker.connection_failed("connection closed by peer", self.now)
                     )
-                    self.hang_up()
+                    self.close()
 
-    def hang_up(self) -> None:
-        """The router forgets what it knew from this session, as every router does."""
+    def close(self) -> None:
+        """Close the connection; the router removes the routes learned from this session."""
         self.connected = False
         self.router = None
-        self.known.clear()
+        self.adj_rib_in.clear()
 
 
 def established() -> Session:
@@ -190,7 +192,7 @@ bodies = st.tuples(st.sampled_from(MessageType), st.binary(max_size=80))
 
 
 @given(st.lists(bodies, max_size=6), st.binary(max_size=30), st.booleans())
-def test_no_bytes_of_the_peer_surprise_a_session(
+def test_session_handles_any_bytes_of_the_peer(
     messages: list[tuple[MessageType, bytes]], rest: bytes, early: bool
 ) -> None:
     session = established()
@@ -205,8 +207,8 @@ def test_no_bytes_of_the_peer_surprise_a_session(
         assert session.receive(encode(Keepalive()), 2.0) == ()
 
 
-TestTorn = Torn.TestCase
-TestTorn.settings = settings(
+TestUnreliableConnection = UnreliableConnection.TestCase
+TestUnreliableConnection.settings = settings(
     max_examples=200,
     stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow],

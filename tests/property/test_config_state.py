@@ -1,4 +1,4 @@
-"""Stored states that no controller of ours wrote, in every way that the API server takes."""
+"""Stored states that no controller wrote, in every form that the API server accepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.states import state_objects
+from support.kube.config_states import state_objects
 
 from metallb_py.kube.config_state import StateError, StateNames, Stored, decode, write_steps
 from metallb_py.kube.configmap import ConfigReader
@@ -61,7 +61,7 @@ def hostile(draw: st.DrawFn) -> dict[str, ConfigMap]:
 
 @settings(max_examples=1000, deadline=None)
 @given(hostile())
-def test_a_state_of_any_content_is_read_or_named_and_never_more(
+def test_stored_state_of_any_content_is_decoded_or_named_in_an_error(
     objects: dict[str, ConfigMap],
 ) -> None:
     try:
@@ -73,7 +73,7 @@ def test_a_state_of_any_content_is_read_or_named_and_never_more(
         assert len(message) < 1500
     else:
         assert stored is not None
-    # A daemon goes on with what is valid, and a writer puts the objects right.
+    # A daemon continues with the valid configuration, and a writer repairs the objects.
     reader = ConfigReader("metallb-system", "config")
     for name, item in objects.items():
         reader.state_changed(name, item)
@@ -90,6 +90,6 @@ def test_a_state_of_any_content_is_read_or_named_and_never_more(
     assert decode(NAMES, repaired) == Stored(GOOD)
 
 
-def test_text_that_no_encoding_has_is_an_error() -> None:
+def test_text_that_utf_8_cannot_encode_is_an_error() -> None:
     with pytest.raises(StateError, match="UTF-8"):
         write_steps(NAMES, {}, Stored("\ud800"))

@@ -1,4 +1,4 @@
-"""No text, however made, does anything but become a model or raise the one documented error."""
+"""Any configuration text compiles to a model or raises the one documented error."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read(text: str) -> Config | tuple[Problem, ...]:
         return error.problems
 
 
-def reads(text: str) -> None:
+def check_read(text: str) -> None:
     found = read(text)
     if isinstance(found, Config):
         return
@@ -72,27 +72,27 @@ def reads(text: str) -> None:
 @example("- " * 5000)
 @example("a: &a [*a]")
 @example("peers: [{my-asn: !!float .inf}]")
-def test_any_text(text: str) -> None:
-    reads(text)
+def test_any_text_compiles_or_raises_config_error(text: str) -> None:
+    check_read(text)
 
 
 @given(st.binary())
-def test_any_bytes_that_are_text(data: bytes) -> None:
-    reads(data.decode("latin-1"))
+def test_any_latin_1_bytes_compile_or_raise_config_error(data: bytes) -> None:
+    check_read(data.decode("latin-1"))
 
 
 @given(trees, st.sampled_from([True, False, None]))
-def test_any_tree(tree: object, flow: bool | None) -> None:
-    reads(yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow))
+def test_any_yaml_tree_compiles_or_raises_config_error(tree: object, flow: bool | None) -> None:
+    check_read(yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow))
 
 
 @given(st.sampled_from(SAMPLES), st.data())
-def test_mutated_samples(text: str, data: st.DataObject) -> None:
+def test_mutated_samples_compile_or_raise_config_error(text: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(text)))
         end = data.draw(st.integers(start, min(len(text), start + 12)))
         text = text[:start] + data.draw(st.text(max_size=6)) + text[end:]
-    reads(text)
+    check_read(text)
 
 
 @given(
@@ -101,7 +101,7 @@ def test_mutated_samples(text: str, data: st.DataObject) -> None:
     st.sampled_from([SECRET, [SECRET], {SECRET: 1}, f"'{SECRET}", f"{SECRET}: *x", f"@{SECRET}\n"]),
     st.sampled_from([True, False, None]),
 )
-def test_a_password_never_shows(
+def test_password_is_never_shown(
     others: list[dict[str, object]], peer: dict[str, object], password: object, flow: bool | None
 ) -> None:
     tree = {"peers": [*others, peer | {"password": password}]}
@@ -110,7 +110,7 @@ def test_a_password_never_shows(
     assert isinstance(found, Config) or SECRET not in " ".join(map(str, found))
 
 
-# What may stand there unquoted, and what follows on the line.
+# Unquoted or malformed forms of the value, and the rest of the line.
 SLIPS = [": {}", ":{}", " {}", ": *{}", ": &{} x", ": !{} x", ": @{}", ": %{}", ": '{}", ': "\\{}',
          ": a,{}", ": a,{}: b", ": a: {}", ": [{}", ": {{{}: x}}", ": !!int {}", ": !!binary {}",
          ":\n  {}", ": |{}", ": >\n{}", ": `{}"]  # fmt: skip
@@ -127,7 +127,7 @@ SLIPS = [": {}", ":{}", " {}", ": *{}", ": &{} x", ": !{} x", ": @{}", ": %{}", 
     st.sampled_from(SLIPS),
     st.sampled_from(["CSafeLoader", "SafeLoader"]),
 )
-def test_a_password_never_shows_however_it_is_mistyped(frame: str, slip: str, loader: str) -> None:
+def test_password_is_never_shown_in_malformed_yaml(frame: str, slip: str, loader: str) -> None:
     with loading_by(loader):
         found = read(frame.format(slip.format(SECRET)))
     assert SECRET not in repr(found)
@@ -135,16 +135,16 @@ def test_a_password_never_shows_however_it_is_mistyped(frame: str, slip: str, lo
 
 
 @given(trees, st.sampled_from([True, False, None]))
-def test_with_and_without_libyaml_the_same(tree: object, flow: bool | None) -> None:
+def test_results_are_the_same_with_and_without_libyaml(tree: object, flow: bool | None) -> None:
     text = yaml.safe_dump(tree, default_flow_style=flow)
     with loading_by("SafeLoader"):
-        slow = read(text)
-    assert slow == read(text)
+        pure_python = read(text)
+    assert pure_python == read(text)
 
 
 @contextmanager
 def loading_by(name: str) -> Iterator[None]:
-    """Read with this one of PyYAML's loaders."""
+    """Parse with the given loader of PyYAML."""
     usual = document._Loader
     document._Loader = getattr(yaml, name)
     try:
@@ -154,23 +154,23 @@ def loading_by(name: str) -> Iterator[None]:
 
 
 def minimal_cover(first: int, last: int, bits: int) -> list[tuple[int, int]]:
-    """Cover a range from the root of the tree of all prefixes: take a whole one, or its halves."""
+    """Cover a range from the root of the prefix tree: take a whole prefix, or descend."""
     found: list[tuple[int, int]] = []
-    waiting = [(0, 0)]
-    while waiting:
-        start, length = waiting.pop()
+    pending = [(0, 0)]
+    while pending:
+        start, length = pending.pop()
         end = start + (1 << bits - length) - 1
         if first <= start and end <= last:
             found.append((start, length))
         elif start <= last and first <= end:
             half = 1 << bits - length - 1
-            waiting += [(start + half, length + 1), (start, length + 1)]
+            pending += [(start + half, length + 1), (start, length + 1)]
     return found
 
 
 @given(st.sampled_from([32, 128]), st.data())
-def test_a_range_is_covered_as_by_brute_force(bits: int, data: st.DataObject) -> None:
-    lowest = 0 if bits == 32 else 2**48  # below are IPv4-mapped addresses, which are IPv4's
+def test_range_is_covered_by_the_minimal_set_of_prefixes(bits: int, data: st.DataObject) -> None:
+    lowest = 0 if bits == 32 else 2**48  # below are IPv4-mapped addresses, which are IPv4 addresses
     first = data.draw(st.integers(lowest, 2**bits - 1))
     last = data.draw(st.integers(first, 2**bits - 1))
     kind = IPv4Address if bits == 32 else IPv6Address

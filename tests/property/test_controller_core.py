@@ -1,8 +1,8 @@
-"""The controller's core among services that come, change and go, lost writes, and restarts.
+"""The controller's core under service churn, lost writes, relists and restarts.
 
-No service that is left alone loses its address, none is given twice but by legal sharing, and
-when everything has settled nobody waits while there is something for him, or has lost what it
-still might have.
+No unchanged service loses its address, and no address is assigned twice except by legal sharing.
+Once everything has settled, no service is pending while an allocation exists for it, and none has
+lost an address that it may still have.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from support.allocation import Addresses, Model, admits, given_out_by
-from support.objects import config, pool, selector, service
+from support.kube.allocation_model import Addresses, Model, admits, allocatable_addresses
+from support.kube.objects import config, pool, selector, service
 
 from controller.core import Controller
 from controller.effects import POOL_ANNOTATION, ConfigApplied, DrainingChanged, Effect, WriteStatus
@@ -36,9 +36,9 @@ CONFIGS = (
         pool("b", "192.0.2.8/31", auto_assign=False),
     ),
     config(pool("a", "192.0.2.0/31", "2001:db8::/126"), pool("c", "192.0.2.4/31")),
-    # A pool of another name has some of the addresses; nobody asks for "c" by its name.
+    # A pool of another name has some of the addresses; no service requests "c" by name.
     config(pool("d", "192.0.2.4/31", "192.0.2.12/32"), pool("a", "192.0.2.1/32", "2001:db8::/127")),
-    # Not everybody may have an address of these any longer, and the last comes first.
+    # These pools are no longer open to every service, and by priority the last comes first.
     config(
         pool("a", "192.0.2.0/31", tenancy=Tenancy(frozenset({"shop"}))),
         pool("b", "192.0.2.8/31", tenancy=Tenancy(service_selectors=(selector(tier="front"),))),
@@ -61,7 +61,7 @@ annotations = st.fixed_dictionaries(
         ),
     },
 )
-wishes = st.fixed_dictionaries(
+service_specs = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["LoadBalancer"] * 4 + ["ClusterIP"]),
         "cluster_ips": st.sampled_from(
@@ -80,7 +80,7 @@ wishes = st.fixed_dictionaries(
 
 
 class Churn(RuleBasedStateMachine):
-    """An API server, what is under way from it and to it, and a controller."""
+    """An API server, the watch events and writes in transit, and a controller."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,11 +89,11 @@ class Churn(RuleBasedStateMachine):
         self.untouched: dict[str, Addresses] = {}
         self.settled: dict[str, Addresses] = {}
         self.now = 0.0
-        self.told: dict[str, Service] = {}
-        self.news: list[tuple[str, Service | None]] = []
+        self.observed: dict[str, Service] = {}
+        self.watch_events: list[tuple[str, Service | None]] = []
         self.writes: dict[str, WriteStatus] = {}
         self.namespaces: dict[str, dict[str, str]] = {name: {} for name in NAMESPACES}
-        self.namespaces_told: dict[str, dict[str, str]] = {}
+        self.namespaces_observed: dict[str, dict[str, str]] = {}
         self.config = CONFIGS[0]
         self.kept: tuple[Config, tuple[Pool, ...]] = (self.config, ())
 
@@ -101,10 +101,10 @@ class Churn(RuleBasedStateMachine):
     def start(self, shuffle: Random) -> None:
         self.restart(shuffle)
 
-    # What people do
+    # Actions of users
 
-    @rule(where=keys, wish=wishes, age=st.integers(0, 9))
-    def apply(self, where: tuple[str, str], wish: dict[str, object], age: int) -> None:
+    @rule(where=keys, spec=service_specs, age=st.integers(0, 9))
+    def apply(self, where: tuple[str, str], spec: dict[str, object], age: int) -> None:
         namespace, name = where
         key = f"{namespace}/{name}"
         had = self.server.get(key)
@@ -117,7 +117,7 @@ class Churn(RuleBasedStateMachine):
             created=had.metadata.creation_timestamp or "" if had else f"2026-01-0{age}T00:00:00Z",
             ips=tuple(entry.ip for entry in had.ingress) if had else (),
             pool=had.metadata.annotation(POOL_ANNOTATION) if had else "",
-            **wish,  # type: ignore[arg-type]
+            **spec,  # type: ignore[arg-type]
         )
         self.untouched.pop(key, None)
         self.put(key, made)
@@ -128,7 +128,7 @@ class Churn(RuleBasedStateMachine):
         if self.server.pop(key, None):
             self.untouched.pop(key, None)
             self.settled.pop(key, None)
-            self.news.append((key, None))
+            self.watch_events.append((key, None))
 
     @rule(name=st.sampled_from(NAMESPACES), team=st.sampled_from(["x", "y"]))
     def label_namespace(self, name: str, team: str) -> None:
@@ -139,42 +139,42 @@ class Churn(RuleBasedStateMachine):
         self.config = new
         self.perform(self.core.config_changed(new))
 
-    # What the network does
+    # Actions of the API server and the network
 
     @rule(count=st.integers(1, 8))
     def deliver(self, count: int) -> None:
-        for key, item in self.news[:count]:
-            self.tell(key, item)
-        del self.news[:count]
+        for key, item in self.watch_events[:count]:
+            self.observe(key, item)
+        del self.watch_events[:count]
 
     @rule()
     def deliver_namespaces(self) -> None:
         for name, labels in self.namespaces.items():
-            self.namespaces_told[name] = labels
+            self.namespaces_observed[name] = labels
             self.perform(self.core.namespace_changed(name, labels))
         self.perform(self.core.namespaces_synced())
 
     @rule()
     def relist(self) -> None:
-        """The watch broke: what happened in between shows only in what there is now."""
-        self.news.clear()
-        for key in sorted(self.told.keys() - self.server.keys()):
-            self.tell(key, None)
+        """Break the watch: events in between are lost, and only the current list remains."""
+        self.watch_events.clear()
+        for key in sorted(self.observed.keys() - self.server.keys()):
+            self.observe(key, None)
         for key, item in sorted(self.server.items()):
-            if self.told.get(key) != item:
-                self.tell(key, item)
+            if self.observed.get(key) != item:
+                self.observe(key, item)
 
     @rule(count=st.integers(1, 8))
     def write(self, count: int) -> None:
         for key in list(self.writes)[:count]:
-            wish = self.writes.pop(key)
+            effect = self.writes.pop(key)
             now = self.server.get(key)
             if now is None:
                 continue
-            if now.metadata.resource_version != wish.service.metadata.resource_version:
+            if now.metadata.resource_version != effect.service.metadata.resource_version:
                 self.perform(self.core.retry(key, self.now))
             else:
-                self.store(now, wish)
+                self.store(now, effect)
 
     @rule()
     def fail_to_write(self) -> None:
@@ -193,14 +193,14 @@ class Churn(RuleBasedStateMachine):
 
     @rule(shuffle=st.randoms())
     def restart(self, shuffle: Random) -> None:
-        """A new controller; whatever was not written is lost."""
+        """Start a new controller; state that was not written is lost."""
         self.core = Controller()
-        self.news.clear()
+        self.watch_events.clear()
         self.writes.clear()
         self.in_force = self.kept
-        self.told = dict(self.server)
-        self.namespaces_told.clear()
-        steps = [lambda k=k, s=s: self.core.service_changed(k, s) for k, s in self.told.items()]
+        self.observed = dict(self.server)
+        self.namespaces_observed.clear()
+        steps = [lambda k=k, s=s: self.core.service_changed(k, s) for k, s in self.observed.items()]
         steps.append(lambda: self.core.config_changed(*self.kept))
         shuffle.shuffle(steps)
         for step in [*steps, self.core.services_synced]:
@@ -209,23 +209,23 @@ class Churn(RuleBasedStateMachine):
         if self.config != self.kept[0]:
             self.perform(self.core.config_changed(self.config))
 
-    # What must hold
+    # Invariants
 
     @invariant()
-    def nothing_is_given_twice(self) -> None:
+    def no_address_is_assigned_twice(self) -> None:
         self.model().assert_legal()
 
     @rule()
     def settle(self) -> None:
         self.deliver_namespaces()
         for _ in range(TICKS_TO_SETTLE):
-            if not self.news and not self.writes and self.core.next_deadline() is None:
+            if not self.watch_events and not self.writes and self.core.next_deadline() is None:
                 break
-            self.deliver(len(self.news))
+            self.deliver(len(self.watch_events))
             self.write(len(self.writes))
-            if not self.news and not self.writes:
+            if not self.watch_events and not self.writes:
                 self.pass_time(1.0)
-        assert not self.news
+        assert not self.watch_events
         assert not self.writes
         self.write_config_status()
         for key, item in self.server.items():
@@ -248,17 +248,17 @@ class Churn(RuleBasedStateMachine):
         self.settle()
 
     def model(self) -> Model:
-        """What the controller's memory says, for the model to judge."""
+        """Return the controller's assignments as a model."""
         config, draining = self.in_force
         model = Model((*config.pools, *draining))
-        for key in self.server.keys() | self.told.keys():
+        for key in self.server.keys() | self.observed.keys():
             held = self.core.allocator.held(key)
             if held is not None:
                 model.held[key] = (held.addresses, held.terms)
         return model
 
     def could_keep(self, key: str, item: Service) -> bool:
-        """Whether a service still may have what it had when all had settled before."""
+        """Whether a service may still have the addresses that it had when it last settled."""
         request = parse(item)
         addresses = self.settled.get(key, ())
         if isinstance(request, ServiceRequest):
@@ -270,7 +270,7 @@ class Churn(RuleBasedStateMachine):
         )
 
     def could_have_another(self, key: str, item: Service, held: Addresses) -> bool:
-        """Whether there is a second address for a service that takes one, but would take two."""
+        """Whether a second address exists for a service that has one and accepts two."""
         request = parse(item)
         if isinstance(request, InvalidRequest) or request.addresses or request.pool:
             return False
@@ -278,7 +278,7 @@ class Churn(RuleBasedStateMachine):
             return False
         model = self.model()
         owner = model.owner(held)
-        labels = self.namespaces_told.get(item.metadata.namespace)
+        labels = self.namespaces_observed.get(item.metadata.namespace)
         tenant = tenant_of(item, labels)
         return any(
             pool.name == owner
@@ -289,36 +289,36 @@ class Churn(RuleBasedStateMachine):
             and Family.of(address) is not Family.of(held[0])
             and model.may_have(key, address, request.terms)
             for pool in model.pools
-            for address in given_out_by(pool)
+            for address in allocatable_addresses(pool)
         )
 
     def could_be_served(self, key: str, item: Service) -> bool:
-        request = parse(item, self.namespaces_told.get(item.metadata.namespace))
-        return isinstance(request, ServiceRequest) and self.model().can_be_served(key, request)
+        request = parse(item, self.namespaces_observed.get(item.metadata.namespace))
+        return isinstance(request, ServiceRequest) and self.model().can_allocate(key, request)
 
     def put(self, key: str, item: Service) -> None:
         self.server[key] = item
-        self.news.append((key, item))
+        self.watch_events.append((key, item))
 
-    def tell(self, key: str, item: Service | None) -> None:
+    def observe(self, key: str, item: Service | None) -> None:
         if item is None:
-            self.told.pop(key, None)
+            self.observed.pop(key, None)
         else:
-            self.told[key] = item
+            self.observed[key] = item
         self.perform(self.core.service_changed(key, item, self.now))
 
-    def store(self, now: Service, wish: WriteStatus) -> None:
+    def store(self, now: Service, effect: WriteStatus) -> None:
         had = self.untouched.get(now.key)
-        assert had is None or had == wish.addresses[: len(had)], f"{now.key} lost {had}"
+        assert had is None or had == effect.addresses[: len(had)], f"{now.key} lost {had}"
         self.version += 1
-        annotated = {**(now.metadata.annotations or {}), POOL_ANNOTATION: wish.pool}
-        if not wish.pool:
+        annotated = {**(now.metadata.annotations or {}), POOL_ANNOTATION: effect.pool}
+        if not effect.pool:
             del annotated[POOL_ANNOTATION]
         replace = msgspec.structs.replace
         meta = replace(
             now.metadata, resource_version=str(self.version), annotations=annotated or None
         )
-        ingress = tuple(LoadBalancerIngress(str(address)) for address in wish.addresses)
+        ingress = tuple(LoadBalancerIngress(str(address)) for address in effect.addresses)
         status = ServiceStatus(LoadBalancerStatus(ingress))
         self.put(now.key, replace(now, metadata=meta, status=status))
 

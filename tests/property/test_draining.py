@@ -1,4 +1,4 @@
-"""No text, however made, is anything but draining pools or the one documented error."""
+"""Any text decodes to draining pools or raises the one documented error."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def decode(text: str) -> tuple[Pool, ...]:
 
 
 @given(st.text())
-def test_any_text(text: str) -> None:
+def test_any_text_decodes_or_raises_config_error(text: str) -> None:
     decode(text)
 
 
 @given(trees)
-def test_any_tree(tree: object) -> None:
+def test_any_json_tree_decodes_or_raises_config_error(tree: object) -> None:
     decode(json.dumps(tree))
 
 
@@ -61,7 +61,7 @@ def test_any_tree(tree: object) -> None:
     st.dictionaries(st.sampled_from(KEYS), leaves),
     st.integers(0, 3),
 )
-def test_nearly_what_the_controller_writes(
+def test_damaged_records_of_draining_pools_decode_or_raise_config_error(
     pool: dict[str, object], advertisement: dict[str, object], times: int
 ) -> None:
     tree = [POOL | {"advertisements": [ADVERTISEMENT | advertisement] * times} | pool] * times

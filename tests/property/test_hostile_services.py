@@ -1,11 +1,11 @@
-"""Services with whatever a tenant can write: they cost nothing that another service holds."""
+"""Services with any content that a tenant can write: no other service loses its address."""
 
 from __future__ import annotations
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.objects import config, pool, selector, service
+from support.kube.objects import config, pool, selector, service
 
 from controller.assignment import Reason
 from controller.core import Controller
@@ -30,7 +30,7 @@ texts = st.one_of(
     ),
 )
 labels = st.none() | st.dictionaries(texts, texts, max_size=3)
-wishes = st.fixed_dictionaries(
+service_specs = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["LoadBalancer", "LoadBalancer", "LoadBalancer", ""]) | texts,
         "cluster_ips": st.lists(texts, max_size=3).map(tuple) | st.just(("10.96.0.1",)),
@@ -52,31 +52,31 @@ wishes = st.fixed_dictionaries(
 )
 
 
-def hostile(name: str, wish: dict[str, object], version: int, *, deleting: bool) -> Service:
-    made = service(name, uid=name, version=str(version), **wish)  # type: ignore[arg-type]
+def hostile(name: str, spec: dict[str, object], version: int, *, deleting: bool) -> Service:
+    made = service(name, uid=name, version=str(version), **spec)  # type: ignore[arg-type]
     stamp = "garbage" if deleting else None
     meta = msgspec.structs.replace(made.metadata, deletion_timestamp=stamp)
-    # As it comes: encoded by a server, decoded by the reflector.
+    # Encoded as by the API server, decoded as by the reflector.
     raw = msgspec.json.encode(msgspec.structs.replace(made, metadata=meta))
     return msgspec.json.decode(raw, type=Service)
 
 
 @settings(max_examples=300)
 @given(
-    st.lists(st.tuples(st.sampled_from("xyz"), wishes, st.booleans()), max_size=8),
+    st.lists(st.tuples(st.sampled_from("xyz"), service_specs, st.booleans()), max_size=8),
     st.integers(0, 8),
 )
-def test_no_service_costs_another_its_address(
+def test_hostile_service_takes_no_address_of_another(
     edits: list[tuple[str, dict[str, object], bool]], before_start: int
 ) -> None:
     core = Controller()
     core.config_changed(POOLS)
     good = service("good", ips=("192.0.2.2",), pool="a", created="2020-01-01T00:00:00Z")
     core.service_changed(good.key, good)
-    for number, (name, wish, deleting) in enumerate(edits):
+    for number, (name, spec, deleting) in enumerate(edits):
         if number == before_start:
             core.services_synced()
-        item = hostile(name, wish, number, deleting=deleting)
+        item = hostile(name, spec, number, deleting=deleting)
         core.service_changed(item.key, item, float(number))
     core.services_synced()
     core.handle_timeout(1000.0)
@@ -84,20 +84,20 @@ def test_no_service_costs_another_its_address(
         outcome = core.outcome(f"default/{name}")
         assert outcome is None or outcome.verdict.reason != Reason.INTERNAL_ERROR, outcome
     held = core.allocator.held("default/good")
-    claimed = any(wish["ips"] and "192.0.2.2" in wish["ips"] for _, wish, _ in edits)  # type: ignore[operator]
+    claimed = any(spec["ips"] and "192.0.2.2" in spec["ips"] for _, spec, _ in edits)  # type: ignore[operator]
     assert claimed or (held is not None and list(map(str, held.addresses)) == ["192.0.2.2"])
 
 
 @settings(max_examples=300)
-@given(wishes)
-def test_cluster_addresses_that_can_not_be_read_cost_nothing(wish: dict[str, object]) -> None:
+@given(service_specs)
+def test_invalid_cluster_ips_keep_the_assigned_address(spec: dict[str, object]) -> None:
     core = Controller()
     core.config_changed(POOLS)
     core.services_synced()
     core.service_changed("default/x", hostile("x", {}, 1, deleting=False))
     had = core.allocator.held("default/x")
     assert had is not None
-    bad = {**wish, "kind": "LoadBalancer", "cluster_ips": ("10.96.0.1", "garbage")}
+    bad = {**spec, "kind": "LoadBalancer", "cluster_ips": ("10.96.0.1", "garbage")}
     core.service_changed("default/x", hostile("x", bad, 2, deleting=False))
     held = core.allocator.held("default/x")
     assert held is not None

@@ -1,4 +1,4 @@
-"""Frames by the thousand through the parsers: no exception, no wrong answer, no growth in memory.
+"""Fuzzing of the ARP and NDP parsers: no exception, no wrong answer, no growth in memory.
 
 ``METALLB_PY_FUZZ_FRAMES=1000000`` takes some minutes; ``METALLB_PY_FUZZ_SEED`` repeats a run.
 """
@@ -14,7 +14,7 @@ from random import Random
 
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
-from support.layer2_fuzz import Fuzzer
+from support.layer2.frame_fuzz import Fuzzer
 
 from metallb_py.protocols.ethernet import MacAddress
 from speaker.responder.arp import DropReason, answer
@@ -31,34 +31,34 @@ V4, V6 = IPv4Address(VIP).packed, IPv6Address(VIP6).packed
 
 
 def check_arp(frame: bytes, reply: bytes) -> None:
-    """Hold an answer against the request as scapy reads it."""
-    asked = Ether(frame)
-    assert asked.dst in (OURS, "ff:ff:ff:ff:ff:ff")
-    assert Dot1Q not in asked or asked[Dot1Q].vlan == 0
-    request, told = asked[ARP], Ether(reply)
+    """Compare a reply with the request as decoded by scapy."""
+    received = Ether(frame)
+    assert received.dst in (OURS, "ff:ff:ff:ff:ff:ff")
+    assert Dot1Q not in received or received[Dot1Q].vlan == 0
+    request, sent = received[ARP], Ether(reply)
     assert (request.hwtype, request.ptype, request.op, request.pdst) == (1, 0x0800, 1, VIP)
-    assert (told.src, told.dst, len(reply)) == (OURS, request.hwsrc, 42)
-    found = told[ARP]
+    assert (sent.src, sent.dst, len(reply)) == (OURS, request.hwsrc, 42)
+    found = sent[ARP]
     assert (found.op, found.hwsrc, found.psrc) == (2, OURS, VIP)
     assert (found.hwdst, found.pdst) == (request.hwsrc, request.psrc)
 
 
 def check_advertisement(frame: bytes, reply: bytes) -> None:
-    """Hold an answer against the solicitation as scapy reads it."""
-    asked, told = Ether(frame), Ether(reply)
-    assert (asked[IPv6].hlim, asked[ICMPv6ND_NS].tgt) == (255, VIP6)
-    assert (told.src, told[IPv6].src, told[ICMPv6ND_NA].tgt) == (OURS, VIP6, VIP6)
-    searching = asked[IPv6].src == "::"
-    solicited = bool(told[ICMPv6ND_NA].S)
-    assert told[IPv6].dst == ("ff02::1" if searching else asked[IPv6].src)
-    assert solicited is not searching
-    checksum = told[ICMPv6ND_NA].cksum
-    del told[ICMPv6ND_NA].cksum
-    assert Ether(bytes(told))[ICMPv6ND_NA].cksum == checksum
+    """Compare an advertisement with the solicitation as decoded by scapy."""
+    received, sent = Ether(frame), Ether(reply)
+    assert (received[IPv6].hlim, received[ICMPv6ND_NS].tgt) == (255, VIP6)
+    assert (sent.src, sent[IPv6].src, sent[ICMPv6ND_NA].tgt) == (OURS, VIP6, VIP6)
+    is_dad = received[IPv6].src == "::"
+    solicited = bool(sent[ICMPv6ND_NA].S)
+    assert sent[IPv6].dst == ("ff02::1" if is_dad else received[IPv6].src)
+    assert solicited is not is_dad
+    checksum = sent[ICMPv6ND_NA].cksum
+    del sent[ICMPv6ND_NA].cksum
+    assert Ether(bytes(sent))[ICMPv6ND_NA].cksum == checksum
 
 
 def run(fuzzer: Fuzzer, count: int) -> tuple[int, int]:
-    """Answer so many frames; return how many answers there were in each protocol."""
+    """Answer ``count`` frames; return the number of ARP replies and of advertisements."""
     replies = solicited = 0
     for _ in range(count):
         frame = fuzzer.frame()
@@ -80,7 +80,7 @@ def run(fuzzer: Fuzzer, count: int) -> tuple[int, int]:
     return replies, solicited
 
 
-def test_parsers() -> None:
+def test_fuzzed_arp_and_ndp_frames_get_correct_answers_or_none() -> None:
     print(f"METALLB_PY_FUZZ_SEED={SEED}")
     fuzzer = Fuzzer(Random(SEED), OURS, VIP, VIP6)
     run(fuzzer, 1000)
@@ -93,7 +93,7 @@ def test_parsers() -> None:
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # Neither were all frames rubbish, nor all good.
+    # Both valid and invalid frames must have occurred.
     assert FRAMES * 0.02 < replies < FRAMES / 2
     assert FRAMES * 0.02 < solicited < FRAMES / 2
     assert after - before < 256 * 1024

@@ -1,4 +1,4 @@
-"""Many candidates for one lease, in a world where everything is late, lost or stands still."""
+"""Leader election among several candidates with delays, losses, pauses and crashes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metallb_py.kube.leader_election import (
     Failed,
     Found,
     Lead,
-    Lose,
+    LeadershipLost,
     Read,
     Write,
 )
@@ -31,7 +31,7 @@ SECONDS = 120.0
 
 
 class World:
-    """Time, and an API server that knows one lease."""
+    """A clock, and an API server with one Lease."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
@@ -49,22 +49,22 @@ class World:
             self.now, _, act = heapq.heappop(self._agenda)
             act()
 
-    def answer(self, asked: Read | Write) -> Answer:
-        if isinstance(asked, Read):
+    def answer(self, request: Read | Write) -> Answer:
+        if isinstance(request, Read):
             return Found(self.lease) if self.lease else Absent()
         version = self.lease.metadata.resource_version if self.lease else ""
-        if asked.version != version:
+        if request.version != version:
             return Conflict() if self.lease else Absent()
         number = str(next(self._versions))
-        # By a clock that tells no time, but never the same twice.
-        said = f"{self.random.randrange(1000)}.{number}"
-        spec = LeaseSpec(asked.holder, 2, asked.acquired or said, said, asked.transitions)
+        # A meaningless clock, whose values never repeat.
+        stamp = f"{self.random.randrange(1000)}.{number}"
+        spec = LeaseSpec(request.holder, 2, request.acquired or stamp, stamp, request.transitions)
         self.lease = Lease(ObjectMeta("x", resource_version=number), spec)
         return Found(self.lease)
 
 
 class Candidate:
-    """Performs what its election wants, over a network that loses and delays."""
+    """A candidate that performs its election's effects over a lossy network with delays."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
@@ -87,7 +87,7 @@ class Candidate:
         self.world.at(self.world.now + self.world.random.uniform(0, 5), self._begin)
 
     def freeze(self, seconds: float) -> None:
-        """Stand still. What it thinks it may do, it does when it goes on."""
+        """Pause the process; it continues with its former state afterwards."""
         self._frozen_until = self.world.now + seconds
 
     def _tick(self, life: int) -> None:
@@ -113,34 +113,34 @@ class Candidate:
                     if self.until <= self.world.now:
                         self.gained.append(self.world.now)
                     self.until = until
-                case Lose():
+                case LeadershipLost():
                     self.until = 0.0
 
-    def _send(self, asked: Read | Write) -> None:
+    def _send(self, request: Read | Write) -> None:
         world, life, random = self.world, self._life, self.world.random
-        waiting = [True]
+        pending = [True]
 
         def receive(answer: Answer) -> None:
-            if waiting[0]:
-                waiting[0] = False
+            if pending[0]:
+                pending[0] = False
                 self._awake(
                     life, lambda: self._perform(self._election.receive(answer, self.world.now))
                 )
 
         def serve() -> None:
-            answer = world.answer(asked)
+            answer = world.answer(request)
             if random.random() > 0.05:
                 world.at(world.now + random.expovariate(20), lambda: receive(answer))
 
         if random.random() > 0.05:
-            # Rarely so late that the candidate has long given up: writes arrive even then.
+            # Rarely later than the candidate's timeout: writes take effect even then.
             late = random.uniform(0, 5) if random.random() < 0.02 else random.expovariate(30)
             world.at(world.now + late, serve)
-        world.at(world.now + asked.within, lambda: receive(Failed()))
+        world.at(world.now + request.within, lambda: receive(Failed()))
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_no_two_ever_lead_and_somebody_mostly_does(seed: int) -> None:
+def test_leader_election_has_at_most_one_leader_and_mostly_one(seed: int) -> None:
     random = Random(seed)
     world = World(random)
     candidates = [Candidate(world, f"c{number}") for number in range(CANDIDATES)]
@@ -159,7 +159,7 @@ def test_no_two_ever_lead_and_somebody_mostly_does(seed: int) -> None:
     assert led > SECONDS / 4
 
 
-def test_views_know_what_the_api_server_says() -> None:
+def test_lease_object_of_the_api_server_is_decoded() -> None:
     text = b"""{"metadata": {"name": "x", "resourceVersion": "5"}, "spec": {"holderIdentity": "a",
     "leaseDurationSeconds": 2, "acquireTime": "2026-01-01T00:00:00.000000Z",
     "renewTime": "2026-01-01T00:00:00.000000Z", "leaseTransitions": 1}}"""

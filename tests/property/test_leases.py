@@ -1,4 +1,4 @@
-"""Many speakers and their Leases, where the API server goes away, hangs, and is slow."""
+"""Failure detection by Leases while the API server is unreachable, hangs or is slow."""
 
 from __future__ import annotations
 
@@ -18,34 +18,36 @@ from speaker.membership.lease_detector import (
     Effect,
     Failed,
     Input,
-    Leases,
-    Members,
+    LeaseFailureDetector,
+    LeasesObserved,
+    MembersChanged,
     Renew,
     Renewed,
-    Seen,
     Timing,
     Unreachable,
 )
 
 T = Timing()
 BUSY = 80.0
-"""Until then something happens, from then on nothing does."""
+"""End of the outages and of the other events of a run, in seconds."""
 CALM = 30.0
+"""Seconds without events at the end of a run."""
 LATE = 0.4
-"""How late a message is at most, on a good day."""
+"""Maximum delay of a message in normal operation, in seconds."""
 SLOW = 0.6
-"""How late one is while the API server is slow: then a renewal may take longer than an attempt."""
-AWFUL = 2.0
-"""How late one is while some renew in time by luck, and some do not."""
-# When a watch is taken up again, and until a renewal succeeds, after trouble.
+"""Maximum delay while the API server is slow: a renewal may take longer than an attempt."""
+VERY_SLOW = 2.0
+"""Maximum delay at which only some speakers renew in time."""
 RESUMED = 2.0
+"""Maximum seconds after an outage until a watch is resumed."""
 RECOVERED = RESUMED + 1.5 + 2 * T.attempt + 2 * LATE
-# When who stopped is gone, unless there is trouble.
-GONE = T.duration + T.interval(1.0) + 3 * LATE
+"""Maximum seconds after an outage until a renewal succeeds."""
+DETECTED = T.duration + T.interval(1.0) + 3 * LATE
+"""Maximum seconds from the last renewal of a stopped speaker to its detection, without outages."""
 
 
 class Kind(Enum):
-    """What is wrong with the API server."""
+    """Failure mode of the API server."""
 
     REFUSES = auto()
     HANGS = auto()
@@ -53,31 +55,36 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """Something is wrong for everybody, or for one."""
+class Outage:
+    """A failure of the API server for one speaker or for all."""
 
     kind: Kind
+    """Failure mode."""
     start: float
+    """Start time."""
     seconds: float
-    whose: str = ""
-    lateness: float = SLOW
+    """Duration."""
+    node: str = ""
+    """Node of the affected speaker; empty for all."""
+    max_delay: float = SLOW
+    """Maximum delay of messages in mode SLOW, in seconds."""
 
     @property
     def end(self) -> float:
         return self.start + self.seconds
 
-    def concerns(self, node: str, now: float) -> bool:
-        return self.whose in ("", node) and self.start <= now < self.end
+    def affects(self, node: str, now: float) -> bool:
+        return self.node in ("", node) and self.start <= now < self.end
 
 
 class World:
-    """Time, and an API server that tells every change, in order."""
+    """A clock, and an API server that sends every change, in order."""
 
-    def __init__(self, random: Random, troubles: list[Trouble], lost: float) -> None:
+    def __init__(self, random: Random, outages: list[Outage], lost: float) -> None:
         self.random = random
-        self.lost = lost  # what part of the answers
+        self.lost = lost  # share of the responses
         self.now = 0.0
-        self.troubles = troubles
+        self.outages = outages
         self.log: list[tuple[str, Lease | None]] = []
         self.leases: dict[str, Lease] = {}
         self.commits: dict[str, list[float]] = {}
@@ -94,13 +101,13 @@ class World:
             act()
         self.now = until
 
-    def trouble(self, node: str) -> Trouble | None:
-        return next((t for t in self.troubles if t.concerns(node, self.now)), None)
+    def outage(self, node: str) -> Outage | None:
+        return next((each for each in self.outages if each.affects(node, self.now)), None)
 
-    def lateness(self, node: str) -> float:
-        trouble = self.trouble(node)
-        if trouble is not None and trouble.kind is Kind.SLOW:
-            return self.random.uniform(0, trouble.lateness)
+    def delay(self, node: str) -> float:
+        outage = self.outage(node)
+        if outage is not None and outage.kind is Kind.SLOW:
+            return self.random.uniform(0, outage.max_delay)
         return min(self.random.expovariate(30), LATE)
 
     def version(self, node: str) -> int:
@@ -108,7 +115,7 @@ class World:
         return int(lease.metadata.resource_version) if lease is not None else 0
 
     def write(self, node: str, version: int, renew_time: str) -> bool:
-        """Renew a Lease; refuse where it has another version than the writer thinks."""
+        """Renew a Lease; refuse if its resource version is not the given one."""
         if version != self.version(node):
             return False
         number = str(len(self.log) + 1)
@@ -133,7 +140,10 @@ class World:
 
 
 class Speaker:
-    """Performs what its machine wants, and watches. ``drops``: whom it thought gone, and when."""
+    """A driver that performs its machine's effects, and watches.
+
+    ``drops``: time and node of each member that it declared gone.
+    """
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
@@ -141,21 +151,21 @@ class Speaker:
         self.running = True
         self.frozen_until = 0.0
         self.drops: list[tuple[float, str]] = []
-        self._machine = Leases(name, T, world.now)
-        self._told = self._machine.alive
-        self._position = len(world.log)  # of what it was told, in the log
-        self._version = world.version(name)  # a crashed one's, which is found at once
+        self._machine = LeaseFailureDetector(name, T, world.now)
+        self._reported_alive = self._machine.alive
+        self._position = len(world.log)  # of the last delivered change, in the log
+        self._version = world.version(name)  # that of a crashed predecessor, which is found at once
         self._stamp = ""
         self._unanswered: set[str] = set()
         self._stamps = count(len(world.log))
         self._answered = True
         world.speakers[name] = self
-        self._perform(self._machine.receive(Seen(dict(world.leases)), world.now))
-        for trouble in world.troubles:
-            if trouble.whose in ("", name) and trouble.kind is not Kind.SLOW:
-                if trouble.kind is Kind.REFUSES:
-                    world.at(trouble.start, lambda: self._receive(Unreachable()))
-                resumed = trouble.end + world.random.uniform(0, RESUMED)
+        self._perform(self._machine.receive(LeasesObserved(dict(world.leases)), world.now))
+        for outage in world.outages:
+            if outage.node in ("", name) and outage.kind is not Kind.SLOW:
+                if outage.kind is Kind.REFUSES:
+                    world.at(outage.start, lambda: self._receive(Unreachable()))
+                resumed = outage.end + world.random.uniform(0, RESUMED)
                 world.at(resumed, lambda: self.expect(len(world.log)))
         self._tick()
 
@@ -174,29 +184,29 @@ class Speaker:
         self.world.delete(self.name)
 
     def expect(self, position: int) -> None:
-        """Be told of the log up to there, some time from now, as far as anything is told."""
-        late = self.world.lateness(self.name)
-        self.world.at(self.world.now + late, lambda: self._awake(lambda: self._hear(position)))
+        """Schedule the delivery of the log up to a position, unless an outage prevents it."""
+        delay = self.world.delay(self.name)
+        self.world.at(self.world.now + delay, lambda: self._awake(lambda: self._deliver(position)))
 
-    def _hear(self, position: int) -> None:
-        trouble = self.world.trouble(self.name)
-        if trouble is not None and trouble.kind is not Kind.SLOW:
+    def _deliver(self, position: int) -> None:
+        outage = self.world.outage(self.name)
+        if outage is not None and outage.kind is not Kind.SLOW:
             return
-        news = self.world.log[self._position : position]
+        changes = self.world.log[self._position : position]
         self._position = max(self._position, position)
-        for node, lease in news:
+        for node, lease in changes:
             if node == self.name and lease and lease.spec.renew_time in self._unanswered:
                 self._version = int(lease.metadata.resource_version)
-        if self.world.random.random() < 0.2:  # as a list, in no order
-            latest = list(dict(news).items())
+        if self.world.random.random() < 0.2:  # as a list, in random order
+            latest = list(dict(changes).items())
             self.world.random.shuffle(latest)
-            self._receive(Seen(dict(latest)))
+            self._receive(LeasesObserved(dict(latest)))
             return
-        for node, lease in news:
-            self._receive(Seen({node: lease}))
+        for node, lease in changes:
+            self._receive(LeasesObserved({node: lease}))
 
-    def _receive(self, news: Input) -> None:
-        self._awake(lambda: self._perform(self._machine.receive(news, self.world.now)))
+    def _receive(self, message: Input) -> None:
+        self._awake(lambda: self._perform(self._machine.receive(message, self.world.now)))
 
     def _awake(self, act: Callable[[], None]) -> None:
         if not self.running:
@@ -209,8 +219,8 @@ class Speaker:
     def _tick(self) -> None:
         def act() -> None:
             if self._answered:
-                chance = self.world.random.random()
-                self._perform(self._machine.handle_timeout(self.world.now, chance))
+                random_fraction = self.world.random.random()
+                self._perform(self._machine.handle_timeout(self.world.now, random_fraction))
             self._wait()
 
         self._awake(act)
@@ -224,9 +234,9 @@ class Speaker:
             match effect:
                 case Renew(within):
                     self._write(within)
-                case Members(alive):
-                    self.drops += [(self.world.now, node) for node in self._told - alive]
-                    self._told = alive
+                case MembersChanged(alive):
+                    self.drops += [(self.world.now, node) for node in self._reported_alive - alive]
+                    self._reported_alive = alive
 
     def _write(self, within: float) -> None:
         self._stamp = f"{self.name}{next(self._stamps)}"
@@ -240,21 +250,21 @@ class Speaker:
 
     def _send(self) -> None:
         world, stamp, version = self.world, self._stamp, self._version
-        trouble = world.trouble(self.name)
-        if trouble is not None and trouble.kind is Kind.REFUSES:
+        outage = world.outage(self.name)
+        if outage is not None and outage.kind is Kind.REFUSES:
             world.at(world.now, lambda: self._end(stamp, Failed()))
-        elif trouble is None or trouble.kind is Kind.SLOW:
-            world.at(world.now + world.lateness(self.name), lambda: self._serve(stamp, version))
-        elif world.random.random() < 0.3:  # it arrives when all is well again
-            world.at(trouble.end, lambda: self._serve(stamp, version))
+        elif outage is None or outage.kind is Kind.SLOW:
+            world.at(world.now + world.delay(self.name), lambda: self._serve(stamp, version))
+        elif world.random.random() < 0.3:  # it arrives after the outage
+            world.at(outage.end, lambda: self._serve(stamp, version))
 
     def _serve(self, stamp: str, version: int) -> None:
-        """What the API server does."""
+        """Handle the request on the API server, and send the response."""
         world = self.world
         done = world.write(self.name, version, stamp)
         now = world.version(self.name)
         if world.random.random() >= world.lost:
-            late = world.now + world.lateness(self.name)
+            late = world.now + world.delay(self.name)
             world.at(late, lambda: self._awake(lambda: self._answer(stamp, now, done=done)))
 
     def _answer(self, stamp: str, version: int, *, done: bool) -> None:
@@ -263,7 +273,7 @@ class Speaker:
             if done:
                 self._unanswered.clear()
                 self._end(stamp, Renewed())
-            else:  # on top of what is there
+            else:  # on top of the current version
                 self._send()
 
     def _end(self, stamp: str, answer: Renewed | Failed) -> None:
@@ -272,16 +282,16 @@ class Speaker:
             self._receive(answer)
 
 
-def troubles(
-    whose: st.SearchStrategy[str], since: float = 0.0, lateness: float = SLOW
-) -> st.SearchStrategy[list[Trouble]]:
-    """Draw troubles, one after the other, all over before it is calm."""
-    drawn = st.tuples(st.sampled_from(Kind), st.floats(0, 10), st.floats(0.05, 15), whose)
+def outages(
+    nodes: st.SearchStrategy[str], since: float = 0.0, max_delay: float = SLOW
+) -> st.SearchStrategy[list[Outage]]:
+    """Draw outages, one after the other, all of which end before BUSY."""
+    drawn = st.tuples(st.sampled_from(Kind), st.floats(0, 10), st.floats(0.05, 15), nodes)
 
-    def lay_out(parts: list[tuple[Kind, float, float, str]]) -> list[Trouble]:
+    def lay_out(parts: list[tuple[Kind, float, float, str]]) -> list[Outage]:
         found, now = [], since
         for kind, pause, seconds, node in parts:
-            found.append(Trouble(kind, now + pause, seconds, node, lateness))
+            found.append(Outage(kind, now + pause, seconds, node, max_delay))
             now += pause + seconds
         return found
 
@@ -292,8 +302,8 @@ NAMES = ("a", "b", "c", "d")
 NUMBERS = st.integers(0, 2**32)
 
 
-def began(number: int, found: list[Trouble], lost: float = 0.02) -> World:
-    """Start all speakers, not quite at once."""
+def start_speakers(number: int, found: list[Outage], lost: float = 0.02) -> World:
+    """Start all speakers within two seconds."""
     world = World(Random(number), found, lost)
     for name in NAMES:
         world.at(world.random.uniform(0, 2), lambda name=name: Speaker(world, name))
@@ -301,54 +311,54 @@ def began(number: int, found: list[Trouble], lost: float = 0.02) -> World:
 
 
 def drops_of(world: World, node: str) -> list[float]:
-    """Return when anybody else thought that a node is gone."""
+    """Return the times at which other speakers declared a node gone."""
     others = (speaker for name, speaker in world.speakers.items() if name != node)
-    return [when for speaker in others for when, who in speaker.drops if who == node]
+    return [when for speaker in others for when, dropped in speaker.drops if dropped == node]
 
 
-@given(number=NUMBERS, found=troubles(st.just("")), naps=st.lists(st.floats(5, BUSY), max_size=4))
-def test_nobody_who_renews_is_ever_declared_gone(
-    number: int, found: list[Trouble], naps: list[float]
+@given(number=NUMBERS, found=outages(st.just("")), freezes=st.lists(st.floats(5, BUSY), max_size=4))
+def test_speaker_that_renews_its_lease_is_never_declared_gone(
+    number: int, found: list[Outage], freezes: list[float]
 ) -> None:
-    """Not in an outage, not after it, not by one that stood still itself."""
-    world = began(number, found)
-    for nap in naps:
-        world.at(nap, lambda: world.speakers["a"].freeze(world.random.uniform(0, 20)))
+    """Not during an outage, not after it, and not by a speaker that was paused itself."""
+    world = start_speakers(number, found)
+    for when in freezes:
+        world.at(when, lambda: world.speakers["a"].freeze(world.random.uniform(0, 20)))
     world.run(BUSY + CALM)
     assert [drops_of(world, name) for name in NAMES[1:]] == [[], [], []]
     assert {speaker.alive for speaker in world.speakers.values()} == {frozenset(NAMES)}
 
 
-@given(number=NUMBERS, found=troubles(st.just(""), 5.0), crash=st.floats(5, BUSY))
-def test_whoever_stops_is_gone_in_time_and_nobody_else(
-    number: int, found: list[Trouble], crash: float
+@given(number=NUMBERS, found=outages(st.just(""), 5.0), crash=st.floats(5, BUSY))
+def test_only_a_stopped_speaker_is_declared_gone_and_in_time(
+    number: int, found: list[Outage], crash: float
 ) -> None:
-    world = began(number, found, lost=0.0)
+    world = start_speakers(number, found, lost=0.0)
     world.run(crash)
     world.speakers["b"].crash()
     world.run(BUSY + CALM)
-    renewed = world.commits["b"][-1]  # perhaps its last words were under way
-    gone = drops_of(world, "b")
-    assert len(gone) == len(NAMES) - 1
-    assert min(gone) >= renewed + T.duration
-    limit = renewed + GONE
-    for trouble in found:
-        if trouble.start <= limit:
-            limit = max(limit, trouble.end + RECOVERED + GONE)
-    assert max(gone) <= limit
+    renewed = world.commits["b"][-1]  # its last renewal may have been in transit
+    drops = drops_of(world, "b")
+    assert len(drops) == len(NAMES) - 1
+    assert min(drops) >= renewed + T.duration
+    limit = renewed + DETECTED
+    for outage in found:
+        if outage.start <= limit:
+            limit = max(limit, outage.end + RECOVERED + DETECTED)
+    assert max(drops) <= limit
     assert {s.alive for s in world.speakers.values() if s.running} == {frozenset("acd")}
 
 
 @given(
     number=NUMBERS,
-    found=troubles(st.sampled_from(["", *NAMES]), lateness=AWFUL),
+    found=outages(st.sampled_from(["", *NAMES]), max_delay=VERY_SLOW),
     when=st.floats(5, BUSY),
 )
-def test_only_who_did_not_renew_is_dropped_and_all_agree_in_the_end(
-    number: int, found: list[Trouble], when: float
+def test_only_expired_leases_drop_a_speaker_and_all_views_converge(
+    number: int, found: list[Outage], when: float
 ) -> None:
-    """Where some reach the API server and others do not; one leaves, one comes back."""
-    world = began(number, found)
+    """While only some reach the API server, one speaker leaves and one restarts after a crash."""
+    world = start_speakers(number, found)
     world.run(when)
     world.speakers["c"].leave()
     world.run(when + 1)

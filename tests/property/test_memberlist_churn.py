@@ -1,4 +1,4 @@
-"""Whatever happens to a gossip cluster: when it is quiet again, the living agree on who lives."""
+"""Random churn of a gossip cluster: once it is quiet, all living members have the same view."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from random import Random
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.gossip_members import alive, endpoint, machine, packed, sent
-from support.gossip_scenarios import agree, given_up, name_of
-from support.gossip_simulation import Network, Weather
+from support.gossip.members import alive, endpoint, machine, packed, sent
+from support.gossip.scenarios import declared_down, name_of, views_agree
+from support.gossip.simulation import Impairments, Network
 
 from metallb_py.protocols.memberlist.codec.messages import Alive, Ping
 from metallb_py.protocols.memberlist.members import LIMIT
@@ -18,26 +18,26 @@ from metallb_py.protocols.memberlist.settings import FAST
 
 FULL = os.environ.get("METALLB_PY_SIMULATION") == "full"
 QUIET = 95.0
-"""Three times the longest time between tries to join; who is gone is forgotten as well."""
+"""Three times the longest interval between joins; also long enough to reap dead members."""
 MOST = 8
 PACKETS = 40
-"""A member of so small a cluster sends no more packets in a second, for each that there are."""
+"""Maximum packets that a member of a small cluster sends in a second, for each host."""
 
 seconds = st.sampled_from([0.0, 0.05, 0.3, 0.6, 1.6, 2.5, 6.0, 35.0])
 
 
 class Churn(RuleBasedStateMachine):
-    """Speakers on up to eight nodes, and what may happen to them."""
+    """Speakers on up to eight nodes, with crashes, pauses, partitions and packet loss."""
 
     @initialize(size=st.integers(3, MOST), seed=st.integers(0, 1000))
     def begin(self, size: int, seed: int) -> None:
         self.network = Network(seed)
         for number in range(size):
             self.network.add(name_of(number), FAST)
-        self.meet()
+        self.update_pods()
 
-    def meet(self) -> None:
-        """Tell every speaker which pods there are."""
+    def update_pods(self) -> None:
+        """Give every speaker the addresses of all pods."""
         network = self.network
         addresses = [host.endpoint.address for host in network.hosts.values() if host.process]
         for name in network.living:
@@ -67,16 +67,16 @@ class Churn(RuleBasedStateMachine):
     @rule(number=st.integers(0, MOST))
     @precondition(lambda self: len(self.network.living) < len(self.network.hosts))
     def restart(self, number: int) -> None:
-        self.network.run(1.0)  # its incarnation is the clock's seconds
+        self.network.run(1.0)  # its incarnation is the time in seconds
         stopped = [n for n, host in self.network.hosts.items() if host.process is None]
         self.network.start(self.one_of(number, stopped))
-        self.meet()
+        self.update_pods()
 
     @rule()
     @precondition(lambda self: len(self.network.hosts) < MOST)
     def grow(self) -> None:
         self.network.add(name_of(len(self.network.hosts)), FAST)
-        self.meet()
+        self.update_pods()
 
     @rule(number=st.integers(0, MOST))
     def pause(self, number: int) -> None:
@@ -103,9 +103,9 @@ class Churn(RuleBasedStateMachine):
     def heal(self) -> None:
         self.network.heal()
 
-    @rule(loss=st.sampled_from([0.0, 0.1, 0.3]), late=st.sampled_from([0.0, 0.2]))
-    def weather(self, loss: float, late: float) -> None:
-        self.network.weather = Weather(loss=loss, late=late, doubled=late)
+    @rule(loss=st.sampled_from([0.0, 0.1, 0.3]), reordered=st.sampled_from([0.0, 0.2]))
+    def impairments(self, loss: float, reordered: float) -> None:
+        self.network.impairments = Impairments(loss=loss, reordered=reordered, duplicated=reordered)
 
     @rule(number=st.integers(0, MOST), meta=st.binary(max_size=8))
     def update(self, number: int, meta: bytes) -> None:
@@ -113,17 +113,17 @@ class Churn(RuleBasedStateMachine):
         self.network.give(process, process.update, meta)
 
     @invariant()
-    def nobody_talks_too_much(self) -> None:
+    def packet_rate_is_bounded(self) -> None:
         for host in self.network.hosts.values():
             assert host.busiest <= PACKETS * len(self.network.hosts), host.name
 
     def teardown(self) -> None:
         network = self.network
-        network.weather = Weather()
+        network.impairments = Impairments()
         network.heal()
         self.resume()
         network.run(QUIET)
-        assert agree(network), {name: network.process(name).view for name in network.living}
+        assert views_agree(network), {name: network.process(name).view for name in network.living}
         for name in network.living:
             machine = network.process(name).machine
             assert machine.health == 0
@@ -131,9 +131,9 @@ class Churn(RuleBasedStateMachine):
                 if member.name in network.living:
                     truth = network.process(member.name).machine.me
                     assert (member.incarnation, member.meta) == (truth.incarnation, truth.meta)
-        network.told.clear()
+        network.reports.clear()
         network.run(QUIET)
-        assert not given_up(network)
+        assert not declared_down(network)
 
 
 Churn.TestCase.settings = settings(
@@ -142,20 +142,20 @@ Churn.TestCase.settings = settings(
 TestChurn = Churn.TestCase
 
 
-def test_forged_members_do_not_grow_the_table_nor_the_traffic_without_bound() -> None:
+def test_forged_members_do_not_grow_table_or_traffic_without_bound() -> None:
     made = machine(3)
-    chance = Random(1)
+    rng = Random(1)
     now = 1.0
     for number in range(10, LIMIT + 2000):
         made.receive(packed(alive(number)), endpoint(1), now)
         now += 0.0005
     assert len(made.members) == LIMIT
-    began, packets, pings = now, 0, 0
-    while (now := made.next_deadline()) <= began + 10.0:
+    start, packets, pings = now, 0, 0
+    while (now := made.next_deadline()) <= start + 10.0:
         effects = made.handle_timeout(now)
         packets += len(effects)
         pings += sum(isinstance(message, Ping) for message in sent(effects))
-        if chance.random() < 0.1:
+        if rng.random() < 0.1:
             made.receive(packed(Alive(99, "n1", endpoint(1))), endpoint(1), now)
     assert len(made.members) <= LIMIT
     assert packets / 10.0 <= 1000

@@ -1,4 +1,4 @@
-"""Messages of memberlist by the thousand: what was sent arrives, and nothing else gets through.
+"""Fuzzing of the memberlist codec: messages round-trip, other input is dropped with a reason.
 
 ``METALLB_PY_FUZZ_PACKETS=1000000`` takes some minutes; ``METALLB_PY_FUZZ_SEED`` repeats a run.
 """
@@ -17,7 +17,7 @@ from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.memberlist_fuzz import Fuzzer
+from support.gossip.packet_fuzz import Fuzzer
 
 from metallb_py.protocols.memberlist.codec.codec import decode, encode
 from metallb_py.protocols.memberlist.codec.envelope import (
@@ -94,12 +94,12 @@ ENVELOPES = st.builds(
 
 
 @given(IN_DATAGRAMS | IN_STREAMS)
-def test_what_is_encoded_is_decoded(message: Message) -> None:
+def test_encoded_message_decodes_to_itself(message: Message) -> None:
     assert decode(encode(message)) == message
 
 
 @given(ENVELOPES, st.lists(IN_DATAGRAMS, min_size=1, max_size=9), st.booleans())
-def test_what_is_packed_is_unpacked(
+def test_packed_datagram_unpacks_to_its_messages(
     envelope: Envelope, messages: list[Message], checksum: bool
 ) -> None:
     parts = [encode(message) for message in messages]
@@ -109,7 +109,7 @@ def test_what_is_packed_is_unpacked(
 
 
 @given(ENVELOPES, IN_STREAMS, st.booleans(), st.lists(st.integers(0, 2000), max_size=20))
-def test_however_a_stream_is_split_its_message_is_the_same(
+def test_any_split_of_a_stream_gives_the_same_message(
     envelope: Envelope, message: Message, reply: bool, cuts: list[int]
 ) -> None:
     data = envelope.pack_stream(encode(message), reply=reply)
@@ -122,7 +122,7 @@ def test_however_a_stream_is_split_its_message_is_the_same(
 
 
 @given(st.binary(max_size=500))
-def test_any_bytes_are_a_message_or_the_one_error(data: bytes) -> None:
+def test_any_bytes_decode_or_raise_decode_error(data: bytes) -> None:
     try:
         message = decode(data)
     except DecodeError:
@@ -131,18 +131,18 @@ def test_any_bytes_are_a_message_or_the_one_error(data: bytes) -> None:
 
 
 @given(st.binary(max_size=3000))
-def test_compression_loses_nothing(data: bytes) -> None:
+def test_lzw_round_trips(data: bytes) -> None:
     assert decompress(compress(data), len(data)) == data
 
 
 @given(st.binary(max_size=300), st.integers(0, 1000))
-def test_any_bytes_are_compressed_or_the_one_error(data: bytes, limit: int) -> None:
+def test_any_bytes_decompress_or_raise_lzw_error(data: bytes, limit: int) -> None:
     with suppress(LzwError):
         assert len(decompress(data, limit)) <= limit
 
 
 def unpack(fuzzer: Fuzzer, count: int) -> Counter[Drop | None]:
-    """Unpack so many datagrams; return how many were dropped why, and how many (None) were not."""
+    """Unpack ``count`` datagrams; return the number dropped by reason, and (None) unpacked."""
     seen: Counter[Drop | None] = Counter()
     for turn in range(count):
         envelope = (fuzzer.plain, fuzzer.sealed)[turn % 2]
@@ -158,7 +158,7 @@ def unpack(fuzzer: Fuzzer, count: int) -> Counter[Drop | None]:
 
 
 def read(fuzzer: Fuzzer, count: int) -> Counter[Drop | None]:
-    """Read so many streams; those that end early are not counted."""
+    """Read ``count`` streams; return counts as ``unpack`` does, without those that end early."""
     seen: Counter[Drop | None] = Counter()
     for turn in range(count):
         envelope = (fuzzer.plain, fuzzer.sealed)[turn % 2]
@@ -171,7 +171,7 @@ def read(fuzzer: Fuzzer, count: int) -> Counter[Drop | None]:
     return seen
 
 
-def test_fuzz() -> None:
+def test_fuzzed_packets_and_streams_leave_memory_bounded() -> None:
     print(f"METALLB_PY_FUZZ_SEED={SEED}")
     fuzzer = Fuzzer(Random(SEED))
     unpack(fuzzer, 2000)
@@ -187,7 +187,7 @@ def test_fuzz() -> None:
     finally:
         tracemalloc.stop()
     print(datagrams, streams)
-    # Neither was everything rubbish, nor all good.
+    # Both valid and invalid input must have occurred.
     assert PACKETS * 0.2 < datagrams[None] < PACKETS * 0.8
     assert PACKETS * 0.02 < streams[None] < PACKETS * 0.08
     assert datagrams.keys() >= set(Drop) - {Drop.CONFLICT, Drop.LIMITED}
@@ -197,6 +197,6 @@ def test_fuzz() -> None:
         Drop.REPLAYED,
         Drop.CHECKSUM,
     }
-    # The nonces of 4,096 datagrams stay.
+    # The nonces of 4,096 datagrams are remembered.
     assert after - before < 1_000_000
     assert peak - before < 2_000_000

@@ -1,4 +1,4 @@
-"""A plan, held against what then happens."""
+"""A plan, compared with the changes that the controller then makes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from random import Random
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.objects import service
+from support.kube.objects import service
 
 from controller.core import Controller
 from controller.effects import ConfigRefused, DrainingChanged, Effect, WriteStatus
 from controller.orphaned_addresses import OrphanPolicy
-from controller.plan import Fate, make_plan
+from controller.plan import Change, make_plan
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.draining import configured_name, encode_pools
 from metallb_py.kube.config_state import Stored
@@ -47,7 +47,7 @@ TEXTS = [
 ]
 NAMESPACES: dict[str, dict[str, str]] = {"default": {"team": "x"}, "shop": {}}
 
-wishes = st.fixed_dictionaries(
+service_specs = st.fixed_dictionaries(
     {
         "namespace": st.sampled_from(sorted(NAMESPACES)),
         "cluster_ips": st.sampled_from([("10.96.0.1",)] * 2 + [("10.96.0.1", "fd00::1")]),
@@ -66,7 +66,7 @@ wishes = st.fixed_dictionaries(
 
 
 class Cluster:
-    """An API server and a controller that keep up with each other."""
+    """An API server and a controller that are always in sync."""
 
     def __init__(self, policy: OrphanPolicy) -> None:
         self.core = Controller(policy=policy)
@@ -100,11 +100,11 @@ class Cluster:
                 case _:
                     pass
 
-    def write(self, wish: WriteStatus) -> None:
-        now = self.services[wish.service.key]
+    def write(self, effect: WriteStatus) -> None:
+        now = self.services[effect.service.key]
         annotations = {**(now.metadata.annotations or {})}
-        annotations["metallb.universe.tf/ip-allocated-from-pool"] = wish.pool
-        ingress = tuple(LoadBalancerIngress(str(address)) for address in wish.addresses)
+        annotations["metallb.universe.tf/ip-allocated-from-pool"] = effect.pool
+        ingress = tuple(LoadBalancerIngress(str(address)) for address in effect.addresses)
         replace = msgspec.structs.replace
         meta = replace(now.metadata, annotations=annotations)
         status = ServiceStatus(LoadBalancerStatus(ingress))
@@ -116,7 +116,7 @@ class Cluster:
         stored = Stored(self.in_force, encode_pools(self.draining))
         return Snapshot(tuple(self.services.values()), NAMESPACES, configmap, stored)
 
-    def shown(self) -> dict[str, tuple[object, ...]]:
+    def status_addresses_by_key(self) -> dict[str, tuple[object, ...]]:
         return {key: item.status_addresses for key, item in self.services.items()}
 
     def draining_services(self) -> set[str]:
@@ -127,14 +127,14 @@ class Cluster:
 
 @settings(max_examples=300)
 @given(
-    st.lists(wishes, max_size=6),
+    st.lists(service_specs, max_size=6),
     st.lists(st.sampled_from(TEXTS), min_size=1, max_size=3),
     st.sampled_from(TEXTS),
     st.sampled_from(OrphanPolicy),
     st.randoms(use_true_random=False),
 )
-def test_what_was_planned_happens(
-    asked: list[dict[str, object]],
+def test_plan_matches_the_changes_that_the_controller_makes(
+    specs: list[dict[str, object]],
     earlier: list[str],
     new: str,
     policy: OrphanPolicy,
@@ -143,7 +143,7 @@ def test_what_was_planned_happens(
     cluster = Cluster(policy)
     cluster.configure(earlier[0])
     cluster.perform(cluster.core.services_synced())
-    items = [service(f"s{n}", **wish) for n, wish in enumerate(asked)]  # type: ignore[arg-type]
+    items = [service(f"s{n}", **spec) for n, spec in enumerate(specs)]  # type: ignore[arg-type]
     random.shuffle(items)
     for item in items:
         cluster.add(item)
@@ -151,19 +151,19 @@ def test_what_was_planned_happens(
         cluster.configure(text)
 
     plan = make_plan(cluster.snapshot(), read_config(new), policy)
-    before, drained = cluster.shown(), cluster.draining_services()
+    before, drained = cluster.status_addresses_by_key(), cluster.draining_services()
     cluster.configure(new)
 
-    after = cluster.shown()
+    after = cluster.status_addresses_by_key()
     assert {each.key: each.before for each in plan.services} == before
     assert {each.key: each.after for each in plan.services} == after
-    fates = {each.key: each.fate for each in plan.services}
-    assert {k for k, fate in fates.items() if fate is Fate.LOSES} == {
+    changes = {each.key: each.change for each in plan.services}
+    assert {k for k, change in changes.items() if change is Change.LOSES} == {
         key for key, had in before.items() if had and after[key] != had
     }
-    assert {k for k, fate in fates.items() if fate is Fate.DRAINS} == (
+    assert {k for k, change in changes.items() if change is Change.DRAINS} == (
         cluster.draining_services() - drained
     )
     assert bool(plan.refusal) == cluster.refused
-    gone = {name for name, fate in plan.pools.items() if fate == "drains"}
-    assert gone <= {configured_name(pool.name) for pool in cluster.draining}
+    drains = {name for name, change in plan.pools.items() if change == "drains"}
+    assert drains <= {configured_name(pool.name) for pool in cluster.draining}

@@ -1,4 +1,4 @@
-"""The route table, one change at a time, against all routes worked out anew, for each audience."""
+"""Incremental route table, compared with a full computation of the routes of each peer group."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.model.config import BgpAdvertisement, Community
-from metallb_py.model.routes import UNNAMED, Audience, Offer, Route, routes_for
+from metallb_py.model.routes import UNNAMED, AdvertisedService, PeerGroup, Route, routes_for
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from speaker.bgp.route_table import RouteTable
 
@@ -47,92 +47,96 @@ ADDRESSES = st.one_of(
     st.integers(0, 31).map(lambda number: ip_address(f"198.51.100.{number}")),
     st.integers(0, 31).map(lambda number: ip_address(f"2001:db8::{number:x}")),
 )
-OFFERS = st.builds(
-    Offer,
+SERVICES = st.builds(
+    AdvertisedService,
     st.lists(ADDRESSES, min_size=1, max_size=2, unique=True).map(tuple),
     st.lists(ADVERTISEMENTS, max_size=3).map(tuple),
     st.none() | st.integers(1, 3),
 )
 KEYS = st.integers(0, 4).map(str)
-AUDIENCES = st.frozensets(st.frozensets(st.sampled_from(NAMES)), max_size=3)
+PEER_GROUPS = st.frozensets(st.frozensets(st.sampled_from(NAMES)), max_size=3)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("announce"), KEYS, OFFERS),
+        st.tuples(st.just("announce"), KEYS, SERVICES),
         st.tuples(st.just("withdraw"), KEYS),
-        st.tuples(st.just("configure"), st.sampled_from(RACKS), AUDIENCES),
-        st.tuples(st.just("look")),
+        st.tuples(st.just("configure"), st.sampled_from(RACKS), PEER_GROUPS),
+        st.tuples(st.just("check")),
     ),
     max_size=25,
 )
 
 
 class Mirror:
-    """What the audiences know if they are told the table's changes alone."""
+    """The routes that each peer group has from the changes of the table alone."""
 
     def __init__(self) -> None:
         self.table = RouteTable()
-        self.offers: dict[str, Offer] = {}
+        self.services: dict[str, AdvertisedService] = {}
         self.labels: dict[str, str] = {}
-        self.audiences: frozenset[Audience] = frozenset({UNNAMED})
-        self.known: dict[Audience, dict[IPNetwork, Route]] = {}
-        self.left: set[Audience] = set()  # at some time since the last look
+        self.groups: frozenset[PeerGroup] = frozenset({UNNAMED})
+        self.known: dict[PeerGroup, dict[IPNetwork, Route]] = {}
+        self.removed: set[PeerGroup] = set()  # removed at some time since the last check
 
-    def announce(self, key: str, offer: Offer) -> None:
-        self.offers[key] = offer
-        self.table.announce(key, offer)
+    def announce(self, key: str, service: AdvertisedService) -> None:
+        self.services[key] = service
+        self.table.announce(key, service)
 
     def withdraw(self, key: str) -> None:
-        self.offers.pop(key, None)
+        self.services.pop(key, None)
         self.table.withdraw(key)
 
-    def configure(self, rack: str, audiences: frozenset[Audience]) -> None:
+    def configure(self, rack: str, groups: frozenset[PeerGroup]) -> None:
         self.labels = {"rack": rack}
-        self.left |= self.audiences - audiences
-        self.audiences = audiences
-        self.table.configure(self.labels, audiences)
+        self.removed |= self.groups - groups
+        self.groups = groups
+        self.table.configure(self.labels, groups)
 
-    def look(self) -> None:
-        for audience, changes in self.table.changes().items():
-            known = self.known.setdefault(audience, {})
+    def check(self) -> None:
+        for group, changes in self.table.changes().items():
+            known = self.known.setdefault(group, {})
             for prefix, route in changes.items():
-                if audience not in self.left:
+                if group not in self.removed:
                     assert known.get(prefix) != route, "no change"
                 known.pop(prefix, None)
                 if route is not None:
                     known[prefix] = route
-        self.left.clear()
-        for audience in self.known.keys() - self.audiences:
-            assert self.known.pop(audience) == {}
-        for audience in self.audiences:
-            assert frozenset(self.known[audience].values()) == self.wanted(audience)
-            assert self.known[audience] == self.table.routes(audience)
+        self.removed.clear()
+        for group in self.known.keys() - self.groups:
+            assert self.known.pop(group) == {}
+        for group in self.groups:
+            assert frozenset(self.known[group].values()) == self.wanted(group)
+            assert self.known[group] == self.table.routes(group)
 
-    def wanted(self, audience: Audience) -> frozenset[Route]:
+    def wanted(self, group: PeerGroup) -> frozenset[Route]:
         here = [
-            Offer(
-                offer.addresses,
-                tuple(each for each in offer.advertisements if each.selects(self.labels)),
-                offer.local_endpoints,
+            AdvertisedService(
+                service.addresses,
+                tuple(each for each in service.advertisements if each.selects(self.labels)),
+                service.local_endpoints,
             )
-            for offer in self.offers.values()
+            for service in self.services.values()
         ]
-        return routes_for(here, audience)
+        return routes_for(here, group)
 
 
 @given(STEPS)
-def test_changes_add_up_to_what_every_audience_is_to_hear(steps: list[tuple[object, ...]]) -> None:
+def test_changes_add_up_to_the_routes_of_every_peer_group(steps: list[tuple[object, ...]]) -> None:
     mirror = Mirror()
-    for name, *arguments in (*steps, ("look",)):
+    for name, *arguments in (*steps, ("check",)):
         getattr(mirror, str(name))(*arguments)
 
 
-@given(st.lists(OFFERS, max_size=4), st.randoms(), st.frozensets(st.sampled_from(NAMES)))
-def test_no_order_matters(offers: list[Offer], chance: Random, audience: Audience) -> None:
+@given(st.lists(SERVICES, max_size=4), st.randoms(), st.frozensets(st.sampled_from(NAMES)))
+def test_routes_do_not_depend_on_the_order_of_services(
+    services: list[AdvertisedService], rng: Random, group: PeerGroup
+) -> None:
     def shuffled(values: tuple[T, ...]) -> tuple[T, ...]:
-        return tuple(chance.sample(values, len(values)))
+        return tuple(rng.sample(values, len(values)))
 
     other = [
-        Offer(shuffled(offer.addresses), shuffled(offer.advertisements), offer.local_endpoints)
-        for offer in shuffled(tuple(offers))
+        AdvertisedService(
+            shuffled(service.addresses), shuffled(service.advertisements), service.local_endpoints
+        )
+        for service in shuffled(tuple(services))
     ]
-    assert routes_for(other, audience) == routes_for(offers, audience)
+    assert routes_for(other, group) == routes_for(services, group)

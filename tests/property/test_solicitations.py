@@ -1,4 +1,4 @@
-"""Neighbor discovery under random and damaged input: no surprise, no wrong answer."""
+"""Neighbor discovery with random and damaged input: only documented errors, no wrong answer."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @given(solicitations, st.binary(max_size=20))
-def test_a_solicitation_survives_its_encoding_and_any_padding(
+def test_neighbor_solicitation_round_trips_with_any_padding(
     solicitation: Solicitation, padding: bytes
 ) -> None:
     assert ndp.decode_solicitation(ndp.encode_solicitation(solicitation) + padding) == solicitation
 
 
 @given(st.one_of(st.binary(max_size=200), damaged().map(lambda frame: frame[14:])))
-def test_the_decoder_raises_only_what_it_says(data: bytes) -> None:
+def test_neighbor_solicitation_decoder_raises_only_ndp_error(data: bytes) -> None:
     with contextlib.suppress(NdpError):
         ndp.decode_solicitation(data)
 
 
 @given(st.one_of(st.binary(max_size=200), damaged()))
-def test_an_answer_is_about_an_owned_address_and_scapy_finds_no_fault_in_it(data: bytes) -> None:
+def test_neighbor_advertisement_is_valid_and_for_an_owned_address(data: bytes) -> None:
     reply = answer_solicitation(data, OURS, OWNED)
 
     if isinstance(reply, DropReason):

@@ -1,8 +1,8 @@
-"""Starts of the controller and of speakers, with every combination of what they may find.
+"""Starts of the controller and of speakers, from every combination of cluster state.
 
-The operator's text may be valid, invalid, empty, under another key, or not there; what is stored
-may be current, stale, missing, damaged or another ConfigMap's; services may hold addresses of
-either text, of both, or of none.
+The configuration may be valid, invalid, empty, under another key, or missing; the stored state may
+be current, stale, missing, damaged or of another ConfigMap; services may have addresses of either
+configuration, of both, or of none.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.objects import service
-from support.states import state_objects
+from support.kube.config_states import state_objects
+from support.kube.objects import service
 
 from controller.core import Controller
 from controller.effects import ConfigApplied, DrainingChanged, Effect, WriteStatus
@@ -67,7 +67,7 @@ held = st.lists(st.sampled_from(ADDRESSES), max_size=5, unique=True)
 
 @dataclass
 class Found:
-    """What a start finds."""
+    """The cluster state at a start."""
 
     item: ConfigMap | None
     objects: dict[str, ConfigMap]
@@ -86,7 +86,7 @@ class Found:
 
 
 @st.composite
-def finds(draw: st.DrawFn) -> Found:
+def cluster_states(draw: st.DrawFn) -> Found:
     stored = draw(st.none() | states)
     names = draw(st.sampled_from([NAMES] * 4 + [StateNames("metallb-system", "other")]))
     objects = {
@@ -103,7 +103,7 @@ def finds(draw: st.DrawFn) -> Found:
 
 
 class World:
-    """A controller that starts with what it finds, and what it made of that."""
+    """A controller started on a cluster state, and the results of its decisions."""
 
     def __init__(self, found: Found, policy: OrphanPolicy) -> None:
         self.core = Controller(policy=policy)
@@ -129,7 +129,7 @@ class World:
                     pass
 
     def stored(self) -> Stored | None:
-        """What the controller stores of it."""
+        """Return the state that the controller stores."""
         known = [self.update.latest, self.update.last_good]
         texts = [r.text for r in known if r is not None and r.config == self.in_force]
         if self.in_force is None:
@@ -155,8 +155,8 @@ def speaker_with(found: Found, update: Update) -> Speaker:
 
 
 @settings(max_examples=600, deadline=None)
-@given(finds(), st.sampled_from(OrphanPolicy))
-def test_no_start_takes_an_address_that_the_configuration_allows(
+@given(cluster_states(), st.sampled_from(OrphanPolicy))
+def test_start_releases_no_address_that_the_configuration_allows(
     found: Found, policy: OrphanPolicy
 ) -> None:
     world = World(found, policy)
@@ -167,7 +167,7 @@ def test_no_start_takes_an_address_that_the_configuration_allows(
         assert world.lost == {}
         return
     if latest is not None and policy is not OrphanPolicy.REFUSE:
-        assert world.in_force == latest, "a valid text counts at once"
+        assert world.in_force == latest, "a valid configuration is applied at once"
     known = [latest, world.update.last_good.config if world.update.last_good else None]
     for each in found.services:
         (address,) = each.status_addresses
@@ -177,14 +177,14 @@ def test_no_start_takes_an_address_that_the_configuration_allows(
             assert each.key not in world.lost
         keeps = policy is not OrphanPolicy.RENUMBER and latest is not None
         if keeps and any(config and config.pool_of((address,)) for config in known):
-            assert each.key not in world.lost, "one of the two texts has it"
+            assert each.key not in world.lost, "one of the two configurations has it"
     used = {held.pool for held in world.core.allocator.holdings()}
-    assert {pool.name for pool in world.draining} <= used, "nothing drains without a user"
+    assert {pool.name for pool in world.draining} <= used, "no pool drains without a holding"
 
 
 @settings(max_examples=600, deadline=None)
-@given(finds(), st.sampled_from(OrphanPolicy))
-def test_speakers_announce_what_the_controller_leaves_and_come_to_its_configuration(
+@given(cluster_states(), st.sampled_from(OrphanPolicy))
+def test_speakers_keep_announcing_and_adopt_the_controllers_config(
     found: Found, policy: OrphanPolicy
 ) -> None:
     world = World(found, policy)
@@ -197,11 +197,11 @@ def test_speakers_announce_what_the_controller_leaves_and_come_to_its_configurat
     for each in kept:
         if world.core.allocator.held(each.key):
             assert core.config.pool_of(each.status_addresses), "before the controller stored it"
-    # The controller writes what it decided, the statuses first.
+    # The controller writes its decisions, the statuses first.
     for key, addresses in world.lost.items():
         name = key.partition("/")[2]
         core.service_changed(key, service(name, ips=addresses))
-    reader.settled()
+    reader.mark_in_force()
     for name, each in state_objects(NAMES, world.stored(), found.objects).items():
         reader.state_changed(name, each)
     inputs = reader.next()

@@ -1,4 +1,4 @@
-"""Whatever a member of the gossip cluster claims of its interfaces, it is interfaces or nothing."""
+"""Interfaces in gossip metadata: any bytes decode to interfaces or to None."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from speaker.layer2.topology import MAC_BYTES, MAGIC, MAX_META, Wire, pack, unpack
+from speaker.layer2.topology import MAC_BYTES, MAGIC, MAX_META, NodeInterface, pack, unpack
 
 SCALARS = (
     st.none()
@@ -45,7 +45,7 @@ def depths(head: bytes) -> bytes:
 
 
 @given(
-    ALMOST.map(lambda claim: MAGIC + msgspec.msgpack.encode(claim))
+    ALMOST.map(lambda value: MAGIC + msgspec.msgpack.encode(value))
     | st.binary(max_size=MAX_META).map(lambda data: MAGIC + data)
     | st.binary(max_size=MAX_META)
 )
@@ -55,17 +55,17 @@ def depths(head: bytes) -> bytes:
 @example(MAGIC + b"\xdd\xff\xff\xff\xff")
 @example(MAGIC + b"\x91\x93\xdb\xff\xff\xff\xff")
 @example(MAGIC + b"\x91\x93\xa4eth0\xc4\x06123456\x91\xc4\x05\x21\x0a\x00\x00\x00")
-def test_any_metadata_is_interfaces_or_nothing(meta: bytes) -> None:
+def test_any_gossip_metadata_decodes_to_interfaces_or_none(meta: bytes) -> None:
     found = unpack(meta)
     if found is None:
         return
-    for wire in found:
-        assert isinstance(wire, Wire)
-        assert 0 < len(wire.name.encode()) < 16
-        assert wire.name.isprintable()
-        assert len(bytes.fromhex(wire.mac.replace(":", ""))) == MAC_BYTES
-        assert all(isinstance(net, IPv4Network | IPv6Network) for net in wire.subnets)
-        assert all(isinstance(own, IPv4Address | IPv6Address) for own in wire.addresses)
-    assert len({wire.name for wire in found}) == len(found)
+    for interface in found:
+        assert isinstance(interface, NodeInterface)
+        assert 0 < len(interface.name.encode()) < 16
+        assert interface.name.isprintable()
+        assert len(bytes.fromhex(interface.mac.replace(":", ""))) == MAC_BYTES
+        assert all(isinstance(net, IPv4Network | IPv6Network) for net in interface.subnets)
+        assert all(isinstance(own, IPv4Address | IPv6Address) for own in interface.addresses)
+    assert len({interface.name for interface in found}) == len(found)
     if found and (again := pack(found)):
         assert unpack(again) == found

@@ -1,4 +1,4 @@
-"""Addresses, prefixes and ranges as Go reads them."""
+"""Addresses, prefixes and ranges as parsed by Go."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from metallb_py.addresses import (
         ("2001:00000db8::00000", "2001:db8::"),
     ],
 )
-def test_addresses(text: str, expected: str) -> None:
+def test_valid_addresses_are_parsed(text: str, expected: str) -> None:
     assert parse_address(text) == ip_address(expected)
 
 
@@ -44,7 +44,7 @@ def test_addresses(text: str, expected: str) -> None:
      "\u0660.0.0.1", "1::2::3", "1:2:3:4::5:6:7:8", "12345::", "::1/64", "1.2.3.4::",
      "::\uff11", "1.2.3.4\n", "0x1.0.0.1", "1" * 5000 + ".0.0.1", ":::", "192.0.2.-1"],
 )  # fmt: skip
-def test_what_is_no_address(text: str) -> None:
+def test_invalid_address_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="want an IPv4 or IPv6 address"):
         parse_address(text)
 
@@ -72,7 +72,7 @@ def test_prefixes_lose_their_host_bits(text: str, expected: str) -> None:
      "2001:db8::/129", "10.0.0.0/\u0668", "10.0.0.0/+8", "fe80::%1/64", "10.0.0.0/24/1",
      "/24", "192.0.2.0/2 4", "192.0.2.0/" + "1" * 5000],
 )  # fmt: skip
-def test_what_is_no_prefix(text: str) -> None:
+def test_invalid_prefix_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="want"):
         parse_cidr(text)
 
@@ -90,7 +90,7 @@ def test_a_range_becomes_the_fewest_prefixes_lowest_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("x-10.0.0.2", 'invalid IP range "x-10.0.0.2": invalid start IP "x"'),
         ("10.0.0.1-10.0.0.x", 'invalid IP range "10.0.0.1-10.0.0.x": invalid end IP "10.0.0.x"'),
@@ -99,8 +99,8 @@ def test_a_range_becomes_the_fewest_prefixes_lowest_first() -> None:
         ("10.0.0.1-fd00::1", "are of different families"),
     ],
 )
-def test_what_is_no_range(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_invalid_range_is_rejected(text: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected)):
         parse_range(text)
 
 
@@ -112,11 +112,11 @@ def test_a_range_covers_exactly_its_addresses(first: int, size: int) -> None:
     assert int(cidrs[-1][-1]) == last
     for before, after in itertools.pairwise(cidrs):
         assert int(before[-1]) + 1 == int(after[0])
-        if before.prefixlen == after.prefixlen:  # else they were one
+        if before.prefixlen == after.prefixlen:  # otherwise they would be one prefix
             assert before.supernet() != after.supernet()
 
 
-def test_families() -> None:
+def test_address_family_of_one_or_two_addresses() -> None:
     four, six = ip_address("192.0.2.1"), ip_address("2001:db8::1")
     assert Family.of(six) is Family.IPV6
     assert family_of([four]) is Family.IPV4

@@ -1,4 +1,4 @@
-"""The exceptions' tree is the one that its docstring draws."""
+"""Tree of exceptions, as drawn in its docstring."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from metallb_py import errors
 
 
-def test_the_tree_is_as_drawn() -> None:
+def test_exception_tree_is_as_drawn() -> None:
     lines = (errors.__doc__ or "").splitlines()
     matches = [re.match(r"    ([│├└─ ]*)(\w+Error)\b", line) for line in lines]
     drawn = [(len(match[1]) // 4, match[2]) for match in matches if match]
     parents: list[str] = []
     for depth, name in drawn:
-        if name == "ConfigError":  # lives beside the problems that it carries
+        if name == "ConfigError":  # defined beside the problems that it carries
             continue
         parents[depth:] = [name]
         if depth:
@@ -22,6 +22,6 @@ def test_the_tree_is_as_drawn() -> None:
     assert defined == {name for _, name in drawn} - {"ConfigError"}
 
 
-def test_an_api_error_knows_its_status() -> None:
+def test_api_error_has_its_http_status() -> None:
     assert errors.ConflictError("taken", 409).status == 409
     assert errors.ApiError("no answer").status == 0

@@ -1,4 +1,4 @@
-"""Whatever is raised for one service is told, not raised."""
+"""Containment of exceptions that are raised for one service."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 from metallb_py.isolation import InternalError, contain
 
 
-def test_the_result_of_work_that_succeeds() -> None:
+def test_contain_returns_the_result_of_work_that_succeeds() -> None:
     assert contain(lambda: 7) == 7
 
 
 @pytest.mark.parametrize("error", [ValueError("x" * 10_000), KeyError("y"), RecursionError()])
-def test_an_exception_is_told_in_brief_with_its_place(error: Exception) -> None:
+def test_contained_exception_is_reported_in_brief_with_its_place(error: Exception) -> None:
     def work() -> None:
         raise error
 
@@ -23,7 +23,7 @@ def test_an_exception_is_told_in_brief_with_its_place(error: Exception) -> None:
     assert len(failed.detail) < 400
 
 
-def test_an_orderly_end_is_none() -> None:
+def test_keyboard_interrupt_is_not_contained() -> None:
     def work() -> None:
         raise KeyboardInterrupt
 

@@ -1,6 +1,6 @@
-"""The rules of Pod Security and kube-linter that apply here, on every workload of manifests/.
+"""Rules of Pod Security and kube-linter that apply here, for every workload of manifests/.
 
-A rule that a workload breaks on purpose stands in EXCEPTIONS, with the reason.
+A rule that a workload breaks on purpose is in EXCEPTIONS, with the reason.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def pod_of(workload: Object) -> Object:
 
 
 def setting(pod: Object, container: Object, name: str) -> object:
-    """Return what is in force of a security context's setting."""
+    """Return the value in force of a security context's setting."""
     own = container.get("securityContext", {})
     return own.get(name, pod.get("securityContext", {}).get(name))
 
 
-def probes_are_cheap_and_patient(_: Object, container: Object) -> bool:
+def probes_are_cheap_with_long_timeouts(_: Object, container: Object) -> bool:
     paths = [container[probe]["httpGet"]["path"] for probe in PROBES]
-    patient = all(container[probe]["timeoutSeconds"] >= 5 for probe in PROBES)
-    return paths == ["/healthz", "/healthz", "/readyz"] and patient
+    long_timeouts = all(container[probe]["timeoutSeconds"] >= 5 for probe in PROBES)
+    return paths == ["/healthz", "/healthz", "/readyz"] and long_timeouts
 
 
 def ports_of_probes_exist(_: Object, container: Object) -> bool:
@@ -62,7 +62,7 @@ RULES: dict[str, Rule] = {
     "seccomp profile of the runtime": lambda pod, c: (
         setting(pod, c, "seccompProfile") == {"type": "RuntimeDefault"}
     ),
-    "runs as no root": lambda pod, c: (
+    "runs as non-root": lambda pod, c: (
         setting(pod, c, "runAsNonRoot") is True and bool(setting(pod, c, "runAsUser"))
     ),
     "no privilege escalation": lambda pod, c: setting(pod, c, "allowPrivilegeEscalation") is False,
@@ -74,8 +74,8 @@ RULES: dict[str, Rule] = {
     "no capability added": lambda pod, c: not c["securityContext"]["capabilities"].get("add"),
     "resources": memory_is_requested_and_limited,
     # A limit of CPU throttles, and a throttled speaker answers ARP late (metallb#603).
-    "no limit of CPU": lambda pod, c: "cpu" not in c["resources"]["limits"],
-    "probes": probes_are_cheap_and_patient,
+    "no CPU limit": lambda pod, c: "cpu" not in c["resources"]["limits"],
+    "probes": probes_are_cheap_with_long_timeouts,
     "probes' ports": ports_of_probes_exist,
     "image has a tag": lambda pod, c: ":" in c["image"] and not c["image"].endswith(":latest"),
     "no host network": lambda pod, c: not pod.get("hostNetwork"),
@@ -94,8 +94,8 @@ RULES: dict[str, Rule] = {
             "default",
         )
     ),
-    "token asked for": lambda pod, c: pod.get("automountServiceAccountToken") is True,
-    "no secret in the environment's text": lambda pod, c: (
+    "token mounted explicitly": lambda pod, c: pod.get("automountServiceAccountToken") is True,
+    "no secret as text in the environment": lambda pod, c: (
         not [entry for entry in c.get("env", ()) if "KEY" in entry["name"] and "value" in entry]
     ),
 }
@@ -103,13 +103,13 @@ RULES: dict[str, Rule] = {
 EXCEPTIONS = {
     ("speaker", "no host network"): "it answers ARP on the node's own interfaces",
     ("speaker", "no capability added"): "NET_RAW, for those answers",
-    ("speaker", "runs as no root"): "Kubernetes gives capabilities to root alone",
+    ("speaker", "runs as non-root"): "Kubernetes gives capabilities to root alone",
 }
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda w: w["metadata"]["name"])
-def test_every_container_keeps_the_rule(workload: Object, rule: str) -> None:
+def test_every_container_complies_with_the_rule(workload: Object, rule: str) -> None:
     pod = pod_of(workload)
     broken = [c["name"] for c in pod["containers"] if not RULES[rule](pod, c)]
     if (workload["metadata"]["name"], rule) in EXCEPTIONS:
@@ -118,7 +118,7 @@ def test_every_container_keeps_the_rule(workload: Object, rule: str) -> None:
         assert not broken
 
 
-def test_there_are_workloads_to_look_at() -> None:
+def test_workloads_are_controller_and_speaker() -> None:
     assert {w["metadata"]["name"] for w in WORKLOADS} == {"controller", "speaker"}
 
 
@@ -155,7 +155,7 @@ def test_several_replicas_have_a_disruption_budget_and_spread(workload: Object) 
     [w for w in WORKLOADS if not pod_of(w).get("hostNetwork")],
     ids=lambda w: w["metadata"]["name"],
 )
-def test_a_pod_with_a_network_of_its_own_has_a_policy_for_its_ports(workload: Object) -> None:
+def test_pod_without_host_network_has_a_network_policy_for_its_ports(workload: Object) -> None:
     policies = [
         item["spec"]
         for item in OBJECTS
@@ -169,7 +169,7 @@ def test_a_pod_with_a_network_of_its_own_has_a_policy_for_its_ports(workload: Ob
     assert allowed == {port["name"] for port in container["ports"]}
 
 
-def test_no_account_hands_its_token_to_whoever_uses_it() -> None:
+def test_service_accounts_do_not_automount_their_token() -> None:
     accounts = [item for item in OBJECTS if item["kind"] == "ServiceAccount"]
     assert accounts
     assert all(item["automountServiceAccountToken"] is False for item in accounts)

@@ -1,4 +1,4 @@
-"""A change that waits is searched for obstacles only once all known ones are gone."""
+"""Obstacles of a waiting change: searched for only once all known ones are gone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from metallb_py.obstacles import Obstacles
 
 
 class World:
-    """Objects with a size, of which a change takes none above its limit."""
+    """Objects with a size; those above the limit of a change are its obstacles."""
 
     def __init__(self, **sizes: int) -> None:
         self.sizes = sizes
@@ -21,7 +21,7 @@ class World:
         return self.obstacles.are_gone(limit, self.sizes.get, search)
 
 
-def test_nothing_is_searched_for_while_a_known_obstacle_is_as_it_was() -> None:
+def test_no_search_while_a_known_obstacle_is_unchanged() -> None:
     world = World(a=5, b=1, c=7)
     assert not world.fits(2)
     world.sizes |= {"c": 1, "d": 9}
@@ -29,7 +29,7 @@ def test_nothing_is_searched_for_while_a_known_obstacle_is_as_it_was() -> None:
     assert world.searches == 1
 
 
-def test_what_appeared_meanwhile_is_found_once_the_known_ones_are_gone() -> None:
+def test_new_obstacles_are_found_once_the_known_ones_are_gone() -> None:
     world = World(a=5)
     assert not world.fits(2)
     world.sizes = {"d": 9}
@@ -39,7 +39,7 @@ def test_what_appeared_meanwhile_is_found_once_the_known_ones_are_gone() -> None
     assert world.searches == 3
 
 
-def test_an_obstacle_that_changed_is_looked_at_again() -> None:
+def test_changed_obstacle_is_checked_again() -> None:
     world = World(a=5)
     assert not world.fits(2)
     world.sizes["a"] = 6

@@ -1,4 +1,4 @@
-"""Text for people and JSON for collectors, with nothing in it that a terminal obeys."""
+"""Text for people and JSON for collectors, without characters that a terminal interprets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metallb_py.printable import printable, printable_json, shortened
 
-# Characters that have no business in a line of text, and of each what it does there.
+# Characters that must not appear in a line of text, each by its name.
 CONTROLS = {
     "escape": "\x1b",
     "newline": "\n",
@@ -40,26 +40,26 @@ READABLE = 'größer, 日本語, emoji 🎈, "quoted" \\ and ~'
 
 
 @pytest.mark.parametrize("character", CONTROLS.values(), ids=CONTROLS)
-def test_controls_are_escaped(character: str) -> None:
+def test_control_characters_are_escaped(character: str) -> None:
     assert printable(f"a{character}b").isprintable()
     assert printable(f"a{character}b") != "ab"
 
 
 @pytest.mark.parametrize("character", CONTROLS.values(), ids=CONTROLS)
-def test_json_decodes_to_the_same(character: str) -> None:
+def test_escaped_json_decodes_to_the_same_text(character: str) -> None:
     line = printable_json(json.dumps([f"a{character}b"], ensure_ascii=False))
     assert line.isprintable()
     assert json.loads(line) == [f"a{character}b"]
 
 
-def test_readable_text_stays() -> None:
+def test_readable_text_is_unchanged() -> None:
     assert printable(READABLE) == READABLE
     assert printable(READABLE + "\x1b[31m") == READABLE + r"\x1b[31m"
     assert READABLE[:6] in printable_json(json.dumps(READABLE + "\x9b", ensure_ascii=False))
 
 
 @given(st.text(st.characters()))
-def test_any_text(text: str) -> None:
+def test_any_text_becomes_printable(text: str) -> None:
     assert printable(text).isprintable()
     line = printable_json(json.dumps({"msg": text}, ensure_ascii=False))
     assert line.isprintable()
@@ -67,7 +67,7 @@ def test_any_text(text: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_any_text_with_surrogates(text: str) -> None:
+def test_any_text_with_surrogates_becomes_printable(text: str) -> None:
     assert printable(text).isprintable()
     line = printable_json(json.dumps({"msg": text}, ensure_ascii=False))
     line.encode()
@@ -76,6 +76,6 @@ def test_any_text_with_surrogates(text: str) -> None:
     assert json.loads(line) == {"msg": joined}
 
 
-def test_a_long_text_is_cut_and_says_so() -> None:
+def test_long_text_is_truncated_with_a_note() -> None:
     assert shortened("a" * 10, 10) == "a" * 10
     assert shortened("a" * 15, 10) == "a" * 10 + "... (5 more characters)"

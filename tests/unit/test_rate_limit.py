@@ -28,7 +28,7 @@ def test_forged_sources_are_bounded_in_total() -> None:
     assert limiter.admit("late", 1.0)
 
 
-def test_the_source_not_seen_for_longest_is_forgotten() -> None:
+def test_least_recently_seen_source_is_forgotten() -> None:
     limiter = RateLimiter(each=Rate(burst=1, per_second=0), total=MANY, max_sources=2)
     assert limiter.admit("a", 0)
     assert limiter.admit("b", 0)
@@ -38,20 +38,20 @@ def test_the_source_not_seen_for_longest_is_forgotten() -> None:
     assert limiter.admit("b", 0)
 
 
-def test_a_clock_that_goes_back_earns_nothing() -> None:
+def test_clock_that_goes_back_refills_nothing() -> None:
     limiter = RateLimiter(each=Rate(burst=1, per_second=1), total=MANY)
     assert limiter.admit("a", 10)
     assert limiter.admit("a", 5) is None
 
 
-def test_a_debt_is_earned_before_anything_is_admitted() -> None:
+def test_debt_is_refilled_before_anything_is_admitted() -> None:
     limiter = RateLimiter(each=Rate(burst=10, per_second=1), total=MANY)
     assert limiter.admit("a", 0, 30)
     assert limiter.admit("a", 20.9) is None
     assert limiter.admit("a", 21.0)
 
 
-def test_what_cost_more_than_it_seemed_to_is_charged_to_the_source_and_to_all() -> None:
+def test_later_cost_is_charged_to_the_source_and_to_the_total() -> None:
     limiter = RateLimiter(each=Rate(burst=10, per_second=1), total=Rate(burst=15, per_second=1))
     assert limiter.admit("a", 0)
     limiter.charge("a", 0, 13)

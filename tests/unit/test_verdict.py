@@ -1,11 +1,11 @@
-"""Verdicts stop at the first failure and keep the way there."""
+"""Verdicts: the first failed check decides, and the checks before it are kept."""
 
 from __future__ import annotations
 
 from metallb_py.verdict import Check, Checks, Verdict
 
 
-def test_a_failed_check_decides() -> None:
+def test_verdict_of_a_failed_check_is_negative() -> None:
     checks = Checks()
     checks.passed("pool", "blue")
     verdict = checks.failed("election", "notOwner", "node2 is first")
@@ -18,12 +18,12 @@ def test_a_failed_check_decides() -> None:
     )
 
 
-def test_without_a_failure_the_answer_is_yes() -> None:
+def test_verdict_without_a_failed_check_is_positive() -> None:
     checks = Checks()
     checks.passed("pool", "blue")
     assert checks.all_passed() == Verdict("", (Check("pool", True, "blue"),))
     assert checks.all_passed().positive
 
 
-def test_a_verdict_without_checks_has_nothing_to_say() -> None:
+def test_verdict_without_checks_has_no_detail() -> None:
     assert Verdict("", ()).detail == ""

@@ -1,4 +1,4 @@
-"""The BGP advertisements of a pool: from records to the model."""
+"""Compilation of a pool's BGP advertisements from records to the model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.config.communities import AnyCommunity, resolve_community, resolve_large
-from metallb_py.config.compile.fields import Reading
+from metallb_py.config.compile.fields import FieldReader
 from metallb_py.config.compile.limits import MAX_PREPEND
-from metallb_py.config.compile.peers import one_form
+from metallb_py.config.compile.peers import canonical_form
 from metallb_py.config.findings import Findings
 from metallb_py.config.yaml.schema import Record
 from metallb_py.model.config import BgpAdvertisement, Community, LargeCommunity
 
-_NAMES_SHOWN = 20
+_NAMES_SHOWN = 20  # peers listed in a message
 
 Found = TypeVar("Found")
 Resolve = Callable[[str, Mapping[str, AnyCommunity]], Found]
@@ -29,7 +29,7 @@ _LENGTHS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item of ``addresses``, as written, and the largest block of what it stands for."""
+    """One item of ``addresses``, as written, and the largest of its blocks."""
 
     text: str
     largest: IPNetwork
@@ -37,7 +37,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """What advertisements may name: communities by alias, and peers. None if not all are known."""
+    """The names that advertisements may refer to: aliases of communities, and peers.
+
+    Either is None if some are missing because they could not be read; it is then not checked.
+    """
 
     aliases: Mapping[str, AnyCommunity] | None
     peers: frozenset[str] | None
@@ -50,14 +53,14 @@ def compile_advertisements(
     context: str,
     findings: Findings,
 ) -> tuple[BgpAdvertisement, ...]:
-    """Check a pool's advertisements.
+    """Check a pool's advertisements and return them.
 
-    ``finest`` holds for each IP version the entry whose largest block is the smallest.
+    ``finest`` contains, for each IP version, the entry whose largest block is the smallest.
     """
-    context += "parsing BGP communities: "  # MetalLB says so of all that is wrong here
+    context += "parsing BGP communities: "  # MetalLB's prefix for every problem of advertisements
     _check_duplicates(records, context, findings)
     return tuple(
-        _AdvertisementCompiler(Reading(record, context, findings), finest, defined).compile()
+        _AdvertisementCompiler(FieldReader(record, context, findings), finest, defined).compile()
         for record in records
     )
 
@@ -77,16 +80,16 @@ def _check_duplicates(records: Iterable[Record], context: str, findings: Finding
 
 
 class _AdvertisementCompiler:
-    """Checks one advertisement."""
+    """Compiler of one advertisement."""
 
-    def __init__(self, reading: Reading, finest: Mapping[int, Entry], defined: Defined) -> None:
-        self._reading = reading
-        self._record = reading.record
+    def __init__(self, fields: FieldReader, finest: Mapping[int, Entry], defined: Defined) -> None:
+        self._fields = fields
+        self._record = fields.record
         self._finest = finest
         self._defined = defined
 
     def compile(self) -> BgpAdvertisement:
-        """Return the advertisement; what is wrong with it was told."""
+        """Return the advertisement; report its problems."""
         record = self._record
         plain, large = self._communities()
         return BgpAdvertisement(
@@ -99,7 +102,7 @@ class _AdvertisementCompiler:
             as_path_prepend=self._prepend(),
             weight_by_endpoints=record.flag("weight-by-endpoints") or False,
             peers=self._peers(),
-            node_selectors=self._reading.selectors("node-selectors"),
+            node_selectors=self._fields.selectors("node-selectors"),
         )
 
     def _aggregation_length(self, version: int) -> int:
@@ -109,10 +112,10 @@ class _AdvertisementCompiler:
             return longest
         if not 0 <= length <= longest:
             message = f"invalid aggregation length {length} for {family}: want 0 to {longest}"
-            self._reading.tell(key, message)
+            self._fields.report(key, message)
             return longest
-        # The largest block of an entry decides, so a range may end in smaller ones. MetalLB's
-        # converters to later releases compared every block, and refused pools that had worked.
+        # Only the largest block of an entry is compared, so a range may contain smaller ones.
+        # MetalLB's converters to later releases compared every block, and rejected working pools.
         entry = self._finest.get(version)
         if entry is not None and length < entry.largest.prefixlen:
             message = (
@@ -120,7 +123,7 @@ class _AdvertisementCompiler:
                 f"specific than the aggregation length for addresses {entry.text}: "
                 f"want {entry.largest.prefixlen} to {longest}"
             )
-            self._reading.tell(key, message)
+            self._fields.report(key, message)
         return length
 
     def _communities(self) -> tuple[frozenset[Community], frozenset[LargeCommunity]]:
@@ -135,51 +138,53 @@ class _AdvertisementCompiler:
         return frozenset(plain), frozenset(large)
 
     def _named(self, key: str, resolve: Resolve[Found]) -> list[Found]:
-        """Resolve each item of a list of communities, each written once."""
+        """Resolve the items of a list of communities; report errors and duplicates."""
         aliases = self._defined.aliases
         found: dict[str, Found] = {}
         for text in self._record.string_lists.get(key, []) if aliases is not None else []:
             if text.value in found:
                 message = f'duplicate definition of community "{text.value}"'
-                self._reading.tell_at(text.line, text.path, message)
+                self._fields.report_at(text.line, text.path, message)
                 continue
             try:
                 found[text.value] = resolve(text.value, aliases or {})
             except ValueError as error:
-                self._reading.tell_at(text.line, text.path, str(error))
+                self._fields.report_at(text.line, text.path, str(error))
         return list(found.values())
 
     def _prepend(self) -> int:
         count = self._record.number("as-path-prepend") or 0
         if count > MAX_PREPEND:
             message = f"invalid as-path-prepend {count}: want 0 to {MAX_PREPEND} times"
-            self._reading.tell("as-path-prepend", message)
+            self._fields.report("as-path-prepend", message)
         return count
 
     def _peers(self) -> frozenset[str]:
         known, key = self._defined.peers, "peers"
         texts = self._record.string_lists.get(key)
         if texts is not None and not texts and key not in self._record.failed:
-            self._reading.tell(key, "no peer is named: want one, or no such list for all of them")
+            self._fields.report(
+                key, "no peer is named: want at least one, or no such key for all peers"
+            )
         found: set[str] = set()
         for text in texts or []:
-            name = one_form(text.value)
+            name = canonical_form(text.value)
             if name in found:
                 message = f'duplicate definition of peer "{text.value}"'
-                self._reading.tell_at(text.line, text.path, message)
+                self._fields.report_at(text.line, text.path, message)
             if known is not None and name not in known:
-                there = _listed(known)
-                message = f'unknown peer "{text.value}": want the name or address of one: {there}'
-                self._reading.tell_at(text.line, text.path, message)
+                names = _listed(known)
+                message = f'unknown peer "{text.value}": want the name or address of one: {names}'
+                self._fields.report_at(text.line, text.path, message)
             found.add(name)
         return frozenset(found)
 
 
 @lru_cache(4)
 def _listed(names: frozenset[str]) -> str:
-    """Return some of the names, in order; a long list is of no help, and takes long to make."""
+    """Return up to _NAMES_SHOWN names, sorted: a longer list is of no use and costs time."""
     if not names:
-        return "nothing: there are no peers"
+        return "there are no peers"
     if len(names) > _NAMES_SHOWN:
         some = ", ".join(sorted(names)[:_NAMES_SHOWN])
         return f"{some} and {len(names) - _NAMES_SHOWN} more"

@@ -1,4 +1,4 @@
-"""BFD profiles: from records to the model."""
+"""Compilation of BFD profiles, one section of the configuration, from records to the model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from metallb_py.config.findings import Findings
 from metallb_py.config.yaml.schema import Record
 from metallb_py.model.config import BfdProfile
 
+# Key -> MetalLB's words in messages, lowest and highest value.
 _BFD_RANGES = {
     "detect-multiplier": ("detect multiplier", 2, 255),
     "receive-interval": ("receive interval", 10, 60000),
@@ -18,7 +19,10 @@ _BFD_RANGES = {
 
 
 def compile_bfd_profiles(records: Iterable[Record], findings: Findings) -> tuple[BfdProfile, ...]:
-    """Check the BFD profiles. A profile with a problem counts as known all the same."""
+    """Check the BFD profiles and return them, including those with problems.
+
+    A peer may refer to a profile with problems, without a further problem of its own.
+    """
     profiles: dict[str, BfdProfile] = {}
     for number, record in enumerate(records, 1):
         context = f"parsing bfd profile #{number}: "

@@ -1,7 +1,7 @@
-"""A limit on the work that one configuration may cause, counted in steps instead of seconds.
+"""Limit of the work that one configuration may cause; apart, because a worker cancels it.
 
-A step is one YAML node, one value that is checked, or one comparison between parts of the
-configuration. So the limit is the same on every machine, and a test can count.
+It counts steps instead of seconds, so that it is the same on every machine and testable. A step is
+one YAML node, one checked value, or one comparison between parts of the configuration.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from metallb_py.config.problems import ConfigError, Problem
 
 MAX_STEPS = 5_000_000
-"""Several times what the largest accepted configuration takes, and some seconds of CPU time."""
+"""Several times the steps of the largest accepted configuration; some seconds of CPU time."""
 
 
 class Budget:
-    """The steps that are left. One thread spends; another one may cancel."""
+    """Counter of steps with a limit. One thread spends steps; another one may cancel."""
 
     __slots__ = ("_cancelled", "_limit", "_spent")
 
@@ -28,10 +28,10 @@ class Budget:
         return self._spent
 
     def spend(self, steps: int = 1) -> None:
-        """Take steps. Raises ConfigError where none are left, or where the work was cancelled."""
+        """Count steps. Raises ConfigError beyond the limit, or after the work was cancelled."""
         self._spent += steps
         if self._cancelled:
-            raise ConfigError((Problem(1, "", "not read to its end: the daemon is ending"),))
+            raise ConfigError((Problem(1, "", "not read completely: the daemon is stopping"),))
         if self._spent > self._limit:
             raise ConfigError(
                 (
@@ -45,9 +45,9 @@ class Budget:
             )
 
     def renew(self) -> None:
-        """Give the steps back, for another configuration; cancelled work stays cancelled."""
+        """Reset the count for another configuration; cancelled work stays cancelled."""
         self._spent = 0
 
     def cancel(self) -> None:
-        """End the work at its next step."""
+        """Stop the work at its next step."""
         self._cancelled = True

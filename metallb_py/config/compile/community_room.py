@@ -1,4 +1,4 @@
-"""Which pools would make a route with more communities than one BGP message holds."""
+"""Check that the communities of each merged route fit into one BGP message."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ipaddress import IPv4Network, IPv6Network
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.model.config import BgpAdvertisement, Community, LargeCommunity, Pool
-from metallb_py.model.routes import COMMUNITY_ROOM
+from metallb_py.model.routes import MAX_COMMUNITY_BYTES
 
 _BITS = {4: 32, 6: 128}
-_STEP = 16  # communities that are joined in about the time of one step
+_STEP = 16  # communities whose union takes about the time of one step
 
 Spend = Callable[[int], None]
 
@@ -26,7 +26,7 @@ class _Group:
 
     @property
     def size(self) -> int:
-        """Bytes of a message that they take."""
+        """Size of the communities in a message, in bytes."""
         return 4 * len(self.plain) + 12 * len(self.large)
 
     def add(self, plain: Iterable[Community], large: Iterable[LargeCommunity]) -> None:
@@ -35,23 +35,24 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Crowded:
-    """A prefix whose route would have this many bytes of communities."""
+class OversizedRoute:
+    """A prefix whose route would have too many communities, and their size in bytes."""
 
     prefix: IPNetwork
     size: int
 
 
-def find_crowded(pools: Sequence[Pool], spend: Spend) -> Mapping[int, Crowded]:
-    """Return the worst prefix of each pool that has one, by the pool's index.
+def find_oversized(pools: Sequence[Pool], spend: Spend) -> Mapping[int, OversizedRoute]:
+    """Return, by index of the pool, the prefix with the largest excess, for pools that have one.
 
-    One address of each block stands for it: where a block is larger than an aggregate, the
-    aggregate is in one pool alone. Which peer gets an advertisement is not considered, as if one
-    got all. The steps grow with the number of blocks times that of the lengths that pools share.
+    The first address of each block represents it: if the block is larger than an aggregate, the
+    aggregate is in one pool only. The peers of an advertisement are ignored, as if one peer
+    received all of them. The number of steps grows with the number of blocks times the number of
+    aggregation lengths that pools share.
     """
-    if _together(pools, spend) <= COMMUNITY_ROOM:
+    if _union_size(pools, spend) <= MAX_COMMUNITY_BYTES:
         return {}
-    found: dict[int, Crowded] = {}
+    found: dict[int, OversizedRoute] = {}
     starts: dict[tuple[int, int], list[int]] = {}
     for (version, length), groups in _by_length(pools).items():
         for group in groups:
@@ -59,11 +60,11 @@ def find_crowded(pools: Sequence[Pool], spend: Spend) -> Mapping[int, Crowded]:
             if key not in starts:
                 starts[key] = _starts(pools[group.pool], version, spend)
         for prefix, sharing, size in _sizes(version, length, groups, starts, spend):
-            if size > COMMUNITY_ROOM:
-                crowded = Crowded(_network(version, prefix, length), size)
+            if size > MAX_COMMUNITY_BYTES:
+                oversized = OversizedRoute(_network(version, prefix, length), size)
                 for group in sharing:
                     if group.pool not in found or found[group.pool].size < size:
-                        found[group.pool] = crowded
+                        found[group.pool] = oversized
     return found
 
 
@@ -76,16 +77,16 @@ def _sizes(
 ) -> Iterator[tuple[int, Sequence[_Group], int]]:
     """Yield prefixes of a length, the groups that share each, and the size of their communities.
 
-    Those that cannot be too large are left out: all where the groups are small together, and all
-    but one of a pool that shares this length with none.
+    Prefixes that need no check are left out: all of them if the groups together are within the
+    limit, and all but one for a pool that shares this length with no other.
     """
     host_bits = _BITS[version] - length
-    most = sum(group.size for group in groups)
-    if most <= COMMUNITY_ROOM:
+    largest = sum(group.size for group in groups)
+    if largest <= MAX_COMMUNITY_BYTES:
         return
     if len(groups) == 1:
         for first in starts[groups[0].pool, version][:1]:
-            yield first >> host_bits << host_bits, groups, most
+            yield first >> host_bits << host_bits, groups, largest
         return
     members: dict[int, list[_Group]] = {}
     for group in groups:
@@ -104,13 +105,13 @@ def _starts(pool: Pool, version: int, spend: Spend) -> list[int]:
     return [int(cidr.network_address) for cidr in pool.cidrs if cidr.version == version]
 
 
-def _together(pools: Iterable[Pool], spend: Spend) -> int:
-    """Return the bytes that the communities of all pools take together, each counted once."""
-    every = _Group(-1)
+def _union_size(pools: Iterable[Pool], spend: Spend) -> int:
+    """Return the size of the communities of all pools, each counted once, in bytes."""
+    union = _Group(-1)
     for advertisement in (ad for pool in pools for ad in pool.bgp_advertisements):
         _spend_for(advertisement, spend)
-        every.add(advertisement.communities, advertisement.large_communities)
-    return every.size
+        union.add(advertisement.communities, advertisement.large_communities)
+    return union.size
 
 
 def _by_length(pools: Iterable[Pool]) -> Mapping[tuple[int, int], list[_Group]]:
@@ -129,16 +130,20 @@ def _by_length(pools: Iterable[Pool]) -> Mapping[tuple[int, int], list[_Group]]:
 
 
 def _size(groups: Sequence[_Group], known: dict[tuple[int, ...], int], spend: Spend) -> int:
-    most = sum(group.size for group in groups)
-    if len(groups) == 1 or most <= COMMUNITY_ROOM:
-        return most
+    """Return the size of the groups' communities, each counted once, in bytes.
+
+    The sum over the groups is returned instead if it is within the limit. ``known`` is a cache.
+    """
+    largest = sum(group.size for group in groups)
+    if len(groups) == 1 or largest <= MAX_COMMUNITY_BYTES:
+        return largest
     key = tuple(group.pool for group in groups)
     if key not in known:
-        spend(1 + most // (4 * _STEP))
-        together = _Group(-1)
+        spend(1 + largest // (4 * _STEP))
+        union = _Group(-1)
         for group in groups:
-            together.add(group.plain, group.large)
-        known[key] = together.size
+            union.add(group.plain, group.large)
+        known[key] = union.size
     return known[key]
 
 

@@ -1,4 +1,4 @@
-"""Values of one record, read and checked, with every problem told in that record's words."""
+"""Typed access to the values of one record, with a report of each problem."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from metallb_py.model.selectors import LabelSelector
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
-class Reading:
-    """Reads a record's values. ``context`` begins each message; ``failed`` tells if one was told.
+class FieldReader:
+    """Reader of a record's values, which reports the problems that it finds.
 
-    A value that could not be read is None, and was told.
+    ``context`` is the prefix of each message. ``failed`` is set once a problem was reported, by the
+    reader or the decoder. An invalid value is reported and read as None.
     """
 
     def __init__(self, record: Record, context: str, findings: Findings) -> None:
@@ -28,39 +29,39 @@ class Reading:
         self._context = context
         self._findings = findings
 
-    def tell(self, key: str, message: str) -> None:
-        """Take note of a problem with what stands under a key, or with its absence."""
-        self.tell_at(self.record.line_of(key), self.record.path_of(key), message)
+    def report(self, key: str, message: str) -> None:
+        """Report a problem with the value of a key, or with its absence."""
+        self.report_at(self.record.line_of(key), self.record.path_of(key), message)
 
-    def tell_at(self, line: int, path: str, message: str) -> None:
-        """Take note of a problem at a place of its own."""
+    def report_at(self, line: int, path: str, message: str) -> None:
+        """Report a problem at another place."""
         self.failed = True
         self._findings.add(line, path, self._context + message)
 
     def address(self, key: str, what: str, *, required: bool = False) -> IPAddress | None:
-        """Read an address; None where it is not set."""
+        """Read an address; None if it is not set."""
         text = self.record.string(key)
         if (not text and not required) or key in self.record.failed:
             return None
         try:
             return parse_address(text)
         except ValueError:
-            self.tell(key, f'invalid {what} "{text}": want an IPv4 or IPv6 address')
+            self.report(key, f'invalid {what} "{text}": want an IPv4 or IPv6 address')
             return None
 
     def duration(self, key: str, what: str) -> Decimal | None:
-        """Read a duration in seconds; None where it is not set."""
+        """Read a duration in seconds; None if it is not set."""
         text = self.record.string(key)
         if not text:
             return None
         try:
             return parse_duration(text)
         except ValueError as error:
-            self.tell(key, f'invalid {what} "{text}": {error}: want one as in "90s"')
+            self.report(key, f'invalid {what} "{text}": {error}: want one as in "90s"')
             return None
 
     def choice(self, key: str, choices: type[Choice], what: str) -> Choice | None:
-        """Read one of several words; None where it is not set."""
+        """Read a member of an enumeration; None if it is not set."""
         text = self.record.string(key)
         if not text:
             return None
@@ -68,11 +69,11 @@ class Reading:
             return choices(text)
         except ValueError:
             wanted = ", ".join(f'"{choice}"' for choice in choices)
-            self.tell(key, f'invalid {what} "{text}": want one of {wanted}')
+            self.report(key, f'invalid {what} "{text}": want one of {wanted}')
             return None
 
     def selectors(self, key: str) -> tuple[LabelSelector, ...]:
-        """Read node selectors; what is wrong with one was told."""
+        """Read node selectors, without the invalid ones, which are reported."""
         found = [
             compile_selector(item, self._context, self._findings)
             for item in self.record.record_lists.get(key, [])

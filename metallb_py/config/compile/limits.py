@@ -1,6 +1,6 @@
-"""What a configuration may hold: far more than a cluster has.
+"""Limits of a configuration's size, in one place because they bound a daemon's memory and time.
 
-A daemon's memory and time follow from these.
+Each is far more than a cluster needs.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 MAX_POOLS = 5000
 MAX_PEERS = 5000
 MAX_ITEMS = 1000
-"""Of every other list of mappings."""
+"""Items of every other list of mappings."""
 MAX_BLOCKS = 20_000
-"""Prefixes of all pools together; a range of IPv6 addresses can be 254 of them."""
+"""Prefixes of all pools together; one range of IPv6 addresses can be up to 254 prefixes."""
 MAX_DRAINING_BLOCKS = 5 * MAX_BLOCKS
-"""Prefixes of all pools that drain: they may have left several configurations."""
+"""Prefixes of all draining pools, which may come from several earlier configurations."""
 MAX_ADVERTISEMENTS = 10_000
-"""Of all pools together."""
+"""Advertisements of all pools together."""
 MAX_PREPEND = 16
-"""How often the own AS number may be repeated."""
+"""Number of times that the own AS number may be repeated in AS_PATH."""
 MAX_PASSWORD_BYTES = 80
-"""Linux's TCP_MD5SIG_MAXKEYLEN (RFC 2385 has no limit)."""
+"""Linux's TCP_MD5SIG_MAXKEYLEN; RFC 2385 has no limit."""

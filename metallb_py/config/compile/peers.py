@@ -1,4 +1,4 @@
-"""BGP peers and their node selectors: from records to the model."""
+"""Compilation of BGP peers and their node selectors from records to the model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from metallb_py.addresses import IPAddress, parse_address
-from metallb_py.config.compile.fields import Reading
+from metallb_py.config.compile.fields import FieldReader
 from metallb_py.config.compile.limits import MAX_PASSWORD_BYTES
 from metallb_py.config.compile.peer_options import read_options
 from metallb_py.config.compile.usable import unusable_as_host
@@ -17,13 +17,16 @@ from metallb_py.model.config import Peer
 DEFAULT_PORT = 179
 DEFAULT_HOLD_TIME = 90
 MIN_HOLD_TIME = 3
-MAX_HOLD_TIME = 0xFFFF  # RFC 4271 section 4.2: two octets. MetalLB takes more, and so do we
+MAX_HOLD_TIME = 0xFFFF  # RFC 4271 section 4.2: two octets. A higher one is accepted, as in MetalLB
 
 
 def compile_peers(
     records: Iterable[Record], profiles: set[str] | None, findings: Findings
 ) -> tuple[Peer, ...]:
-    """Check the peers; ``profiles`` are the names of the BFD profiles, None if not known."""
+    """Check the peers and return the valid ones.
+
+    ``profiles`` are the names of the BFD profiles, None if some could not be read.
+    """
     peers: dict[Peer, Peer] = {}
     names: dict[str, int] = {}
     for number, record in enumerate(records, 1):
@@ -42,7 +45,7 @@ def compile_peers(
             findings.add(record.line_of("name"), record.path_of("name"), message)
         if peer is None:
             continue
-        # A name alone does not make another peer.
+        # Peers that differ in the name only are the same peer.
         if peers.setdefault(replace(peer, name=""), peer) is not peer:
             findings.add(
                 record.line, record.path, f"peer #{number} already exists: want each peer once"
@@ -50,14 +53,14 @@ def compile_peers(
     return tuple(peers.values())
 
 
-def names_of(records: Sequence[Record]) -> frozenset[str]:
-    """Return what advertisements may call these peers: names, and addresses in one form."""
+def peer_names(records: Sequence[Record]) -> frozenset[str]:
+    """Return the names by which advertisements may refer to these peers, addresses included."""
     names = {record.string("name") for record in records}
-    return frozenset(names | {one_form(r.string("peer-address")) for r in records}) - {""}
+    return frozenset(names | {canonical_form(r.string("peer-address")) for r in records}) - {""}
 
 
-def one_form(text: str) -> str:
-    """Return an address as it prints, and what is none as it is."""
+def canonical_form(text: str) -> str:
+    """Return an address in its canonical form, and any other text unchanged."""
     try:
         return str(parse_address(text))
     except ValueError:
@@ -65,20 +68,20 @@ def one_form(text: str) -> str:
 
 
 class _PeerCompiler:
-    """Checks one peer, in MetalLB's order, and then what MetalLB 0.12 does not have."""
+    """Compiler of one peer: MetalLB's checks in their order, then the keys it does not have."""
 
     def __init__(self, record: Record, number: int, findings: Findings) -> None:
         self._record = record
-        self._reading = Reading(record, f"parsing peer #{number}: ", findings)
+        self._fields = FieldReader(record, f"parsing peer #{number}: ", findings)
 
     def compile(self) -> Peer | None:
-        """Return the peer, None where a problem was told."""
-        record, reading = self._record, self._reading
+        """Return the peer, or report its problems and return None."""
+        record, fields = self._record, self._fields
         my_asn, peer_asn = self._asn("my-asn", "local"), self._peer_asn()
         multihop = record.flag("ebgp-multihop") or False
         if multihop and my_asn == peer_asn != 0:
             message = "invalid ebgp-multihop parameter set for an ibgp peer: want false"
-            reading.tell("ebgp-multihop", message)
+            fields.report("ebgp-multihop", message)
         unnumbered = bool(record.string("interface"))
         address = self._host("peer-address", "peer IP", required=not unnumbered)
         hold_time = self._hold_time()
@@ -86,9 +89,9 @@ class _PeerCompiler:
         router_id = self._router_id()
         source = self._source(address)
         self._check_password()
-        selectors = reading.selectors("node-selectors")
-        options = read_options(reading)
-        if reading.failed or hold_time is None:
+        selectors = fields.selectors("node-selectors")
+        options = read_options(fields)
+        if fields.failed or hold_time is None:
             return None
         return Peer(
             my_asn=my_asn,
@@ -108,10 +111,10 @@ class _PeerCompiler:
 
     def _router_id(self) -> IPAddress | None:
         """Return the BGP identifier: four octets, not all zero (RFC 6286)."""
-        router_id = self._reading.address("router-id", "router ID")
+        router_id = self._fields.address("router-id", "router ID")
         if router_id is not None and (router_id.version == 6 or router_id.is_unspecified):
             message = f'invalid router ID "{router_id}": want an IPv4 address, and not 0.0.0.0'
-            self._reading.tell("router-id", message)
+            self._fields.report("router-id", message)
         return router_id
 
     def _source(self, peer: IPAddress | None) -> IPAddress | None:
@@ -125,15 +128,15 @@ class _PeerCompiler:
         if source.version != family:
             text = self._record.string("source-address")
             message = f'invalid source IP "{text}": want an IPv{family} address, {wanted}'
-            self._reading.tell("source-address", message)
+            self._fields.report("source-address", message)
         return source
 
     def _host(self, key: str, what: str, *, required: bool = False) -> IPAddress | None:
-        address = self._reading.address(key, what, required=required)
+        address = self._fields.address(key, what, required=required)
         why = unusable_as_host(address) if address is not None else ""
         if why:
             text = self._record.string(key)
-            self._reading.tell(key, f'invalid {what} "{text}": {why}: want the address of a host')
+            self._fields.report(key, f'invalid {what} "{text}": {why}: want the address of a host')
         return address
 
     def _check_password(self) -> None:
@@ -142,7 +145,7 @@ class _PeerCompiler:
             message = (
                 f"invalid password of {size} bytes: want at most {MAX_PASSWORD_BYTES} (TCP-MD5)"
             )
-            self._reading.tell("password", message)
+            self._fields.report("password", message)
 
     def _peer_asn(self) -> int:
         number = self._record.number("peer-asn") or 0
@@ -150,38 +153,38 @@ class _PeerCompiler:
             return number
         return self._asn("peer-asn", "peer")
 
-    def _asn(self, key: str, whose: str) -> int:
+    def _asn(self, key: str, side: str) -> int:
         number = self._record.number(key) or 0
         if not number and key not in self._record.failed:
-            self._reading.tell(key, f"missing {whose} ASN: want {key} from 1 to 4294967295")
+            self._fields.report(key, f"missing {side} ASN: want {key} from 1 to 4294967295")
         return number
 
     def _hold_time(self) -> int | None:
-        """Return the hold time, None where it is none."""
+        """Return the hold time in seconds, or report a problem and return None."""
         text = self._record.string("hold-time")
         if not text:
             return None if "hold-time" in self._record.failed else DEFAULT_HOLD_TIME
-        seconds = self._reading.duration("hold-time", "hold time")
+        seconds = self._fields.duration("hold-time", "hold time")
         if seconds is None:
             return None
-        whole = int(seconds)  # towards zero, as Go truncates
+        whole = int(seconds)  # truncated towards zero, as in Go
         if whole != 0 and whole < MIN_HOLD_TIME:
-            self._reading.tell("hold-time", f'invalid hold time "{text}": must be 0 or >=3s')
+            self._fields.report("hold-time", f'invalid hold time "{text}": must be 0 or >=3s')
             return None
         return whole
 
     def _keepalive_time(self, hold_time: int | None) -> int | None:
-        seconds = self._reading.duration("keepalive-time", "keepalive time")
+        seconds = self._fields.duration("keepalive-time", "keepalive time")
         if seconds is None or hold_time is None:
             return None
         if not 0 <= seconds <= hold_time:
             text = self._record.string("keepalive-time")
-            self._reading.tell(
+            self._fields.report(
                 "keepalive-time",
                 f'invalid keepaliveTime "{text}": want at most the hold time, {hold_time}s',
             )
         elif 0 < seconds < 1:
             text = self._record.string("keepalive-time")
             message = f'invalid keepaliveTime "{text}": want 0, or from 1s'
-            self._reading.tell("keepalive-time", message)
+            self._fields.report("keepalive-time", message)
         return min(int(seconds), MAX_HOLD_TIME)

@@ -1,4 +1,4 @@
-"""Address pools and their BGP advertisements: from records to the model."""
+"""Compilation of address pools from records to the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from metallb_py.addresses import IPNetwork, parse_cidr, parse_range
 from metallb_py.config.compile.advertisements import Defined, Entry, compile_advertisements
-from metallb_py.config.compile.community_room import Spend, find_crowded
+from metallb_py.config.compile.community_room import Spend, find_oversized
 from metallb_py.config.compile.limits import MAX_ADVERTISEMENTS, MAX_BLOCKS
 from metallb_py.config.compile.selectors import compile_selector
 from metallb_py.config.compile.usable import unusable_part
@@ -18,25 +18,28 @@ from metallb_py.config.yaml.schema import Located, Record
 from metallb_py.model.config import BgpAdvertisement, Pool, Protocol
 from metallb_py.model.patterns import WANTED, PatternError, compile_pattern
 from metallb_py.model.pool_access import Tenancy
-from metallb_py.model.routes import COMMUNITY_ROOM
+from metallb_py.model.routes import MAX_COMMUNITY_BYTES
 from metallb_py.model.selectors import LabelSelector
 
 _ADS = "bgp-advertisements"
 
-# RFC 1123 labels, as Kubernetes wants them.
+# Kubernetes requires RFC 1123 labels.
 _NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
 
 def compile_pools(
     records: Iterable[Record], defined: Defined, findings: Findings
 ) -> tuple[Pool, ...]:
-    """Check the address pools; ``defined`` is what their advertisements may name."""
+    """Check the address pools and return them, including those with problems.
+
+    ``defined`` contains the names that their advertisements may refer to.
+    """
     pools: list[Pool] = []
     names: set[str] = set()
     advertisements = 0
     overlaps = _Overlaps(findings.spend)
-    written = tuple(records)
-    for number, record in enumerate(written, 1):
+    all_records = tuple(records)
+    for number, record in enumerate(all_records, 1):
         pool = _PoolCompiler(record, number, findings, overlaps).compile(defined)
         if pool.name and pool.name in names:
             message = (
@@ -50,26 +53,26 @@ def compile_pools(
             message = f"more than {MAX_ADVERTISEMENTS} advertisements in all pools: want fewer"
             findings.add(record.line_of(_ADS), record.path_of(_ADS), message)
             break
-    _check_communities(pools, written, findings)
+    _check_communities(pools, all_records, findings)
     return tuple(pools)
 
 
 def _check_communities(
     pools: Sequence[Pool], records: Sequence[Record], findings: Findings
 ) -> None:
-    """Refuse what merges into a route with more communities than a message holds."""
-    for index, crowded in find_crowded(pools, findings.spend).items():
+    """Report pools with a merged route whose communities do not fit into one message."""
+    for index, oversized in find_oversized(pools, findings.spend).items():
         message = (
-            f"parsing address pool #{index + 1}: {crowded.size} bytes of communities for "
-            f"{crowded.prefix}: want {COMMUNITY_ROOM} at the most, or they would not fit one BGP "
-            "message"
+            f"parsing address pool #{index + 1}: {oversized.size} bytes of communities for "
+            f"{oversized.prefix}: want at most {MAX_COMMUNITY_BYTES}, or they would not fit one "
+            "BGP message"
         )
         record = records[index]
         findings.add(record.line_of(_ADS), record.path_of(_ADS), message)
 
 
 class _Overlaps:
-    """The blocks that were seen, in order, so that each new one is compared with two of them."""
+    """The blocks so far, sorted, so that a new one is compared with its two neighbors only."""
 
     def __init__(self, spend: Spend) -> None:
         self._spend = spend
@@ -77,7 +80,7 @@ class _Overlaps:
         self.blocks = 0
 
     def add(self, cidr: IPNetwork, pool: str) -> tuple[IPNetwork, str] | None:
-        """Take in a block; return an earlier one that it overlaps with, and its pool."""
+        """Add a block; return an earlier one that it overlaps with and the name of its pool."""
         self.blocks += 1
         self._spend(1)
         first, last = int(cidr.network_address), int(cidr.broadcast_address)
@@ -91,7 +94,7 @@ class _Overlaps:
 
 
 class _PoolCompiler:
-    """Checks one pool, in MetalLB's order."""
+    """Compiler of one pool, with MetalLB's checks in their order."""
 
     def __init__(
         self, record: Record, number: int, findings: Findings, overlaps: _Overlaps
@@ -101,20 +104,20 @@ class _PoolCompiler:
         self._context = f"parsing address pool #{number}: "
         self._findings = findings
         self._overlaps = overlaps
-        # For each IP version the entry whose largest block is the smallest.
+        # IP version -> the entry whose largest block is the smallest.
         self._finest: dict[int, Entry] = {}
 
     def compile(self, defined: Defined) -> Pool:
-        """Return the pool; what is wrong with it was told."""
+        """Return the pool; report its problems."""
         record = self._record
         if not self._name and "name" not in record.failed:
-            self._tell("name", "missing pool name: want name")
+            self._report("name", "missing pool name: want name")
         cidrs = self._read_addresses()
         protocol = self._protocol()
         auto_assign = record.flag("auto-assign")
         for key in ("interfaces", "node-selectors"):
             if protocol is Protocol.BGP and key in record.lines:
-                self._tell(
+                self._report(
                     key, f"cannot have {key} in a bgp address pool: want it in a layer2 pool"
                 )
         return Pool(
@@ -166,11 +169,11 @@ class _PoolCompiler:
         record = self._record
         texts = record.string_lists.get("addresses", [])
         if not texts and "addresses" not in record.failed:
-            self._tell("addresses", "pool has no prefixes defined: want at least one")
+            self._report("addresses", "pool has no prefixes defined: want at least one")
         cidrs: list[IPNetwork] = []
         for text in texts:
             if self._overlaps.blocks >= MAX_BLOCKS:
-                self._tell(
+                self._report(
                     "addresses",
                     f"more than {MAX_BLOCKS} blocks in all pools: want fewer, or larger ones",
                 )
@@ -183,7 +186,7 @@ class _PoolCompiler:
             is_range = "-" in text.value
             cidrs = parse_range(text.value) if is_range else (parse_cidr(text.value),)
         except ValueError as error:
-            self._tell_address(text, str(error))
+            self._report_address(text, str(error))
             return ()
         entry = Entry(text.value, min(cidrs, key=lambda cidr: cidr.prefixlen))
         version = entry.largest.version
@@ -195,12 +198,13 @@ class _PoolCompiler:
         return cidrs
 
     def _check_use(self, text: Located[str], cidrs: Iterable[IPNetwork]) -> None:
-        """Refuse what no Service can have.
+        """Report blocks with addresses that no Service can have.
 
-        A block that only contains such addresses is refused where they would be given out.
+        A block that contains usable addresses as well is accepted if addresses of the pool are
+        assigned on request only (``auto-assign: false``).
         """
         routed = self._record.string("protocol") == Protocol.BGP
-        chosen = self._record.flag("auto-assign") is False
+        on_request = self._record.flag("auto-assign") is False
         for cidr in cidrs:
             found = unusable_part(cidr, routed=routed)
             if found is None:
@@ -208,7 +212,7 @@ class _PoolCompiler:
             block, why = found
             if cidr.prefixlen >= block.prefixlen:
                 reason = f"{block} is {why}: want unicast addresses that a Service can have"
-            elif chosen:
+            elif on_request:
                 continue
             else:
                 reason = (
@@ -222,14 +226,14 @@ class _PoolCompiler:
     def _check_overlaps(self, text: Located[str], cidrs: Iterable[IPNetwork]) -> None:
         found = [(cidr, self._overlaps.add(cidr, self._name)) for cidr in cidrs]
         clashes = [(cidr, clash) for cidr, clash in found if clash is not None]
-        for cidr, (other, owner) in clashes[:1]:  # an entry's other blocks say no more
+        for cidr, (other, owner) in clashes[:1]:  # one problem for each entry is enough
             message = (
                 f'CIDR "{cidr}" in pool "{self._name}" overlaps with already defined CIDR '
                 f'"{other}" in pool "{owner}": want each address once'
             )
             self._findings.add(text.line, text.path, message)
 
-    def _tell_address(self, text: Located[str], error: str) -> None:
+    def _report_address(self, text: Located[str], error: str) -> None:
         cause = error
         if "-" not in text.value:
             cause = f'invalid CIDR "{text.value}": {error.rpartition(": ")[2]}'
@@ -244,9 +248,9 @@ class _PoolCompiler:
         except ValueError:
             wanted = 'want "layer2" or "bgp"'
             if text:
-                self._tell("protocol", f'unknown protocol "{text}": {wanted}')
+                self._report("protocol", f'unknown protocol "{text}": {wanted}')
             elif "protocol" not in record.failed:
-                self._tell("protocol", f"address pool is missing the protocol field: {wanted}")
+                self._report("protocol", f"address pool is missing the protocol field: {wanted}")
             return None
 
     def _advertisements(
@@ -255,7 +259,7 @@ class _PoolCompiler:
         records = self._record.record_lists.get(_ADS, [])
         if protocol is Protocol.LAYER2:
             if records:
-                self._tell(
+                self._report(
                     _ADS,
                     "cannot have bgp-advertisements configuration element in a layer2 address pool"
                     ": want it in a bgp pool",
@@ -265,6 +269,6 @@ class _PoolCompiler:
             return (BgpAdvertisement(),)
         return compile_advertisements(records, self._finest, defined, self._context, self._findings)
 
-    def _tell(self, key: str, message: str) -> None:
+    def _report(self, key: str, message: str) -> None:
         record = self._record
         self._findings.add(record.line_of(key), record.path_of(key), self._context + message)

@@ -1,8 +1,8 @@
-"""From text to the model, or to every problem that the text has.
+"""Entry point of the compiler: text in, the model or every problem of the text out.
 
-Whatever is wrong in one place is told together with what is wrong elsewhere: nobody has to mend a
-configuration line by line against the daemon's restarts. Checks and wording are MetalLB 0.12's;
-its restrictions of single modes (native, FRR) are not, because one engine serves both.
+All problems are reported at once, so that a configuration need not be corrected one line at a time.
+Checks and wording are MetalLB 0.12's, without its restrictions of one mode (native or FRR),
+because one BGP engine supports the features of both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from metallb_py.config.communities import AnyCommunity, parse_community
 from metallb_py.config.compile.advertisements import Defined
 from metallb_py.config.compile.bfd import compile_bfd_profiles
 from metallb_py.config.compile.budget import Budget
-from metallb_py.config.compile.peers import compile_peers, names_of
+from metallb_py.config.compile.peers import compile_peers, peer_names
 from metallb_py.config.compile.pools import compile_pools
 from metallb_py.config.findings import Findings
 from metallb_py.config.yaml.schema import Record, decode
@@ -21,11 +21,11 @@ from metallb_py.model.config import Community, Config
 
 
 def read_config(text: str, first_line: int = 1, budget: Budget | None = None) -> Config:
-    """Read a configuration. An empty text is an empty configuration.
+    """Read a configuration. The empty text is the empty configuration.
 
-    ``first_line`` is the number of the text's first line in the file that it came from; the
-    problems' lines count from there. ``budget`` limits the work; there is a limit in any case.
-    Raises ConfigError with every problem, in order of lines.
+    ``first_line`` is the line number of the text's first line in its file, from which the problems'
+    lines are counted. ``budget`` limits the work; without it, a default one does.
+    Raises ConfigError with every problem, ordered by line.
     """
     findings = Findings(budget or Budget())
     config = _compile(decode(text, findings, first_line), findings)
@@ -38,13 +38,13 @@ def _compile(record: Record, findings: Findings) -> Config:
     known = {profile.string("name") for profile in profiles}
     bfd_profiles = compile_bfd_profiles(profiles, findings)
     routers = record.record_lists.get("peers", [])
-    # Where a name could not be read, nobody knows which are missing.
+    # If a name could not be read, a reference to a missing one may be valid, and is not reported.
     peers = compile_peers(
         routers, None if _failed(record, "bfd-profiles", profiles) else known, findings
     )
     defined = Defined(
         _compile_communities(record, findings),
-        None if _failed(record, "peers", routers) else names_of(routers),
+        None if _failed(record, "peers", routers) else peer_names(routers),
     )
     pools = compile_pools(record.record_lists.get("address-pools", []), defined, findings)
     return Config(pools, peers, bfd_profiles)
@@ -62,5 +62,5 @@ def _compile_communities(record: Record, findings: Findings) -> Mapping[str, Any
             aliases[alias] = parse_community(text.value)
         except ValueError as error:
             findings.add(text.line, text.path, f'parsing community "{alias}": {error}')
-            aliases[alias] = Community(0)  # known, so that its users are not told again
+            aliases[alias] = Community(0)  # so that references to it are no further problems
     return None if "bgp-communities" in record.failed else aliases

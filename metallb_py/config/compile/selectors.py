@@ -1,4 +1,4 @@
-"""Label selectors: from records to the model."""
+"""Compilation of label selectors from records to the model."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 _NAME = re.compile(r"[A-Za-z0-9](?:[-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?", re.ASCII)
 _DOMAIN_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?", re.ASCII)
 _DOMAIN_LENGTH = 253
-_SLIPPED = "password: found where labels belong: want it beside my-asn and peer-asn"
+_MISPLACED = "password: found where labels belong: want it beside my-asn and peer-asn"
 
 
 def compile_selector(
     record: Record, context: str, findings: Findings, what: str = "node selector"
 ) -> LabelSelector | None:
-    """Check a label selector; return None where a problem was told."""
+    """Check a label selector and return it, or report its problems and return None."""
     requirements: set[Requirement] = set()
     faults: list[tuple[int, str, str]] = []
-    slipped = False  # a password, and whatever may be the rest of it
+    misplaced = False  # a password was found; the values after it may be parts of it
     for key, value in record.string_maps.get("match-labels", {}).items():
-        slipped = slipped or is_secret(key)
-        told = [_SLIPPED if slipped else fault for fault in _label_faults(key, [value.value])]
-        faults += [(value.line, value.path, fault) for fault in told]
+        misplaced = misplaced or is_secret(key)
+        found = [_MISPLACED if misplaced else fault for fault in _label_faults(key, [value.value])]
+        faults += [(value.line, value.path, fault) for fault in found]
         requirements.add(Requirement(key, Operator.IN, frozenset({value.value})))
     expressions = record.record_lists.get("match-expressions", [])
     for expression in expressions:
-        found = _read_requirement(expression)
-        if isinstance(found, Requirement):
-            requirements.add(found)
+        requirement = _read_requirement(expression)
+        if isinstance(requirement, Requirement):
+            requirements.add(requirement)
         else:
-            faults += [(expression.line, expression.path, fault) for fault in found]
+            faults += [(expression.line, expression.path, fault) for fault in requirement]
     for line, path, fault in faults:
         findings.add(line, path, f"{context}parsing {what}: {fault}")
     if faults or record.failed or any(expression.failed for expression in expressions):
@@ -42,7 +42,7 @@ def compile_selector(
 
 
 def _read_requirement(record: Record) -> Requirement | list[str]:
-    """Return a requirement, or what is wrong with it beyond its types."""
+    """Return a requirement, or its problems; wrong types were reported by the decoder."""
     if record.failed:
         return []
     key, text = record.string("key"), record.string("operator")

@@ -1,4 +1,4 @@
-"""Addresses that no host, router or Service can have, and why."""
+"""Addresses that no host, router or Service can have; a leaf for pools, peers and next hops."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 from metallb_py.addresses import IPAddress, IPNetwork
 
-# RFC 6890 and RFC 4291: what is never the destination of another host's unicast packet. The
-# IPv4 blocks 169.254.0.0/16 and 240.0.0.0/4 are left out: Linux and most routers forward them.
+# RFC 6890 and RFC 4291: addresses that are never the destination of a unicast packet from another
+# host. 169.254.0.0/16 and 240.0.0.0/4 are left out, because Linux and most routers forward them.
 _THIS_NETWORK = (IPv4Network("0.0.0.0/8"), '"this network" (RFC 791)')
 _NOWHERE: tuple[tuple[IPNetwork, str], ...] = (
     _THIS_NETWORK,
@@ -24,7 +24,7 @@ _BROADCAST = 0xFFFF_FFFF
 
 
 def unusable_as_host(address: IPAddress) -> str:
-    """Return why no host can have an address; nothing where one can. Loopback is the own host's."""
+    """Return the reason why no host can have an address; empty if one can, as for loopback."""
     if address.is_unspecified:
         return "unspecified"
     if address.is_multicast:
@@ -35,9 +35,9 @@ def unusable_as_host(address: IPAddress) -> str:
 
 
 def unusable_part(cidr: IPNetwork, *, routed: bool) -> tuple[IPNetwork, str] | None:
-    """Return the first block in a prefix, or around it, that no Service can have, and why.
+    """Return the first unusable block that overlaps a prefix, and the reason; None without one.
 
-    ``routed`` are the addresses of a BGP pool.
+    ``routed`` is set for the prefixes of BGP pools, which may not be link-local.
     """
     return next(((net, why) for net, why in _blocks(routed) if _overlap(cidr, net)), None)
 

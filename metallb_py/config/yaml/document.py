@@ -1,9 +1,8 @@
-"""YAML text as a tree that keeps what Go's decoder looks at: lines, tags, raw scalars.
+"""YAML text as a tree of nodes with the inputs of Go's decoder: lines, tags, raw scalars.
 
-PyYAML's own constructors resolve scalars as YAML 1.1 says, which turns ``64512:1`` into a number
-to the base 60. So only its events are used. The tree is built without recursion, and what it
-stands for with its aliases expanded is bounded, so that no text, however made, costs more than an
-error.
+PyYAML's own constructors resolve scalars by YAML 1.1, which turns ``64512:1`` into a number to the
+base 60. Therefore only its events are used. The tree is built without recursion, and its size with
+all aliases expanded is limited, so that a crafted text causes an error and no excessive work.
 """
 
 from __future__ import annotations
@@ -20,31 +19,35 @@ from metallb_py.config.problems import ConfigError, Problem
 
 MAX_CHARACTERS = 1_500_000  # a ConfigMap holds 1 MiB
 MAX_DEPTH = 200
+"""Levels of nested collections."""
 MAX_DIRECTIVES = 100
+"""``%TAG`` directives in the text."""
 MAX_WEIGHT = 200_000
+"""Weight of a document with its aliases expanded: nodes, and the length of long scalars."""
 _CHARACTERS_PER_WEIGHT = 32
 
 STRING_TAG = "!!str"
 MERGE_TAG = "!!merge"
 _LONG_TAG = "tag:yaml.org,2002:"
-# What PyYAML quotes of the text; libyaml does not.
+# The parts of a message in which PyYAML quotes the text; libyaml does not quote it.
 _QUOTED = re.compile(r"(character|handle) (?:'.*?'|\".*?\")|, but found.*")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(slots=True)
 class Scalar:
-    """A single value as written. It may be secret, so it does not print.
-
-    ``tag`` is "!!str" for what was quoted, and empty for what is plain and may be anything.
-    ``literal`` tells a block under a "|", whose lines are those of the text.
-    """
+    """A single value as written."""
 
     line: int
+    """Line on which the value starts."""
     text: str = field(repr=False)
+    """The value; not printed, because it may be secret."""
     tag: str = ""
+    """Tag in short form: "!!str" if quoted, empty if plain and to be resolved."""
     literal: bool = False
+    """Whether it is a literal block ("|"), each line of which is a line of the file."""
     weight: int = 1
+    """Share of MAX_WEIGHT, by the length of the text."""
 
 
 @dataclass(slots=True)
@@ -58,9 +61,9 @@ class Sequence:
 
 @dataclass(slots=True)
 class Mapping:
-    """Keys and values, in order: its own, repeated keys included, then what it merges in.
+    """Keys and values, in order: its own, with repeated keys, then those that it merges in.
 
-    ``flow`` tells one in braces.
+    ``flow`` is set for the form in braces.
     """
 
     line: int
@@ -74,20 +77,20 @@ Spend = Callable[[int], None]
 
 
 def _free(_: int) -> None:
-    """Steps that are not counted."""
+    """Ignore the steps (no budget)."""
 
 
 def parse_document(text: str, first_line: int = 1, spend: Spend = _free) -> Node | None:
-    """Read the first document of a YAML text; None where there is none.
+    """Parse the first document of a YAML text; return None without one.
 
-    Lines count from ``first_line``. Each node is a step for ``spend``, which may end the reading.
-    Raises ConfigError with one problem: a text that is no YAML is told by its first fault.
+    Lines count from ``first_line``. Each node is a step for ``spend``, which may raise to stop.
+    Raises ConfigError with one problem, the first syntax error.
     """
     return next(_documents(text, first_line, spend), None)
 
 
 def parse_documents(text: str) -> list[Node]:
-    """Read every document of a YAML text. Raises ConfigError with one problem."""
+    """Parse every document of a YAML text. Raises ConfigError with one problem."""
     return list(_documents(text, 1, _free))
 
 
@@ -95,19 +98,19 @@ def _documents(text: str, first_line: int, spend: Spend) -> Iterator[Node]:
     if len(text) > MAX_CHARACTERS:
         raise _error(first_line, f"{len(text)} characters: want at most {MAX_CHARACTERS}")
     if text.count("%TAG") > MAX_DIRECTIVES:
-        # The parser compares each with all before it, and nothing ends it.
+        # The parser compares each directive with all before it, without a limit.
         raise _error(first_line, f'"%TAG" more than {MAX_DIRECTIVES} times: want fewer')
     try:
         yield from _Builder(first_line, spend).build(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        # Never str(error): it quotes the line, and the line may hold a password.
-        said = _QUOTED.sub(r"\1", error.problem or error.context or "malformed")
-        raise _error(first_line + (mark.line if mark else 0), said) from None
+        # Never str(error): it quotes the line, and the line may contain a password.
+        reason = _QUOTED.sub(r"\1", error.problem or error.context or "malformed")
+        raise _error(first_line + (mark.line if mark else 0), reason) from None
     except (yaml.YAMLError, ValueError) as error:
-        said = getattr(error, "reason", "unreadable character")
+        reason = getattr(error, "reason", "unreadable character")
         bad = Reader.NON_PRINTABLE.search(text)
-        raise _error(first_line + text.count("\n", 0, bad.start() if bad else 0), said) from None
+        raise _error(first_line + text.count("\n", 0, bad.start() if bad else 0), reason) from None
 
 
 def _error(line: int, message: str) -> ConfigError:
@@ -118,7 +121,7 @@ def _error(line: int, message: str) -> ConfigError:
 
 @dataclass(slots=True)
 class _Open:
-    """A collection that is being read."""
+    """A collection whose end has not been parsed yet."""
 
     node: Sequence | Mapping
     anchor: str | None
@@ -132,7 +135,7 @@ class _Builder:
         self._spend = spend
         self._anchors: dict[str, Node] = {}
         self._open: list[_Open] = []
-        self._open_anchors: Counter[str] = Counter()  # of what is in _open
+        self._open_anchors: Counter[str] = Counter()  # of the collections in _open
         self._root: Node | None = None
 
     def build(self, events: Iterator[yaml.Event]) -> Iterator[Node]:
@@ -171,7 +174,7 @@ class _Builder:
         return Scalar(self._line(event), text, tag, event.style == "|", weight)
 
     def _anchored(self, event: yaml.AliasEvent) -> Node:
-        # The anchor is not named: it could be a password that begins with "*".
+        # The message does not name the anchor: it could be a password that begins with "*".
         if event.anchor in self._open_anchors:
             raise _error(self._line(event), "anchor value contains itself")
         if event.anchor not in self._anchors:
@@ -220,7 +223,7 @@ class _Builder:
         if key.text != "<<" or key.tag not in ("", MERGE_TAG):
             mapping.entries.append((key, value))
             return
-        # A list is merged in order, and the first one's keys win (YAML's merge type).
+        # A list is merged in order, and earlier keys take precedence (YAML's merge type).
         for source in value.items if isinstance(value, Sequence) else [value]:
             if not isinstance(source, Mapping):
                 wanted = "map merge requires map or sequence of maps as the value"

@@ -1,7 +1,7 @@
-"""Single values, decoded as Go's yaml.v2 decodes them into fields of a given type.
+"""Scalar values, decoded for a field of a given type like Go's yaml.v2 does.
 
-Strings take the text as written, whatever YAML would make of it. A quoted number or truth value
-is a string and nothing else.
+A string field takes the text as written, whatever type YAML would resolve it to. A quoted number
+or Boolean is a string and nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FALSE = {"n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FA
 _NULL = {"", "~", "null", "Null", "NULL"}
 _NULL_TAG, _BOOL_TAG, _INT_TAG, _FLOAT_TAG = "!!null", "!!bool", "!!int", "!!float"
 _BINARY_TAG = "!!binary"
-# With one of these tags a value is still resolved, and has to turn out to be what the tag says.
+# A value with one of these tags is still resolved, and the result must agree with the tag.
 _RESOLVED_TAGS = {"", _NULL_TAG, _BOOL_TAG, _INT_TAG, _FLOAT_TAG, "!!timestamp"}
 _INTEGER = re.compile(
     r"[-+]?(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|"
@@ -24,11 +24,11 @@ _INTEGER = re.compile(
     re.ASCII,
 )
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
-_NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _BASES = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
-_DIGITS = 400  # far beyond any type; keeps conversions cheap
-_LIMIT = 2**64  # Go takes a longer integer for a float
-_SHOWN = 10
+_DIGITS = 400  # far more than any type has; limits the cost of conversions
+_LIMIT = 2**64  # Go decodes a greater integer as a float
+_SHOWN = 10  # characters of a value that yaml.v2 quotes in a message
 
 _RANGES = {"uint16": (0, 2**16 - 1), "uint32": (0, 2**32 - 1), "int": (-(2**63), 2**63 - 1)}
 _WANTED = {
@@ -46,9 +46,9 @@ _HALF = 0xFFFF
 
 
 class WrongTypeError(ValueError):
-    """A value does not fit its field. The message is MetalLB's, without the line.
+    """A value has the wrong type for its field. The message is MetalLB's, without the line.
 
-    ``wanted`` is what would fit, in plain words; empty where the message has that.
+    ``wanted`` describes the values that are accepted; empty if the message does.
     """
 
     def __init__(self, message: str, wanted: str = "") -> None:
@@ -57,7 +57,7 @@ class WrongTypeError(ValueError):
 
 
 def is_null(node: Node) -> bool:
-    """Whether a value is null, which stands for "not set"."""
+    """Whether a value is null, which means "not set"."""
     return isinstance(node, Scalar) and node.tag in ("", _NULL_TAG) and node.text in _NULL
 
 
@@ -69,12 +69,12 @@ def read_string(node: Node) -> str:
         return ""
     if node.tag == _BINARY_TAG:
         return _from_base64(node.text)
-    _resolve(node)  # a tag that does not fit the text is an error for Go even here
+    _resolve(node)  # in Go, a tag that does not match the text is an error even here
     return node.text
 
 
 def read_bool(node: Node) -> bool:
-    """Return a truth value. Raises WrongTypeError."""
+    """Return a Boolean value. Raises WrongTypeError."""
     if is_null(node):
         return False
     if isinstance(node, Scalar) and _resolve(node) == _BOOL_TAG:
@@ -83,9 +83,10 @@ def read_bool(node: Node) -> bool:
 
 
 def read_integer(node: Node, kind: str, low: int, high: int) -> int:
-    """Return a whole number. Raises WrongTypeError.
+    """Return a whole number between ``low`` and ``high``. Raises WrongTypeError.
 
-    Go cuts a fraction off, so that an AS number in asdot notation (RFC 5396) becomes another.
+    A fraction is an error. Go truncates it, and so changes an AS number in asdot notation
+    (RFC 5396) into another one.
     """
     if is_null(node):
         return 0
@@ -99,14 +100,14 @@ def read_integer(node: Node, kind: str, low: int, high: int) -> int:
 
 
 def wrong_type(node: Node, kind: str, *, quote: bool = True) -> WrongTypeError:
-    """Return the error in MetalLB's words; ``quote`` tells whether to show the value."""
+    """Return the error in MetalLB's words, with the value if ``quote`` is set."""
     wanted = _WANTED.get(kind) or ("a list of mappings" if kind.startswith("[]") else "a mapping")
     match node:
         case Sequence():
             return WrongTypeError(f"cannot unmarshal !!seq into {kind}", wanted)
         case Mapping():
             return WrongTypeError(f"cannot unmarshal !!map into {kind}", wanted)
-    # A tag that YAML does not have may be what was not to be shown.
+    # A tag that YAML does not define may be the secret itself, for example a password "!...".
     known = node.tag in _RESOLVED_TAGS | {STRING_TAG, _BINARY_TAG}
     tag = node.tag if node.tag and (quote or known) else _natural_tag(node.text)
     shown = f" `{_shortened(node.text)}`" if quote else ""
@@ -116,7 +117,7 @@ def wrong_type(node: Node, kind: str, *, quote: bool = True) -> WrongTypeError:
 
 
 def _asdot(text: str) -> str:
-    """Return which AS number a text stands for in asdot notation; nothing where it is none."""
+    """Return a hint with the AS number of a text in asdot notation; empty for another text."""
     found = _ASDOT.fullmatch(text)
     if not found or int(found[1]) > _HALF or int(found[2]) > _HALF:
         return ""
@@ -135,13 +136,13 @@ def _resolve(node: Scalar) -> str:
     if node.tag in ("", natural) or (node.tag == _FLOAT_TAG and natural == _INT_TAG):
         return natural
     if node.tag == "!!timestamp":
-        return node.tag  # no field wants one, and a string takes it as written
+        return node.tag  # no field has this type, and a string field takes it as written
     found = f"{natural} `{_shortened(node.text)}`"
     raise WrongTypeError(f"cannot decode {found} as a {node.tag}", "a value that fits its tag")
 
 
 def _natural_tag(text: str) -> str:
-    """Return what Go takes a plain scalar for, by its text."""
+    """Return the tag to which Go resolves a plain scalar with this text."""
     if text in _NULL:
         return _NULL_TAG
     if text in _TRUE or text in _FALSE:
@@ -149,23 +150,20 @@ def _natural_tag(text: str) -> str:
     digits = _digits(text)
     if _INTEGER.fullmatch(digits):
         return _INT_TAG
-    if _FLOAT.fullmatch(digits) or _NO_NUMBER.fullmatch(text):
+    if _FLOAT.fullmatch(digits) or _NOT_FINITE.fullmatch(text):
         return _FLOAT_TAG
     return STRING_TAG
 
 
 def _digits(text: str) -> str:
-    # Go drops the underscores of what starts like a number.
+    # Go removes the underscores of a text that starts like a number.
     return text.replace("_", "") if text[:1] in set("+-0123456789") else text
 
 
 def _number(text: str) -> int | float | None:
-    """Return the number that a text stands for, None where it is beyond any type.
-
-    It is a float where it has a fraction.
-    """
+    """Return the value of a numeric text: a float if it has a fraction, None if out of range."""
     digits = _digits(text)
-    if len(digits) > _DIGITS or _NO_NUMBER.fullmatch(text):
+    if len(digits) > _DIGITS or _NOT_FINITE.fullmatch(text):
         return None
     match = _INTEGER.fullmatch(digits)
     if match and match.lastgroup:

@@ -1,4 +1,4 @@
-"""The ConfigMap's schema, and YAML decoded against it: raw records that know their lines.
+"""The ConfigMap's schema, and the decoder that applies it: YAML in, raw records with lines out.
 
 The names of types and fields are MetalLB's, because its messages quote them.
 """
@@ -26,14 +26,15 @@ T = TypeVar("T")
 
 _WORD = re.compile(r"[-\w]*")
 
-_NAME_SHOWN = 60
+_NAME_SHOWN = 60  # characters of a name in a path
+# Types in which a misplaced password may appear as a key, and the type of which no key is shown.
 _NEAR_A_PASSWORD = {"peer", "nodeSelector", "selectorRequirements"}
 _NOTHING_SHOWN = {"passwordSecret"}
 
 
 @dataclass(frozen=True, slots=True)
 class Located(Generic[T]):
-    """A value, the line where it stands and the path to it. It may be secret: it doesn't print."""
+    """A value with its line and path. The value is not printed, because it may be secret."""
 
     value: T = field(repr=False)
     line: int
@@ -42,41 +43,54 @@ class Located(Generic[T]):
 
 @dataclass(slots=True)
 class Record:
-    """A mapping that was decoded against the schema. Null and absent keys are alike.
+    """A mapping that was decoded against the schema, with one table for each kind of value.
 
-    ``failed`` holds the keys whose value, or a part of it, had the wrong type; that was told
-    already.
+    A key whose value is null counts as not set.
     """
 
     line: int
+    """Line on which the mapping starts."""
     path: str
+    """Path to the mapping, empty for the configuration itself."""
     strings: dict[str, Located[str]] = field(default_factory=dict)
+    """Strings, by key."""
     numbers: dict[str, Located[int]] = field(default_factory=dict)
+    """Whole numbers, by key, in the range of the field's type."""
     flags: dict[str, Located[bool]] = field(default_factory=dict)
+    """Booleans, by key."""
     string_lists: dict[str, list[Located[str]]] = field(default_factory=dict)
+    """Lists of strings, by key, without the items of a wrong type."""
     string_maps: dict[str, dict[str, Located[str]]] = field(default_factory=dict)
+    """Mappings of strings, by key, without the values of a wrong type."""
     record_lists: dict[str, list[Record]] = field(default_factory=dict)
+    """Lists of mappings, by key."""
     records: dict[str, Record] = field(default_factory=dict)
+    """Mappings, by key."""
     lines: dict[str, int] = field(default_factory=dict)
+    """Line of the value, for every key that is set."""
     failed: set[str] = field(default_factory=set)
+    """Keys whose value has or contains a wrong type, which was reported.
+
+    All keys of the type, if the value in place of the record is not a mapping.
+    """
 
     def string(self, key: str) -> str:
-        """Return a string, empty where it is not set."""
+        """Return a string, empty if it is not set."""
         found = self.strings.get(key)
         return found.value if found else ""
 
     def number(self, key: str) -> int | None:
-        """Return a number, None where it is not set."""
+        """Return a number, None if it is not set."""
         found = self.numbers.get(key)
         return found.value if found else None
 
     def flag(self, key: str) -> bool | None:
-        """Return a truth value, None where it is not set."""
+        """Return a Boolean, None if it is not set."""
         found = self.flags.get(key)
         return found.value if found else None
 
     def line_of(self, key: str) -> int:
-        """Return the line of a key's value, or of the record where the key is not set."""
+        """Return the line of a key's value, or of the record if the key is not set."""
         return self.lines.get(key, self.line)
 
     def path_of(self, key: str) -> str:
@@ -84,7 +98,7 @@ class Record:
         return f"{self.path}.{key}" if self.path else key
 
     def as_written(self) -> tuple[object, ...]:
-        """Return what tells two records apart: every key that is set, with its value."""
+        """Return a comparable form of the record: every key that is set, with its value."""
         return (
             frozenset((key, item.value) for key, item in self.strings.items()),
             frozenset((key, item.value) for key, item in self.numbers.items()),
@@ -102,20 +116,20 @@ class Record:
 
 
 class Decoder:
-    """Decodes nodes against the schema and collects what does not fit."""
+    """Decoder of nodes against the schema, which records the problems in ``findings``."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
 
     def record(self, node: Node, type_name: str, path: str) -> Record:
-        """Decode a mapping; null is an empty one."""
+        """Decode a mapping; null is the empty one."""
         record = Record(node.line, path)
         if is_null(node):
             return record
         fields = SCHEMA[type_name]
         if not isinstance(node, Mapping):
-            # The value is not quoted: it could be a password that slipped a line.
-            self.tell(path, node.line, wrong_type(node, f"config.{type_name}", quote=False))
+            # The value is not quoted: it could be a password on the wrong line.
+            self.report(path, node.line, wrong_type(node, f"config.{type_name}", quote=False))
             record.failed.update(fields)
             return record
         seen: set[str] = set()
@@ -125,16 +139,16 @@ class Decoder:
                 known = ", ".join(sorted(fields))
                 found = "..." if type_name in _NOTHING_SHOWN else shown
                 message = f"field {found} not found in type config.{type_name}: want {known}"
-                self.tell(path, key.line, message)
+                self.report(path, key.line, message)
             elif key.text in seen:
                 message = f"field {key.text} already set in type config.{type_name}: want it once"
-                self.tell(path, key.line, message)
+                self.report(path, key.line, message)
             else:
                 seen.add(key.text)
                 self._field(record, key.text, value, fields[key.text])
         return record
 
-    def _field(self, record: Record, key: str, node: Node, read: FieldReader) -> None:
+    def _field(self, record: Record, key: str, node: Node, read: FieldDecoder) -> None:
         if is_null(node):
             return
         record.lines[key] = node.line
@@ -142,10 +156,10 @@ class Decoder:
             read(self, record, key, node)
         except WrongTypeError as error:
             record.failed.add(key)
-            self.tell(record.path_of(key), node.line, error)
+            self.report(record.path_of(key), node.line, error)
 
-    def tell(self, path: str, line: int, what: str | WrongTypeError) -> None:
-        """Take note of a problem with the YAML, in the words of MetalLB's decoder, and of ours."""
+    def report(self, path: str, line: int, what: str | WrongTypeError) -> None:
+        """Report a problem with the YAML: MetalLB's message, and what was wanted."""
         message = f"could not parse config: yaml: unmarshal errors: line {line}: {what}"
         if isinstance(what, WrongTypeError) and what.wanted:
             message = f"{message}: want {what.wanted}"
@@ -153,15 +167,15 @@ class Decoder:
 
 
 def is_secret(key: str) -> bool:
-    """Whether what stands under this key is never to be shown, wherever it stands."""
+    """Whether the value of a key of this name is never shown, in any mapping."""
     return key == "password"
 
 
 def _keys(node: Mapping, *, secretive: bool) -> Iterator[tuple[Scalar, str, Node]]:
     """Yield each key, the form in which it may be shown, and its value.
 
-    With ``secretive``, what is no plain word may be a password that slipped, as in
-    ``{password:secret}``, and so may be what follows a password in braces, as in
+    With ``secretive``, a key that is not a plain word may contain a misplaced password, as in
+    ``{password:secret}``, and so may the keys after a password in braces, as in
     ``{password: with,a comma}``.
     """
     hide = False
@@ -170,12 +184,12 @@ def _keys(node: Mapping, *, secretive: bool) -> Iterator[tuple[Scalar, str, Node
         shown = word[0] if word and not hide else ""
         whole = not secretive or shown == key.text
         yield key, key.text if whole else f"{shown}...", value
-        # A password in the place of a Secret's name is one, too.
-        slipped = key.text == "password-secret" and isinstance(value, Scalar)
-        hide = hide or (node.flow and (slipped or is_secret(key.text)))
+        # A scalar in place of the reference to a Secret may be the password itself.
+        misplaced = key.text == "password-secret" and isinstance(value, Scalar)
+        hide = hide or (node.flow and (misplaced or is_secret(key.text)))
 
 
-FieldReader = Callable[[Decoder, Record, str, Node], None]
+FieldDecoder = Callable[[Decoder, Record, str, Node], None]
 
 
 def _string(_: Decoder, record: Record, key: str, node: Node) -> None:
@@ -193,7 +207,7 @@ def _flag(_: Decoder, record: Record, key: str, node: Node) -> None:
     record.flags[key] = Located(read_bool(node), node.line, record.path_of(key))
 
 
-def _number(kind: str, low: int, high: int) -> FieldReader:
+def _number(kind: str, low: int, high: int) -> FieldDecoder:
     def read(_: Decoder, record: Record, key: str, node: Node) -> None:
         number = read_integer(node, kind, low, high)
         record.numbers[key] = Located(number, node.line, record.path_of(key))
@@ -211,12 +225,12 @@ def _strings(decoder: Decoder, record: Record, key: str, node: Node) -> None:
             found.append(Located(read_string(item), item.line, path))
         except WrongTypeError as error:
             record.failed.add(key)
-            decoder.tell(path, item.line, error)
+            decoder.report(path, item.line, error)
     record.string_lists[key] = found
 
 
 def _one_or_more(decoder: Decoder, record: Record, key: str, node: Node) -> None:
-    """Read a list of strings; a single one may stand for itself."""
+    """Decode a list of strings; a single string is a list of one."""
     if isinstance(node, Scalar):
         path = record.path_of(key)
         record.string_lists[key] = [Located(read_string(node), node.line, path)]
@@ -228,32 +242,32 @@ def _string_map(decoder: Decoder, record: Record, key: str, node: Node) -> None:
     if not isinstance(node, Mapping):
         raise wrong_type(node, "map[string]string")
     found: dict[str, Located[str]] = {}
-    secret = False  # a password may have slipped in here, and in braces what follows is its rest
+    secret = False  # after a misplaced password in braces, further keys may be parts of it
     for name, value in node.entries:
         shown = "..." if secret else name.text[:_NAME_SHOWN]
         path = f"{record.path_of(key)}.{shown}"
-        slipped = is_secret(name.text)
-        secret = secret or (slipped and node.flow)
+        misplaced = is_secret(name.text)
+        secret = secret or (misplaced and node.flow)
         if name.text in found:
-            decoder.tell(path, name.line, f'key "{shown}" already set in map: want it once')
+            decoder.report(path, name.line, f'key "{shown}" already set in map: want it once')
             continue
         try:
             found[name.text] = Located(read_string(value), value.line, path)
         except WrongTypeError as error:
             record.failed.add(key)
-            hidden = slipped or secret
-            decoder.tell(
+            hidden = misplaced or secret
+            decoder.report(
                 path, value.line, wrong_type(value, "string", quote=False) if hidden else error
             )
     record.string_maps[key] = found
 
 
-def _records(type_name: str, most: int = MAX_ITEMS) -> FieldReader:
+def _records(type_name: str, limit: int = MAX_ITEMS) -> FieldDecoder:
     def read(decoder: Decoder, record: Record, key: str, node: Node) -> None:
         if not isinstance(node, Sequence):
             raise wrong_type(node, f"[]config.{type_name}", quote=False)
-        if len(node.items) > most:
-            raise WrongTypeError(f"{len(node.items)} items: want at most {most}")
+        if len(node.items) > limit:
+            raise WrongTypeError(f"{len(node.items)} items: want at most {limit}")
         record.record_lists[key] = [
             decoder.record(item, type_name, f"{record.path_of(key)}[{index}]{_name_of(item)}")
             for index, item in enumerate(node.items)
@@ -262,7 +276,7 @@ def _records(type_name: str, most: int = MAX_ITEMS) -> FieldReader:
     return read
 
 
-def _record(type_name: str) -> FieldReader:
+def _record(type_name: str) -> FieldDecoder:
     def read(decoder: Decoder, record: Record, key: str, node: Node) -> None:
         found = decoder.record(node, type_name, record.path_of(key))
         record.records[key] = found
@@ -273,7 +287,7 @@ def _record(type_name: str) -> FieldReader:
 
 
 def _name_of(node: Node) -> str:
-    """Return the name that a record gives itself, to lead people to it."""
+    """Return the name in a record, quoted for the path; empty without one."""
     if not isinstance(node, Mapping):
         return ""
     for key, value in node.entries:
@@ -286,7 +300,7 @@ _UINT16 = _number("uint16", 0, 2**16 - 1)
 _UINT32 = _number("uint32", 0, 2**32 - 1)
 _INT = _number("int", -(2**63), 2**63 - 1)
 
-SCHEMA: dict[str, dict[str, FieldReader]] = {
+SCHEMA: dict[str, dict[str, FieldDecoder]] = {
     "configFile": {
         "peers": _records("peer", MAX_PEERS),
         "bgp-communities": _string_map,
@@ -306,7 +320,7 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
         "password": _secret,
         "bfd-profile": _string,
         "ebgp-multihop": _flag,
-        # Not MetalLB 0.12's.
+        # Not in MetalLB 0.12.
         "name": _string,
         "interface": _string,
         "dynamic-asn": _string,
@@ -333,12 +347,12 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
         "avoid-buggy-ips": _flag,
         "auto-assign": _flag,
         "bgp-advertisements": _records("bgpAdvertisement"),
-        # Not MetalLB 0.12's: who may have addresses of the pool, and which pool comes first.
+        # Not in MetalLB 0.12: the services that the pool is reserved for, and its priority.
         "namespaces": _strings,
         "namespace-selectors": _records("labelSelector"),
         "service-selectors": _records("labelSelector"),
         "priority": _UINT32,
-        # Nor are these, for layer2 pools: which interfaces of which nodes answer.
+        # Not in MetalLB 0.12: the interfaces and nodes that answer for a layer2 pool.
         "interfaces": _strings,
         "node-selectors": _records("nodeSelector"),
     },
@@ -351,7 +365,7 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
         "aggregation-length-v6": _INT,
         "localpref": _UINT32,
         "communities": _strings,
-        # Not MetalLB 0.12's.
+        # Not in MetalLB 0.12.
         "large-communities": _strings,
         "med": _UINT32,
         "as-path-prepend": _UINT32,
@@ -373,9 +387,9 @@ SCHEMA: dict[str, dict[str, FieldReader]] = {
 
 
 def decode(text: str, findings: Findings, first_line: int = 1) -> Record:
-    """Decode a configuration; every value that does not fit the schema goes to ``findings``.
+    """Decode a configuration; add each mismatch with the schema to ``findings``.
 
-    Lines count from ``first_line``. Raises ConfigError where the text is no YAML at all.
+    Lines count from ``first_line``. Raises ConfigError if the text is not YAML.
     """
     node = parse_document(text, first_line, findings.spend)
     if node is None:

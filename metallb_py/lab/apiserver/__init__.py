@@ -1,7 +1,8 @@
-"""A small Kubernetes API server in memory, for machines without a real one.
+"""A small Kubernetes API server in memory, for machines without a real one, and for tests.
 
-Objects, lists with selectors, watches that resume, optimistic locking, patches, discovery and
-schemas as far as kubectl needs them. There is no authorization. kmock's emulator was tried first:
-kubectl does not find its way around there, and it has no conflicts, bookmarks or cluster
-addresses, which are what controllers stumble over.
+It has objects, lists with selectors, watches that resume, optimistic locking, patches, and
+the discovery and the schemas that kubectl needs. There is no authorization. Entry points:
+``python -m metallb_py.lab.apiserver``, and ``server.ApiServer`` on a ``store.Store``. kmock's
+emulator was tried first: kubectl does not work with it, and it has no conflicts, bookmarks or
+cluster addresses, which controllers must handle.
 """

@@ -1,4 +1,4 @@
-"""Runs the embedded API server: ``python -m metallb_py.lab.apiserver ADDRESS PORT``."""
+"""Embedded API server as a program: ``python -m metallb_py.lab.apiserver ADDRESS PORT``."""
 
 from __future__ import annotations
 

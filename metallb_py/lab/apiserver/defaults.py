@@ -1,4 +1,4 @@
-"""What an API server fills in by itself, and what it makes: cluster addresses, EndpointSlices."""
+"""Defaults of new objects, cluster addresses, and EndpointSlices, as Kubernetes makes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERVICES, PODS, SLICES = BY_KIND["Service"], BY_KIND["Pod"], BY_KIND["EndpointSl
 
 
 def complete_service(store: Store, service: Object) -> None:
-    """Give a service its defaults and a cluster address."""
+    """Set a service's defaults and its cluster address."""
     spec = part(service, "spec")
     spec.setdefault("type", "ClusterIP")
     spec.setdefault("sessionAffinity", "None")
@@ -40,7 +40,7 @@ def complete_service(store: Store, service: Object) -> None:
 
 
 async def keep_slices(store: Store) -> None:
-    """Make EndpointSlices from Services and Pods, for ever."""
+    """Keep EndpointSlices for Services and Pods, until cancelled."""
     version = 0
     while True:
         for service in store.list(SERVICES):
@@ -89,7 +89,7 @@ async def _drop_orphan(store: Store, item: Object) -> None:
     try:
         store.get(SERVICES, namespace, str(service))
     except NotFoundError:
-        with contextlib.suppress(NotFoundError):  # somebody else was faster
+        with contextlib.suppress(NotFoundError):  # it was deleted meanwhile
             await store.delete(SLICES, namespace, name)
 
 
@@ -117,7 +117,7 @@ def names(item: Object) -> tuple[str, str]:
 
 
 def part(item: Object, key: str) -> Object:
-    """Return a part of an object that is an object itself, made where it is missing."""
+    """Return a part of an object that is an object itself; add it where it is missing."""
     value = item.get(key)
     if not isinstance(value, dict):
         value = item[key] = {}

@@ -1,4 +1,4 @@
-"""Sizes that kube-apiserver refuses: of annotations, of a ConfigMap's data, of a request."""
+"""Limits of kube-apiserver in bytes: of annotations, of a ConfigMap's data, of a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a patch changes an object: merge, JSON and strategic merge patches."""
+"""Patches of objects: merge, JSON and strategic merge patches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from metallb_py.lab.apiserver.store import Json, Object
 
 _OPERATIONS = ("add", "remove", "replace", "test")
-# The keys by which Kubernetes merges lists of objects, the more telling first.
+# The keys by which Kubernetes merges lists of objects, the more specific first.
 _MERGE_KEYS = ("uid", "containerPort", "port", "name", "ip", "type", "key", "address")
 
 
@@ -27,7 +27,7 @@ def apply_patch(content_type: str, target: Object, patch: Json) -> Object:
 
 
 def _merge(target: Json, patch: Json) -> Json:
-    """RFC 7386."""
+    """Apply a merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -49,7 +49,7 @@ def _strategic(target: Json, patch: Json) -> Json:
         return {key: value for key, value in patch.items() if key != "$patch"}
     for key, value in patch.items():
         if key.startswith("$"):
-            continue  # orders and retained keys: the order of a list's objects means nothing here
+            continue  # orders and retained keys: the order of a list's objects is irrelevant here
         if value is None:
             result.pop(key, None)
         else:
@@ -83,7 +83,7 @@ def _find(items: list[Json], key: str, value: Json) -> int | None:
 
 
 def _json_patch(target: Json, patch: Json) -> Json:
-    """RFC 6902, the operations that kubectl and client libraries make."""
+    """Apply a JSON patch (RFC 6902), with the operations that kubectl and client libraries use."""
     if not isinstance(patch, list):
         raise PatchError("want a list of operations")
     for operation in patch:
@@ -96,7 +96,7 @@ def _json_patch(target: Json, patch: Json) -> Json:
 
 
 def _operate(target: Json, steps: list[str], operation: str, value: Json) -> Json:
-    """Return the target with one operation done; parts that change are copied."""
+    """Return the target after one operation; parts that change are copied."""
     if operation not in _OPERATIONS:
         raise PatchError(f"{operation}: want {', '.join(_OPERATIONS[:-1])} or {_OPERATIONS[-1]}")
     if not steps:

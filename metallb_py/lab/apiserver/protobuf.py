@@ -1,8 +1,8 @@
-"""Objects as ``kubectl create KIND`` sends them: in Kubernetes' protobuf, not in JSON.
+"""Decoder of Kubernetes' protobuf, in which ``kubectl create KIND`` sends objects.
 
-``kubectl create namespace``, ``service``, ``configmap`` and ``secret`` know no other encoding.
+``kubectl create namespace``, ``service``, ``configmap`` and ``secret`` support no other encoding.
 The field numbers are those of Kubernetes' generated.proto files; fields that these commands never
-set are passed over.
+set are ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Value = int | bytes
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A field's name in JSON and how its value is read."""
+    """A field's name in JSON, and the function that reads its value."""
 
     name: str
     read: Callable[[Value], Json]
@@ -41,13 +41,13 @@ def decode(body: bytes) -> Object:
         raise ApiError(f"body: want Kubernetes' protobuf, which starts with {MAGIC!r}", 400)
     try:
         envelope = _read(body[len(MAGIC) :], _ENVELOPE)
-        about, raw = envelope["typeMeta"], envelope["raw"]
-        if not isinstance(about, dict) or not isinstance(raw, str):
+        type_meta, raw = envelope["typeMeta"], envelope["raw"]
+        if not isinstance(type_meta, dict) or not isinstance(raw, str):
             raise ApiError("body: want an object in an envelope", 400)
-        schema = _KINDS.get(str(about.get("kind")))
+        schema = _KINDS.get(str(type_meta.get("kind")))
         if schema is None:
-            raise ApiError(f"{about.get('kind')} in protobuf: want application/json", 415)
-        return about | _read(base64.b64decode(raw), schema)
+            raise ApiError(f"{type_meta.get('kind')} in protobuf: want application/json", 415)
+        return type_meta | _read(base64.b64decode(raw), schema)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise ApiError(f"body: not Kubernetes' protobuf: {error}", 400) from error
 
@@ -59,13 +59,13 @@ def _read(data: bytes, schema: Schema) -> Object:
         if field is None:
             continue
         read = field.read(value)
-        known = found.get(field.name)
+        earlier = found.get(field.name)
         if field.repeated:
-            found[field.name] = [*known, read] if isinstance(known, list) else [read]
+            found[field.name] = [*earlier, read] if isinstance(earlier, list) else [read]
         elif field.is_map and isinstance(read, dict):
             entry = {str(read.get("key", "")): read.get("value", "")}
-            found[field.name] = {**known, **entry} if isinstance(known, dict) else entry
-        elif read not in ("", 0):  # what was not set is sent as its type's zero
+            found[field.name] = {**earlier, **entry} if isinstance(earlier, dict) else entry
+        elif read not in ("", 0):  # a field that is not set is sent as its type's zero
             found[field.name] = read
     return found
 
@@ -129,7 +129,7 @@ def _message(schema: Schema) -> Callable[[Value], Json]:
 
 
 def _number_or_string(value: Value) -> Json:
-    """An IntOrString: its type (0 for a number), the number, the string."""
+    """Read an IntOrString: its type (0 for a number), the number, the string."""
     found = _message({1: _Field("type", _number), 2: _NUMBER, 3: _STRING})(value)
     if not isinstance(found, dict):
         raise TypeError("want a number or text")

@@ -1,4 +1,4 @@
-"""The resources that the embedded API server has, and what it says of them."""
+"""Resources of the embedded API server, and the documents of its discovery."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of object."""
+    """A kind of object."""
 
     group: str
+    """API group; empty for the core group."""
     version: str
+    """Version of the group."""
     plural: str
+    """Name in paths."""
     kind: str
+    """Kind of its objects."""
     namespaced: bool = True
+    """Whether its objects are in namespaces."""
     status: bool = False
+    """Whether it has the subresource ``status``."""
     short: tuple[str, ...] = ()
+    """Short names for kubectl."""
 
     @property
     def api_version(self) -> str:
@@ -26,7 +33,7 @@ class Resource:
 
     @property
     def prefix(self) -> str:
-        """The path that the resource's group and version have."""
+        """The path of the resource's group and version."""
         return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
 
 
@@ -51,12 +58,12 @@ def groups() -> dict[str, str]:
 
 
 def api_versions() -> dict[str, object]:
-    """Answer ``/api``."""
+    """Return the answer for ``/api``."""
     return {"kind": "APIVersions", "versions": ["v1"]}
 
 
 def group_list() -> dict[str, object]:
-    """Answer ``/apis``."""
+    """Return the answer for ``/apis``."""
     found = []
     for group, version in groups().items():
         entry = {"groupVersion": f"{group}/{version}", "version": version}
@@ -65,7 +72,7 @@ def group_list() -> dict[str, object]:
 
 
 def resource_list(group: str, version: str) -> dict[str, object] | None:
-    """Answer ``/api/v1`` or ``/apis/GROUP/VERSION``; None where there is nothing."""
+    """Return the answer for ``/api/v1`` or ``/apis/GROUP/VERSION``; None for an unknown group."""
     members = [r for r in RESOURCES if (r.group, r.version) == (group, version)]
     if not members:
         return None
@@ -93,14 +100,14 @@ def resource_list(group: str, version: str) -> dict[str, object] | None:
 
 
 def openapi_index() -> dict[str, object]:
-    """Answer ``/openapi/v3``."""
+    """Return the answer for ``/openapi/v3``."""
     prefixes = {resource.prefix.removeprefix("/") for resource in RESOURCES}
     paths = {p: {"serverRelativeURL": f"/openapi/v3/{p}?hash=1"} for p in sorted(prefixes)}
     return {"paths": paths}
 
 
 def openapi(prefix: str) -> dict[str, object]:
-    """Answer ``/openapi/v3/PREFIX``: as much as tells kubectl that the server validates."""
+    """Return the answer for ``/openapi/v3/PREFIX``: only that the server validates, for kubectl."""
     paths: dict[str, object] = {}
     parameter = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
     for resource in RESOURCES:

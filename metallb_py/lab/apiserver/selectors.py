@@ -1,4 +1,4 @@
-"""Label and field selectors, as they stand in a request's query."""
+"""Label and field selectors in a request's query."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OPERATORS = {
 
 
 def selection(query: Mapping[str, str]) -> Callable[[Object], bool]:
-    """Return what tells whether an object is selected. Raises ApiError for no selector."""
+    """Return a predicate for selected objects. Raises ApiError for an invalid selector."""
     labels = [_label_term(term) for term in _terms(query.get("labelSelector", ""))]
     fields = [_field_term(term) for term in _terms(query.get("fieldSelector", ""))]
 

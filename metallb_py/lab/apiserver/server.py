@@ -1,4 +1,4 @@
-"""The embedded API server over HTTP."""
+"""HTTP interface of the embedded API server."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.0+lab", "platform":
 
 
 class ApiServer:
-    """Answers requests on the store."""
+    """Serves requests from the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def application(self) -> web.Application:
-        """Return the application, ready to be served."""
+        """Return the web application."""
         app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY)
         app.router.add_get("/version", _always(VERSION))
         app.router.add_get("/api", _always(resources.api_versions()))
@@ -106,7 +106,7 @@ class ApiServer:
         return await self._store_changed(resource, request, await _body(request))
 
     async def _patch(self, resource: Resource, request: web.Request) -> web.StreamResponse:
-        patch = await _json(request)  # first: between reading and writing nothing may wait
+        patch = await _json(request)  # first: nothing may be awaited between reading and writing
         stored = self._store.get(resource, *_place(request))
         # Without a version in the patch, any version may be patched.
         metadata(stored).pop("resourceVersion")
@@ -118,7 +118,7 @@ class ApiServer:
     ) -> web.StreamResponse:
         namespace, name = _place(request)
         stored = self._store.get(resource, namespace, name)
-        if resource.status:  # the spec and the status are written through different paths
+        if resource.status:  # the spec and the status are written by different paths
             part = "spec" if request.path.endswith("/status") else "status"
             if part in stored:
                 item[part] = stored[part]
@@ -150,7 +150,7 @@ async def _body(request: web.Request) -> Object:
 
 
 async def _preconditions(request: web.Request) -> Object:
-    """Return what has to hold of an object that is to be deleted."""
+    """Return the preconditions for the deletion of an object."""
     options = await _json(request) if request.can_read_body else {}
     only = options.get("preconditions") if isinstance(options, dict) else None
     return only if isinstance(only, dict) else {}

@@ -1,4 +1,4 @@
-"""The objects, their versions, and who watches them."""
+"""Objects of the API server, their versions, and the history of changes for watches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HISTORY = 2000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change, as a watch tells it."""
+    """One change, as a watch reports it."""
 
     version: int
     type: str
@@ -30,7 +30,7 @@ class Change:
 
 
 class Store:
-    """Every object, by resource, namespace and name. Versions count through all of them."""
+    """Every object, by resource, namespace and name. Resource versions count all changes."""
 
     def __init__(self) -> None:
         self.version = 1
@@ -106,8 +106,8 @@ class Store:
     def since(self, version: int) -> Iterator[Change]:
         """Return the changes after this version.
 
-        Raises GoneError where they are forgotten, and for a version that only a server before
-        this one can have given.
+        Raises GoneError where the history does not reach back that far, and for a version that
+        only an earlier server can have returned.
         """
         oldest = self._history[0].version if self._history else self.version + 1
         if version > self.version or (version < oldest - 1 and version < self.version):
@@ -123,11 +123,11 @@ class Store:
     async def _record(self, resource: Resource, item: Object, kind: str) -> Object:
         self.version += 1
         metadata(item)["resourceVersion"] = str(self.version)
-        told = copy.deepcopy(item)
-        self._history.append(Change(self.version, kind, resource, told))
+        recorded = copy.deepcopy(item)
+        self._history.append(Change(self.version, kind, resource, recorded))
         async with self._changed:
             self._changed.notify_all()
-        return told
+        return recorded
 
 
 def metadata(item: Object) -> Object:

@@ -1,4 +1,4 @@
-"""The tables that ``kubectl get`` prints: the server chooses the columns."""
+"""Tables that ``kubectl get`` prints: the server chooses the columns."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def table(resource: Resource, found: list[Object], version: int, now: datetime) 
 
 
 def age(since: str, now: datetime) -> str:
-    """Write how long ago that was, with one unit: ``42s``, ``7m``, ``3h``, ``2d``."""
+    """Return the time since then, in one unit: ``42s``, ``7m``, ``3h``, ``2d``."""
     try:
         passed = now - datetime.fromisoformat(since)
     except ValueError:
@@ -75,7 +75,7 @@ def _age(item: Object, now: datetime) -> str:
 
 
 def _text(*path: str) -> Cell:
-    """A cell that shows one value."""
+    """Return a cell that shows one value."""
 
     def cell(item: Object, _: datetime) -> str:
         value: Json = item
@@ -137,9 +137,9 @@ def _slice_ports(item: Object, _: datetime) -> str:
     return ",".join(str(port.get("port")) for port in items(item.get("ports"))) or "<unset>"
 
 
-def _about(item: Object, _: datetime) -> str:
-    about = part(item, "involvedObject")
-    return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
+def _involved_object(item: Object, _: datetime) -> str:
+    involved = part(item, "involvedObject")
+    return f"{str(involved.get('kind', '')).lower()}/{involved.get('name', '')}"
 
 
 def _list(value: Json) -> list[Json]:
@@ -166,7 +166,7 @@ _COLUMNS: dict[str, dict[str, Cell]] = {
     "Event": {
         "Type": _text("type"),
         "Reason": _text("reason"),
-        "Object": _about,
+        "Object": _involved_object,
         "Message": _text("message"),
     },
     "Lease": {"Holder": _text("spec", "holderIdentity")},

@@ -1,4 +1,4 @@
-"""A watch: changes told as they happen, on one response that stays open."""
+"""Watches: changes sent as they happen, in one response that stays open."""
 
 from __future__ import annotations
 
@@ -22,44 +22,50 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a client watches, and where it hears of it."""
+    """The objects that a client watches, and the response that their changes are sent in."""
 
     store: Store
+    """The store whose changes are sent."""
     resource: Resource
+    """The kind of the objects."""
     namespace: str
+    """The namespace to watch; empty for all of them."""
     selects: Callable[[Object], bool]
+    """Whether an object is selected by the request's selectors."""
     as_table: bool
+    """Whether objects are sent as tables, for kubectl."""
     response: web.StreamResponse
+    """The response, whose headers are sent before the first change."""
 
-    async def tell_initial(self) -> int:
-        """Tell what there is, as if it were added now; return its version."""
+    async def send_initial(self) -> int:
+        """Send the present objects as added ones; return the version of the list."""
         version = self.store.version
         for item in self.store.list(self.resource, self.namespace):
             if self.selects(item):
-                await self._tell("ADDED", item)
+                await self._send("ADDED", item)
         return version
 
-    async def tell_changes(self, version: int) -> None:
-        """Tell every change after this version, for ever. Raises GoneError."""
+    async def send_changes(self, version: int) -> None:
+        """Send every change after this version, until cancelled. Raises GoneError."""
         while True:
             for change in self.store.since(version):
                 version = change.version
                 if self._concerns(change):
-                    await self._tell(change.type, change.item)
+                    await self._send(change.type, change.item)
             try:
                 async with asyncio.timeout(BOOKMARK_SECONDS):
                     await self.store.wait(version)
             except TimeoutError:
-                await self.tell_bookmark(version, {})
+                await self.send_bookmark(version, {})
 
-    async def tell_bookmark(self, version: int, annotations: Object) -> None:
-        """Tell from which version this watch can be resumed."""
+    async def send_bookmark(self, version: int, annotations: Object) -> None:
+        """Send the version from which this watch can be resumed."""
         meta: Object = {"resourceVersion": str(version), "annotations": annotations}
         kind, api_version = self.resource.kind, self.resource.api_version
         await self._write("BOOKMARK", {"kind": kind, "apiVersion": api_version, "metadata": meta})
 
-    async def tell_error(self, status: Object) -> None:
-        """Tell why the watch ends."""
+    async def send_error(self, status: Object) -> None:
+        """Send the reason for the end of the watch."""
         await self._write("ERROR", status)
 
     def _concerns(self, change: Change) -> bool:
@@ -67,7 +73,7 @@ class Watch:
         here = change.resource is self.resource and self.namespace in ("", where)
         return here and self.selects(change.item)
 
-    async def _tell(self, kind: str, item: Object) -> None:
+    async def _send(self, kind: str, item: Object) -> None:
         if self.as_table:
             version = int(str(metadata(item)["resourceVersion"]))
             item = tables.table(self.resource, [item], version, tables.now())
@@ -83,7 +89,7 @@ async def serve_watch(
     request: web.Request,
     describe: Callable[[ApiError], Object],
 ) -> web.StreamResponse:
-    """Answer a watch request, until the client has heard enough."""
+    """Serve a watch request, until its timeout or until the client closes the connection."""
     query = request.query
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     namespace = request.match_info.get("namespace", "")
@@ -96,14 +102,14 @@ async def serve_watch(
     try:
         async with asyncio.timeout(float(query.get("timeoutSeconds") or LONGEST_SECONDS)):
             if version == 0 or with_bookmark:
-                version = await watch.tell_initial()
+                version = await watch.send_initial()
             if with_bookmark:
-                await watch.tell_bookmark(version, {INITIAL_EVENTS_END: "true"})
-            await watch.tell_changes(version)
+                await watch.send_bookmark(version, {INITIAL_EVENTS_END: "true"})
+            await watch.send_changes(version)
     except TimeoutError:
         pass
     except GoneError as error:
-        await watch.tell_error(describe(error))
+        await watch.send_error(describe(error))
     except ConnectionResetError:
-        pass  # the client left; that is how most watches end
+        pass  # the client closed the connection, as it does for most watches
     return response

@@ -1,4 +1,4 @@
-"""BFD control packets: bytes to values and back (RFC 5880 section 4.1)."""
+"""Codec for BFD control packets (RFC 5880 section 4.1)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MULTIPOINT: Final = 0x01
 
 
 class BfdError(RemoteProtocolError):
-    """A packet that RFC 5880 section 6.8.6 wants discarded. The decoder's one error."""
+    """A packet that must be discarded (RFC 5880 section 6.8.6). The decoder's one error."""
 
 
 class State(IntEnum):
-    """Where a session stands, as its packets tell it."""
+    """States of a session, as encoded in the Sta field (RFC 5880 section 4.1)."""
 
     ADMIN_DOWN = 0
     DOWN = 1
@@ -34,7 +34,7 @@ class State(IntEnum):
 
 
 class Diagnostic(IntEnum):
-    """Why a session last left Up. Numbers that this list does not know are kept as numbers."""
+    """Reasons for the last transition of a session; packets may carry further numbers."""
 
     NONE = 0
     DETECTION_TIME_EXPIRED = 1
@@ -49,20 +49,34 @@ class Diagnostic(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ControlPacket:
-    """One control packet without authentication. Intervals are in microseconds."""
+    """A control packet without authentication (RFC 5880 section 4.1)."""
 
     state: State
+    """Sta: the sender's state."""
     my_discriminator: int
+    """The sender's number for the session, not 0."""
     your_discriminator: int
+    """The receiver's number for the session, 0 if the sender has not received one."""
     detect_multiplier: int
+    """The number of the sender's intervals without a packet after which the receiver goes Down."""
     desired_min_tx: int
+    """Microseconds between the sender's control packets, at least."""
     required_min_rx: int
+    """Microseconds between control packets that the sender can receive, at least.
+
+    With 0 it asks for none."""
     required_min_echo_rx: int = 0
+    """Microseconds between echo packets that the sender can return, at least; 0: none at all."""
     diagnostic: int = Diagnostic.NONE
+    """A Diagnostic, or another number."""
     poll: bool = False
+    """P: the receiver is to answer with Final."""
     final: bool = False
+    """F: the packet answers one with Poll."""
     control_plane_independent: bool = False
+    """C: the sender's BFD is independent of its control plane."""
     demand: bool = False
+    """D: the sender asks the receiver to stop its periodic packets while both are Up."""
 
 
 def encode(packet: ControlPacket) -> bytes:
@@ -87,20 +101,20 @@ def encode(packet: ControlPacket) -> bytes:
 
 
 def decode(data: bytes) -> ControlPacket:
-    """Read a packet, and discard what RFC 5880 section 6.8.6 lets nobody use.
+    """Decode a packet. Raises BfdError, and nothing else, where it must be discarded.
 
-    Raises BfdError, and only that. What depends on a session's state is the session's to check;
-    but a packet with authentication is refused here, for no session of ours has any.
+    The checks are those of RFC 5880 section 6.8.6 that do not depend on the session. A packet with
+    authentication is discarded here, too, since no session uses authentication.
     """
     if len(data) < _HEADER.size:
-        raise BfdError(f"a packet of {len(data)} bytes: want {_HEADER.size} at least")
+        raise BfdError(f"packet: found {len(data)} bytes, want {_HEADER.size} or more")
     first, second, multiplier, length, mine, yours, tx, rx, echo = _HEADER.unpack_from(data)
     if first >> 5 != VERSION:
         raise BfdError(f"version {first >> 5}: want {VERSION}")
     if not _HEADER.size <= length <= len(data):
-        raise BfdError(f"length {length} in {len(data)} bytes: want {_HEADER.size} to as many")
+        raise BfdError(f"length {length}: want {_HEADER.size} to {len(data)}")
     if second & _AUTHENTICATED:
-        raise BfdError("authentication, and none is configured")
+        raise BfdError("the authentication bit is set, and no authentication is configured")
     if second & _MULTIPOINT:
         raise BfdError("the multipoint bit is set")
     state = State(second >> 6)
@@ -123,7 +137,7 @@ def decode(data: bytes) -> ControlPacket:
 
 def _check_numbers(state: State, multiplier: int, mine: int, yours: int) -> None:
     if multiplier == 0:
-        raise BfdError("detect multiplier 0: want 1 at least")
+        raise BfdError("detect multiplier 0: want 1 or more")
     if mine == 0:
         raise BfdError("my discriminator is 0")
     if yours == 0 and state in (State.INIT, State.UP):

@@ -1,12 +1,14 @@
 """A BFD session without its socket (RFC 5880): packets and time in, effects out.
 
-Theory of operation. Both sides send packets all the time, each at the slower of what it wants and
-what the other can take. Who hears nothing for a detection time says so: the session is Down. The
-three-way handshake Down, Init, Up makes sure that both hear each other. Until Up, packets go out
-once a second at the most; a change of an interval is told with the Poll bit until the other side
-has answered with Final, and what would make the other side late takes effect only then.
+Theory of operation. Both sides send control packets periodically (asynchronous mode), each at the
+slower of its own desired interval and the one that the other side can receive. A side that receives
+no packet within the detection time changes to Down and signals that. The three-way handshake Down,
+Init, Up ensures that each side receives the other's packets. Until the session is Up, at most one
+packet per second is sent. A changed interval is announced by a Poll Sequence: packets have the Poll
+bit until the other side has answered with Final; a change that would let its detection time expire
+takes effect only then.
 
-Times are seconds of any monotonic clock, intervals microseconds.
+Times are monotonic seconds, intervals are microseconds.
 """
 
 from __future__ import annotations
@@ -26,136 +28,147 @@ from metallb_py.protocols.bfd.settings import (
 )
 
 SLOW: Final = 1_000_000
-"""No session that is not Up sends more often (RFC 5880 section 6.8.3)."""
+"""Least microseconds between our packets while a session is not Up (RFC 5880 section 6.8.3)."""
 
-LAST_WORDS: Final = 3
+ADMIN_DOWN_TRANSMISSIONS: Final = 3
+"""The number of packets with state AdminDown that ``stop`` sends."""
 
 _SECOND: Final = 1_000_000
 
 
 @dataclass(slots=True)
 class Counts:
-    """What a session did since it began."""
+    """Counters of a session since it was created."""
 
     control_in: int = 0
+    """Control packets received."""
     control_out: int = 0
+    """Control packets sent."""
     echo_in: int = 0
+    """Echo packets received from the peer."""
     echo_out: int = 0
+    """Echo packets returned to the peer."""
     ups: int = 0
+    """Transitions to Up."""
     downs: int = 0
+    """Transitions from Up."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Intervals:
-    """What we want: to send, and to receive, no more often than this."""
+    """Least intervals between packets to send and packets to receive, in microseconds."""
 
     transmit: int
     receive: int
 
 
 class Session:
-    """One session. ``chance`` draws from 0 up to, but not including, 1."""
+    """One BFD session in asynchronous mode. ``rng`` returns a random number in [0, 1)."""
 
     def __init__(
-        self, path: Path, settings: Settings, discriminator: int, chance: Callable[[], float]
+        self, path: Path, settings: Settings, discriminator: int, rng: Callable[[], float]
     ) -> None:
         self._path = path
         self._settings = settings
-        self._chance = chance
+        self._rng = rng
         self.discriminator = discriminator
         self.counts = Counts()
         self._state = State.DOWN
         self._diagnostic = Diagnostic.NONE
-        # What the other side last told (RFC 5880 section 6.8.1).
-        self._heard: ControlPacket | None = None
+        # The peer's last packet, with its state variables (RFC 5880 section 6.8.1).
+        self._received: ControlPacket | None = None
         self._remote_discriminator = 0
+        # The announced intervals, and those in effect until the peer has answered with Final.
         self._wanted = self._in_force = self._intervals()
         self._polling = False
         self._changed_since_poll = False
         self._last_sent = 0.0
-        self._interval = 0  # that the next packet's time was reckoned with
+        self._interval = 0  # from which ``_due`` was computed
         self._due: float | None = None
-        self._last_heard = 0.0
+        self._last_received_at = 0.0
 
     @property
     def state(self) -> State:
-        """Where the session stands."""
+        """The current state."""
         return self._state
 
     @property
     def settings(self) -> Settings:
-        """What it was told."""
+        """The current configuration."""
         return self._settings
 
     @property
     def detection_time(self) -> float | None:
-        """Seconds of silence that bring it down; None before the first packet."""
-        if self._heard is None:
+        """Seconds without a packet after which the session goes Down; None before the first."""
+        if self._received is None:
             return None
-        slower = max(self._in_force.receive, self._heard.desired_min_tx)
-        return self._heard.detect_multiplier * slower / _SECOND
+        slower = max(self._in_force.receive, self._received.desired_min_tx)
+        return self._received.detect_multiplier * slower / _SECOND
 
-    # Verbs: what happens to the session.
+    # Inputs
 
     def start(self, now: float) -> tuple[Effect, ...]:
-        """Begin to send, unless it is the peer's part to begin."""
+        """Start to send, or if passive, wait for the peer's first packet."""
         self._due = now
         return self.handle_timeout(now)
 
-    def retune(self, settings: Settings, now: float) -> tuple[Effect, ...]:
-        """Go on with other settings, without going down."""
+    def reconfigure(self, settings: Settings, now: float) -> tuple[Effect, ...]:
+        """Change the configuration without a transition to Down."""
         self._settings = settings
-        self._want(self._intervals())
-        self._reckon()
+        self._request_intervals(self._intervals())
+        self._reschedule_transmit()
         return self.handle_timeout(now)
 
     def stop(self, now: float) -> tuple[Effect, ...]:
-        """End on purpose, and tell the peer so (RFC 5880 section 6.8.16).
+        """End the session and signal AdminDown to the peer (RFC 5880 section 6.8.16).
 
-        It is told a few times at once, for nobody is there to repeat it. A peer that hears none of
-        them finds out by itself.
+        Several packets are sent at once, since there is no later transmission. A peer that receives
+        none of them detects the end by its detection time.
         """
-        return self._enter(State.ADMIN_DOWN, Diagnostic.ADMINISTRATIVELY_DOWN, now) * LAST_WORDS
+        return (
+            self._enter(State.ADMIN_DOWN, Diagnostic.ADMINISTRATIVELY_DOWN, now)
+            * ADMIN_DOWN_TRANSMISSIONS
+        )
 
     def receive(self, packet: ControlPacket, now: float) -> tuple[Effect, ...]:
-        """A packet for this session came in (RFC 5880 section 6.8.6, from where it is found)."""
+        """Handle a packet for this session (RFC 5880 section 6.8.6, after session selection)."""
         if self._state is State.ADMIN_DOWN:
             return ()
         self.counts.control_in += 1
-        self._heard = packet
-        self._last_heard = now
+        self._received = packet
+        self._last_received_at = now
         self._remote_discriminator = packet.my_discriminator
         if packet.final:
             self._end_poll()
-        effects = self._follow(packet, now)
+        effects = self._update_state(packet, now)
         if packet.poll:
             effects += self._send(now, final=True)
-        self._reckon()
+        self._reschedule_transmit()
         return effects
 
     def handle_timeout(self, now: float) -> tuple[Effect, ...]:
-        """Act on what is due."""
+        """Act on every deadline that has passed."""
         effects: tuple[Effect, ...] = ()
         expires = self._expires()
         if expires is not None and expires <= now:
             if self._state in (State.INIT, State.UP):
                 effects += self._enter(State.DOWN, Diagnostic.DETECTION_TIME_EXPIRED, now)
-            self._heard = None
+            self._received = None
             self._remote_discriminator = 0
-            self._reckon()
+            self._reschedule_transmit()
         if self._may_send() and self._due is not None and self._due <= now:
             effects += self._send(now)
         return effects
 
     def next_deadline(self) -> float | None:
-        """When ``handle_timeout`` wants to be called, if ever."""
+        """Return the time at which to call ``handle_timeout``, or None."""
         due = self._due if self._may_send() else None
         return min((at for at in (due, self._expires()) if at is not None), default=None)
 
     # States
 
-    def _follow(self, packet: ControlPacket, now: float) -> tuple[Effect, ...]:
-        """Take the step of the state machine that the other side's state calls for."""
+    def _update_state(self, packet: ControlPacket, now: float) -> tuple[Effect, ...]:
+        """Perform the transition for the received state (RFC 5880 section 6.8.6)."""
         match self._state, packet.state:
             case State.DOWN, State.DOWN:
                 return self._enter(State.INIT, self._diagnostic, now)
@@ -168,11 +181,11 @@ class Session:
         return ()
 
     def _enter(self, state: State, diagnostic: Diagnostic, now: float) -> tuple[Effect, ...]:
-        """Change the state, and tell the peer at once."""
+        """Change the state and send a packet at once."""
         before, self._state = self._state, state
         self._diagnostic = diagnostic
         if state is State.UP:
-            self._want(self._intervals())
+            self._request_intervals(self._intervals())
         elif before is State.UP:
             self._polling = self._changed_since_poll = False
             self._wanted = self._in_force = self._intervals()
@@ -183,21 +196,23 @@ class Session:
         if before is State.UP:
             self.counts.downs += 1
             if state is State.DOWN:
-                on_purpose = self._heard is not None and self._heard.state is State.ADMIN_DOWN
-                return (*effects, SessionDown(self._path, diagnostic, on_purpose))
+                peer_admin_down = (
+                    self._received is not None and self._received.state is State.ADMIN_DOWN
+                )
+                return (*effects, SessionDown(self._path, diagnostic, peer_admin_down))
         return effects
 
     # Intervals
 
     def _intervals(self) -> _Intervals:
-        """Return what the settings say, slowed down while the session is not Up."""
+        """Return the configured intervals, slowed down while the session is not Up."""
         transmit = self._settings.transmit_interval
         if self._state is not State.UP:
             transmit = max(transmit, SLOW)
         return _Intervals(transmit, self._settings.receive_interval)
 
-    def _want(self, wanted: _Intervals) -> None:
-        """Change the intervals, as far as the peer need not know first (section 6.8.3)."""
+    def _request_intervals(self, wanted: _Intervals) -> None:
+        """Change the intervals, those parts at once that need no Poll Sequence (section 6.8.3)."""
         if wanted == self._wanted:
             return
         self._wanted = wanted
@@ -212,42 +227,45 @@ class Session:
         self._polling = True
 
     def _end_poll(self) -> None:
-        """The other side has answered: what was told is in force (section 6.5)."""
+        """End the Poll Sequence: the announced intervals take effect (section 6.5)."""
         if self._changed_since_poll:
-            self._changed_since_poll = False  # a change came meanwhile: poll again, for that
+            self._changed_since_poll = False  # changed again meanwhile: start another sequence
         elif self._polling:
             self._polling = False
             self._in_force = self._wanted
 
     def _expires(self) -> float | None:
         time = self.detection_time
-        return None if time is None else self._last_heard + time
+        return None if time is None else self._last_received_at + time
 
     # Sending
 
     def _may_send(self) -> bool:
-        """Whether packets go out from time to time (section 6.8.7)."""
-        heard = self._heard
-        if heard is None:
+        """Whether packets are sent periodically (section 6.8.7)."""
+        received = self._received
+        if received is None:
             return not (self._settings.passive and self._remote_discriminator == 0)
-        in_demand = heard.demand and self._state is heard.state is State.UP
-        return heard.required_min_rx > 0 and (self._polling or not in_demand)
+        in_demand = received.demand and self._state is received.state is State.UP
+        return received.required_min_rx > 0 and (self._polling or not in_demand)
 
-    def _reckon(self) -> None:
-        """Set the time of the next packet, where another interval holds than when it was set."""
+    def _reschedule_transmit(self) -> None:
+        """Set the time of the next packet again, if the interval has changed since it was set."""
         interval = self._agreed_interval()
         if interval != self._interval:
             self._interval = interval
             self._due = self._last_sent + self._with_jitter(interval)
 
     def _agreed_interval(self) -> int:
-        theirs = self._heard.required_min_rx if self._heard else 0
+        theirs = self._received.required_min_rx if self._received else 0
         return max(self._in_force.transmit, theirs)
 
     def _with_jitter(self, interval: int) -> float:
-        """Take up to a quarter off, so that nothing in a network gets into step (section 6.8.7)."""
+        """Return the interval in seconds, less up to a quarter, to avoid self-synchronization.
+
+        Section 6.8.7; at least a tenth is taken off where the detect multiplier is 1.
+        """
         least, most = 0.75, 0.9 if self._settings.detect_multiplier == 1 else 1.0
-        return interval * (most - (most - least) * self._chance()) / _SECOND
+        return interval * (most - (most - least) * self._rng()) / _SECOND
 
     def _send(self, now: float, *, final: bool = False) -> tuple[Effect, ...]:
         settings = self._settings

@@ -1,4 +1,4 @@
-"""All BFD sessions of a node: which of them a packet is for (RFC 5880 section 6.8.6, RFC 5881)."""
+"""All BFD sessions of a node, and session selection (RFC 5880 6.8.6, RFC 5881, RFC 5883)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from metallb_py.protocols.bfd.settings import (
     Settings,
 )
 
-_DISCRIMINATORS: Final = (1 << 32) - 1  # 0 is none
+_DISCRIMINATORS: Final = (1 << 32) - 1  # 0 is not a valid discriminator
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How a packet came in. ``ttl`` is the hop limit where it is IPv6."""
+    """Addresses, TTL (IPv6: hop limit) and port of a received packet.
+
+    ``multihop``: the packet arrived on the port of multihop sessions (RFC 5883).
+    """
 
     source: IPAddress
     destination: IPAddress
@@ -31,36 +34,39 @@ class Arrival:
 
 
 class Sessions:
-    """The sessions, by their paths. ``chance`` draws from 0 up to, but not including, 1."""
+    """The sessions by path. ``rng`` returns a random number in [0, 1).
 
-    def __init__(self, chance: Callable[[], float]) -> None:
-        self._chance = chance
+    ``discarded`` counts packets that belong to no session or are invalid.
+    """
+
+    def __init__(self, rng: Callable[[], float]) -> None:
+        self._rng = rng
         self._by_path: dict[Path, Session] = {}
         self._by_discriminator: dict[int, tuple[Path, Session]] = {}
         self.discarded = 0
 
     @property
     def counts(self) -> Mapping[Path, Counts]:
-        """What each session did since it began."""
+        """The counters of each session."""
         return {path: session.counts for path, session in self._by_path.items()}
 
     def configure(self, wanted: Mapping[Path, Settings], now: float) -> tuple[Effect, ...]:
-        """Have exactly these sessions. Those that are there already go on undisturbed."""
+        """Create, change and stop sessions to match ``wanted``; unchanged ones continue."""
         effects: list[Effect] = []
         for path in self._by_path.keys() - wanted.keys():
             session = self._by_path.pop(path)
             del self._by_discriminator[session.discriminator]
             effects += session.stop(now)
         for path, settings in wanted.items():
-            if known := self._by_path.get(path):
-                if known.settings != settings:
-                    effects += known.retune(settings, now)
+            if existing := self._by_path.get(path):
+                if existing.settings != settings:
+                    effects += existing.reconfigure(settings, now)
             else:
                 effects += self._add(path, settings).start(now)
         return tuple(effects)
 
     def receive(self, data: bytes, arrival: Arrival, now: float) -> tuple[Effect, ...]:
-        """A datagram came in on a port for control packets."""
+        """Handle a datagram received on a port for control packets."""
         try:
             packet = decode(data)
         except BfdError:
@@ -72,12 +78,13 @@ class Sessions:
         return session.receive(packet, now)
 
     def receive_echo(self, data: bytes, arrival: Arrival) -> tuple[Effect, ...]:
-        """A datagram came in on the port for echo packets: return it, if its sender may send some.
+        """Handle a datagram received on the port for echo packets.
 
-        What is returned leaves with a lower TTL, so that it is never returned a second time.
+        It is returned if a session with its sender allows echo packets. It leaves with a lower TTL,
+        so that it is never returned a second time.
         """
         for path, session in self._by_path.items():
-            if session.settings.echo and _leads_to(path, arrival):
+            if session.settings.echo and _matches(path, arrival):
                 if arrival.ttl != SINGLE_HOP_TTL:
                     break
                 session.counts.echo_in += 1
@@ -94,36 +101,36 @@ class Sessions:
         return tuple(effects)
 
     def next_deadline(self) -> float | None:
-        """When ``handle_timeout`` wants to be called, if ever."""
+        """Return the time at which to call ``handle_timeout``, or None."""
         deadlines = (session.next_deadline() for session in self._by_path.values())
         return min((at for at in deadlines if at is not None), default=None)
 
     def _add(self, path: Path, settings: Settings) -> Session:
         discriminator = 0
         while discriminator == 0 or discriminator in self._by_discriminator:
-            discriminator = 1 + int(self._chance() * _DISCRIMINATORS)
-        session = Session(path, settings, discriminator, self._chance)
+            discriminator = 1 + int(self._rng() * _DISCRIMINATORS)
+        session = Session(path, settings, discriminator, self._rng)
         self._by_path[path] = session
         self._by_discriminator[discriminator] = (path, session)
         return session
 
     def _find(self, packet: ControlPacket, arrival: Arrival) -> Session | None:
-        """Return whose packet this is: by our number if the peer knows it, else by address."""
+        """Select the session by our discriminator if the packet has it, else by the addresses."""
         if packet.your_discriminator:
             found = self._by_discriminator.get(packet.your_discriminator)
         else:
-            found = next((it for it in self._by_path.items() if _leads_to(it[0], arrival)), None)
+            found = next((it for it in self._by_path.items() if _matches(it[0], arrival)), None)
         if found is None:
             return None
         path, session = found
-        # A number is easily guessed; what comes from elsewhere is a forgery.
-        if not _leads_to(path, arrival):
+        # A discriminator is easily guessed, so the addresses must match as well.
+        if not _matches(path, arrival):
             return None
         least = session.settings.minimum_ttl if path.multihop else SINGLE_HOP_TTL
         return session if arrival.ttl >= least else None
 
 
-def _leads_to(path: Path, arrival: Arrival) -> bool:
+def _matches(path: Path, arrival: Arrival) -> bool:
     return (
         path.peer == arrival.source
         and path.multihop == arrival.multihop

@@ -1,4 +1,4 @@
-"""What a BFD session is told, and what it tells."""
+"""Configuration and effects of BFD sessions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from metallb_py.addresses import IPAddress
 from metallb_py.protocols.bfd.packet import Diagnostic
 
 SINGLE_HOP_TTL: Final = 255
-"""What a neighbour's packets arrive with: no router was on the way (RFC 5881 section 5)."""
+"""TTL of received single-hop packets: no router has forwarded them (RFC 5881 section 5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """What a session watches: the way to a peer. ``local`` is None where the kernel chooses it."""
+    """The path to a peer that a session monitors. ``local`` is None where the kernel chooses it."""
 
     peer: IPAddress
     local: IPAddress | None = None
@@ -23,19 +23,22 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A session's timers, with FRR's defaults. Intervals are in microseconds.
-
-    ``echo`` lets the peer send echo packets, ``echo_interval`` apart at the least. ``minimum_ttl``
-    is what packets of a path of several hops must arrive with.
-    """
+    """Configuration of a session, with FRR's defaults."""
 
     transmit_interval: int = 300_000
+    """Microseconds between our control packets, at least (Desired Min TX Interval)."""
     receive_interval: int = 300_000
+    """Microseconds between the peer's control packets, at least (Required Min RX Interval)."""
     detect_multiplier: int = 3
+    """The number of our intervals without a packet after which the peer takes us as down."""
     echo_interval: int = 50_000
+    """Microseconds between the peer's echo packets, at least; without ``echo`` not used."""
     echo: bool = False
+    """Whether the peer may send echo packets."""
     passive: bool = False
+    """Whether to send nothing before the peer's first packet."""
     minimum_ttl: int = 254
+    """Least TTL of received packets on a multihop path; others are discarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class SendControl:
 
 @dataclass(frozen=True, slots=True)
 class ReturnEcho:
-    """Send the peer its echo packet back, as it is."""
+    """Send the peer's echo packet back, unchanged."""
 
     path: Path
     data: bytes
@@ -56,18 +59,21 @@ class ReturnEcho:
 
 @dataclass(frozen=True, slots=True)
 class SessionUp:
-    """Packets pass in both directions."""
+    """The session is Up: packets arrive in both directions."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class SessionDown:
-    """They do no longer. ``on_purpose``: the peer's operator ended it, and the path may be well."""
+    """The session has left Up.
+
+    ``peer_admin_down``: the peer is AdminDown (RFC 5880 section 6.8.16), so the path may be intact.
+    """
 
     path: Path
     diagnostic: Diagnostic
-    on_purpose: bool = False
+    peer_admin_down: bool = False
 
 
 Effect = SendControl | ReturnEcho | SessionUp | SessionDown

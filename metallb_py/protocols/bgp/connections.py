@@ -1,12 +1,19 @@
-"""A session and, for a while, a second connection with the same peer (RFC 4271 section 6.8).
+"""All connections with one peer, with collision detection (RFC 4271 section 6.8).
 
-Theory of operation. Where both sides dial, two connections come to be, and both sides have to
-keep the same one. The session is one finite state machine; a connection that came in while it
-has one of its own, or is about to, gets another, the rival. It talks until the peer's identifier
-is known, which is when one of the two is in OpenConfirm. Then the connection stays that the side
-with the higher identifier has dialled. If that is the rival's, the session takes its place: its
-routes, and what the operator hears of it, are the session's. A connection that comes in while
-the session has none becomes the session's at once.
+Theory of operation. Where both sides open a connection, two connections result, and both sides have
+to keep the same one. The session is one finite state machine; a connection that the peer opens
+while the session has one of its own, or is opening it, gets a second machine: the incoming
+connection. That one proceeds until the peer's identifier is known, which is when one of the two
+machines is in OpenConfirm. Then the connection is kept that the side with the higher identifier has
+opened. If that is the incoming connection, the session adopts it: routes, and the events that are
+reported to the operator, remain the session's. A connection that the peer opens while the session
+has none becomes the session's at once.
+
+Driver contract. Create a ``Connections`` per peer and call ``session.start`` once. Report what
+happens to the connections, and stop, by the methods of ``Connections``; change routes and send them
+(``flush``) by those of ``session``. Perform the returned effects in their order: an ``OnIncoming``
+on the incoming connection, any other on the session's own. Call ``handle_timeout`` at
+``next_deadline``, which may change with every call.
 """
 
 from __future__ import annotations
@@ -15,7 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from metallb_py.protocols.bgp.cease import SHUTDOWN, Farewell, cease
+from metallb_py.protocols.bgp.cease import SHUTDOWN, ShutdownRequest, cease
 from metallb_py.protocols.bgp.codec.codes import Cease
 from metallb_py.protocols.bgp.codec.messages import encode
 from metallb_py.protocols.bgp.effects import CloseTcp, ConnectFailed, Effect, Send
@@ -26,34 +33,34 @@ from metallb_py.protocols.bgp.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class OnRival:
-    """This is to happen on the rival's connection."""
+class OnIncoming:
+    """Perform the effect on the incoming connection."""
 
     effect: Send | CloseTcp
 
 
 @dataclass(frozen=True, slots=True)
-class Promote:
-    """The rival's connection is the session's from now on; the session's own was closed."""
+class SwitchConnection:
+    """The incoming connection is the session's own from now on; the former own one was closed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decline:
-    """Close the connection that just came in, with these last words."""
+class RejectConnection:
+    """Write ``data``, a Cease, to the connection that was just accepted, then close it."""
 
     data: bytes
 
 
-CollisionEffect = Effect | OnRival | Promote | Decline
+CollisionEffect = Effect | OnIncoming | SwitchConnection | RejectConnection
 
 _WITHOUT_CONNECTION = frozenset({State.IDLE, State.ACTIVE})
-_LOST = Farewell(Cease.CONNECTION_COLLISION_RESOLUTION)
+_LOST = ShutdownRequest(Cease.CONNECTION_COLLISION_RESOLUTION)
 
 
 class Connections:
-    """All connections with one peer: the session's, and a rival's.
+    """All connections with one peer: the session's own and an incoming one.
 
-    ``chance`` draws from 0 up to, but not including, 1.
+    A ``passive`` session opens no connection. ``rng`` returns a random number in [0, 1).
     """
 
     def __init__(
@@ -61,124 +68,138 @@ class Connections:
         settings: Settings,
         *,
         passive: bool = False,
-        chance: Callable[[], float] = lambda: 0.0,
+        rng: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self.session = Session(settings, passive=passive, chance=chance)
+        self.session = Session(settings, passive=passive, rng=rng)
         self._settings = settings
-        self._rival: Session | None = None
+        self._incoming: Session | None = None
 
-    # What happens to the session's own connection.
+    # Events of the session's own connection.
 
     def connected(
         self, local: LocalAddresses, router_id: IPv4Address, now: float
     ) -> tuple[CollisionEffect, ...]:
-        """The connection that the session asked for stands."""
-        return self._settled(now, self.session.connected(local, router_id, now))
+        """Use the connection that the session requested with ``Connect``."""
+        return self._resolve_collision(now, self.session.connected(local, router_id, now))
 
     def connection_failed(self, error: str, now: float) -> tuple[CollisionEffect, ...]:
-        """The session's connection could not be opened, or is lost."""
-        return self._settled(now, self.session.connection_failed(error, now))
+        """Handle a failure to open the session's connection, or its loss."""
+        return self._resolve_collision(now, self.session.connection_failed(error, now))
 
     def receive(self, data: bytes, now: float) -> tuple[CollisionEffect, ...]:
-        """Bytes came in on the session's connection."""
-        effects = self.session.receive(data, now, only_introduce=self._rival is not None)
-        return self._introduced(self._settled(now, effects), now)
+        """Handle bytes received on the session's connection."""
+        effects = self.session.receive(data, now, until_open=self._incoming is not None)
+        return self._process_after_open(self._resolve_collision(now, effects), now)
 
-    # What happens to a connection that came in.
+    # Events of connections that the peer opened.
 
     def accepted(
         self, local: LocalAddresses, router_id: IPv4Address, now: float
     ) -> tuple[CollisionEffect, ...]:
-        """The peer has opened a connection to us.
+        """Handle a connection that the peer has opened.
 
-        One is enough for an established session, unless the peer would keep our routes if it
-        fell: then the peer may have restarted without our noticing (RFC 4724 section 4.2).
+        An established session rejects it, unless graceful restart was negotiated: then the peer may
+        have restarted without the loss of the old connection being detected (RFC 4724 section 4.2).
+        A second incoming connection is rejected, too.
         """
-        if self._rival is None and self.session.state in _WITHOUT_CONNECTION:
+        if self._incoming is None and self.session.state in _WITHOUT_CONNECTION:
             return self.session.connected(local, router_id, now)
-        if self._rival is not None or (self.session.is_up and not self.session.peer_keeps_routes):
-            return (Decline(encode(cease(_LOST.why, hard=False))),)
-        self._rival = Session(self._settings, passive=True)
-        self._rival.start(now)
-        effects = self._rival.connected(local, router_id, now)
-        return self._settled(now, rivals=effects)
+        if self._incoming is not None or (
+            self.session.is_up and not self.session.peer_retains_routes
+        ):
+            return (RejectConnection(encode(cease(_LOST.subcode, hard=False))),)
+        self._incoming = Session(self._settings, passive=True)
+        self._incoming.start(now)
+        effects = self._incoming.connected(local, router_id, now)
+        return self._resolve_collision(now, incoming_effects=effects)
 
-    def receive_rival(self, data: bytes, now: float) -> tuple[CollisionEffect, ...]:
-        """Bytes came in on the rival's connection."""
-        if self._rival is None:
+    def receive_on_incoming(self, data: bytes, now: float) -> tuple[CollisionEffect, ...]:
+        """Handle bytes received on the incoming connection."""
+        if self._incoming is None:
             return ()
-        effects = self._rival.receive(data, now, only_introduce=True)
-        return self._introduced(self._settled(now, rivals=effects), now)
+        effects = self._incoming.receive(data, now, until_open=True)
+        return self._process_after_open(self._resolve_collision(now, incoming_effects=effects), now)
 
-    def rival_failed(self, error: str, now: float) -> tuple[CollisionEffect, ...]:
-        """The rival's connection is lost."""
-        if self._rival is None:
+    def incoming_failed(self, error: str, now: float) -> tuple[CollisionEffect, ...]:
+        """Handle the loss of the incoming connection."""
+        if self._incoming is None:
             return ()
-        return self._settled(now, rivals=self._rival.connection_failed(error, now))
+        effects = self._incoming.connection_failed(error, now)
+        return self._resolve_collision(now, incoming_effects=effects)
 
-    # Time, and the end.
+    # Timers and shutdown.
 
     def handle_timeout(self, now: float) -> tuple[CollisionEffect, ...]:
         """Act on every deadline that has passed."""
-        if self._rival is None:
+        if self._incoming is None:
             return self.session.handle_timeout(now)
-        waits = self.session.state is State.IDLE
-        own = () if waits else self.session.handle_timeout(now)
-        return self._settled(now, own, rivals=self._rival.handle_timeout(now))
+        suspended = self.session.state is State.IDLE
+        own = () if suspended else self.session.handle_timeout(now)
+        effects = self._incoming.handle_timeout(now)
+        return self._resolve_collision(now, own, incoming_effects=effects)
 
     def next_deadline(self) -> float | None:
-        """When ``handle_timeout`` wants to be called, if ever.
+        """Return the time at which to call ``handle_timeout``, or None.
 
-        A session that fell does not dial anew while the rival may take its place.
+        A session that has failed opens no new connection while it may adopt the incoming one.
         """
-        rival = self._rival.next_deadline() if self._rival is not None else None
-        if self._rival is not None and self.session.state is State.IDLE:
-            return rival
-        deadlines = (rival, self.session.next_deadline())
+        incoming = self._incoming.next_deadline() if self._incoming is not None else None
+        if self._incoming is not None and self.session.state is State.IDLE:
+            return incoming
+        deadlines = (incoming, self.session.next_deadline())
         return min((at for at in deadlines if at is not None), default=None)
 
-    def stop(self, now: float, farewell: Farewell = SHUTDOWN) -> tuple[CollisionEffect, ...]:
-        """End for good, with these words if there is a peer to hear them."""
+    def stop(
+        self, now: float, shutdown_request: ShutdownRequest = SHUTDOWN
+    ) -> tuple[CollisionEffect, ...]:
+        """End the session and all connections; open no more. Messages are as in the request."""
         effects: tuple[CollisionEffect, ...] = ()
-        if self._rival is not None:
-            effects = _on_rival(self._rival.stop(now, farewell))
-            self._rival = None
-        return (*effects, *self.session.stop(now, farewell))
+        if self._incoming is not None:
+            effects = _on_incoming(self._incoming.stop(now, shutdown_request))
+            self._incoming = None
+        return (*effects, *self.session.stop(now, shutdown_request))
 
-    def _introduced(
+    def _process_after_open(
         self, effects: tuple[CollisionEffect, ...], now: float
     ) -> tuple[CollisionEffect, ...]:
-        """Go on with what followed the peer's OPEN, once it is known where that belongs."""
-        return effects if self._rival is not None else (*effects, *self.session.receive(b"", now))
+        """Process bytes that followed the peer's OPEN, once a collision is resolved."""
+        return (
+            effects if self._incoming is not None else (*effects, *self.session.receive(b"", now))
+        )
 
-    def _settled(
-        self, now: float, own: tuple[Effect, ...] = (), *, rivals: tuple[Effect, ...] = ()
+    def _resolve_collision(
+        self, now: float, own: tuple[Effect, ...] = (), *, incoming_effects: tuple[Effect, ...] = ()
     ) -> tuple[CollisionEffect, ...]:
-        """Return what is to be done after all this happened to the session and to its rival."""
-        rival = self._rival
-        if rival is None:
+        """Return the effects of both connections, after closing one if the collision is decided."""
+        incoming = self._incoming
+        if incoming is None:
             return own
-        if rival.state is State.IDLE:  # it failed by itself
-            self._rival = None
-            return (*_on_rival(rivals), *own)
-        # While the rival may still do better, a failure of the session is none.
+        if incoming.state is State.IDLE:  # it failed by itself
+            self._incoming = None
+            return (*_on_incoming(incoming_effects), *own)
+        # No failed attempt is reported while the incoming connection may still succeed.
         own = tuple(effect for effect in own if not isinstance(effect, ConnectFailed))
-        if State.OPEN_CONFIRM not in (rival.state, self.session.state):
-            return (*_on_rival(rivals), *own)
-        # The loser's OPEN gets no KEEPALIVE: its peer could take that for the start of a session.
-        self._rival = None
-        if self._rival_wins(rival):
+        if State.OPEN_CONFIRM not in (incoming.state, self.session.state):
+            return (*_on_incoming(incoming_effects), *own)
+        # No KEEPALIVE goes out on the losing connection: the peer could take it as established.
+        self._incoming = None
+        if self._incoming_wins(incoming):
             own = tuple(effect for effect in own if not isinstance(effect, Send))
-            return (*_on_rival(rivals), *own, *self.session.give_way(rival, now), Promote())
-        return (*own, *_on_rival(rival.stop(now, _LOST)))
+            return (
+                *_on_incoming(incoming_effects),
+                *own,
+                *self.session.adopt_connection(incoming, now),
+                SwitchConnection(),
+            )
+        return (*own, *_on_incoming(incoming.stop(now, _LOST)))
 
-    def _rival_wins(self, rival: Session) -> bool:
+    def _incoming_wins(self, incoming: Session) -> bool:
         if self.session.state in (State.OPEN_SENT, State.OPEN_CONFIRM):
-            ours, theirs = rival.identities or self.session.identities or ((0, 0), (0, 0))
+            ours, theirs = incoming.identities or self.session.identities or ((0, 0), (0, 0))
             return ours < theirs
         return True
 
 
-def _on_rival(effects: Iterable[Effect]) -> tuple[OnRival, ...]:
-    """Take what concerns its connection; nobody is told what becomes of a rival."""
-    return tuple(OnRival(e) for e in effects if isinstance(e, Send | CloseTcp))
+def _on_incoming(effects: Iterable[Effect]) -> tuple[OnIncoming, ...]:
+    """Return the effects on the connection itself; no events of an incoming one are reported."""
+    return tuple(OnIncoming(e) for e in effects if isinstance(e, Send | CloseTcp))

@@ -1,11 +1,11 @@
-"""What a session asks its driver to do, or wants the world to know."""
+"""Effects of a session: actions for its driver to perform, and changes to report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from metallb_py.protocols.bgp.codec.update import Update
-from metallb_py.protocols.bgp.negotiation import Terms
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession
 from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
 
 
@@ -16,7 +16,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class CloseTcp:
-    """Close the connection, or give up opening it, once everything sent has left."""
+    """Close the connection after all sent data has left, or abort opening it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +28,42 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class SessionUp:
-    """Routes may flow, on these terms."""
+    """The session is established, with these negotiated parameters."""
 
-    terms: Terms
+    terms: NegotiatedSession
 
 
 @dataclass(frozen=True, slots=True)
 class SessionDown:
-    """An established session fell, against our wish."""
+    """An established session ended other than by ``stop``."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectFailed:
-    """An attempt at a session ended before it was established."""
+    """A connection attempt failed before the session was established."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationReceived:
-    """The peer closed an established session, and said why."""
+    """The peer closed an established session with a NOTIFICATION, described by ``text``."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class UpdatesSent:
-    """This many UPDATE messages went out."""
+    """``count`` UPDATE messages were sent."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateReceived:
-    """The peer has sent routes, which a speaker of ours has no use for."""
+    """The peer has sent an UPDATE. Its routes are not used; it is reported only."""
 
     update: Update
 

@@ -1,4 +1,4 @@
-"""The terms of a session: what both OPEN messages together amount to (RFC 4271 section 6.2)."""
+"""Negotiation of a session: our OPEN, and the parameters that result from both (RFC 4271 6.2)."""
 
 from __future__ import annotations
 
@@ -29,65 +29,84 @@ from metallb_py.protocols.bgp.codec.messages import Open, two_octet
 
 
 class Dynamic(Enum):
-    """Which AS a peer may be of, where its number is not given."""
+    """The ASes that a peer may belong to where its AS number is not configured."""
 
     INTERNAL = auto()
+    """Our AS (iBGP)."""
     EXTERNAL = auto()
+    """Any AS but ours (eBGP)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Our side of a session. Times are in seconds; a hold time of 0 asks for no timers.
-
-    ``peer_asn`` None takes whoever comes, or whom ``dynamic`` allows. ``keepalive_time`` None, or
-    0, means a third of the hold time. ``connect_time`` None means MetalLB's growing delays
-    between attempts. ``restart_time`` is how long the peer is to keep our routes when we are gone
-    without a word; None offers no graceful restart (RFC 4724); with ``keeps_forwarding`` packets
-    went on being forwarded while we were gone. ``next_hops`` are at most one of
-    each family, and count instead of the session's own addresses.
-    """
+    """Our side of a session."""
 
     local_asn: int
+    """Our AS number."""
     peer_asn: int | None
+    """The peer's AS number; None accepts any, or those that ``dynamic`` allows."""
     hold_time: int = 90
+    """Proposed hold time in seconds; 0 proposes neither HoldTimer nor KeepaliveTimer."""
     keepalive_time: int | None = None
+    """Most seconds between KEEPALIVEs; None or 0: a third of the negotiated hold time.
+
+    A longer time than that third has no effect."""
     connect_time: int | None = None
+    """Seconds between connection attempts; None: MetalLB's growing delays."""
     dynamic: Dynamic | None = None
+    """The ASes that are accepted where ``peer_asn`` is None; None accepts any."""
     origin: Origin = Origin.INCOMPLETE
+    """ORIGIN of the advertised routes."""
     families: frozenset[AddressFamily] = frozenset(AddressFamily)
+    """Address families to offer, unicast only."""
     next_hops: tuple[IPAddress, ...] = ()
+    """Next hops to advertise instead of the session's own addresses, at most one of each family."""
     restart_time: int | None = None
+    """Seconds for which the peer is to retain our routes after a loss of the connection.
+
+    None offers no graceful restart (RFC 4724)."""
     keeps_forwarding: bool = False
+    """Whether packets were forwarded during our restart (Forwarding State bit, RFC 4724)."""
     hostname: str = ""
+    """Host name for the peer's operator; none is offered where it is empty."""
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a session runs on. Times are in seconds, 0 stands for never.
-
-    ``restart_time`` is how long the peer keeps our routes when we are gone without a word, None
-    if not at all (RFC 4724); ``routes_survive_notifications`` whether it also keeps them when we
-    are gone with one, unless that is a hard reset (RFC 8538). ``peer_restart`` is what the peer
-    says of its own restarts. ``max_length`` is that of one message in either direction.
-    ``extended_next_hop``: IPv4 prefixes may have IPv6 next hops (RFC 8950). ``enhanced_refresh``:
-    what is sent again is bracketed (RFC 7313).
-    """
+class NegotiatedSession:
+    """Parameters of a session, as negotiated by both OPEN messages."""
 
     local_asn: int
+    """Our AS number."""
     peer_asn: int
+    """The peer's AS number, from its 4-octet AS number capability where it sent one."""
     peer_router_id: IPv4Address
+    """The peer's BGP Identifier."""
     hold_time: int
+    """Seconds without a message from the peer after which the session ends; 0: never."""
     keepalive_time: float
+    """Seconds between our KEEPALIVEs; 0: none are sent."""
     four_octet: bool
+    """Whether AS numbers in AS_PATH have 4 octets (RFC 6793)."""
     families: frozenset[AddressFamily]
+    """Families that both sides offered."""
     restart_time: int | None = None
+    """Seconds for which the peer retains our routes after a loss of the connection (RFC 4724).
+
+    None where it does not retain them."""
     routes_survive_notifications: bool = False
+    """Whether it also retains them after a NOTIFICATION other than a Hard Reset (RFC 8538)."""
     peer_restart: GracefulRestart | None = None
+    """The peer's own graceful restart capability."""
     max_length: int = MAX_LENGTH
+    """Most bytes of one message in either direction."""
     extended_next_hop: bool = False
+    """Whether IPv4 prefixes may have IPv6 next hops (RFC 8950)."""
     route_refresh: bool = False
+    """Whether ROUTE-REFRESH messages may be sent (RFC 2918)."""
     enhanced_refresh: bool = False
+    """Whether refreshed routes are enclosed by BoRR and EoRR (RFC 7313)."""
     peer_hostname: str = ""
+    """The peer's host name; untrusted text."""
 
     @property
     def internal(self) -> bool:
@@ -102,20 +121,19 @@ def our_open(
     restarting: bool = False,
     forwarding: bool = False,
     ipv4_over_ipv6: bool = False,
-    bare: bool = False,
+    omit_capabilities: bool = False,
 ) -> Open:
-    """Return the OPEN that we send: MetalLB's, and what we can do beyond that.
+    """Return our OPEN: MetalLB's, with further capabilities.
 
-    ``restarting``: this daemon had sessions before, and asks its peers to go on as if it had them
-    still; ``forwarding``: what they sent has been forwarded meanwhile (RFC 4724).
-    ``ipv4_over_ipv6``: IPv4 prefixes may need IPv6 next hops (RFC 8950).
+    ``restarting``: no End-of-RIB was sent yet since this speaker started, so the peer is asked to
+    retain the routes of an earlier session; ``forwarding``: packets were forwarded during the
+    restart (both RFC 4724). ``ipv4_over_ipv6``: IPv4 prefixes may need IPv6 next hops (RFC 8950).
 
-    A ``bare`` OPEN is for peers that refuse the capabilities they do not know: it has no more of
-    them than 4-octet AS numbers, where without that we could not say who we are (RFC 5492
-    section 3).
+    ``omit_capabilities`` is for peers that reject unknown capabilities (RFC 5492 section 3): the
+    OPEN then has none but the 4-octet AS number, and that only if our AS number needs it.
     """
     asn = settings.local_asn
-    if bare:
+    if omit_capabilities:
         capabilities: tuple[Capability, ...] = (FourOctetAsn(asn),) if asn > 0xFFFF else ()
     else:
         capabilities = (
@@ -146,8 +164,8 @@ def _offer_restart(
     yield GracefulRestart(settings.restart_time, restarting, notifications=True, families=kept)
 
 
-def negotiate(settings: Settings, ours: Open, theirs: Open) -> Terms:
-    """Combine both OPENs. Raises BgpError where the peer is not the one we want or can talk to."""
+def negotiate(settings: Settings, ours: Open, theirs: Open) -> NegotiatedSession:
+    """Combine both OPENs. Raises BgpError where the peer is not the configured one or unusable."""
     _check_identity(settings, ours, theirs)
     if theirs.hold_time in (1, 2):
         raise _refusal(
@@ -162,9 +180,9 @@ def negotiate(settings: Settings, ours: Open, theirs: Open) -> Terms:
         )
     hold_time = min(ours.hold_time, theirs.hold_time)
     keepalive_time = hold_time / 3
-    if settings.keepalive_time:  # without any, no session would outlive its hold time
+    if settings.keepalive_time:  # 0 must not turn KEEPALIVEs off: the peer's HoldTimer would expire
         keepalive_time = min(keepalive_time, settings.keepalive_time)
-    terms = Terms(
+    terms = NegotiatedSession(
         local_asn=settings.local_asn,
         peer_asn=theirs.asn,
         peer_router_id=theirs.router_id,
@@ -173,7 +191,7 @@ def negotiate(settings: Settings, ours: Open, theirs: Open) -> Terms:
         four_octet=_both(ours, theirs, FourOctetAsn),
         families=_families(ours) & _families(theirs),
         max_length=MAX_EXTENDED_LENGTH if _both(ours, theirs, ExtendedMessage) else MAX_LENGTH,
-        extended_next_hop=_speaks_v4_over_v6(ours) and _speaks_v4_over_v6(theirs),
+        extended_next_hop=_supports_v4_over_v6(ours) and _supports_v4_over_v6(theirs),
         route_refresh=_both(ours, theirs, RouteRefresh),
         enhanced_refresh=_both(ours, theirs, EnhancedRouteRefresh),
         peer_hostname=next((c.host for c in theirs.capabilities if isinstance(c, Hostname)), ""),
@@ -182,8 +200,8 @@ def negotiate(settings: Settings, ours: Open, theirs: Open) -> Terms:
 
 
 def _with_restarts(
-    terms: Terms, ours: GracefulRestart | None, theirs: GracefulRestart | None
-) -> Terms:
+    terms: NegotiatedSession, ours: GracefulRestart | None, theirs: GracefulRestart | None
+) -> NegotiatedSession:
     if ours is None or theirs is None:
         return terms
     return replace(
@@ -204,11 +222,11 @@ def _both(ours: Open, theirs: Open, kind: type[Capability]) -> bool:
 
 def _families(side: Open) -> frozenset[AddressFamily]:
     offered = {c.family for c in side.capabilities if isinstance(c, Multiprotocol)}
-    # Who offers no family at all predates RFC 4760, and means IPv4.
+    # A speaker that offers no family predates RFC 4760 and exchanges IPv4 unicast.
     return frozenset(offered or {AddressFamily.IPV4})
 
 
-def _speaks_v4_over_v6(side: Open) -> bool:
+def _supports_v4_over_v6(side: Open) -> bool:
     offered = (c.encodings for c in side.capabilities if isinstance(c, ExtendedNextHop))
     return any(IPV4_OVER_IPV6 in encodings for encodings in offered)
 
@@ -225,13 +243,13 @@ def _check_identity(settings: Settings, ours: Open, theirs: Open) -> None:
     same = theirs.router_id == ours.router_id and theirs.asn == settings.local_asn
     if int(theirs.router_id) == 0 or same:  # RFC 6286 section 2.2
         raise _refusal(
-            f"peer's router ID {theirs.router_id} is {'ours too' if same else 'not valid'}",
+            f"peer's router ID {theirs.router_id} is {'the same as ours' if same else 'not valid'}",
             OpenError.BAD_IDENTIFIER,
         )
 
 
 def _wanted_asn(settings: Settings, found: int) -> str:
-    """Say which AS number would have been right, if this one is not."""
+    """Describe the acceptable AS numbers; return "" where the one found is acceptable."""
     if settings.peer_asn is not None:
         return "" if found == settings.peer_asn != 0 else str(settings.peer_asn)
     local = settings.local_asn
@@ -241,19 +259,19 @@ def _wanted_asn(settings: Settings, found: int) -> str:
         case Dynamic.EXTERNAL if found in (0, local):
             return f"another than ours, {local}"
         case _:
-            return "" if found else "any but that"
+            return "" if found else "any other"
 
 
-def describe(terms: Terms) -> str:
-    """Say in words what was agreed, for the log: what is not named was not."""
+def describe(terms: NegotiatedSession) -> str:
+    """Describe the negotiated parameters for the log; what is not named was not agreed."""
     return ", ".join(_describe(terms))
 
 
-def _describe(terms: Terms) -> Iterator[str]:
-    families = " and ".join(_FAMILY_WORDS[family] for family in sorted(terms.families))
+def _describe(terms: NegotiatedSession) -> Iterator[str]:
+    families = " and ".join(_FAMILY_NAMES[family] for family in sorted(terms.families))
     yield f"{families} unicast" if families else "no family in common"
     yield f"hold time {terms.hold_time} s" if terms.hold_time else "no hold time"
-    for agreed, words in (
+    for agreed, text in (
         (terms.four_octet, "4-byte ASNs"),
         (
             terms.route_refresh,
@@ -263,17 +281,17 @@ def _describe(terms: Terms) -> Iterator[str]:
         (terms.max_length > MAX_LENGTH, f"messages of up to {terms.max_length} bytes"),
     ):
         if agreed:
-            yield words
+            yield text
     if terms.restart_time is not None:
         survive = ", NOTIFICATIONs included" if terms.routes_survive_notifications else ""
         yield f"graceful restart {terms.restart_time} s{survive}"
     if terms.peer_restart is not None and terms.peer_restart.restarting:
         yield "peer has restarted"
     if name := "".join(c if c.isprintable() else "?" for c in terms.peer_hostname):
-        yield f'peer calls itself "{name}"'
+        yield f'peer host name "{name}"'
 
 
-_FAMILY_WORDS = {AddressFamily.IPV4: "IPv4", AddressFamily.IPV6: "IPv6"}
+_FAMILY_NAMES = {AddressFamily.IPV4: "IPv4", AddressFamily.IPV6: "IPv6"}
 
 
 def _refusal(message: str, subcode: OpenError, data: bytes = b"") -> BgpError:

@@ -1,29 +1,35 @@
-"""A BGP session without its socket: bytes and time in, effects out.
+"""A BGP session without its socket: bytes and time in, effects out (RFC 4271 section 8).
 
-Theory of operation. The driver opens connections, moves bytes, and asks ``next_deadline`` when to
-come back; this module decides. Each verb turns what happened into an event of ``fsm``, looks up
-the step, performs its action and returns the effects, in order, for the driver to perform. Routes
-are not part of the machine: they change at any time through ``change_routes``, and ``flush``
-turns a bounded number of changes into messages whenever the driver has room to send. So a slow
-peer holds back its own messages and nothing else, and what changes twice before it is sent is
-sent once.
+Theory of operation. The driver opens connections and moves bytes; this module decides. Each input
+method turns its input into an event of ``fsm``, looks up the step, performs its action and returns
+the effects. Routes are not part of the state machine: they change at any time by ``change_routes``,
+and ``flush`` turns a bounded number of changes into messages. So a slow peer delays only its own
+messages, and a prefix that changes twice before it is sent is sent once.
 
-Times are seconds of any monotonic clock.
+Driver contract. Perform the returned effects in their order. Answer ``Connect`` with ``connected``
+or ``connection_failed``, unless ``CloseTcp`` comes first. Call ``handle_timeout`` at
+``next_deadline``, which may change with every call. Call ``flush`` while ``has_pending`` is true
+and the connection accepts data; report with ``set_send_blocked`` when it does not.
+
+Times are monotonic seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from metallb_py.addresses import IPNetwork
+from metallb_py.backoff import BGP_CONNECT
 from metallb_py.errors import LocalProtocolError
-from metallb_py.protocols.bgp.attempts import Attempts
-from metallb_py.protocols.bgp.cease import SHUTDOWN, Farewell, cease
+from metallb_py.protocols.bgp.cease import SHUTDOWN, ShutdownRequest, cease
 from metallb_py.protocols.bgp.codec.codes import (
     BgpError,
     Cease,
     ErrorCode,
+    OpenError,
+    StateMachineError,
 )
 from metallb_py.protocols.bgp.codec.framing import Frame, FrameReader
 from metallb_py.protocols.bgp.codec.messages import (
@@ -49,24 +55,40 @@ from metallb_py.protocols.bgp.effects import (
     UpdatesSent,
 )
 from metallb_py.protocols.bgp.fsm import Action, Event, State, step
-from metallb_py.protocols.bgp.moment import (
-    SEND_HOLD_TIME,
-    SETUP_TIME,
-    Cause,
-    Moment,
-    complaint_about,
-    reason_of,
-)
-from metallb_py.protocols.bgp.negotiation import Settings, Terms, negotiate, our_open
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings, negotiate, our_open
 from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
-from metallb_py.protocols.bgp.rib.update_sender import NOTHING, Outbound
+from metallb_py.protocols.bgp.rib.update_sender import NOTHING, UpdateSender
+
+SETUP_TIME = 10.0
+"""Seconds for TCP connect and the exchange of OPENs together, as in MetalLB.
+
+A session that ends within the same time after it was established counts as another failed attempt,
+so that a router that accepts the session only to reject our routes is not retried in a tight loop.
+"""
+
+SEND_HOLD_TIME = 480.0
+"""Seconds for which a peer may accept no data from us; twice the hold time where that is longer
+(RFC 9687 section 6)."""
+
+Cause = Message | BgpError | ShutdownRequest | str | None
+"""What caused an event: a message, the error in one, a request, or an error as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """An event with its cause, its time and the state in which it occurred."""
+
+    event: Event
+    state: State
+    now: float
+    cause: Cause
 
 
 class Session:
-    """One session with one peer. A passive one never dials: it waits for connections.
+    """One session with one peer. A ``passive`` one opens no connection: it waits for the peer's.
 
-    ``chance`` draws from 0 up to, but not including, 1.
+    ``rng`` returns a random number in [0, 1).
     """
 
     def __init__(
@@ -74,81 +96,84 @@ class Session:
         settings: Settings,
         *,
         passive: bool = False,
-        chance: Callable[[], float] = lambda: 0.0,
+        rng: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._settings = settings
         self._passive = passive
         self._state = State.IDLE
         self._deadlines: dict[Event, float] = {}
-        self._attempts = Attempts(settings.connect_time, chance)
+        self._attempts = Attempts(settings.connect_time, rng)
         self._up_since = 0.0
         self._frames = FrameReader()
         self._local = LocalAddresses(IPv4Address(0))
         self._router_id = IPv4Address(0)
-        self._terms: Terms | None = None
-        self._outbound = Outbound(settings)
+        self._terms: NegotiatedSession | None = None
+        self._sender = UpdateSender(settings)
         self._actions = {
-            Action.NOTHING: self._nothing,
-            Action.DIAL: self._dial,
+            Action.NOTHING: self._no_action,
+            Action.DIAL: self._open_connection,
             Action.SEND_OPEN: self._send_open,
             Action.ACCEPT_OPEN: self._accept_open,
             Action.ESTABLISH: self._establish,
             Action.REFRESH_HOLD: self._refresh_hold,
-            Action.TAKE_UPDATE: self._take_update,
+            Action.HANDLE_UPDATE: self._handle_update,
             Action.RESEND_ROUTES: self._resend_routes,
             Action.SEND_KEEPALIVE: self._send_keepalive,
-            Action.HANG_UP: self._hang_up,
-            Action.REFUSE: self._refuse,
+            Action.CLOSE: self._close,
+            Action.NOTIFY_AND_CLOSE: self._notify_and_close,
             Action.CEASE: self._cease,
-            Action.RETIRE: self._retire,
+            Action.STOP: self._stop,
         }
 
     @property
     def state(self) -> State:
-        """Where the session stands."""
+        """The current state."""
         return self._state
 
     @property
-    def has_news(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether ``flush`` would send something."""
-        return self._outbound.has_news
+        return self._sender.has_pending
 
     @property
     def is_up(self) -> bool:
-        """Whether routes may flow."""
+        """Whether the session is established, so that routes are advertised."""
         return self._state is State.ESTABLISHED
 
     @property
-    def peer_keeps_routes(self) -> bool:
-        """Whether the peer keeps our routes for a while if we are gone without a word."""
+    def peer_retains_routes(self) -> bool:
+        """Whether the peer retains our routes for a time after a loss of the connection.
+
+        False until both OPENs are known (RFC 4724).
+        """
         return self._terms is not None and self._terms.restart_time is not None
 
-    # Verbs: what happens to the session.
+    # Inputs
 
     def start(self, now: float) -> tuple[Effect, ...]:
-        """Begin: dial, or if passive, wait for ``connected``."""
+        """Start: open a connection, or if passive, wait for ``connected``."""
         return self._step(Event.START_PASSIVE if self._passive else Event.START, now)
 
-    def stop(self, now: float, farewell: Farewell = SHUTDOWN) -> tuple[Effect, ...]:
-        """End for good, with these words if there is a peer to hear them."""
-        return self._step(Event.STOP, now, farewell)
+    def stop(self, now: float, shutdown_request: ShutdownRequest = SHUTDOWN) -> tuple[Effect, ...]:
+        """End the session without a retry. Messages are as in the request."""
+        return self._step(Event.STOP, now, shutdown_request)
 
     def connected(
         self, local: LocalAddresses, router_id: IPv4Address, now: float
     ) -> tuple[Effect, ...]:
-        """The connection stands. Its local addresses are the next hops of what we advertise."""
+        """Use a new TCP connection. Routes are advertised with its local addresses as next hops."""
         self._local = local
         self._router_id = router_id
         return self._step(Event.CONNECTED, now)
 
     def connection_failed(self, error: str, now: float) -> tuple[Effect, ...]:
-        """The connection could not be opened, or is lost; ``error`` says how."""
+        """Handle a failure to open the connection, or its loss, as described by ``error``."""
         return self._step(Event.CONNECTION_FAILED, now, error)
 
-    def blocked(self, now: float, *, is_blocked: bool) -> None:
-        """The connection takes no more data for now, or takes some again.
+    def set_send_blocked(self, now: float, *, is_blocked: bool) -> None:
+        """Start the SendHoldTimer when the connection accepts no more data; stop it when it does.
 
-        A peer that reads nothing is left after the send hold time (RFC 9687).
+        When it expires, the session ends (RFC 9687).
         """
         if not is_blocked:
             self._deadlines.pop(Event.SEND_HOLD_EXPIRED, None)
@@ -156,59 +181,57 @@ class Session:
             hold_time = max(SEND_HOLD_TIME, 2 * self._agreed().hold_time)
             self._deadlines.setdefault(Event.SEND_HOLD_EXPIRED, now + hold_time)
 
-    def bfd_down(self, why: str, now: float) -> tuple[Effect, ...]:
-        """BFD lost the peer: end the session without waiting for the hold time; try again."""
+    def bfd_down(self, reason: str, now: float) -> tuple[Effect, ...]:
+        """End the session because its BFD session is down, before the hold time; retry later."""
         return self._step(
-            Event.BFD_DOWN, now, BgpError(f"BFD down: {why}", ErrorCode.CEASE, Cease.BFD_DOWN)
+            Event.BFD_DOWN, now, BgpError(f"BFD down: {reason}", ErrorCode.CEASE, Cease.BFD_DOWN)
         )
 
-    def hasten(self, now: float) -> None:
-        """There is news of the peer: do not wait for the next attempt, if there is one to come."""
+    def expire_connect_retry(self, now: float) -> None:
+        """Expire the retry timer at once, if it is running: the peer may be reachable again."""
         if Event.RETRY_DUE in self._deadlines:
             self._deadlines[Event.RETRY_DUE] = now
 
     @property
     def identities(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
-        """Both sides' identifier and AS number, ours first, once the peer's are known.
+        """BGP Identifier and AS number of both sides, ours first; None before the peer's OPEN.
 
-        Where the identifiers are equal, the AS numbers decide who is higher (RFC 6286).
+        Where the identifiers are equal, the AS numbers decide which side is higher (RFC 6286).
         """
         if self._terms is None:
             return None
         terms, ours = self._terms, (int(self._router_id), self._settings.local_asn)
         return ours, (int(terms.peer_router_id), terms.peer_asn)
 
-    def give_way(self, rival: Session, now: float) -> tuple[Effect, ...]:
-        """Close the connection, and go on with that of a rival which is not established yet."""
+    def adopt_connection(self, incoming: Session, now: float) -> tuple[Effect, ...]:
+        """Close the connection and continue with that of ``incoming``, which is not established."""
         lost = BgpError(
             "peer opened another connection", ErrorCode.CEASE, Cease.CONNECTION_COLLISION_RESOLUTION
         )
         effects = self._step(Event.COLLISION_LOST, now, lost)
-        self._state = rival._state
-        self._deadlines, self._frames = rival._deadlines, rival._frames
-        self._local, self._router_id = rival._local, rival._router_id
-        self._terms = rival._terms
-        # To give way is no failure of the session, but that of an established one is news.
+        self._state = incoming._state
+        self._deadlines, self._frames = incoming._deadlines, incoming._frames
+        self._local, self._router_id = incoming._local, incoming._router_id
+        self._terms = incoming._terms
+        # This is no failed attempt; the end of an established session is reported, though.
         return tuple(effect for effect in effects if not isinstance(effect, ConnectFailed))
 
-    def receive(
-        self, data: bytes, now: float, *, only_introduce: bool = False
-    ) -> tuple[Effect, ...]:
-        """Bytes came in. What comes after the session's end is ignored.
+    def receive(self, data: bytes, now: float, *, until_open: bool = False) -> tuple[Effect, ...]:
+        """Handle received bytes; those after the end of the session are ignored.
 
-        With ``only_introduce`` what follows the peer's OPEN waits for the next call.
+        With ``until_open`` bytes that follow the peer's OPEN are left for the next call.
         """
-        if self._state not in _CONVERSING:
+        if self._state not in _CONNECTED_STATES:
             return ()
         self._frames.feed(data)
         effects: list[Effect] = []
-        awaited = {State.OPEN_SENT} if only_introduce else _CONVERSING
+        awaited = {State.OPEN_SENT} if until_open else _CONNECTED_STATES
         while self._state in awaited:
             try:
                 frame = self._frames.next_frame()
                 if frame is None:
                     break
-                event, message = self._understand(frame)
+                event, message = self._decode(frame)
             except BgpError as error:
                 effects += self._step(Event.MALFORMED, now, error)
             else:
@@ -225,36 +248,39 @@ class Session:
         return tuple(effects)
 
     def next_deadline(self) -> float | None:
-        """When ``handle_timeout`` wants to be called, if ever."""
+        """Return the time at which to call ``handle_timeout``, or None."""
         return min(self._deadlines.values(), default=None)
 
     def change_routes(
         self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
     ) -> tuple[Effect, ...]:
-        """Advertise these from now on, and those no longer; ``flush`` tells the peer."""
-        self._outbound.change(wanted, unwanted)
-        return (self._outbound.counts,)
+        """Add or replace the ``wanted`` routes, remove the ``unwanted``; ``flush`` sends them."""
+        self._sender.change(wanted, unwanted)
+        return (self._sender.counts,)
 
-    def complete(self) -> None:
-        """The routes so far are all: the peer is told when it knows them (RFC 4724 section 4.1)."""
-        self._outbound.complete()
+    def initial_sync_done(self) -> None:
+        """Record that the initial set of routes is complete.
+
+        End-of-RIB is sent after the last of them (RFC 4724 section 4.1).
+        """
+        self._sender.initial_sync_done()
 
     def drain(self) -> None:
-        """Say again every route, as one that is about to go (RFC 8326); ``flush`` does it."""
-        self._outbound.drain()
+        """Re-advertise every route with GRACEFUL_SHUTDOWN (RFC 8326); ``flush`` sends them."""
+        self._sender.drain()
 
     def flush(self, now: float) -> tuple[Effect, ...]:
-        """Send the next changes of routes, a bounded number of them."""
-        flush = self._outbound.flush()
+        """Send pending changes of routes, a bounded number per call."""
+        flush = self._sender.flush()
         if flush is None:
             return ()
-        self._restart_keepalive(now)  # an UPDATE says as well that we live
-        return (Send(flush.data), UpdatesSent(flush.count), self._outbound.counts)
+        self._restart_keepalive(now)  # as each sent UPDATE does (RFC 4271 section 8.2.2)
+        return (Send(flush.data), UpdatesSent(flush.count), self._sender.counts)
 
-    # Events and actions.
+    # Events and actions
 
-    def _understand(self, frame: Frame) -> tuple[Event, Message]:
-        """Decode a message; an OPEN that we wait for is settled at once. Raises BgpError."""
+    def _decode(self, frame: Frame) -> tuple[Event, Message]:
+        """Decode a message; negotiate where it is the expected OPEN. Raises BgpError."""
         message = decode(frame, four_octet=self._terms is None or self._terms.four_octet)
         if isinstance(message, Open) and self._state is State.OPEN_SENT:
             self._terms = negotiate(self._settings, self._our_open(), message)
@@ -263,20 +289,20 @@ class Session:
 
     def _step(self, event: Event, now: float, cause: Cause = None) -> tuple[Effect, ...]:
         outcome = step(self._state, event)
-        moment = Moment(event, self._state, now, cause)
+        transition = Transition(event, self._state, now, cause)
         self._state = outcome.next_state
-        return self._actions[outcome.action](moment)
+        return self._actions[outcome.action](transition)
 
-    def _nothing(self, _: Moment) -> tuple[Effect, ...]:
+    def _no_action(self, _: Transition) -> tuple[Effect, ...]:
         return ()
 
-    def _dial(self, moment: Moment) -> tuple[Effect, ...]:
-        self._deadlines = {Event.SETUP_EXPIRED: moment.now + SETUP_TIME}
+    def _open_connection(self, transition: Transition) -> tuple[Effect, ...]:
+        self._deadlines = {Event.SETUP_EXPIRED: transition.now + SETUP_TIME}
         return (Connect(),)
 
-    def _send_open(self, moment: Moment) -> tuple[Effect, ...]:
+    def _send_open(self, transition: Transition) -> tuple[Effect, ...]:
         self._deadlines.pop(Event.RETRY_DUE, None)
-        self._deadlines.setdefault(Event.SETUP_EXPIRED, moment.now + SETUP_TIME)
+        self._deadlines.setdefault(Event.SETUP_EXPIRED, transition.now + SETUP_TIME)
         return (Send(encode(self._our_open())),)
 
     def _our_open(self) -> Open:
@@ -284,96 +310,105 @@ class Session:
         return our_open(
             self._settings,
             self._router_id,
-            restarting=self._outbound.restarting,
+            restarting=self._sender.restarting,
             forwarding=self._settings.keeps_forwarding,
             ipv4_over_ipv6=over_ipv6,
-            bare=self._attempts.bare,
+            omit_capabilities=self._attempts.omit_capabilities,
         )
 
-    def _accept_open(self, moment: Moment) -> tuple[Effect, ...]:
-        self._restart_hold(moment.now)
-        return self._send_keepalive(moment)
+    def _accept_open(self, transition: Transition) -> tuple[Effect, ...]:
+        self._restart_hold(transition.now)
+        return self._send_keepalive(transition)
 
-    def _establish(self, moment: Moment) -> tuple[Effect, ...]:
+    def _establish(self, transition: Transition) -> tuple[Effect, ...]:
         terms = self._agreed()
         del self._deadlines[Event.SETUP_EXPIRED]
-        self._restart_hold(moment.now)
-        self._up_since = moment.now
-        self._outbound.open(terms, self._local)
-        return (SessionUp(terms), self._outbound.counts)
+        self._restart_hold(transition.now)
+        self._up_since = transition.now
+        self._sender.open(terms, self._local)
+        return (SessionUp(terms), self._sender.counts)
 
-    def _refresh_hold(self, moment: Moment) -> tuple[Effect, ...]:
-        self._restart_hold(moment.now)
+    def _refresh_hold(self, transition: Transition) -> tuple[Effect, ...]:
+        self._restart_hold(transition.now)
         return ()
 
-    def _take_update(self, moment: Moment) -> tuple[Effect, ...]:
-        self._restart_hold(moment.now)
-        return (UpdateReceived(moment.cause),) if isinstance(moment.cause, Update) else ()
+    def _handle_update(self, transition: Transition) -> tuple[Effect, ...]:
+        self._restart_hold(transition.now)
+        return (UpdateReceived(transition.cause),) if isinstance(transition.cause, Update) else ()
 
-    def _resend_routes(self, moment: Moment) -> tuple[Effect, ...]:
-        self._restart_hold(moment.now)
-        request = moment.cause
+    def _resend_routes(self, transition: Transition) -> tuple[Effect, ...]:
+        self._restart_hold(transition.now)
+        request = transition.cause
         if isinstance(request, Refresh) and request.requested is not None:
-            self._outbound.resend(request.requested)
+            self._sender.resend(request.requested)
         return ()
 
-    def _send_keepalive(self, moment: Moment) -> tuple[Effect, ...]:
-        self._restart_keepalive(moment.now)
+    def _send_keepalive(self, transition: Transition) -> tuple[Effect, ...]:
+        self._restart_keepalive(transition.now)
         return (Send(encode(Keepalive())),)
 
-    def _hang_up(self, moment: Moment) -> tuple[Effect, ...]:
-        reason = reason_of(moment)
-        if isinstance(moment.cause, Notification) and moment.state is State.ESTABLISHED:
-            return (NotificationReceived(reason), *self._end(moment, reason))
-        return self._end(moment, reason)
+    def _close(self, transition: Transition) -> tuple[Effect, ...]:
+        reason = close_reason(transition)
+        if isinstance(transition.cause, Notification) and transition.state is State.ESTABLISHED:
+            return (NotificationReceived(reason), *self._end(transition, reason))
+        return self._end(transition, reason)
 
-    def _refuse(self, moment: Moment) -> tuple[Effect, ...]:
-        error = complaint_about(moment)
-        last_words = Notification(error.code, error.subcode, error.data)
-        if moment.event is Event.BFD_DOWN:  # whatever was agreed: there is no way through here
-            last_words = cease(Cease.BFD_DOWN, hard=self._resets_hard)
-        return (Send(encode(last_words)), *self._end(moment, str(error)))
+    def _notify_and_close(self, transition: Transition) -> tuple[Effect, ...]:
+        error = notification_error(transition)
+        notification = Notification(error.code, error.subcode, error.data)
+        if transition.event is Event.BFD_DOWN:
+            # The path is down, so the peer must not retain the routes, whatever was negotiated.
+            notification = cease(Cease.BFD_DOWN, hard=self._resets_hard)
+        return (Send(encode(notification)), *self._end(transition, str(error)))
 
-    def _cease(self, moment: Moment) -> tuple[Effect, ...]:
-        farewell = moment.cause if isinstance(moment.cause, Farewell) else SHUTDOWN
-        if farewell.routes_stay and self.peer_keeps_routes and moment.state is State.ESTABLISHED:
-            return self._retire(moment)
-        withdrawals = self._outbound.withdraw_all() if farewell.withdraws else NOTHING
-        last_words = cease(farewell.why, farewell.text, hard=self._resets_hard)
-        told = (UpdatesSent(withdrawals.count),) if withdrawals.count else ()
-        return (Send(withdrawals.data + encode(last_words)), *told, *self._retire(moment))
+    def _cease(self, transition: Transition) -> tuple[Effect, ...]:
+        shutdown_request = (
+            transition.cause if isinstance(transition.cause, ShutdownRequest) else SHUTDOWN
+        )
+        if (
+            shutdown_request.graceful_restart
+            and self.peer_retains_routes
+            and transition.state is State.ESTABLISHED
+        ):
+            return self._stop(transition)
+        withdrawals = self._sender.withdraw_all() if shutdown_request.withdraw_routes else NOTHING
+        notification = cease(
+            shutdown_request.subcode, shutdown_request.text, hard=self._resets_hard
+        )
+        count = (UpdatesSent(withdrawals.count),) if withdrawals.count else ()
+        return (Send(withdrawals.data + encode(notification)), *count, *self._stop(transition))
 
-    def _retire(self, moment: Moment) -> tuple[Effect, ...]:
-        self._forget_connection()
-        return () if moment.state in (State.IDLE, State.ACTIVE) else (CloseTcp(),)
+    def _stop(self, transition: Transition) -> tuple[Effect, ...]:
+        self._reset_connection()
+        return () if transition.state in (State.IDLE, State.ACTIVE) else (CloseTcp(),)
 
-    def _end(self, moment: Moment, reason: str) -> tuple[Effect, ...]:
-        """Close, tell the driver, and see to the next attempt."""
-        self._forget_connection()
-        was_up = moment.state is State.ESTABLISHED
-        lasted = was_up and moment.now - self._up_since >= SETUP_TIME
-        if moment.event is not Event.COLLISION_LOST:
-            delay = self._attempts.failed(moment.cause, lasted=lasted)
+    def _end(self, transition: Transition, reason: str) -> tuple[Effect, ...]:
+        """Close the connection, report it, and schedule the next attempt."""
+        self._reset_connection()
+        was_up = transition.state is State.ESTABLISHED
+        lasted = was_up and transition.now - self._up_since >= SETUP_TIME
+        if transition.event is not Event.COLLISION_LOST:
+            delay = self._attempts.failed(transition.cause, lasted=lasted)
             if not self._passive:
-                self._deadlines[Event.RETRY_DUE] = moment.now + delay
+                self._deadlines[Event.RETRY_DUE] = transition.now + delay
         if was_up:
-            return (CloseTcp(), SessionDown(reason), self._outbound.counts)
+            return (CloseTcp(), SessionDown(reason), self._sender.counts)
         return (CloseTcp(), ConnectFailed(reason))
 
-    def _forget_connection(self) -> None:
+    def _reset_connection(self) -> None:
         self._deadlines.clear()
         self._frames = FrameReader()
         self._terms = None
-        self._outbound.close()
+        self._sender.close()
 
     @property
     def _resets_hard(self) -> bool:
-        """Whether a NOTIFICATION alone would leave the peer with our routes (RFC 8538)."""
+        """Whether the peer deletes our routes only after a Hard Reset (RFC 8538)."""
         return self._terms is not None and self._terms.routes_survive_notifications
 
-    def _agreed(self) -> Terms:
+    def _agreed(self) -> NegotiatedSession:
         if self._terms is None:
-            raise LocalProtocolError("a session has no terms before the peer's OPEN")
+            raise LocalProtocolError("no session is negotiated before the peer's OPEN")
         return self._terms
 
     def _restart_hold(self, now: float) -> None:
@@ -393,4 +428,84 @@ _EVENTS: dict[type[Message], Event] = {
     Refresh: Event.ROUTE_REFRESH,
 }
 
-_CONVERSING = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
+_CONNECTED_STATES = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
+
+
+class Attempts:
+    """Delay and form of the next connection attempt, from the failures of earlier ones.
+
+    ``connect_time`` is the number of seconds between attempts; None selects MetalLB's delays, of
+    which the first is zero, also after an established session that lasted. A peer whose sessions
+    repeatedly end at once is retried ever less often (DampPeerOscillations of RFC 4271 section
+    8.1.1). ``rng`` returns a random number in [0, 1).
+    """
+
+    __slots__ = ("_connect_time", "_failures", "_rng", "omit_capabilities")
+
+    def __init__(self, connect_time: int | None, rng: Callable[[], float] = lambda: 0.0) -> None:
+        self._connect_time = connect_time
+        self._rng = rng
+        self._failures = 0
+        self.omit_capabilities = False
+        """Whether the next OPEN has no capabilities but the indispensable ones: a router without
+        support for capabilities may reject an OPEN that has some (RFC 5492 section 3)."""
+
+    def failed(self, cause: object, *, lasted: bool) -> float:
+        """Record the end of an attempt; return the seconds until the next one.
+
+        ``lasted``: the attempt led to an established session that lasted. ``cause``: the peer's
+        NOTIFICATION where that ended the attempt, else anything.
+        """
+        self._failures = 0 if lasted else self._failures + 1
+        self.omit_capabilities = not self.omit_capabilities and _capabilities_rejected(cause)
+        if self._connect_time is not None:
+            return float(self._connect_time)
+        return BGP_CONNECT.delay(self._failures - 1, self._rng())
+
+
+_CAPABILITY_ERRORS = frozenset({OpenError.UNSUPPORTED_PARAMETER, OpenError.UNSUPPORTED_CAPABILITY})
+
+
+def _capabilities_rejected(cause: object) -> bool:
+    return (
+        isinstance(cause, Notification)
+        and cause.code == ErrorCode.OPEN_MESSAGE
+        and cause.subcode in _CAPABILITY_ERRORS
+    )
+
+
+_UNEXPECTED_MESSAGE = {
+    State.OPEN_SENT: StateMachineError.IN_OPEN_SENT,
+    State.OPEN_CONFIRM: StateMachineError.IN_OPEN_CONFIRM,
+    State.ESTABLISHED: StateMachineError.IN_ESTABLISHED,
+}
+
+
+def close_reason(transition: Transition) -> str:
+    """Return the reason for a connection that ends without a NOTIFICATION from us."""
+    match transition.cause:
+        case Notification():
+            return f"got {transition.cause}"
+        case str():
+            return transition.cause
+        case _:
+            return f"no connection within {SETUP_TIME:g} s"
+
+
+def notification_error(transition: Transition) -> BgpError:
+    """Return the error for the NOTIFICATION that answers the event."""
+    if isinstance(transition.cause, BgpError):
+        return transition.cause
+    if transition.event is Event.SETUP_EXPIRED:
+        return BgpError(f"no session within {SETUP_TIME:g} s", ErrorCode.HOLD_TIMER_EXPIRED)
+    if transition.event is Event.HOLD_EXPIRED:
+        return BgpError("hold timer expired: no message from peer", ErrorCode.HOLD_TIMER_EXPIRED)
+    if transition.event is Event.SEND_HOLD_EXPIRED:
+        return BgpError(
+            "send hold timer expired: peer accepts no data", ErrorCode.SEND_HOLD_TIMER_EXPIRED
+        )
+    return BgpError(
+        f"unexpected {transition.event.name} message in state {transition.state.name}",
+        ErrorCode.FINITE_STATE_MACHINE,
+        _UNEXPECTED_MESSAGE[transition.state],
+    )

@@ -1,10 +1,10 @@
-"""How well this member itself keeps up (Lifeguard, section IV.A: local health)."""
+"""Local health score of this member (Lifeguard, section IV.A; memberlist's ``awareness.go``)."""
 
 from __future__ import annotations
 
 
-class Health:
-    """A score from 0, well, to one below ``limit``. Who is unwell gives others more time."""
+class Awareness:
+    """A score from 0 (healthy) to ``limit`` - 1. The higher it is, the longer timeouts become."""
 
     __slots__ = ("_limit", "score")
 
@@ -13,9 +13,9 @@ class Health:
         self.score = 0
 
     def change(self, by: int) -> None:
-        """Take note of a sign of poor (above 0) or good health."""
+        """Add a sign of poor health (``by`` above 0) or of good health (below 0)."""
         self.score = min(max(0, self.score + by), max(0, self._limit - 1))
 
     def scaled(self, seconds: float) -> float:
-        """Return a time as it is for somebody in this state."""
+        """Return a timeout, multiplied by the score plus one."""
         return seconds * (self.score + 1)

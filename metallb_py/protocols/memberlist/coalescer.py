@@ -1,10 +1,10 @@
-"""The news of a cluster, merged for a reader that is slower than the news.
+"""Coalescing of a cluster's events, for a reader that is slower than they arrive.
 
 A member of the cluster can report joins and changes faster than anything that depends on them can
-be computed. Of each member only what matters is kept until it is read: the latest two events of
-its life (that it left and came back is more than that it is there), and the latest doubt, in the
-order in which they came: a suspicion is never read after the death that it led to. So the size is
-bounded by that of the member table, not by the rate of events.
+be computed. Of each member only what matters is kept until it is read: its latest two changes of
+state (that it left and returned is more than that it is present), and its latest suspicion event,
+in the order in which they came: a suspicion is never read after the death that it led to. So the
+size is bounded by that of the member table, not by the rate of events.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from typing import Final, assert_never
 
 from metallb_py.protocols.memberlist.events import (
-    Accused,
+    ClusterEvent,
     Joined,
     JoinFailed,
     MemberChanged,
@@ -22,41 +22,43 @@ from metallb_py.protocols.memberlist.events import (
     MemberTrusted,
     MemberUp,
     NameConflict,
-    News,
     RoundTrip,
+    SelfSuspected,
 )
 
-ACCUSERS: Final = 64
-"""The most reporters of whom an accusation is kept: their names are any text."""
+MAX_REPORTERS: Final = 64
+"""Most reporters of which a SelfSuspected is kept: their names are arbitrary text."""
 
-_Life = MemberUp | MemberChanged | MemberDown
-_Doubt = MemberSuspected | MemberTrusted
+_Change = MemberUp | MemberChanged | MemberDown
+_Suspicion = MemberSuspected | MemberTrusted
 
 
 class Coalescer:
     """Events since the last ``take``, merged."""
 
-    __slots__ = ("_accusers", "_lives", "_others")
+    __slots__ = ("_by_member", "_others", "_reporters")
 
     def __init__(self) -> None:
-        self._lives: dict[str, list[_Life | _Doubt]] = {}
-        self._others: dict[Hashable, News] = {}
-        self._accusers = 0
+        self._by_member: dict[str, list[_Change | _Suspicion]] = {}
+        self._others: dict[Hashable, ClusterEvent] = {}
+        self._reporters = 0
 
     def __bool__(self) -> bool:
-        return bool(self._lives or self._others)
+        return bool(self._by_member or self._others)
 
-    def add(self, event: News) -> None:
-        """Take in an event."""
+    def add(self, event: ClusterEvent) -> None:
+        """Merge an event with those that wait."""
         match event:
             case MemberUp(member) | MemberChanged(member) | MemberDown(member):
-                self._lives[member.name] = _merged(self._lives.get(member.name, []), event)
+                earlier = self._by_member.get(member.name, [])
+                self._by_member[member.name] = _with_change(earlier, event)
             case MemberSuspected(member) | MemberTrusted(member):
-                self._lives[member.name] = _doubted(self._lives.get(member.name, []), event)
+                earlier = self._by_member.get(member.name, [])
+                self._by_member[member.name] = _with_suspicion(earlier, event)
             case NameConflict(name):
                 self._others["conflict", name] = event
-            case Accused(reporter):
-                self._accused(reporter, event)
+            case SelfSuspected(reporter):
+                self._add_self_suspected(reporter, event)
             case Joined(endpoint) | JoinFailed(endpoint):
                 self._others["join", endpoint] = event
             case RoundTrip(node):
@@ -64,27 +66,27 @@ class Coalescer:
             case _:
                 assert_never(event)
 
-    def take(self) -> tuple[News, ...]:
-        """Return what was merged, the members' lives first, and begin anew."""
-        lives = [event for events in self._lives.values() for event in events]
-        taken = (*lives, *self._others.values())
-        self._lives, self._others, self._accusers = {}, {}, 0
+    def take(self) -> tuple[ClusterEvent, ...]:
+        """Return the merged events, those of members first, and start again empty."""
+        of_members = [event for events in self._by_member.values() for event in events]
+        taken = (*of_members, *self._others.values())
+        self._by_member, self._others, self._reporters = {}, {}, 0
         return taken
 
-    def _accused(self, reporter: str, event: Accused) -> None:
-        if ("accused", reporter) in self._others:
+    def _add_self_suspected(self, reporter: str, event: SelfSuspected) -> None:
+        if ("self suspected", reporter) in self._others:
             return
-        if self._accusers < ACCUSERS:
-            self._accusers += 1
-            self._others["accused", reporter] = event
+        if self._reporters < MAX_REPORTERS:
+            self._reporters += 1
+            self._others["self suspected", reporter] = event
 
 
-def _merged(before: list[_Life | _Doubt], event: _Life) -> list[_Life | _Doubt]:
-    """Return the latest two events of a member's life. A change is part of what it changed."""
-    lives = [at for at, one in enumerate(before) if not isinstance(one, _Doubt)]
-    if not lives:
+def _with_change(before: list[_Change | _Suspicion], event: _Change) -> list[_Change | _Suspicion]:
+    """Return a member's events with this change and the one before it; merge new metadata."""
+    changes = [at for at, one in enumerate(before) if not isinstance(one, _Suspicion)]
+    if not changes:
         return [*before, event]
-    latest = lives[-1]
+    latest = changes[-1]
     if isinstance(event, MemberChanged):
         match before[latest]:
             case MemberUp():
@@ -93,10 +95,12 @@ def _merged(before: list[_Life | _Doubt], event: _Life) -> list[_Life | _Doubt]:
                 return [*before[:latest], event, *before[latest + 1 :]]
             case _:
                 pass
-    kept = [one for at, one in enumerate(before) if at == latest or isinstance(one, _Doubt)]
+    kept = [one for at, one in enumerate(before) if at == latest or isinstance(one, _Suspicion)]
     return [*kept, event]
 
 
-def _doubted(before: list[_Life | _Doubt], event: _Doubt) -> list[_Life | _Doubt]:
-    """Return the member's life with its latest doubt."""
-    return [*(one for one in before if not isinstance(one, _Doubt)), event]
+def _with_suspicion(
+    before: list[_Change | _Suspicion], event: _Suspicion
+) -> list[_Change | _Suspicion]:
+    """Return a member's events with the latest suspicion event alone."""
+    return [*(one for one in before if not isinstance(one, _Suspicion)), event]

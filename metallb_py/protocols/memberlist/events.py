@@ -1,4 +1,4 @@
-"""What the machine asks its driver to do, and what it tells of the cluster."""
+"""Effects of the memberlist machine: actions for its driver, and events of the cluster."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ from typing import NewType
 from metallb_py.protocols.memberlist.codec.messages import VERSIONS, Endpoint, State, Versions
 
 StreamId = NewType("StreamId", int)
-"""Names a stream: even where we opened it, odd where the other side did (the driver numbers)."""
+"""Number of a stream: even if this member opened it, odd if another did (the driver counts)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member as this one sees it."""
+    """A member, in this member's view."""
 
     name: str
+    """Name, unique in the cluster: that of the Kubernetes Node."""
     endpoint: Endpoint
+    """Address and port, for UDP and TCP."""
     incarnation: int
+    """Incarnation number. Only the member itself raises it (state.py)."""
     state: State
+    """Alive, suspect, dead or left."""
     meta: bytes = b""
+    """Metadata of the application, up to META_LIMIT bytes."""
     versions: Versions = VERSIONS
+    """Versions of the protocol that the member supports."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendPacket:
-    """Send a datagram. The machine wants to hear of it (``refused``) where nobody listens there."""
+    """Send a datagram. If an ICMP error reports that no socket listens there, call ``refused``."""
 
     to: Endpoint
     data: bytes
@@ -33,7 +39,10 @@ class SendPacket:
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
-    """Connect, send this, read one message, and tell it; or tell the failure, by the deadline."""
+    """Connect, send ``data`` and read one message, before ``deadline`` (monotonic seconds).
+
+    Answered by ``stream_received`` or ``stream_failed``.
+    """
 
     stream: StreamId
     to: Endpoint
@@ -43,7 +52,7 @@ class OpenStream:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Send this over a stream that the other side opened, and close it."""
+    """Send ``data`` over a stream that the other side opened, and close the stream."""
 
     stream: StreamId
     data: bytes
@@ -51,14 +60,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class CloseStream:
-    """Close a stream at once."""
+    """Close a stream at once, without an answer."""
 
     stream: StreamId
 
 
 @dataclass(frozen=True, slots=True)
 class MemberUp:
-    """A member joined, or came back."""
+    """A member joined, or returned."""
 
     member: Member
 
@@ -72,7 +81,7 @@ class MemberChanged:
 
 @dataclass(frozen=True, slots=True)
 class MemberSuspected:
-    """A member may have failed. It counts as alive for now."""
+    """``reporter`` suspects that a member has failed. Until it is declared dead it is usable."""
 
     member: Member
     reporter: str
@@ -80,29 +89,29 @@ class MemberSuspected:
 
 @dataclass(frozen=True, slots=True)
 class MemberTrusted:
-    """A member that was suspected is alive after all."""
+    """A suspected member has refuted the suspicion."""
 
     member: Member
 
 
 @dataclass(frozen=True, slots=True)
 class MemberDown:
-    """A member has failed, or has left, as its state says. ``reporter`` found out."""
+    """A member failed or left (see its state). ``reporter`` declared it; itself if it left."""
 
     member: Member
     reporter: str
 
 
 @dataclass(frozen=True, slots=True)
-class Accused:
-    """``reporter`` thought that we had failed; we tell everybody that we have not."""
+class SelfSuspected:
+    """``reporter`` suspected this member, or declared it dead. This member refutes that."""
 
     reporter: str
 
 
 @dataclass(frozen=True, slots=True)
 class NameConflict:
-    """Two members claim one name; that at ``kept`` is believed."""
+    """Two members claim one name; that at ``kept`` counts, that at ``refused`` does not."""
 
     name: str
     kept: Endpoint
@@ -111,14 +120,14 @@ class NameConflict:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What was to be joined there was joined: both sides know the same members now."""
+    """A join at an endpoint succeeded: both sides have merged each other's state."""
 
     endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class JoinFailed:
-    """What was to be joined there can't be, for now."""
+    """A join at an endpoint failed. The machine does not repeat it."""
 
     endpoint: Endpoint
     error: str
@@ -126,24 +135,24 @@ class JoinFailed:
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """A member answered a ping directly, after so many seconds."""
+    """A member answered a ping directly, after ``seconds``."""
 
     node: str
     seconds: float
 
 
-News = (
+ClusterEvent = (
     MemberUp
     | MemberChanged
     | MemberSuspected
     | MemberTrusted
     | MemberDown
-    | Accused
+    | SelfSuspected
     | NameConflict
     | Joined
     | JoinFailed
     | RoundTrip
 )
-"""What the machine tells of the cluster; there is nothing to be done for it."""
+"""Events of the cluster: reports, which ask no action of the driver."""
 
-Effect = SendPacket | OpenStream | Reply | CloseStream | News
+Effect = SendPacket | OpenStream | Reply | CloseStream | ClusterEvent

@@ -1,15 +1,15 @@
-"""Which of the streams that others opened may stay: how many, for how long, with how many bytes.
+"""Limits on the streams that other hosts open: their number, duration and memory.
 
-Theory of operation. Anything that reaches the port can open a stream, so a new one is never kept
-out by old ones: where there is no room, one of the old is closed for it. That is one of the same
-source where the source has all that it may have; else one of the source with the most, and of
-these the one with the least progress for its age: one that was silent since long before one that
-has just been accepted or that keeps sending. Known sources (the other speakers) have room of their
-own, which strangers cannot take.
+Theory of operation. Any host that reaches the port can open a stream, so a new stream is never
+rejected in favour of old ones: where the limit is reached, an old one is closed for it. That is one
+of the same source where the source has reached its own limit; else one of the source with the most
+streams, and of these the one with the least progress for its age: one that has long been idle
+before one that was just accepted or that keeps sending. Known sources (the other speakers) have
+slots of their own, which unknown sources cannot occupy.
 
-Bytes are held for a stream until its message is whole, and for the answer until it is sent. All
-streams share one budget, the strangers' with a lower limit of its own; over it, the stream that
-holds the most is closed.
+Bytes are held for a stream until its message is complete, and for the answer until it is sent. All
+streams share one budget, those of unknown sources with a lower limit of its own; above it, the
+stream that holds the most is closed.
 """
 
 from __future__ import annotations
@@ -25,33 +25,35 @@ from metallb_py.protocols.memberlist.events import StreamId
 
 _MIB: Final = 1 << 20
 CREDIT_RATE: Final = 65_536
-"""Bytes a second with which a stream that sends keeps its place."""
+"""Bytes received that earn a stream one second of progress."""
 CREDIT: Final = 1.0
-"""The most that it can be ahead by what it has sent, in seconds."""
+"""Most seconds of progress that a stream can earn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much the streams that others opened may take.
-
-    ``streams``: so many at once, of which ``strangers`` may be of unknown sources, and
-    ``per_source`` of any one source. ``held``: bytes for all streams, of which
-    ``held_by_strangers`` for those of unknown sources; a push-pull of 5,000 members holds up to
-    4 MiB. ``silence``: seconds without a byte; ``whole``: seconds for all of a stream.
-    """
+    """Limits on the streams that other hosts opened."""
 
     streams: int = 64
-    strangers: int = 48
+    """Number of streams at once, of all sources."""
+    unknown_sources: int = 48
+    """Number of streams at once of all unknown sources. Below ``streams``: the difference is
+    reserved for known sources."""
     per_source: int = 8
+    """Number of streams at once of any one source."""
     held: int = 16 * _MIB
-    held_by_strangers: int = 6 * _MIB
-    silence: float = 1.0
-    whole: float = 3.0
+    """Bytes of memory for all streams. A push-pull of 5,000 members holds up to 4 MiB."""
+    held_by_unknown: int = 6 * _MIB
+    """Bytes of memory for the streams of unknown sources, below ``held``."""
+    idle_timeout: float = 1.0
+    """Seconds after which a stream is closed when no byte arrives."""
+    total_timeout: float = 3.0
+    """Seconds from the opening of a stream until it must have ended."""
 
     @classmethod
     def within(cls, timeout: float) -> Limits:
-        """Return the limits for a cluster whose members wait so many seconds for an answer."""
-        return cls(silence=max(1.0, timeout / 3), whole=timeout)
+        """Return the limits for a cluster whose members wait ``timeout`` seconds for an answer."""
+        return cls(idle_timeout=max(1.0, timeout / 3), total_timeout=timeout)
 
 
 class _Stream:
@@ -68,12 +70,16 @@ class _Stream:
 
     @property
     def progress(self) -> float:
-        """Until when a stream of average behaviour would have come this far."""
+        """Time of opening plus the seconds earned; the stream with the least is closed first."""
         return self.opened + min(self.received / CREDIT_RATE, CREDIT)
 
 
 class Inbound:
-    """The streams that others opened. Those that a method returns are to be closed, and ended."""
+    """The streams that other hosts opened.
+
+    Driver contract: close each stream that a method returns. It is forgotten already; for one that
+    ends otherwise call ``ended``.
+    """
 
     __slots__ = ("_held", "_limits", "_of", "_streams")
 
@@ -81,20 +87,20 @@ class Inbound:
         self._limits = limits
         self._streams: dict[StreamId, _Stream] = {}
         self._of: Counter[IPAddress] = Counter()
-        self._held = {True: 0, False: 0}  # for known sources, and for strangers
+        self._held = {True: 0, False: 0}  # for known sources, and for unknown ones
 
     def __len__(self) -> int:
         return len(self._streams)
 
     @property
     def held(self) -> int:
-        """How many bytes are held for all of them."""
+        """Bytes held for all streams."""
         return sum(self._held.values())
 
     def opened(
         self, number: StreamId, source: IPAddress, now: float, *, known: bool
     ) -> tuple[StreamId, ...]:
-        """Take in a stream; returned is what is closed for it, which may be itself."""
+        """Add a stream. Return the streams to close for it; the new one if it is rejected."""
         room = self._room_for(source, known=known)
         if room is None:
             return (number,)
@@ -103,7 +109,7 @@ class Inbound:
         return room
 
     def received(self, number: StreamId, count: int, held: int, now: float) -> tuple[StreamId, ...]:
-        """So many bytes arrived; so many are held for the stream now."""
+        """Record ``count`` bytes received, and ``held`` bytes now held for the stream."""
         stream = self._streams.get(number)
         if stream is None:
             return ()
@@ -112,7 +118,7 @@ class Inbound:
         return self._hold(stream, held)
 
     def answered(self, number: StreamId, held: int) -> tuple[StreamId, ...]:
-        """The message is whole, and its answer, of so many bytes, is being sent."""
+        """Record that the message is complete and an answer of ``held`` bytes is being sent."""
         stream = self._streams.get(number)
         if stream is None:
             return ()
@@ -120,7 +126,7 @@ class Inbound:
         return self._hold(stream, held)
 
     def ended(self, number: StreamId) -> None:
-        """A stream is no more."""
+        """Forget a stream that has ended. Idempotent."""
         stream = self._streams.pop(number, None)
         if stream is None:
             return
@@ -134,25 +140,25 @@ class Inbound:
         return min(map(self._deadline, self._streams.values()), default=None)
 
     def handle_timeout(self, now: float) -> tuple[StreamId, ...]:
-        """Close what was silent for too long, or is not done in time."""
+        """Return the streams that were idle for too long, or have not ended in time."""
         late = [s.number for s in self._streams.values() if self._deadline(s) <= now]
         return self._closed(late)
 
     def _deadline(self, stream: _Stream) -> float:
-        silence = inf if stream.answered else stream.seen + self._limits.silence
-        return min(silence, stream.opened + self._limits.whole)
+        idle_until = inf if stream.answered else stream.seen + self._limits.idle_timeout
+        return min(idle_until, stream.opened + self._limits.total_timeout)
 
     def _room_for(self, source: IPAddress, *, known: bool) -> tuple[StreamId, ...] | None:
-        """Return what is closed for a new stream; None where there is no room for it."""
-        limits, strangers = self._limits, [s for s in self._streams.values() if not s.known]
+        """Return the streams to close for a new one; None if the new one must be rejected."""
+        limits, unknown = self._limits, [s for s in self._streams.values() if not s.known]
         if self._of[source] >= limits.per_source:
             return self._evicted(s for s in self._streams.values() if s.source == source)
-        if not known and len(strangers) >= limits.strangers:
-            return self._evicted(strangers)
+        if not known and len(unknown) >= limits.unknown_sources:
+            return self._evicted(unknown)
         if len(self._streams) < limits.streams:
             return ()
-        if strangers:
-            return self._evicted(strangers)
+        if unknown:
+            return self._evicted(unknown)
         return self._evicted(self._streams.values()) if known else None
 
     def _evicted(self, among: Iterable[_Stream]) -> tuple[StreamId, ...]:
@@ -160,11 +166,11 @@ class Inbound:
         return self._closed([worst.number])
 
     def _hold(self, stream: _Stream, held: int) -> tuple[StreamId, ...]:
-        """Note what is held for a stream. Close those that hold the most, while it is too much."""
+        """Record the bytes held for a stream. Close the largest while a limit is exceeded."""
         self._held[stream.known] += held - stream.held
         stream.held = held
         closed: list[StreamId] = []
-        while self._held[False] > self._limits.held_by_strangers:
+        while self._held[False] > self._limits.held_by_unknown:
             closed += self._largest(known=False)
         while self.held > self._limits.held:
             closed += self._largest(known=self._held[False] == 0)

@@ -1,16 +1,16 @@
-"""Finds out whether members are there: SWIM's probes (section 3), and what the kernel tells.
+"""Failure detection by probes (SWIM, section 3), and by ICMP errors.
 
-Theory of operation. A probe is a ping. Where no answer comes within ``probe_timeout``, some others
-are asked to ping, and a ping goes over TCP. Whoever is heard of on any of these ways until the
-probe's end is there; who is not, is not, as far as this member can tell.
+Theory of operation. A probe is a ping. If no Ack arrives within ``probe_timeout``, a few other
+members receive an indirect ping, and a ping is sent over TCP. If an Ack arrives by any of these
+ways before the probe ends, the member is alive; if not, the probe has failed.
 
-One thing is surer than silence: a refusal. Where a host's kernel answers that nobody listens on a
-port, the host is well and the process is gone. A packet filter can say the same, so a refused
-probe does not wait for its timeout but asks the others and TCP at once; and only if TCP is refused
-as well, and no other was answered either, the member is certainly gone.
+A refusal is stronger evidence than a timeout. If a host's kernel reports that no socket listens on
+the port, the host is healthy and the process is gone. A packet filter can send the same error, so
+a refused probe skips its timeout and tries the other members and TCP at once; only if TCP is
+refused too, and no other member got an Ack, the process is certainly gone.
 
-A lost packet is no sign of anything. So the ping is repeated until the probe's end; and who answers
-while it is suspected has its time anew, even if its contradiction is lost (suspicion.py).
+A single lost packet is no evidence. So the ping is repeated until the probe ends; and a suspect
+that answers gets its time to refute again, even if its refutation is lost (suspicion.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from metallb_py.protocols.memberlist.awareness import Health
+from metallb_py.protocols.memberlist.awareness import Awareness
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,
     Endpoint,
@@ -33,96 +33,120 @@ from metallb_py.protocols.memberlist.codec.messages import (
 from metallb_py.protocols.memberlist.events import Member, RoundTrip
 from metallb_py.protocols.memberlist.members import Members
 from metallb_py.protocols.memberlist.settings import Settings
-from metallb_py.protocols.memberlist.transmit import Post
+from metallb_py.protocols.memberlist.transmit import PacketSender
 
-RELAYS: Final = 256
-"""So many pings on others' behalf are under way at the most."""
+MAX_RELAYS: Final = 256
+"""Most indirect pings that are relayed at once."""
 TCP_PING_SINCE: Final = 3
+"""First version of the protocol with pings over TCP."""
 NACK_SINCE: Final = 4
+"""First version of the protocol with nacks."""
 _WRAP: Final = 1 << 32
 
 
 @dataclass(slots=True)
 class _Probe:
-    """One probe of one member. ``regular``: its turn had come."""
+    """One probe of one member. Times are monotonic seconds."""
 
     member: Member
+    """The member, as it was when the probe began: a failure concerns this incarnation."""
     sequence: int
+    """Sequence number of its pings, direct, indirect and over TCP."""
     regular: bool
+    """Whether it is the member's turn in the round. Others do not affect the health score."""
     sent: float
+    """Time of the first ping."""
     ends: float
-    next_step: float  # when others are asked, or where they were, when the ping is repeated
-    asked_others: bool = False
-    asked: int = 0  # those that tell also where they got no answer
-    denials: int = 0
-    silent: int = 0  # those that were asked, and tell only of answers
+    """Time at which the probe fails without an Ack."""
+    next_step: float
+    """Time of the indirect pings; once they are sent, of the next repetition of the ping."""
+    indirect_sent: bool = False
+    """Whether the indirect pings were sent."""
+    nacks_expected: int = 0
+    """Number of relaying members that send a Nack if they get no Ack."""
+    nacks: int = 0
+    """Number of Nacks received, up to ``nacks_expected``. Each shows that its sender got no Ack."""
+    relays_without_nack: int = 0
+    """Number of relaying members of older versions, which send no Nack."""
     refused: bool = False
+    """Whether the member's host reported by ICMP that no socket listens on its UDP port."""
     tcp_refused: bool = False
+    """Whether the member's host refused the TCP connection."""
     certain_from: float = inf
+    """Time from which the process counts as gone, both ways having been refused."""
 
 
 @dataclass(slots=True)
 class _Relay:
-    """A ping on behalf of another."""
+    """A ping on behalf of another member (indirect ping)."""
 
-    asker: Endpoint
-    sequence: int  # the asker's
+    requester: Endpoint
+    """Where the Ack or Nack is sent."""
+    sequence: int
+    """The requester's sequence number, for that Ack or Nack."""
     target: Endpoint
+    """The endpoint that is pinged."""
     ends: float
+    """Time at which the relay ends without an Ack."""
     nack: bool
+    """Whether the requester wants a Nack then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A probe has failed. ``certain``: the process is gone, whoever else may be asked."""
+    """A failed probe. ``certain``: the process is gone, so the member needs no suspicion."""
 
     member: Member
     certain: bool
 
 
 class Prober:
-    """The probes under way, those on others' behalf included."""
+    """The pending probes, and the pings relayed for other members.
+
+    ``ping_over_tcp`` begins a ping over a stream until a deadline; its answer arrives as ``acked``
+    or ``tcp_failed``. ``report`` reports a round-trip time.
+    """
 
     def __init__(
         self,
         settings: Settings,
         members: Members,
-        post: Post,
+        sender: PacketSender,
         ping_over_tcp: Callable[[Member, Ping, float], None],
-        tell: Callable[[RoundTrip], None],
+        report: Callable[[RoundTrip], None],
     ) -> None:
         self._settings = settings
         self._members = members
-        self._post = post
+        self._sender = sender
         self._ping_over_tcp = ping_over_tcp
-        self._tell = tell
+        self._report = report
         self._sequence = 0
         self._probes: dict[int, _Probe] = {}
-        self._of: dict[str, int] = {}  # the probe of each member
+        self._sequence_of: dict[str, int] = {}  # of each member's probe
         self._relays: dict[int, _Relay] = {}
-        self.health = Health(settings.awareness_max_multiplier)
+        self.health = Awareness(settings.awareness_max_multiplier)
 
     def next_deadline(self) -> float | None:
-        """Return when ``handle_timeout`` is due."""
+        """Return the time at which ``handle_timeout`` is due; None without a probe or relay."""
         times = [relay.ends for relay in self._relays.values()]
         for probe in self._probes.values():
             times += [probe.ends, probe.certain_from, probe.next_step]
         return min(times, default=None)
 
-    def busy_with(self, name: str) -> bool:
-        """Whether a member is being probed."""
-        return name in self._of
+    def is_probing(self, name: str) -> bool:
+        """Whether a probe of a member is pending."""
+        return name in self._sequence_of
 
     def probe(self, member: Member, now: float, *, regular: bool) -> float:
-        """Begin a probe, unless one is under way. Returns when it ends at the latest."""
-        under_way = self._of.get(member.name)
-        if under_way is not None:
-            return self._probes[under_way].ends
+        """Begin a probe, unless one is pending. Return the time at which it ends at the latest."""
+        pending = self._sequence_of.get(member.name)
+        if pending is not None:
+            return self._probes[pending].ends
         ends = now + self.health.scaled(self._settings.probe_interval)
         sequence = self._next_sequence()
         probe = _Probe(member, sequence, regular, now, ends, now + self._settings.probe_timeout)
         self._probes[sequence] = probe
-        self._of[member.name] = sequence
+        self._sequence_of[member.name] = sequence
         self._send_ping(probe)
         return ends
 
@@ -130,133 +154,137 @@ class Prober:
         member = probe.member
         ping = self._ping(probe.sequence, member.name)
         if member.state is State.ALIVE:
-            self._post.send(member.endpoint, ping, member=member)
-        else:  # it is to hear of that first, so that it can contradict
+            self._sender.send(member.endpoint, ping, member=member)
+        else:  # with the suspicion, so that it can refute
             me = self._members.me.name
-            accusation = Suspect(member.incarnation, member.name, me)
-            self._post.send(member.endpoint, ping, accusation, member=member)
+            suspect = Suspect(member.incarnation, member.name, me)
+            self._sender.send(member.endpoint, ping, suspect, member=member)
 
     def forget(self, name: str) -> None:
-        """The outcome of a probe does not matter any more."""
-        sequence = self._of.pop(name, None)
+        """Cancel the probe of a member, if one is pending."""
+        sequence = self._sequence_of.pop(name, None)
         if sequence is not None:
             del self._probes[sequence]
 
     def refused(self, member: Member, now: float) -> None:
-        """The kernel of a member's host says that nobody listens there."""
+        """Handle an ICMP port unreachable from a member's host."""
         for relay in [r for r in self._relays.values() if r.target == member.endpoint]:
             relay.ends = now
         if member.state not in (State.ALIVE, State.SUSPECT):
             return
-        if member.name not in self._of:
+        if member.name not in self._sequence_of:
             self.probe(member, now, regular=False)
-        probe = self._probes[self._of[member.name]]
+        probe = self._probes[self._sequence_of[member.name]]
         probe.refused = True
-        if not probe.asked_others:
-            self._ask_others(probe)
+        if not probe.indirect_sent:
+            self._send_indirect_pings(probe)
 
-    def relay(self, wish: IndirectPing, asker: Endpoint, now: float) -> None:
+    def relay(self, request: IndirectPing, requester: Endpoint, now: float) -> None:
         """Ping a member on behalf of another."""
-        target = self._members.at(wish.target)
-        if target is None or len(self._relays) >= RELAYS:
-            # Nobody shall have us ping whom he likes.
-            if wish.nack:
-                self._post.send(asker, Nack(wish.sequence))
+        target = self._members.at(request.target)
+        if target is None or len(self._relays) >= MAX_RELAYS:
+            # Relay only to known members, so that no host can use this one as a reflector.
+            if request.nack:
+                self._sender.send(requester, Nack(request.sequence))
             return
         sequence = self._next_sequence()
         ends = now + self._settings.probe_timeout
-        self._relays[sequence] = _Relay(asker, wish.sequence, wish.target, ends, wish.nack)
-        self._post.send(wish.target, self._ping(sequence, wish.node), member=target.member)
+        self._relays[sequence] = _Relay(
+            requester, request.sequence, request.target, ends, request.nack
+        )
+        self._sender.send(request.target, self._ping(sequence, request.node), member=target.member)
 
     def acked(self, sequence: int, now: float) -> None:
-        """An answer came, directly, by another's help, or over TCP."""
+        """Handle an Ack: direct, relayed by another member, or over TCP."""
         relay = self._relays.pop(sequence, None)
         if relay is not None:
-            self._post.send(relay.asker, Ack(relay.sequence))
+            self._sender.send(relay.requester, Ack(relay.sequence))
             return
         probe = self._probes.get(sequence)
         if probe is None:
             return
-        if not probe.asked_others:
-            self._tell(RoundTrip(probe.member.name, now - probe.sent))
+        if not probe.indirect_sent:
+            self._report(RoundTrip(probe.member.name, now - probe.sent))
         if probe.regular:
             self.health.change(-1)
-        if self._settings.eager:
+        if self._settings.fast_detection:
             self._members.answered(probe.member, now)
         self.forget(probe.member.name)
 
-    def denied(self, sequence: int, now: float) -> None:
-        """One of those that were asked got no answer."""
+    def nacked(self, sequence: int, now: float) -> None:
+        """Handle a Nack: a relaying member got no Ack."""
         probe = self._probes.get(sequence)
-        if probe is not None and probe.denials < probe.asked:
-            probe.denials += 1
-            self._weigh(probe, now)
+        if probe is not None and probe.nacks < probe.nacks_expected:
+            probe.nacks += 1
+            self._check_refused(probe, now)
 
     def tcp_failed(self, sequence: int, now: float, *, refused: bool) -> None:
-        """The ping over TCP came to nothing."""
+        """Handle a failed ping over TCP. ``refused``: the connection was refused."""
         probe = self._probes.get(sequence)
         if probe is not None:
             probe.tcp_refused = refused
-            self._weigh(probe, now)
+            self._check_refused(probe, now)
 
     def handle_timeout(self, now: float) -> list[Outcome]:
-        """Go on with what is due. Returns the probes that have failed."""
+        """Perform what is due. Return the probes that have failed."""
         for sequence, relay in list(self._relays.items()):
             if relay.ends <= now:
                 del self._relays[sequence]
                 if relay.nack:
-                    self._post.send(relay.asker, Nack(relay.sequence))
+                    self._sender.send(relay.requester, Nack(relay.sequence))
         failed = []
         for probe in list(self._probes.values()):
             if min(probe.ends, probe.certain_from) <= now:
                 self.forget(probe.member.name)
-                self._reflect(probe)
+                self._update_awareness(probe)
                 failed.append(Outcome(probe.member, certain=probe.certain_from <= now))
             elif probe.next_step <= now:
                 self._take_step(probe, now)
         return failed
 
     def _take_step(self, probe: _Probe, now: float) -> None:
-        probe.next_step = now + self._settings.probe_timeout if self._settings.eager else inf
-        if not probe.asked_others:
-            self._ask_others(probe)
-        if self._settings.eager:
+        probe.next_step = (
+            now + self._settings.probe_timeout if self._settings.fast_detection else inf
+        )
+        if not probe.indirect_sent:
+            self._send_indirect_pings(probe)
+        if self._settings.fast_detection:
             self._send_ping(probe)
 
-    def _ask_others(self, probe: _Probe) -> None:
-        probe.asked_others = True
+    def _send_indirect_pings(self, probe: _Probe) -> None:
+        probe.indirect_sent = True
         member, me = probe.member, self._members.me
-        helpers = self._members.draw(
+        relays = self._members.sample(
             self._settings.indirect_checks,
             lambda r: r.member.state is State.ALIVE and r.member.name != member.name,
         )
-        for helper in helpers:
-            nack = helper.member.versions.most >= NACK_SINCE
-            probe.asked += nack
-            probe.silent += not nack
-            wish = IndirectPing(
+        for relay in relays:
+            nack = relay.member.versions.most >= NACK_SINCE
+            probe.nacks_expected += nack
+            probe.relays_without_nack += not nack
+            request = IndirectPing(
                 probe.sequence, member.endpoint, member.name, nack, me.endpoint, me.name
             )
-            self._post.send(helper.member.endpoint, wish, member=helper.member)
+            self._sender.send(relay.member.endpoint, request, member=relay.member)
         if self._settings.tcp_pings and member.versions.most >= TCP_PING_SINCE:
             self._ping_over_tcp(member, self._ping(probe.sequence, member.name), probe.ends)
 
-    def _weigh(self, probe: _Probe, now: float) -> None:
-        """Decide whether a member that refuses everything is certainly gone, and from when on."""
+    def _check_refused(self, probe: _Probe, now: float) -> None:
+        """Set the time from which a member that refused both ways is certainly gone."""
         if not (probe.refused and probe.tcp_refused):
             return
-        all_said = probe.denials >= probe.asked and not probe.silent
-        wait = 0.0 if all_said else self._settings.probe_timeout
+        all_nacked = probe.nacks >= probe.nacks_expected and not probe.relays_without_nack
+        wait = 0.0 if all_nacked else self._settings.probe_timeout
         probe.certain_from = min(probe.certain_from, now + wait)
 
-    def _reflect(self, probe: _Probe) -> None:
-        """Take a failed probe as a sign of our own health.
+    def _update_awareness(self, probe: _Probe) -> None:
+        """Count a failed probe against the local health, by the number of missing Nacks.
 
-        Unless others had no answer either; and where the host answers that the process is gone,
-        there is no doubt of us.
+        A Nack shows that a relaying member got no Ack either, and a refusal that the process is
+        gone: neither is a fault of this member.
         """
         if probe.regular and not probe.refused:
-            self.health.change(probe.asked - probe.denials if probe.asked else 1)
+            self.health.change(probe.nacks_expected - probe.nacks if probe.nacks_expected else 1)
 
     def _ping(self, sequence: int, name: str) -> Ping:
         me = self._members.me

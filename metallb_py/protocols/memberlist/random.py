@@ -1,4 +1,4 @@
-"""Randomness as an argument: what the machine draws, so that a seed gives the same run."""
+"""Randomness as an argument of the memberlist machine, so that a seed gives the same run."""
 
 from __future__ import annotations
 
@@ -8,32 +8,30 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Chance(Protocol):
-    """A source of randomness; ``random.Random`` is one."""
+class Random(Protocol):
+    """A source of randomness, such as ``random.Random``."""
 
     def random(self) -> float:
-        """Return a number from 0 up to, but not including, 1."""
+        """Return a number in [0, 1)."""
 
     def shuffle(self, x: list[T]) -> None:
-        """Put a list into a random order."""
+        """Shuffle a list in place."""
 
 
-def pick(
-    chance: Chance, count: int, among: Sequence[T], fits: Callable[[T], bool]
-) -> tuple[T, ...]:
-    """Return up to so many different elements that fit.
+def sample(rng: Random, count: int, among: Sequence[T], fits: Callable[[T], bool]) -> tuple[T, ...]:
+    """Return up to ``count`` different random elements that fit.
 
-    Where few are wanted of many, it does not look at all of them; so it may then return fewer than
-    there are, seldom.
+    If few are wanted of many, only some elements are tried, so it may (rarely) return fewer than
+    exist.
     """
     size = len(among)
     if size <= 3 * count:
         found = [element for element in among if fits(element)]
-        chance.shuffle(found)
+        rng.shuffle(found)
         return tuple(found[:count])
     drawn: dict[int, T] = {}
     for _ in range(3 * count + 8):
-        index = int(chance.random() * size)
+        index = int(rng.random() * size)
         if index not in drawn and fits(among[index]):
             drawn[index] = among[index]
             if len(drawn) == count:

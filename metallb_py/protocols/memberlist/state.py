@@ -1,12 +1,13 @@
-"""What is believed of members: SWIM's rules (section 4.2), as memberlist applies them.
+"""Membership state: SWIM's rules for alive, suspect and dead (section 4.2), as in memberlist.
 
-Theory of operation. A member numbers its own life: each of its Alive messages that is to override
-what others say has a higher incarnation than they name. Only it may raise that number. Of two
-statements about a member the one with the higher incarnation counts; of the same, suspicion beats
-life, and death beats both. Who hears itself accused contradicts with a higher number.
+Theory of operation. Each member has an incarnation number, which only the member itself raises: an
+Alive message that is to override other messages has a higher incarnation than they have. Of two
+messages about a member, the one with the higher incarnation counts; at the same incarnation,
+suspect overrides alive, and dead overrides both. A member that receives a suspicion of itself
+refutes it with a higher incarnation.
 
-Incarnations begin at the clock's seconds, not at 1: so what was said of an earlier life of this
-process, and may be repeated by somebody hostile, is outdated from the first.
+Incarnations begin at the clock's seconds, not at 1: so messages about an earlier run of this
+process, which an attacker may replay, are outdated from the start.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from metallb_py.protocols.memberlist.awareness import Health
+from metallb_py.protocols.memberlist.awareness import Awareness
 from metallb_py.protocols.memberlist.codec.codec import encode
 from metallb_py.protocols.memberlist.codec.envelope import Drop
 from metallb_py.protocols.memberlist.codec.messages import (
@@ -29,7 +30,6 @@ from metallb_py.protocols.memberlist.codec.messages import (
     Versions,
 )
 from metallb_py.protocols.memberlist.events import (
-    Accused,
     Effect,
     Member,
     MemberChanged,
@@ -38,210 +38,223 @@ from metallb_py.protocols.memberlist.events import (
     MemberTrusted,
     MemberUp,
     NameConflict,
+    SelfSuspected,
 )
 from metallb_py.protocols.memberlist.members import LIMIT, Members, Record
 from metallb_py.protocols.memberlist.settings import PORT, Settings
 from metallb_py.protocols.memberlist.suspicion import Suspicion
-from metallb_py.protocols.memberlist.transmit import Post, Tally
+from metallb_py.protocols.memberlist.transmit import Counters, PacketSender
 
 INCARNATION_LIMIT: Final = (1 << 32) - 256
-"""Beyond this nobody could contradict for long."""
+"""Higher incarnations are rejected: the member could hardly raise them further to refute."""
 
 
-class Rumours:
-    """Believes, or does not; passes on what is news."""
+class MembershipState:
+    """Applies alive, suspect and dead messages to the member table; broadcasts what changed."""
 
     def __init__(
         self,
         settings: Settings,
         members: Members,
-        post: Post,
-        health: Health,
-        tally: Tally,
-        do: Callable[[Effect], None],
+        sender: PacketSender,
+        health: Awareness,
+        counters: Counters,
+        emit: Callable[[Effect], None],
     ) -> None:
         self._settings = settings
         self._members = members
-        self._post = post
+        self._sender = sender
         self._health = health
-        self._tally = tally
-        self._do = do
+        self._counters = counters
+        self._emit = emit
         self.left = False
-        """Whether this member itself has left."""
+        """Whether this member itself has left the cluster."""
 
-    def alive(self, said: Alive, now: float) -> None:
-        """Somebody says that a member is there."""
-        if said.incarnation >= INCARNATION_LIMIT or _speaks_another_language(said.versions):
-            self._tally.dropped[Drop.MALFORMED] += 1
+    def alive(self, message: Alive, now: float) -> None:
+        """Apply an Alive message."""
+        if message.incarnation >= INCARNATION_LIMIT or _is_incompatible_version(message.versions):
+            self._counters.dropped[Drop.MALFORMED] += 1
             return
-        if said.endpoint.port == 0:
-            said = replace(said, endpoint=Endpoint(said.endpoint.address, PORT))
-        record = self._members.get(said.node)
+        if message.endpoint.port == 0:
+            message = replace(message, endpoint=Endpoint(message.endpoint.address, PORT))
+        record = self._members.get(message.node)
         if record is None:
-            self._take_in(said, now)
-        elif said.node == self._members.me.name:
-            self._alive_me(said, now)
+            self._add_member(message, now)
+        elif message.node == self._members.me.name:
+            self._alive_me(message, now)
         else:
-            self._alive_known(record, said, now)
+            self._alive_known(record, message, now)
 
-    def suspect(self, said: Suspect, now: float) -> Member | None:
-        """Somebody suspects a member. Returns it where that is news."""
-        record = self._members.get(said.node)
-        if record is None or not self._counts(record, said.incarnation):
+    def suspect(self, message: Suspect, now: float) -> Member | None:
+        """Apply a Suspect message. Return the member if it was not suspect before."""
+        record = self._members.get(message.node)
+        if record is None or not self._overrides(record, message.incarnation):
             return None
         if record.suspicion is not None:
-            if record.suspicion.confirm(said.reporter):
-                self._pass_on(said.node, said)
+            if record.suspicion.confirm(message.reporter):
+                self._broadcast(message.node, message)
             return None
         if record.member.state is not State.ALIVE:
             return None
-        if said.node == self._members.me.name:
-            self._contradict(said.incarnation, said.reporter, now)
+        if message.node == self._members.me.name:
+            self._refute(message.incarnation, message.reporter, now)
             return None
-        suspicion = Suspicion(self._settings, self._members.present, said.reporter, now)
-        self._members.suspect(record, said.incarnation, suspicion, now)
-        self._pass_on(said.node, said)
-        self._do(MemberSuspected(record.member, said.reporter))
+        suspicion = Suspicion(self._settings, self._members.present, message.reporter, now)
+        self._members.suspect(record, message.incarnation, suspicion, now)
+        self._broadcast(message.node, message)
+        self._emit(MemberSuspected(record.member, message.reporter))
         return record.member
 
-    def dead(self, said: Dead, now: float) -> None:
-        """Somebody says that a member has failed; or it says itself that it leaves."""
-        record = self._members.get(said.node)
-        if record is None or not record.present or not self._counts(record, said.incarnation):
+    def dead(self, message: Dead, now: float) -> None:
+        """Apply a Dead message. From the member itself it announces that the member leaves."""
+        record = self._members.get(message.node)
+        if record is None or not record.present or not self._overrides(record, message.incarnation):
             return
-        mine = said.node == self._members.me.name
-        if mine and not self.left:
-            self._contradict(said.incarnation, said.reporter, now)
+        about_me = message.node == self._members.me.name
+        if about_me and not self.left:
+            self._refute(message.incarnation, message.reporter, now)
             return
-        state = State.LEFT if said.reporter == said.node else State.DEAD
-        member = replace(record.member, state=state, incarnation=said.incarnation)
+        state = State.LEFT if message.reporter == message.node else State.DEAD
+        member = replace(record.member, state=state, incarnation=message.incarnation)
         self._members.put(member, now)
-        self._pass_on(said.node, said)
-        if not mine:
-            self._do(MemberDown(member, said.reporter))
+        self._broadcast(message.node, message)
+        if not about_me:
+            self._emit(MemberDown(member, message.reporter))
 
     def merge(self, states: tuple[NodeState, ...], now: float) -> list[Member]:
-        """Take over what another member knows; of failures it may know no more than we do.
+        """Merge the state that another member sent in a push-pull.
 
-        Returns those that are under suspicion now, and were not.
+        A dead member there is only suspected here, as in memberlist: the other state may be
+        outdated. Return the members that became suspect.
         """
         me = self._members.me.name
-        news: list[Member | None] = []
-        for said in states:
-            match said.state:
+        suspects: list[Member | None] = []
+        for each in states:
+            match each.state:
                 case State.ALIVE:
                     self.alive(
-                        Alive(said.incarnation, said.node, said.endpoint, said.meta, said.versions),
+                        Alive(each.incarnation, each.node, each.endpoint, each.meta, each.versions),
                         now,
                     )
                 case State.LEFT:
-                    self.dead(Dead(said.incarnation, said.node, said.node), now)
+                    self.dead(Dead(each.incarnation, each.node, each.node), now)
                 case State.SUSPECT | State.DEAD:
-                    news.append(self.suspect(Suspect(said.incarnation, said.node, me), now))
-        return [member for member in news if member is not None]
+                    suspects.append(self.suspect(Suspect(each.incarnation, each.node, me), now))
+        return [member for member in suspects if member is not None]
 
     def announce_me(self, member: Member, now: float) -> None:
-        """This member changed: tell everybody."""
+        """Store a change of this member, and broadcast it."""
         self._members.put(member, now)
-        self._pass_on(member.name, alive(member))
+        self._broadcast(member.name, alive(member))
 
-    def _take_in(self, said: Alive, now: float) -> None:
-        buried = self._members.buried(said.node, now)
-        if buried is not None and self._settings.eager and not _is_news(said, buried):
-            if said.endpoint == buried.endpoint:  # if it does live, it is to say so itself
-                accusation = Suspect(buried.incarnation, said.node, self._members.me.name)
-                self._post.send(said.endpoint, accusation)
+    def _add_member(self, message: Alive, now: float) -> None:
+        tombstone = self._members.tombstone(message.node, now)
+        if (
+            tombstone is not None
+            and self._settings.fast_detection
+            and not _is_newer(message, tombstone)
+        ):
+            if message.endpoint == tombstone.endpoint:  # if it is alive after all, it can refute
+                suspect = Suspect(tombstone.incarnation, message.node, self._members.me.name)
+                self._sender.send(message.endpoint, suspect)
             return
-        expected = self._members.expects(said.node, said.endpoint.address)
+        expected = self._members.expects(message.node, message.endpoint.address)
         if len(self._members) >= LIMIT and not expected:
-            self._tally.dropped[Drop.OVERSIZED] += 1
+            self._counters.dropped[Drop.OVERSIZED] += 1
             return
-        member = _member(said)
+        member = _member(message)
         self._members.put(member, now)
-        self._pass_on(said.node, said)
-        self._do(MemberUp(member))
+        self._broadcast(message.node, message)
+        self._emit(MemberUp(member))
 
-    def _alive_known(self, record: Record, said: Alive, now: float) -> None:
+    def _alive_known(self, record: Record, message: Alive, now: float) -> None:
         before = record.member
-        if said.endpoint != before.endpoint and record.present:
-            self._decide_between(before, said, now)
+        if message.endpoint != before.endpoint and record.present:
+            self._resolve_conflict(before, message, now)
             return
-        if not _is_news(said, before):
+        if not _is_newer(message, before):
             return
-        member = _member(said)
+        member = _member(message)
         self._members.put(member, now)
-        self._pass_on(said.node, said)
+        self._broadcast(message.node, message)
         match before.state:
             case State.DEAD | State.LEFT:
-                self._do(MemberUp(member))
+                self._emit(MemberUp(member))
             case State.SUSPECT:
-                self._do(MemberTrusted(member))
+                self._emit(MemberTrusted(member))
             case State.ALIVE:
                 pass
         if before.state in (State.ALIVE, State.SUSPECT) and member.meta != before.meta:
-            self._do(MemberChanged(member))
+            self._emit(MemberChanged(member))
 
-    def _decide_between(self, before: Member, said: Alive, now: float) -> None:
-        """Two claim one name: the first counts, unless the other alone is where it is expected."""
-        self._tally.dropped[Drop.CONFLICT] += 1
-        expects, name = self._members.expects, said.node
-        if expects(name, said.endpoint.address) and not expects(name, before.endpoint.address):
-            member = _member(said)
+    def _resolve_conflict(self, before: Member, message: Alive, now: float) -> None:
+        """Resolve a name conflict: the first counts, unless only the other is expected there."""
+        self._counters.dropped[Drop.CONFLICT] += 1
+        expects, name = self._members.expects, message.node
+        if expects(name, message.endpoint.address) and not expects(name, before.endpoint.address):
+            member = _member(message)
             self._members.put(member, now)
-            self._pass_on(name, said)
-            self._do(MemberChanged(member))
-            self._do(NameConflict(name, said.endpoint, before.endpoint))
+            self._broadcast(name, message)
+            self._emit(MemberChanged(member))
+            self._emit(NameConflict(name, message.endpoint, before.endpoint))
         else:
-            self._do(NameConflict(name, before.endpoint, said.endpoint))
+            self._emit(NameConflict(name, before.endpoint, message.endpoint))
 
-    def _alive_me(self, said: Alive, now: float) -> None:
-        """Others may know an earlier life of this member."""
+    def _alive_me(self, message: Alive, now: float) -> None:
+        """Apply an Alive message about this member: others may have the state of an earlier run."""
         me = self._members.me
-        if said.endpoint != me.endpoint:
-            self._do(NameConflict(me.name, me.endpoint, said.endpoint))
-        if self.left or said.incarnation < me.incarnation:
+        if message.endpoint != me.endpoint:
+            self._emit(NameConflict(me.name, me.endpoint, message.endpoint))
+        if self.left or message.incarnation < me.incarnation:
             return
-        same = said.meta == me.meta and said.versions == me.versions
-        if said.incarnation > me.incarnation or not same:
-            self._contradict(said.incarnation, "", now)
+        same = message.meta == me.meta and message.versions == me.versions
+        if message.incarnation > me.incarnation or not same:
+            self._refute(message.incarnation, "", now)
 
-    def _contradict(self, incarnation: int, reporter: str, now: float) -> None:
-        """Tell everybody that this member is alive, whatever they say."""
+    def _refute(self, incarnation: int, reporter: str, now: float) -> None:
+        """Broadcast that this member is alive, with an incarnation above ``incarnation``."""
         me = self._members.me
         member = replace(me, incarnation=max(me.incarnation, incarnation) + 1)
         self.announce_me(member, now)
         self._health.change(1)
         if reporter:
-            self._do(Accused(reporter))
+            self._emit(SelfSuspected(reporter))
 
-    def _counts(self, record: Record, incarnation: int) -> bool:
+    def _overrides(self, record: Record, incarnation: int) -> bool:
         if incarnation >= INCARNATION_LIMIT:
-            self._tally.dropped[Drop.MALFORMED] += 1
+            self._counters.dropped[Drop.MALFORMED] += 1
             return False
         return incarnation >= record.member.incarnation
 
-    def _pass_on(self, about: str, said: Alive | Suspect | Dead) -> None:
-        self._post.rumours.add(about, encode(said))
+    def _broadcast(self, node: str, message: Alive | Suspect | Dead) -> None:
+        self._sender.broadcasts.add(node, encode(message))
 
 
 def alive(member: Member) -> Alive:
-    """Return what tells of a member that it is there."""
+    """Return the Alive message for a member."""
     return Alive(member.incarnation, member.name, member.endpoint, member.meta, member.versions)
 
 
-def _is_news(said: Alive, before: Member) -> bool:
-    """Whether a statement counts against what was known before."""
-    # One that left may begin again from 1 at another address; then its number says nothing.
-    anew = said.endpoint != before.endpoint and before.state is State.LEFT
-    return anew or said.incarnation > before.incarnation
+def _is_newer(message: Alive, before: Member) -> bool:
+    """Whether an Alive message overrides the known state of its member."""
+    # A member that left may restart from 1 at another address; its incarnation proves nothing.
+    rejoined = message.endpoint != before.endpoint and before.state is State.LEFT
+    return rejoined or message.incarnation > before.incarnation
 
 
-def _member(said: Alive) -> Member:
-    return Member(said.node, said.endpoint, said.incarnation, State.ALIVE, said.meta, said.versions)
+def _member(message: Alive) -> Member:
+    return Member(
+        message.node,
+        message.endpoint,
+        message.incarnation,
+        State.ALIVE,
+        message.meta,
+        message.versions,
+    )
 
 
-def _speaks_another_language(versions: Versions) -> bool:
-    """Whether somebody understands nothing that we speak; without any versions it is very old."""
+def _is_incompatible_version(versions: Versions) -> bool:
+    """Whether the versions do not overlap. A member that states none is very old, and accepted."""
     if versions == Versions(0, 0, 0, 0, 0, 0):
         return False
     ours = VERSIONS

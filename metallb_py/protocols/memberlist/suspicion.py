@@ -1,4 +1,4 @@
-"""How long a suspected member has to show that it is alive (Lifeguard, section IV.B)."""
+"""Suspicion timeouts (Lifeguard, section IV.B), and other values scaled by the cluster's size."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from math import ceil, log, log2, log10
 
 from metallb_py.protocols.memberlist.settings import Settings
 
-PUSH_PULL_UNSCALED = 32
-"""Larger clusters exchange everything less often."""
+PUSH_PULL_SCALE_THRESHOLD = 32
+"""Number of members above which push-pulls become less frequent."""
 
 
-def least_time(settings: Settings, members: int) -> float:
-    """Return for how many seconds a member is suspected where enough others agree."""
+def min_suspicion_timeout(settings: Settings, members: int) -> float:
+    """Return the suspicion timeout in seconds once enough other members have confirmed."""
     scale = max(1.0, log10(max(1, members)))
     return settings.suspicion_mult * scale * settings.probe_interval
 
 
-def retransmissions(settings: Settings, members: int) -> int:
-    """Return how often a member tells each rumour."""
+def retransmit_limit(settings: Settings, members: int) -> int:
+    """Return the number of transmissions of each broadcast."""
     return settings.retransmit_mult * ceil(log10(members + 1))
 
 
 def push_pull_interval(settings: Settings, members: int) -> float:
-    """Return how many seconds pass between exchanges of everything that is known."""
-    if members <= PUSH_PULL_UNSCALED:
+    """Return the seconds between push-pulls."""
+    if members <= PUSH_PULL_SCALE_THRESHOLD:
         return settings.push_pull_interval
-    return settings.push_pull_interval * (ceil(log2(members) - log2(PUSH_PULL_UNSCALED)) + 1)
+    return settings.push_pull_interval * (ceil(log2(members) - log2(PUSH_PULL_SCALE_THRESHOLD)) + 1)
 
 
 class Suspicion:
-    """One member's, from one incarnation of it.
+    """Suspicion of one member, at one incarnation.
 
-    It lasts long as long as only one thinks so, for that one may be unwell itself; every other
-    member that agrees shortens it, down to the least time.
+    The timeout is long while there is a single reporter, since that one may be unhealthy itself;
+    each further reporter shortens it, down to the least.
     """
 
     __slots__ = (
@@ -43,47 +43,47 @@ class Suspicion:
         "_not_before",
         "_reporters",
         "_since",
-        "seen",
+        "probe_failed",
     )
 
     def __init__(self, settings: Settings, members: int, reporter: str, now: float) -> None:
         needed = max(0, settings.suspicion_mult - 2)
-        self._needed = needed if members - 2 >= needed else 0  # besides us and the suspect
-        self._least = least_time(settings, members)
-        self._grace = settings.probe_interval if settings.eager else 0.0
+        self._needed = needed if members - 2 >= needed else 0  # besides this member and the suspect
+        self._least = min_suspicion_timeout(settings, members)
+        self._grace = settings.probe_interval if settings.fast_detection else 0.0
         self._most = settings.suspicion_max_timeout_mult * self._least
         self._since = self._not_before = now
         self._reporters = {reporter}
-        self.seen = False
-        """Whether we looked for the member ourselves, in vain, and have not heard of it since."""
+        self.probe_failed = False
+        """Whether our own probe of the suspect failed, and it has answered none since."""
 
     @property
     def confirmations(self) -> int:
-        """How many others agree."""
+        """Number of reporters besides the first."""
         return len(self._reporters) - 1
 
     @property
     def deadline(self) -> float:
-        """When the member counts as dead."""
+        """Time at which the suspect is declared dead, unless it refutes."""
         own = self._since + self._least
         if self._needed:
             share = log(self.confirmations + 1) / log(self._needed + 1)
             own = self._since + self._most - share * (self._most - self._least)
-        if not self.seen:  # those who have looked may tell, meanwhile
+        if not self.probe_failed:  # time for those whose own probe failed to declare it dead
             own += self._grace
         return max(own, self._not_before)
 
     def answered(self, now: float) -> None:
-        """The member was heard of: it is there, though it did not contradict so far."""
-        self.seen = False
+        """Restart the timeout: the suspect answered a probe, though it has not refuted yet."""
+        self.probe_failed = False
         self._not_before = now + self._least
 
     def wait(self, until: float) -> None:
-        """Decide nothing before that."""
+        """Postpone the deadline to ``until``, the end of a probe."""
         self._not_before = until
 
     def confirm(self, reporter: str) -> bool:
-        """Another thinks so, too. Returns whether that is news."""
+        """Add a reporter. Return whether it shortens the timeout and is to be rebroadcast."""
         if self.confirmations >= self._needed or reporter in self._reporters:
             return False
         self._reporters.add(reporter)

@@ -1,6 +1,6 @@
-"""The speaker's handle on its BFD process: starts it, feeds it, hears it, restarts it.
+"""Handle on the speaker's BFD process: starts, configures and restarts it, receives its reports.
 
-There is a process only while a session is wanted.
+The process runs only while a session is wanted.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from speaker.bfd.io.messages import (
 )
 from speaker.linux.channel import Assembly, ChannelBrokenError
 from speaker.linux.subprocess import (
-    GOOD_LIFE,
     RESTART,
+    STABLE_AFTER,
     NotStartedError,
     helper_process,
     receive,
@@ -43,7 +43,7 @@ _PROCESS: Final = "speaker.bfd.io.process"
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a session did since it, or its process, began."""
+    """Counters of a session since it, or its process, started."""
 
     path: Path
     counts: Counts
@@ -51,14 +51,14 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class SocketsFailed:
-    """What does not work, in words; it is tried again. Nothing, once everything works."""
+    """Errors as text, which are retried; empty once everything works."""
 
     errors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BfdRestarted:
-    """The process died, and a new one begins all sessions anew. The status is that of its end."""
+    """The process died with exit status ``status``; a new one starts all sessions anew."""
 
     status: int
 
@@ -69,8 +69,8 @@ BfdEvent = SessionUp | SessionDown | Counted | SocketsFailed | BfdRestarted
 class Bfd:
     """Holds BFD sessions through a process of its own.
 
-    What is wanted is kept here, so the process can be replaced at any time. ``watch`` belongs to
-    the loop that runs ``run``, and never waits.
+    The wanted sessions are kept here, so the process can be replaced at any time. ``watch`` is
+    called from the loop that runs ``run``, and does not block.
     """
 
     def __init__(self, on_event: Callable[[BfdEvent], None]) -> None:
@@ -79,7 +79,7 @@ class Bfd:
         self._changed = asyncio.Event()
 
     def watch(self, wanted: Mapping[Path, Settings]) -> None:
-        """Have exactly these sessions. Those that are there already go on undisturbed."""
+        """Hold exactly these sessions. Those that exist already are not disturbed."""
         self._wanted = dict(islice(wanted.items(), SESSIONS))
         self._changed.set()
         if len(wanted) > SESSIONS:
@@ -87,18 +87,18 @@ class Bfd:
             self._on_event(SocketsFailed((text,)))
 
     async def run(self) -> None:
-        """Keep a process running while there is something to watch, until cancelled."""
+        """Keep a process running while sessions are wanted, until cancelled."""
         loop = asyncio.get_running_loop()
         status: int | None = None
         failures = 0
         while True:
-            await self._needed()
+            await self._wait_until_needed()
             started = loop.time()
             try:
                 async with helper_process(_PROCESS) as (process, control):
                     if status is not None:
                         self._on_event(BfdRestarted(status))
-                    await self._converse(control)
+                    await self._run_channel(control)
                     needless = not self._wanted
             except NotStartedError as error:
                 self._on_event(SocketsFailed((f"the BFD process is not started: {error}",)))
@@ -109,26 +109,26 @@ class Bfd:
                 status = None
                 continue
             status = process.returncode or 0
-            failures = 0 if loop.time() - started >= GOOD_LIFE else failures + 1
+            failures = 0 if loop.time() - started >= STABLE_AFTER else failures + 1
             await asyncio.sleep(RESTART.delay(failures - 1))
 
-    async def _needed(self) -> None:
+    async def _wait_until_needed(self) -> None:
         while not self._wanted:
             self._changed.clear()
             await self._changed.wait()
 
-    async def _converse(self, control: socket.socket) -> None:
-        """Feed and hear a process until it is gone, or no longer needed."""
+    async def _run_channel(self, control: socket.socket) -> None:
+        """Send commands and receive reports until the process ends, or is no longer needed."""
         self._changed.set()
         async with asyncio.TaskGroup() as group:
-            hearing = group.create_task(self._hear(control), name="bfd-hear")
-            feeding = group.create_task(self._feed(control), name="bfd-feed")
-            await asyncio.wait({hearing, feeding}, return_when=asyncio.FIRST_COMPLETED)
-            hearing.cancel()
-            feeding.cancel()
+            receiving = group.create_task(self._receive_loop(control), name="bfd-receive")
+            sending = group.create_task(self._send_loop(control), name="bfd-send")
+            await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
+            receiving.cancel()
+            sending.cancel()
 
-    async def _feed(self, control: socket.socket) -> None:
-        """Tell the process what is wanted, as it changes, until that is nothing."""
+    async def _send_loop(self, control: socket.socket) -> None:
+        """Send the wanted sessions, as they change, until there are none."""
         with contextlib.suppress(ConnectionError):
             while True:
                 await self._changed.wait()
@@ -138,28 +138,28 @@ class Bfd:
                 watches = (Watch(PathName.of(path), s) for path, s in self._wanted.items())
                 await send(control, encode(Configure(tuple(watches))))
 
-    async def _hear(self, control: socket.socket) -> None:
+    async def _receive_loop(self, control: socket.socket) -> None:
         assembly = Assembly()
-        # A process that sends what is no report is replaced.
+        # A process that sends an invalid report is replaced.
         broken = (ConnectionError, ChannelBrokenError, msgspec.DecodeError, ValueError)
         with contextlib.suppress(*broken):
             while (message := await receive(control, assembly)) is not None:
-                self._tell(decode_report(message))
+                self._publish(decode_report(message))
 
-    def _tell(self, report: Report) -> None:
+    def _publish(self, report: Report) -> None:
         for change in report.changes:
-            self._tell_change(change)
+            self._publish_change(change)
         for totals in report.totals:
             if (path := totals.path.path) in self._wanted:
                 self._on_event(Counted(path, totals.counts))
         if report.errors is not None:
             self._on_event(SocketsFailed(report.errors))
 
-    def _tell_change(self, change: Change) -> None:
+    def _publish_change(self, change: Change) -> None:
         path = change.path.path
         if path not in self._wanted:
-            return  # it was still under way when the session was given up
-        if change.fell:
-            self._on_event(SessionDown(path, Diagnostic(change.diagnostic), change.on_purpose))
+            return  # it was sent before the process removed the session
+        if change.went_down:
+            self._on_event(SessionDown(path, Diagnostic(change.diagnostic), change.peer_admin_down))
         if change.up:
             self._on_event(SessionUp(path))

@@ -1,8 +1,8 @@
-"""What the speaker and its BFD process say to each other.
+"""Messages between the speaker and its BFD process.
 
-The messages cross a channel (``speaker.linux.channel``). The speaker sends all sessions that it
-wants; the process reports what changed since its last report, so a slow reader gets fewer reports,
-never a longer queue. Addresses are packed.
+The messages cross a channel (``speaker.linux.channel``). The speaker sends all sessions that are
+wanted; the process reports what changed since its last report, so a slow reader gets fewer
+reports, never a longer queue. Addresses are packed.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, Settings
 
 SESSIONS: Final = 10_000
-"""So many sessions can be held. Each needs a UDP port of its own (RFC 5881 section 4)."""
+"""Greatest number of sessions. Each needs a UDP port of its own (RFC 5881 section 4)."""
 
 BATCH: Final = 512
-"""A report tells of this many sessions at the most, so that the speaker's loop is not held up."""
+"""Greatest number of sessions in a report, so that the speaker's loop is not held up."""
 
 ERRORS: Final = 16
-"""A report has this many errors at the most; the last one counts what was left out."""
+"""Greatest number of errors in a report; the last one counts those left out."""
 
 
 class PathName(msgspec.Struct, frozen=True, array_like=True):
-    """A path. ``local`` is empty where the kernel chooses it."""
+    """Packed form of a path. ``local`` is empty where the kernel chooses it."""
 
     peer: bytes
     local: bytes
@@ -34,52 +34,53 @@ class PathName(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(cls, path: Path) -> PathName:
-        """Write a path."""
+        """Pack a path."""
         return cls(path.peer.packed, path.local.packed if path.local else b"", path.multihop)
 
     @property
     def path(self) -> Path:
-        """The path that it names."""
+        """The path, unpacked."""
         return Path(
             ip_address(self.peer), ip_address(self.local) if self.local else None, self.multihop
         )
 
 
 class Watch(msgspec.Struct, frozen=True, array_like=True):
-    """One session that is wanted."""
+    """A session that is wanted."""
 
     path: PathName
     settings: Settings
 
 
 class Configure(msgspec.Struct, frozen=True, tag=True):
-    """Have exactly these sessions."""
+    """The command to hold exactly these sessions."""
 
     watches: tuple[Watch, ...]
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):
-    """A session came up, or fell, or fell and came up again.
-
-    ``diagnostic`` says why it fell, and ``on_purpose`` that the peer's operator wanted it.
-    """
+    """A session came up, or went down, or went down and came up again."""
 
     path: PathName
     up: bool
-    fell: bool = False
+    """Whether the session is up now."""
+    went_down: bool = False
+    """Whether it went down since the last report."""
     diagnostic: int = 0
-    on_purpose: bool = False
+    """Diagnostic of the last time that it went down (RFC 5880 section 4.1)."""
+    peer_admin_down: bool = False
+    """Whether the peer's operator ended the session, so that the path may be intact."""
 
 
 class Totals(msgspec.Struct, frozen=True, array_like=True):
-    """What a session did since it began."""
+    """Counters of a session since it started."""
 
     path: PathName
     counts: Counts
 
 
 class Report(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """What changed since the last report. ``errors`` say what does not work."""
+    """What changed since the last report; ``errors`` are all present ones, None if unchanged."""
 
     changes: tuple[Change, ...] = ()
     totals: tuple[Totals, ...] = ()
@@ -97,10 +98,10 @@ def encode(message: Configure | Report) -> bytes:
 
 
 def decode_command(message: bytes) -> Configure:
-    """Read what the speaker sent. Raises msgspec.DecodeError where it is no command."""
+    """Decode a message of the speaker. Raises msgspec.DecodeError where it is no command."""
     return _COMMANDS.decode(message)
 
 
 def decode_report(message: bytes) -> Report:
-    """Read what the process sent. Raises msgspec.DecodeError where it is no report."""
+    """Decode a message of the process. Raises msgspec.DecodeError where it is no report."""
     return _REPORTS.decode(message)

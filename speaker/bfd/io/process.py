@@ -1,8 +1,9 @@
-"""The BFD process: speaks with routers on time, whatever the speaker is busy with.
+"""The BFD process: exchanges packets with routers on time, whatever the load of the speaker.
 
-One loop, which waits only for the kernel: with 50 ms between packets and three of them to lose, a
-speaker that reads ten thousand services would be declared dead. What came in is looked at before
-what is due, so that a machine which stood still for a moment blames nobody for its own silence.
+One loop, which waits only for the kernel: with 50 ms between packets and a detect multiplier of 3,
+routers would declare a speaker down that reads ten thousand services. Received packets are handled
+before expired deadlines, so that a machine that was halted for a short time does not declare its
+peers down because of its own delay.
 """
 
 from __future__ import annotations
@@ -46,15 +47,17 @@ from speaker.linux.channel import Channel
 from speaker.linux.routes import forwards
 
 REPORT_INTERVAL: Final = 1.0
+"""Seconds between reports of the sessions' counters."""
 RETRY_INTERVAL: Final = 1.0
-_BUSY: Final = 0.01  # seconds until a report is tried again that the speaker did not read
-_NEXT_BATCH: Final = 0.05  # seconds until the next part of the sessions' totals is reported
-# What ends a round of opening sockets: the others would fail in the same way.
+"""Seconds until failed sockets are opened again."""
+_BUSY: Final = 0.01  # seconds until a report that the speaker did not read is sent again
+_NEXT_BATCH: Final = 0.05  # seconds until the totals of the next batch of sessions are sent
+# Errors that end a round of opening sockets: the others would fail in the same way.
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class BfdProcess:
-    """The process' state and its loop. ``control`` is its end of the socket pair."""
+    """State and loop of the process. ``control`` is its end of the socket pair."""
 
     def __init__(self, control: socket.socket) -> None:
         self._channel = Channel(control)
@@ -70,17 +73,17 @@ class BfdProcess:
         self._reported_errors: tuple[str, ...] = ()
         self._next_report = 0.0
         self._next_retry: float | None = None
-        self._uncounted: deque[Path] = deque()  # whose totals this round has yet to look at
+        self._unreported: deque[Path] = deque()  # those whose totals are due in this round
 
     def run(self) -> None:
-        """Run until the speaker is gone; then tell the peers that this is on purpose."""
+        """Run until the speaker ends; then signal AdminDown to the peers (RFC 5880 6.8.16)."""
         self._watch(self._channel.fileno(), self._receive_commands)
         while not self._channel.ended:
-            self._epoll.poll(self._patience())
-            # Whatever came until now is looked at before anybody is said to be silent until now.
+            self._epoll.poll(self._poll_timeout())
+            # All that was received until now is handled before a deadline of now expires.
             now = monotonic()
             for descriptor, _ in self._epoll.poll(0):
-                # It may have been closed in this very round.
+                # It may have been closed by an earlier handler of this round.
                 if handler := self._handlers.get(descriptor):
                     handler()
             self._handle_timeouts(now)
@@ -94,8 +97,8 @@ class BfdProcess:
         del self._handlers[descriptor]
         self._epoll.unregister(descriptor)
 
-    def _patience(self) -> float:
-        """Return how long to wait for the kernel, in seconds."""
+    def _poll_timeout(self) -> float:
+        """Return the seconds to wait for the kernel."""
         busy = monotonic() + _BUSY if self._channel.is_busy or self._changes else None
         deadlines = (self._sessions.next_deadline(), self._next_report, self._next_retry, busy)
         return max(0.0, min(at for at in deadlines if at is not None) - monotonic())
@@ -118,9 +121,9 @@ class BfdProcess:
             self._apply()
 
     def _apply(self) -> None:
-        """Have the sockets and sessions that are wanted, as far as the kernel lets us."""
+        """Open the wanted sockets and sessions; record an error for each that fails."""
         errors: list[str] = []
-        self._listen(errors)
+        self._open_listeners(errors)
         for path in [path for path in self._wanted if path not in self._senders]:
             try:
                 self._senders[path] = Sender(path, random.randrange(len(SOURCE_PORTS)))
@@ -131,7 +134,7 @@ class BfdProcess:
                     errors.append(f"{missing} sessions are not held: {error.strerror}")
                     break
         possible = {
-            path: _possible(path, settings, errors)
+            path: _effective_settings(path, settings, errors)
             for path, settings in self._wanted.items()
             if path in self._senders
         }
@@ -143,7 +146,7 @@ class BfdProcess:
         self._errors = _shortened(errors)
         self._next_retry = monotonic() + RETRY_INTERVAL if errors else None
 
-    def _listen(self, errors: list[str]) -> None:
+    def _open_listeners(self, errors: list[str]) -> None:
         wanted = set(_places(self._wanted))
         for place in self._listeners.keys() - wanted:
             listener = self._listeners.pop(place)
@@ -181,14 +184,20 @@ class BfdProcess:
                 case SessionUp(path):
                     before = self._changes.get(path, Change(PathName.of(path), up=True))
                     self._changes[path] = Change(
-                        before.path, True, before.fell, before.diagnostic, before.on_purpose
+                        before.path,
+                        True,
+                        before.went_down,
+                        before.diagnostic,
+                        before.peer_admin_down,
                     )
-                case SessionDown(path, diagnostic, on_purpose):
+                case SessionDown(path, diagnostic, peer_admin_down):
                     before = self._changes.get(path, Change(PathName.of(path), up=False))
-                    # One fall that nobody wanted is not made good by another on purpose.
-                    on_purpose = on_purpose and (before.on_purpose or not before.fell)
+                    # A failure is reported even where an intended end of the session follows it.
+                    peer_admin_down = peer_admin_down and (
+                        before.peer_admin_down or not before.went_down
+                    )
                     self._changes[path] = Change(
-                        before.path, False, True, int(diagnostic), on_purpose
+                        before.path, False, True, int(diagnostic), peer_admin_down
                     )
                 case _:
                     assert_never(effect)
@@ -202,7 +211,7 @@ class BfdProcess:
         if changes or totals or errors is not None:
             report = Report(changes, tuple(totals.values()), errors)
             if not self._channel.send(encode(report)):
-                self._uncounted.extendleft(totals)
+                self._unreported.extendleft(totals)
                 self._next_report = now + _BUSY
                 return
         for change in changes:
@@ -210,34 +219,34 @@ class BfdProcess:
         self._totals.update(totals)
         self._reported_errors = self._errors
         if now >= self._next_report:
-            self._next_report = now + (_NEXT_BATCH if self._uncounted else REPORT_INTERVAL)
+            self._next_report = now + (_NEXT_BATCH if self._unreported else REPORT_INTERVAL)
 
     def _new_totals(self) -> dict[Path, Totals]:
-        """Return what counted on since it was last reported, for the next part of the sessions.
+        """Return the totals of the next batch of sessions, as far as they changed.
 
-        Each has its turn before the first has it again.
+        Every session is in a batch once before one is in a second.
         """
         counts = self._sessions.counts
-        self._uncounted = self._uncounted or deque(counts)
-        news: dict[Path, Totals] = {}
-        while self._uncounted and len(news) < BATCH:
-            path = self._uncounted.popleft()
-            now, known = counts.get(path), self._totals.get(path)
-            if now is not None and (known is None or known.counts != now):
-                news[path] = Totals(PathName.of(path), replace(now))
-        return news
+        self._unreported = self._unreported or deque(counts)
+        changed: dict[Path, Totals] = {}
+        while self._unreported and len(changed) < BATCH:
+            path = self._unreported.popleft()
+            now, reported = counts.get(path), self._totals.get(path)
+            if now is not None and (reported is None or reported.counts != now):
+                changed[path] = Totals(PathName.of(path), replace(now))
+        return changed
 
 
 def _shortened(errors: list[str]) -> tuple[str, ...]:
-    """Return a bounded number of errors, the last of which counts the others."""
+    """Return up to ERRORS errors, the last of which counts the others."""
     if len(errors) <= ERRORS:
         return tuple(errors)
     kept = errors[: ERRORS - 1]
     return (*kept, f"{len(errors) - len(kept)} more errors, the last one: {errors[-1]}")
 
 
-def _possible(path: Path, settings: Settings, errors: list[str]) -> Settings:
-    """Offer echo only where it works: its packets are to be forwarded (RFC 5881 section 4)."""
+def _effective_settings(path: Path, settings: Settings, errors: list[str]) -> Settings:
+    """Disable echo where the host does not forward, as echo requires (RFC 5881 section 4)."""
     version = path.peer.version
     if not settings.echo or forwards(version):
         return settings
@@ -255,7 +264,7 @@ def _places(wanted: Iterable[Path]) -> Iterable[Place]:
 
 
 def _allow_descriptors() -> None:
-    """Raise the limit of open files as far as it goes: each session has a socket."""
+    """Raise the limit of open files to the hard limit: each session has a socket."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -264,9 +273,9 @@ def main() -> None:
     """Run on the socket whose descriptor is the first argument."""
     control = socket.socket(fileno=int(sys.argv[1]))
     _allow_descriptors()
-    confine()  # UDP needs none
+    confine()  # UDP needs no capability
     process = BfdProcess(control)
-    gc.freeze()  # what is there now stays: no collection needs to look at it again
+    gc.freeze()  # what exists now stays: no later collection needs to visit it
     process.run()
 
 

@@ -1,4 +1,4 @@
-"""The UDP sockets of BFD (RFC 5881 section 4, RFC 5883 section 5)."""
+"""UDP sockets of BFD (RFC 5881 section 4, RFC 5883 section 5)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from metallb_py.protocols.bfd.sessions import Arrival
 from metallb_py.protocols.bfd.settings import SINGLE_HOP_TTL, Path
 
 BATCH: Final = 1024
-"""So many datagrams are read before others have their turn: more than wait in a socket."""
+"""Datagrams read from a socket before others are: more than a socket buffers."""
 
 SOURCE_PORTS: Final = range(49152, 65536)
-"""Control packets leave from one of these, which stays the same for a session."""
+"""Source ports of control packets. A session keeps its port (RFC 5881 section 4)."""
 
 _TRIES: Final = 64
 _LARGEST: Final = 2048
-_INTERNETWORK_CONTROL: Final = 0xC0  # class selector 6: routers let these through first
+_INTERNETWORK_CONTROL: Final = 0xC0  # class selector 6, which routers prioritize
 # linux/in.h
 _IP_PKTINFO: Final = 8
 _IP_RECVTTL: Final = 12
@@ -34,7 +34,7 @@ _ANCILLARY: Final = 128
 
 
 class Port(IntEnum):
-    """Where packets arrive."""
+    """Destination port of packets."""
 
     SINGLE_HOP = 3784
     ECHO = 3785
@@ -43,18 +43,18 @@ class Port(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a socket listens to."""
+    """IP version (4 or 6) and port that a socket listens on."""
 
     version: int
     port: Port
 
     def __str__(self) -> str:
-        """Say it in an error."""
+        """Return the text for errors: ``UDP port 3784 of IPv4``."""
         return f"UDP port {self.port.value} of IPv{self.version}"
 
 
 class Listener:
-    """Receives what comes to one port, whatever the address. Raises OSError where it can't."""
+    """Receives datagrams for one port of any address. Raises OSError where it can't be bound."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -71,7 +71,7 @@ class Listener:
             unless_bound.pop_all()
 
     def fileno(self) -> int:
-        """Return the descriptor, to wait on."""
+        """Return the descriptor, for epoll."""
         return self._socket.fileno()
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Listener:
         self._socket.close()
 
     def receive(self) -> Iterator[tuple[bytes, Arrival]]:
-        """Read what is there."""
+        """Yield up to BATCH datagrams that are waiting."""
         for _ in range(BATCH):
             try:
                 data, ancillary, _, source = self._socket.recvmsg(_LARGEST, _ANCILLARY)
@@ -90,14 +90,14 @@ class Listener:
                 yield data, arrival
 
     def _arrival(self, ancillary: list[tuple[int, int, bytes]], source: str) -> Arrival | None:
-        told = {(level, kind): data for level, kind, data in ancillary}
+        values = {(level, kind): data for level, kind, data in ancillary}
         if self.place.version == 4:
-            ttl = told.get((socket.IPPROTO_IP, socket.IP_TTL))
-            info = told.get((socket.IPPROTO_IP, _IP_PKTINFO))
+            ttl = values.get((socket.IPPROTO_IP, socket.IP_TTL))
+            info = values.get((socket.IPPROTO_IP, _IP_PKTINFO))
             destination = info and _IPV4_INFO.unpack(info)[2]
         else:
-            ttl = told.get((socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT))
-            info = told.get((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO))
+            ttl = values.get((socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT))
+            info = values.get((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO))
             destination = info and _IPV6_INFO.unpack(info)[0]
         if not ttl or not destination:
             return None
@@ -110,7 +110,7 @@ class Listener:
 
 
 class Sender:
-    """Sends one session's packets. Raises OSError where its local address can't be had."""
+    """Sends one session's packets. Raises OSError where the local address can't be bound."""
 
     def __init__(self, path: Path, first_port: int) -> None:
         self._to = (str(path.peer), Port.MULTIHOP if path.multihop else Port.SINGLE_HOP)
@@ -126,12 +126,12 @@ class Sender:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
-        """Send a control packet. One that does not leave is as good as lost."""
+        """Send a control packet. Errors are ignored: the packet counts as lost."""
         self._set_ttl(SINGLE_HOP_TTL)
         self._send(data, self._to)
 
     def return_echo(self, data: bytes) -> None:
-        """Send an echo packet back, as a router that forwards it would."""
+        """Send an echo packet back, with a TTL as decremented by a router that forwards it."""
         self._set_ttl(SINGLE_HOP_TTL - 1)
         self._send(data, self._echo_to)
 

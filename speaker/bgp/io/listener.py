@@ -1,4 +1,4 @@
-"""Takes connections from BGP peers and turns strangers away."""
+"""Listener for BGP connections: accepts those of peers and closes those of other hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metallb_py.backoff import Backoff
 from metallb_py.errors import LocalProtocolError
 from metallb_py.rate_limit import Rate, RateLimiter
 from speaker.bgp.io.socket_options import family_of, send_with_highest_ttl
-from speaker.bgp.io.transport import plain
+from speaker.bgp.io.transport import describe_error
 from speaker.bgp.peering import PeerSession
 from speaker.bgp.settings import ListenAt
 from speaker.linux.tcp_md5 import forget_key, sign_segments
@@ -23,120 +23,120 @@ from speaker.linux.tcp_md5 import forget_key, sign_segments
 BACKLOG = 128
 
 EACH = Rate(burst=8, per_second=1.0)
-"""Connections of one peer that are taken: more than a peer needs that restarts."""
+"""Rate at which connections of one peer are accepted: more than a peer that restarts needs."""
 ALL = Rate(burst=4096, per_second=500.0)
-"""Connections of all peers together that are taken: every one of them may come back at once."""
+"""Rate for all peers together: all of them may connect again at once."""
 ACCEPTED_PER_TURN = 32
-"""So many connections are accepted before everything else has its turn."""
+"""Number of connections that are accepted between two pauses."""
 PAUSE = 0.02
-"""Seconds between turns: a flood waits in the kernel, and costs a bounded part of a core."""
+"""Seconds of a pause: a flood waits in the kernel, and costs a bounded share of a core."""
 
 _RETRY = Backoff(first=1.0, limit=30.0)
 
-Take = Callable[[socket.socket], None]
+Accept = Callable[[socket.socket], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ListenFailed:
-    """Peers can't connect; it is tried again."""
+    """Listening failed, so peers can't connect; it is retried."""
 
     at: ListenAt
     error: str
 
 
 @dataclass(frozen=True, slots=True)
-class StrangerRefused:
-    """A connection came from a host that is no peer of this node."""
+class UnknownPeerRejected:
+    """A connection from a host that is not a peer of this node was closed."""
 
     address: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionsRefused:
-    """A peer connected more often than it may, and ``count`` of its connections were closed."""
+    """A peer exceeded its rate of connections, and ``count`` of them were closed."""
 
     address: str
     count: int
 
 
-ListenerEvent = ListenFailed | StrangerRefused | ConnectionsRefused
+ListenerEvent = ListenFailed | UnknownPeerRejected | ConnectionsRefused
 
 
 class BgpListener:
-    """Listens until cancelled; ``expect`` may be called at any time, from the loop."""
+    """Listening sockets for BGP. ``expect`` may be called at any time, from the loop."""
 
     def __init__(self, at: ListenAt, on_event: Callable[[ListenerEvent], None]) -> None:
         self._at = at
         self._on_event = on_event
-        self._peers: Mapping[PeerSession, Take] = {}
+        self._peers: Mapping[PeerSession, Accept] = {}
         self._sockets: dict[socket.AddressFamily, _Listening] = {}
         self._limiter = RateLimiter(EACH, ALL, max_sources=16384)
 
-    def expect(self, peers: Mapping[PeerSession, Take]) -> None:
-        """Hand the connections of these peers over, and no others'."""
+    def expect(self, peers: Mapping[PeerSession, Accept]) -> None:
+        """Accept connections of exactly these peers; each is passed to the peer's function."""
         self._peers = peers
         for listening in self._sockets.values():
             self._apply(listening)
 
     async def run(self) -> None:
-        """Listen until cancelled, on each family of addresses whatever becomes of the other."""
+        """Listen until cancelled, on each address family independently of the other."""
         async with asyncio.TaskGroup() as group:
             for family in _families(self._at):
                 group.create_task(self._serve(family), name=f"bgp listener {family.name}")
 
     async def _serve(self, family: socket.AddressFamily) -> None:
-        failures, told = 0, ""
+        failures, reported = 0, ""
         while True:
             try:
                 with _bound(family, self._at) as sock:
                     listening = self._sockets[family] = _Listening(sock)
                     self._apply(listening)
                     sock.listen(BACKLOG)
-                    failures, told = 0, ""
+                    failures, reported = 0, ""
                     await self._accept(sock)
             except OSError as error:
                 if error.errno == errno.EAFNOSUPPORT and self._at.address is None:
-                    return  # a host without IPv6 does without
-                if plain(error) != told:
-                    told = plain(error)
-                    self._on_event(ListenFailed(self._at, told))
+                    return  # the host has no IPv6
+                if describe_error(error) != reported:
+                    reported = describe_error(error)
+                    self._on_event(ListenFailed(self._at, reported))
             finally:
                 self._sockets.pop(family, None)
             failures += 1
             await asyncio.sleep(_RETRY.delay(failures))
 
     async def _accept(self, listening: socket.socket) -> None:
-        """Accept until that fails. Raises OSError."""
+        """Accept connections until that fails. Raises OSError."""
         loop = asyncio.get_running_loop()
         turn = 0
         while True:
             sock, _ = await loop.sock_accept(listening)
-            take = self._whose(sock)
-            if take is not None:
-                take(sock)
+            accept = self._function_for(sock)
+            if accept is not None:
+                accept(sock)
             else:
                 sock.close()
             turn += 1
-            # Where connections wait already, accepting one does not let anything else run.
+            # sock_accept does not let other tasks run while connections are waiting.
             await asyncio.sleep(0 if turn % ACCEPTED_PER_TURN else PAUSE)
 
-    def _whose(self, sock: socket.socket) -> Take | None:
-        """Return who takes a connection, by its two ends."""
+    def _function_for(self, sock: socket.socket) -> Accept | None:
+        """Return the function of the peer that a connection belongs to, by both its addresses."""
         try:
             theirs, zone = _end(sock.getpeername())
             ours, _ = _end(sock.getsockname())
-        except OSError:  # it is gone already
+        except OSError:  # it is closed already
             return None
-        for peer, take in self._peers.items():
+        for peer, accept in self._peers.items():
             if peer.password and not self._is_signed(peer):
-                continue  # nothing says that it is this peer
+                continue  # nothing proves that it is from this peer
             if peer.source_address in (None, ours) and _is_end_of(peer, theirs, zone):
-                return take if self._admits(theirs, zone) else None
-        self._on_event(StrangerRefused(str(theirs)))
+                return accept if self._admits(theirs, zone) else None
+        self._on_event(UnknownPeerRejected(str(theirs)))
         return None
 
     def _admits(self, theirs: IPAddress, zone: str) -> bool:
-        """Whether one more connection of a peer is taken now."""
+        """Whether another connection of a peer is accepted now."""
         admitted = self._limiter.admit((theirs, zone), asyncio.get_running_loop().time())
         if admitted is None:
             return False
@@ -148,8 +148,8 @@ class BgpListener:
         return any(peer.address in listening.signed for listening in self._sockets.values())
 
     def _apply(self, listening: _Listening) -> None:
-        """Prepare for the peers what the kernel does before a connection is ours to look at."""
-        # Who wants a TTL of 255 wants it of the SYN+ACK already.
+        """Set the options that the kernel applies before it hands over a connection."""
+        # A peer that requires a TTL of 255 requires it of the SYN+ACK already.
         secured = any(peer.ttl_security is not None for peer in self._peers)
         send_with_highest_ttl(listening.sock, enabled=secured)
         wanted = {
@@ -164,14 +164,14 @@ class BgpListener:
 
 
 class _Listening:
-    """One socket, and what the kernel has of passwords for it."""
+    """A listening socket, and the TCP MD5 keys that the kernel has for it, by peer address."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.signed: dict[IPAddress, str] = {}
 
     def sign(self, wanted: Mapping[IPAddress, str]) -> Iterator[str]:
-        """Have the kernel drop what these send unsigned; yield where that is not possible."""
+        """Make the kernel drop unsigned segments of these addresses; yield the errors."""
         for address in self.signed.keys() - wanted.keys():
             forget_key(self.sock, address)
             del self.signed[address]
@@ -183,7 +183,7 @@ class _Listening:
                 self.signed[address] = password
             except (OSError, LocalProtocolError) as error:
                 self.signed.pop(address, None)
-                yield f"{address}: {plain(error)}"
+                yield f"{address}: {describe_error(error)}"
 
 
 def _families(at: ListenAt) -> tuple[socket.AddressFamily, ...]:
@@ -193,7 +193,7 @@ def _families(at: ListenAt) -> tuple[socket.AddressFamily, ...]:
 
 
 def _bound(family: socket.AddressFamily, at: ListenAt) -> socket.socket:
-    """Open and bind what is to be listened on. Raises OSError."""
+    """Open and bind a listening socket. Raises OSError."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     with contextlib.ExitStack() as unless_bound:
         unless_bound.callback(sock.close)
@@ -207,13 +207,13 @@ def _bound(family: socket.AddressFamily, at: ListenAt) -> socket.socket:
 
 
 def _is_end_of(peer: PeerSession, theirs: IPAddress, zone: str) -> bool:
-    if zone:  # a link-local address means something on its interface alone
+    if zone:  # a link-local address is valid on its interface alone
         return peer.interface == zone and peer.address in (None, theirs)
     return peer.address == theirs
 
 
 def _end(name: tuple[str, int] | tuple[str, int, int, int]) -> tuple[IPAddress, str]:
-    """Return the address of a connection's end, and its interface if that belongs to it."""
+    """Return the address of one end of a connection, and the interface of a link-local one."""
     host, _, zone = name[0].partition("%")
     if len(name) == 4 and name[3]:
         zone = socket.if_indextoname(name[3])

@@ -1,4 +1,7 @@
-"""Finds the router at the other end of a link, through a raw ICMPv6 socket (CAP_NET_RAW)."""
+"""Driver of router discovery: a raw ICMPv6 socket on the link of an unnumbered peer.
+
+The socket needs CAP_NET_RAW.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,10 @@ from metallb_py.protocols.router_discovery import (
     RouterFound,
     Transmit,
 )
-from speaker.bgp.io.transport import plain
+from speaker.bgp.io.transport import describe_error
 from speaker.linux.addresses import link_local_address
 
-_ICMPV6_FILTER = 1  # linux/icmpv6.h; a set bit keeps a type out
+_ICMPV6_FILTER = 1  # linux/icmpv6.h; a set bit blocks a type
 _RETRY = Backoff(first=1.0, limit=10.0)
 _LARGEST = 2048
 _PACKET_INFO = Struct("=16sI")
@@ -35,7 +38,7 @@ _NUMBER = Struct("=i")
 
 
 class LinkRouter:
-    """One interface. ``on_found`` is called from the loop whenever another router is found."""
+    """The router on one interface. ``on_found`` is called from the loop when another is found."""
 
     def __init__(self, interface: str, on_found: Callable[[], None]) -> None:
         self._interface = interface
@@ -45,31 +48,34 @@ class LinkRouter:
         self._problem: str | None = None
         self.address: IPv6Address | None = None
 
-    async def wait(self, patience: float) -> IPv6Address:
-        """Return the router, which may take a moment to be found. Raises LocalProtocolError."""
+    async def wait(self, seconds: float) -> IPv6Address:
+        """Return the router's address; wait up to ``seconds`` until it is discovered.
+
+        Raises LocalProtocolError where it is not.
+        """
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), patience)
+            await asyncio.wait_for(self._arrived.wait(), seconds)
         if self.address is None:
             why = self._problem or "no router advertises itself there"
             raise LocalProtocolError(f'interface "{self._interface}": {why}')
         return self.address
 
     async def run(self) -> None:
-        """Look and be seen until cancelled, whatever becomes of the interface."""
+        """Discover the router, and advertise this node, until cancelled; errors are retried."""
         failures = 0
         while True:
             try:
                 with _open(self._interface) as sock:
                     self._perform(sock, self._discovery.start(_now()))
                     self._problem, failures = None, 0
-                    await self._converse(sock)
+                    await self._use(sock)
             except OSError as error:
-                self._problem = plain(error)
+                self._problem = describe_error(error)
             failures += 1
             await asyncio.sleep(_RETRY.delay(failures))
 
-    async def _converse(self, sock: socket.socket) -> None:
-        """Raises OSError where the interface goes away."""
+    async def _use(self, sock: socket.socket) -> None:
+        """Receive and send until cancelled. Raises OSError, also where the interface is removed."""
         readable = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(sock, readable.set)
@@ -96,11 +102,11 @@ class LinkRouter:
             0,
         )
         packet = Packet(data, IPv6Address(source[0].partition("%")[0]), hop_limit)
-        with contextlib.suppress(RouterDiscoveryError):  # somebody else's mistake, or an attack
+        with contextlib.suppress(RouterDiscoveryError):  # malformed or forged: discard it
             self._perform(sock, self._discovery.receive(packet, _now()))
 
-    def _perform(self, sock: socket.socket, wanted: Iterable[Effect]) -> None:
-        for effect in wanted:
+    def _perform(self, sock: socket.socket, effects: Iterable[Effect]) -> None:
+        for effect in effects:
             match effect:
                 case Transmit(data, destination):
                     self._transmit(sock, data, destination)
@@ -110,9 +116,9 @@ class LinkRouter:
                     self._on_found()
 
     def _transmit(self, sock: socket.socket, data: bytes, destination: IPv6Address) -> None:
-        """Send from the link-local address: from another nobody may believe it (RFC 4861 6.1.2)."""
+        """Send from the link-local address: hosts discard other sources (RFC 4861 6.1.2)."""
         own = link_local_address(self._interface)
-        if own is None:  # not yet, while the kernel looks for duplicates
+        if own is None:  # not yet: duplicate address detection
             self._problem = "it has no link-local address"
             return
         self._problem = None
@@ -123,7 +129,7 @@ class LinkRouter:
 
 
 def _open(interface: str) -> socket.socket:
-    """Open a socket for the two kinds of message on one link. Raises OSError."""
+    """Open a socket for both types of message on one link. Raises OSError."""
     index = socket.if_nametoindex(interface)
     sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
     with contextlib.ExitStack() as unless_open:

@@ -1,4 +1,4 @@
-"""All BGP sessions of a node: who to hold one with, and what every peer is to know."""
+"""All BGP sessions of a node: starts and ends them, and passes the routes on to them."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from dataclasses import dataclass
 from itertools import chain
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.model.routes import UNNAMED, Audience, Route
+from metallb_py.model.routes import UNNAMED, PeerGroup, Route
 from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
-from speaker.bgp.events import BgpEvent, Parted, PeerAdded, PeerRemoved
+from speaker.bgp.events import BgpEvent, PeerAdded, PeerRemoved, ShutdownBegun
 from speaker.bgp.io.listener import BgpListener
 from speaker.bgp.io.session_driver import BgpSession
 from speaker.bgp.peering import Peering, PeerSession, changes
-from speaker.bgp.shutdown import Parting
+from speaker.bgp.shutdown import ShutdownMode
 
 COALESCING = 0.005
-"""Seconds to wait for more changes after a first one: a burst of them leaves as its outcome."""
+"""Seconds to wait for more changes after a first one: of a burst only the result is sent."""
 
 
 @dataclass(slots=True)
 class _Running:
+    """A session, the task that runs it, and the group of peers whose routes it has."""
+
     session: BgpSession
     task: asyncio.Task[None]
-    audience: Audience
+    group: PeerGroup
 
 
 class BgpSpeaker:
-    """Holds a session with each wanted peer, and tells each audience among them its routes.
+    """Holds a session with each wanted peer, and advertises to each the routes of its group.
 
-    ``set_peers`` and ``change_routes`` may be called at any time, from the loop, before ``run``
-    too.
+    ``set_peers`` and ``change_routes`` may be called at any time from the loop, also before
+    ``run``.
     """
 
     def __init__(
@@ -43,29 +45,29 @@ class BgpSpeaker:
         self._node_name = node_name
         self._on_event = on_event
         self._peering = Peering()
-        self._routes: dict[Audience, dict[IPNetwork, RouteAttributes]] = {UNNAMED: {}}
-        # Since the sessions were told.
-        self._changed: dict[Audience, dict[IPNetwork, None]] = {}
+        self._routes: dict[PeerGroup, dict[IPNetwork, RouteAttributes]] = {UNNAMED: {}}
+        # Prefixes that changed since the sessions were updated.
+        self._changed: dict[PeerGroup, dict[IPNetwork, None]] = {}
         self._running: dict[PeerSession, _Running] = {}
         self._ending: set[tuple[str, asyncio.Task[None]]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
         self._complete = False
-        self._completed = False  # and the sessions were told
+        self._completed = False  # whether the sessions were notified of that
         self._found = False
         self._listener = listener
 
     def set_peers(self, peering: Peering) -> None:
-        """Hold these sessions. Those that are held already go on undisturbed."""
+        """Hold exactly these sessions. Those that run already are not disturbed."""
         self._peering = peering
         self._wake.set()
 
     def change_routes(
-        self, changed: Mapping[IPNetwork, Route | None], audience: Audience = UNNAMED
+        self, changed: Mapping[IPNetwork, Route | None], group: PeerGroup = UNNAMED
     ) -> None:
-        """Advertise these routes to an audience, and those that are None no longer."""
-        routes = self._routes.setdefault(audience, {})
-        pending = self._changed.setdefault(audience, {})
+        """Advertise these routes to a group of peers; withdraw prefixes that have None."""
+        routes = self._routes.setdefault(group, {})
+        pending = self._changed.setdefault(group, {})
         for prefix, route in changed.items():
             if route is None:
                 routes.pop(prefix, None)
@@ -75,35 +77,35 @@ class BgpSpeaker:
         self._wake.set()
 
     def bfd_down(self, peer: PeerSession, why: str) -> None:
-        """Close a session whose peer BFD lost, in these words. It is tried again."""
+        """Close a session whose peer BFD reports as down, for the reason ``why``. It is retried."""
         if running := self._running.get(peer):
             running.session.bfd_down(why)
 
-    def complete(self) -> None:
-        """The routes so far are all that there are: tell each peer so once it knows them."""
+    def initial_sync_done(self) -> None:
+        """Send each peer End-of-RIB after the routes so far, which are the initial set."""
         self._complete = True
         self._wake.set()
 
-    def part(self, parting: Parting) -> bool:
-        """Begin to leave every peer; return whether one has to find other ways.
+    def begin_shutdown(self, mode: ShutdownMode) -> bool:
+        """Begin to shut down every session; return whether one of them is drained.
 
-        The sessions end with ``run``, as now begun.
+        The sessions end with ``run``, in the mode that is given here.
         """
         drains = False
         for peer, running in self._running.items():
-            routes_stay = running.session.part(parting)
-            if routes_stay is not None:
-                self._on_event(Parted(peer, routes_stay, parting.why))
-                drains = drains or not routes_stay
+            graceful_restart = running.session.begin_shutdown(mode)
+            if graceful_restart is not None:
+                self._on_event(ShutdownBegun(peer, graceful_restart, mode.why))
+                drains = drains or not graceful_restart
         return drains
 
     def stop(self) -> None:
-        """Make ``run`` end in good order."""
+        """Make ``run`` end the sessions and return."""
         self._stopping = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Own the sessions until stopped or cancelled; then part from every peer."""
+        """Run the sessions until stopped or cancelled; then end each of them."""
         async with asyncio.TaskGroup() as group:
             tasks = []
             if self._listener is not None:
@@ -119,11 +121,11 @@ class BgpSpeaker:
                 task.cancel()
 
     def _on_found(self) -> None:
-        """A peer that is known by its link alone has an address now, or another one."""
+        """Update the listener's peers: an unnumbered peer was discovered, or at another address."""
         self._found = True
         self._wake.set()
 
-    def _apply_peers(self, group: asyncio.TaskGroup) -> None:
+    def _apply_peers(self, tasks: asyncio.TaskGroup) -> None:
         change = changes(self._running, self._peering)
         for peer, reason in change.removed:
             running = self._running.pop(peer)
@@ -135,54 +137,54 @@ class BgpSpeaker:
         for peer in change.added:
             self._on_event(PeerAdded(peer))
             session = BgpSession(peer, self._node_name, self._on_event, self._on_found)
-            audience = self._peering.audiences.get(peer, UNNAMED)
-            session.change_routes(self._routes.get(audience, {}))
+            group = self._peering.peer_groups.get(peer, UNNAMED)
+            session.change_routes(self._routes.get(group, {}))
             if self._complete:
-                session.complete()
+                session.initial_sync_done()
             before = [task for name, task in self._ending if name == str(peer)]
-            task = group.create_task(_hold(session, before), name=f"bgp {peer}")
-            self._running[peer] = _Running(session, task, audience)
+            task = tasks.create_task(_hold(session, before), name=f"bgp {peer}")
+            self._running[peer] = _Running(session, task, group)
         if self._listener is not None and (change.removed or change.added or self._found):
             self._found = False
             sessions = [running.session for running in self._running.values()]
-            self._listener.expect({each.known_as: each.accept for each in sessions})
+            self._listener.expect({each.resolved_peer: each.accept for each in sessions})
 
     def _apply_routes(self) -> None:
         changed, self._changed = self._changed, {}
-        news = {audience: self._news(audience, prefixes) for audience, prefixes in changed.items()}
+        updates = {group: self._update_of(group, prefixes) for group, prefixes in changed.items()}
         for peer, running in self._running.items():
-            before, audience = running.audience, self._peering.audiences.get(peer, running.audience)
-            if audience != before and audience in self._routes:
-                running.audience = audience
-                told = (changed.get(before, {}), self._routes.get(before, {}))
-                concerned = dict.fromkeys(chain(*told, self._routes[audience]))
-                running.session.change_routes(*self._news(audience, concerned))
+            before, group = running.group, self._peering.peer_groups.get(peer, running.group)
+            if group != before and group in self._routes:
+                running.group = group
+                earlier = (changed.get(before, {}), self._routes.get(before, {}))
+                prefixes = dict.fromkeys(chain(*earlier, self._routes[group]))
+                running.session.change_routes(*self._update_of(group, prefixes))
             elif changed.get(before):
-                running.session.change_routes(*news[before])
+                running.session.change_routes(*updates[before])
             if self._complete and not self._completed:
-                running.session.complete()
+                running.session.initial_sync_done()
         self._completed = self._complete
-        self._forget_audiences()
+        self._remove_unused_groups()
 
-    def _news(
-        self, audience: Audience, prefixes: Iterable[IPNetwork]
+    def _update_of(
+        self, group: PeerGroup, prefixes: Iterable[IPNetwork]
     ) -> tuple[Mapping[IPNetwork, RouteAttributes], Set[IPNetwork]]:
-        """Return what an audience is to hear of these prefixes: routes, and what has none."""
-        routes = self._routes[audience]
+        """Return a group's routes to these prefixes, and the prefixes that it has none to."""
+        routes = self._routes[group]
         wanted = {prefix: routes[prefix] for prefix in prefixes if prefix in routes}
         return wanted, frozenset(prefixes) - wanted.keys()
 
-    def _forget_audiences(self) -> None:
-        """Forget those that nobody belongs to any more, once their routes were all taken back."""
-        there = {UNNAMED, *self._peering.audiences.values()}
-        there.update(running.audience for running in self._running.values())
-        for audience in [each for each, routes in self._routes.items() if not routes]:
-            if audience not in there:
-                del self._routes[audience]
+    def _remove_unused_groups(self) -> None:
+        """Remove groups that no session belongs to, once all their routes are withdrawn."""
+        used = {UNNAMED, *self._peering.peer_groups.values()}
+        used.update(running.group for running in self._running.values())
+        for group in [each for each, routes in self._routes.items() if not routes]:
+            if group not in used:
+                del self._routes[group]
 
 
 def attributes_of(route: Route) -> RouteAttributes:
-    """Return what a route says of its prefix."""
+    """Return the path attributes of a route."""
     return RouteAttributes(
         route.local_pref,
         route.communities,
@@ -194,7 +196,7 @@ def attributes_of(route: Route) -> RouteAttributes:
 
 
 async def _hold(session: BgpSession, before: list[asyncio.Task[None]]) -> None:
-    """Hold a session once those with the same router have ended: it would refuse a second."""
+    """Run a session once those with the same router have ended: it would reject a second one."""
     if before:
         await asyncio.wait(before)
     await session.run()

@@ -1,4 +1,4 @@
-"""Sockets for BGP connections, with what the operator wants of them."""
+"""Sockets for BGP connections, with the options that are configured for a peer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from speaker.bgp.peering import PeerSession
 from speaker.linux.tcp_md5 import sign_segments
 
 UNSENT = 65536
-"""Bytes that may wait in the kernel: what waits there can't be replaced by newer news."""
+"""Bytes that may wait unsent in the kernel: updates there can't be replaced by newer ones."""
 
 _MAX_TTL = 255
 _DEFAULT_TTL = -1
@@ -23,7 +23,7 @@ Destination = tuple[str, int] | tuple[str, int, int, int]
 
 
 def open_socket(peer: PeerSession, address: IPAddress) -> socket.socket:
-    """Return a socket ready to connect. Raises OSError or LocalProtocolError, in words."""
+    """Return a socket ready to connect. Raises OSError or LocalProtocolError."""
     sock = socket.socket(family_of(address), socket.SOCK_STREAM)
     with contextlib.ExitStack() as unless_ready:
         unless_ready.callback(sock.close)
@@ -38,14 +38,14 @@ def open_socket(peer: PeerSession, address: IPAddress) -> socket.socket:
 
 
 def prepare(sock: socket.socket, peer: PeerSession) -> None:
-    """Set what holds for every connection with this peer, whoever opened it. Raises OSError."""
+    """Set the options of every connection with this peer, in or out. Raises OSError."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     if peer.ttl_security is not None:
         _allow_hops(sock, peer.ttl_security)
 
 
 def send_with_highest_ttl(sock: socket.socket, *, enabled: bool) -> None:
-    """Send with the TTL that nothing from farther away can have, or with the usual one."""
+    """Send with a TTL of 255, which no router has decremented (RFC 5082), or with the default."""
     ttl = _MAX_TTL if enabled else _DEFAULT_TTL
     if sock.family == socket.AF_INET:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
@@ -54,7 +54,7 @@ def send_with_highest_ttl(sock: socket.socket, *, enabled: bool) -> None:
 
 
 def destination(peer: PeerSession, address: IPAddress) -> Destination:
-    """Return where to connect to. Raises LocalProtocolError where its interface is not there."""
+    """Return the address to connect to. Raises LocalProtocolError where it has no interface."""
     if not (address.version == 6 and address.is_link_local):
         return str(address), peer.port
     if not peer.interface:
@@ -73,7 +73,7 @@ def family_of(address: IPAddress) -> socket.AddressFamily:
 
 
 def _allow_hops(sock: socket.socket, hops: int) -> None:
-    """Drop what comes from farther away (RFC 5082 section 3). 1 hop: no router in between."""
+    """Drop packets from farther away (RFC 5082 section 3). 1 hop: no router in between."""
     lowest = _MAX_TTL + 1 - hops
     send_with_highest_ttl(sock, enabled=True)
     if sock.family == socket.AF_INET:

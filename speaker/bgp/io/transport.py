@@ -1,4 +1,4 @@
-"""A BGP session's TCP connection, as its task sees it."""
+"""TCP connection of a BGP session, as an asyncio protocol for the session's task."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from asyncio.trsock import TransportSocket
 from metallb_py.addresses import IPAddress
 
 RECEIVED_AT_ONCE = 16384
-"""Bytes to look at before others get their turn; four times as many may wait to be read."""
+"""Bytes that are handled before other tasks run; up to four times as many are buffered."""
 
 LINGER = 1.0
-"""Seconds for the last bytes to leave; then the connection is cut."""
+"""Seconds for the last bytes to be sent; then the connection is aborted."""
 
 PROBE_AFTER, PROBE_EVERY, GIVE_UP_AFTER = 30, 20, 90
-"""Seconds of silence, between TCP's keepalives, and until the peer of a session counts as gone
-that agreed on a hold time of 0, where BGP itself would never notice. As fast as MetalLB's default
-hold time is."""
+"""TCP keepalive of sessions with a hold time of 0, where BGP itself detects no failure.
+
+Seconds without data before the first probe, between probes, and until the connection is closed:
+as many as MetalLB's default hold time.
+"""
 
 
-class Wire(asyncio.Protocol):
-    """Notes what a transport reports until the session's task looks."""
+class Connection(asyncio.Protocol):
+    """Keeps what a transport reports until the session's task handles it."""
 
     transport: asyncio.Transport
 
@@ -35,26 +37,26 @@ class Wire(asyncio.Protocol):
         self.closed = asyncio.Event()
 
     def take(self, limit: int) -> bytes:
-        """Return what came in first, up to this many bytes."""
+        """Return the oldest received bytes, up to ``limit``."""
         data = bytes(self._received[:limit])
         del self._received[:limit]
         if len(self._received) < limit:
             self.transport.resume_reading()
         return data
 
-    def have_tcp_watch(self) -> None:
-        """Have the kernel cut the connection when the peer answers no more (RFC 1122, RFC 5482)."""
+    def enable_tcp_keepalive(self) -> None:
+        """Make the kernel close the connection when the peer is silent (RFC 1122, RFC 5482)."""
         sock: TransportSocket = self.transport.get_extra_info("socket")
         for option, value in (
             (socket.TCP_KEEPIDLE, PROBE_AFTER),
             (socket.TCP_KEEPINTVL, PROBE_EVERY),
-            (socket.TCP_USER_TIMEOUT, GIVE_UP_AFTER * 1000),  # where data waits for its ACK, too
+            (socket.TCP_USER_TIMEOUT, GIVE_UP_AFTER * 1000),  # also while data is unacknowledged
         ):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def close(self) -> None:
-        """Close once everything has left, or after LINGER without it."""
+        """Close once everything was sent, or abort after LINGER seconds."""
         self.transport.close()
         asyncio.get_running_loop().call_later(LINGER, self.transport.abort)
 
@@ -76,13 +78,13 @@ class Wire(asyncio.Protocol):
         self._wake.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = "connection closed by peer" if exc is None else plain(exc)
+        self.lost = "connection closed by peer" if exc is None else describe_error(exc)
         self.closed.set()
         self._wake.set()
 
 
-def plain(error: Exception) -> str:
-    """Say it as the C library does, without numbers and Python's decoration."""
+def describe_error(error: Exception) -> str:
+    """Return the C library's text of an error, without its number and Python's decoration."""
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno).lower()
     return str(error)

@@ -1,8 +1,8 @@
-"""The streams that other members open to this one: accepted, read, answered, within limits.
+"""Incoming streams of a gossip member: accepted, read and answered, within limits.
 
-``metallb_py.protocols.memberlist.inbound`` decides which of them may stay. A stream has no task and
-no buffer of its own: what arrives is read into one buffer of all streams, and goes to the decoder
-at once.
+``metallb_py.protocols.memberlist.inbound`` decides which of them to close. A stream has no task and
+no receive buffer of its own: bytes are read into one buffer shared by all streams, and passed to
+the decoder at once.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ from metallb_py.protocols.memberlist.inbound import Inbound, Limits
 from metallb_py.protocols.memberlist.memberlist import Memberlist
 
 STREAM_LIMIT: Final = 2 << 20
-"""Bytes of a message over a stream at the most: some 10,000 members, and under a second's work."""
+"""Most bytes of a message over a stream: some 10,000 members, and under a second of work."""
 BACKLOG: Final = 128
+"""Length of the kernel's queue of connections to accept."""
 TURN: Final = 16
-"""So many connections are accepted before others have their turn."""
+"""Connections accepted in one call, before the event loop serves other sockets."""
 RETRY: Final = 0.5
-"""Seconds until the next try where the system has no more file descriptors or memory."""
+"""Seconds until accepting is retried when the system is out of file descriptors or memory."""
 _CHUNK: Final = 16_384
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """What the streams belong to. ``on_message`` takes what came over a stream."""
+    """Arguments of ``InboundStreams``. ``on_message`` receives the message of a stream."""
 
     machine: Memberlist
     envelope: Envelope
@@ -51,7 +52,7 @@ class Listening:
 
 
 class InboundStreams:
-    """Listens from its making on until ``close``. Raises OSError where the port can't be had."""
+    """Listens from construction until ``close``. Raises OSError if the port can't be bound."""
 
     def __init__(self, endpoint: Endpoint, listening: Listening) -> None:
         self.listening = listening
@@ -68,7 +69,7 @@ class InboundStreams:
         self._loop.add_reader(self._socket, self._accept)
 
     async def close(self) -> None:
-        """Let go of the port and of every stream."""
+        """Close the port and every stream."""
         for timer in (self._timer, self._retry):
             if timer is not None:
                 timer.cancel()
@@ -82,40 +83,40 @@ class InboundStreams:
             stream.abort()
 
     def reply(self, number: StreamId, data: bytes) -> None:
-        """Answer over a stream, and close it when the answer is sent."""
+        """Send an answer over a stream, and close it once the answer is sent."""
         stream = self._streams.get(number)
         if stream is not None:
             self._drop(self._inbound.answered(number, len(data)))
             stream.reply(data)
 
     def abort(self, number: StreamId) -> None:
-        """Close a stream at once. One that is not there is none of ours."""
+        """Close a stream at once. No-op if it has ended."""
         stream = self._streams.get(number)
         if stream is not None:
             stream.abort()
 
     def received(self, stream: _Stream, data: bytes) -> None:
-        """Bytes arrived over a stream."""
+        """Decode bytes that were received over a stream."""
         reader, now = stream.reader, self._loop.time()
-        strangers, before = self._machine.strangers, reader.work
-        if not strangers.sends(stream.source, len(data), now, known=stream.known):
+        source_limits, before = self._machine.source_limits, reader.work
+        if not source_limits.admit_bytes(stream.source, len(data), now, known=stream.known):
             self._drop((stream.number,))
             return
         try:
             message = reader.feed(data)
         except EnvelopeError as error:
-            self._machine.tally.dropped[error.reason] += 1
-            strangers.cost(stream.source, error.work - before, now, known=stream.known)
+            self._machine.counters.dropped[error.reason] += 1
+            source_limits.charge(stream.source, error.work - before, now, known=stream.known)
             stream.abort()
             return
-        strangers.cost(stream.source, reader.work - before, now, known=stream.known)
+        source_limits.charge(stream.source, reader.work - before, now, known=stream.known)
         self._drop(self._inbound.received(stream.number, len(data), reader.held, now))
         if message is not None and stream.number in self._streams:
             stream.done = True
             self.listening.on_message(stream.number, message)
 
     def ended(self, stream: _Stream) -> None:
-        """A stream is no more."""
+        """Forget a stream that has ended."""
         self._inbound.ended(stream.number)
         self._streams.pop(stream.number, None)
 
@@ -126,30 +127,30 @@ class InboundStreams:
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._loop.remove_reader(self._socket)
-                    self._retry = self._loop.call_later(RETRY, self._again)
+                    self._retry = self._loop.call_later(RETRY, self._resume_accepting)
                 return
             connection.setblocking(False)
             self._admit(connection, ip_address(peer[0].partition("%")[0]))
 
-    def _again(self) -> None:
+    def _resume_accepting(self) -> None:
         self._loop.add_reader(self._socket, self._accept)
 
     def _admit(self, connection: socket.socket, source: IPAddress) -> None:
-        now, known = self._loop.time(), self._machine.knows(source)
-        if not self._machine.strangers.connects(source, now, known=known):
-            self._machine.tally.dropped[Drop.LIMITED] += 1
+        now, known = self._loop.time(), self._machine.is_known_host(source)
+        if not self._machine.source_limits.admit_stream(source, now, known=known):
+            self._machine.counters.dropped[Drop.LIMITED] += 1
             connection.close()
             return
         self._last += 2
         stream = _Stream(self, StreamId(self._last), source, known)
         closed = self._inbound.opened(stream.number, source, now, known=known)
         if stream.number in closed:
-            self._machine.tally.dropped[Drop.LIMITED] += 1
+            self._machine.counters.dropped[Drop.LIMITED] += 1
             connection.close()
             return
         self._streams[stream.number] = stream
         self._drop(closed)
-        self._wait()
+        self._schedule()
         task = self._loop.create_task(self._start(stream, connection), name="gossip-accept")
         self._starting.add(task)
         task.add_done_callback(partial(self._started, stream, connection))
@@ -168,24 +169,24 @@ class InboundStreams:
 
     def _drop(self, numbers: tuple[StreamId, ...]) -> None:
         for number in numbers:
-            self._machine.tally.dropped[Drop.LIMITED] += 1
+            self._machine.counters.dropped[Drop.LIMITED] += 1
             self.abort(number)
 
-    def _wait(self) -> None:
-        """Come back when the first stream is late; a later one never is before it."""
+    def _schedule(self) -> None:
+        """Schedule the first deadline, unless a timer is set: later ones are never before it."""
         due = self._inbound.next_deadline()
         if self._timer is None and due is not None:
-            self._timer = self._loop.call_at(due, self._on_time)
+            self._timer = self._loop.call_at(due, self._on_timeout)
 
-    def _on_time(self) -> None:
+    def _on_timeout(self) -> None:
         self._timer = None
         for number in self._inbound.handle_timeout(self._loop.time()):
             self.abort(number)
-        self._wait()
+        self._schedule()
 
 
 class _Stream(asyncio.BufferedProtocol):
-    """One stream. ``done``: its message is whole, and what else comes is of no interest."""
+    """One incoming stream. ``done``: its message is complete, and what follows is ignored."""
 
     def __init__(
         self, streams: InboundStreams, number: StreamId, source: IPAddress, known: bool
@@ -201,24 +202,24 @@ class _Stream(asyncio.BufferedProtocol):
 
     @property
     def is_connected(self) -> bool:
-        """Whether it has a transport, which closes the socket in the end."""
+        """Whether the stream has a transport, which then closes the socket."""
         return self._transport is not None
 
     def abort(self) -> None:
-        """Close it at once."""
+        """Close the stream at once."""
         self._aborted = True
         if self._transport is not None:
             self._transport.abort()
         self._streams.ended(self)
 
     def reply(self, data: bytes) -> None:
-        """Send this, and close it."""
+        """Send ``data``, and close the stream."""
         if self._transport is not None:
             self._transport.write(data)
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):  # as that of a TCP connection is
+        if isinstance(transport, asyncio.Transport):  # which that of a TCP connection is
             self._transport = transport
             if self._aborted:
                 transport.abort()

@@ -1,7 +1,7 @@
-"""Renews this node's Lease, watches those of all, and tells who is alive.
+"""Driver of failure detection by Leases: renews this node's Lease, and watches all of them.
 
-Of two processes that think they speak for the same node, each takes the Lease from the other: the
-node is alive either way. It is told, once, as it can't be meant.
+If two processes run as the speaker of one node, each takes the Lease from the other: the node is
+alive either way. This is reported once, as it must be a mistake.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from speaker.membership import lease_detector
 from speaker.membership.lease_detector import (
     LABELS,
     PREFIX,
-    Leases,
-    Members,
+    LeaseFailureDetector,
+    MembersChanged,
     Renew,
     Timing,
     node_of,
 )
 
-LEAVE = 1.0
-"""Seconds for the own Lease to be deleted; later it expires by itself."""
-SILENCE = 2
-"""Durations of a Lease after which a watch that tells nothing is no watch."""
+LEAVE_TIMEOUT = 1.0
+"""Seconds allowed for deleting the own Lease. If that fails, it expires."""
+SILENT_DURATIONS = 2
+"""Durations of a Lease after which a watch without an event is restarted, if one is expected."""
 UNANSWERED = 8
-"""Writes without an answer to remember: any may be carried out late."""
-TRIES = 3
-"""Writes at most for one renewal: somebody else may write, or delete, in between."""
+"""Writes without an answer that are kept: any of them may be carried out late."""
+MAX_WRITES = 3
+"""Most writes for one renewal: another client may write, or delete, in between."""
 
 _Failure = (ApiError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose Lease it is: that of a node, in the namespace of the speakers' Leases.
+    """Holder of a node's Lease, in the namespace of the speakers' Leases.
 
-    ``identity`` tells this process from any other that speaks for the node.
+    ``identity`` distinguishes this process from any other speaker of the node.
     """
 
     namespace: str
@@ -65,14 +65,14 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Contested:
-    """Another process, of this identity, took the Lease of this node; told once and no more."""
+    """Another process, of this identity, took the Lease of this node. Reported only once."""
 
     identity: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unrenewed:
-    """The own Lease could not be written, or deleted; told once until it can be."""
+    """The own Lease could not be written, or deleted. Reported once until it can be."""
 
     error: ApiError
 
@@ -82,10 +82,10 @@ LeaseEvent = Contested | Unrenewed | Unreachable | Reachable | Undecodable
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told, on the event loop.
+    """Callbacks, called on the event loop.
 
-    ``on_members``: of the nodes that are alive, whenever they are others than before; for the
-    first time when the first list is complete, and right before ``on_synced``.
+    ``on_members`` receives the nodes that are alive, whenever they change; for the first time when
+    the first list is complete, and right before ``on_synced``.
     """
 
     on_members: Callable[[frozenset[str]], None]
@@ -94,9 +94,9 @@ class Listener:
 
 
 class LeaseMembers:
-    """This node among the others, for as long as ``run`` runs.
+    """Detects the nodes that are alive while ``run`` runs, and keeps this one alive for others.
 
-    ``chance`` draws a number in [0, 1). Where nothing is chosen, all have the same ``timing``.
+    ``rng`` returns a random number in [0, 1). By default all speakers have the same ``timing``.
     """
 
     def __init__(
@@ -104,16 +104,16 @@ class LeaseMembers:
         client: KubeClient,
         holder: Holder,
         listener: Listener,
-        chance: Callable[[], float],
+        rng: Callable[[], float],
         timing: Timing | None = None,
     ) -> None:
         timing = timing or Timing()
         self._listener = listener
-        self._chance = chance
+        self._rng = rng
         self._node = holder.node
         self._timing = timing
         self._now = asyncio.get_running_loop().time
-        self._leases = Leases(holder.node, timing, self._now())
+        self._leases = LeaseFailureDetector(holder.node, timing, self._now())
         self._own = _OwnLease(client, holder, timing.duration, self._on_contested)
         resource = Resource(
             _collection(holder.namespace),
@@ -121,10 +121,10 @@ class LeaseMembers:
             {"labelSelector": ",".join(f"{name}={value}" for name, value in LABELS.items())},
         )
         self._reflector = Reflector(client, resource, self._on_event)
-        self._heard: dict[str, Lease | None] = {}
-        self._news = asyncio.Event()
-        self._early = asyncio.Event()
-        self._silence: asyncio.Timeout | None = None
+        self._observed: dict[str, Lease | None] = {}
+        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._watch_timeout: asyncio.Timeout | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._left = False
         self._listed = False
@@ -132,23 +132,23 @@ class LeaseMembers:
         self._failing = False
 
     async def run(self) -> None:
-        """Renew, watch and tell, until cancelled. The Lease stays, as after a crash."""
+        """Renew, watch and report until cancelled. The Lease then stays, as after a crash."""
         async with asyncio.TaskGroup() as group:
             self._renewing = group.create_task(self._renew(), name="lease")
             group.create_task(self._watch(), name="leases")
-            group.create_task(self._tell(), name="lease-members")
+            group.create_task(self._process(), name="lease-members")
 
     async def leave(self) -> None:
-        """Delete the own Lease, within LEAVE seconds, so that the others follow at once.
+        """Delete the own Lease within LEAVE_TIMEOUT seconds, so that other nodes take over.
 
-        From then on ``run`` no longer renews, but it still tells who leaves and who comes.
+        After that ``run`` no longer renews, but still reports changes of the members.
         """
         self._left = True
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.wait({self._renewing})
         try:
-            async with asyncio.timeout(LEAVE):
+            async with asyncio.timeout(LEAVE_TIMEOUT):
                 await self._own.delete()
         except _Failure as error:
             self._listener.on_event(Unrenewed(_api_error(error)))
@@ -157,19 +157,19 @@ class LeaseMembers:
 
     async def _renew(self) -> None:
         while not self._left:
-            for effect in self._leases.handle_timeout(self._now(), self._chance()):
+            for effect in self._leases.handle_timeout(self._now(), self._rng()):
                 match effect:
                     case Renew(within):
                         answer = await self._write(within)
                         self._perform(self._leases.receive(answer, self._now()))
-                    case Members():
+                    case MembersChanged():
                         self._perform((effect,))
                     case _:
                         assert_never(effect)
-            self._early.clear()
+            self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(self._leases.next_deadline()):
-                    await self._early.wait()
+                    await self._wake.wait()
 
     async def _write(self, within: float) -> lease_detector.Renewed | lease_detector.Failed:
         renew_time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -183,38 +183,39 @@ class LeaseMembers:
                 self._listener.on_event(Unrenewed(_api_error(error)))
             return lease_detector.Failed()
         self._failing = False
-        self._expect()
+        self._expect_event()
         return lease_detector.Renewed()
 
     def _on_contested(self, identity: str) -> None:
         self._listener.on_event(Contested(identity))
 
-    # The others'
+    # All Leases
 
     async def _watch(self) -> None:
-        """Follow all Leases. A watch that does not tell what we wrote is cut, and resumed."""
+        """Watch all Leases. A watch that does not report our own write is restarted."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None) as self._silence:
+                async with asyncio.timeout(None) as self._watch_timeout:
                     await self._reflector.run()
 
-    def _expect(self) -> None:
-        """Have the watch tell something soon: there is something to be told."""
-        silence = self._silence
-        if silence is not None and silence.when() is None:
-            silence.reschedule(self._now() + SILENCE * self._timing.duration)
+    def _expect_event(self) -> None:
+        """Set the watch's timeout: our own write causes an event."""
+        timeout = self._watch_timeout
+        if timeout is not None and timeout.when() is None:
+            timeout.reschedule(self._now() + SILENT_DURATIONS * self._timing.duration)
 
-    def _hear(self) -> None:
-        if self._silence is not None and not self._silence.expired():
-            self._silence.reschedule(None)
+    def _on_watch_event(self) -> None:
+        """Clear the watch's timeout."""
+        if self._watch_timeout is not None and not self._watch_timeout.expired():
+            self._watch_timeout.reschedule(None)
 
     async def _on_event(self, event: ReflectorEvent[Lease]) -> None:
-        """Note it. This never lets go of the loop, so that a list is noted in one go."""
+        """Record an event. There is no await, so that a list is recorded as a whole."""
         match event:
             case Changed(_, old, new):
-                self._hear()
+                self._on_watch_event()
                 for node in {node_of(lease) for lease in (old, new) if lease is not None} - {""}:
-                    self._heard[node] = new if new is not None and node_of(new) == node else None
+                    self._observed[node] = new if new is not None and node_of(new) == node else None
             case Synced():
                 self._listed = True
             case Unreachable():
@@ -224,18 +225,19 @@ class LeaseMembers:
                 self._listener.on_event(event)
             case _:
                 assert_never(event)
-        self._news.set()
+        self._changed.set()
 
-    async def _tell(self) -> None:
+    async def _process(self) -> None:
         while True:
-            await self._news.wait()
-            self._news.clear()
-            heard, self._heard = self._heard, {}
-            own = heard.get(self._node)
+            await self._changed.wait()
+            self._changed.clear()
+            observed, self._observed = self._observed, {}
+            own = observed.get(self._node)
             if own is not None:
-                self._own.see(own)
-            self._perform(self._leases.receive(lease_detector.Seen(heard), self._now()))
-            self._early.set()
+                self._own.observe(own)
+            event = lease_detector.LeasesObserved(observed)
+            self._perform(self._leases.receive(event, self._now()))
+            self._wake.set()
             if self._listed and not self._synced:
                 self._synced = True
                 self._listener.on_members(self._leases.alive)
@@ -243,12 +245,12 @@ class LeaseMembers:
 
     def _perform(self, effects: tuple[lease_detector.Effect, ...]) -> None:
         for effect in effects:
-            if isinstance(effect, Members) and self._synced:
+            if isinstance(effect, MembersChanged) and self._synced:
                 self._listener.on_members(effect.alive)
 
 
 class _OwnLease:
-    """The Lease of this node, as it was last read or written."""
+    """This node's Lease, as last read or written."""
 
     def __init__(
         self,
@@ -269,9 +271,9 @@ class _OwnLease:
         self._contested = False
 
     async def write(self, renew_time: str) -> None:
-        """Create or renew it, whoever holds it. Raises ApiError."""
+        """Create or renew the Lease, whatever its holder. Raises ApiError."""
         self._unanswered.append(renew_time)
-        for _ in range(TRIES):
+        for _ in range(MAX_WRITES):
             body = self._body(renew_time)
             try:
                 if self._stored is None:
@@ -280,21 +282,21 @@ class _OwnLease:
                     answer = await self._client.replace(self._path, body)
             except ConflictError:
                 await self._read()
-                self._look_for_rival()
+                self._check_contested()
             except NotFoundError:
                 if self._stored is None:
-                    raise  # there is not even the namespace
+                    raise  # the namespace does not exist
                 self._stored = None
             else:
                 self._stored = decode(answer, Lease)
                 self._unanswered.clear()
                 self._held = True
                 return
-        raise ConflictError(f"{self._path}: somebody else writes it all the time", 409)
+        raise ConflictError(f"{self._path}: conflict with another client at every write", 409)
 
     async def delete(self) -> None:
-        """Delete it, unless another wants it. Raises ApiError."""
-        for _ in range(TRIES):
+        """Delete the Lease, unless another process took or contests it. Raises ApiError."""
+        for _ in range(MAX_WRITES):
             await self._read()
             stored = self._stored
             if stored is None or stored.holder != self._holder.identity or self._contested:
@@ -304,8 +306,8 @@ class _OwnLease:
                 await self._client.delete(self._path, meta.uid, meta.resource_version)
                 return
 
-    def see(self, lease: Lease) -> None:
-        """Note how the watch tells it: so a write whose answer was lost is known to be done."""
+    def observe(self, lease: Lease) -> None:
+        """Take the Lease from the watch if it is a write of ours whose answer was lost."""
         if lease.spec.renew_time in self._unanswered and lease.holder == self._holder.identity:
             self._stored = lease
 
@@ -315,8 +317,8 @@ class _OwnLease:
         except NotFoundError:
             self._stored = None
 
-    def _look_for_rival(self) -> None:
-        """Tell who took it from us; one that had it before may have crashed."""
+    def _check_contested(self) -> None:
+        """Report another holder after we held the Lease; one before that may have crashed."""
         found = self._stored.holder if self._stored is not None else ""
         if self._held and not self._contested and found not in ("", self._holder.identity):
             self._contested = True
@@ -328,7 +330,7 @@ class _OwnLease:
             "namespace": self._holder.namespace,
             "labels": dict(LABELS),
         }
-        if self._stored is not None:  # with the uid, what was deleted meanwhile stays deleted
+        if self._stored is not None:  # the uid, so that a deleted Lease stays deleted
             meta["uid"] = self._stored.metadata.uid
             meta["resourceVersion"] = self._stored.metadata.resource_version
         return {

@@ -1,4 +1,4 @@
-"""What the responder process counted since its last report."""
+"""Counters of the responder process since its last report."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import chain, islice, product
 
-from speaker.responder.conflicts import Claim
+from speaker.responder.conflicts import ConflictingFrame
 from speaker.responder.io.messages import (
     BATCH,
-    CLAIMANTS,
-    CLAIMS,
+    MAX_CONFLICTS,
+    MAX_MACS_PER_ADDRESS,
     AddressCounts,
-    Claims,
+    ConflictCount,
+    InterfaceAddresses,
     InterfaceState,
     Report,
     SendFailures,
-    WireState,
 )
 
 _FailureKey = tuple[str, bool, bytes, str]
-_ClaimKey = tuple[str, Claim]
+_ConflictKey = tuple[str, ConflictingFrame]
 
 
 class Tally:
-    """Counters that a report empties, once it is on its way."""
+    """Counters that ``reported`` resets once the channel has accepted a report."""
 
     __slots__ = (
         "_answered",
-        "_claimants",
-        "_claims",
+        "_conflicts",
         "_drops",
         "_failures",
         "_gratuitous",
+        "_macs_by_address",
         "_unanswered",
     )
 
@@ -42,57 +42,60 @@ class Tally:
         self._gratuitous: Counter[bytes] = Counter()
         self._drops: Counter[str] = Counter()
         self._failures: Counter[_FailureKey] = Counter()
-        self._claims: Counter[_ClaimKey] = Counter()
-        self._claimants: Counter[bytes] = Counter()  # different ones, by address
+        self._conflicts: Counter[_ConflictKey] = Counter()
+        self._macs_by_address: Counter[bytes] = Counter()  # distinct MAC addresses, by address
 
     def __bool__(self) -> bool:
-        return any(self._of_addresses()) or bool(self._drops or self._failures or self._claims)
+        return any(self._of_addresses()) or bool(self._drops or self._failures or self._conflicts)
 
     def answered(self, addresses: Iterable[bytes]) -> None:
-        """A request for each of these came in and was answered."""
+        """Count a request and its reply for each of these addresses."""
         self._answered.update(addresses)
 
     def not_answered(self, interface: str, address: bytes, error: OSError) -> None:
-        """A request came in, and the kernel did not take the answer."""
+        """Count a request whose reply the kernel refused to send."""
         self._unanswered[address] += 1
         self._fail((interface, False, address, error.strerror or str(error)))
 
     def announced(self, address: bytes) -> None:
-        """A packet went out that nobody asked for."""
+        """Count a gratuitous packet."""
         self._gratuitous[address] += 1
 
     def not_announced(self, interface: str, address: bytes, error: OSError) -> None:
-        """The kernel did not take a packet that nobody asked for."""
+        """Count a gratuitous packet that the kernel refused to send."""
         self._fail((interface, True, address, error.strerror or str(error)))
 
-    def claimed(self, interface: str, claim: Claim) -> None:
-        """Count a claim of another host to an address; only so many different ones are told."""
-        key = (interface, claim)
-        if key not in self._claims:
-            if len(self._claims) == CLAIMS or self._claimants[claim.address] == CLAIMANTS:
+    def count_conflict(self, interface: str, frame: ConflictingFrame) -> None:
+        """Count a conflicting frame; distinct conflicts beyond the limits are dropped."""
+        key = (interface, frame)
+        if key not in self._conflicts:
+            if (
+                len(self._conflicts) == MAX_CONFLICTS
+                or self._macs_by_address[frame.address] == MAX_MACS_PER_ADDRESS
+            ):
                 return
-            self._claimants[claim.address] += 1
-        self._claims[key] += 1
+            self._macs_by_address[frame.address] += 1
+        self._conflicts[key] += 1
 
     def drop(self, reason: str, count: int = 1) -> None:
-        """A frame, or several, get no answer."""
+        """Count frames without a reply."""
         self._drops[reason] += count
 
     def report(
         self,
         interfaces: tuple[InterfaceState, ...] | None = None,
-        wires: tuple[WireState, ...] | None = None,
+        interface_addresses: tuple[InterfaceAddresses, ...] | None = None,
     ) -> Report:
-        """Return a report of what was counted, or a first part of it."""
+        """Return a report of the counters, or of a first part of them (up to BATCH addresses)."""
         addresses = dict.fromkeys(chain(*self._of_addresses()))
         return Report(
             interfaces=interfaces,
-            wires=wires,
+            interface_addresses=interface_addresses,
             counts=tuple(self._counts_of(address) for address in islice(addresses, BATCH)),
             drops=dict(self._drops),
-            claims=tuple(
-                Claims(interface, claim.address, claim.mac, count)
-                for (interface, claim), count in self._claims.items()
+            conflicts=tuple(
+                ConflictCount(interface, frame.address, frame.mac, count)
+                for (interface, frame), count in self._conflicts.items()
             ),
             failures=tuple(
                 SendFailures(*key, count) for key, count in islice(self._failures.items(), BATCH)
@@ -100,15 +103,15 @@ class Tally:
         )
 
     def reported(self, report: Report) -> None:
-        """Forget what a report tells. Nothing may have been counted since it was made."""
+        """Reset what a report contains. Nothing may have been counted since it was made."""
         for counts, counter in product(report.counts, self._of_addresses()):
             counter.pop(counts.address, None)
         for failure in report.failures:
             key = (failure.interface, failure.gratuitous, failure.address, failure.error)
             del self._failures[key]
         self._drops.clear()
-        self._claims.clear()
-        self._claimants.clear()
+        self._conflicts.clear()
+        self._macs_by_address.clear()
 
     def _of_addresses(self) -> tuple[Counter[bytes], Counter[bytes], Counter[bytes]]:
         return self._answered, self._unanswered, self._gratuitous

@@ -1,6 +1,6 @@
-"""The kernel's tables of interfaces and of the subnets they are on, followed by the responder.
+"""Netlink subscriptions of the responder: the kernel's interfaces and their subnets.
 
-Short: it names which tables of ``speaker.linux.netlink`` the responder follows, and in what form.
+Short: it binds ``speaker.linux.netlink`` to the responder's tables.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from speaker.responder.subnets import SubnetTable
 
 
 def follow_links() -> Netlink[LinkTable]:
-    """Follow the network interfaces. Raises OSError where there is no netlink."""
+    """Follow the network interfaces. Raises OSError if netlink is not available."""
     return Netlink(LinkTable(), LINK_GROUP, request_links)
 
 
 def follow_subnets() -> Netlink[SubnetTable]:
-    """Follow the subnets that they are on. Raises OSError where there is no netlink."""
+    """Follow the subnets of the interfaces. Raises OSError if netlink is not available."""
     return Netlink(SubnetTable(), ADDRESS_GROUPS, request_addresses)

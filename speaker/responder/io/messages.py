@@ -1,8 +1,8 @@
-"""What the speaker and its responder process say to each other.
+"""Messages between the speaker and its responder process.
 
-The messages cross a channel (``speaker.linux.channel``). The speaker sends the owned addresses;
-the process reports what is and what was since the last report, so a slow reader gets fewer
-reports, never a longer queue. Addresses are packed.
+They cross a channel (``speaker.linux.channel``). The speaker sends the owned addresses; the
+process reports its state and the counters since the last report, so a slow reader gets fewer
+reports and never a longer queue. Addresses are packed.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import msgspec
 from speaker.responder.settings import Settings
 
 ADDRESSES: Final = 1 << 16
-"""A command names at most this many addresses: as a rule all, so that filters are made once."""
+"""Limit of addresses in a command: usually it holds all, so that filters are compiled once."""
 
 BATCH: Final = 512
-"""A report names at most this many addresses and failures: the speaker's loop is not held up."""
-CLAIMS: Final = 128
-"""A report names at most this many claims of others to our addresses."""
-CLAIMANTS: Final = 4
-"""And so many claimants of one address: MAC addresses are easily invented."""
+"""Limit of addresses and of failures in a report, so that it does not block the speaker's loop."""
+MAX_CONFLICTS: Final = 128
+"""Limit of distinct address conflicts in a report."""
+MAX_MACS_PER_ADDRESS: Final = 4
+"""Limit of MAC addresses in conflict about one address: a host can forge any number of them."""
 
 
 class Own(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Answer for these addresses. ``takeover``: they were another node's, so announce them.
+    """Command: answer for these addresses. ``takeover``: another node owned them; announce them.
 
-    ``interfaces`` are patterns of the names of those that may answer; without any, all may.
+    ``interfaces`` are patterns of the names of the interfaces that may answer; if empty, all may.
     """
 
     addresses: tuple[bytes, ...]
@@ -36,7 +36,10 @@ class Own(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class Disown(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Answer no more for these addresses; with ``linger``, until their new owner is heard of."""
+    """Command: stop answering for these addresses.
+
+    With ``linger`` they are answered for until their new owner's announcement is received.
+    """
 
     addresses: tuple[bytes, ...]
     linger: bool = False
@@ -46,19 +49,17 @@ Command = Own | Disown
 
 
 class InterfaceState(msgspec.Struct, frozen=True, array_like=True):
-    """An interface that is to answer, in one protocol: ARP or NDP.
-
-    ``error`` says what does not work, and is empty where everything does.
-    """
+    """State of an interface in one protocol, ARP or NDP. ``error`` is empty if it answers."""
 
     name: str
     protocol: str
     error: str
 
 
-class WireState(msgspec.Struct, frozen=True, array_like=True):
-    """An interface that is to answer, its MAC address, its subnets (address and prefix length of
-    each), and its own addresses, packed.
+class InterfaceAddresses(msgspec.Struct, frozen=True, array_like=True):
+    """Addresses of an interface.
+
+    Its MAC address, its subnets (network address and prefix length of each), and its own addresses.
     """
 
     name: str
@@ -68,7 +69,7 @@ class WireState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AddressCounts(msgspec.Struct, frozen=True, array_like=True):
-    """What was received and sent for an address since the last report, in packets."""
+    """Packets received and sent for an address since the last report."""
 
     address: bytes
     requests: int
@@ -77,17 +78,21 @@ class AddressCounts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SendFailures(msgspec.Struct, frozen=True, array_like=True):
-    """Frames that the kernel did not take, since the last report."""
+    """Frames that the kernel refused to send since the last report."""
 
     interface: str
     gratuitous: bool
+    """Whether they were announcements; else they were replies."""
     address: bytes
+    """The address that the frames were about."""
     error: str
+    """The error, as text."""
     count: int
+    """Number of frames."""
 
 
-class Claims(msgspec.Struct, frozen=True, array_like=True):
-    """How often somebody else said that one of our addresses is at his MAC address."""
+class ConflictCount(msgspec.Struct, frozen=True, array_like=True):
+    """Number of frames in which another host announced one of our addresses at its own MAC."""
 
     interface: str
     address: bytes
@@ -96,14 +101,20 @@ class Claims(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Report(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """What the process did. What is None is as last reported."""
+    """State of the process, and counters since the last report."""
 
     interfaces: tuple[InterfaceState, ...] | None = None
-    wires: tuple[WireState, ...] | None = None
+    """State of each interface and protocol; None if unchanged since the last report."""
+    interface_addresses: tuple[InterfaceAddresses, ...] | None = None
+    """Addresses of each interface that answers; None if unchanged since the last report."""
     counts: tuple[AddressCounts, ...] = ()
+    """Packets by address; up to BATCH addresses."""
     drops: dict[str, int] = {}
-    claims: tuple[Claims, ...] = ()
+    """Number of frames without a reply, by reason."""
+    conflicts: tuple[ConflictCount, ...] = ()
+    """Address conflicts; up to CLAIMS."""
     failures: tuple[SendFailures, ...] = ()
+    """Failures to send; up to BATCH."""
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -112,25 +123,25 @@ _REPORTS: Final[msgspec.msgpack.Decoder[Report]] = msgspec.msgpack.Decoder(Repor
 
 
 def encode(message: Command | Report) -> bytes:
-    """Return the message as bytes."""
+    """Encode a message."""
     return _ENCODER.encode(message)
 
 
 def encode_settings(settings: Settings) -> str:
-    """Return the settings as one word of a command line."""
+    """Encode settings as one argument of a command line."""
     return msgspec.json.encode(settings).decode()
 
 
 def decode_settings(text: str) -> Settings:
-    """Read what the speaker gave on the command line. Raises msgspec.DecodeError."""
+    """Decode the settings from a command line argument. Raises msgspec.DecodeError."""
     return msgspec.json.decode(text, type=Settings)
 
 
 def decode_command(message: bytes) -> Command:
-    """Read what the speaker sent. Raises msgspec.DecodeError where it is no command."""
+    """Decode a message from the speaker. Raises msgspec.DecodeError if it is no command."""
     return _COMMANDS.decode(message)
 
 
 def decode_report(message: bytes) -> Report:
-    """Read what the process sent. Raises msgspec.DecodeError where it is no report."""
+    """Decode a message from the process. Raises msgspec.DecodeError if it is no report."""
     return _REPORTS.decode(message)

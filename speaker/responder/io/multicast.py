@@ -1,7 +1,7 @@
 """Membership in IPv6 multicast groups on one interface (RFC 3493 section 5.2).
 
-A solicitation goes to a group that is made from the address. The interface lets the group's
-frames in, and switches that listen to MLD let them through, only for members.
+A neighbor solicitation is sent to the solicited-node group of the address. Only for members does
+the interface accept the group's frames, and do switches with MLD snooping forward them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SETTINGS = Path("/proc/sys/net/ipv6/conf")
 
 
 def ipv6_enabled(interface: str) -> bool:
-    """Whether the kernel speaks IPv6 on an interface of this process' network namespace."""
+    """Whether IPv6 is enabled on an interface of this process' network namespace."""
     try:
         return (_SETTINGS / interface / "disable_ipv6").read_text().strip() == "0"
     except OSError:
@@ -26,29 +26,29 @@ def ipv6_enabled(interface: str) -> bool:
 
 
 class Groups:
-    """The groups that one interface is a member of. To close it is to leave them all.
+    """The groups of which one interface is a member. ``close`` leaves all of them.
 
-    The kernel lets one socket join some thousand groups (net.core.optmem_max), so there are as many
-    sockets as it takes. Raises OSError where the kernel has no IPv6.
+    The kernel limits the groups that one socket can join to some thousand (net.core.optmem_max),
+    so there are as many sockets as needed. Raises OSError if the kernel has no IPv6.
     """
 
     __slots__ = ("_followed", "_index", "_joined", "_sockets")
 
     def __init__(self, index: int) -> None:
         self._index = index
-        self._followed: frozenset[bytes] | None = None  # those that all were joined
+        self._followed: frozenset[bytes] | None = None  # the last set that was joined completely
         self._joined: dict[bytes, socket.socket] = {}
         self._sockets = [_open()]
 
     def follow(self, wanted: frozenset[bytes]) -> str:
-        """Be a member of exactly these packed groups.
+        """Join and leave groups so that the interface is a member of exactly these packed groups.
 
-        Returns why some could not be joined, empty where all were; to call it again tries again.
+        Return the first error, as text; empty if all groups were joined. A further call retries.
         """
         if wanted is self._followed:
             return ""
         for group in self._joined.keys() - wanted:
-            with contextlib.suppress(OSError):  # gone with the interface
+            with contextlib.suppress(OSError):  # the membership ended with the interface
                 self._set(self._joined.pop(group), socket.IPV6_LEAVE_GROUP, group)
         failure: OSError | None = None
         for group in wanted - self._joined.keys():

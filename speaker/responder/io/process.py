@@ -1,7 +1,7 @@
-"""The responder process: answers for the owned addresses, and announces them.
+"""Main program of the responder process: answers for the owned addresses and announces them.
 
-One loop, which waits only for the kernel. It imports little, so it is small and starts in no
-time. It ends when the speaker does, which it sees as the end of their socket pair.
+One event loop over epoll. It has few imports, so that it is small and starts fast. It ends with
+the speaker, when the socket pair between them is closed.
 """
 
 from __future__ import annotations
@@ -18,53 +18,55 @@ from typing import Final, assert_never
 from speaker.linux.capabilities import CAP_NET_RAW, confine
 from speaker.linux.channel import Channel
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst, Gratuitous, Refresh
-from speaker.responder.handover import Lingering
+from speaker.responder.handover import Handover
 from speaker.responder.io.counters import Tally
 from speaker.responder.io.interfaces import follow_links, follow_subnets
 from speaker.responder.io.messages import (
     Disown,
+    InterfaceAddresses,
     InterfaceState,
     Own,
-    WireState,
     decode_command,
     decode_settings,
     encode,
 )
-from speaker.responder.io.sockets import News, Ports
+from speaker.responder.io.sockets import PendingAnnouncements, ResponderSockets
 from speaker.responder.links import excluding
 from speaker.responder.settings import Settings
 
 RESYNC_INTERVAL: Final = 10.0
+"""Seconds between complete lists from the kernel, and between attempts to open failed sockets."""
 REPORT_INTERVAL: Final = 1.0
-_BUSY: Final = 0.01  # seconds until a report is sent on that the speaker did not read yet
-# A thousand addresses may be taken over at once. Their announcements go out in small batches, this
-# many seconds apart: answers get in between, and no queue on the way overflows.
+"""Seconds between reports of counters; a changed interface is reported at once."""
+_BUSY: Final = 0.01  # seconds until the rest of a report is sent that the speaker did not read yet
+# A thousand addresses may be taken over at once. Their announcements are sent in small batches,
+# _BURST_PAUSE seconds apart: replies are sent in between, and no queue on the way overflows.
 _FRAMES_PER_TURN: Final = 64
 _BURST_PAUSE: Final = 0.005
 
 
-_Reported = tuple[tuple[InterfaceState, ...], tuple[WireState, ...]]
+_Reported = tuple[tuple[InterfaceState, ...], tuple[InterfaceAddresses, ...]]
 
 
 class ResponderProcess:
-    """The process' state and its loop. ``control`` is its end of the socket pair."""
+    """State and event loop of the process. ``control`` is its end of the socket pair."""
 
     def __init__(self, control: socket.socket, settings: Settings) -> None:
         self._channel = Channel(control)
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._tally = Tally()
-        self._ports = Ports(
+        self._ports = ResponderSockets(
             self._tally,
             self._watch,
             self._unwatch,
             excluding(settings.excluded),
-            self._on_claim,
+            self._on_conflict,
             any_interface=settings.any_interface,
         )
         self._reported: _Reported = ((), ())
         self._owned: Mapping[bytes, tuple[str, ...]] = {}
-        self._lingering = Lingering()
+        self._handover = Handover()
         self._gratuitous = Gratuitous()
         self._refresh = Refresh(settings.announce_interval)
         self._bursts: deque[Burst] = deque()  # due, and not yet sent
@@ -75,15 +77,15 @@ class ResponderProcess:
         self._next_report = 0.0
 
     def run(self) -> None:
-        """Run until the speaker is gone."""
+        """Run until the speaker closes the channel."""
         self._follow_interfaces()
         self._watch(self._channel.fileno(), self._receive_commands)
         self._watch(self._links.fileno(), self._receive_links)
         self._watch(self._subnets.fileno(), self._receive_subnets)
         while not self._channel.ended:
             self._handle_timeouts(monotonic())
-            for descriptor, _ in self._epoll.poll(self._patience()):
-                # A port may have been closed in this very round.
+            for descriptor, _ in self._epoll.poll(self._poll_timeout()):
+                # A socket may have been closed by an earlier handler of this round.
                 if handler := self._handlers.get(descriptor):
                     handler()
 
@@ -95,19 +97,19 @@ class ResponderProcess:
         del self._handlers[descriptor]
         self._epoll.unregister(descriptor)
 
-    def _patience(self) -> float:
-        """Return how long to wait for the kernel, in seconds."""
+    def _poll_timeout(self) -> float:
+        """Return how long to wait in epoll, in seconds."""
         deadlines = [
             self._next_resync,
             self._gratuitous.next_deadline(),
             self._refresh.next_deadline(),
-            self._lingering.next_deadline(),
+            self._handover.next_deadline(),
         ]
         if self._bursts:
             deadlines.append(self._next_bursts)
         if self._channel.is_busy:
             deadlines.append(monotonic() + _BUSY)
-        elif self._has_news():
+        elif self._has_unreported():
             deadlines.append(self._next_report)
         return max(0.0, min(d for d in deadlines if d is not None) - monotonic())
 
@@ -117,22 +119,22 @@ class ResponderProcess:
         if self._bursts and now >= self._next_bursts:
             self._next_bursts = now + _BURST_PAUSE
             self._send_bursts()
-        if self._lingering.handle_timeout(now):
+        if self._handover.handle_timeout(now):
             self._answer_for_owned()
         if now >= self._next_resync:
             self._next_resync = now + RESYNC_INTERVAL
             self._links.resync()
             self._subnets.resync()
-            self._follow_interfaces()  # what failed to open is tried again
+            self._follow_interfaces()  # retries sockets that could not be opened
         self._channel.flush()
-        if now >= self._next_report and not self._channel.is_busy and self._has_news():
+        if now >= self._next_report and not self._channel.is_busy and self._has_unreported():
             self._next_report = now + REPORT_INTERVAL
             self._report()
 
     def _receive_commands(self) -> None:
         owned = dict(self._owned)
         takeovers: list[bytes] = []
-        # What came is taken together, so that the filters are made once for all of it.
+        # Queued commands are applied together, so that the filters are compiled once for them.
         for message in self._channel.receive():
             command = decode_command(message)
             match command:
@@ -141,14 +143,14 @@ class ResponderProcess:
                     takeovers += addresses if takeover else ()
                 case Disown(addresses, linger):
                     if linger:
-                        left = {a: owned[a] for a in addresses if a in owned}
-                        self._lingering.leave(left, monotonic())
+                        moved = {a: owned[a] for a in addresses if a in owned}
+                        self._handover.begin(moved, monotonic())
                     for address in addresses:
                         owned.pop(address, None)
                 case _:
                     assert_never(command)
         self._own(owned)
-        # Announced only now: whoever asks in return must get an answer.
+        # Announced after the filters are in place: requests that follow must be answered.
         self._announce(address for address in takeovers if address in owned)
 
     def _own(self, owned: Mapping[bytes, tuple[str, ...]]) -> None:
@@ -157,15 +159,17 @@ class ResponderProcess:
         self._gratuitous.withdraw(self._owned.keys() - owned.keys())
         self._refresh.own(frozenset(owned), monotonic())
         self._owned = owned
-        self._lingering.take(owned.keys(), monotonic())
+        self._handover.set_owned(owned.keys(), monotonic())
         self._answer_for_owned()
 
     def _answer_for_owned(self) -> None:
-        self._tell(self._ports.own({**self._lingering.places, **self._owned}))
+        self._announce_pending(
+            self._ports.own({**self._handover.interfaces_by_address, **self._owned})
+        )
 
-    def _on_claim(self, address: bytes) -> None:
-        """Who took an address over is heard: we need not answer for it any longer."""
-        self._lingering.heard(address, monotonic())
+    def _on_conflict(self, address: bytes) -> None:
+        """End the handover of an address, as its new owner has announced it."""
+        self._handover.new_owner_announced(address, monotonic())
 
     def _announce(self, addresses: Iterable[bytes], interface: int = EVERY_INTERFACE) -> None:
         now = monotonic()
@@ -176,7 +180,7 @@ class ResponderProcess:
         frames = 0
         while self._bursts and frames < _FRAMES_PER_TURN:
             burst = self._bursts.popleft()
-            if burst.address in self._owned:  # it may have been lost while it waited
+            if burst.address in self._owned:  # it may have been lost while queued
                 frames += self._ports.burst(burst)
 
     def _receive_links(self) -> None:
@@ -193,40 +197,41 @@ class ResponderProcess:
     def _follow_interfaces(self) -> None:
         table = self._subnets.table
         links = self._links.table.entries
-        self._tell(self._ports.reconcile(links, table.subnets(), table.addresses()))
+        self._announce_pending(self._ports.reconcile(links, table.subnets(), table.addresses()))
         if self._states() != self._reported:
             self._next_report = 0.0
 
-    def _tell(self, news: News) -> None:
-        """Announce addresses to those who have not heard of them on their wire."""
-        for index, addresses in news.items():
+    def _announce_pending(self, pending: PendingAnnouncements) -> None:
+        """Announce addresses on the interfaces on which they are new."""
+        for index, addresses in pending.items():
             self._announce((a for a in addresses if a in self._owned), index)
 
     def _states(self) -> _Reported:
-        return (self._ports.states, self._ports.wires)
+        return (self._ports.states, self._ports.interface_addresses)
 
-    def _has_news(self) -> bool:
+    def _has_unreported(self) -> bool:
         return bool(self._tally) or self._states() != self._reported
 
     def _report(self) -> None:
         self._ports.count_overruns()
-        states, wires = now = self._states()
-        known_states, known_wires = self._reported
+        states, addresses = now = self._states()
+        known_states, known_addresses = self._reported
         report = self._tally.report(
-            None if states == known_states else states, None if wires == known_wires else wires
+            None if states == known_states else states,
+            None if addresses == known_addresses else addresses,
         )
         if not self._channel.send(encode(report)):
-            return  # the speaker is busy; the counters wait
+            return  # the speaker has not read the previous report; the counters are kept
         self._reported = now
         self._tally.reported(report)
 
 
 def main() -> None:
-    """Run on the socket whose descriptor is the first argument, with the settings in the second."""
+    """Run the responder. Arguments: descriptor of the channel's socket, encoded settings."""
     control = socket.socket(fileno=int(sys.argv[1]))
     confine(CAP_NET_RAW)
     process = ResponderProcess(control, decode_settings(sys.argv[2]))
-    gc.freeze()  # what is there now stays: no collection needs to look at it again
+    gc.freeze()  # objects that exist now live on: the collector need not examine them again
     process.run()
 
 

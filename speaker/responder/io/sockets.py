@@ -1,4 +1,4 @@
-"""The interfaces that answer, each with a packet socket for each protocol."""
+"""Sockets of the responder: one for each answering interface and protocol."""
 
 from __future__ import annotations
 
@@ -13,52 +13,54 @@ from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, Link
 from speaker.responder.arp import DropReason
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst
 from speaker.responder.io.counters import Tally
-from speaker.responder.io.messages import BATCH, InterfaceState, WireState
+from speaker.responder.io.messages import BATCH, InterfaceAddresses, InterfaceState
 from speaker.responder.io.multicast import Groups, ipv6_enabled
 from speaker.responder.io.packet_socket import FRAME_LIMIT, PacketSocket
 from speaker.responder.links import answers_arp
 from speaker.responder.placement import Placed, Placement
-from speaker.responder.protocols import ARP, NDP, Resolution
-from speaker.responder.requesters import Askers
+from speaker.responder.protocols import ARP, NDP, AddressResolutionProtocol
+from speaker.responder.requesters import RecentRequesters
 from speaker.responder.subnets import Subnet
 
-# So many frames are read from one socket before the others have their turn.
+# Number of frames that are read from one socket before the other sockets are served.
 FRAMES_PER_TURN: Final = 64
-# So many answers go out in a row, where so many questions wait: to wake who waits for them costs
-# more than an answer, and then it costs that once.
+# Number of replies that are sent in a row, if as many requests are queued: waking the receiving
+# process costs more than a reply, and in a row it costs that once.
 ANSWERS_AT_ONCE: Final = 16
-# After an answer the next request is often on its way already. To look a few times more costs a
-# microsecond each; to fall asleep and be woken costs more.
-LOOKS: Final = 10
-# So many different frames are remembered with their replies, on each port.
+# Number of times that an empty socket is read after a reply: the next request often follows at
+# once. A read costs a microsecond; sleeping and being woken costs more.
+EMPTY_POLLS: Final = 10
+# Number of distinct frames whose replies are cached, for each socket.
 REPLIES_LIMIT: Final = 4096
 _PROTOCOLS: Final = (ARP, NDP)
 _GROUP_BIT: Final = 1
-_Key = tuple[int, Resolution]
+_Key = tuple[int, AddressResolutionProtocol]
 _NO_ADDRESSES: Final[Mapping[int, frozenset[bytes]]] = MappingProxyType({})
-News = Mapping[int, frozenset[bytes]]
+PendingAnnouncements = Mapping[int, frozenset[bytes]]
 
 
-class Port:
-    """One protocol on one interface.
-
-    ``link`` is replaced when its MAC address or its carrier changes. ``groups`` is None where the
-    protocol asks by broadcast. ``error`` says what does not work, though the rest does.
-    ``replies`` are those to frames that came lately, each with the address that it is about:
-    neighbors ask in the same words again and again. ``owned`` is what is answered for here, and
-    ``solicited`` are the groups that it is asked for in.
-    """
+class InterfaceSocket:
+    """The socket of one protocol on one interface."""
 
     __slots__ = ("error", "groups", "link", "owned", "protocol", "replies", "socket", "solicited")
 
-    def __init__(self, link: Link, protocol: Resolution, owned: frozenset[bytes]) -> None:
+    def __init__(
+        self, link: Link, protocol: AddressResolutionProtocol, owned: frozenset[bytes]
+    ) -> None:
         self.link = link
+        """The interface; replaced when its MAC address or its carrier changes."""
         self.protocol = protocol
         self.owned = owned
+        """The packed addresses that are answered for on this socket."""
         self.solicited = _groups(owned)
+        """The solicited-node groups of ``owned``."""
         self.error = ""
+        """Error that affects some addresses alone, as when a group can't be joined; else empty."""
         self.replies: dict[bytes, tuple[bytes, bytes]] = {}
+        """Cached replies by request frame, each with its address: neighbors repeat requests
+        byte for byte."""
         self.groups: Groups | None = None
+        """Multicast memberships; None for ARP, whose requests are broadcast."""
         self.socket = PacketSocket(link.name, protocol.ether_type, protocol.program(owned))
         if protocol is NDP:
             try:
@@ -68,26 +70,27 @@ class Port:
                 raise
 
     def own(self, owned: frozenset[bytes]) -> None:
-        """Answer for exactly these addresses. Raises OSError."""
+        """Answer for exactly these addresses. Raises OSError; then the state is unchanged."""
         if owned is not self.owned:
             self.socket.attach(self.protocol.program(owned))
             self.owned = owned
             self.solicited = _groups(owned)
 
     def close(self) -> None:
-        """Close everything."""
+        """Close the socket and leave its groups."""
         self.socket.close()
         if self.groups is not None:
             self.groups.close()
 
 
-class Ports:
-    """Opens and closes ports as interfaces come and go; answers and announces through them.
+class ResponderSockets:
+    """Opens and closes sockets as interfaces come and go; answers and announces through them.
 
-    ``watch`` is told of a new socket: its descriptor and what to call when it is readable;
-    ``unwatch`` of one that is about to be closed. Interfaces whose names are ``excluded`` get none.
-    ``on_claim`` is told of each of our addresses that somebody else says is his. With
-    ``any_interface`` the others answer for all addresses, be they on their subnet or not.
+    ``watch`` is called with the descriptor of a new socket and the handler to call when it is
+    readable, ``unwatch`` with the descriptor of a socket that is about to be closed. Interfaces
+    whose names are ``excluded`` get no socket. ``on_conflict`` is called with each owned address
+    that another host announces. With ``any_interface`` every interface answers for every address,
+    whatever its subnets.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Ports:
         watch: Callable[[int, Callable[[], None]], None],
         unwatch: Callable[[int], None],
         excluded: Callable[[str], bool],
-        on_claim: Callable[[bytes], None],
+        on_conflict: Callable[[bytes], None],
         *,
         any_interface: bool = False,
     ) -> None:
@@ -104,33 +107,33 @@ class Ports:
         self._watch = watch
         self._unwatch = unwatch
         self._excluded = excluded
-        self._on_claim = on_claim
+        self._on_conflict = on_conflict
         self._placement = Placement(any_interface=any_interface)
         self._links: Mapping[int, Link] = {}
         self._subnets: Mapping[int, frozenset[Subnet]] = {}
         self._addresses: Mapping[int, frozenset[bytes]] = {}
         self._owned: Mapping[bytes, tuple[str, ...]] = {}
-        self._known: Set[bytes] = frozenset()  # what was owned when the ports were looked at
-        self._askers = Askers()
+        self._known: Set[bytes] = frozenset()  # the owned addresses at the last reconciliation
+        self._requesters = RecentRequesters()
         self._macs: frozenset[bytes] = frozenset()  # of the interfaces that answer
-        self._ports: dict[_Key, Port] = {}
+        self._ports: dict[_Key, InterfaceSocket] = {}
         self._errors: dict[_Key, InterfaceState] = {}
         self.states: tuple[InterfaceState, ...] = ()
-        """Every interface that is to answer, once for each protocol, and whether it does."""
-        self.wires: tuple[WireState, ...] = ()
-        """Every interface that is to answer, with its subnets and addresses; empty where they are
-        too many.
+        """State of every interface that should answer, for each protocol."""
+        self.interface_addresses: tuple[InterfaceAddresses, ...] = ()
+        """Every interface that should answer, with its subnets and addresses; empty if they are
+        more than a report can hold.
         """
 
     @property
     def remembered(self) -> int:
-        """The number of frames that are remembered with their replies."""
+        """The number of cached replies."""
         return sum(len(port.replies) for port in self._ports.values())
 
-    def own(self, owned: Mapping[bytes, tuple[str, ...]]) -> News:
-        """Answer for exactly these packed addresses, each on the interfaces that these name.
+    def own(self, owned: Mapping[bytes, tuple[str, ...]]) -> PendingAnnouncements:
+        """Answer for exactly these packed addresses, each on interfaces that match its patterns.
 
-        None means all. Returns what the neighbors must hear of, as ``reconcile`` does.
+        No patterns match every interface. Return the addresses to announce, as ``reconcile`` does.
         """
         self._owned = owned
         return self.reconcile(self._links, self._subnets, self._addresses)
@@ -140,40 +143,41 @@ class Ports:
         links: Mapping[int, Link],
         subnets: Mapping[int, frozenset[Subnet]],
         addresses: Mapping[int, frozenset[bytes]] = _NO_ADDRESSES,
-    ) -> News:
-        """Follow the interfaces. Returns, by index, the addresses that neighbors must hear of.
+    ) -> PendingAnnouncements:
+        """Open, update and close sockets. Return, by interface index, the addresses to announce.
 
-        These are all of an interface that is new, whose carrier is back, or that has a new MAC
-        address; and of others those that it answers for now, and others did before.
+        These are all addresses of an interface that is new, whose carrier returned, or whose MAC
+        address changed; of another interface, the addresses that it answers for now and other
+        interfaces answered for before.
         """
         self._links, self._subnets, self._addresses = links, subnets, addresses
         answering = self._answering()
         wanted = _wanted(answering, self._placement.follow(self._owned, answering, subnets))
         for port in self._ports.values():
-            port.replies.clear()  # made for what was owned, and for the MAC address of then
+            port.replies.clear()  # they depend on the owned addresses and the MAC address
         for key in self._errors.keys() - wanted.keys():
             del self._errors[key]
         for key, port in tuple(self._ports.items()):
             if key not in wanted or wanted[key][0].name != port.link.name:
                 self._close(key)
-        news: dict[int, frozenset[bytes]] = {}
+        pending: dict[int, frozenset[bytes]] = {}
         for key, (link, owned) in wanted.items():
-            news[key[0]] = news.get(key[0], frozenset()) | self._update(key, link, owned)
+            pending[key[0]] = pending.get(key[0], frozenset()) | self._update(key, link, owned)
         for port in self._ports.values():
             if port.groups is not None:
                 port.error = port.groups.follow(port.solicited)
         self._known = self._owned.keys()
         self._macs = frozenset(port.link.mac for port in self._ports.values())
-        self._sum_up(answering.values())
-        return {index: addresses for index, addresses in news.items() if addresses}
+        self._update_report(answering.values())
+        return {index: addresses for index, addresses in pending.items() if addresses}
 
     def burst(self, burst: Burst) -> int:
-        """Announce an address on each interface, or on one of them; return how many frames it took.
+        """Announce an address on every interface or one; return the number of frames.
 
-        Where it was taken over, those who asked for it before are told one by one.
+        After a takeover, hosts that requested the address before also get a unicast announcement.
         """
         address, taken = burst.address, burst.takeover
-        asked = () if taken is None else self._askers.before(address, taken)
+        asked = () if taken is None else self._requesters.last_seen_before(address, taken)
         count = 0
         for (index, protocol), port in self._ports.items():
             if address not in port.owned or burst.interface not in (index, EVERY_INTERFACE):
@@ -181,9 +185,11 @@ class Ports:
             mac = port.link.mac
             frames = protocol.announcements(mac, address)
             if taken is not None:
-                frames += protocol.introductions(mac, address)
+                frames += protocol.router_notifications(mac, address)
             frames += tuple(
-                protocol.telling(mac, address, asker) for asker in asked if asker.interface == index
+                protocol.unicast_announcement(mac, address, requester)
+                for requester in asked
+                if requester.interface == index
             )
             for frame in frames:
                 self._announce(port, address, frame)
@@ -193,7 +199,7 @@ class Ports:
         return count
 
     def count_overruns(self) -> None:
-        """Count what the kernel dropped because we were too slow."""
+        """Count the frames that the kernel dropped because a socket's queue was full."""
         for port in self._ports.values():
             if overruns := port.socket.overruns():
                 self._tally.drop(DropReason.OVERRUN, overruns)
@@ -205,7 +211,7 @@ class Ports:
             if answers_arp(link) and not self._excluded(link.name)
         }
 
-    def _announce(self, port: Port, address: bytes, frame: bytes) -> None:
+    def _announce(self, port: InterfaceSocket, address: bytes, frame: bytes) -> None:
         try:
             port.socket.send(frame)
         except OSError as error:
@@ -213,27 +219,27 @@ class Ports:
         else:
             self._tally.announced(address)
 
-    def _probe(self, port: Port, address: bytes) -> None:
-        """Ask whether somebody else has an address that was taken over (RFC 5227 section 2.1)."""
+    def _probe(self, port: InterfaceSocket, address: bytes) -> None:
+        """Probe for another host with an address that was taken over (RFC 5227 section 2.1)."""
         try:
             port.socket.send(port.protocol.probe(port.link.mac, address))
         except OSError as error:
             self._tally.not_announced(port.link.name, address, error)
 
     def _update(self, key: _Key, link: Link, owned: frozenset[bytes]) -> frozenset[bytes]:
-        """Open or refresh a port. Returns what its neighbors must hear of."""
+        """Open or update a socket. Return the addresses to announce on it."""
         port = self._ports.get(key)
         if port is not None:
-            before, had = port.link, port.owned
+            earlier, had = port.link, port.owned
             if had - owned:
-                self._serve(port)  # what came while they were ours is still to be answered
+                self._serve(port)  # answers requests that were queued while they were owned
             try:
                 port.own(owned)
             except OSError:
-                self._close(key)  # and open it anew, which tells what is wrong
+                self._close(key)  # opening it again reports the error
             else:
                 port.link = link
-                if _has_returned(before, link) or before.mac != link.mac:
+                if _has_returned(earlier, link) or earlier.mac != link.mac:
                     return owned
                 return (owned - had) & self._known
         opened = self._open(key, link, owned)
@@ -242,7 +248,7 @@ class Ports:
     def _open(self, key: _Key, link: Link, owned: frozenset[bytes]) -> bool:
         protocol = key[1]
         try:
-            port = Port(link, protocol, owned)
+            port = InterfaceSocket(link, protocol, owned)
         except OSError as error:
             text = error.strerror or str(error)
             self._errors[key] = InterfaceState(link.name, protocol.name, text)
@@ -257,14 +263,14 @@ class Ports:
         self._unwatch(port.socket.fileno())
         port.close()
 
-    def _sum_up(self, answering: Iterable[Link]) -> None:
+    def _update_report(self, answering: Iterable[Link]) -> None:
         working = (
             InterfaceState(port.link.name, port.protocol.name, port.error)
             for port in self._ports.values()
         )
         self.states = (*working, *self._errors.values())
-        wires = tuple(
-            WireState(
+        found = tuple(
+            InterfaceAddresses(
                 link.name,
                 link.mac,
                 tuple(
@@ -274,39 +280,39 @@ class Ports:
             )
             for link in sorted(answering, key=lambda link: link.name)
         )
-        crowded = sum(1 + len(wire.subnets) + len(wire.addresses) for wire in wires) > BATCH
-        self.wires = () if crowded else wires
+        size = sum(1 + len(each.subnets) + len(each.addresses) for each in found)
+        self.interface_addresses = () if size > BATCH else found
 
-    def _serve(self, port: Port) -> None:
-        """Answer what is waiting on a port. The hot path: each call in it costs a percent."""
-        known, receive = port.replies.get, port.socket.recv
+    def _serve(self, port: InterfaceSocket) -> None:
+        """Answer the queued requests of a socket. The hot path: each call in it costs a percent."""
+        cached, receive = port.replies.get, port.socket.recv
         due: list[tuple[bytes, bytes]] = []
-        looks = 1
+        empty_polls = 1
         for _ in range(FRAMES_PER_TURN):
             try:
                 frame = receive(FRAME_LIMIT)
             except BlockingIOError:
                 if due:
                     self._answer(port, due)
-                looks -= 1
-                if not looks:
+                empty_polls -= 1
+                if not empty_polls:
                     break
             except OSError:
-                # The interface went down or away; netlink tells which, and when it is back.
+                # The interface is down or removed; netlink reports which, and when it is back.
                 self._tally.drop(DropReason.ERROR)
                 break
             else:
-                found = known(frame) or self._consider(port, frame)
+                found = cached(frame) or self._consider(port, frame)
                 if found is not None:
-                    looks = LOOKS
+                    empty_polls = EMPTY_POLLS
                     due.append(found)
                     if len(due) == ANSWERS_AT_ONCE:
                         self._answer(port, due)
         if due:
             self._answer(port, due)
 
-    def _answer(self, port: Port, due: list[tuple[bytes, bytes]]) -> None:
-        """Send the replies that are due, each with its address, until none is."""
+    def _answer(self, port: InterfaceSocket, due: list[tuple[bytes, bytes]]) -> None:
+        """Send the replies, given with their addresses, count them, and clear the list."""
         send = port.socket.send
         answered: list[bytes] = []
         for reply, address in due:
@@ -319,13 +325,13 @@ class Ports:
         self._tally.answered(answered)
         due.clear()
 
-    def _consider(self, port: Port, frame: bytes) -> tuple[bytes, bytes] | None:
-        """Make the reply to a frame that did not come lately; remember it, or count why not."""
+    def _consider(self, port: InterfaceSocket, frame: bytes) -> tuple[bytes, bytes] | None:
+        """Compute and cache the reply to a frame; if there is none, count the reason."""
         protocol = port.protocol
-        claim = protocol.claim(frame, port.owned)
-        if claim is not None and claim.mac not in self._macs:
-            self._tally.claimed(port.link.name, claim)
-            self._on_claim(claim.address)
+        conflict = protocol.conflict_in(frame, port.owned)
+        if conflict is not None and conflict.mac not in self._macs:
+            self._tally.count_conflict(port.link.name, conflict)
+            self._on_conflict(conflict.address)
             return None
         reply = protocol.answer(frame, port.link.mac, port.owned, self._macs)
         if isinstance(reply, DropReason):
@@ -333,10 +339,11 @@ class Ports:
             return None
         if len(port.replies) >= REPLIES_LIMIT:
             port.replies.clear()
-        address, asker = reply[protocol.address_in], reply[protocol.asker_in]
-        if any(asker) and not reply[0] & _GROUP_BIT:  # no probe, no search for duplicates
+        address, requester = reply[protocol.address_in], reply[protocol.requester_in]
+        # Neither an ARP probe nor duplicate address detection: those have no sender address.
+        if any(requester) and not reply[0] & _GROUP_BIT:
             mac = MacAddress(reply[:6])
-            self._askers.note(address, port.link.index, mac, asker, monotonic())
+            self._requesters.record(address, port.link.index, mac, requester, monotonic())
         found = port.replies[frame] = (reply, address)
         return found
 
@@ -344,10 +351,10 @@ class Ports:
 def _wanted(
     answering: Mapping[int, Link], placement: Placed
 ) -> dict[_Key, tuple[Link, frozenset[bytes]]]:
-    """Return what is to be open, and what is to be answered for there.
+    """Return the sockets to have open, each with its link and the addresses to answer for.
 
-    All IPv6 traffic of a node passes a neighbor discovery port's filter, so there are none where
-    there is nothing to answer.
+    All IPv6 traffic of a node passes the filter of a neighbor discovery socket, so there is none
+    on an interface without IPv6 addresses to answer for.
     """
     wanted: dict[_Key, tuple[Link, frozenset[bytes]]] = {}
     for index, link in answering.items():
@@ -358,8 +365,9 @@ def _wanted(
     return wanted
 
 
-def _has_returned(before: Link, link: Link) -> bool:
-    carriers = (bool(before.flags & IFF_LOWER_UP), before.carriers)
+def _has_returned(earlier: Link, link: Link) -> bool:
+    """Whether the carrier was lost and is back, also if both happened between two updates."""
+    carriers = (bool(earlier.flags & IFF_LOWER_UP), earlier.carriers)
     return bool(link.flags & IFF_LOWER_UP) and carriers != (True, link.carriers)
 
 

@@ -1,9 +1,9 @@
-// A member of a hashicorp/memberlist cluster, or several, for the interop tests to talk to.
+// A member of a hashicorp/memberlist cluster, or several, as the other side of the interop tests.
 //
-// What happens is told on standard output, one JSON object a line. What to do is read from standard
-// input, one command a line: "members", "meta HEX", "join ADDRESS...", "leave", "quit". It is done,
-// and its outcome told, by every member of this process. At the input's end the process ends, without
-// a word to the others.
+// Events are written to standard output, one JSON object per line. Commands are read from standard
+// input, one per line: "members", "meta HEX", "join ADDRESS...", "leave", "quit". Every member of this
+// process executes the command and reports its outcome. At the end of the input the process ends
+// without a message to the other members.
 package main
 
 import (
@@ -23,8 +23,8 @@ import (
 
 const leaveTimeout = 5 * time.Second
 
-// node is a member as another one sees it. State is known only from what others tell as they join or
-// are joined: the library shows its own opinion to nobody.
+// node is a member in the view of another one. State is known only from the push-pull of a join: the
+// library does not reveal its own view of the state.
 type node struct {
 	Name     string   `json:"name"`
 	Address  string   `json:"address"`
@@ -34,7 +34,7 @@ type node struct {
 	Versions [6]uint8 `json:"versions"`
 }
 
-// line is what is printed. At is in seconds of Unix time; Observer is the member that it happened to.
+// line is one line of output. At is in seconds of Unix time; Observer is the member with the event.
 type line struct {
 	Event    string  `json:"event"`
 	At       float64 `json:"at"`
@@ -52,14 +52,14 @@ func seen(n *memberlist.Node) node {
 	}
 }
 
-// printer writes lines in the order in which they came. Who tells it something never waits.
+// printer writes lines in the order in which they were reported. report never blocks.
 type printer struct {
 	lock  sync.Mutex
 	lines []line
 	wake  chan struct{}
 }
 
-func (p *printer) tell(l line) {
+func (p *printer) report(l line) {
 	l.At = float64(time.Now().UnixNano()) / 1e9
 	p.lock.Lock()
 	p.lines = append(p.lines, l)
@@ -85,7 +85,7 @@ func (p *printer) run() {
 	}
 }
 
-// member is one member of this process: what memberlist asks for metadata, and tells of events.
+// member is one member of this process: the delegate of memberlist for metadata and events.
 type member struct {
 	name string
 	meta atomic.Pointer[[]byte]
@@ -102,41 +102,41 @@ func (m *member) NotifyJoin(n *memberlist.Node)          { m.event("join", n) }
 func (m *member) NotifyLeave(n *memberlist.Node)         { m.event("leave", n) }
 func (m *member) NotifyUpdate(n *memberlist.Node)        { m.event("update", n) }
 
-// NotifyMerge is called with all that the other side knows, when either joins the other.
+// NotifyMerge is called with all members of the other side, when either joins the other.
 func (m *member) NotifyMerge(nodes []*memberlist.Node) error {
-	told := line{Event: "merge", Observer: m.name, Count: len(nodes)}
+	reported := line{Event: "merge", Observer: m.name, Count: len(nodes)}
 	for _, n := range nodes {
 		copied := seen(n)
 		copied.State = stateOf(n)
-		told.Members = append(told.Members, copied)
+		reported.Members = append(reported.Members, copied)
 	}
-	m.out.tell(told)
+	m.out.report(reported)
 	return nil
 }
 
 func (m *member) event(name string, n *memberlist.Node) {
 	copied := seen(n)
-	m.out.tell(line{Event: name, Observer: m.name, Node: &copied})
+	m.out.report(line{Event: name, Observer: m.name, Node: &copied})
 }
 
 func (m *member) done(name string, count int, err error) {
-	told := line{Event: name, Observer: m.name, Count: count}
+	reported := line{Event: name, Observer: m.name, Count: count}
 	if err != nil {
-		told.Error = err.Error()
+		reported.Error = err.Error()
 	}
-	m.out.tell(told)
+	m.out.report(reported)
 }
 
-// obey does what a command says and tells the outcome.
-func (m *member) obey(words []string) {
+// execute executes a command and reports its outcome.
+func (m *member) execute(words []string) {
 	switch words[0] {
 	case "members":
-		told := line{Event: "members", Observer: m.name}
+		reported := line{Event: "members", Observer: m.name}
 		for _, n := range m.list.Members() {
-			told.Members = append(told.Members, seen(n))
+			reported.Members = append(reported.Members, seen(n))
 		}
-		told.Count = len(told.Members)
-		m.out.tell(told)
+		reported.Count = len(reported.Members)
+		m.out.report(reported)
 	case "meta":
 		meta, err := hex.DecodeString(strings.Join(words[1:], ""))
 		if err == nil {
@@ -162,10 +162,10 @@ type options struct {
 
 func parse() options {
 	var o options
-	flag.StringVar(&o.name, "name", "peer", "name; with -count: what the names begin with")
+	flag.StringVar(&o.name, "name", "peer", "name; with -count: prefix of the names")
 	flag.StringVar(&o.bind, "bind", "127.0.0.1", "address")
 	flag.IntVar(&o.port, "port", 7946, "port; with -count: the first one")
-	flag.IntVar(&o.count, "count", 1, "how many members, each joined to the first one")
+	flag.IntVar(&o.count, "count", 1, "number of members, each joined to the first one")
 	flag.StringVar(&o.key, "key", "", "secret key, hexadecimal")
 	flag.StringVar(&o.label, "label", "", "label of all packets and streams")
 	flag.StringVar(&o.meta, "meta", "", "metadata, hexadecimal")
@@ -235,10 +235,10 @@ func run(o options) error {
 		m.done("started", 1, nil)
 	}
 	for _, m := range members[1:] {
-		m.obey([]string{"join", members[0].list.LocalNode().Address()})
+		m.execute([]string{"join", members[0].list.LocalNode().Address()})
 	}
 	if o.join != "" {
-		members[0].obey(append([]string{"join"}, strings.Split(o.join, ",")...))
+		members[0].execute(append([]string{"join"}, strings.Split(o.join, ",")...))
 	}
 	commands := bufio.NewScanner(os.Stdin)
 	for commands.Scan() {
@@ -250,7 +250,7 @@ func run(o options) error {
 			break
 		}
 		for _, m := range members {
-			m.obey(words)
+			m.execute(words)
 		}
 	}
 	return commands.Err()

@@ -8,13 +8,13 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// setLabel refuses: labels came with version 0.4.
+// setLabel returns an error for a label: labels exist since version 0.4.
 func setLabel(config *memberlist.Config, label string) error {
 	if label != "" {
-		return errors.New("-label: this version knows no labels")
+		return errors.New("-label: this version has no labels")
 	}
 	return nil
 }
 
-// stateOf can't tell: the application is not told the state in this version.
+// stateOf returns no state: this version does not reveal it to the application.
 func stateOf(n *memberlist.Node) string { return "" }

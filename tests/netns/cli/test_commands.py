@@ -1,4 +1,4 @@
-"""The diagnostic commands, as people call them, against an API server on loopback."""
+"""The diagnostic commands, run as processes, against an API server on loopback."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from support.api import Api, running_api
-from support.commands import command, forbidding
-from support.controller import controlling
+from support.kube.api import Api, running_api
+from support.kube.commands import command, forbidding
+from support.kube.controller import controlling
 
 from metallb_py.lab.apiserver.defaults import BY_KIND
 from metallb_py.lab.apiserver.server import ApiServer
@@ -19,7 +19,7 @@ ELSEWHERE = CONFIG.replace("192.0.2", "198.51.100")
 
 
 async def served(api: Api) -> None:
-    """Have a controller serve one service, and leave another one waiting."""
+    """Run a controller that serves one service and leaves another one pending."""
     await api.set_config(CONFIG)
     await api.add_service("first")
     async with controlling(api):
@@ -32,40 +32,43 @@ async def test_plan(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await served(api)
         assert await command(api, "plan", "-", text=CONFIG) == (0, "2 services: 2 as before\n")
-        status, said = await command(api, "plan", "-", text=ELSEWHERE)
+        status, output = await command(api, "plan", "-", text=ELSEWHERE)
         assert status == 3
-        assert 'default/first keeps 192.0.2.0, and pool "a" drains\n' in said
-        assert 'default/second gets 198.51.100.0 of pool "a"\n' in said
-        status, said = await command(
+        assert 'default/first keeps 192.0.2.0, and pool "a" drains\n' in output
+        assert 'default/second gets 198.51.100.0 of pool "a"\n' in output
+        status, output = await command(
             api, "plan", "-", "--json", "--orphaned-addresses", "renumber", text=ELSEWHERE
         )
-        fates = {each["service"]: each["fate"] for each in json.loads(said)["services"]}
-        assert fates == {"default/first": "loses", "default/second": "keeps"}
+        changes = {each["service"]: each["fate"] for each in json.loads(output)["services"]}
+        assert changes == {"default/first": "loses", "default/second": "keeps"}
         assert status == 3
-        status, said = await command(
+        status, output = await command(
             api, "plan", "-", "--orphaned-addresses", "refuse", text=ELSEWHERE
         )
         assert status == 3
         assert (
-            'refused: new config not compatible with assigned IPs: service "default/first"' in said
+            'refused: new config not compatible with assigned IPs: service "default/first"'
+            in output
         )
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("address-pools: [{name: a}]", "standard input:1: address-pools[0]"),
         ("kind: ConfigMap\napiVersion: v1\n", "no configuration found"),
     ],
 )
-async def test_a_plan_of_what_is_no_configuration(tmp_path: Path, text: str, why: str) -> None:
+async def test_plan_of_an_invalid_configuration_is_an_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
     async with running_api(tmp_path) as api:
-        status, said = await command(api, "plan", "-", text=text)
+        status, output = await command(api, "plan", "-", text=text)
         assert status == 1
-        assert why in said
+        assert message in output
 
 
-async def test_a_plan_of_what_is_no_text(tmp_path: Path) -> None:
+async def test_plan_of_a_binary_file_is_an_error(tmp_path: Path) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff")
     async with running_api(tmp_path) as api:
@@ -84,7 +87,7 @@ async def add_node(api: Api, address: str) -> None:
 WARNING = 'pool "a" contains 192.0.2.0, an address of node node1: no speaker announces it'
 
 
-async def test_pools_that_contain_addresses_of_nodes(tmp_path: Path) -> None:
+async def test_pools_that_contain_node_addresses_are_warned_of(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG)
         await add_node(api, "192.0.2.0")
@@ -92,8 +95,8 @@ async def test_pools_that_contain_addresses_of_nodes(tmp_path: Path) -> None:
             0,
             f"warning: {WARNING}\n0 services: none\n",
         )
-        status, said = await command(api, "plan", "-", "--json", text=CONFIG)
-        assert (status, json.loads(said)["warnings"]) == (0, [WARNING])
+        status, output = await command(api, "plan", "-", "--json", text=CONFIG)
+        assert (status, json.loads(output)["warnings"]) == (0, [WARNING])
         assert await command(api, "validate", "-", "--cluster", text=CONFIG) == (
             0,
             f"standard input: warning: {WARNING}\n",
@@ -102,7 +105,7 @@ async def test_pools_that_contain_addresses_of_nodes(tmp_path: Path) -> None:
         assert await command(api, "validate", "-", "--cluster", text=ELSEWHERE) == (0, "")
 
 
-async def test_nodes_that_may_not_be_read(tmp_path: Path) -> None:
+async def test_forbidden_nodes_leave_pools_unchecked_with_a_warning(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG)
         await add_node(api, "192.0.2.0")
@@ -111,71 +114,72 @@ async def test_nodes_that_may_not_be_read(tmp_path: Path) -> None:
         application.middlewares.append(forbidding("/api/v1/nodes"))
         await api.start(application)
         unchecked = "warning: pools are not checked for addresses of nodes: Nodes can't be read"
-        status, said = await command(api, "plan", "-", text=CONFIG)
+        status, output = await command(api, "plan", "-", text=CONFIG)
         assert status == 0
-        assert said.startswith(f"{unchecked} (GET /api/v1/nodes: 403 ")
-        status, said = await command(api, "validate", "-", "--cluster", text=CONFIG)
+        assert output.startswith(f"{unchecked} (GET /api/v1/nodes: 403 ")
+        status, output = await command(api, "validate", "-", "--cluster", text=CONFIG)
         assert status == 0
-        assert said.startswith(f"standard input: {unchecked}")
+        assert output.startswith(f"standard input: {unchecked}")
 
 
-async def test_a_cluster_that_validate_can_not_ask(tmp_path: Path) -> None:
+async def test_validate_with_an_unreachable_cluster_is_an_error(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.stop()
-        status, said = await command(api, "validate", "-", "--cluster", text=CONFIG)
+        status, output = await command(api, "validate", "-", "--cluster", text=CONFIG)
         assert status == 2
-        assert "GET /api/v1/nodes" in said
+        assert "GET /api/v1/nodes" in output
         assert (await command(api, "validate", "-", text=CONFIG))[0] == 0
 
 
 async def test_explain(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await served(api)
-        status, said = await command(api, "explain", "default/first")
+        status, output = await command(api, "explain", "default/first")
         assert status == 1, "no node announces it"
-        assert said.splitlines() == [
+        assert output.splitlines() == [
             "default/first: 192.0.2.0: served",
             '  holds 192.0.2.0 of pool "a" (layer2)',
-            "  asks for ipv4",
+            "  requests ipv4",
             '  1. pool "a": its addresses are from this one',
             "  announced by no node: noEndpoints: it has no endpoints",
         ]
-        status, said = await command(api, "explain", "second")
+        status, output = await command(api, "explain", "second")
         assert status == 1
-        assert '  AllocationFailed: no available IPs: pool "a": no ipv4 address free\n' in said
-        status, said = await command(api, "explain", "second", "--json")
-        (pool,) = json.loads(said)["pools"]
+        assert '  AllocationFailed: no available IPs: pool "a": no ipv4 address free\n' in output
+        status, output = await command(api, "explain", "second", "--json")
+        (pool,) = json.loads(output)["pools"]
         assert pool == {"pool": "a", "available": False, "detail": "no ipv4 address free"}
         assert await command(api, "explain", "none") == (2, "service default/none: not found\n")
 
 
-async def test_explain_names_what_has_no_effect(tmp_path: Path) -> None:
+async def test_explain_names_keys_and_annotations_without_effect(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.add_service("web")
-        _, said = await command(api, "explain", "web")
-        assert "  there is no ConfigMap of that name (--namespace, --config)\n" in said
+        _, output = await command(api, "explain", "web")
+        assert "  there is no ConfigMap of that name (--namespace, --config)\n" in output
         item = {"kind": "ConfigMap", "data": {"config.yml": ""}}
         await api.add({**item, "metadata": {"namespace": "metallb-system", "name": "config"}})
         service = api.store.get(BY_KIND["Service"], "default", "web")
         annotations = {"metallb.io/loadBalancerIps": "192.0.2.1"}
         service["metadata"] = {**metadata(service), "annotations": annotations}
         await api.store.update(BY_KIND["Service"], "default", "web", service)
-        status, said = await command(api, "explain", "web")
+        status, output = await command(api, "explain", "web")
         assert status == 1
         wrong = 'annotation "metallb.io/loadBalancerIps" has no effect: want '
         wrong += '"metallb.io/loadBalancerIPs"'
-        assert f"  {wrong}\n" in said
+        assert f"  {wrong}\n" in output
         assert (
-            '  ConfigMap: data, line 1: found the keys "config.yml": want the key "config"' in said
+            '  ConfigMap: data, line 1: found the keys "config.yml": want the key "config"'
+            in output
         )
-        _, said = await command(api, "explain", "web", "--json")
-        assert wrong in json.loads(said)["warnings"]
+        _, output = await command(api, "explain", "web", "--json")
+        assert wrong in json.loads(output)["warnings"]
 
 
-async def test_a_cluster_that_can_not_be_asked(tmp_path: Path) -> None:
+async def test_explain_and_plan_with_an_unreachable_cluster_are_errors(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.stop()
         for arguments in (["explain", "x"], ["plan", "-"]):
-            status, said = await command(api, *arguments)
+            status, output = await command(api, *arguments)
             assert status == 2
-            assert "GET /api/v1/services" in said
+            assert "GET /api/v1/services" in output

@@ -1,4 +1,4 @@
-"""What ``explain`` says of who announces a service, against an API server on loopback."""
+"""Announcing nodes in the output of ``explain``, against an API server on loopback."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support.api import Api, running_api
-from support.commands import command, forbidding
+from support.kube.api import Api, running_api
+from support.kube.commands import command, forbidding
 
 from metallb_py.lab.apiserver.defaults import BY_KIND
 from metallb_py.lab.apiserver.server import ApiServer
@@ -29,7 +29,7 @@ LISTS = {
 
 
 async def populate(api: Api, protocol: str, **labels: str) -> None:
-    """Have nodes with speakers, and a service with an address and endpoints on node2."""
+    """Create nodes with speakers, and a service with an address and endpoints on node2."""
     await api.set_config(POOLS[protocol])
     await api.add_service("web")
     item = api.store.list(KIND_SERVICE)[0]
@@ -43,7 +43,10 @@ async def populate(api: Api, protocol: str, **labels: str) -> None:
         meta["labels"] = {"app": "metallb", "component": "speaker"}
         spec: Object = {"nodeName": name}
         await api.add({"kind": "Pod", "metadata": meta, "spec": spec, "status": ready})
-    for service, node_name in (("web", "node2"), ("webs", "node1")):  # the other one is no concern
+    for service, node_name in (
+        ("web", "node2"),
+        ("webs", "node1"),
+    ):  # the second is another service's
         meta = {"namespace": "default", "name": f"{service}-1"}
         meta["labels"] = {"kubernetes.io/service-name": service}
         endpoint: Object = {"addresses": ["10.1.0.1"], "nodeName": node_name}
@@ -54,30 +57,30 @@ async def populate(api: Api, protocol: str, **labels: str) -> None:
     ("protocol", "line"),
     [("layer2", "  announced by node"), ("bgp", "  announced by node1, node2 (bgp)")],
 )
-async def test_who_announces(tmp_path: Path, protocol: str, line: str) -> None:
+async def test_explain_names_the_announcing_nodes(tmp_path: Path, protocol: str, line: str) -> None:
     async with running_api(tmp_path) as api:
         await populate(api, protocol)
-        status, said = await command(api, "explain", "web")
-        assert status == 0, said
-        assert said.splitlines()[-1].startswith(line)
-        _, said = await command(api, "explain", "web", "--json")
-        announced = json.loads(said)["announced"]
+        status, output = await command(api, "explain", "web")
+        assert status == 0, output
+        assert output.splitlines()[-1].startswith(line)
+        _, output = await command(api, "explain", "web", "--json")
+        announced = json.loads(output)["announced"]
         assert announced["checked"]
         assert announced["protocol"] == protocol
         assert announced["nodes"]
 
 
 @pytest.mark.parametrize("protocol", POOLS)
-async def test_no_node_announces(tmp_path: Path, protocol: str) -> None:
+async def test_explain_gives_the_reason_if_no_node_announces(tmp_path: Path, protocol: str) -> None:
     async with running_api(tmp_path) as api:
         await populate(api, protocol, **{EXCLUDE_LABEL: ""})
-        status, said = await command(api, "explain", "web")
+        status, output = await command(api, "explain", "web")
         assert status == 1
-        last = said.splitlines()[-1]
+        last = output.splitlines()[-1]
         assert last.startswith("  announced by no node: ")
         assert f"it has the label {EXCLUDE_LABEL}" in last
-        status, said = await command(api, "explain", "web", "--json")
-        announced = json.loads(said)["announced"]
+        status, output = await command(api, "explain", "web", "--json")
+        announced = json.loads(output)["announced"]
         assert (status, announced["checked"], announced["nodes"]) == (1, True, [])
         assert EXCLUDE_LABEL in announced["why"]
         assert (await command(api, "explain", "web", "--ignore-exclude-lb"))[0] == 0
@@ -85,18 +88,18 @@ async def test_no_node_announces(tmp_path: Path, protocol: str) -> None:
 
 
 @pytest.mark.parametrize("kinds", [[kind] for kind in LISTS] + [list(LISTS)])
-async def test_what_can_not_be_checked(tmp_path: Path, kinds: list[str]) -> None:
+async def test_explain_reports_lists_that_can_not_be_read(tmp_path: Path, kinds: list[str]) -> None:
     async with running_api(tmp_path) as api:
         await populate(api, "layer2", **{EXCLUDE_LABEL: ""})
         await api.stop()
         application = ApiServer(api.store).application()
         application.middlewares.append(forbidding(*(LISTS[kind] for kind in kinds)))
         await api.start(application)
-        status, said = await command(api, "explain", "web")
-        assert status == 0, said
-        last = said.splitlines()[-1]
+        status, output = await command(api, "explain", "web")
+        assert status == 0, output
+        last = output.splitlines()[-1]
         assert last.startswith("  whether a node announces it is not checked: ")
         assert all(f"{kind} can't be read (GET {LISTS[kind]}" in last for kind in kinds)
-        status, said = await command(api, "explain", "web", "--json")
-        announced = json.loads(said)["announced"]
+        status, output = await command(api, "explain", "web", "--json")
+        announced = json.loads(output)["announced"]
         assert (status, announced["checked"], announced["nodes"]) == (0, False, [])

@@ -9,10 +9,10 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
-from support.api import Api, running_api
-from support.controller import controlling
-from support.patience import PATIENCE
-from support.ports import free_port
+from support.kube.api import Api, running_api
+from support.kube.controller import controlling
+from support.net.ports import free_port
+from support.net.timeouts import TIMEOUT
 
 from controller.options import Options
 from controller.orphaned_addresses import OrphanPolicy
@@ -40,7 +40,7 @@ async def test_services_get_addresses_and_events(tmp_path: Path) -> None:
     }
 
 
-async def test_who_gets_nothing_is_told_why_and_served_later(tmp_path: Path) -> None:
+async def test_allocation_failure_is_an_event_and_is_retried(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG.replace("/30", "/32"))
         await api.add_service("first")
@@ -58,7 +58,7 @@ async def test_who_gets_nothing_is_told_why_and_served_later(tmp_path: Path) -> 
             await api.until(lambda: api.ips("second") == ["192.0.2.0"])
 
 
-async def test_the_page_tells_of_pools_and_of_who_waits(tmp_path: Path) -> None:
+async def test_metrics_of_pools_and_pending_services(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG.replace("/30", "/32"))
         await api.add_service("first")
@@ -66,22 +66,22 @@ async def test_the_page_tells_of_pools_and_of_who_waits(tmp_path: Path) -> None:
             await api.until(lambda: api.ips("first"))
             await api.add_service("second")
             await api.until(lambda: [e for e in api.events() if e["type"] == "Warning"])
-            said: list[str] = []
-            async with asyncio.timeout(PATIENCE):
-                while "metallb_controller_allocation_seconds_count 1.0" not in said:
-                    said = (await asyncio.to_thread(_page, port)).splitlines()
-    assert 'metallb_allocator_ipv4_addresses_total{pool="a"} 1.0' in said
-    assert 'metallb_allocator_ipv4_addresses_in_use_total{pool="a"} 1.0' in said
-    assert 'metallb_allocator_ipv6_addresses_total{pool="a"} 0.0' in said
-    assert "metallb_controller_services_pending 1.0" in said
-    assert "metallb_controller_services_draining 0.0" in said
+            lines: list[str] = []
+            async with asyncio.timeout(TIMEOUT):
+                while "metallb_controller_allocation_seconds_count 1.0" not in lines:
+                    lines = (await asyncio.to_thread(_page, port)).splitlines()
+    assert 'metallb_allocator_ipv4_addresses_total{pool="a"} 1.0' in lines
+    assert 'metallb_allocator_ipv4_addresses_in_use_total{pool="a"} 1.0' in lines
+    assert 'metallb_allocator_ipv6_addresses_total{pool="a"} 0.0' in lines
+    assert "metallb_controller_services_pending 1.0" in lines
+    assert "metallb_controller_services_draining 0.0" in lines
 
 
-async def test_ready_once_everything_was_listed_and_still_without_the_api_server(
+async def test_readyz_passes_after_the_first_lists_and_during_an_outage(
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api, controlling(api, port=(port := free_port())):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while (await asyncio.to_thread(_probe, port, "readyz"))[0] != 200:
                 await asyncio.sleep(0.02)
         status, text = await asyncio.to_thread(_probe, port, "readyz")
@@ -93,11 +93,11 @@ async def test_ready_once_everything_was_listed_and_still_without_the_api_server
             assert (await asyncio.to_thread(_probe, port, "healthz"))[0] == 200
 
 
-async def test_live_but_not_ready_before_anything_was_listed(tmp_path: Path) -> None:
+async def test_healthz_passes_and_readyz_fails_before_the_first_lists(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.stop()
         async with controlling(api, port=(port := free_port())):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while (await asyncio.to_thread(_probe, port, "healthz"))[0] != 200:
                     await asyncio.sleep(0.02)
             status, text = await asyncio.to_thread(_probe, port, "readyz")
@@ -107,7 +107,7 @@ async def test_live_but_not_ready_before_anything_was_listed(tmp_path: Path) -> 
 
 def _probe(port: int, name: str) -> tuple[int, str]:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=PATIENCE) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=TIMEOUT) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:
@@ -117,13 +117,13 @@ def _probe(port: int, name: str) -> tuple[int, str]:
 
 
 def _page(port: int) -> str:
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT) as answer:
         text: str = answer.read().decode()
     return text
 
 
-async def test_a_pool_for_some_namespaces(tmp_path: Path) -> None:
-    """Their labels are followed from the moment that a pool asks for them."""
+async def test_namespace_selectors_of_a_pool_follow_namespace_labels(tmp_path: Path) -> None:
+    """Namespaces are followed as soon as a pool has namespace-selectors."""
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG.replace("/30", "/32"))
         await api.add({"kind": "Namespace", "metadata": {"name": "default"}})
@@ -140,7 +140,7 @@ async def test_a_pool_for_some_namespaces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at_start", [True, False])
-async def test_a_broken_configuration_is_told_and_changes_nothing(
+async def test_invalid_config_is_reported_and_changes_nothing(
     tmp_path: Path, at_start: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -174,7 +174,7 @@ def _stale(api: Api) -> list[dict[str, object]]:
     return [dict(e) for e in api.events() if e["reason"] == "configStale"]
 
 
-async def test_refuse_makes_a_configuration_that_drops_an_address_in_use_wait(
+async def test_orphan_policy_refuse_delays_a_config_without_a_used_address(
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -190,7 +190,7 @@ async def test_refuse_makes_a_configuration_that_drops_an_address_in_use_wait(
             await api.until(lambda: api.ips("next") == ["198.51.100.0"])
 
 
-async def test_renumber_gives_services_other_addresses(tmp_path: Path) -> None:
+async def test_orphan_policy_renumber_assigns_other_addresses(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG)
         await api.add_service("web")
@@ -202,22 +202,22 @@ async def test_renumber_gives_services_other_addresses(tmp_path: Path) -> None:
             await api.until(lambda: reasons <= {str(e["reason"]) for e in api.events()})
 
 
-async def test_a_configuration_that_is_not_there_yet_is_waited_for_and_said(
+async def test_missing_config_is_logged_and_waited_for(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
         await api.add_service("web")
         async with controlling(api):
-            said = ""
-            async with asyncio.timeout(PATIENCE):
-                while "no valid configuration yet" not in said:
-                    said += capfd.readouterr().out
+            output = ""
+            async with asyncio.timeout(TIMEOUT):
+                while "no valid configuration yet" not in output:
+                    output += capfd.readouterr().out
                     await asyncio.sleep(0.01)
             await api.set_config(CONFIG)
             await api.until(lambda: api.ips("web"))
 
 
-async def test_without_credentials_it_ends_with_status_1(
+async def test_missing_credentials_end_the_controller_with_status_1(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     common = CommonOptions("", 0, "config", "x", str(tmp_path / "missing"), Level.INFO)
@@ -225,20 +225,20 @@ async def test_without_credentials_it_ends_with_status_1(
     assert "failed to create k8s client" in capfd.readouterr().out
 
 
-async def test_the_credentials_never_show(
+async def test_credentials_are_never_logged(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config("peers: [{peer-address: x, my-asn: 1, password: hunter2}]")
         async with controlling(api):
             await api.until(lambda: _stale(api))
-    said = capfd.readouterr().out + str(api.events())
-    assert "hunter2" not in said
-    assert "s3cret" not in said
+    output = capfd.readouterr().out + str(api.events())
+    assert "hunter2" not in output
+    assert "s3cret" not in output
 
 
 @pytest.mark.parametrize("address", ["10.96.077.7", "garbage", "", "10.96.0.1.7"])
-async def test_a_cluster_address_that_can_not_be_read_ends_nothing(
+async def test_invalid_cluster_ip_does_not_stop_the_controller(
     tmp_path: Path, address: str
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -252,7 +252,7 @@ async def test_a_cluster_address_that_can_not_be_read_ends_nothing(
             await api.until(lambda: api.ips("next"))
 
 
-async def test_a_status_that_another_controller_overwrites_is_contested_calmly(
+async def test_status_overwritten_by_another_controller_is_contested_slowly(
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -260,7 +260,7 @@ async def test_a_status_that_another_controller_overwrites_is_contested_calmly(
         await api.add_service("web")
         kind, writes = BY_KIND["Service"], 0
         async with controlling(api):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while not (found := [e for e in api.events() if e["reason"] == "StatusContested"]):
                     await api.until(lambda: api.ips("web") == ["192.0.2.0"])
                     item = api.store.get(kind, "default", "web")

@@ -1,4 +1,4 @@
-"""The state of the configuration, written onto its ConfigMap by a whole controller."""
+"""The state of the configuration, written to ConfigMaps by a whole controller."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from urllib.request import urlopen
 import msgspec
 import pytest
 from aiohttp import web
-from support.api import Api, connected, running_api
-from support.controller import controlling
-from support.patience import PATIENCE
-from support.ports import free_port
+from support.kube.api import Api, connected, running_api
+from support.kube.controller import controlling
+from support.net.ports import free_port
+from support.net.timeouts import TIMEOUT
 
 from controller.orphaned_addresses import OrphanPolicy
 from metallb_py.kube.config_state import StateNames, Stored, decode
@@ -53,7 +53,7 @@ def stored(api: Api) -> Stored:
     return found or Stored(None)
 
 
-async def test_what_is_good_is_kept_and_what_is_bad_is_told(tmp_path: Path) -> None:
+async def test_valid_config_is_stored_and_an_invalid_one_reported(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, controlling(api):
         await api.set_config(GOOD)
         await api.until(lambda: state(api) == "applied")
@@ -68,7 +68,7 @@ async def test_what_is_good_is_kept_and_what_is_bad_is_told(tmp_path: Path) -> N
         await api.until(lambda: state(api) == "applied")
 
 
-async def test_a_controller_that_starts_with_a_bad_text_works_from_the_last_good(
+async def test_start_with_an_invalid_config_uses_the_last_good_one(
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -82,7 +82,7 @@ async def test_a_controller_that_starts_with_a_bad_text_works_from_the_last_good
             await api.until(lambda: api.ips("web") == ["192.0.2.0"])
 
 
-async def test_a_restart_does_not_make_a_refused_configuration_the_effective_one(
+async def test_restart_does_not_apply_a_refused_config(
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -105,7 +105,7 @@ async def test_a_restart_does_not_make_a_refused_configuration_the_effective_one
             await api.until(lambda: stored(api).text == ELSEWHERE)
 
 
-async def test_what_drains_stands_on_the_configmap_and_survives_a_restart(tmp_path: Path) -> None:
+async def test_draining_pools_are_stored_and_survive_a_restart(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(GOOD)
         await api.add_service("web")
@@ -131,7 +131,7 @@ OURS = ("metallb.universe.tf/", "metallb.io/")
 
 
 def text_of_size(size: int) -> str:
-    """Return a valid configuration of about so many bytes."""
+    """Return a valid configuration of about ``size`` bytes."""
     text, number = GOOD, 0
     lines = []
     while len(text) + sum(map(len, lines)) < size:
@@ -157,7 +157,7 @@ def warnings(api: Api, reason: str) -> str:
     return str([event["message"] for event in api.events() if event["reason"] == reason])
 
 
-async def test_a_configuration_of_300_kilobytes_keeps_its_last_good_text_through_a_restart(
+async def test_last_good_config_of_300_kilobytes_survives_a_restart(
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -174,8 +174,8 @@ async def test_a_configuration_of_300_kilobytes_keeps_its_last_good_text_through
             await api.until(lambda: api.ips("web") == ["192.0.2.0"])
 
 
-async def test_our_annotations_are_in_the_way_of_no_apply(tmp_path: Path) -> None:
-    """140 KB after 120 KB: kubectl keeps a copy of what it applies, and we none beside it."""
+async def test_annotations_of_the_controller_leave_room_for_kubectl_apply(tmp_path: Path) -> None:
+    """140 KB after 120 KB: kubectl keeps a copy of the applied text; the controller adds none."""
     async with running_api(tmp_path) as api, connected(api) as client:
         await api.set_config(GOOD)
         async with controlling(api):
@@ -191,7 +191,7 @@ async def test_our_annotations_are_in_the_way_of_no_apply(tmp_path: Path) -> Non
                 assert size_of_ours(api) < 1024
 
 
-async def test_a_thousand_problems_make_a_short_status(tmp_path: Path) -> None:
+async def test_status_of_1000_problems_is_short(tmp_path: Path) -> None:
     pool = "{name: a%d, protocol: layer2, addresses: [192.0.2.0/33]}"
     many = "address-pools: [" + ", ".join(pool % n for n in range(1000)) + "]"
     async with running_api(tmp_path) as api:
@@ -205,10 +205,10 @@ async def test_a_thousand_problems_make_a_short_status(tmp_path: Path) -> None:
             assert size_of_ours(api) < 8500
 
 
-async def test_a_stale_last_good_configuration_renumbers_nothing_at_a_restart(
+async def test_stale_last_good_config_renumbers_nothing_at_a_restart(
     tmp_path: Path,
 ) -> None:
-    """A spell with another controller, which left what ours had written as it was."""
+    """Another controller ran meanwhile, and left the stored state as it was."""
     async with running_api(tmp_path) as api:
         await api.set_config(GOOD)
         async with controlling(api):
@@ -227,7 +227,7 @@ async def test_a_stale_last_good_configuration_renumbers_nothing_at_a_restart(
     assert "ClearAssignment" not in str(api.events())
 
 
-async def test_a_state_that_cannot_be_stored_is_shown_everywhere_and_tried_again(
+async def test_state_that_cannot_be_stored_is_reported_and_retried(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     refusing = asyncio.Event()
@@ -262,12 +262,12 @@ async def test_a_state_that_cannot_be_stored_is_shown_everywhere_and_tried_again
 
 
 def metrics(port: int) -> str:
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT) as answer:
         text: str = answer.read().decode()
     return text
 
 
-async def test_what_an_earlier_version_kept_in_annotations_moves(tmp_path: Path) -> None:
+async def test_state_in_annotations_of_an_earlier_version_is_migrated(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         await api.set_config(BAD)
         notes = {LAST_GOOD: GOOD, DRAINING: "[]", STATUS: "{}"}
@@ -280,7 +280,7 @@ async def test_what_an_earlier_version_kept_in_annotations_moves(tmp_path: Path)
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-async def test_the_last_good_text_survives_a_configmap_that_is_deleted_and_made_anew(
+async def test_last_good_config_survives_a_recreated_configmap(
     tmp_path: Path, restarts: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -305,7 +305,7 @@ async def test_the_last_good_text_survives_a_configmap_that_is_deleted_and_made_
     assert 'ConfigMap \\"metallb-system/config\\" not found' in capfd.readouterr().out
 
 
-async def test_a_key_of_another_name_takes_no_pool_away_and_is_named(tmp_path: Path) -> None:
+async def test_key_of_another_name_removes_no_pool_and_is_reported(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         await api.set_config(GOOD)
         async with controlling(api):
@@ -320,7 +320,7 @@ async def test_a_key_of_another_name_takes_no_pool_away_and_is_named(tmp_path: P
             await api.until(lambda: api.ips("web") == ["192.0.2.0"])
 
 
-async def test_an_emptied_configuration_is_valid_and_reported(tmp_path: Path) -> None:
+async def test_emptied_config_is_valid_and_reported(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(GOOD)
         async with controlling(api):
@@ -333,7 +333,7 @@ async def test_an_emptied_configuration_is_valid_and_reported(tmp_path: Path) ->
             assert state(api) == "applied"
 
 
-async def test_an_annotation_that_nearly_is_metallbs_is_reported_on_its_service(
+async def test_misspelled_metallb_annotation_is_reported_on_its_service(
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:

@@ -1,4 +1,4 @@
-"""Several replicas of the controller, on loopback: one works, the others wait."""
+"""Several replicas of the controller, on loopback: one leads, the others stand by."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support.api import HOST, Api, running_api
-from support.controller import controlling, options
-from support.patience import PATIENCE
-from support.ports import free_port
+from support.kube.api import HOST, Api, running_api
+from support.kube.controller import controlling, options
+from support.net.ports import free_port
+from support.net.timeouts import TIMEOUT
 
 from controller.options import Options
 from controller.replica import LEASE, run
@@ -31,7 +31,7 @@ def logged(capfd: pytest.CaptureFixture[str], event: str) -> list[dict[str, str]
     return [line for line in lines if line.get("event") == event]
 
 
-async def test_a_second_replica_goes_on_where_the_first_leaves(tmp_path: Path) -> None:
+async def test_standby_takes_over_where_the_leader_leaves(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG)
         await api.add_service("one")
@@ -49,7 +49,7 @@ async def test_a_second_replica_goes_on_where_the_first_leaves(tmp_path: Path) -
             assert holder(api) not in ("", first)
 
 
-async def test_it_waits_through_an_outage_and_works_on_afterwards(
+async def test_leadership_ends_in_an_outage_and_is_regained_afterwards(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -57,11 +57,11 @@ async def test_it_waits_through_an_outage_and_works_on_afterwards(
         await api.add_service("before")
         async with controlling(api, lease_seconds=1):
             await api.until(lambda: api.ips("before"))
-            said = logged(capfd, "leaderElected")
-            assert said[0]["lease"] == f"metallb-system/{LEASE}"
+            elected = logged(capfd, "leaderElected")
+            assert elected[0]["lease"] == f"metallb-system/{LEASE}"
             await api.stop()
             lost: list[dict[str, str]] = []
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while not lost:
                     lost = logged(capfd, "leaderLost")
                     await asyncio.sleep(0.01)
@@ -88,7 +88,7 @@ async def page(port: int, path: str = "metrics") -> str:
         return await answer.text()
 
 
-async def test_the_page_tells_who_leads(tmp_path: Path) -> None:
+async def test_metrics_and_readyz_of_leader_and_standby(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG)
         await api.add_service("web")
@@ -96,24 +96,24 @@ async def test_the_page_tells_who_leads(tmp_path: Path) -> None:
             await api.until(lambda: api.ips("web"))
             port, stop = free_port(), asyncio.Event()
             second = asyncio.create_task(run(page_options(api, port), stop))
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while True:
                     try:
-                        said = await page(port)
+                        text = await page(port)
                         break
                     except aiohttp.ClientConnectorError:
                         await asyncio.sleep(0.01)
                 while (ready := await page(port, "readyz")) != "[+]election ok\n" + PASSED:
                     assert ready.startswith("[-]election failed"), "a standby that can't take over"
                     await asyncio.sleep(0.01)
-        assert f'leader_election_master_status{{name="{LEASE}"}} 0.0' in said
-        assert "metallb_k8s_client_config_loaded_bool" not in said
+        assert f'leader_election_master_status{{name="{LEASE}"}} 0.0' in text
+        assert "metallb_k8s_client_config_loaded_bool" not in text
         first = holder(api)
         await api.until(lambda: holder(api) not in ("", first))
         await api.add_service("more")
         await api.until(lambda: api.ips("more"))
-        said = await page(port)
-        assert f'leader_election_master_status{{name="{LEASE}"}} 1.0' in said
-        assert "metallb_k8s_client_config_loaded_bool 1.0" in said
+        text = await page(port)
+        assert f'leader_election_master_status{{name="{LEASE}"}} 1.0' in text
+        assert "metallb_k8s_client_config_loaded_bool 1.0" in text
         stop.set()
         assert await second == 0

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from support.api import Api, connected, running_api
+from support.kube.api import Api, connected, running_api
 
 from metallb_py.errors import ApiError
 from metallb_py.kube.annotations import AnnotationWriter
@@ -47,7 +47,7 @@ async def writing(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_the_latest_text_stands_on_the_pod(tmp_path: Path) -> None:
+async def test_latest_annotation_is_written_to_the_pod(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         await add_pod(api, "speaker-a")
         async with writing(client) as (annotation, errors):
@@ -66,7 +66,7 @@ async def test_the_latest_text_stands_on_the_pod(tmp_path: Path) -> None:
             assert errors.empty()
 
 
-async def test_a_failure_is_told_once_and_tried_again(tmp_path: Path) -> None:
+async def test_failed_write_is_reported_once_and_retried(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         await add_pod(api, "speaker-a")
         await api.stop()
@@ -78,10 +78,10 @@ async def test_a_failure_is_told_once_and_tried_again(tmp_path: Path) -> None:
             assert errors.empty()
 
 
-async def test_a_value_that_is_refused_is_not_sent_again_and_holds_no_other_up(
+async def test_refused_annotation_is_not_sent_again_and_delays_no_other(
     tmp_path: Path,
 ) -> None:
-    """All annotations of an object may have 256 KiB together."""
+    """All annotations of an object together are limited to 256 KiB."""
     async with running_api(tmp_path) as api, connected(api) as client:
         await add_pod(api, "speaker-a")
         large = "x" * 300_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.api import connected, running_api
+from support.kube.api import connected, running_api
 
 from metallb_py.errors import ApiError, ConflictError, GoneError, NotFoundError
 from metallb_py.kube.client import KubeClient
@@ -35,7 +35,7 @@ async def test_reads_creates_patches_and_replaces(tmp_path: Path) -> None:
         assert found.metadata.label("a") == ""
 
 
-async def test_deletes_what_nobody_changed_meanwhile(tmp_path: Path) -> None:
+async def test_delete_of_a_changed_object_conflicts(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         await api.add_service("web")
         meta = msgspec.json.decode(await client.get(WEB), type=Service).metadata
@@ -48,7 +48,7 @@ async def test_deletes_what_nobody_changed_meanwhile(tmp_path: Path) -> None:
             await client.delete(WEB, meta.uid, meta.resource_version)
 
 
-async def test_errors_say_what_was_asked_and_what_the_server_said(tmp_path: Path) -> None:
+async def test_errors_contain_the_request_and_the_servers_message(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         with pytest.raises(NotFoundError, match=f'GET {WEB}: 404 Not Found: services "web" not f'):
             await client.get(WEB)
@@ -74,7 +74,7 @@ async def test_a_watch_yields_lines_of_any_length(tmp_path: Path) -> None:
     assert sizes == [("ADDED", True), ("MODIFIED", False)]
 
 
-async def test_a_server_that_is_not_there_is_an_error_of_the_api(tmp_path: Path) -> None:
+async def test_unreachable_server_is_an_api_error(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         await api.stop()
         with pytest.raises(ApiError) as error:
@@ -84,7 +84,7 @@ async def test_a_server_that_is_not_there_is_an_error_of_the_api(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["missing", "broken"])
-async def test_bad_credentials_name_their_file(tmp_path: Path, name: str) -> None:
+async def test_invalid_kubeconfig_is_named_in_the_error(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "broken":
         path.write_text("a: [")
@@ -92,12 +92,12 @@ async def test_bad_credentials_name_their_file(tmp_path: Path, name: str) -> Non
         await KubeClient.connect(str(path))
 
 
-async def test_without_a_file_credentials_are_those_of_a_pod() -> None:
+async def test_credentials_without_a_kubeconfig_are_in_cluster() -> None:
     with pytest.raises(ApiError, match="in-cluster configuration: "):
         await KubeClient.connect()
 
 
-async def test_behind_a_shut_fence_it_reads_and_never_writes(tmp_path: Path) -> None:
+async def test_closed_fence_permits_reads_and_blocks_writes(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as open_client:
         await api.add_service("web")
         fence = Fence()
@@ -123,17 +123,17 @@ async def test_behind_a_shut_fence_it_reads_and_never_writes(tmp_path: Path) -> 
             await client.close()
 
 
-async def test_a_write_without_an_answer_is_noted(tmp_path: Path) -> None:
+async def test_write_without_an_answer_is_unconfirmed(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as open_client:
         fence = Fence()
         client = open_client.fenced(fence)
         try:
             with pytest.raises(NotFoundError):
                 await client.patch(WEB, {})
-            assert not fence.unsure
+            assert not fence.has_unconfirmed_write
             await api.stop()
             with pytest.raises(ApiError):
                 await client.patch(WEB, {})
-            assert fence.unsure
+            assert fence.has_unconfirmed_write
         finally:
             await client.close()

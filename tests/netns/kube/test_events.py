@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.api import Api, connected, running_api
-from support.patience import PATIENCE
+from support.kube.api import Api, connected, running_api
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.kube import events
 from metallb_py.kube.events import BURST, Event, EventRecorder, EventType, ObjectReference
@@ -37,7 +37,7 @@ async def recording(api: Api) -> AsyncIterator[EventRecorder]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_an_event_is_as_kubectl_expects_it(tmp_path: Path) -> None:
+async def test_event_has_the_fields_that_kubectl_shows(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
         recorder.record(event('Assigned IP ["192.0.2.1"]'))
         await api.until(api.events)
@@ -57,7 +57,7 @@ async def test_an_event_is_as_kubectl_expects_it(tmp_path: Path) -> None:
     }
 
 
-async def test_a_repeated_event_counts(tmp_path: Path) -> None:
+async def test_repeated_event_increases_its_count(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
         for _ in range(3):
             recorder.record(event("again"))
@@ -65,7 +65,7 @@ async def test_a_repeated_event_counts(tmp_path: Path) -> None:
     assert len(api.events()) == 1
 
 
-async def test_an_event_that_expired_is_made_anew(tmp_path: Path) -> None:
+async def test_expired_event_is_created_again(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
         recorder.record(event("again"))
         await api.until(api.events)
@@ -76,7 +76,7 @@ async def test_an_event_that_expired_is_made_anew(tmp_path: Path) -> None:
         assert metadata(api.events()[0])["name"] != name
 
 
-async def test_one_object_cannot_flood_the_server_nor_silence_others(tmp_path: Path) -> None:
+async def test_event_rate_is_limited_for_each_object(tmp_path: Path) -> None:
     other = ObjectReference("Service", "default", "other", "uid-2")
     async with running_api(tmp_path) as api, recording(api) as recorder:
         for number in range(BURST + 10):
@@ -84,7 +84,7 @@ async def test_one_object_cannot_flood_the_server_nor_silence_others(tmp_path: P
         recorder.record(event("mine", other))
         await api.until(lambda: len(api.events()) == BURST + 1)
         assert "mine" in {e["message"] for e in api.events()}
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while recorder.dropped < 10:
                 await asyncio.sleep(0.01)
         assert len(api.events()) == BURST + 1
@@ -94,13 +94,13 @@ async def lose(text: str, api: Api, recorder: EventRecorder) -> None:
     """Record an Event while the API server is away, until it is dropped."""
     await api.stop()
     recorder.record(event(text))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not recorder.dropped:
             await asyncio.sleep(0.01)
     await api.start()
 
 
-async def test_an_event_that_can_not_be_written_is_lost_alone(tmp_path: Path) -> None:
+async def test_event_that_can_not_be_written_is_dropped_alone(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
         await lose("lost", api, recorder)
         recorder.record(event("kept"))
@@ -108,7 +108,7 @@ async def test_an_event_that_can_not_be_written_is_lost_alone(tmp_path: Path) ->
     assert [e["message"] for e in api.events()] == ["kept"]
 
 
-async def test_one_that_can_not_be_written_counts_with_the_next(tmp_path: Path) -> None:
+async def test_count_of_an_event_that_failed_is_added_to_the_next(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
         await lose("again", api, recorder)
         recorder.record(event("again"))
@@ -116,10 +116,10 @@ async def test_one_that_can_not_be_written_counts_with_the_next(tmp_path: Path) 
     assert len(api.events()) == 1
 
 
-async def test_one_that_is_forgotten_while_it_is_written_ends_nothing(
+async def test_event_evicted_during_its_update_does_not_end_the_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its place is taken by another's while the server takes its time to answer that it expired."""
+    """The server answers slowly that it expired; another Event takes its place meanwhile."""
     monkeypatch.setattr(events, "REMEMBERED", 1)
     written: list[str] = []
     patched = asyncio.Event()
@@ -127,7 +127,7 @@ async def test_one_that_is_forgotten_while_it_is_written_ends_nothing(
     async def answer(request: web.Request) -> web.Response:
         if request.method == "PATCH":
             patched.set()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while "other" not in written:
                     await asyncio.sleep(0.01)
             return web.json_response({"kind": "Status", "code": 404}, status=404)
@@ -142,12 +142,12 @@ async def test_one_that_is_forgotten_while_it_is_written_ends_nothing(
         async with recording(api) as recorder:
             recorder.record(event("first"))
             recorder.record(event("first"))
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await patched.wait()
             numbers = range(64)  # some of them go through another worker
             for about in (ObjectReference("Service", "d", f"{n}", f"uid{n}") for n in numbers):
                 recorder.record(event("other", about))
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while len(written) < 2 + len(numbers):
                     await asyncio.sleep(0.01)
     finally:
@@ -155,7 +155,7 @@ async def test_one_that_is_forgotten_while_it_is_written_ends_nothing(
     assert written.count("first") == 2
 
 
-async def test_a_long_message_is_cut_to_what_the_server_takes(tmp_path: Path) -> None:
+async def test_long_message_is_cut_to_the_servers_limit(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
         recorder.record(event("ü" * 2000))
         await api.until(api.events)
@@ -172,15 +172,15 @@ async def test_a_message_is_printable(tmp_path: Path) -> None:
     assert message == r"pool \x1b[2J\u202e\u2028\ud800\n of größer"
 
 
-async def test_a_message_whose_escapes_are_long_is_cut(tmp_path: Path) -> None:
+async def test_message_is_cut_after_its_escapes(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
         recorder.record(event("\u202e" * 400))
         await api.until(api.events)
     assert len(str(api.events()[0]["message"]).encode()) <= 1024
 
 
-async def test_what_one_object_has_too_much_takes_no_place_from_others(tmp_path: Path) -> None:
-    """Nothing is written meanwhile: they would all have to wait."""
+async def test_queued_events_of_one_object_take_no_room_from_others(tmp_path: Path) -> None:
+    """Nothing is written meanwhile, so that all Events are queued."""
     async with running_api(tmp_path) as api, connected(api) as client:
         recorder = EventRecorder(client, "metallb-controller")
         for number in range(50_000):
@@ -199,7 +199,7 @@ async def test_what_one_object_has_too_much_takes_no_place_from_others(tmp_path:
     assert sum(e["message"] == "mine" for e in api.events()) == len(others)
 
 
-async def test_the_count_has_those_that_were_not_written(
+async def test_event_count_includes_repetitions_that_were_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_api(tmp_path) as api, recording(api) as recorder:
@@ -216,7 +216,7 @@ async def test_the_count_has_those_that_were_not_written(
     assert len(api.events()) == 1
 
 
-async def test_objects_without_number_are_limited_altogether(tmp_path: Path) -> None:
+async def test_queued_events_of_all_objects_are_limited(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         recorder = EventRecorder(client, "metallb-controller")
         for number in range(100_000):

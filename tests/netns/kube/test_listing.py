@@ -1,4 +1,4 @@
-"""Reading all there is, page by page."""
+"""Lists, read page by page."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.api import connected, running_api
-from support.odd_api import OddApi, service, text_of
+from support.kube.api import connected, running_api
+from support.kube.scripted_api import ScriptedApi, service, text_of
 
 from metallb_py.errors import ApiError, OversizedError
 from metallb_py.kube import client, listing
 from metallb_py.kube.resource import SERVICES
 
 
-async def test_more_than_one_page(tmp_path: Path) -> None:
+async def test_list_of_more_than_one_page(tmp_path: Path) -> None:
     wanted = {f"default/s{number:04}" for number in range(listing.PAGE + 7)}
     async with running_api(tmp_path) as api, connected(api) as connection:
         for key in wanted:
@@ -40,7 +40,7 @@ async def test_a_snapshot_with_and_without_a_configmap(tmp_path: Path) -> None:
 
 async def test_large_objects_are_listed_in_smaller_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "MAX_BODY", 20_000)
-    api = OddApi()
+    api = ScriptedApi()
     api.items = [text_of(service(f"s{n}", spec={"externalName": "x" * 5000})) for n in range(20)]
     async with api.running() as connection:
         listed = await listing.list_objects(connection, SERVICES)
@@ -51,7 +51,7 @@ async def test_large_objects_are_listed_in_smaller_pages(monkeypatch: pytest.Mon
 
 
 async def test_a_list_without_an_end_is_an_error() -> None:
-    api = OddApi()
+    api = ScriptedApi()
     page = {"metadata": {"continue": "5"}, "items": []}
     api.answers = [web.json_response(page) for _ in range(5)]
     async with api.running() as connection:

@@ -1,4 +1,4 @@
-"""Reflectors among objects that can't be decoded: the others are followed as if nothing was."""
+"""Reflectors among objects that can't be decoded: the other objects are followed as usual."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support.odd_api import OddApi, event, service, text_of
-from support.patience import PATIENCE
+from support.kube.scripted_api import ScriptedApi, event, service, text_of
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent, Undecodable
@@ -21,14 +21,14 @@ DEEP = {"managedFields": [{"fieldsV1": "DEEP"}]}
 
 
 class Follower:
-    """A reflector, and its events in short."""
+    """A reflector, and its events in short form."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[ReflectorEvent[Service]] = asyncio.Queue()
         self.reflector: Reflector[Service]
 
     async def next(self) -> str:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             found = await self.events.get()
         match found:
             case Changed(key, old, new):
@@ -46,7 +46,7 @@ class Follower:
 
 
 @asynccontextmanager
-async def following(api: OddApi) -> AsyncIterator[Follower]:
+async def following(api: ScriptedApi) -> AsyncIterator[Follower]:
     follower = Follower()
     async with api.running() as client:
         follower.reflector = Reflector(client, SERVICES, follower.events.put)
@@ -59,8 +59,8 @@ async def following(api: OddApi) -> AsyncIterator[Follower]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_managed_fields_nested_deep_in_a_list_and_in_a_watch() -> None:
-    api = OddApi()
+async def test_deeply_nested_managed_fields_in_a_list_and_in_a_watch() -> None:
+    api = ScriptedApi()
     api.items = [text_of(service("a")), text_of(service("odd", metadata=DEEP))]
     async with following(api) as follower:
         assert await follower.next_few(3) == ["+a", "+odd", "Synced"]
@@ -69,11 +69,11 @@ async def test_managed_fields_nested_deep_in_a_list_and_in_a_watch() -> None:
         api.send(event("DELETED", text_of(service("a", 13, metadata=DEEP))))
         assert await follower.next_few(3) == ["~odd", "+b", "-a"]
         assert follower.version("odd") == "11"
-    assert len(api.watches) == 1, "the watch went on"
+    assert len(api.watches) == 1, "the watch continued"
 
 
-async def test_the_last_good_version_stays_until_a_good_one_comes() -> None:
-    api = OddApi()
+async def test_last_good_version_stays_until_a_good_one_arrives() -> None:
+    api = ScriptedApi()
     api.items = [text_of(service("a"))]
     async with following(api) as follower:
         assert await follower.next_few(2) == ["+a", "Synced"]
@@ -86,23 +86,25 @@ async def test_the_last_good_version_stays_until_a_good_one_comes() -> None:
         assert follower.version("a") == "13"
 
 
-async def test_one_that_is_deleted_is_gone() -> None:
-    api = OddApi()
+async def test_deleted_undecodable_object_is_removed() -> None:
+    api = ScriptedApi()
     api.items = [text_of(service("a")), text_of(service("b"))]
     async with following(api) as follower:
         assert await follower.next_few(3) == ["+a", "+b", "Synced"]
         api.send(event("DELETED", text_of(service("a", 11, spec=7))))
         api.send(event("DELETED", text_of(service("b", 12, "another", spec=7))))
         api.send(event("ADDED", text_of(service("c", 13))))
-        assert await follower.next_few(2) == ["-a", "+c"], "another of b's name was deleted"
+        assert await follower.next_few(2) == ["-a", "+c"], (
+            "the deleted object was another with b's name"
+        )
 
 
-async def test_at_a_start_what_can_be_decoded_counts() -> None:
-    api = OddApi()
+async def test_first_list_keeps_the_decodable_part_of_an_object() -> None:
+    api = ScriptedApi()
     api.items = [text_of(service("odd", spec={"ports": 7})), text_of(service("a")), b'{"x": "y"}']
     async with following(api) as follower:
-        told = await follower.next_few(5)
-        assert told == ["+a", "+odd", "!odd REST", "! NOTHING", "Synced"]
+        found = await follower.next_few(5)
+        assert found == ["+a", "+odd", "!odd REST", "! NOTHING", "Synced"]
         odd = follower.reflector.store["default/odd"]
         assert [entry.ip for entry in odd.ingress] == ["192.0.2.1"]
         api.send(event("MODIFIED", text_of(service("odd", 11))))
@@ -110,8 +112,8 @@ async def test_at_a_start_what_can_be_decoded_counts() -> None:
         assert not follower.reflector.store["default/odd"].unread
 
 
-async def test_a_new_list_keeps_what_is_there_and_drops_what_is_not() -> None:
-    api = OddApi()
+async def test_relist_keeps_undecodable_objects_and_removes_missing_ones() -> None:
+    api = ScriptedApi()
     api.items = [text_of(service("a")), text_of(service("b"))]
     gone = event("ERROR", b'{"code": 410, "message": "too old"}')
     async with following(api) as follower:
@@ -120,15 +122,15 @@ async def test_a_new_list_keeps_what_is_there_and_drops_what_is_not() -> None:
         api.send(gone)
         assert await follower.next_few(2) == ["-b", "!a LAST_GOOD"]
         api.send(gone)
-        await api.until_asked(lists=3)
+        await api.until_requested(lists=3)
         api.items = []
         api.send(gone)
-        # The third in a row is worth a line in the log; the version was reported already.
+        # The third error in a row is reported; the undecodable version was reported already.
         assert await follower.next_few(3) == ["Unreachable", "Reachable", "-a"]
 
 
-async def test_one_without_a_name_may_be_any_that_is_missing() -> None:
-    api = OddApi()
+async def test_relist_with_a_nameless_object_removes_nothing() -> None:
+    api = ScriptedApi()
     api.items = [text_of(service("a"))]
     gone = event("ERROR", b'{"code": 410}')
     async with following(api) as follower:
@@ -143,8 +145,8 @@ async def test_one_without_a_name_may_be_any_that_is_missing() -> None:
         assert await follower.next() == "-a"
 
 
-async def test_an_older_version_never_replaces_a_newer_one() -> None:
-    api = OddApi()
+async def test_older_resource_version_never_replaces_a_newer_one() -> None:
+    api = ScriptedApi()
     api.items = [text_of(service("a", 5))]
     async with following(api) as follower:
         assert await follower.next_few(2) == ["+a", "Synced"]
@@ -153,7 +155,7 @@ async def test_an_older_version_never_replaces_a_newer_one() -> None:
         assert await follower.next() == "+b"
         assert follower.version("a") == "5"
         api.send(None)
-        await api.until_asked(lists=2)
+        await api.until_requested(lists=2)
 
 
 @pytest.mark.parametrize(
@@ -168,17 +170,17 @@ async def test_an_older_version_never_replaces_a_newer_one() -> None:
         b'{"type": "ADDED", "object": {"metadata": {"name": "../../x"}}}',
     ],
 )
-async def test_junk_in_a_watch_is_passed_over(line: bytes) -> None:
-    api = OddApi()
+async def test_malformed_watch_events_are_skipped(line: bytes) -> None:
+    api = ScriptedApi()
     async with following(api) as follower:
         assert await follower.next() == "Synced"
         api.send(line + b"\n\n")
         api.send(event("ADDED", text_of(service("a", 11))))
-        told = await follower.next()
-        if told != "+a":
-            assert (told, await follower.next()) == ("! NOTHING", "+a")
+        found = await follower.next()
+        if found != "+a":
+            assert (found, await follower.next()) == ("! NOTHING", "+a")
         api.send(None)
-        await api.until_asked(lists=1, watches=2)
+        await api.until_requested(lists=1, watches=2)
         assert api.watches[:2] == ["10", "11"]
 
 
@@ -200,10 +202,10 @@ ODD = st.tuples(st.dictionaries(FIELD, JSON, max_size=2), st.dictionaries(META_F
     max_examples=40, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
 )
 @given(st.lists(ODD, min_size=1, max_size=5))
-async def test_whatever_an_object_holds_the_others_are_followed(
+async def test_arbitrary_objects_do_not_stop_the_reflector(
     odd: list[tuple[dict[str, Any], dict[str, Any]]],
 ) -> None:
-    api = OddApi()
+    api = ScriptedApi()
     items = [
         text_of({**service(f"o{n}", metadata=meta), **more}) for n, (more, meta) in enumerate(odd)
     ]
@@ -218,4 +220,4 @@ async def test_whatever_an_object_holds_the_others_are_followed(
         api.send(event("ADDED", text_of(service("later", 99))))
         while await follower.next() != "+later":
             pass
-        assert len(api.watches) == 1, "the watch went on"
+        assert len(api.watches) == 1, "the watch continued"

@@ -1,4 +1,4 @@
-"""How often an API server that sends failures is asked, and how soon one that wants rest."""
+"""Request rate to an API server that sends failures, or Retry-After."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.odd_api import OddApi, event
+from support.kube.scripted_api import ScriptedApi, event
 
 from metallb_py.errors import ApiError, OversizedError
 from metallb_py.kube import client as client_module
@@ -23,8 +23,8 @@ TIMED_OUT = event("ERROR", b'{"code": 504, "message": "Timeout"}')
 TOKEN = "Bearer "
 
 
-async def follow(api: OddApi, seconds: float) -> None:
-    """Have a reflector follow a server that always answers alike."""
+async def follow(api: ScriptedApi, seconds: float) -> None:
+    """Run a reflector for some seconds on a server that always answers alike."""
 
     async def ignore(_: object) -> None:
         pass
@@ -37,8 +37,8 @@ async def follow(api: OddApi, seconds: float) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_version_that_is_always_too_old_is_listed_less_and_less_often() -> None:
-    api = OddApi()
+async def test_repeated_410_relists_with_backoff() -> None:
+    api = ScriptedApi()
     api.send(*[TOO_LATE] * 1000)
     await follow(api, 5.0)
     assert 3 <= len(api.lists) <= 10, "0.1 to 0.2 s, then twice as long each time"
@@ -47,8 +47,8 @@ async def test_a_version_that_is_always_too_old_is_listed_less_and_less_often() 
 @pytest.mark.parametrize(
     "line", [TIMED_OUT, b"nonsense\n", b'{"type": 7}\n', b'{"type": "ERROR", "object": 7}\n', None]
 )
-async def test_a_watch_that_always_fails_is_given_up_for_a_list(line: bytes | None) -> None:
-    api = OddApi()
+async def test_watch_that_always_fails_is_replaced_by_a_relist(line: bytes | None) -> None:
+    api = ScriptedApi()
     lines = [line, None] if line is not None and b'"ERROR"' not in line else [line]
     api.send(*lines * 1000)
     await follow(api, 6.0)
@@ -57,16 +57,16 @@ async def test_a_watch_that_always_fails_is_given_up_for_a_list(line: bytes | No
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_server_that_wants_rest_gets_it(status: int) -> None:
-    api = OddApi()
+async def test_retry_after_delays_the_next_list(status: int) -> None:
+    api = ScriptedApi()
     api.answers.append(web.Response(status=status, headers={"Retry-After": "2"}))
     await follow(api, 3.5)
     assert len(api.lists) == 2
     assert api.lists[1] - api.lists[0] >= 2.0
 
 
-async def test_a_watch_that_is_told_to_rest_rests() -> None:
-    api = OddApi()
+async def test_retry_after_seconds_in_a_watch_error_delays_the_next_watch() -> None:
+    api = ScriptedApi()
     details = b'{"retryAfterSeconds": 2}'
     api.send(event("ERROR", b'{"code": 429, "message": "slowly", "details": %s}' % details))
     await follow(api, 1.5)
@@ -95,7 +95,7 @@ DATE = datetime(2020, 1, 1, tzinfo=UTC)
 async def test_retry_after_in_seconds_or_as_a_date_by_the_servers_clock(
     text: str, seconds: float | None
 ) -> None:
-    api = OddApi()
+    api = ScriptedApi()
     headers = {"Retry-After": text, "Date": format_datetime(DATE, usegmt=True)}
     api.answers.append(web.Response(status=429, headers=headers))
     async with api.running() as client:
@@ -104,8 +104,8 @@ async def test_retry_after_in_seconds_or_as_a_date_by_the_servers_clock(
     assert error.value.retry_after == seconds
 
 
-async def test_an_event_that_is_refused_makes_the_next_wait() -> None:
-    api = OddApi()
+async def test_retry_after_of_an_event_delays_the_next_event() -> None:
+    api = ScriptedApi()
     api.answers.append(web.Response(status=429, headers={"Retry-After": "30"}))
     about = ObjectReference("Service", "shop", "web", "u")
     async with api.running() as client:
@@ -113,17 +113,17 @@ async def test_an_event_that_is_refused_makes_the_next_wait() -> None:
         for number in range(5):
             recorder.record(Event(about, EventType.NORMAL, "r", f"m{number}"))
         task = asyncio.create_task(recorder.run())
-        await api.until_asked(lists=1)
+        await api.until_requested(lists=1)
         await asyncio.sleep(0.5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert len(api.lists) == 1
 
 
-async def test_a_token_that_is_refused_is_read_again_once(tmp_path: Path) -> None:
+async def test_refused_token_is_read_again_once(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("old\n")
-    api = OddApi()
+    api = ScriptedApi()
     api.accepts = TOKEN + "old"
     async with api.running(TokenFile(path, pytest.fail)) as client:
         await client.get("/x")
@@ -136,23 +136,23 @@ async def test_a_token_that_is_refused_is_read_again_once(tmp_path: Path) -> Non
         with pytest.raises(ApiError) as error:
             await client.get("/x")
         assert error.value.status == 401
-        assert len(api.tokens) == 5, "there is no other: it is not asked again"
+        assert len(api.tokens) == 5, "there is no other token: the request is not repeated"
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"\xff\n", b"a\r\nX-Header: b"])
-async def test_a_bad_token_file_ends_nothing(tmp_path: Path, data: bytes) -> None:
+async def test_invalid_token_file_is_reported_once(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "token"
     path.write_bytes(data)
     problems: list[str] = []
-    async with OddApi().running(TokenFile(path, problems.append)) as client:
+    async with ScriptedApi().running(TokenFile(path, problems.append)) as client:
         for _ in range(3):
             await client.get("/x")
     assert len(problems) == 1
 
 
-async def test_answers_are_read_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_responses_are_read_up_to_a_maximum_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "MAX_BODY", 100_000)
-    api = OddApi()
+    api = ScriptedApi()
     async with api.running() as client:
         api.answers.append(web.Response(body=b"x" * 1_000_000))
         with pytest.raises(OversizedError, match="found more than 100000 bytes"):

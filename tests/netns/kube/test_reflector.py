@@ -1,4 +1,4 @@
-"""A store that follows an API server, through everything that can come between."""
+"""A store that follows an API server through outages, relists and bookmarks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
-from support.api import Api, connected, running_api
-from support.patience import PATIENCE
+from support.kube.api import Api, connected, running_api
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
@@ -20,18 +20,18 @@ SERVICES = Resource("/api/v1/services", Service)
 
 
 class Follower:
-    """A reflector and what it told."""
+    """A reflector's events."""
 
     def __init__(self) -> None:
-        self._told: asyncio.Queue[ReflectorEvent[Service]] = asyncio.Queue()
+        self._events: asyncio.Queue[ReflectorEvent[Service]] = asyncio.Queue()
 
-    async def note(self, event: ReflectorEvent[Service]) -> None:
-        await self._told.put(event)
+    async def record(self, event: ReflectorEvent[Service]) -> None:
+        await self._events.put(event)
 
     async def next(self) -> str:
         """Return the next event in short: +name, ~name, -name, or the event's own name."""
-        async with asyncio.timeout(PATIENCE):
-            event = await self._told.get()
+        async with asyncio.timeout(TIMEOUT):
+            event = await self._events.get()
         if not isinstance(event, Changed):
             return type(event).__name__
         sign = "+" if event.old is None else "-" if event.new is None else "~"
@@ -45,7 +45,7 @@ class Follower:
 async def following(api: Api, resource: Resource[Service] = SERVICES) -> AsyncIterator[Follower]:
     follower = Follower()
     async with connected(api) as client:
-        reflector = Reflector(client, resource, follower.note)
+        reflector = Reflector(client, resource, follower.record)
         task = asyncio.create_task(reflector.run())
         try:
             yield follower
@@ -54,7 +54,7 @@ async def following(api: Api, resource: Resource[Service] = SERVICES) -> AsyncIt
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_what_is_there_then_synced_then_what_happens(tmp_path: Path) -> None:
+async def test_list_then_synced_then_watch_events(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.add_service("a")
         await api.add_service("b")
@@ -65,7 +65,7 @@ async def test_what_is_there_then_synced_then_what_happens(tmp_path: Path) -> No
             assert await follower.next_few(2) == ["+c", "-a"]
 
 
-async def test_selectors_narrow_it(tmp_path: Path) -> None:
+async def test_field_selector_restricts_list_and_watch(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.add_service("a")
         resource = Resource("/api/v1/services", Service, {"fieldSelector": "metadata.name=b"})
@@ -76,7 +76,7 @@ async def test_selectors_narrow_it(tmp_path: Path) -> None:
             assert await follower.next() == "+b"
 
 
-async def test_a_server_that_comes_back_is_resumed(tmp_path: Path) -> None:
+async def test_watch_is_resumed_after_an_outage(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.add_service("a")
         async with following(api) as follower:
@@ -88,7 +88,7 @@ async def test_a_server_that_comes_back_is_resumed(tmp_path: Path) -> None:
             assert await follower.next_few(2) == ["Reachable", "+meanwhile"]
 
 
-async def test_after_a_gap_the_store_is_compared_with_a_new_list(tmp_path: Path) -> None:
+async def test_relist_after_a_gap_reports_the_difference(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.add_service("a")
         await api.add_service("b")
@@ -98,15 +98,15 @@ async def test_after_a_gap_the_store_is_compared_with_a_new_list(tmp_path: Path)
             assert await follower.next() == "Unreachable"
             await api.delete_service("a")
             await api.add_service("c")
-            await api.restart_with_an_empty_memory()
-            told = [await follower.next()]
-            while "+c" not in told:
-                told.append(await follower.next())
-    assert [event for event in told if event[0] in "+-"] == ["-a", "+c"]
-    assert "Synced" not in told, "only the first list is told as complete"
+            await api.restart_without_history()
+            events = [await follower.next()]
+            while "+c" not in events:
+                events.append(await follower.next())
+    assert [event for event in events if event[0] in "+-"] == ["-a", "+c"]
+    assert "Synced" not in events, "only the first list is reported as complete"
 
 
-async def test_a_bookmark_as_kube_apiserver_sends_it_moves_the_version_on(tmp_path: Path) -> None:
+async def test_bookmark_of_kube_apiserver_advances_the_resource_version(tmp_path: Path) -> None:
     added = {"type": "ADDED", "object": {"metadata": {"name": "a", "resourceVersion": "6"}}}
     empty = {"kind": "Service", "apiVersion": "v1", "spec": {}, "status": {"loadBalancer": {}}}
     bookmark = {"type": "BOOKMARK", "object": {**empty, "metadata": {"resourceVersion": "7"}}}
@@ -126,11 +126,11 @@ async def test_a_bookmark_as_kube_apiserver_sends_it_moves_the_version_on(tmp_pa
         await api.start(application)
         async with following(api) as follower:
             assert await follower.next_few(2) == ["Synced", "+a"]
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 assert [await resumed.get(), await resumed.get()] == ["5", "7"]
 
 
-async def test_a_server_that_is_away_at_first_is_waited_for(tmp_path: Path) -> None:
+async def test_first_list_waits_for_an_unreachable_server(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.stop()
         async with following(api) as follower:

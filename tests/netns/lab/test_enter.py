@@ -1,11 +1,11 @@
-"""A program on one of the lab's machines sees that machine alone."""
+"""Programs on the lab's machines, each confined to its machine."""
 
 from __future__ import annotations
 
 import subprocess
 
 import pytest
-from support.isolated import isolated
+from support.net.isolated import isolated
 
 from metallb_py.lab import network
 from metallb_py.lab.enter import HERE, command
@@ -18,7 +18,7 @@ def run(machine: str, *program: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
-def test_a_machine_has_its_own_links_also_in_sys() -> None:
+def test_machine_has_its_own_links_also_in_sysfs() -> None:
     def look() -> list[str]:
         network.build()
         list_links = ("ls", "/sys/class/net")
@@ -35,14 +35,14 @@ def test_the_program_replaces_the_launcher() -> None:
         process = subprocess.Popen(
             command("node1", "sh", "-c", "echo $$; exit 5"), stdout=subprocess.PIPE, text=True
         )
-        said, _ = process.communicate()
-        return process.pid, process.returncode, said.strip()
+        output, _ = process.communicate()
+        return process.pid, process.returncode, output.strip()
 
-    pid, status, said = isolated(look)
-    assert (status, said) == (5, str(pid))
+    pid, status, output = isolated(look)
+    assert (status, output) == (5, str(pid))
 
 
-def test_what_there_is_not_is_said_in_a_line() -> None:
+def test_missing_machine_or_program_is_one_line_of_error() -> None:
     def look() -> list[tuple[int, str, str]]:
         network.build()
         return [run("node9", "true"), run("node1", "no-such-program")]

@@ -1,4 +1,4 @@
-"""Namespaces for root and for others, and what is left of them: nothing."""
+"""Namespaces for root and for other users, and their complete removal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.isolated import NOBODY, isolated
-from support.parts import require
+from support.net.isolated import NOBODY, isolated
+from support.net.requirements import require
 
 from metallb_py.lab.isolate import IsolationError, has_other_users, run_isolated
 
@@ -21,7 +21,7 @@ WITHIN = 10.0
 
 
 @pytest.mark.parametrize("user", [0, NOBODY])
-def test_everything_is_its_own(user: int) -> None:
+def test_isolated_process_has_namespaces_of_its_own(user: int) -> None:
     def look() -> dict[str, object]:
         return {
             "pid": os.getpid(),
@@ -43,7 +43,7 @@ def test_everything_is_its_own(user: int) -> None:
 
 
 @pytest.mark.parametrize(("user", "others"), [(0, True), (NOBODY, False)])
-def test_only_root_has_other_users_to_become(user: int, others: bool) -> None:
+def test_only_root_can_become_other_users(user: int, others: bool) -> None:
     assert isolated(has_other_users, user=user) is others
 
 
@@ -53,7 +53,7 @@ def test_mounts_stay_inside(tmp_path: Path) -> None:
     assert Path("/proc/self/mounts").read_text() == before
 
 
-def test_it_says_in_a_line_where_namespaces_are_not_allowed() -> None:
+def test_forbidden_namespaces_are_one_line_of_error() -> None:
     def forbid_and_try() -> str:
         Path("/proc/sys/user/max_net_namespaces").write_text("0")
         try:
@@ -62,9 +62,9 @@ def test_it_says_in_a_line_where_namespaces_are_not_allowed() -> None:
             return str(error)
         return "allowed"
 
-    said = isolated(forbid_and_try, user=NOBODY)
-    assert said.startswith("the lab needs namespaces: want root, or user namespaces (")
-    assert "\n" not in said
+    message = isolated(forbid_and_try, user=NOBODY)
+    assert message.startswith("the lab needs namespaces: want root, or user namespaces (")
+    assert "\n" not in message
 
 
 def run_code(code: str, *arguments: object, **more: object) -> subprocess.Popen[bytes]:
@@ -88,8 +88,8 @@ def test_the_exit_status_is_passed_on(code: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_whoever_is_inside_ends_with_the_outer_process(number: int) -> None:
-    """A process inside holds a pipe open: its end is the pipe's."""
+def test_processes_inside_end_with_the_outer_process(number: int) -> None:
+    """A process inside holds a pipe open: the pipe is closed when that process ends."""
     receiving, sending = os.pipe()
     code = (
         "def main(_):\n"
@@ -105,6 +105,6 @@ def test_whoever_is_inside_ends_with_the_outer_process(number: int) -> None:
         assert pipe.read(1) == b"x"
         outer.send_signal(number)
         readable, _, _ = select.select([pipe], [], [], WITHIN)
-        assert readable, "somebody lives on"
+        assert readable, "a process is still alive"
         assert pipe.read(1) == b""
     outer.wait(WITHIN)

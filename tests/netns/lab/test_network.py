@@ -1,4 +1,4 @@
-"""The lab's machines and who reaches whom, asked with the standard library's HTTP client."""
+"""The lab's machines and their reachability, by the standard library's HTTP client."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support.isolated import isolated, set_link
-from support.patience import PATIENCE
+from support.net.isolated import isolated, set_link
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.lab import network
 from metallb_py.lab.network import CLIENT, CONTROL_PLANE, NODES, ROUTER
@@ -20,7 +20,7 @@ MACHINES = ("client", "router", *(node.name for node in NODES), "pod1", "pod2")
 
 
 def page(programs: Programs, machine: str, address: str) -> str:
-    """Get the page at an address, as a machine sees it; nothing where none comes."""
+    """Return the page at an address, requested from a machine; empty without an answer."""
     url = f"http://{address}:80/"
     try:
         return programs.run(sys.executable, "-c", PAGE, url, machine=machine).strip()
@@ -32,15 +32,15 @@ def serve(programs: Programs, machine: str, address: str) -> None:
     """Serve a page with the machine's name."""
     module = ["-m", "metallb_py.lab.page", machine, "80"]
     program = programs.start(f"page-{machine}", sys.executable, *module, machine=machine)
-    wait_until(machine, PATIENCE, lambda: page(programs, machine, address) == machine, program)
+    wait_until(machine, TIMEOUT, lambda: page(programs, machine, address) == machine, program)
 
 
-def test_who_reaches_whom() -> None:
+def test_machines_reach_each_other() -> None:
     def look() -> dict[tuple[str, str], str]:
         network.build()
         addresses = {"client": CLIENT, "router": ROUTER, "node3": NODES[2].address}
         addresses |= {node.pod.name: node.pod.address for node in NODES if node.pod}
-        asked = [
+        pairs = [
             ("client", "router"),
             ("client", "node3"),
             ("router", "client"),
@@ -54,7 +54,7 @@ def test_who_reaches_whom() -> None:
                 serve(programs, machine, addresses[machine])
             return {
                 (source, target): page(programs, source, addresses[target])
-                for source, target in asked
+                for source, target in pairs
             }
 
     seen = isolated(look)
@@ -62,7 +62,7 @@ def test_who_reaches_whom() -> None:
     assert len(seen) == 7
 
 
-def test_every_machine_has_a_link_of_its_own_and_the_lab_has_one_too() -> None:
+def test_every_machine_has_a_mac_address_of_its_own() -> None:
     def look() -> dict[str, str]:
         network.build()
         return {machine: network.mac_of(machine) for machine in MACHINES}
@@ -71,7 +71,7 @@ def test_every_machine_has_a_link_of_its_own_and_the_lab_has_one_too() -> None:
     assert len(set(macs.values())) == len(MACHINES)
 
 
-def test_a_cable_can_be_cut_and_mended() -> None:
+def test_link_can_be_set_down_and_up() -> None:
     def look() -> list[str]:
         network.build()
         with tempfile.TemporaryDirectory() as name, Programs(Path(name)) as programs:
@@ -81,7 +81,7 @@ def test_a_cable_can_be_cut_and_mended() -> None:
             seen.append(page(programs, "client", NODES[0].address))
             set_link("node1", "up")
             wait_until(
-                "mended", PATIENCE, lambda: page(programs, "client", NODES[0].address) == "node1"
+                "mended", TIMEOUT, lambda: page(programs, "client", NODES[0].address) == "node1"
             )
             return seen
 

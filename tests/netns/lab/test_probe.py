@@ -1,4 +1,4 @@
-"""What a client's probe sees, against a kernel that answers for its own addresses."""
+"""A client's probe, against a kernel that answers for its own addresses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support.isolated import add_address, isolated
-from support.patience import PATIENCE
+from support.net.isolated import add_address, isolated
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.lab import network
 from metallb_py.lab.network import NODES, ROUTER
@@ -16,10 +16,10 @@ from metallb_py.lab.probe import Probe
 from metallb_py.lab.processes import LabError, Programs, wait_until
 
 pytestmark = pytest.mark.netns
-NOBODY_HAS = "172.30.0.254"
+UNASSIGNED = "172.30.0.254"
 
 
-def test_who_answers_arp() -> None:
+def test_arp_answers_are_returned_by_mac_address() -> None:
     def look() -> tuple[list[str], str, bool, list[str], bool]:
         network.build()
         probe = Probe("client")
@@ -28,8 +28,8 @@ def test_who_answers_arp() -> None:
                 probe.answers(ROUTER, 1.0),
                 network.mac_of("router"),
                 probe.has_answer(ROUTER, 5.0),
-                probe.answers(NOBODY_HAS, 0.2),
-                probe.has_answer(NOBODY_HAS, 0.2),
+                probe.answers(UNASSIGNED, 0.2),
+                probe.has_answer(UNASSIGNED, 0.2),
             )
         finally:
             probe.close()
@@ -40,14 +40,14 @@ def test_who_answers_arp() -> None:
     assert (none, has_none) == ([], False)
 
 
-def test_two_answers_are_two() -> None:
+def test_duplicate_arp_answers_are_both_returned() -> None:
     def look() -> tuple[list[str], set[str]]:
         network.build()
         for node in NODES[:2]:
-            add_address(node.name, NOBODY_HAS)
+            add_address(node.name, UNASSIGNED)
         probe = Probe("client")
         try:
-            return probe.answers(NOBODY_HAS, 1.0), {network.mac_of(n.name) for n in NODES[:2]}
+            return probe.answers(UNASSIGNED, 1.0), {network.mac_of(n.name) for n in NODES[:2]}
         finally:
             probe.close()
 
@@ -63,7 +63,7 @@ def test_pages() -> None:
         with tempfile.TemporaryDirectory() as name, Programs(Path(name)) as programs:
             module = ["-m", "metallb_py.lab.page", "router", "80"]
             program = programs.start("page", sys.executable, *module, machine="router")
-            wait_until("page", PATIENCE, lambda: bool(probe.page(f"http://{ROUTER}/")), program)
+            wait_until("page", TIMEOUT, lambda: bool(probe.page(f"http://{ROUTER}/")), program)
             pages = [probe.page(f"http://{ROUTER}/any/path"), probe.page(f"http://{ROUTER}:81/")]
         probe.close()
         return pages
@@ -71,7 +71,7 @@ def test_pages() -> None:
     assert isolated(look) == ["router\n", ""]
 
 
-def test_a_probe_that_ended_says_so() -> None:
+def test_ended_probe_raises_lab_error() -> None:
     def look() -> str:
         network.build()
         probe = Probe("client")
@@ -80,6 +80,6 @@ def test_a_probe_that_ended_says_so() -> None:
             probe.page(f"http://{ROUTER}/")
         except LabError as error:
             return str(error)
-        return "it lives"
+        return "no error"
 
     assert isolated(look).startswith("the probe ended: ")

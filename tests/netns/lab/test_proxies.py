@@ -1,4 +1,4 @@
-"""kube-proxy's job done by nftables and by the relay, with the embedded API server above them."""
+"""Replacements of kube-proxy, nftables and the relay, on the embedded API server."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.isolated import add_route, isolated
-from support.parts import require
-from support.patience import PATIENCE
+from support.net.isolated import add_route, isolated
+from support.net.requirements import require
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.lab import network
 from metallb_py.lab.binaries import find
@@ -37,7 +37,7 @@ SERVICE = {
 
 @contextmanager
 def proxied(mode: str, folder: Path) -> Iterator[tuple[Cluster, Probe]]:
-    """Have node3 do kube-proxy's job, and the client send packets for ADDRESS there."""
+    """Run the replacement on node3, and route the client's packets for ADDRESS to it."""
     network.build()
     add_route("client", f"{ADDRESS}/32", NODES[2].address)
     with Programs(folder) as programs:
@@ -59,26 +59,26 @@ def proxied(mode: str, folder: Path) -> Iterator[tuple[Cluster, Probe]]:
 
 
 @pytest.mark.parametrize("mode", ["relay", "nft"])
-def test_an_address_leads_to_every_pod_until_it_is_withdrawn(mode: str, tmp_path: Path) -> None:
+def test_load_balancer_ip_leads_to_every_pod_until_it_is_removed(mode: str, tmp_path: Path) -> None:
     require(mode == "relay" or find("nft"), "nft")
 
     def look() -> tuple[set[str], list[str]]:
         with proxied(mode, tmp_path) as (cluster, probe):
             cluster.apply([SERVICE])
             cluster.set_status(SERVICE, {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}})
-            wait_until("a page", PATIENCE, lambda: bool(probe.page(URL)))
+            wait_until("a page", TIMEOUT, lambda: bool(probe.page(URL)))
             pages: set[str] = set()
 
             def both() -> bool:
                 pages.update(filter(None, [probe.page(URL)]))
                 return len(pages) == 2
 
-            wait_until("both pages", PATIENCE, both)
+            wait_until("both pages", TIMEOUT, both)
             answers = probe.answers(ADDRESS, 0.5)
             cluster.set_status(SERVICE, {"loadBalancer": {"ingress": []}})
-            wait_until("none", PATIENCE, lambda: not probe.page(URL))
+            wait_until("none", TIMEOUT, lambda: not probe.page(URL))
             return pages, answers
 
     pages, answers = isolated(look)
     assert pages == {"pod1\n", "pod2\n"}
-    assert answers == [], "whoever forwards for an address does not answer ARP for it"
+    assert answers == [], "a node that forwards for an address does not answer ARP for it"

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from support.patience import PATIENCE
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.runtime.connections import Limits
 from metallb_py.runtime.http_server import (
@@ -31,7 +31,7 @@ from metallb_py.runtime.pki import Authority, Identity
 
 HOST = "127.0.0.1"
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-# Short, so that a test sees it pass; whoever must be served in time has 30 s.
+# Short, so that a test can wait for them to expire; the servers of other tests have LONG.
 BRIEF = Timeouts(handshake=0.3, head=0.3, body=0.3, write=0.3, idle=0.3)
 LONG = Timeouts(handshake=600, head=600, body=600, write=600, idle=600)
 LIMITS = Limits(connections=16, per_source=8, body_bytes=1 << 20)
@@ -65,9 +65,11 @@ class Served:
         streams[1].write(data)
         return streams
 
-    async def ask(self, data: bytes = GET, tls: ssl.SSLContext | None = None) -> tuple[int, bytes]:
-        """Ask as a well-behaved client does, and wait for as long as it takes."""
-        async with asyncio.timeout(PATIENCE):
+    async def request(
+        self, data: bytes = GET, tls: ssl.SSLContext | None = None
+    ) -> tuple[int, bytes]:
+        """Send a request as a well-behaved client does; return the status and the body."""
+        async with asyncio.timeout(TIMEOUT):
             reader, writer = await self.open(data, tls)
             try:
                 return await answer(reader)
@@ -83,7 +85,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 async def is_closed(streams: Streams) -> bool:
     """Wait until the server has closed a connection."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         try:
             while await streams[0].read(1 << 16):
                 pass
@@ -123,7 +125,7 @@ def post(body: bytes, *fields: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-async def test_requests_one_after_the_other_on_one_connection() -> None:
+async def test_keep_alive_connection_serves_requests_in_order() -> None:
     async with serving() as served:
         reader, writer = await served.open(GET + post(b"hello") + b"\r\n" + GET)
         answers = [await answer(reader) for _ in range(3)]
@@ -157,12 +159,12 @@ async def test_a_large_body_after_100_continue() -> None:
         (post(b"z" * (MAX_BODY + 1)), 413),
     ],
 )
-async def test_a_refusal_arrives_also_while_the_client_still_sends(
+async def test_error_response_arrives_while_the_client_still_sends(
     data: bytes, status: int
 ) -> None:
     async with serving() as served:
-        assert (await served.ask(data))[0] == status
-        assert await served.ask() == (200, b"ok")
+        assert (await served.request(data))[0] == status
+        assert await served.request() == (200, b"ok")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ async def test_a_refusal_arrives_also_while_the_client_still_sends(
     [b"", b"GET", GET[:-2], post(b"hello")[:-1], GET, b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"],
     ids=["silent", "request line", "head", "body", "idle", "does not read"],
 )
-async def test_whoever_stops_in_the_middle_is_closed(data: bytes) -> None:
+async def test_stalled_connection_is_closed_at_its_timeout(data: bytes) -> None:
     async with serving(BRIEF) as served:
         with socket.create_connection((HOST, served.port)) as client:
             client.setblocking(False)
@@ -180,7 +182,7 @@ async def test_whoever_stops_in_the_middle_is_closed(data: bytes) -> None:
 
 async def gone(client: socket.socket) -> None:
     """Wait until the other end is closed, without reading what it sent before."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             try:
                 client.send(b"")
@@ -202,7 +204,7 @@ async def test_a_trickle_of_single_bytes_is_closed() -> None:
         assert closed.result()
 
 
-async def test_a_silent_tls_handshake_is_closed(tmp_path: Path) -> None:
+async def test_stalled_tls_handshake_is_closed(tmp_path: Path) -> None:
     _, context = certified(tmp_path)
     async with serving(BRIEF, tls=context) as served:
         silent = await served.open()
@@ -212,13 +214,13 @@ async def test_a_silent_tls_handshake_is_closed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", [b"", b"GET / HT", post(b"hello")[:-1]])
-async def test_half_open_connections_keep_nobody_out(start: bytes) -> None:
+async def test_half_open_connections_block_no_client(start: bytes) -> None:
     async with serving() as served:
         stalled = [await served.open(start) for _ in range(500)]
         for _ in range(20):
-            assert await served.ask() == (200, b"ok")
+            assert await served.request() == (200, b"ok")
         first, last = stalled[0], stalled[-1]
-        assert await is_closed(first), "the oldest went first"
+        assert await is_closed(first), "the oldest was closed first"
         assert not last[0].at_eof()
         for _, writer in stalled:
             writer.close()
@@ -229,15 +231,15 @@ async def test_a_large_response_over_tls(tmp_path: Path) -> None:
     trusting = ssl.create_default_context(cadata=authority.certificate.decode())
     async with serving(tls=context) as served:
         large = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
-        assert await served.ask(large, trusting) == (200, LARGE)
+        assert await served.request(large, trusting) == (200, LARGE)
 
 
-async def test_half_open_handshakes_keep_nobody_out(tmp_path: Path) -> None:
+async def test_half_open_tls_handshakes_block_no_client(tmp_path: Path) -> None:
     authority, context = certified(tmp_path)
     trusting = ssl.create_default_context(cadata=authority.certificate.decode())
     async with serving(tls=context) as served:
         stalled = [await served.open() for _ in range(300)]
-        assert await served.ask(tls=trusting) == (200, b"ok")
+        assert await served.request(tls=trusting) == (200, b"ok")
         for _, writer in stalled:
             writer.close()
 
@@ -249,23 +251,23 @@ async def test_stalled_bodies_share_one_budget() -> None:
         stalled = [await served.open(half) for _ in range(8)]
         for streams in stalled[:5]:
             assert await is_closed(streams), "there is room for two halves"
-        assert (await served.ask(post(b"w" * (MAX_BODY // 2))))[0] == 200
+        assert (await served.request(post(b"w" * (MAX_BODY // 2))))[0] == 200
         for _, writer in stalled:
             writer.close()
 
 
-async def test_a_bug_in_a_handler_costs_one_connection_and_a_line() -> None:
+async def test_handler_exception_closes_its_connection_and_is_logged() -> None:
     async with serving() as served:
         for _ in range(20):
             broken = await served.open(b"GET /bug HTTP/1.1\r\nHost: a\r\n\r\n")
             assert await is_closed(broken)
-        assert await served.ask() == (200, b"ok")
+        assert await served.request() == (200, b"ok")
         lines = [json.loads(line) for line in served.log]
         assert [line["error"] for line in lines] == ["ZeroDivisionError"] * len(lines)
         assert 1 <= len(lines) <= 3
 
 
-async def test_a_client_certificate_that_the_authority_signed_names_its_owner(
+async def test_client_certificate_of_the_authority_yields_its_names(
     tmp_path: Path,
 ) -> None:
     authority, context = certified(tmp_path)
@@ -283,13 +285,13 @@ async def test_a_client_certificate_that_the_authority_signed_names_its_owner(
         return made
 
     good = authority.issue("kube-apiserver", ["x"], now, timedelta(days=1))
-    stranger = Authority.create("other", now, timedelta(days=1))
-    bad = stranger.issue("kube-apiserver", ["x"], now, timedelta(days=1))
+    untrusted = Authority.create("other", now, timedelta(days=1))
+    bad = untrusted.issue("kube-apiserver", ["x"], now, timedelta(days=1))
     async with serving(tls=context) as served:
-        assert await served.ask(names, client(good)) == (200, b"kube-apiserver")
-        assert await served.ask(names, client(None)) == (200, b"-")
+        assert await served.request(names, client(good)) == (200, b"kube-apiserver")
+        assert await served.request(names, client(None)) == (200, b"-")
         with pytest.raises((ConnectionError, ssl.SSLError, asyncio.IncompleteReadError)):
-            await served.ask(names, client(bad))
+            await served.request(names, client(bad))
 
 
 def certified(tmp_path: Path) -> tuple[Authority, ssl.SSLContext]:
@@ -326,7 +328,7 @@ asyncio.run(main())
 """
 
 
-async def test_stalled_bodies_cost_a_bounded_amount_of_memory(tmp_path: Path) -> None:
+async def test_stalled_bodies_use_bounded_memory(tmp_path: Path) -> None:
     authority, _ = certified(tmp_path)
     trusting = ssl.create_default_context(cadata=authority.certificate.decode())
     process = await asyncio.create_subprocess_exec(
@@ -345,13 +347,13 @@ async def test_stalled_bodies_cost_a_bounded_amount_of_memory(tmp_path: Path) ->
                 writer.write(bytes(1 << 16))
                 await writer.drain()
         except (ConnectionError, ssl.SSLError):
-            return None  # the server had enough of it
+            return None  # the server freed its budget
         return writer
 
     async with asyncio.timeout(120):
         for _ in range(4):
             stalled = await asyncio.gather(*(stall() for _ in range(24)))
-            assert (await served.ask(post(bytes(1 << 20)), trusting))[0] == 200
+            assert (await served.request(post(bytes(1 << 20)), trusting))[0] == 200
             for writer in stalled:
                 if writer is not None:
                     writer.transport.abort()
@@ -400,7 +402,7 @@ asyncio.run(main())
 """
 
 
-async def test_without_a_file_descriptor_it_answers_and_neither_spins_nor_floods_the_log() -> None:
+async def test_file_descriptor_exhaustion_neither_spins_nor_floods_the_log() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -411,13 +413,13 @@ async def test_without_a_file_descriptor_it_answers_and_neither_spins_nor_floods
     )
     assert process.stdin is not None
     assert process.stderr is not None
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         served = Served(int(await process.stderr.readline()), [])
         stalled = [await served.open(b"GET") for _ in range(100)]
         for _ in range(10):
-            assert await served.ask() == (200, b"ok")
+            assert await served.request() == (200, b"ok")
         await asyncio.sleep(3)  # a loop that spins would use as much CPU
-        assert await served.ask() == (200, b"ok")
+        assert await served.request() == (200, b"ok")
         process.stdin.close()
         for _, writer in stalled:
             writer.close()

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-from support.patience import PATIENCE
-from support.ports import free_port
+from support.net.ports import free_port
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.runtime.health import Check
 from metallb_py.runtime.httpd import Httpd, Page, Sources, Text
@@ -25,7 +25,7 @@ def static() -> Text:
 
 
 class Daemon:
-    """What a daemon shows; a test changes it."""
+    """State that a daemon serves; tests change it."""
 
     def __init__(self) -> None:
         self.live = [Check("state", ok=True)]
@@ -40,7 +40,7 @@ class Daemon:
         page = Httpd("127.0.0.1", port, sources, Logger())
         task = asyncio.create_task(page.run(errors.append))
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while True:
                     try:
                         await session.get("/healthz")
@@ -83,30 +83,30 @@ async def test_the_probes_name_each_check() -> None:
             assert answer.status == 200
 
 
-async def test_all_who_scrape_at_once_share_one_page() -> None:
+async def test_concurrent_scrapes_share_one_page() -> None:
     started: list[int] = []
     go_on = threading.Event()
 
     def slow() -> Text:
         started.append(1)
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(TIMEOUT)
         return static()
 
     page = Page(lambda: slow)
-    asking = [asyncio.create_task(page.text()) for _ in range(50)]
+    requests = [asyncio.create_task(page.text()) for _ in range(50)]
     while not started:
         await asyncio.sleep(0.01)
-    asking[0].cancel()
+    requests[0].cancel()
     go_on.set()
-    results = await asyncio.gather(*asking, return_exceptions=True)
-    assert isinstance(results[0], asyncio.CancelledError), "the first hung up"
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError), "the first client disconnected"
     assert results[1:] == [static()] * 49
     assert len(started) == 1
     assert await page.text() == static()
-    assert len(started) == 1, "it took long, so it is used again for a while"
+    assert len(started) == 1, "a page that took long is cached for a while"
 
 
-async def test_the_loop_goes_on_while_ten_thousand_addresses_are_rendered() -> None:
+async def test_event_loop_runs_while_metrics_of_10000_addresses_render() -> None:
     metrics = SpeakerMetrics()
     for number in range(10_000):
         ip = f"10.0.{number >> 8}.{number & 255}"
@@ -114,17 +114,17 @@ async def test_the_loop_goes_on_while_ten_thousand_addresses_are_rendered() -> N
         for counter in (metrics.layer2_requests, metrics.layer2_responses):
             counter.add(number, ip)
     page = Page(lambda: metrics.render)
-    asking = asyncio.create_task(page.text())
+    requests = asyncio.create_task(page.text())
     turns = 0
-    while not asking.done():
+    while not requests.done():
         turns += 1
         await asyncio.sleep(0)
-    text, _ = await asking
+    text, _ = await requests
     assert text.count(b"metallb_speaker_announced{") == 10_000
-    assert turns > 5, "rendered on the loop it would have none"
+    assert turns > 5, "rendering on the event loop would leave none"
 
 
-async def test_a_port_that_is_taken_is_reported_once_and_tried_again() -> None:
+async def test_port_in_use_is_reported_once_and_retried() -> None:
     reported: asyncio.Queue[OSError] = asyncio.Queue()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         sources = Sources(lambda: static, tuple, tuple)
@@ -132,9 +132,9 @@ async def test_a_port_that_is_taken_is_reported_once_and_tried_again() -> None:
         task = asyncio.create_task(
             Httpd("127.0.0.1", port, sources, Logger()).run(reported.put_nowait)
         )
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             assert "in use" in str(await reported.get())
-    async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(TIMEOUT), aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:

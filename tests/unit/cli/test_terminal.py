@@ -1,4 +1,4 @@
-"""What the commands print on an operator's terminal."""
+"""Output of the commands on an operator's terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metallb_py.cli import terminal, validate
-from metallb_py.cli.terminal import complain, show, show_json
+from metallb_py.cli.terminal import print_error, show, show_json
 
 COMMANDS = Path(terminal.__file__).parent
 HOSTILE = "\x1b]0;title\x07\u202e\x9b2J\u2028\ud800"
@@ -17,7 +17,7 @@ HOSTILE = "\x1b]0;title\x07\u202e\x9b2J\u2028\ud800"
 
 def test_lines_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
     show([f"default/web: {HOSTILE}", "größer"])
-    complain(ValueError(f"{HOSTILE}\nforged line"))
+    print_error(ValueError(f"{HOSTILE}\nforged line"))
     shown = capsys.readouterr()
     assert all(line.isprintable() for line in shown.out.splitlines() + shown.err.splitlines())
     assert shown.out.splitlines()[1:] == ["größer"]
@@ -29,7 +29,7 @@ def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
 
 
-def test_a_file_name_and_a_configuration_of_controls(
+def test_control_characters_in_file_name_and_config_are_escaped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "a\x1b[31m\u202eb"

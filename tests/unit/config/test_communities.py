@@ -1,4 +1,4 @@
-"""BGP communities as text."""
+"""BGP communities in text form."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from metallb_py.config.communities import (
 from metallb_py.model.config import Community
 
 
-def test_two_numbers_of_sixteen_bits() -> None:
+def test_community_is_two_numbers_of_16_bits() -> None:
     assert parse_community("64512:1") == 64512 << 16 | 1
     assert parse_community("65535:65281") == 0xFFFFFF01
     assert parse_community("0:" + "0" * 30 + "7") == 7
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("64512", 'invalid community string "64512"'),
         ("1:2:3", 'invalid community string "1:2:3"'),
@@ -38,12 +38,12 @@ def test_two_numbers_of_sixteen_bits() -> None:
         ("large:1:2:4294967296", 'invalid third section of community "large:1:2:4294967296"'),
     ],
 )
-def test_what_is_no_community(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_invalid_community_is_rejected(text: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected)):
         parse_community(text)
 
 
-def test_aliases_come_before_numbers() -> None:
+def test_community_alias_takes_precedence_over_a_number() -> None:
     aliases = {"1:2": Community(9)}
     assert resolve_community("1:2", aliases) == 9
     assert resolve_community("1:3", aliases) == 1 << 16 | 3
@@ -52,7 +52,7 @@ def test_aliases_come_before_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),  # the registry's numbers
+    ("name", "value"),  # the IANA registry's numbers
     [
         ("graceful-shutdown", "65535:0"),
         ("no-llgr", "65535:7"),
@@ -63,15 +63,15 @@ def test_aliases_come_before_numbers() -> None:
         ("no-peer", "65535:65284"),
     ],
 )
-def test_well_known_names(name: str, value: str) -> None:
+def test_well_known_community_names(name: str, value: str) -> None:
     assert parse_community(name) == parse_community(value)
 
 
-def test_an_alias_may_take_a_well_known_name() -> None:
+def test_alias_may_redefine_a_well_known_community() -> None:
     assert resolve_community("no-export", {"no-export": Community(7)}) == 7
 
 
-def test_large_communities() -> None:
+def test_large_community_is_three_numbers_of_32_bits() -> None:
     assert parse_community("large:64512:1:2") == (64512, 1, 2)
     assert (
         parse_large("4294967295:0:1") == parse_large("large:4294967295:00:1") == (2**32 - 1, 0, 1)
@@ -80,7 +80,7 @@ def test_large_communities() -> None:
         parse_large("1:2")
 
 
-def test_aliases_of_large_communities() -> None:
+def test_large_community_aliases_are_resolved() -> None:
     aliases: dict[str, AnyCommunity] = {"big": (1, 2, 3), "small": Community(9)}
     assert resolve_community("big", aliases) == resolve_large("big", aliases) == (1, 2, 3)
     assert resolve_large("4:5:6", aliases) == (4, 5, 6)

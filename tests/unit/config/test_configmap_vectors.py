@@ -1,4 +1,4 @@
-"""What Go's yaml.v2 makes of a thousand texts, ours makes of them, too."""
+"""Agreement with Go's yaml.v2 on a thousand texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metallb_py.config.yaml.schema import Record, decode
 
 
 class Case(TypedDict):
-    """A text with what it decodes to, what does not fit the schema, or why it is no YAML."""
+    """A text with its decoded form, its schema errors, or its YAML fault."""
 
     yaml: str
     decoded: NotRequired[dict[str, object]]
@@ -26,23 +26,23 @@ class Case(TypedDict):
 VECTORS = Path(__file__).parents[2] / "vectors" / "config-yaml-v2.json"
 CASES: list[Case] = json.loads(VECTORS.read_text())["cases"]
 
-# Where ours is meant to differ.
-OTHERWISE = {
+# Intended differences: pattern of the text, and reason.
+DIFFERENCES = {
     r"(auto-assign|aggregation-length): (Null|NULL)\n": "every null is null",
-    r"aggregation-length: -\.inf": "infinity is no number",
+    r"aggregation-length: -\.inf": "infinity is not a number",
     r"\{name: b, <<: \*q\}": "a mapping's own keys win, wherever they stand (YAML's merge type)",
-    r": -?([0-9_]*\.[0-9]*[1-9]|[0-9.]+e-[0-9]+)": "a fraction is no whole number (asdot)",
-    r"null: 1:1": 'the keys null and "" are two',
-    r"\[fd00::\]": "libyaml sees a stray colon",
-    r"^\? \[a\]": "what is no key is no YAML to us",
-    r"x/y: a b\n  x/y: \[": "a key that is repeated is told first",
-    r"&a\n- \*a": "a value that contains itself is told first",
+    r": -?([0-9_]*\.[0-9]*[1-9]|[0-9.]+e-[0-9]+)": "a fraction is not a whole number (asdot)",
+    r"null: 1:1": 'the keys null and "" are distinct',
+    r"\[fd00::\]": "libyaml finds a stray colon",
+    r"^\? \[a\]": "a key that is not a scalar is not YAML here",
+    r"x/y: a b\n  x/y: \[": "a repeated key is reported first",
+    r"&a\n- \*a": "a value that contains itself is reported first",
 }
-AGREED = [case for case in CASES if not any(re.search(p, case["yaml"]) for p in OTHERWISE)]
+AGREED = [case for case in CASES if not any(re.search(p, case["yaml"]) for p in DIFFERENCES)]
 
 
 def values(record: Record) -> dict[str, object]:
-    """Show a record as plain values, without what is at its zero value."""
+    """Return a record as plain values, without fields at their zero value."""
     found: dict[str, object] = {}
     found |= {key: item.value for key, item in record.strings.items() if item.value}
     found |= {key: item.value for key, item in record.numbers.items()}
@@ -63,10 +63,11 @@ def values(record: Record) -> dict[str, object]:
     return {key: value for key, value in found.items() if value != []}
 
 
-def bare(message: str) -> str:
-    """Return what a message has in common: no values of lists of records, no advice.
+def comparable(message: str) -> str:
+    """Return the part of a message common to both: no values of lists of records, no advice.
 
-    Nor what kind of scalar was found: Go calls a date so, and a long integer a float.
+    The kind of scalar found is removed too: Go reports a date as a timestamp, and a long integer
+    as a float.
     """
     message = message.partition("unmarshal errors: ")[2] or message
     message = re.sub(r": want .*", "", message)
@@ -85,13 +86,13 @@ def read(text: str) -> tuple[Record | None, list[str]]:
     return record, []
 
 
-def test_there_are_cases_of_every_kind() -> None:
+def test_vectors_contain_every_kind_of_case() -> None:
     assert len(AGREED) > 600
     assert all(any(kind in case for case in AGREED) for kind in ("decoded", "errors", "fault"))
 
 
 @pytest.mark.parametrize("kind", ["decoded", "errors", "fault"])
-def test_as_yaml_v2(kind: str) -> None:
+def test_decoding_agrees_with_go_yaml_v2(kind: str) -> None:
     for case in AGREED:
         if kind not in case:
             continue
@@ -102,10 +103,10 @@ def test_as_yaml_v2(kind: str) -> None:
         elif "errors" in case:
             secret = any("..." in message and "field" in message for message in messages)
             if not secret:
-                assert {*map(bare, messages)} == {*map(bare, case["errors"])}, case
+                assert {*map(comparable, messages)} == {*map(comparable, case["errors"])}, case
         assert (record is None) == (kind != "decoded"), case
 
 
-@pytest.mark.parametrize("pattern", OTHERWISE)
-def test_where_ours_differs_there_is_a_case_of_it(pattern: str) -> None:
+@pytest.mark.parametrize("pattern", DIFFERENCES)
+def test_every_difference_from_yaml_v2_has_a_vector(pattern: str) -> None:
     assert any(re.search(pattern, case["yaml"]) for case in CASES)

@@ -1,11 +1,11 @@
-"""What MetalLB documents for its ConfigMap, case by case: what each configuration means."""
+"""MetalLB's documented ConfigMap examples, case by case, and the meaning of each."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 from textwrap import dedent
 
-from support.config_text import problems
+from support.kube.config_text import problems
 
 from metallb_py.config.communities import parse_community
 from metallb_py.config.compile.read_config import read_config
@@ -16,7 +16,7 @@ def read(text: str) -> Config:
     return read_config(dedent(text))
 
 
-def test_layer_2_with_a_range() -> None:
+def test_layer2_pool_with_a_range() -> None:
     (pool,) = read("""
         address-pools:
         - name: house
@@ -29,7 +29,7 @@ def test_layer_2_with_a_range() -> None:
     assert pool.cidrs == (ip_network("10.7.0.100/30"),)
 
 
-def test_bgp_with_one_router() -> None:
+def test_bgp_pool_with_one_router() -> None:
     config = read("""
         peers:
         - peer-address: 10.7.0.1
@@ -46,7 +46,7 @@ def test_bgp_with_one_router() -> None:
     assert config.pools[0].bgp_advertisements == (BgpAdvertisement(),)
 
 
-def test_an_aggregate_for_everybody_and_host_routes_for_the_neighbor() -> None:
+def test_aggregate_for_all_and_host_routes_with_no_advertise() -> None:
     (pool,) = read("""
         address-pools:
         - name: routed
@@ -66,7 +66,7 @@ def test_an_aggregate_for_everybody_and_host_routes_for_the_neighbor() -> None:
     assert (far.aggregation_length, far.local_pref, far.communities) == (24, 0, frozenset())
 
 
-def test_an_aggregate_wider_than_the_pool_is_refused() -> None:
+def test_aggregate_wider_than_the_pool_is_rejected() -> None:
     ((line, _, message),) = problems("""
         address-pools:
         - name: routed
@@ -79,7 +79,7 @@ def test_an_aggregate_wider_than_the_pool_is_refused() -> None:
     assert line == 7
 
 
-def test_a_session_from_some_nodes_only() -> None:
+def test_peer_node_selectors_restrict_the_session_to_some_nodes() -> None:
     (peer,) = read("""
         peers:
         - peer-address: 10.7.0.1
@@ -95,7 +95,7 @@ def test_a_session_from_some_nodes_only() -> None:
     assert not peer.selects({"row": "4", "kubernetes.io/hostname": "middle"})
 
 
-def test_a_session_that_bfd_watches() -> None:
+def test_peer_with_a_bfd_profile() -> None:
     config = read("""
         bfd-profiles:
         - name: quick
@@ -116,7 +116,7 @@ def test_a_session_that_bfd_watches() -> None:
     assert (profile.echo_mode, profile.passive_mode, profile.minimum_ttl) == (True, True, 250)
 
 
-def test_dear_addresses_are_given_only_to_who_asks() -> None:
+def test_auto_assign_false_reserves_a_pool_for_explicit_requests() -> None:
     cheap, dear = read("""
         address-pools:
         - name: cheap
@@ -131,7 +131,7 @@ def test_dear_addresses_are_given_only_to_who_asks() -> None:
     assert not dear.auto_assign
 
 
-def test_addresses_that_some_equipment_mistakes_for_a_broadcast() -> None:
+def test_avoid_buggy_ips_excludes_addresses_ending_in_0_or_255() -> None:
     (pool,) = read("""
         address-pools:
         - name: old-routers
@@ -144,7 +144,7 @@ def test_addresses_that_some_equipment_mistakes_for_a_broadcast() -> None:
     assert pool.allocatable(ip_address("203.0.113.1"))
 
 
-def test_both_families_in_one_pool() -> None:
+def test_dual_stack_pool() -> None:
     (pool,) = read("""
         address-pools:
         - name: both
@@ -155,7 +155,7 @@ def test_both_families_in_one_pool() -> None:
     assert pool.contains(ip_address("2001:db8:7::ffff"))
 
 
-def test_a_passworded_session_with_its_own_timers() -> None:
+def test_peer_with_password_hold_time_and_source_address() -> None:
     (peer,) = read("""
         peers:
         - peer-address: 2001:db8:7::1

@@ -1,4 +1,4 @@
-"""Pools that drain, as values and as text."""
+"""Draining pools, as values and as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
-from support.objects import pool, selector
+from support.kube.objects import pool, selector
 
 from metallb_py.config.draining import (
     configured_name,
@@ -29,23 +29,23 @@ BGP = Pool(
 )
 
 
-def test_a_pool_that_drains_keeps_its_settings_but_gives_nothing_out() -> None:
+def test_draining_pool_keeps_its_settings_but_is_not_auto_assigned() -> None:
     made = draining(BGP)
     assert made.draining
     assert not made.auto_assign
-    assert made.allocatable(ip_network("10.0.0.0/25")[0]), "who has a buggy address may keep it"
+    assert made.allocatable(ip_network("10.0.0.0/25")[0]), "a service keeps its buggy address"
     assert made.bgp_advertisements == BGP.bgp_advertisements
     assert configured_name(made.name) == "blue" != made.name
     assert draining(made) == made
 
 
-def test_text_tells_everything() -> None:
+def test_encoded_draining_pools_decode_to_the_same() -> None:
     wire = replace(
         pool("wire", "192.0.2.0/30"),
         interfaces=("eth0", "bond.*"),
         node_selectors=(selector(rack="1", zone="a"), selector()),
     )
-    told = BgpAdvertisement(
+    full = BgpAdvertisement(
         24,
         large_communities=frozenset({(64512, 2, 3), (64512, 1, 1)}),
         med=0,
@@ -54,12 +54,12 @@ def test_text_tells_everything() -> None:
         peers=frozenset({"tor-1", "10.0.0.9"}),
         node_selectors=(selector(rack="1"),),
     )
-    routed = replace(BGP, name="red", bgp_advertisements=(BgpAdvertisement(), told))
+    routed = replace(BGP, name="red", bgp_advertisements=(BgpAdvertisement(), full))
     pools = (draining(BGP), draining(wire), draining(routed))
     assert decode_pools(encode_pools(pools)) == pools
 
 
-def test_two_pools_that_had_one_name_drain_under_two() -> None:
+def test_draining_pools_of_one_name_get_distinct_names() -> None:
     pools = drain([BGP, pool("blue", "192.0.2.0/30")])
     assert len({made.name for made in pools}) == 2
     assert {configured_name(made.name) for made in pools} == {"blue"}
@@ -70,7 +70,7 @@ ENDINGS = ("", " (draining)", " (draining 2)", " (draining 12)", " (configured)"
 NAMES = sorted({f"x{a}{b}{c}" for a in ENDINGS for b in ENDINGS for c in ENDINGS})
 
 
-def test_no_name_of_a_configuration_is_that_of_a_pool_that_drains() -> None:
+def test_configured_pool_name_never_equals_a_draining_pools_name() -> None:
     configured = [replace(pool("x", "192.0.2.0/30"), name=pool_name(name)) for name in NAMES]
     drains = drain([*configured, *configured])
     names = [made.name for made in (*configured, *drains)]
@@ -80,11 +80,11 @@ def test_no_name_of_a_configuration_is_that_of_a_pool_that_drains() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x", "x (configured)", "(draining)", "x (draining)y"])
-def test_a_name_that_is_not_like_that_of_a_draining_pool_is_left_alone(name: str) -> None:
+def test_name_unlike_a_draining_pools_name_is_unchanged(name: str) -> None:
     assert pool_name(name) == configured_name(name) == name
 
 
-def test_nothing_drains() -> None:
+def test_no_draining_pools_encode_as_empty_text() -> None:
     assert encode_pools(()) == ""
     assert decode_pools("") == ()
 
@@ -139,7 +139,7 @@ def changed(**values: object) -> str:
     ],
     ids=lambda text: f"{text[:30]} {len(text)}",
 )
-def test_a_text_that_we_did_not_write_is_a_problem(text: str) -> None:
+def test_foreign_draining_text_is_reported_as_one_problem(text: str) -> None:
     with pytest.raises(ConfigError) as error:
         decode_pools(text)
     (problem,) = error.value.problems
@@ -149,7 +149,7 @@ def test_a_text_that_we_did_not_write_is_a_problem(text: str) -> None:
     assert len(str(problem)) < 1000
 
 
-def test_many_pools_of_one_name_are_numbered_without_counting_anew_for_each() -> None:
+def test_many_pools_of_one_name_are_numbered_without_recounting() -> None:
     (record,) = json.loads(WRITTEN)
     pools = decode_pools(json.dumps([record] * 5000))
     assert len({pool.name for pool in pools}) == 5000

@@ -1,4 +1,4 @@
-"""Durations as Go's time package reads them."""
+"""Durations as parsed by Go's time package."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from metallb_py.config.durations import parse_duration
         ("0.0000000000000000009999h", "0"),
     ],
 )
-def test_durations(text: str, seconds: str) -> None:
+def test_valid_durations_are_parsed(text: str, seconds: str) -> None:
     assert parse_duration(text) == Decimal(seconds)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", 'time: invalid duration ""'),
         ("90", 'time: missing unit in duration "90"'),
@@ -49,6 +49,6 @@ def test_durations(text: str, seconds: str) -> None:
         ("9999999h", 'time: invalid duration "9999999h"'),
     ],
 )
-def test_what_is_no_duration(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_invalid_duration_is_rejected(text: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected)):
         parse_duration(text)

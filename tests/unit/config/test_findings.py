@@ -1,4 +1,4 @@
-"""Problems, as they are found: each once, in order, and not too many."""
+"""Collected problems: each once, in line order, and bounded in number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_findings_raise_only_if_there_are_any() -> None:
     assert error.value.problems == (Problem(3, "peers[0]", "bad"),)
 
 
-def test_findings_are_sorted_and_each_is_told_once() -> None:
+def test_findings_are_sorted_and_each_is_reported_once() -> None:
     findings = Findings()
     for line in (5, 2, 5):
         findings.add(line, "x", "bad")

@@ -1,4 +1,4 @@
-"""Hostile values, one in each place: refused with the place, what was found, what is wanted."""
+"""Hostile values, one in each field: rejected with place, value found and value wanted."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def text_of(top: str, fields: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("top", "key"), [(top, key) for top, (_, kind) in BASES.items() for key in SCHEMA[kind]]
 )
-def test_a_message_has_the_place_what_was_found_and_what_is_wanted(top: str, key: str) -> None:
+def test_error_has_the_place_the_value_found_and_the_value_wanted(top: str, key: str) -> None:
     base, _ = BASES[top]
-    refused = 0
+    rejected = 0
     for scalar in SCALARS:
         fields = {name: value for name, value in base.items() if name != key} | {key: scalar}
         found = problems(text_of(top, fields))
-        refused += bool(found)
+        rejected += bool(found)
         for problem in found:
             message = str(problem)
             assert 1 <= problem.line <= len(fields) + 1, message
@@ -57,7 +57,7 @@ def test_a_message_has_the_place_what_was_found_and_what_is_wanted(top: str, key
             assert "want" in problem.message or "must be" in problem.message, message
             assert message.isprintable()
             assert len(message) < 1500
-    assert refused
+    assert rejected
 
 
 BAD_PEERS = [
@@ -120,7 +120,7 @@ BAD_PEERS = [
 @pytest.mark.parametrize(
     ("fields", "key", "found", "wanted"), BAD_PEERS, ids=[f"{k} {f}" for _, k, f, _ in BAD_PEERS]
 )
-def test_a_peer_that_can_not_work(
+def test_peer_that_cannot_work_is_rejected(
     fields: dict[str, str], key: str, found: str, wanted: str
 ) -> None:
     (problem,) = problems(text_of("peers", PEER | fields))
@@ -148,7 +148,7 @@ def test_a_peer_that_can_not_work(
     ],
     ids=str,
 )
-def test_a_peer_that_works_with_metallb(fields: dict[str, str]) -> None:
+def test_peer_valid_in_metallb_is_valid(fields: dict[str, str]) -> None:
     assert problems(text_of("peers", PEER | fields)) == ()
 
 
@@ -185,10 +185,10 @@ BAD_ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize(("block", "told"), BAD_ADDRESSES, ids=[b for b, _ in BAD_ADDRESSES])
-def test_addresses_that_no_service_can_have(block: str, told: str) -> None:
+@pytest.mark.parametrize(("block", "expected"), BAD_ADDRESSES, ids=[b for b, _ in BAD_ADDRESSES])
+def test_addresses_unusable_for_services_are_rejected(block: str, expected: str) -> None:
     found = problems(text_of("address-pools", POOL | {"addresses": f"['{block}']"}))
-    (problem,) = (one for one in found if told in one.message)
+    (problem,) = (one for one in found if expected in one.message)
     assert problem.path == 'address-pools[0] "a".addresses[0]'
     assert f'"{block}"' in problem.message
     assert "want" in problem.message
@@ -206,5 +206,5 @@ def test_addresses_that_no_service_can_have(block: str, told: str) -> None:
     ],
     ids=str,
 )
-def test_addresses_that_work_with_metallb(fields: dict[str, str]) -> None:
+def test_addresses_valid_in_metallb_are_valid(fields: dict[str, str]) -> None:
     assert problems(text_of("address-pools", POOL | fields)) == ()

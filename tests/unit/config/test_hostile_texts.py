@@ -1,4 +1,4 @@
-"""Texts that are made to cost: one documented error, and work that grows no faster than they do."""
+"""Texts made to be costly: one documented error, and work linear in the length of the text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import pytest
-from support.hostile_config import GROWING, TEXTS
+from support.kube.expensive_configs import GROWING, TEXTS
 
 from metallb_py.config.compile.budget import MAX_STEPS, Budget
 from metallb_py.config.compile.read_config import read_config
@@ -23,7 +23,7 @@ def read(text: str, budget: Budget | None = None) -> tuple[Problem, ...]:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_it_is_read_or_refused(name: str) -> None:
+def test_hostile_text_is_read_or_rejected_within_the_step_budget(name: str) -> None:
     budget = Budget()
     for problem in read(TEXTS[name], budget):
         assert problem.line >= 1
@@ -34,7 +34,7 @@ def test_it_is_read_or_refused(name: str) -> None:
 
 
 def calls(work: Callable[[], object]) -> int:
-    """Count the calls of functions while something is done."""
+    """Return the number of function calls that ``work`` makes."""
     counted = 0
 
     def count(_frame: FrameType, _event: str, _argument: object) -> None:
@@ -50,13 +50,13 @@ def calls(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("name", GROWING)
-def test_twice_as_much_text_takes_about_twice_the_work(name: str) -> None:
+def test_twice_the_text_takes_about_twice_the_function_calls(name: str) -> None:
     small, large = GROWING[name](20), GROWING[name](40)
     assert calls(lambda: read(large)) < 2.6 * calls(lambda: read(small))
 
 
 @pytest.mark.parametrize("name", GROWING)
-def test_steps_grow_with_the_text(name: str) -> None:
+def test_budget_steps_grow_in_proportion_to_the_text(name: str) -> None:
     small, large = Budget(), Budget()
     read(GROWING[name](20), small)
     read(GROWING[name](40), large)

@@ -1,6 +1,6 @@
-"""The sample configurations: each loads (test_architecture), and together they show every key.
+"""Sample configurations: each loads (test_architecture), and together they show every key.
 
-And those of the recipes in docs/, which tests/interop/test_recipes.py tries out.
+Also the configurations of the recipes in docs/, which tests/interop/test_recipes.py runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def keys(tree: object) -> Iterator[str]:
-    """Every key in a tree, at whatever depth."""
+    """Yield every key in a tree, at any depth."""
     if isinstance(tree, dict):
         yield from tree
         for value in tree.values():
@@ -38,7 +38,7 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("type_name", ["peer", "bgpAdvertisement", "passwordSecret"])
-def test_every_key_is_shown(type_name: str) -> None:
+def test_every_key_is_shown_in_a_sample(type_name: str) -> None:
     assert SCHEMA[type_name].keys() <= SHOWN
 
 

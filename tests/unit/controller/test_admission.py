@@ -1,4 +1,4 @@
-"""The API server's question, as it is asked over the wire, and the answer."""
+"""AdmissionReview requests as the API server sends them, and the responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [192.0.2.0/24]}]"
 BAD = "address-pools:\n- name: a\n  protocol: arp\n  addresses: [192.0.2.0/33]\n"
 
 
-def question(
+def review(
     text: str | None,
     *,
     name: str = "config",
@@ -45,20 +45,20 @@ def question(
 
 
 def answer(body: bytes) -> dict[str, Any]:
-    question = read_review(body, "metallb-system", "config")
-    assert not isinstance(question.text, Problem)
-    reading = None if question.text is None else read(question.text)
-    said = json.loads(question.answer(reading))
-    assert said["kind"] == "AdmissionReview"
-    assert said["apiVersion"] == "admission.k8s.io/v1"
-    response: dict[str, Any] = said["response"]
+    review = read_review(body, "metallb-system", "config")
+    assert not isinstance(review.text, Problem)
+    parsed = None if review.text is None else read(review.text)
+    reply = json.loads(review.answer(parsed))
+    assert reply["kind"] == "AdmissionReview"
+    assert reply["apiVersion"] == "admission.k8s.io/v1"
+    response: dict[str, Any] = reply["response"]
     assert response["uid"] == "705ab4f5-6393-11e8-b7cc-42010a800002"
     return response
 
 
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
-def test_a_bad_configuration_is_refused_with_every_problem_on_a_line(operation: str) -> None:
-    response = answer(question(BAD, operation=operation))
+def test_an_invalid_configuration_is_denied_with_one_problem_per_line(operation: str) -> None:
+    response = answer(review(BAD, operation=operation))
     assert response["allowed"] is False
     first, second = response["status"]["message"].splitlines()
     assert 'unknown protocol "arp"' in first
@@ -69,15 +69,15 @@ def test_a_bad_configuration_is_refused_with_every_problem_on_a_line(operation: 
 @pytest.mark.parametrize(
     "body",
     [
-        question(GOOD),
-        question(None),
-        question(BAD, name="other"),
-        question(BAD, namespace="default"),
-        question(BAD, operation="DELETE"),
-        question(BAD, kind="Secret"),
+        review(GOOD),
+        review(None),
+        review(BAD, name="other"),
+        review(BAD, namespace="default"),
+        review(BAD, operation="DELETE"),
+        review(BAD, kind="Secret"),
     ],
 )
-def test_everything_else_is_allowed(body: bytes) -> None:
+def test_other_objects_and_operations_are_allowed(body: bytes) -> None:
     assert answer(body)["allowed"] is True
 
 
@@ -88,28 +88,28 @@ def test_everything_else_is_allowed(body: bytes) -> None:
         b"{}",
         b"[]",
         b"\xff",
-        question(GOOD).replace(b"k8s.io/v1", b"k8s.io/v1beta1"),
+        review(GOOD).replace(b"k8s.io/v1", b"k8s.io/v1beta1"),
         b'{"request":' * 100_000,
     ],
 )
-def test_what_is_no_review_is_an_error(body: bytes) -> None:
+def test_a_body_that_is_no_admission_review_is_an_error(body: bytes) -> None:
     with pytest.raises(AdmissionError, match="AdmissionReview"):
         read_review(body, "metallb-system", "config")
 
 
-def test_a_bad_text_that_is_there_already_stands_in_nobodys_way() -> None:
-    assert answer(question(BAD, operation="UPDATE", before=BAD))["allowed"] is True
-    worse = answer(question(BAD + "peers: x\n", operation="UPDATE", before=BAD))
+def test_an_update_that_keeps_the_problems_of_the_old_text_is_allowed() -> None:
+    assert answer(review(BAD, operation="UPDATE", before=BAD))["allowed"] is True
+    worse = answer(review(BAD + "peers: x\n", operation="UPDATE", before=BAD))
     assert worse["allowed"] is False
 
 
-def test_a_password_never_shows() -> None:
+def test_the_admission_response_contains_no_password() -> None:
     text = "peers: [{my-asn: x, password: hunter2}]"
-    assert "hunter2" not in str(answer(question(text)))
+    assert "hunter2" not in str(answer(review(text)))
 
 
 def test_a_configuration_under_another_key_is_a_problem() -> None:
-    body = json.loads(question(None))
+    body = json.loads(review(None))
     body["request"]["object"]["data"] = {"config.yaml": GOOD}
     problem = read_review(json.dumps(body).encode(), "metallb-system", "config").text
     assert isinstance(problem, Problem)

@@ -1,11 +1,11 @@
-"""The allocator from outside: who gets what, and what is refused."""
+"""Allocator: addresses that are allocated or assigned, and requests that are refused."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
 import pytest
-from support.objects import pool
+from support.kube.objects import pool
 
 from controller.allocator import Allocator
 from controller.requests import ServiceRequest, SharingTerms
@@ -42,7 +42,7 @@ def test_pools_in_order_and_addresses_ascending() -> None:
     assert [held.pool for held in given] == ["b", "b", "a"]
 
 
-def test_a_released_address_is_given_out_again() -> None:
+def test_a_released_address_is_allocated_again() -> None:
     made = allocator(pool("a", "192.0.2.0/30"))
     for n in range(4):
         made.allocate(f"default/s{n}", V4)
@@ -66,12 +66,12 @@ def test_avoid_buggy_ips() -> None:
         made.assign("default/x", ips("192.0.2.0"), ALONE)
 
 
-def test_without_auto_assign_only_on_request() -> None:
+def test_a_pool_without_auto_assign_is_used_only_on_request() -> None:
     made = allocator(pool("a", "192.0.2.0/30", auto_assign=False))
     with pytest.raises(AllocationError, match="no available IPs"):
         made.allocate("default/s", V4)
-    asked = made.allocate("default/s", ServiceRequest((Family.IPV4,), pool="a"))
-    assert asked.addresses == ips("192.0.2.0")
+    held = made.allocate("default/s", ServiceRequest((Family.IPV4,), pool="a"))
+    assert held.addresses == ips("192.0.2.0")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_without_auto_assign_only_on_request() -> None:
         ),
     ],
 )
-def test_refusals_in_metallbs_words(request_: ServiceRequest, message: str) -> None:
+def test_allocation_errors_have_metallbs_text(request_: ServiceRequest, message: str) -> None:
     with pytest.raises(AllocationError, match=message):
         allocator(pool("a", "192.0.2.0/30")).allocate("default/s", request_)
 
@@ -100,10 +100,10 @@ def test_dual_stack_takes_both_families_from_one_pool_in_the_services_order() ->
     assert held.pool == "both"
 
 
-def test_prefer_dual_stack_is_content_with_one_family() -> None:
+def test_prefer_dual_stack_accepts_one_family() -> None:
     made = allocator(pool("v4", "192.0.2.0/30"))
-    wish = ServiceRequest((Family.IPV6, Family.IPV4), fewer_families_do=True)
-    assert made.allocate("default/s", wish).addresses == ips("192.0.2.0")
+    request = ServiceRequest((Family.IPV6, Family.IPV4), prefers_dual_stack=True)
+    assert made.allocate("default/s", request).addresses == ips("192.0.2.0")
     with pytest.raises(AllocationError):
         made.allocate("default/t", ServiceRequest((Family.IPV6, Family.IPV4)))
 
@@ -123,7 +123,7 @@ def test_sharing_needs_equal_keys_and_different_ports() -> None:
     assert made.usage()["a"][Family.IPV4].in_use == 1
 
 
-def test_services_with_one_key_come_together_on_the_lowest_address() -> None:
+def test_services_with_one_sharing_key_get_the_lowest_shared_address() -> None:
     made = allocator(pool("a", "192.0.2.0/30"))
     made.allocate("default/alone", V4)
     first = made.allocate("default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
@@ -133,7 +133,7 @@ def test_services_with_one_key_come_together_on_the_lowest_address() -> None:
     assert third.addresses == ips("192.0.2.2")
 
 
-def test_a_shared_address_is_free_when_its_last_user_goes() -> None:
+def test_a_shared_address_is_free_when_its_last_user_releases_it() -> None:
     made = allocator(pool("a", "192.0.2.0/32"))
     made.allocate("default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
     made.allocate("default/two", ServiceRequest((Family.IPV4,), terms=shared("k", 443)))
@@ -153,7 +153,7 @@ def test_a_refused_assignment_changes_nothing() -> None:
     assert made.held("default/mine") == mine
 
 
-def test_a_new_configuration_keeps_holdings_and_names_what_does_not_fit() -> None:
+def test_set_pools_keeps_holdings_and_misfits_names_the_orphans() -> None:
     made = allocator(pool("old", "192.0.2.0/30"))
     made.assign("default/a", ips("192.0.2.1"), ALONE)
     renamed = (pool("new", "192.0.2.0/24"),)
@@ -168,18 +168,18 @@ def test_a_new_configuration_keeps_holdings_and_names_what_does_not_fit() -> Non
     assert [key for key, _ in made.misfits(elsewhere)] == ["default/a", "default/b", "default/c"]
 
 
-def test_a_buggy_address_of_a_draining_pool_is_none_of_the_new_pools() -> None:
+def test_a_buggy_address_of_a_draining_pool_is_not_in_the_new_pool() -> None:
     old = pool("a", "192.0.2.0/30")
     made = allocator(pool("a", "192.0.2.0/30", avoid_buggy_ips=True), draining(old))
     assert made.allocate("default/new", V4).addresses == ips("192.0.2.1")
     made.assign("default/old", ips("192.0.2.0"), shared("k", 80))
-    asks = ServiceRequest((Family.IPV4,), terms=shared("k", 443))
-    assert made.allocate("default/other", asks).addresses == ips("192.0.2.2")
+    request = ServiceRequest((Family.IPV4,), terms=shared("k", 443))
+    assert made.allocate("default/other", request).addresses == ips("192.0.2.2")
     made.release("default/old")
     made.assign("default/old", ips("192.0.2.0"), ALONE)
 
 
-def test_whatever_a_mutator_refuses_the_state_is_as_it_was() -> None:
+def test_a_refused_change_leaves_the_allocators_state_unchanged() -> None:
     made = allocator(pool("a", "192.0.2.0/30", "2001:db8::/126"))
     made.assign("default/one", ips("192.0.2.0", "2001:db8::"), shared("k", 80))
     made.assign("default/two", ips("192.0.2.0"), shared("k", 443))

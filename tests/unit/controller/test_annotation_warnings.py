@@ -1,8 +1,8 @@
-"""Warnings of annotations that nearly are MetalLB's: once, and not too many."""
+"""Warnings about annotations that resemble MetalLB's: once for each, and rate-limited."""
 
 from __future__ import annotations
 
-from support.objects import service
+from support.kube.objects import service
 
 from controller.annotation_warnings import AnnotationWarnings
 from metallb_py.kube.annotation_names import NearMiss
@@ -22,7 +22,7 @@ def test_a_near_miss_is_reported_once_for_each_service() -> None:
     assert new.found == "metallb.io/address-pools"
 
 
-def test_one_that_was_corrected_and_comes_back_is_reported_again() -> None:
+def test_a_near_miss_that_returns_after_a_correction_is_reported_again() -> None:
     warnings = AnnotationWarnings()
     warnings.changed("default/web", service(annotations=WRONG), 0.0)
     assert warnings.changed("default/web", service(), 1.0) == ()
@@ -31,15 +31,15 @@ def test_one_that_was_corrected_and_comes_back_is_reported_again() -> None:
     assert warnings.changed("default/web", service(annotations=WRONG), 4.0) == (MISS,)
 
 
-def test_a_service_that_is_no_load_balancer_has_no_use_for_them_anyway() -> None:
+def test_a_service_that_is_no_load_balancer_gets_no_warnings() -> None:
     item = service(annotations=WRONG, kind="ClusterIP")
     assert AnnotationWarnings().changed("default/web", item, 0.0) == ()
 
 
-def test_a_tenant_that_writes_many_is_slowed_down_and_no_other() -> None:
+def test_annotation_warnings_are_rate_limited_by_namespace() -> None:
     warnings = AnnotationWarnings()
     item = service(annotations=WRONG)
-    told = [warnings.changed(f"tenant/s{n}", item, 0.0) for n in range(1000)]
-    assert sum(map(len, told)) == 10
+    reported = [warnings.changed(f"tenant/s{n}", item, 0.0) for n in range(1000)]
+    assert sum(map(len, reported)) == 10
     assert warnings.changed("default/web", item, 0.0) == (MISS,)
     assert warnings.changed("tenant/s999", item, 60.0) == (MISS,), "at its next change"

@@ -1,12 +1,12 @@
-"""What becomes of one service."""
+"""Assignment of addresses to one Service: keep, release, assign or allocate."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
 import pytest
-from support.assignment import converge
-from support.objects import pool, service
+from support.kube.assignment import converge
+from support.kube.objects import pool, service
 
 from controller.allocator import Allocator
 from controller.assignment import Reason, reclaim, reclaim_in_order
@@ -30,14 +30,14 @@ def test_a_new_service_gets_the_first_address(allocator: Allocator) -> None:
     assert outcome.verdict.positive
 
 
-def test_what_the_status_holds_stays(allocator: Allocator) -> None:
+def test_an_address_in_the_status_is_kept(allocator: Allocator) -> None:
     outcome = converge(service(ips=("198.51.100.3",)), allocator)
     assert outcome.addresses == (ip_address("198.51.100.3"),)
     assert not outcome.allocated
     assert outcome.cleared is None
 
 
-def test_memory_wins_over_a_service_that_does_not_show_the_status_yet(
+def test_a_holding_is_kept_while_the_status_does_not_show_it_yet(
     allocator: Allocator,
 ) -> None:
     first = converge(service(), allocator)
@@ -46,7 +46,7 @@ def test_memory_wins_over_a_service_that_does_not_show_the_status_yet(
     assert not again.allocated
 
 
-def test_reclaiming_comes_before_giving_out(allocator: Allocator) -> None:
+def test_addresses_are_reclaimed_before_others_are_allocated(allocator: Allocator) -> None:
     holder = service("holder", ips=("192.0.2.0",))
     reclaim(holder, allocator)
     assert converge(service("new"), allocator).addresses == (ip_address("192.0.2.1"),)
@@ -61,7 +61,7 @@ def test_reclaiming_comes_before_giving_out(allocator: Allocator) -> None:
         ({"cluster_ips": ("None",)}, Reason.NO_CLUSTER_IPS),
     ],
 )
-def test_who_is_no_load_balancer_loses_its_address(
+def test_a_service_that_is_no_load_balancer_loses_its_address(
     allocator: Allocator, changed: dict[str, object], reason: Reason
 ) -> None:
     converge(service(), allocator)
@@ -87,7 +87,7 @@ def test_who_is_no_load_balancer_loses_its_address(
         ("nonsense", {}, Reason.LB_IP_FAMILY, "192.0.2.0"),
     ],
 )
-def test_what_no_longer_fits_is_cleared_and_replaced(
+def test_an_address_that_no_longer_fits_is_cleared_and_replaced(
     allocator: Allocator, held: str, changed: dict[str, object], reason: Reason, given: str
 ) -> None:
     outcome = converge(service(ips=(held,), **changed), allocator)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def test_what_no_longer_fits_is_cleared_and_replaced(
     assert outcome.allocated
 
 
-def test_a_malformed_request_takes_nothing_away(allocator: Allocator) -> None:
+def test_a_malformed_request_releases_nothing(allocator: Allocator) -> None:
     outcome = converge(service(ips=("192.0.2.3",), load_balancer_ip="x"), allocator)
     assert outcome.addresses == (ip_address("192.0.2.3"),)
     assert outcome.verdict.reason == Reason.INVALID_REQUEST
@@ -106,7 +106,7 @@ def test_a_malformed_request_takes_nothing_away(allocator: Allocator) -> None:
     )
 
 
-def test_no_address_is_left(allocator: Allocator) -> None:
+def test_allocation_failure_names_every_exhausted_pool(allocator: Allocator) -> None:
     for n in range(16):
         converge(service(f"s{n}"), allocator)
     outcome = converge(service("late"), allocator)
@@ -121,9 +121,9 @@ def test_no_address_is_left(allocator: Allocator) -> None:
 def test_an_address_outside_the_requested_pool_is_an_error_not_a_flap(
     allocator: Allocator,
 ) -> None:
-    wish = {"metallb.universe.tf/address-pool": "b"}
-    asking = service(load_balancer_ip="192.0.2.1", annotations=wish)
-    outcome = converge(asking, allocator)
+    annotations = {"metallb.universe.tf/address-pool": "b"}
+    requesting = service(load_balancer_ip="192.0.2.1", annotations=annotations)
+    outcome = converge(requesting, allocator)
     assert outcome.verdict.reason == Reason.ALLOCATION_FAILED
     assert 'not in the requested pool "b"' in outcome.verdict.detail
 
@@ -138,8 +138,8 @@ def test_a_single_stack_service_that_becomes_dual_stack_gets_both(allocator: All
 def test_a_second_family_is_added_to_the_address_that_stays(
     allocator: Allocator, policy: str, cluster_ips: tuple[str, ...]
 ) -> None:
-    asking = service(ips=("192.0.2.1",), cluster_ips=cluster_ips, ip_family_policy=policy)
-    outcome = converge(asking, allocator)
+    requesting = service(ips=("192.0.2.1",), cluster_ips=cluster_ips, ip_family_policy=policy)
+    outcome = converge(requesting, allocator)
     assert outcome.addresses == (ip_address("192.0.2.1"), ip_address("2001:db8::"))
     assert outcome.allocated
     assert outcome.cleared is None
@@ -149,8 +149,8 @@ def test_a_second_family_is_added_to_the_address_that_stays(
 def test_without_a_second_family_in_its_pool_the_address_stays(
     allocator: Allocator, policy: str
 ) -> None:
-    asking = service(ips=("198.51.100.1",), cluster_ips=DUAL, ip_family_policy=policy)
-    outcome = converge(asking, allocator)
+    requesting = service(ips=("198.51.100.1",), cluster_ips=DUAL, ip_family_policy=policy)
+    outcome = converge(requesting, allocator)
     assert outcome.addresses == (ip_address("198.51.100.1"),)
     assert outcome.verdict.positive == (policy == "PreferDualStack")
     if not outcome.verdict.positive:
@@ -162,7 +162,7 @@ def test_without_a_second_family_in_its_pool_the_address_stays(
 @pytest.mark.parametrize(
     ("cluster_ip", "stays"), [(DUAL[0], "192.0.2.1"), (DUAL[1], "2001:db8::5")]
 )
-def test_a_family_that_is_asked_for_no_longer_is_freed_and_the_other_stays(
+def test_a_family_no_longer_requested_is_released_and_the_other_is_kept(
     allocator: Allocator, cluster_ip: str, stays: str
 ) -> None:
     converge(service(ips=("192.0.2.1", "2001:db8::5"), cluster_ips=DUAL), allocator)
@@ -174,19 +174,21 @@ def test_a_family_that_is_asked_for_no_longer_is_freed_and_the_other_stays(
 
 def test_a_dual_stack_status_keeps_its_order(allocator: Allocator) -> None:
     both = ("2001:db8::7", "192.0.2.1")
-    asking = service(
+    requesting = service(
         ips=both,
         cluster_ips=DUAL,
         annotations={"metallb.universe.tf/loadBalancerIPs": ",".join(reversed(both))},
     )
-    assert [str(a) for a in converge(asking, allocator).addresses] == list(both)
+    assert [str(a) for a in converge(requesting, allocator).addresses] == list(both)
 
 
-def test_a_service_that_asks_for_a_pool_that_is_not_there_keeps_what_it_has(
+def test_a_request_for_an_unknown_pool_keeps_the_held_address(
     allocator: Allocator,
 ) -> None:
-    asking = service(ips=("192.0.2.3",), annotations={"metallb.universe.tf/address-pool": "gone"})
-    outcome = converge(asking, allocator)
+    requesting = service(
+        ips=("192.0.2.3",), annotations={"metallb.universe.tf/address-pool": "gone"}
+    )
+    outcome = converge(requesting, allocator)
     assert outcome.addresses == (ip_address("192.0.2.3"),)
     assert outcome.cleared is None
     assert outcome.verdict.detail == 'unknown pool "gone"'
@@ -194,7 +196,7 @@ def test_a_service_that_asks_for_a_pool_that_is_not_there_keeps_what_it_has(
     assert converge(nothing_yet, allocator).addresses == ()
 
 
-def test_what_a_service_shows_but_no_longer_asks_for_is_reclaimed_last(
+def test_a_status_address_that_is_no_longer_requested_is_reclaimed_last(
     allocator: Allocator,
 ) -> None:
     moved = service("moved", ips=("192.0.2.0",), load_balancer_ip="192.0.2.5")
@@ -209,6 +211,6 @@ def test_what_a_service_shows_but_no_longer_asks_for_is_reclaimed_last(
     }
 
 
-def test_a_malformed_request_keeps_nobody_from_reclaiming(allocator: Allocator) -> None:
+def test_a_malformed_request_does_not_prevent_reclaiming(allocator: Allocator) -> None:
     reclaim(service(ips=("192.0.2.0",), load_balancer_ip="x"), allocator)
     assert allocator.held("default/web") is not None

@@ -8,7 +8,9 @@ from controller.cli import parse
 from controller.orphaned_addresses import OrphanPolicy
 
 
-def test_metallbs_own_manifest_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_and_environment_of_metallbs_manifest_are_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("METALLB_ML_SECRET_NAME", "memberlist")
     monkeypatch.setenv("METALLB_DEPLOYMENT", "controller")
     monkeypatch.setenv("METALLB_NAMESPACE", "metallb-system")
@@ -16,14 +18,14 @@ def test_metallbs_own_manifest_starts_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert options.common.namespace == "metallb-system"
     assert options.load_balancer_class == ""
     assert (options.memberlist_secret, options.deployment) == ("memberlist", "controller")
-    assert options.lease_seconds == 0, "its Role knows no leases"
+    assert options.lease_seconds == 0, "its Role has no rule for Leases"
 
 
-def test_serves_another_class_on_request() -> None:
+def test_lb_class_sets_the_load_balancer_class() -> None:
     assert parse(["--namespace=x", "--lb-class=ours"]).load_balancer_class == "ours"
 
 
-def test_without_a_namespace_it_does_not_start(
+def test_a_missing_namespace_is_a_startup_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("METALLB_NAMESPACE", raising=False)
@@ -33,7 +35,7 @@ def test_without_a_namespace_it_does_not_start(
     assert "want the ConfigMap's namespace" in capsys.readouterr().err
 
 
-def test_what_happens_to_orphaned_addresses_is_the_operators_choice(
+def test_orphaned_addresses_flag_selects_the_policy(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert parse(["--namespace=x"]).orphaned_addresses is OrphanPolicy.DRAIN
@@ -44,7 +46,7 @@ def test_what_happens_to_orphaned_addresses_is_the_operators_choice(
     assert '"forget": want one of drain, refuse, renumber' in capsys.readouterr().err
 
 
-def test_replicas_elect_a_leader_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+def test_leader_elect_flags_set_the_lease_duration(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["--namespace=x", "--leader-elect"]
     assert parse(line).lease_seconds == 2
     assert parse([*line, "--leader-elect-lease-duration=15s"]).lease_seconds == 15

@@ -1,4 +1,4 @@
-"""How a status is written that another controller overwrites."""
+"""Contested statuses: delays of writes to a status that another controller overwrites."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ OURS = ("192.0.2.0", "a")
 
 
 def overwritten(contests: StatusContests, now: float) -> bool:
-    """Our write is seen, and then another's."""
+    """Observe our write, then another one; return whether that begins a contest."""
     contests.observe("default/web", OURS, now, shown=True)
     return contests.observe("default/web", OURS, now, shown=False)
 
 
-def test_two_overwrites_are_answered_at_once_and_the_third_begins_a_contest() -> None:
+def test_the_third_overwrite_of_a_status_begins_a_contest() -> None:
     contests = StatusContests()
     assert [overwritten(contests, 100.0) for _ in range(4)] == [False, False, True, False]
     assert contests.is_contested("default/web")
@@ -37,7 +37,7 @@ def test_an_object_that_does_not_show_the_write_yet_is_no_overwrite() -> None:
     assert contests.not_before("default/web") == 0
 
 
-def test_what_is_new_is_written_at_once() -> None:
+def test_a_new_address_is_written_at_once() -> None:
     contests = StatusContests()
     for _ in range(5):
         overwritten(contests, 100.0)
@@ -45,7 +45,7 @@ def test_what_is_new_is_written_at_once() -> None:
     assert contests.not_before("default/web") == 0
 
 
-def test_a_contest_is_over_after_quiet() -> None:
+def test_a_contest_ends_after_quiet_seconds() -> None:
     contests = StatusContests()
     for _ in range(5):
         overwritten(contests, 100.0)
@@ -54,7 +54,7 @@ def test_a_contest_is_over_after_quiet() -> None:
     assert contests.not_before("default/web") == later
 
 
-def test_a_service_that_is_gone_is_forgotten() -> None:
+def test_a_deleted_service_is_forgotten() -> None:
     contests = StatusContests()
     for _ in range(3):
         overwritten(contests, 1.0)

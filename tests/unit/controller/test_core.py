@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import msgspec
 import pytest
-from support.objects import config, pool, selector, service
+from support.kube.objects import config, pool, selector, service
 
 from controller.assignment import Reason
 from controller.core import Controller
@@ -47,7 +47,7 @@ def started(*services: object, pools: object = SMALL, **options: object) -> Cont
     return core
 
 
-def test_nothing_is_given_out_before_everything_is_known() -> None:
+def test_nothing_is_allocated_before_config_and_services_are_synced() -> None:
     core = Controller()
     assert core.service_changed("default/web", service()) == ()
     assert core.config_changed(SMALL) == (ConfigApplied(SMALL),)
@@ -56,13 +56,13 @@ def test_nothing_is_given_out_before_everything_is_known() -> None:
     assert written(effects) == {"web": ["192.0.2.0"]}
 
 
-def test_without_a_configuration_nothing_is_touched() -> None:
+def test_without_a_configuration_there_are_no_effects() -> None:
     core = Controller()
     core.service_changed("default/web", service(ips=("192.0.2.1",)))
     assert core.services_synced() == ()
 
 
-def test_a_restart_takes_nobodys_address_whatever_the_order() -> None:
+def test_a_restart_keeps_held_addresses_in_any_order_of_services() -> None:
     core = Controller()
     core.config_changed(SMALL)
     core.service_changed("default/new", service("new", created="2025-01-01T00:00:00Z"))
@@ -70,7 +70,7 @@ def test_a_restart_takes_nobodys_address_whatever_the_order() -> None:
     assert written(core.services_synced()) == {"new": ["192.0.2.1"]}
 
 
-def test_the_oldest_waiting_service_is_served_first() -> None:
+def test_the_oldest_pending_service_is_served_first() -> None:
     core = started(
         service("c", created="2026-01-03T00:00:00Z"),
         service("b", created="2026-01-01T00:00:00Z"),
@@ -82,25 +82,25 @@ def test_the_oldest_waiting_service_is_served_first() -> None:
     assert not core.pending
 
 
-def test_any_release_wakes_who_waits() -> None:
+def test_a_release_retries_pending_services() -> None:
     core = started(service("a"), service("b"), service("c"))
     effects = core.service_changed("default/a", service("a", kind="ClusterIP", version="2"))
     assert written(effects) == {"c": ["192.0.2.0"]}
 
 
-def test_a_new_configuration_serves_who_waits() -> None:
+def test_a_new_configuration_retries_pending_services() -> None:
     core = started(service("a"), service("b"), service("c"))
     effects = core.config_changed(config(pool("a", "192.0.2.0/31"), pool("b", "192.0.2.8/31")))
     assert written(effects) == {"a": ["192.0.2.0"], "b": ["192.0.2.1"], "c": ["192.0.2.8"]}
 
 
-def test_a_status_that_holds_the_right_addresses_is_not_written_again() -> None:
+def test_a_status_with_the_right_addresses_is_not_written_again() -> None:
     core = started(service())
     shown = service(ips=("192.0.2.0",), pool="a", version="2")
     assert core.service_changed("default/web", shown) == ()
 
 
-def test_where_an_address_is_from_is_written_where_it_does_not_stand_yet() -> None:
+def test_the_pool_of_an_address_is_written_where_it_is_missing() -> None:
     core = Controller()
     core.config_changed(SMALL)
     core.service_changed("default/web", service(ips=("192.0.2.0",)))
@@ -109,7 +109,7 @@ def test_where_an_address_is_from_is_written_where_it_does_not_stand_yet() -> No
     ] == [((ip_address("192.0.2.0"),), "a")]
 
 
-def test_refuse_makes_a_configuration_that_drops_an_address_in_use_wait_until_it_fits() -> None:
+def test_refuse_policy_holds_a_configuration_until_it_has_no_orphans() -> None:
     core = started(service(), service("other"), policy=OrphanPolicy.REFUSE)
     elsewhere = config(pool("b", "198.51.100.0/31"))
     refused, *orphans = core.config_changed(elsewhere)
@@ -129,7 +129,7 @@ def test_refuse_makes_a_configuration_that_drops_an_address_in_use_wait_until_it
     assert written(core.service_changed("default/n", service("n"))) == {"n": ["198.51.100.0"]}
 
 
-def test_a_refused_configuration_is_dropped_when_a_bad_one_follows() -> None:
+def test_a_refused_configuration_is_dropped_when_an_invalid_one_follows() -> None:
     core = started(service(), policy=OrphanPolicy.REFUSE)
     core.config_changed(config(pool("b", "198.51.100.0/31")))
     core.config_invalid()
@@ -138,7 +138,7 @@ def test_a_refused_configuration_is_dropped_when_a_bad_one_follows() -> None:
     )
 
 
-def test_a_reason_is_told_once() -> None:
+def test_a_reason_is_reported_once() -> None:
     core = started(service("a"), service("b"))
     waiting = service("late")
     first = core.service_changed("default/late", waiting)
@@ -146,31 +146,31 @@ def test_a_reason_is_told_once() -> None:
     assert core.service_changed("default/late", service("late", version="2")) == ()
 
 
-def test_other_load_balancer_classes_are_somebody_elses() -> None:
+def test_services_of_another_load_balancer_class_are_ignored() -> None:
     core = started(service(load_balancer_class="other", ips=("192.0.2.0",)))
     assert written(core.service_changed("default/b", service("b"))) == {"b": ["192.0.2.0"]}
 
 
-def test_serves_the_class_that_it_was_given() -> None:
+def test_services_of_the_configured_load_balancer_class_are_served() -> None:
     core = started(load_balancer_class="ours")
     assert core.service_changed("default/a", service("a")) == ()
     ours = service("b", load_balancer_class="ours")
     assert written(core.service_changed("default/b", ours)) == {"b": ["192.0.2.0"]}
 
 
-def test_a_service_made_anew_under_the_same_name_is_another_one() -> None:
+def test_a_service_recreated_with_another_uid_is_another_service() -> None:
     core = started(service(uid="1"), service("other"))
     again = service(uid="2", annotations={"metallb.universe.tf/address-pool": "a"})
     assert written(core.service_changed("default/web", again)) == {"web": ["192.0.2.1"]}
 
 
-def test_what_an_unseen_deletion_freed_goes_to_who_waits() -> None:
+def test_an_address_freed_by_an_unseen_deletion_goes_to_a_pending_service() -> None:
     core = started(service("a"), service("b"), service("c"))
     again = service("a", uid="2", load_balancer_ip="203.0.113.1")
     assert written(core.service_changed("default/a", again)) == {"c": ["192.0.2.0"]}
 
 
-def test_the_status_of_who_is_no_load_balancer_is_emptied_though_a_write_failed() -> None:
+def test_retry_empties_the_status_of_a_service_that_is_no_load_balancer() -> None:
     core = started(service(ips=("192.0.2.0",), pool="a"))
     stopped = service(ips=("192.0.2.0",), pool="a", kind="ClusterIP", version="2")
     core.service_changed("default/web", stopped)
@@ -179,13 +179,13 @@ def test_the_status_of_who_is_no_load_balancer_is_emptied_though_a_write_failed(
     assert core.retry("default/web") == ()
 
 
-def test_services_that_never_were_load_balancers_are_left_alone() -> None:
+def test_services_that_never_were_load_balancers_are_ignored() -> None:
     core = started()
     assert core.service_changed("default/x", service("x", kind="ClusterIP")) == ()
     assert core.service_changed("default/x", None) == ()
 
 
-def test_a_second_configuration_before_the_start_waits_for_what_services_hold() -> None:
+def test_a_second_configuration_before_the_sync_waits_for_orphans() -> None:
     core = Controller(policy=OrphanPolicy.REFUSE)
     holder = service("holder", ips=("192.0.2.1",))
     core.service_changed(holder.key, holder)
@@ -204,7 +204,7 @@ def draining(effects: tuple[Effect, ...]) -> list[list[str]]:
     return [[p.name for p in e.pools] for e in effects if isinstance(e, DrainingChanged)]
 
 
-def test_drain_applies_the_rest_at_once_and_leaves_services_what_they_have() -> None:
+def test_drain_policy_applies_a_configuration_and_keeps_held_addresses() -> None:
     core = started(service())
     effects = core.config_changed(ELSEWHERE)
     assert ConfigApplied(ELSEWHERE) in effects
@@ -213,31 +213,31 @@ def test_drain_applies_the_rest_at_once_and_leaves_services_what_they_have() -> 
     assert written(core.service_changed("default/new", service("new"))) == {"new": ["198.51.100.0"]}
 
 
-def test_nothing_new_is_taken_from_a_pool_that_drains() -> None:
+def test_nothing_is_allocated_from_a_draining_pool() -> None:
     core = started(service())
     core.config_changed(config())
-    asks = {"metallb.universe.tf/address-pool": "a"}
-    assert not written(core.service_changed("default/x", service("x", annotations=asks)))
+    requesting = {"metallb.universe.tf/address-pool": "a"}
+    assert not written(core.service_changed("default/x", service("x", annotations=requesting)))
     explicit = service("y", load_balancer_ip="192.0.2.1")
     assert not written(core.service_changed("default/y", explicit))
     assert core.pending == {"default/x", "default/y"}
 
 
-def test_a_drained_pool_goes_with_its_last_user() -> None:
+def test_a_draining_pool_is_removed_with_its_last_user() -> None:
     core = started(service("one"), service("two"))
     core.config_changed(ELSEWHERE)
     assert draining(core.service_changed("default/one", None)) == []
     assert draining(core.service_changed("default/two", None)) == [[]]
 
 
-def test_a_drained_pool_that_returns_is_a_pool_again() -> None:
+def test_a_draining_pool_that_returns_is_a_regular_pool_again() -> None:
     core = started(service())
     core.config_changed(ELSEWHERE)
     assert draining(core.config_changed(SMALL)) == [[]]
     assert core.allocator.held("default/web").pool == "a"  # type: ignore[union-attr]
 
 
-def test_two_pools_of_one_name_may_be_there_while_one_drains() -> None:
+def test_a_new_pool_may_have_the_name_of_a_draining_one() -> None:
     core = started(service(annotations={"metallb.universe.tf/address-pool": "a"}))
     renumbered = config(pool("a", "198.51.100.0/31"))
     core.config_changed(renumbered)
@@ -247,25 +247,27 @@ def test_two_pools_of_one_name_may_be_there_while_one_drains() -> None:
         version="2",
         annotations={"metallb.universe.tf/address-pool": "a"},
     )
-    assert core.service_changed("default/web", again) == (), "it asked for a pool of that name"
+    assert core.service_changed("default/web", again) == (), "it requested a pool of that name"
     assert written(core.service_changed("default/n", service("n"))) == {"n": ["198.51.100.0"]}
 
 
-def test_a_pool_may_be_called_as_one_that_drains_would_be() -> None:
+def test_a_pool_may_have_the_generated_name_of_a_draining_pool() -> None:
     core = started(service())
     text = "address-pools: [{name: a (draining), protocol: layer2, addresses: [198.51.100.0/31]}]"
     effects = core.config_changed(read_config(text))
     assert draining(effects) == [["a (draining)"]]
     assert written(effects) == {"web": ["192.0.2.0"]}
-    asks = service("n", annotations={"metallb.universe.tf/address-pool": "a (draining)"})
-    (write,) = (e for e in core.service_changed(asks.key, asks) if isinstance(e, WriteStatus))
+    requesting = service("n", annotations={"metallb.universe.tf/address-pool": "a (draining)"})
+    (write,) = (
+        e for e in core.service_changed(requesting.key, requesting) if isinstance(e, WriteStatus)
+    )
     assert (list(map(str, write.addresses)), write.pool) == (["198.51.100.0"], "a (draining)")
     effects = core.config_changed(config(pool("c", "203.0.113.0/31")))
     assert draining(effects) == [["a (draining)", "a (draining) (draining)"]]
     assert len(core.allocator.usage()) == 3
 
 
-def test_pools_of_one_name_drain_one_after_the_other() -> None:
+def test_pools_of_one_name_may_drain_at_the_same_time() -> None:
     core = started(service())
     core.config_changed(config(pool("a", "198.51.100.0/31")))
     core.service_changed("default/n", service("n"))
@@ -275,7 +277,7 @@ def test_pools_of_one_name_drain_one_after_the_other() -> None:
     assert draining(core.service_changed("default/web", None)) == [["a (draining 2)"]]
 
 
-def test_a_restart_knows_the_pools_that_drain() -> None:
+def test_a_restart_restores_the_draining_pools() -> None:
     core = started(service())
     (change,) = (e for e in core.config_changed(ELSEWHERE) if isinstance(e, DrainingChanged))
     reborn = Controller()
@@ -285,7 +287,7 @@ def test_a_restart_knows_the_pools_that_drain() -> None:
     assert written(reborn.services_synced()) == {"new": ["198.51.100.0"]}
 
 
-def test_a_restart_forgets_pools_that_nobody_needs_any_more() -> None:
+def test_a_restart_drops_draining_pools_without_holdings() -> None:
     core = started(service())
     (change,) = (e for e in core.config_changed(ELSEWHERE) if isinstance(e, DrainingChanged))
     reborn = Controller()
@@ -293,7 +295,7 @@ def test_a_restart_forgets_pools_that_nobody_needs_any_more() -> None:
     assert draining(reborn.services_synced()) == [[]]
 
 
-def test_renumber_gives_other_addresses_at_once() -> None:
+def test_renumber_policy_allocates_other_addresses_at_once() -> None:
     core = started(service(), policy=OrphanPolicy.RENUMBER)
     core.service_changed("default/web", service(ips=("192.0.2.0",), version="2"))
     effects = core.config_changed(ELSEWHERE)
@@ -314,7 +316,7 @@ def test_a_configuration_that_selects_namespaces_waits_for_their_labels() -> Non
     assert written(core.namespaces_synced()) == {"a": ["192.0.2.0"]}
 
 
-def test_it_waits_also_where_another_one_is_in_force() -> None:
+def test_a_configuration_in_force_stays_until_namespace_labels_are_synced() -> None:
     core = started(service("a"))
     assert core.config_changed(TENANTED) == ()
     assert written(core.service_changed("default/b", service("b"))) == {"b": ["192.0.2.1"]}
@@ -323,17 +325,17 @@ def test_it_waits_also_where_another_one_is_in_force() -> None:
     assert written(core.service_changed("default/c", service("c"))) == {"c": ["192.0.2.8"]}
 
 
-def test_a_service_of_a_namespace_that_nobody_knows_yet_waits_for_it() -> None:
+def test_a_service_of_an_unknown_namespace_waits_for_its_labels() -> None:
     core = started(pools=TENANTED)
     core.namespaces_synced()
     effects = core.service_changed("default/a", service("a"))
     assert written(effects) == {}
-    (told,) = (effect for effect in effects if isinstance(effect, Decided))
-    assert told.outcome.verdict.detail == 'the labels of namespace "default" are not known yet'
+    (decided,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert decided.outcome.verdict.detail == 'the labels of namespace "default" are not known yet'
     assert written(core.namespace_changed("default", {"team": "front"})) == {"a": ["192.0.2.0"]}
 
 
-def test_new_labels_of_a_namespace_take_nothing_away_and_wake_who_waits() -> None:
+def test_new_namespace_labels_release_nothing_and_retry_pending_services() -> None:
     core = started(service("a"), pools=config(pool("ours", "192.0.2.0/31", tenancy=FRONT)))
     core.namespace_changed("default", {"team": "front"})
     assert written(core.namespaces_synced()) == {"a": ["192.0.2.0"]}
@@ -343,7 +345,7 @@ def test_new_labels_of_a_namespace_take_nothing_away_and_wake_who_waits() -> Non
     assert written(core.namespace_changed("default", {"team": "front"})) == {"b": ["192.0.2.1"]}
 
 
-def test_a_restart_keeps_the_address_of_who_would_not_get_it_today() -> None:
+def test_a_restart_keeps_an_address_whose_pool_is_closed_by_now() -> None:
     core = Controller()
     core.namespace_changed("default", {})
     core.namespaces_synced()
@@ -366,7 +368,7 @@ CLOSED = config(
         (OrphanPolicy.RENUMBER, {"a": ["192.0.2.8"]}),
     ],
 )
-def test_a_pool_that_is_closed_to_its_users(
+def test_a_pool_closed_to_its_users_follows_the_orphan_policy(
     policy: OrphanPolicy, addresses: dict[str, list[str]]
 ) -> None:
     core = started(service("a"), policy=policy)
@@ -389,18 +391,18 @@ def test_pools_of_lower_priority_are_used_up_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "requested",
     [{"load_balancer_ip": "192.0.2.0"}, {"annotations": {"metallb.universe.tf/address-pool": "a"}}],
 )
-def test_a_closed_pool_is_closed_also_to_who_asks_for_it(wish: dict[str, object]) -> None:
+def test_a_closed_pool_refuses_explicit_requests(requested: dict[str, object]) -> None:
     core = started(pools=CLOSED)
-    effects = core.service_changed("default/a", service("a", **wish))  # type: ignore[arg-type]
+    effects = core.service_changed("default/a", service("a", **requested))  # type: ignore[arg-type]
     assert written(effects) == {}
-    (told,) = (effect for effect in effects if isinstance(effect, Decided))
-    assert 'pool "a": not for namespace "default"' in told.outcome.verdict.detail
+    (decided,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert 'pool "a": not for namespace "default"' in decided.outcome.verdict.detail
 
 
-# What an edit may cost
+# Edits of a Service that holds addresses
 
 
 FULL = config(
@@ -431,7 +433,7 @@ def edit(core: Controller, item: Service, now: float | None = None) -> tuple[Eff
 
 
 @pytest.mark.parametrize(
-    ("wish", "waits_for"),
+    ("requested", "waits_for"),
     [
         ({"load_balancer_ip": "192.0.2.77"}, "192.0.2.77 is in no pool"),
         ({"load_balancer_ip": "192.0.2.1"}, "address also in use by default/other"),
@@ -447,8 +449,8 @@ def edit(core: Controller, item: Service, now: float | None = None) -> tuple[Eff
         ({"cluster_ips": ("garbage",)}, "Failed to retrieve ClusterIPs IPFamily"),
     ],
 )
-def test_a_service_keeps_what_it_holds_until_it_can_have_what_it_asks_for(
-    wish: dict[str, object], waits_for: str
+def test_a_service_keeps_its_address_until_the_requested_one_is_free(
+    requested: dict[str, object], waits_for: str
 ) -> None:
     others = (
         service("other", load_balancer_ip="192.0.2.1"),
@@ -456,31 +458,31 @@ def test_a_service_keeps_what_it_holds_until_it_can_have_what_it_asks_for(
         service("sixth", load_balancer_ip="2001:db8::1", cluster_ips=DUAL[1:]),
     )
     core = started(service(ips=("192.0.2.0",), pool="a"), *others, pools=FULL)
-    asks = service(ips=("192.0.2.0",), pool="a", version="2", **wish)  # type: ignore[arg-type]
-    effects = edit(core, asks)
+    requesting = service(ips=("192.0.2.0",), pool="a", version="2", **requested)  # type: ignore[arg-type]
+    effects = edit(core, requesting)
     assert held(core) == ["192.0.2.0"]
     assert not written(effects)
-    (told,) = (effect for effect in effects if isinstance(effect, Decided))
-    assert not told.outcome.verdict.positive
+    (decided,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert not decided.outcome.verdict.positive
     assert waits_for in detail(core)
 
 
 @pytest.mark.parametrize(
-    ("wish", "gone", "then"),
+    ("requested", "gone", "then"),
     [
         ({"load_balancer_ip": "192.0.2.1"}, "other", ["192.0.2.1"]),
         ({"annotations": {POOL: "full"}}, "third", ["198.51.100.0"]),
     ],
 )
-def test_a_waiting_service_gets_what_it_asked_for_when_that_becomes_free(
-    wish: dict[str, object], gone: str, then: list[str]
+def test_a_pending_service_gets_the_requested_address_when_it_is_free(
+    requested: dict[str, object], gone: str, then: list[str]
 ) -> None:
     others = (
         service("other", load_balancer_ip="192.0.2.1"),
         service("third", annotations={POOL: "full"}),
     )
     core = started(service(ips=("192.0.2.0",), pool="a"), *others, pools=FULL)
-    edit(core, service(ips=("192.0.2.0",), pool="a", version="2", **wish))  # type: ignore[arg-type]
+    edit(core, service(ips=("192.0.2.0",), pool="a", version="2", **requested))  # type: ignore[arg-type]
     late = edit(core, service("late", created="2026-02-01T00:00:00Z"))
     assert not written(late), "what it keeps is not free"
     effects = core.service_changed(f"default/{gone}", None)
@@ -488,18 +490,18 @@ def test_a_waiting_service_gets_what_it_asked_for_when_that_becomes_free(
     assert written(effects)["late"] == ["192.0.2.0"]
 
 
-def test_two_services_that_ask_for_each_others_address_exchange_them() -> None:
+def test_two_services_that_request_each_others_address_exchange_them() -> None:
     core = started(service("a"), service("b"))
     edit(core, service("a", load_balancer_ip="192.0.2.1", version="2"))
     assert held(core, "a") == ["192.0.2.0"]
     effects = edit(core, service("b", load_balancer_ip="192.0.2.0", version="2"))
     assert written(effects) == {"a": ["192.0.2.1"], "b": ["192.0.2.0"]}
-    told = {e.service.metadata.name: e.outcome for e in effects if isinstance(e, Decided)}
-    assert all(outcome.allocated and outcome.verdict.positive for outcome in told.values())
+    decided = {e.service.metadata.name: e.outcome for e in effects if isinstance(e, Decided)}
+    assert all(outcome.allocated and outcome.verdict.positive for outcome in decided.values())
     assert not core.pending
 
 
-def test_a_restart_gives_a_waiting_service_back_what_it_kept() -> None:
+def test_a_restart_reclaims_the_kept_address_of_a_pending_service() -> None:
     waits = service("waits", ips=("192.0.2.0",), pool="a", load_balancer_ip="192.0.2.1")
     owner = service("owner", ips=("192.0.2.1",), pool="a", created="2027-01-01T00:00:00Z")
     core = started(waits, owner, service("new", created="2025-01-01T00:00:00Z"))
@@ -507,7 +509,7 @@ def test_a_restart_gives_a_waiting_service_back_what_it_kept() -> None:
     assert core.pending == {"default/new"}
 
 
-def test_prefer_dual_stack_gets_its_second_address_as_soon_as_there_is_one() -> None:
+def test_prefer_dual_stack_gets_its_second_address_when_one_is_free() -> None:
     pools = config(pool("a", "192.0.2.0/30", "2001:db8::/128"))
     core = started(service("six", cluster_ips=DUAL[1:]), pools=pools)
     prefers = service(cluster_ips=DUAL, ip_family_policy="PreferDualStack")
@@ -516,7 +518,7 @@ def test_prefer_dual_stack_gets_its_second_address_as_soon_as_there_is_one() -> 
     assert written(effects) == {"web": ["192.0.2.0", "2001:db8::"]}
 
 
-def test_a_pool_that_grows_gives_the_second_address() -> None:
+def test_prefer_dual_stack_gets_its_second_address_when_the_pool_grows() -> None:
     core = started(service(cluster_ips=DUAL, ip_family_policy="PreferDualStack"))
     assert held(core) == ["192.0.2.0"]
     core.config_changed(config(pool("a", "192.0.2.0/31", "2001:db8::/127")))
@@ -543,7 +545,7 @@ def local(name: str, port: int, **changed: object) -> Service:
     ],
 )
 @pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "a", "b")])
-def test_sharers_that_change_their_terms_one_after_the_other_stay_together(
+def test_sharers_that_change_their_terms_in_turn_keep_their_address(
     change: dict[str, object], names: tuple[str, ...]
 ) -> None:
     ports = {"a": 80, "b": 443, "c": 8080}
@@ -560,7 +562,7 @@ def test_sharers_that_change_their_terms_one_after_the_other_stay_together(
     assert all(held(core, name) == ["192.0.2.0"] for name in names)
 
 
-def test_a_sharer_that_the_others_do_not_follow_moves_after_a_grace() -> None:
+def test_a_sharer_that_the_others_do_not_follow_moves_after_the_grace() -> None:
     core = started(local("a", 80), local("b", 443))
     edit(core, local("a", 80, external_traffic_policy="Local"), 100.0)
     assert held(core, "a") == ["192.0.2.0"]
@@ -573,7 +575,7 @@ def test_a_sharer_that_the_others_do_not_follow_moves_after_a_grace() -> None:
     assert held(core, "b") == ["192.0.2.0"]
 
 
-def test_a_new_sharer_can_not_take_a_port_during_the_grace() -> None:
+def test_a_new_sharer_cannot_take_a_port_during_the_grace() -> None:
     core = started(local("a", 80), local("b", 443))
     edit(core, local("a", 8080, external_traffic_policy="Local"), 100.0)
     edit(core, local("c", 8080), 101.0)
@@ -581,15 +583,15 @@ def test_a_new_sharer_can_not_take_a_port_during_the_grace() -> None:
     assert held(core, "c") == ["192.0.2.1"]
 
 
-def test_sharers_that_swap_their_ports_come_together_again() -> None:
+def test_sharers_that_swap_their_ports_share_again() -> None:
     core = started(local("a", 80), local("b", 443))
     edit(core, local("a", 443), 100.0)
-    assert held(core, "a") == ["192.0.2.1"], "no two services have one port of an address"
+    assert held(core, "a") == ["192.0.2.1"], "no two services share a port of an address"
     edit(core, local("b", 80), 101.0)
     assert held(core, "a") == held(core, "b") == ["192.0.2.0"]
 
 
-def test_after_a_grace_a_service_stays_where_it_went() -> None:
+def test_a_service_that_moved_stays_after_the_grace() -> None:
     core = started(local("a", 80), local("b", 443))
     edit(core, local("a", 443), 100.0)
     edit(core, local("b", 80), 111.0)
@@ -597,7 +599,7 @@ def test_after_a_grace_a_service_stays_where_it_went() -> None:
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
-def test_a_restart_within_a_grace_parts_nothing(order: tuple[str, ...]) -> None:
+def test_a_restart_within_the_grace_separates_no_sharers(order: tuple[str, ...]) -> None:
     created = {name: f"2026-01-0{place}T00:00:00Z" for place, name in enumerate(order, 1)}
     a = local("a", 80, ips=("192.0.2.0",), created=created["a"], external_traffic_policy="Local")
     core = started(a, local("b", 443, ips=("192.0.2.0",), created=created["b"]))
@@ -607,13 +609,13 @@ def test_a_restart_within_a_grace_parts_nothing(order: tuple[str, ...]) -> None:
     assert held(core, "a") == held(core, "b") == ["192.0.2.0"]
 
 
-def test_a_pool_that_comes_to_disagree_with_the_address_is_told() -> None:
+def test_a_requested_pool_that_contradicts_the_address_is_reported() -> None:
     core = started(service(load_balancer_ip="192.0.2.0"), pools=FULL)
-    asks = {"load_balancer_ip": "192.0.2.0", "annotations": {POOL: "both"}, "version": "2"}
-    effects = edit(core, service(**asks))  # type: ignore[arg-type]
+    requesting = {"load_balancer_ip": "192.0.2.0", "annotations": {POOL: "both"}, "version": "2"}
+    effects = edit(core, service(**requesting))  # type: ignore[arg-type]
     assert held(core) == ["192.0.2.0"]
-    (told,) = (effect for effect in effects if isinstance(effect, Decided))
-    assert told.outcome.verdict.reason == Reason.DIFFERENT_POOL
+    (decided,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert decided.outcome.verdict.reason == Reason.DIFFERENT_POOL
     assert 'it asks for pool "both", and for ["192.0.2.0"] of pool "a"' in detail(core)
 
 
@@ -622,7 +624,7 @@ def deleting(item: Service) -> Service:
     return msgspec.structs.replace(item, metadata=meta)
 
 
-def test_a_service_that_is_being_deleted_keeps_what_it_has_and_gets_nothing_new() -> None:
+def test_a_service_being_deleted_keeps_its_address_and_gets_no_other() -> None:
     core = started(service(), service("other"))
     edit(core, deleting(service(load_balancer_ip="192.0.2.9", cluster_ips=DUAL, version="2")))
     assert held(core) == ["192.0.2.1"]
@@ -631,13 +633,13 @@ def test_a_service_that_is_being_deleted_keeps_what_it_has_and_gets_nothing_new(
     assert held(core, "late") == []
 
 
-def test_a_restart_leaves_a_service_that_is_being_deleted_what_it_shows() -> None:
+def test_a_restart_reclaims_the_address_of_a_service_being_deleted() -> None:
     core = started(deleting(service(ips=("192.0.2.1",), pool="a")), service("new"))
     assert (held(core), held(core, "new")) == (["192.0.2.1"], ["192.0.2.0"])
 
 
-def fight(core: Controller, seconds: float) -> list[float]:
-    """Another controller overwrites each of our writes at once; return when those came."""
+def contest(core: Controller, seconds: float) -> list[float]:
+    """Have another controller overwrite each of our writes at once; return their times."""
     ours = service(ips=("192.0.2.0",), pool="a")
     theirs = service(ips=("172.16.0.1", "172.16.0.2"), pool="a")
     now, writes, contests = 0.0, [], []
@@ -656,9 +658,9 @@ def fight(core: Controller, seconds: float) -> list[float]:
     return writes
 
 
-def test_a_status_that_another_controller_overwrites_is_written_ever_more_rarely() -> None:
+def test_a_contested_status_is_written_with_increasing_delay() -> None:
     core = started(service())
-    writes = fight(core, 3600.0)
+    writes = contest(core, 3600.0)
     assert len([now for now in writes if now <= 5.0]) <= 5
     assert len(writes) < 30
     assert held(core) == ["192.0.2.0"]
@@ -666,13 +668,13 @@ def test_a_status_that_another_controller_overwrites_is_written_ever_more_rarely
 
 def test_a_contested_status_does_not_delay_another_address() -> None:
     core = started(service(), pools=FULL)
-    fight(core, 60.0)
+    contest(core, 60.0)
     moved = service(ips=("172.16.0.1",), pool="a", load_balancer_ip="203.0.113.2", version="9")
     assert written(edit(core, moved, 4000.0)) == {"web": ["203.0.113.2"]}
 
 
 class Poison(dict[str, str]):
-    """Labels that raise when they are read, as a fault of ours would."""
+    """Labels that raise an exception when read, in place of a defect in the code."""
 
     def get(self, key: str, default: object = None) -> str:
         raise RecursionError(f"while reading {key}")
@@ -682,7 +684,7 @@ class Poison(dict[str, str]):
 
 
 @pytest.mark.parametrize("place", ["selector", "labels", "annotations"])
-def test_an_exception_about_one_service_is_that_services_verdict(place: str) -> None:
+def test_an_exception_for_one_service_is_the_verdict_of_that_service(place: str) -> None:
     pools = config(
         pool("a", "192.0.2.0/31", tenancy=Tenancy(service_selectors=(selector(tier="front"),))),
         pool("b", "198.51.100.0/31"),
@@ -692,17 +694,17 @@ def test_an_exception_about_one_service_is_that_services_verdict(place: str) -> 
     poison = {place: Poison(x="y"), "external_traffic_policy": "Local"}
     bad = service(version="2", load_balancer_ip="192.0.2.0", **poison)  # type: ignore[arg-type]
     effects = edit(core, bad)
-    (told,) = (effect for effect in effects if isinstance(effect, Decided))
-    assert told.outcome.verdict.reason == Reason.INTERNAL_ERROR
+    (decided,) = (effect for effect in effects if isinstance(effect, Decided))
+    assert decided.outcome.verdict.reason == Reason.INTERNAL_ERROR
     assert "internal error: RecursionError: while reading" in detail(core)
     assert held(core) == before
-    assert edit(core, bad) == (), "it is told once"
+    assert edit(core, bad) == (), "it is reported once"
     assert written(core.service_changed("default/good", None)) == {}
     assert written(edit(core, service("next"))) == {"next": ["198.51.100.0"]}
 
 
 @pytest.mark.parametrize("place", ["selector", "annotations"])
-def test_an_exception_at_the_start_keeps_no_other_service_from_its_address(place: str) -> None:
+def test_an_exception_at_the_start_affects_one_service_only(place: str) -> None:
     poison = {place: Poison(x="y"), "external_traffic_policy": "Local"}
     bad = service("bad", ips=("192.0.2.0",), **poison)  # type: ignore[arg-type]
     core = started(bad, service("good", ips=("192.0.2.1",)))
@@ -712,10 +714,10 @@ def test_an_exception_at_the_start_keeps_no_other_service_from_its_address(place
     assert outcome.verdict.reason == Reason.INTERNAL_ERROR
 
 
-# Which pool
+# Order of the pools
 
 
-def test_reserved_pools_come_before_others_and_among_them_the_lowest_priority() -> None:
+def test_reserved_pools_come_first_in_order_of_priority() -> None:
     ours = Tenancy(frozenset({"default"}))
     pools = config(
         pool("general", "192.0.2.0/32"),
@@ -737,7 +739,7 @@ def test_reserved_pools_come_before_others_and_among_them_the_lowest_priority() 
     ]
 
 
-def test_prefer_dual_stack_takes_two_families_of_a_later_pool_before_one_of_the_first() -> None:
+def test_prefer_dual_stack_prefers_two_families_of_a_later_pool() -> None:
     pools = config(
         pool("first", "192.0.2.0/32", priority=1),
         pool("second", "198.51.100.0/32", "2001:db8::/128", priority=2),
@@ -746,11 +748,11 @@ def test_prefer_dual_stack_takes_two_families_of_a_later_pool_before_one_of_the_
     assert held(core) == ["198.51.100.0", "2001:db8::"]
 
 
-# Many that wait
+# Many pending services
 
 
-def test_a_service_may_begin_to_share_what_another_that_waited_got() -> None:
-    """All of one group but for their keys: what the first gets, the third may share."""
+def test_a_pending_service_may_share_the_address_that_another_one_got() -> None:
+    """They are of one group apart from their keys: the third may share the first one's address."""
     core = started(service("x"), service("y"))
     keys = {"b": "k", "c": "l", "d": "k"}
     for number, (name, key) in enumerate(keys.items()):
@@ -764,7 +766,7 @@ def test_a_service_may_begin_to_share_what_another_that_waited_got() -> None:
 
 
 class Counting(dict[str, str]):
-    """A selector that counts how often a service that has it is read."""
+    """A selector that counts its reads, and with them the evaluations of its service."""
 
     reads = 0
 
@@ -774,7 +776,7 @@ class Counting(dict[str, str]):
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "requested",
     [
         lambda n: {},
         lambda n: {"annotations": {SHARE: f"k{n}"}},
@@ -787,13 +789,13 @@ class Counting(dict[str, str]):
     ],
     ids=["any", "own keys", "one key", "addresses", "pool", "dual", "unknown pools", "invalid"],
 )
-def test_a_release_tries_few_of_the_services_that_wait(
-    wish: Callable[[int], dict[str, object]],
+def test_a_release_retries_few_of_many_pending_services(
+    requested: Callable[[int], dict[str, object]],
 ) -> None:
     core = started(service("x"), service("y"), service("z", annotations={POOL: "full"}), pools=FULL)
     local = {"selector": Counting(app="web"), "external_traffic_policy": "Local"}
     for number in range(1000):
-        edit(core, service(f"s{number}", **local, **wish(number)))  # type: ignore[arg-type]
+        edit(core, service(f"s{number}", **local, **requested(number)))  # type: ignore[arg-type]
     assert len(core.pending) == 1000
     Counting.reads = 0
     core.service_changed("default/x", None)
@@ -802,17 +804,17 @@ def test_a_release_tries_few_of_the_services_that_wait(
 
 
 def unread(item: Service) -> Service:
-    """Return what is left of a service whose spec can't be decoded."""
+    """Return the decodable rest of a service whose spec cannot be decoded."""
     return Service(item.metadata, status=item.status, unread=("spec",))
 
 
-def test_what_cannot_be_decoded_at_a_start_keeps_its_address() -> None:
+def test_an_undecodable_service_keeps_its_address_at_a_start() -> None:
     odd = unread(service("odd", ips=("192.0.2.0",)))
     core = started(odd, service("web"))
     held = core.allocator.held("default/odd")
     assert held is not None
     assert list(map(str, held.addresses)) == ["192.0.2.0"]
-    assert core.service_changed("default/odd", odd) == (), "nothing is decided from a part"
+    assert core.service_changed("default/odd", odd) == (), "no decision from a part of an object"
     assert core.outcome("default/web") is not None
     assert str(core.outcome("default/web").addresses[0]) == "192.0.2.1"  # type: ignore[union-attr]
     effects = core.service_changed("default/odd", service("odd", ips=("192.0.2.0",)))
@@ -821,15 +823,15 @@ def test_what_cannot_be_decoded_at_a_start_keeps_its_address() -> None:
     assert core.allocator.held("default/odd") is None
 
 
-def test_what_cannot_be_decoded_never_takes_an_address_from_one_that_can() -> None:
+def test_an_undecodable_service_takes_no_address_from_a_decodable_one() -> None:
     odd = unread(service("odd", ips=("192.0.2.0",)))
     core = started(odd, service("web", ips=("192.0.2.0",)))
     assert core.allocator.held("default/web") is not None
     assert core.allocator.held("default/odd") is None
 
 
-def test_a_sharer_of_one_family_alone_keeps_the_address_of_the_other() -> None:
-    """It has to leave the IPv4 address that it shares; nothing is in the way of its IPv6 one."""
+def test_a_sharer_of_one_family_keeps_its_address_of_the_other_family() -> None:
+    """It must release the IPv4 address that it shares; its IPv6 address has no conflict."""
     pools = config(pool("a", "192.0.2.0/30", "2001:db8::/126"))
     both = {"cluster_ips": ("10.0.0.9", "fd00::9"), "ip_family_policy": "RequireDualStack"}
     core = started(local("a", 80), local("b", 443, **both), pools=pools)

@@ -1,7 +1,7 @@
 """MetalLB 0.12's rules of allocation, each as a case, and where this controller differs.
 
-What the tests of the single modules show already is not shown again. Names with "where MetalLB"
-tell of a difference that is meant.
+Cases that the tests of single modules contain are not repeated. Names with "where MetalLB" state
+an intended difference.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from ipaddress import ip_address
 
 import msgspec
 import pytest
-from support.assignment import converge
-from support.objects import config, pool, service
+from support.kube.assignment import converge
+from support.kube.objects import config, pool, service
 
 from controller.allocator import Allocator
 from controller.assignment import Memory, Outcome, Reason
@@ -72,45 +72,45 @@ def texts(outcome: Outcome) -> list[str]:
     return list(map(str, outcome.addresses))
 
 
-def why(outcome: Outcome) -> tuple[object, str]:
+def reason_and_detail(outcome: Outcome) -> tuple[object, str]:
     return outcome.verdict.reason, outcome.verdict.detail
 
 
 # 2.1 Inputs and order
 
 
-def test_a_service_that_is_gone_leaves_its_address_to_others() -> None:
+def test_the_address_of_a_deleted_service_is_free_for_others() -> None:
     core = started(service())
     core.service_changed("default/web", None)
     assert written(core.service_changed("default/n", service("n"))) == {"n": ["192.0.2.0"]}
 
 
-def test_a_deletion_that_frees_nothing_wakes_nobody_where_metallb_queues_all_services() -> None:
+def test_a_deletion_without_release_retries_none_where_metallb_queues_all() -> None:
     core = started(service("a"), service("b"), service("c"), service("d"))
     effects = core.service_changed("default/d", None)
     assert not [effect for effect in effects if isinstance(effect, Decided)]
 
 
-def test_who_is_no_load_balancer_any_more_has_an_empty_status() -> None:
+def test_the_status_of_a_service_that_is_no_load_balancer_is_emptied() -> None:
     core = started(service(ips=("192.0.2.0",), pool="a"))
     stopped = service(ips=("192.0.2.0",), pool="a", kind="ClusterIP", version="2")
     assert written(core.service_changed("default/web", stopped)) == {"web": []}
 
 
-def test_without_cluster_addresses_the_status_is_emptied() -> None:
+def test_without_cluster_ips_the_address_is_released() -> None:
     core = started(service(ips=("192.0.2.0",), pool="a", cluster_ips=()))
     assert core.pending == {"default/web"}
     assert core.allocator.held("default/web") is None
 
 
-def test_the_single_cluster_address_counts_where_metallb_gives_old_servers_nothing(
+def test_a_single_cluster_ip_counts_where_metallb_ignores_it(
     allocator: Allocator,
 ) -> None:
     old = service(cluster_ips=(), cluster_ip="10.96.0.10")
     assert texts(converge(old, allocator)) == ["192.0.2.0"]
 
 
-def test_entries_with_a_host_name_are_ignored(allocator: Allocator) -> None:
+def test_ingress_entries_with_a_host_name_are_ignored(allocator: Allocator) -> None:
     entries = (LoadBalancerIngress(hostname="lb.example"), LoadBalancerIngress(ip="192.0.2.4"))
     status = ServiceStatus(LoadBalancerStatus(entries))
     outcome = converge(msgspec.structs.replace(service(), status=status), allocator)
@@ -121,7 +121,7 @@ def test_entries_with_a_host_name_are_ignored(allocator: Allocator) -> None:
 @pytest.mark.parametrize(
     "ips", [("192.0.2.1", "192.0.2.2"), ("192.0.2.1", "192.0.2.2", "2001:db8::1")]
 )
-def test_of_a_status_of_impossible_families_one_of_each_stays_where_metallb_is_stuck(
+def test_a_bad_status_keeps_one_address_per_family_where_metallb_is_stuck(
     allocator: Allocator, ips: tuple[str, ...]
 ) -> None:
     outcome = converge(service(ips=ips), allocator)
@@ -130,7 +130,7 @@ def test_of_a_status_of_impossible_families_one_of_each_stays_where_metallb_is_s
     assert texts(outcome) == ["192.0.2.1"]
 
 
-def test_bad_cluster_addresses_stop_everything_and_take_nothing_away(allocator: Allocator) -> None:
+def test_invalid_cluster_ips_release_and_allocate_nothing(allocator: Allocator) -> None:
     converge(service(), allocator)
     bad = service(ips=("192.0.2.0",), cluster_ips=("10.96.0.1", "10.96.0.2"))
     outcome = converge(bad, allocator)
@@ -138,7 +138,7 @@ def test_bad_cluster_addresses_stop_everything_and_take_nothing_away(allocator: 
     assert texts(outcome) == ["192.0.2.0"]
 
 
-def test_a_dual_stack_service_that_becomes_single_stack_keeps_one_where_metallb_takes_both(
+def test_dual_to_single_stack_keeps_one_where_metallb_releases_both(
     allocator: Allocator,
 ) -> None:
     outcome = converge(service(ips=("192.0.2.1", "2001:db8::1")), allocator)
@@ -157,7 +157,7 @@ def test_an_address_in_the_status_that_another_service_has_is_replaced(
     assert texts(outcome) == ["192.0.2.0"]
 
 
-def test_what_is_in_the_status_is_claimed_under_the_present_ports(allocator: Allocator) -> None:
+def test_a_status_address_is_reclaimed_with_the_present_ports(allocator: Allocator) -> None:
     one = service("one", ips=("192.0.2.3",), annotations=SHARED)
     converge(one, allocator)
     tls = (ServicePort(443),)
@@ -169,7 +169,7 @@ def test_what_is_in_the_status_is_claimed_under_the_present_ports(allocator: All
     assert texts(outcome) == ["192.0.2.0"]
 
 
-def test_who_loses_an_address_and_gets_none_has_an_empty_status() -> None:
+def test_a_service_that_loses_its_only_address_has_an_empty_status() -> None:
     core = started(service("a"), service("b"), service("c", ips=("203.0.113.9",), pool="x"))
     moved = service("c", ips=("203.0.113.9",), pool="x", version="2")
     assert written(core.service_changed("default/c", moved)) == {"c": []}
@@ -184,32 +184,34 @@ def test_only_addresses_are_compared_before_a_status_is_written() -> None:
     assert core.service_changed("default/web", shown) == ()
 
 
-# 2.2 What is preferred
+# 2.2 Preferences
 
 
 @pytest.mark.parametrize(
-    ("wish", "message"),
+    ("requested", "message"),
     [
         ("192.0.2.1,2001:db8::1,192.0.2.2", "invalid ips length 3"),
         ("192.0.2.1,192.0.2.2", "same address family"),
         (" , ", 'invalid metallb.universe.tf/loadBalancerIPs: " , "'),
     ],
 )
-def test_impossible_wishes_are_explained(allocator: Allocator, wish: str, message: str) -> None:
-    outcome = converge(service(annotations={IPS: wish}, cluster_ips=DUAL), allocator)
+def test_impossible_requests_are_explained(
+    allocator: Allocator, requested: str, message: str
+) -> None:
+    outcome = converge(service(annotations={IPS: requested}, cluster_ips=DUAL), allocator)
     assert message in outcome.verdict.detail
     assert not outcome.addresses
 
 
-def test_an_address_that_was_asked_for_needs_no_auto_assign(allocator: Allocator) -> None:
+def test_a_requested_address_needs_no_auto_assign(allocator: Allocator) -> None:
     outcome = converge(service(load_balancer_ip="203.0.113.2"), allocator)
     assert texts(outcome) == ["203.0.113.2"]
     assert outcome.pool == "asked"
 
 
-def test_a_list_of_addresses_is_trimmed_and_given_in_its_order(allocator: Allocator) -> None:
-    asking = service(annotations={IPS: " 2001:db8::5 , 192.0.2.5"}, cluster_ips=DUAL)
-    assert texts(converge(asking, allocator)) == ["2001:db8::5", "192.0.2.5"]
+def test_a_list_of_addresses_is_trimmed_and_assigned_in_its_order(allocator: Allocator) -> None:
+    requesting = service(annotations={IPS: " 2001:db8::5 , 192.0.2.5"}, cluster_ips=DUAL)
+    assert texts(converge(requesting, allocator)) == ["2001:db8::5", "192.0.2.5"]
 
 
 @pytest.mark.parametrize(
@@ -222,18 +224,18 @@ def test_a_list_of_addresses_is_trimmed_and_given_in_its_order(allocator: Alloca
         ("10.0.0.0", 'pool "careful" does not give out 10.0.0.0: avoid-buggy-ips is set'),
     ],
 )
-def test_an_address_that_no_pool_gives_out_is_refused(
+def test_an_address_that_no_pool_allocates_is_refused(
     allocator: Allocator, wanted: str, detail: str
 ) -> None:
     outcome = converge(service(load_balancer_ip=wanted), allocator)
     text = f'["{wanted}"] is not allowed in config: {detail}'
-    assert why(outcome) == (Reason.ALLOCATION_FAILED, text)
+    assert reason_and_detail(outcome) == (Reason.ALLOCATION_FAILED, text)
 
 
-def test_addresses_that_were_asked_for_must_be_in_one_pool(allocator: Allocator) -> None:
-    wish = {IPS: "198.51.100.1,2001:db8::1"}
-    outcome = converge(service(annotations=wish, cluster_ips=DUAL), allocator)
-    assert why(outcome) == (
+def test_requested_addresses_must_be_in_one_pool(allocator: Allocator) -> None:
+    requested = {IPS: "198.51.100.1,2001:db8::1"}
+    outcome = converge(service(annotations=requested, cluster_ips=DUAL), allocator)
+    assert reason_and_detail(outcome) == (
         Reason.ALLOCATION_FAILED,
         (
             '["198.51.100.1" "2001:db8::1"] is not allowed in config: 198.51.100.1 is in pool '
@@ -242,13 +244,13 @@ def test_addresses_that_were_asked_for_must_be_in_one_pool(allocator: Allocator)
     )
 
 
-def test_addresses_that_agree_with_the_pool_that_was_asked_for(allocator: Allocator) -> None:
-    asking = service(load_balancer_ip="198.51.100.3", annotations={POOL: "b"})
-    assert texts(converge(asking, allocator)) == ["198.51.100.3"]
+def test_a_requested_address_of_the_requested_pool_is_assigned(allocator: Allocator) -> None:
+    requesting = service(load_balancer_ip="198.51.100.3", annotations={POOL: "b"})
+    assert texts(converge(requesting, allocator)) == ["198.51.100.3"]
 
 
 @pytest.mark.parametrize(
-    ("wish", "cluster_ips", "message"),
+    ("requested", "cluster_ips", "message"),
     [
         ("nope", DUAL[:1], 'unknown pool "nope"'),
         (
@@ -263,11 +265,11 @@ def test_addresses_that_agree_with_the_pool_that_was_asked_for(allocator: Alloca
         ),
     ],
 )
-def test_a_pool_that_can_not_serve(
-    allocator: Allocator, wish: str, cluster_ips: tuple[str, ...], message: str
+def test_a_requested_pool_that_cannot_serve_is_an_allocation_failure(
+    allocator: Allocator, requested: str, cluster_ips: tuple[str, ...], message: str
 ) -> None:
-    outcome = converge(service(annotations={POOL: wish}, cluster_ips=cluster_ips), allocator)
-    assert why(outcome) == (Reason.ALLOCATION_FAILED, message)
+    outcome = converge(service(annotations={POOL: requested}, cluster_ips=cluster_ips), allocator)
+    assert reason_and_detail(outcome) == (Reason.ALLOCATION_FAILED, message)
 
 
 def test_both_families_come_from_one_pool_or_not_at_all() -> None:
@@ -277,14 +279,14 @@ def test_both_families_come_from_one_pool_or_not_at_all() -> None:
     detail = (
         'no available IPs: pool "v4": no ipv6 addresses in it; pool "v6": no ipv4 addresses in it'
     )
-    assert why(outcome) == (Reason.ALLOCATION_FAILED, detail)
+    assert reason_and_detail(outcome) == (Reason.ALLOCATION_FAILED, detail)
 
 
-def test_prefer_dual_stack_takes_one_where_metallb_gives_nothing() -> None:
+def test_prefer_dual_stack_takes_one_where_metallb_allocates_nothing() -> None:
     made = Allocator()
     made.set_pools((pool("v4", "192.0.2.0/30"),))
-    asking = service(cluster_ips=DUAL, ip_family_policy="PreferDualStack")
-    assert texts(converge(asking, made)) == ["192.0.2.0"]
+    requesting = service(cluster_ips=DUAL, ip_family_policy="PreferDualStack")
+    assert texts(converge(requesting, made)) == ["192.0.2.0"]
 
 
 def test_families_are_in_the_services_order_where_metallbs_follow_the_pool(
@@ -308,11 +310,11 @@ def local(name: str, selector: dict[str, str] | None, port: int) -> Service:
     )
 
 
-def test_without_a_key_nothing_is_shared(allocator: Allocator) -> None:
+def test_without_a_sharing_key_nothing_is_shared(allocator: Allocator) -> None:
     converge(service("one", load_balancer_ip="192.0.2.3"), allocator)
     tls = (ServicePort(443),)
     outcome = converge(service("two", load_balancer_ip="192.0.2.3", ports=tls), allocator)
-    assert why(outcome) == (
+    assert reason_and_detail(outcome) == (
         Reason.ALLOCATION_FAILED,
         (
             'can\'t change sharing key for "default/two", address also in use by default/one: '
@@ -339,14 +341,14 @@ def test_local_services_share_if_they_select_the_same(
     assert (texts(outcome) == ["192.0.2.3"]) is shares
 
 
-def test_a_local_service_that_selects_nothing_is_as_a_cluster_service(
+def test_a_local_service_without_selector_shares_as_a_cluster_service(
     allocator: Allocator,
 ) -> None:
     converge(service("one", ips=("192.0.2.3",), annotations=SHARED), allocator)
     assert texts(converge(local("two", None, 443), allocator)) == ["192.0.2.3"]
 
 
-def test_an_only_user_may_change_its_key_and_ports(allocator: Allocator) -> None:
+def test_an_only_user_may_change_its_sharing_key_and_ports(allocator: Allocator) -> None:
     converge(service(ips=("192.0.2.3",), annotations=SHARED), allocator)
     changed = service(ips=("192.0.2.3",), ports=(ServicePort(443),), version="2")
     outcome = converge(changed, allocator)
@@ -354,7 +356,7 @@ def test_an_only_user_may_change_its_key_and_ports(allocator: Allocator) -> None
     assert outcome.cleared is None
 
 
-def test_who_may_share_no_longer_is_moved_and_told_where_metallb_is_silent(
+def test_a_sharer_that_must_move_is_reported_where_metallb_is_silent(
     allocator: Allocator,
 ) -> None:
     tls = (ServicePort(443),)
@@ -362,13 +364,13 @@ def test_who_may_share_no_longer_is_moved_and_told_where_metallb_is_silent(
     converge(service("two", annotations=SHARED, ports=tls), allocator)
     alone = service("two", ips=("192.0.2.0",), ports=tls, version="2")
     assert texts(converge(alone, allocator)) == ["192.0.2.0"], "the others may follow"
-    outcome = converge(alone, allocator, memory=Memory(patient=False))
+    outcome = converge(alone, allocator, memory=Memory(within_grace=False))
     assert texts(outcome) == ["192.0.2.1"]
     assert outcome.cleared is not None
     assert outcome.cleared.reason is Reason.NOT_ALLOWED
 
 
-def test_a_sharing_change_wakes_who_waits_where_metallb_lets_it_wait() -> None:
+def test_a_sharing_change_retries_pending_where_metallb_does_not() -> None:
     tls = (ServicePort(443),)
     core = started(service("one"), service("two"), service("x", annotations=SHARED, ports=tls))
     assert core.pending == {"default/x"}
@@ -390,13 +392,13 @@ def test_addresses_that_moved_to_another_pool_are_kept() -> None:
 CAREFUL = config(pool("a", "192.0.2.0/31", avoid_buggy_ips=True))
 
 
-def test_avoid_buggy_ips_over_an_address_in_use_does_not_fit() -> None:
+def test_avoid_buggy_ips_over_an_address_in_use_is_refused() -> None:
     core = started(service(), policy=OrphanPolicy.REFUSE)
     (refused,) = (e for e in core.config_changed(CAREFUL) if isinstance(e, ConfigRefused))
     assert 'service "default/web" cannot own ["192.0.2.0"]' in refused.problems[0]
 
 
-def test_avoid_buggy_ips_leaves_what_is_in_use_where_metallb_refuses_the_configuration() -> None:
+def test_avoid_buggy_ips_keeps_addresses_in_use_where_metallb_refuses() -> None:
     core = started(service(ips=("192.0.2.0",), pool="a"))
     effects = core.config_changed(CAREFUL)
     assert ConfigApplied(CAREFUL) in effects
@@ -405,14 +407,14 @@ def test_avoid_buggy_ips_leaves_what_is_in_use_where_metallb_refuses_the_configu
     assert written(core.service_changed("default/n", service("n"))) == {"n": ["192.0.2.1"]}
 
 
-def test_addresses_outside_the_configuration_that_a_restart_finds_are_replaced() -> None:
+def test_a_restart_replaces_addresses_outside_the_configuration() -> None:
     core = Controller()
     core.service_changed("default/web", service(ips=("203.0.113.1",), pool="gone"))
     core.config_changed(SMALL)
     assert written(core.services_synced()) == {"web": ["192.0.2.0"]}
 
 
-def test_a_smaller_configuration_is_applied_where_nothing_in_use_is_dropped() -> None:
+def test_a_smaller_configuration_that_orphans_no_address_is_applied() -> None:
     core = started(service(ips=("192.0.2.0",), pool="a"))
     less = config(pool("a", "192.0.2.0/32"))
     assert core.config_changed(less) == (ConfigApplied(less),)

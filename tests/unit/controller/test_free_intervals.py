@@ -20,7 +20,7 @@ def test_takes_from_a_huge_range_without_enumerating_it() -> None:
     assert 2**63 + 1 in free
 
 
-def test_what_is_taken_can_not_be_taken_again() -> None:
+def test_a_taken_number_cannot_be_taken_again() -> None:
     free = FreeList(5, 6)
     free.take(5)
     with pytest.raises(KeyError):
@@ -29,7 +29,7 @@ def test_what_is_taken_can_not_be_taken_again() -> None:
         free.take(7)
 
 
-def test_what_is_free_can_not_be_given_back() -> None:
+def test_a_free_number_cannot_be_released() -> None:
     free = FreeList(5, 9)
     free.take(7)
     for number in (5, 6, 8, 9):
@@ -38,7 +38,7 @@ def test_what_is_free_can_not_be_given_back() -> None:
 
 
 @given(st.lists(NUMBERS))
-def test_is_a_set_of_numbers(toggled: list[int]) -> None:
+def test_the_free_list_behaves_like_a_set_of_numbers(toggled: list[int]) -> None:
     free, model = FreeList(0, 40), set(range(41))
     for number in toggled:
         if number in model:

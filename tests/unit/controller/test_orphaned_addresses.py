@@ -1,10 +1,10 @@
-"""Which pools drain, and for how long."""
+"""Draining pools: when a pool drains, and for how long."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
-from support.objects import pool
+from support.kube.objects import pool
 
 from controller.allocator import Holding
 from controller.orphaned_addresses import describe_misfit, pools_to_drain, still_needed
@@ -26,7 +26,7 @@ def test_a_pool_is_needed_while_something_is_held_in_it() -> None:
     assert still_needed((draining(A),), [HELD]) == ()
 
 
-def test_metallbs_words() -> None:
+def test_an_orphan_is_described_with_metallbs_text() -> None:
     assert describe_misfit("default/web", HELD) == (
         'new config not compatible with assigned IPs: service "default/web" cannot own '
         '["192.0.2.1"] under new config'

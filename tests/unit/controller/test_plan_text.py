@@ -1,11 +1,11 @@
-"""A plan in words."""
+"""Text of a plan: lines, warnings, routes."""
 
 from __future__ import annotations
 
 from ipaddress import ip_network
 
-from support.objects import config, pool, service
-from support.snapshots import snapshot
+from support.kube.objects import config, pool, service
+from support.kube.snapshots import snapshot
 
 from controller.orphaned_addresses import OrphanPolicy
 from controller.plan import make_plan
@@ -17,7 +17,7 @@ NOW = "{name: a, protocol: bgp, addresses: [192.0.2.0/24]}"
 WEB = service("web", ips=("192.0.2.7",), pool="a")
 
 
-def test_every_line_names_what_and_whose() -> None:
+def test_every_line_names_the_object_and_its_change() -> None:
     elsewhere = config(pool("b", "198.51.100.0/31", protocol=Protocol.BGP))
     plan = make_plan(snapshot(NOW, WEB), elsewhere, OrphanPolicy.RENUMBER)
     assert list(describe(plan)) == [
@@ -30,13 +30,13 @@ def test_every_line_names_what_and_whose() -> None:
     ]
 
 
-def test_a_refusal_names_who_is_in_the_way() -> None:
+def test_a_refusal_names_the_services_with_orphaned_addresses() -> None:
     plan = make_plan(snapshot(NOW, WEB), config(), OrphanPolicy.REFUSE)
     first, *_ = warnings(plan)
     assert 'refused: new config not compatible with assigned IPs: service "default/web"' in first
 
 
-def test_without_an_effect_there_is_nothing_to_warn_of() -> None:
+def test_a_plan_without_effect_has_no_warnings() -> None:
     same = config(pool("a", "192.0.2.0/24", protocol=Protocol.BGP), pool("new", "198.51.100.0/24"))
     assert warnings(make_plan(snapshot(NOW, WEB), same, OrphanPolicy.DRAIN)) == ()
 
@@ -44,13 +44,13 @@ def test_without_an_effect_there_is_nothing_to_warn_of() -> None:
 def test_warnings_are_few_and_short() -> None:
     many = [service(f"s{n}", ips=(f"192.0.2.{n}",), pool="a") for n in range(100)]
     plan = make_plan(snapshot(NOW, *many), config(), OrphanPolicy.RENUMBER)
-    told = warnings(plan)
-    assert len(told) == MAX_WARNINGS
-    assert told[-1].endswith("more: metallb-py plan tells all")
-    assert sum(map(len, told)) < 4096
+    lines = warnings(plan)
+    assert len(lines) == MAX_WARNINGS
+    assert lines[-1].endswith("more: metallb-py plan shows all")
+    assert sum(map(len, lines)) < 4096
 
 
-def test_a_route_in_words() -> None:
+def test_a_route_is_described_with_its_attributes() -> None:
     plain = Route(ip_network("192.0.2.0/24"))
     assert describe_route(plain) == "192.0.2.0/24"
     rich = Route(

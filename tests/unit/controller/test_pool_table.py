@@ -1,4 +1,4 @@
-"""Which pools may give out given addresses."""
+"""Pools that may allocate given addresses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, ip_address
 
 import pytest
-from support.objects import pool, service
+from support.kube.objects import pool, service
 
 from controller.core import Controller
 from controller.effects import ConfigApplied, ConfigRefused, Started
@@ -33,14 +33,14 @@ TABLE = PoolTable((CAREFUL, OLD))
         ((), "careful"),
     ],
 )
-def test_the_first_pool_that_may_give_out_all_owns_them(
+def test_the_first_pool_that_may_allocate_all_addresses_owns_them(
     addresses: tuple[str, ...], owner: str | None
 ) -> None:
     found = TABLE.owner(map(ip_address, addresses))
     assert (found.name if found else None) == owner
 
 
-def test_a_pool_contains_also_what_it_does_not_give_out() -> None:
+def test_a_pool_contains_also_addresses_that_it_does_not_allocate() -> None:
     assert TABLE.container(ip_address("192.0.2.0")) is CAREFUL
     assert TABLE.container(ip_address("203.0.113.1")) is None
 
@@ -57,17 +57,17 @@ def test_the_block_of_an_address() -> None:
 
 
 class Counted(tuple[IPv4Network, ...]):  # noqa: SLOT001
-    """Prefixes that count how often they are looked through."""
+    """Prefixes that count how often they are iterated."""
 
-    looked = 0
+    iterations = 0
 
     def __iter__(self) -> Iterator[IPv4Network]:
-        Counted.looked += 1
+        Counted.iterations += 1
         return super().__iter__()
 
 
-def looked(services: int, policy: OrphanPolicy) -> int:
-    """Return how often pools are looked through in a start and a change, with so many services."""
+def iterations(services: int, policy: OrphanPolicy) -> int:
+    """Return how often pools are iterated in a start and two changes, by number of services."""
     pools = tuple(
         Pool(f"p{n}", Protocol.LAYER2, Counted((IPv4Network((n << 8, 24)),)))
         for n in range(1 << 16, (1 << 16) + 100)
@@ -76,23 +76,23 @@ def looked(services: int, policy: OrphanPolicy) -> int:
     for n in range(services):
         address = str(IPv4Address((1 << 16) + 99 - n << 8 | 7))
         core.service_changed(f"default/s{n}", service(f"s{n}", ips=(address,)))
-    Counted.looked = 0
+    Counted.iterations = 0
     core.config_changed(Config(pools))
     assert Started() in core.services_synced()
     assert len(list(core.allocator.holdings())) == services
     core.config_changed(Config(pools[:-1]))
     core.config_changed(Config((*pools[:-1], replace(pools[-1], auto_assign=False))))
-    return Counted.looked
+    return Counted.iterations
 
 
 @pytest.mark.parametrize("policy", OrphanPolicy)
-def test_pools_are_looked_through_as_often_for_many_services_as_for_one(
+def test_pools_are_iterated_as_often_for_many_services_as_for_one(
     policy: OrphanPolicy,
 ) -> None:
-    assert looked(90, policy) == looked(1, policy)
+    assert iterations(90, policy) == iterations(1, policy)
 
 
-def test_a_configuration_that_waits_is_not_compared_with_all_services_at_each_change() -> None:
+def test_a_refused_configuration_is_not_compared_at_every_service_change() -> None:
     core = Controller(policy=OrphanPolicy.REFUSE)
     for n in range(1, 51):
         core.service_changed(f"default/s{n}", service(f"s{n}", ips=(f"10.0.{n}.1",)))
@@ -105,9 +105,9 @@ def test_a_configuration_that_waits_is_not_compared_with_all_services_at_each_ch
     refused = core.config_changed(Config(pools[1:]))
     assert isinstance(refused[0], ConfigRefused)
     core.service_changed("default/s50", None)
-    Counted.looked = 0
+    Counted.iterations = 0
     for n in range(2, 50):
         core.service_changed(f"default/s{n}", None)
-    assert Counted.looked == 0
+    assert Counted.iterations == 0
     effects = core.service_changed("default/s1", None)
     assert any(isinstance(effect, ConfigApplied) for effect in effects)

@@ -1,11 +1,11 @@
-"""What a service asks for, in MetalLB's words where it asks for what can't be."""
+"""Requests of a Service; those that are invalid have MetalLB's text."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
 import pytest
-from support.objects import service
+from support.kube.objects import service
 
 from controller.requests import (
     Fault,
@@ -33,7 +33,7 @@ def invalid(item: Service) -> InvalidRequest:
     return request
 
 
-def test_asks_for_nothing_special() -> None:
+def test_a_plain_service_requests_nothing_special() -> None:
     request = valid(service())
     assert request.families == (Family.IPV4,)
     assert not request.addresses
@@ -42,18 +42,18 @@ def test_asks_for_nothing_special() -> None:
 
 @pytest.mark.parametrize("prefix", ["metallb.universe.tf/", "metallb.io/"])
 def test_annotations_count_under_either_prefix(prefix: str) -> None:
-    wishes = {
+    annotations = {
         prefix + "loadBalancerIPs": "192.0.2.7",
         prefix + "address-pool": "blue",
         prefix + "allow-shared-ip": "key",
     }
-    request = valid(service(annotations=wishes))
+    request = valid(service(annotations=annotations))
     assert request.addresses == (ip_address("192.0.2.7"),)
     assert request.pool == "blue"
     assert request.terms.key == "key"
 
 
-def test_families_are_in_the_order_of_the_cluster_addresses() -> None:
+def test_families_are_in_the_order_of_the_cluster_ips() -> None:
     request = valid(service(cluster_ips=DUAL[::-1]))
     assert request.families == (Family.IPV6, Family.IPV4)
 
@@ -69,27 +69,27 @@ def test_families_are_in_the_order_of_the_cluster_addresses() -> None:
         ("192.0.2.1", "", DUAL, "does not match the ipFamily of the service"),
     ],
 )
-def test_what_can_not_be(
+def test_contradictory_requests_are_invalid(
     annotation: str, in_spec: str, cluster_ips: tuple[str, ...], message: str
 ) -> None:
-    wishes = {"metallb.universe.tf/loadBalancerIPs": annotation}
-    asking = service(annotations=wishes, load_balancer_ip=in_spec, cluster_ips=cluster_ips)
-    assert message in invalid(asking).detail
+    annotations = {"metallb.universe.tf/loadBalancerIPs": annotation}
+    requesting = service(annotations=annotations, load_balancer_ip=in_spec, cluster_ips=cluster_ips)
+    assert message in invalid(requesting).detail
 
 
-def test_two_cluster_addresses_of_one_family_are_refused() -> None:
+def test_two_cluster_ips_of_one_family_are_refused() -> None:
     detail = invalid(service(cluster_ips=("10.96.0.1", "10.96.0.2"))).detail
     assert "Failed to retrieve ClusterIPs IPFamily" in detail
 
 
-def test_prefer_dual_stack_may_ask_for_one_address_of_two_families() -> None:
-    asking = service(
+def test_prefer_dual_stack_may_request_an_address_of_one_family() -> None:
+    requesting = service(
         cluster_ips=DUAL, load_balancer_ip="192.0.2.1", ip_family_policy="PreferDualStack"
     )
-    assert valid(asking).fewer_families_do
+    assert valid(requesting).prefers_dual_stack
 
 
-def test_the_backend_key_counts_for_local_services_alone() -> None:
+def test_the_backend_key_is_set_for_local_services_only() -> None:
     ports = (ServicePort(53, "UDP"), ServicePort(80))
     shared = {"metallb.universe.tf/allow-shared-ip": "k"}
     cluster = service(annotations=shared, selector={"b": "2", "a": "1"}, ports=ports)
@@ -117,21 +117,23 @@ def test_the_backend_key_counts_for_local_services_alone() -> None:
         (" 192.0.2.1,", "192.0.2.001", ["192.0.2.1"]),
     ],
 )
-def test_stray_blanks_and_commas_and_texts_that_agree_are_accepted(
+def test_stray_blanks_and_commas_and_equal_requests_are_accepted(
     annotation: str, in_spec: str, expected: list[str]
 ) -> None:
-    wishes = {"metallb.universe.tf/loadBalancerIPs": annotation}
-    request = valid(service(annotations=wishes, load_balancer_ip=in_spec))
+    annotations = {"metallb.universe.tf/loadBalancerIPs": annotation}
+    request = valid(service(annotations=annotations, load_balancer_ip=in_spec))
     assert list(map(str, request.addresses)) == expected
 
 
-def test_the_field_may_repeat_one_address_of_the_annotation() -> None:
-    wishes = {"metallb.io/loadBalancerIPs": "2001:db8::1, 192.0.2.1"}
-    request = valid(service(annotations=wishes, load_balancer_ip="192.0.2.1", cluster_ips=DUAL))
+def test_load_balancer_ip_may_repeat_one_address_of_the_annotation() -> None:
+    annotations = {"metallb.io/loadBalancerIPs": "2001:db8::1, 192.0.2.1"}
+    request = valid(
+        service(annotations=annotations, load_balancer_ip="192.0.2.1", cluster_ips=DUAL)
+    )
     assert list(map(str, request.addresses)) == ["2001:db8::1", "192.0.2.1"]
 
 
-def test_a_cluster_address_with_leading_zeros_is_one() -> None:
+def test_a_cluster_ip_with_leading_zeros_is_accepted() -> None:
     assert valid(service(cluster_ips=("10.96.077.7",))).families == (Family.IPV4,)
 
 
@@ -147,7 +149,7 @@ def test_a_cluster_address_with_leading_zeros_is_one() -> None:
         ("10.96.0.1", "fd00::1", "fd00::2"),
     ],
 )
-def test_bad_cluster_addresses_are_a_fault_of_the_service(cluster_ips: tuple[str, ...]) -> None:
+def test_invalid_cluster_ips_are_an_invalid_request(cluster_ips: tuple[str, ...]) -> None:
     request = invalid(service(cluster_ips=cluster_ips))
     assert request.fault is Fault.CLUSTER_ADDRESSES
     assert request.detail.startswith("Failed to retrieve ClusterIPs IPFamily for [")
@@ -155,7 +157,7 @@ def test_bad_cluster_addresses_are_a_fault_of_the_service(cluster_ips: tuple[str
 
 
 @pytest.mark.parametrize(
-    ("asked", "cluster_ips", "explained"),
+    ("requested", "cluster_ips", "explained"),
     [
         ("fd00::1", DUAL[:1], "ipv6 requested, spec.clusterIPs has ipv4: want one ipv4 address"),
         (
@@ -174,8 +176,8 @@ def test_bad_cluster_addresses_are_a_fault_of_the_service(cluster_ips: tuple[str
     ],
 )
 def test_families_that_do_not_match_are_named(
-    asked: str, cluster_ips: tuple[str, ...], explained: str
+    requested: str, cluster_ips: tuple[str, ...], explained: str
 ) -> None:
-    wishes = {"metallb.universe.tf/loadBalancerIPs": asked}
-    request = invalid(service(annotations=wishes, cluster_ips=cluster_ips))
+    annotations = {"metallb.universe.tf/loadBalancerIPs": requested}
+    request = invalid(service(annotations=annotations, cluster_ips=cluster_ips))
     assert request.detail.endswith(f"does not match the ipFamily of the service: {explained}")

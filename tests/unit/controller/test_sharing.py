@@ -1,4 +1,4 @@
-"""Why two services can't share an address, each reason in its own words."""
+"""Conflicts that keep two services from sharing an address, each with a text of its own."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ PREFIX = 'can\'t change sharing key for "ns/we", address also in use by ns/other
         ),
     ],
 )
-def test_reasons(
+def test_reasons_of_sharing_conflicts(
     ours: SharingTerms, theirs: SharingTerms, reason: Clash, detail: str, port_clash: bool
 ) -> None:
     assert clash(ours, theirs) is reason

@@ -1,21 +1,21 @@
-"""The core as a start would leave it."""
+"""Simulation: the core's state after a start with a snapshot."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
-from support.objects import service
-from support.snapshots import snapshot
+from support.kube.objects import service
+from support.kube.snapshots import snapshot
 
-from controller.simulation import rehearse
+from controller.simulation import simulate
 
 POOLS = "{name: a, protocol: layer2, addresses: [192.0.2.0/31]}"
 
 
-def test_what_is_held_is_claimed_before_anything_is_given_out() -> None:
+def test_held_addresses_are_reclaimed_before_others_are_allocated() -> None:
     older = service("older", created="2025-01-01T00:00:00Z")
     holder = service("holder", ips=("192.0.2.0",), pool="a")
-    core = rehearse(snapshot(POOLS, older, holder), "")
+    core = simulate(snapshot(POOLS, older, holder), "")
     held = {name: core.allocator.held(f"default/{name}") for name in ("older", "holder")}
     assert {name: each and each.addresses for name, each in held.items()} == {
         "older": (ip_address("192.0.2.1"),),
@@ -23,7 +23,7 @@ def test_what_is_held_is_claimed_before_anything_is_given_out() -> None:
     }
 
 
-def test_the_class_decides_whose_services_they_are() -> None:
+def test_services_of_another_load_balancer_class_are_ignored() -> None:
     classy = service("classy", load_balancer_class="x")
-    assert rehearse(snapshot(POOLS, classy), "").outcome("default/classy") is None
-    assert rehearse(snapshot(POOLS, classy), "x").outcome("default/classy") is not None
+    assert simulate(snapshot(POOLS, classy), "").outcome("default/classy") is None
+    assert simulate(snapshot(POOLS, classy), "x").outcome("default/classy") is not None

@@ -1,9 +1,9 @@
-"""What a controller that starts reclaims, from which of the configurations that it finds."""
+"""Start of the controller: reclaimed addresses, and the configuration that they come from."""
 
 from __future__ import annotations
 
 import pytest
-from support.objects import config, pool, service
+from support.kube.objects import config, pool, service
 
 from controller.core import Controller
 from controller.effects import (
@@ -54,8 +54,8 @@ def applied(effects: tuple[Effect, ...]) -> Config:
 
 
 def last_draining(effects: tuple[Effect, ...]) -> list[str]:
-    told = [e.pools for e in effects if isinstance(e, DrainingChanged)]
-    return [p.name for p in told[-1]] if told else []
+    changes = [e.pools for e in effects if isinstance(e, DrainingChanged)]
+    return [p.name for p in changes[-1]] if changes else []
 
 
 @pytest.mark.parametrize("policy", OrphanPolicy)
@@ -68,7 +68,7 @@ def test_a_stale_stored_configuration_renumbers_nothing_at_a_restart(policy: Orp
     assert held.pool == "new"
 
 
-def test_what_only_the_stored_configuration_has_drains() -> None:
+def test_a_pool_of_the_stored_configuration_alone_drains() -> None:
     core, effects = start(OrphanPolicy.DRAIN, ON_NEW, ON_OLD)
     assert written(effects) == {}
     assert last_draining(effects) == ["old (draining)"]
@@ -77,7 +77,7 @@ def test_what_only_the_stored_configuration_has_drains() -> None:
     assert [p.name for p in core.allocator.pools()] == ["new", "old (draining)"]
 
 
-def test_what_only_the_stored_configuration_has_is_renumbered_where_that_was_chosen() -> None:
+def test_a_pool_of_the_stored_configuration_alone_is_renumbered() -> None:
     _, effects = start(OrphanPolicy.RENUMBER, ON_NEW, ON_OLD)
     assert written(effects) == {"on-old": ["192.0.2.0"]}
     (orphan,) = (e for e in effects if isinstance(e, Orphaned))
@@ -85,15 +85,15 @@ def test_what_only_the_stored_configuration_has_is_renumbered_where_that_was_cho
     assert last_draining(effects) == []
 
 
-def test_a_refused_text_is_refused_again_after_a_restart() -> None:
+def test_a_refused_configuration_is_refused_again_after_a_restart() -> None:
     _, effects = start(OrphanPolicy.REFUSE, ON_OLD)
     assert written(effects) == {}
     assert applied(effects) == STALE
     assert any(isinstance(e, ConfigRefused) for e in effects)
 
 
-def test_a_text_that_services_have_addresses_from_was_in_force_and_is_not_refused() -> None:
-    """Those of the older configuration drain: neither may be taken away."""
+def test_a_configuration_with_addresses_in_use_was_in_force_already() -> None:
+    """Pools of the older configuration drain: addresses of neither may be released."""
     _, effects = start(OrphanPolicy.REFUSE, ON_OLD, ON_NEW)
     assert written(effects) == {}
     assert applied(effects) == TEXT
@@ -110,21 +110,21 @@ def test_an_unused_stored_pool_does_not_drain(policy: OrphanPolicy) -> None:
 
 
 @pytest.mark.parametrize("policy", OrphanPolicy)
-def test_a_stored_draining_pool_counts_for_what_is_held_in_it(policy: OrphanPolicy) -> None:
+def test_a_stored_draining_pool_keeps_its_holdings(policy: OrphanPolicy) -> None:
     core, effects = start(policy, ON_OLD, draining=drain(STALE.pools), previous=None)
     assert written(effects) == {}
     assert not any(isinstance(e, Orphaned) for e in effects), "it was reported when it began"
     assert core.draining == 1
 
 
-def test_nothing_new_is_taken_from_the_stored_configuration() -> None:
+def test_nothing_is_allocated_from_the_stored_configuration() -> None:
     full = config(pool("new", "192.0.2.1/32"))
     core, effects = start(OrphanPolicy.DRAIN, ON_NEW, ON_OLD, service("late"), text=full)
     assert written(effects) == {}
     assert core.pending == {"default/late"}
 
 
-def test_a_text_that_selects_namespaces_is_judged_once_they_are_known() -> None:
+def test_a_configuration_that_selects_namespaces_waits_for_their_sync() -> None:
     by_label = Tenancy(namespace_selectors=(LabelSelector(),))
     text = config(pool("new", "192.0.2.0/30", tenancy=by_label))
     core, effects = start(OrphanPolicy.REFUSE, ON_NEW, text=text)

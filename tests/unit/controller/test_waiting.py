@@ -1,4 +1,4 @@
-"""Services that wait, in groups of equal prospects."""
+"""Pending services, in groups that wait for the same event."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_service_waits_for_one_thing_at_a_time() -> None:
     assert waiting.head(group) is None
 
 
-def test_what_waits_no_longer_leaves_its_group() -> None:
+def test_a_service_that_no_longer_waits_leaves_its_group() -> None:
     waiting = WaitingServices()
     waiting.put("default/a", "1", ANY)
     waiting.put("default/b", "2", ANY)
@@ -48,7 +48,7 @@ def test_what_waits_no_longer_leaves_its_group() -> None:
     assert not waiting.heads(())
 
 
-def test_a_group_that_waits_for_addresses_is_tried_when_one_of_them_is_free() -> None:
+def test_a_group_that_waits_for_addresses_is_retried_when_one_is_free() -> None:
     waiting = WaitingServices()
     waiting.put("default/a", "1", Awaited("", (ONE, OTHER)))
     waiting.put("default/b", "2", Awaited("", (OTHER,)))
@@ -59,7 +59,7 @@ def test_a_group_that_waits_for_addresses_is_tried_when_one_of_them_is_free() ->
     assert heads(waiting, ONE, OTHER) == ["default/b"]
 
 
-def test_services_that_may_share_are_tried_when_something_changed_under_their_key() -> None:
+def test_services_that_may_share_are_retried_after_a_change_of_their_key() -> None:
     waiting = WaitingServices()
     for name, key in (("a", "k"), ("b", "l"), ("c", "l")):
         waiting.put(f"default/{name}", name, Awaited("any", terms=SharingTerms(key)))

@@ -1,10 +1,15 @@
-"""Annotations that nearly are MetalLB's."""
+"""Annotations that nearly equal MetalLB's."""
 
 from __future__ import annotations
 
 import pytest
 
-from metallb_py.kube.annotation_names import ASKED_FOR, PREFIXES, meant_by, near_misses
+from metallb_py.kube.annotation_names import (
+    PREFIXES,
+    REQUEST_ANNOTATIONS,
+    intended_annotation,
+    near_misses,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +35,8 @@ from metallb_py.kube.annotation_names import ASKED_FOR, PREFIXES, meant_by, near
         ("loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs"),
     ],
 )
-def test_what_was_meant_is_named(annotation: str, wanted: str) -> None:
-    assert meant_by(annotation) == wanted
+def test_near_miss_names_the_intended_annotation(annotation: str, wanted: str) -> None:
+    assert intended_annotation(annotation) == wanted
     (miss,) = near_misses({annotation, "app"})
     assert str(miss) == f'annotation "{annotation}" has no effect: want "{wanted}"'
 
@@ -39,7 +44,7 @@ def test_what_was_meant_is_named(annotation: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     "annotation",
     [
-        *(f"{prefix}/{name}" for prefix in PREFIXES for name in ASKED_FOR),
+        *(f"{prefix}/{name}" for prefix in PREFIXES for name in REQUEST_ANNOTATIONS),
         "metallb.universe.tf/ip-allocated-from-pool",
         "metallb.io/ip-allocated-from-pool",
         "metallb.io/service-name",
@@ -68,5 +73,5 @@ def test_what_was_meant_is_named(annotation: str, wanted: str) -> None:
         "metallb.universe.tf/" + "x" * 100_000,
     ],
 )
-def test_what_is_right_or_of_another_project_is_left_alone(annotation: str) -> None:
-    assert meant_by(annotation) == ""
+def test_correct_and_foreign_annotations_are_not_near_misses(annotation: str) -> None:
+    assert intended_annotation(annotation) == ""

@@ -1,9 +1,9 @@
-"""What a daemon makes of its ConfigMap and of what the controller stored beside it."""
+"""Configuration in force, from the ConfigMap and the state that the controller stored."""
 
 from __future__ import annotations
 
 import pytest
-from support.states import state_objects
+from support.kube.config_states import state_objects
 
 from metallb_py.config.draining import draining, encode_pools
 from metallb_py.kube.config_state import StateNames, Stored
@@ -38,7 +38,7 @@ def configmap(
 
 
 class Daemon:
-    """A daemon's way with the reader."""
+    """A reader with a daemon's sequence of calls."""
 
     def __init__(self, *, follow_state: bool = False) -> None:
         self.reader = ConfigReader("metallb-system", "config", follow_state=follow_state)
@@ -57,13 +57,13 @@ class Daemon:
         for name, item in state_objects(NAMES, stored).items():
             assert self.reader.state_changed(name, item) == ""
 
-    def update(self, *, settle: bool = True) -> Update | None:
+    def update(self, *, mark_applied: bool = True) -> Update | None:
         inputs = self.reader.next()
         if inputs is None:
             return None
         update = inputs.read()
-        if settle and update.in_force() is not None:
-            self.reader.settled()
+        if mark_applied and update.in_force() is not None:
+            self.reader.mark_in_force()
         return update
 
 
@@ -75,12 +75,12 @@ def pools(update: Update | None) -> list[str]:
 
 
 @pytest.mark.parametrize("follow_state", [True, False])
-def test_a_text_is_read_once(follow_state: bool) -> None:
+def test_configmap_text_is_read_once(follow_state: bool) -> None:
     daemon = Daemon(follow_state=follow_state)
     assert pools(daemon.start(configmap(GOOD))) == ["a"]
     assert daemon.update() is None
     daemon.store(Stored(GOOD))
-    assert daemon.update() is None, "that is what was stored of it"
+    assert daemon.update() is None, "the stored text is the one in force"
     daemon.reader.configmap_changed(configmap(BAD))
     update = daemon.update()
     assert update is not None
@@ -89,7 +89,7 @@ def test_a_text_is_read_once(follow_state: bool) -> None:
     assert pools(daemon.update()) == ["a"]
 
 
-def test_a_valid_text_counts_at_a_start_and_the_stored_one_only_for_what_it_lacks() -> None:
+def test_at_start_a_valid_text_is_in_force_and_stored_pools_drain() -> None:
     update = Daemon().start(configmap(OTHER), Stored(GOOD))
     assert update.latest is not None
     assert update.latest.config == read(OTHER).config
@@ -98,20 +98,20 @@ def test_a_valid_text_counts_at_a_start_and_the_stored_one_only_for_what_it_lack
 
 
 @pytest.mark.parametrize("item", [None, configmap(BAD), configmap(None, {"config.yaml": GOOD})])
-def test_where_there_is_no_valid_text_a_start_begins_with_the_stored_one(
+def test_at_start_without_a_valid_text_the_stored_one_is_in_force(
     item: ConfigMap | None,
 ) -> None:
     daemon = Daemon(follow_state=True)
     update = daemon.start(item, Stored(GOOD, encode_pools([])))
     assert pools(update) == ["a"]
     daemon.reader.configmap_changed(configmap(OTHER))
-    assert pools(daemon.update()) == ["b"], "from now on as any edit"
+    assert pools(daemon.update()) == ["b"], "later edits apply as usual"
 
 
-def test_a_stored_text_that_is_not_valid_is_ignored_and_named() -> None:
+def test_invalid_stored_text_is_ignored_and_reported() -> None:
     update = Daemon().start(configmap(GOOD), Stored(BAD, "x"))
     assert pools(update) == ["a"]
-    assert "the stored text is no valid configuration" in update.problem
+    assert "the stored text is not a valid configuration" in update.problem
     update = Daemon().start(configmap(GOOD), Stored(None, "x"))
     assert "draining-pools" in update.problem
 
@@ -125,14 +125,14 @@ def test_speakers_follow_the_draining_pools() -> None:
     assert pools(daemon.update()) == ["b"]
 
 
-def test_the_controller_does_not_read_what_it_writes() -> None:
+def test_controller_does_not_follow_the_state_that_it_writes() -> None:
     daemon = Daemon()
     daemon.start(configmap(OTHER))
     daemon.store(Stored(OTHER, OF_GOOD, "x"))
     assert daemon.update() is None
 
 
-def test_speakers_keep_to_the_stored_text_while_the_controller_refuses_the_new_one() -> None:
+def test_speakers_keep_the_stored_text_while_the_new_one_is_refused() -> None:
     stored = Stored(GOOD, refused=version_of(OTHER))
     daemon = Daemon(follow_state=True)
     update = daemon.start(configmap(OTHER), stored)
@@ -145,7 +145,7 @@ def test_speakers_keep_to_the_stored_text_while_the_controller_refuses_the_new_o
     assert pools(update) == ["b"]
 
 
-def test_a_state_that_is_damaged_later_leaves_what_was_read() -> None:
+def test_state_damaged_later_leaves_the_last_read_one_in_force() -> None:
     daemon = Daemon(follow_state=True)
     daemon.start(configmap(OTHER), Stored(OTHER, OF_GOOD))
     (index,) = state_objects(NAMES, Stored(OTHER)).values()
@@ -154,7 +154,7 @@ def test_a_state_that_is_damaged_later_leaves_what_was_read() -> None:
     assert daemon.update() is None
 
 
-def test_what_an_earlier_version_kept_in_annotations_is_read_where_nothing_is_stored() -> None:
+def test_annotations_of_an_earlier_version_are_read_without_stored_state() -> None:
     annotations = {LAST_GOOD: GOOD, DRAINING: OF_GOOD}
     update = Daemon().start(configmap(BAD, annotations=annotations))
     assert pools(update) == ["a", "a (draining)"]
@@ -180,7 +180,7 @@ def test_a_configmap_without_data_is_an_empty_configuration(item: ConfigMap) -> 
         (configmap(None, binary={"config": "eA=="}), '"config" (in binaryData): want'),
     ],
 )
-def test_a_key_of_another_name_is_a_problem_and_not_an_empty_configuration(
+def test_configmap_key_of_another_name_is_a_problem_not_empty_config(
     item: ConfigMap, found: str
 ) -> None:
     latest = Inputs(item, None).read().latest
@@ -189,23 +189,23 @@ def test_a_key_of_another_name_is_a_problem_and_not_an_empty_configuration(
     assert found in str(latest.problems[0])
 
 
-def test_only_the_one_configmap_is_watched_and_the_state_by_its_label() -> None:
+def test_watch_selects_one_configmap_by_name_and_the_state_by_label() -> None:
     resource = config_resource("metallb-system", "config")
     assert resource.path == "/api/v1/namespaces/metallb-system/configmaps"
     assert resource.selectors == {"fieldSelector": "metadata.name=config"}
     assert NAMES.resource.selectors == {"labelSelector": "metallb.universe.tf/config-state=config"}
 
 
-def test_an_exception_of_the_compiler_is_a_problem_of_that_text(
+def test_compiler_exception_is_a_problem_of_the_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def failing(text: str, **_: object) -> Config:
         raise ZeroDivisionError(text)
 
     monkeypatch.setattr("metallb_py.kube.configmap.read_config", failing)
-    reading = read("password: hunter2")
-    assert reading.config is None
-    (problem,) = reading.problems
+    parsed = read("password: hunter2")
+    assert parsed.config is None
+    (problem,) = parsed.problems
     assert "internal error, please report it: ZeroDivisionError in test_config_reader.py:" in str(
         problem
     )

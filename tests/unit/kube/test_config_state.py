@@ -1,4 +1,4 @@
-"""The stored state of the configuration, as objects."""
+"""Stored state of the configuration, as objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 from hashlib import sha256
 
 import pytest
-from support.states import LARGE, OTHER_LARGE, incompressible, state_objects
+from support.kube.config_states import LARGE, OTHER_LARGE, incompressible, state_objects
 
 from metallb_py.kube.config_state import (
     MAX_PARTS,
@@ -30,7 +30,7 @@ SMALL = Stored("address-pools: []", "[]", "abc")
 
 
 @pytest.mark.parametrize("stored", [SMALL, Stored(None), Stored(""), LARGE])
-def test_what_was_written_is_read(stored: Stored) -> None:
+def test_written_state_decodes_to_the_same(stored: Stored) -> None:
     objects = state_objects(NAMES, stored)
     assert decode(NAMES, objects) == stored
     assert is_clean(NAMES, objects)
@@ -49,12 +49,12 @@ def test_a_text_of_300_kilobytes_fits_into_one_object() -> None:
     assert decode(NAMES, {NAMES.index: index}) == Stored(text)
 
 
-def test_nothing_stored_is_nothing() -> None:
+def test_no_objects_decode_to_no_state() -> None:
     assert decode(NAMES, {}) is None
     assert state_objects(NAMES, None, state_objects(NAMES, LARGE)) == {}
 
 
-def test_a_writer_that_ends_half_way_leaves_the_earlier_content_whole() -> None:
+def test_interrupted_write_leaves_the_previous_state_intact() -> None:
     before = state_objects(NAMES, LARGE)
     steps = write_steps(NAMES, before, OTHER_LARGE)
     names = [step.name for step in steps]
@@ -70,11 +70,13 @@ def test_a_writer_that_ends_half_way_leaves_the_earlier_content_whole() -> None:
                     del objects[name]
         wanted = OTHER_LARGE if end > names.index(NAMES.index) else LARGE
         assert decode(NAMES, objects) == wanted
-        assert decode(NAMES, state_objects(NAMES, SMALL, objects)) == SMALL, "and goes on"
+        assert decode(NAMES, state_objects(NAMES, SMALL, objects)) == SMALL, (
+            "the next write succeeds"
+        )
         assert state_objects(NAMES, SMALL, objects).keys() == {NAMES.index}
 
 
-def test_what_is_too_large_is_not_written() -> None:
+def test_state_that_is_too_large_is_not_written() -> None:
     with pytest.raises(StateError, match="want at most"):
         write_steps(NAMES, {}, incompressible(MAX_PARTS * PART_BYTES * 2, 3))
     with pytest.raises(StateError, match="want at most"):
@@ -121,7 +123,7 @@ DEEP = zlib.compress(b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
         ({NAMES.index: ConfigMap(ObjectMeta(NAMES.index))}, 'want "1"'),
     ],
 )
-def test_a_damaged_or_foreign_state_is_an_error_that_names_it(
+def test_damaged_or_foreign_state_is_an_error_that_names_it(
     objects: dict[str, ConfigMap], wanted: str
 ) -> None:
     with pytest.raises(StateError) as caught:
@@ -137,7 +139,7 @@ def test_parts_of_two_writes_are_not_joined() -> None:
         decode(NAMES, {**objects, NAMES.part("a", 1): other[NAMES.part("a", 1)]})
 
 
-def test_a_name_that_is_too_long_for_a_label_is_hashed() -> None:
+def test_configmap_name_too_long_for_a_label_is_hashed() -> None:
     names = StateNames("ns", "x" * 64)
     assert len(names.label) == 32
     (item,) = state_objects(names, SMALL).values()

@@ -1,4 +1,4 @@
-"""The token of a pod, whatever becomes of its file and of the clock."""
+"""Service account token of a pod, under changes of its file and of the clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_is_read_again_after_a_while(path: Path) -> None:
+def test_token_is_reread_periodically(path: Path) -> None:
     token = TokenFile(path, pytest.fail)
     assert token.header(0.0) == "Bearer first"
     path.write_text("second")
@@ -24,16 +24,16 @@ def test_it_is_read_again_after_a_while(path: Path) -> None:
     assert token.header(REREAD_SECONDS) == "Bearer second"
 
 
-def test_one_that_was_refused_is_read_again_at_once(path: Path) -> None:
+def test_refused_token_is_reread_at_once(path: Path) -> None:
     token = TokenFile(path, pytest.fail)
-    assert not token.refused(token.header(0.0), 1.0), "there is no other"
+    assert not token.refused(token.header(0.0), 1.0), "the file has no other token"
     path.write_text("second")
     assert token.refused("Bearer first", 2.0)
     assert token.header(2.0) == "Bearer second"
 
 
 @pytest.mark.parametrize("text", ["first\n", " first \r\n", "first\n\n"])
-def test_white_space_around_it_is_no_part_of_it(path: Path, text: str) -> None:
+def test_white_space_around_the_token_is_stripped(path: Path, text: str) -> None:
     path.write_text(text)
     assert TokenFile(path, pytest.fail).header(0.0) == "Bearer first"
 
@@ -42,7 +42,9 @@ def test_white_space_around_it_is_no_part_of_it(path: Path, text: str) -> None:
     "data",
     [b"", b"\n", b"\xff\xfe", "tökén".encode(), b"a\nb", b"a b", b"\0", b"x" * 100_000, None],
 )
-def test_while_there_is_no_good_one_the_last_stays_in_use(path: Path, data: bytes | None) -> None:
+def test_last_valid_token_stays_in_use_while_the_file_has_none(
+    path: Path, data: bytes | None
+) -> None:
     problems: list[str] = []
     token = TokenFile(path, problems.append)
     token.header(0.0)
@@ -65,7 +67,7 @@ def test_a_problem_never_quotes_the_token(path: Path) -> None:
     assert "s3cr" not in problems[0]
 
 
-def test_a_missing_token_is_read_once_it_is_there(path: Path) -> None:
+def test_missing_token_is_read_as_soon_as_its_file_exists(path: Path) -> None:
     path.unlink()
     token = TokenFile(path, lambda _: None)
     assert token.header(0.0) == ""
@@ -73,7 +75,7 @@ def test_a_missing_token_is_read_once_it_is_there(path: Path) -> None:
     assert token.header(0.1) == "Bearer late"
 
 
-def test_what_every_pod_is_given(
+def test_in_cluster_access_from_environment_and_mounted_files(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ca.crt").write_text("certificates")

@@ -1,4 +1,4 @@
-"""Objects that nobody would write but to do harm, decoded one by one."""
+"""Objects written to do harm, decoded one by one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def service(raw: bytes | None = None, **fields: Any) -> Service | Damaged[Servic
     ],
     ids=["managedFields", "fieldsV1", "unknown", "surrogate", "digits"],
 )
-def test_what_is_odd_where_nobody_looks_changes_nothing(fields: dict[str, Any]) -> None:
+def test_damage_in_unused_fields_has_no_effect(fields: dict[str, Any]) -> None:
     found = service(**fields)
     assert isinstance(found, Service)
     assert found.key == "shop/web"
@@ -42,7 +42,7 @@ def test_what_is_odd_where_nobody_looks_changes_nothing(fields: dict[str, Any]) 
     assert [entry.ip for entry in found.ingress] == ["192.0.2.1"]
 
 
-def test_null_is_absent() -> None:
+def test_null_field_is_absent() -> None:
     found = service(spec=None, status={"loadBalancer": None})
     assert isinstance(found, Service)
     assert (found.spec.type, found.ingress) == ("ClusterIP", ())
@@ -63,7 +63,7 @@ def test_null_is_absent() -> None:
         ({"metadata": {**META, "deletionTimestamp": 1}}, "metadata.deletionTimestamp: "),
     ],
 )
-def test_what_can_be_decoded_counts_and_the_rest_is_named(
+def test_decodable_fields_are_kept_and_the_damaged_one_is_named(
     fields: dict[str, Any], error: str
 ) -> None:
     text = json.dumps({"metadata": META, "status": STATUS, **fields})
@@ -77,7 +77,7 @@ def test_what_can_be_decoded_counts_and_the_rest_is_named(
     assert [entry.ip for entry in found.item.ingress] == ["192.0.2.1"]
 
 
-def test_one_bad_entry_costs_no_other() -> None:
+def test_damaged_list_entry_does_not_drop_the_others() -> None:
     ports = [{"port": 1}, {"port": "x"}, 5, {"protocol": "UDP"}, {"port": 2}]
     found = service(spec={"ports": ports, "selector": {"a": 1, "b": "c"}})
     assert isinstance(found, Damaged)
@@ -86,7 +86,7 @@ def test_one_bad_entry_costs_no_other() -> None:
     assert found.item.spec.selector == {"b": "c"}
 
 
-def test_of_many_problems_few_are_named() -> None:
+def test_few_of_many_decoding_problems_are_named() -> None:
     found = service(spec={"ports": [{"port": "x"}] * 1000})
     assert isinstance(found, Damaged)
     assert found.error.endswith("; and 995 more")
@@ -114,7 +114,7 @@ def test_of_many_problems_few_are_named() -> None:
     ],
     ids=range(15),
 )
-def test_without_an_identity_nothing_is_left(raw: bytes) -> None:
+def test_object_without_a_valid_name_is_not_decoded(raw: bytes) -> None:
     found = service(raw)
     assert isinstance(found, Damaged)
     assert (found.key, found.meta, found.item) == ("", None, None)
@@ -122,16 +122,16 @@ def test_without_an_identity_nothing_is_left(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "web-1.example", "x" * 253, "A_b:c@d"])
-def test_names(name: str) -> None:
+def test_valid_object_names(name: str) -> None:
     assert is_name(name)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a%2f", "a b", "ä", "a\n", "x" * 254, "#"])
-def test_what_is_no_name(name: str) -> None:
+def test_invalid_object_names(name: str) -> None:
     assert not is_name(name)
 
 
-def test_a_text_of_a_configmap_survives_its_neighbours() -> None:
+def test_configmap_key_is_kept_beside_a_damaged_one() -> None:
     raw = b'{"metadata": {"name": "c"}, "data": {"other": 5, "config": "x"}}'
     found = ObjectDecoder(ConfigMap).decode(raw)
     assert isinstance(found, Damaged)
@@ -149,13 +149,13 @@ def test_a_condition_without_its_type_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("seconds", ["99999999999", "-99999999999", "1" * 5000, "1e999", "1.5"])
-def test_numbers_have_the_size_that_the_api_says(seconds: str) -> None:
+def test_numbers_outside_the_apis_integer_type_are_rejected(seconds: str) -> None:
     raw = f'{{"metadata": {{"name": "l"}}, "spec": {{"leaseDurationSeconds": {seconds}}}}}'
     with pytest.raises(UndecodableError, match="unexpected answer of the API server: want Lease: "):
         decode(raw.encode(), Lease)
 
 
-def test_an_answer_is_whole_or_an_error() -> None:
+def test_response_is_decoded_whole_or_raises() -> None:
     raw = json.dumps({"metadata": {**META, "managedFields": "DEEP"}}).replace('"DEEP"', DEEP)
     assert decode(raw.encode(), Service).key == "shop/web"
     for bad in (b"", b"nonsense", b"{}", b"\xff", DEEP.encode(), b'{"metadata": {"name": 1}}'):
@@ -163,7 +163,7 @@ def test_an_answer_is_whole_or_an_error() -> None:
             decode(bad, Service)
 
 
-def test_of_a_status_what_can_be_decoded_counts() -> None:
+def test_decodable_fields_of_a_status_are_kept() -> None:
     raw = b'{"message": "no", "code": 410, "details": {"retryAfterSeconds": "x"}, "reason": []}'
     found = decode_leniently(raw, Status)
     assert (found.message, found.code) == ("no", 410)

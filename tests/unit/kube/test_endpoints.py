@@ -1,4 +1,4 @@
-"""Where the endpoints are, from both APIs' JSON."""
+"""Nodes of the endpoints of a service, from the JSON of both APIs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def endpoint(address: str, node: str | None = None, **conditions: bool | None) -
 
 
 def some(*nodes: str) -> ServiceEndpoints:
-    """One ready endpoint on each of these nodes."""
+    """Return endpoints with one ready on each of these nodes."""
     return ServiceEndpoints(len(nodes), frozenset(nodes), serving=dict.fromkeys(nodes, 1))
 
 
-def test_ready_unknown_and_serving_endpoints_count() -> None:
+def test_ready_unknown_and_serving_endpoints_are_usable() -> None:
     found = from_slices(
         [
             slice_of(
@@ -59,7 +59,7 @@ def test_an_address_in_two_slices_counts_once_and_unready_wins() -> None:
     assert from_slices([one, one]).usable == 1
 
 
-def test_a_node_serves_with_its_ready_endpoints_and_without_any_with_those_that_leave() -> None:
+def test_terminating_endpoints_serve_only_on_nodes_without_ready_ones() -> None:
     leaving = {"ready": False, "serving": True, "terminating": True}
     found = from_slices(
         [
@@ -76,7 +76,7 @@ def test_a_node_serves_with_its_ready_endpoints_and_without_any_with_those_that_
     assert found.serving == {"n1": 2, "n2": 2}
 
 
-def test_an_endpoint_with_addresses_of_both_families_serves_once() -> None:
+def test_dual_stack_endpoint_counts_once() -> None:
     pods = [("10.0.0.1", "fd00::1"), ("10.0.0.2", "fd00::2")]
     of_family = [
         slice_of(*(endpoint(pod[index], "n1", ready=True) for pod in pods), name=name)
@@ -85,7 +85,7 @@ def test_an_endpoint_with_addresses_of_both_families_serves_once() -> None:
     assert from_slices(of_family).serving == {"n1": 2}
 
 
-def test_endpoints_where_there_are_no_slices() -> None:
+def test_endpoints_object_is_read_where_there_are_no_slices() -> None:
     text = {
         "metadata": {"name": "web", "namespace": "default"},
         "subsets": [
@@ -102,7 +102,7 @@ def test_endpoints_where_there_are_no_slices() -> None:
     assert from_endpoints(empty) == ServiceEndpoints()
 
 
-def test_the_index_follows_slices_that_come_change_and_go() -> None:
+def test_slice_index_follows_added_and_deleted_slices() -> None:
     index = SliceIndex()
     first = slice_of(endpoint("10.0.0.1", "n1"))
     second = slice_of(endpoint("10.0.0.2", "n2"), name="web-2")

@@ -1,4 +1,4 @@
-"""A fence, by the clock of this machine."""
+"""Fence, on this machine's monotonic clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from metallb_py.kube.fence import Fence
 
 
-def test_it_is_open_until_its_time() -> None:
+def test_fence_is_open_until_its_deadline() -> None:
     assert Fence().is_open()
     assert not Fence(time.monotonic()).is_open()
     fence = Fence(0.0)
@@ -15,7 +15,7 @@ def test_it_is_open_until_its_time() -> None:
     assert fence.is_open()
 
 
-def test_once_shut_it_stays_so() -> None:
+def test_shut_fence_is_not_open() -> None:
     fence = Fence()
     fence.shut()
     assert not fence.is_open()

@@ -1,4 +1,4 @@
-"""What is done to JSON that the decoder refuses and others take."""
+"""Repair of JSON that the decoder rejects and other programs accept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def nested(depth: int, kind: str = "[") -> str:
 
 @pytest.mark.parametrize("kind", "[{")
 @pytest.mark.parametrize("depth", [DEPTH + 1, 980, 1000, 5000, 100_000])
-def test_what_is_nested_too_deep_is_cut_and_its_neighbours_stay(depth: int, kind: str) -> None:
+def test_too_deep_nesting_is_pruned_and_its_neighbours_are_kept(depth: int, kind: str) -> None:
     text = (
         f'{{"before": "}}]\\\\", "deep": {nested(depth, kind)}, "after": ["[", {{}}, {{"a": 1}}]}}'
     )
@@ -49,7 +49,7 @@ def test_what_is_nested_too_deep_is_cut_and_its_neighbours_stay(depth: int, kind
         "[" + ",".join([nested(DEPTH - 1)] * 5) + "]",
     ],
 )
-def test_what_is_not_nested_too_deep_stays_as_it_is(text: str) -> None:
+def test_nesting_within_the_limit_is_unchanged(text: str) -> None:
     assert prune(text.encode()) == text.encode()
     assert repair(text.encode()) == text.encode()
 
@@ -57,7 +57,7 @@ def test_what_is_not_nested_too_deep_stays_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "]", "]]]]", '"', '"\\', "[[[", "{]", '{"a', "\\", '[["]', "nonsense", "\x00["]
 )
-def test_what_is_no_json_raises_nothing(text: str) -> None:
+def test_repair_of_invalid_json_does_not_raise(text: str) -> None:
     repair(text.encode(), 1)
 
 
@@ -74,7 +74,7 @@ def test_what_is_no_json_raises_nothing(text: str) -> None:
         (b'"\xed\xa0\x80"', "���"),
     ],
 )
-def test_what_is_no_text_is_replaced(found: bytes, wanted: str) -> None:
+def test_lone_surrogates_and_invalid_utf8_are_replaced(found: bytes, wanted: str) -> None:
     assert msgspec.json.decode(repair(found)) == wanted
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_text_is_replaced(found: bytes, wanted: str) -> None:
     "unit",
     [b"[", b"{", b"]", b'"', b'"\\"', b"\\", b"[]", b"[{", b'{"a":', b"[[],", b'"[', b"\\ud800"],
 )
-def test_the_cost_is_linear(unit: bytes) -> None:
+def test_repair_takes_linear_time(unit: bytes) -> None:
     def cost(size: int) -> float:
         data = b'{"a":' + unit * (size // len(unit))
         best = float("inf")
@@ -92,4 +92,6 @@ def test_the_cost_is_linear(unit: bytes) -> None:
             best = min(best, time.process_time() - started)
         return best
 
-    assert cost(400_000) < 40 * (cost(40_000) + 0.002), "ten times the size, no hundred times"
+    assert cost(400_000) < 40 * (cost(40_000) + 0.002), (
+        "ten times the size, far less than a hundred times the time"
+    )

@@ -1,4 +1,4 @@
-"""Kubeconfig files, as people have them."""
+"""Kubeconfig files, in the forms found in practice."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def context(access: Access) -> ssl.SSLContext:
     return access.tls
 
 
-async def test_the_current_context_names_server_and_user(tmp_path: Path) -> None:
+async def test_current_context_names_server_and_user(tmp_path: Path) -> None:
     access = await loaded(tmp_path, config({}, {"token": "s3cret"}))
     assert access.server == SERVER
     assert await access.authorization() == "Bearer s3cret"
@@ -54,7 +54,7 @@ async def test_the_current_context_names_server_and_user(tmp_path: Path) -> None
     assert (access.server_name, access.proxy, access.token) == (None, None, None)
 
 
-async def test_who_has_no_credentials_is_anonymous(tmp_path: Path) -> None:
+async def test_user_without_credentials_is_anonymous(tmp_path: Path) -> None:
     access = await loaded(tmp_path, config())
     assert await access.authorization() == ""
 
@@ -65,7 +65,7 @@ async def test_a_context_needs_no_user(tmp_path: Path) -> None:
     assert await access.authorization() == ""
 
 
-async def test_what_else_a_cluster_may_have(tmp_path: Path) -> None:
+async def test_cluster_may_have_tls_server_name_proxy_and_skip_tls_verify(tmp_path: Path) -> None:
     more = {"tls-server-name": "kubernetes", "proxy-url": "http://192.0.2.2:3128"}
     access = await loaded(tmp_path, config({"insecure-skip-tls-verify": True, **more}))
     assert (access.server_name, access.proxy) == ("kubernetes", "http://192.0.2.2:3128")
@@ -73,12 +73,14 @@ async def test_what_else_a_cluster_may_have(tmp_path: Path) -> None:
     assert not context(access).check_hostname
 
 
-async def test_plain_http_takes_no_tls(tmp_path: Path) -> None:
+async def test_plain_http_server_needs_no_tls(tmp_path: Path) -> None:
     assert (await loaded(tmp_path, config({"server": "http://192.0.2.1:8080/"}))).tls is None
 
 
 @pytest.mark.parametrize("where", ["file", "data"])
-async def test_certificates_are_in_the_file_or_beside_it(tmp_path: Path, where: str) -> None:
+async def test_certificates_are_in_the_kubeconfig_or_in_files_beside_it(
+    tmp_path: Path, where: str
+) -> None:
     content = {
         "certificate-authority": CA.certificate,
         "client-certificate": CLIENT.certificate,
@@ -97,7 +99,7 @@ async def test_certificates_are_in_the_file_or_beside_it(tmp_path: Path, where: 
     assert found["subject"] == ((("commonName", "ca"),),)
 
 
-async def test_a_key_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+async def test_client_key_of_another_certificate_is_rejected(tmp_path: Path) -> None:
     other = CA.issue("other", ["other"], NOW, timedelta(days=1))
     pair = {"client-certificate-data": CLIENT.certificate, "client-key-data": other.key}
     user = {key: base64.b64encode(pem).decode() for key, pem in pair.items()}
@@ -112,7 +114,7 @@ async def test_a_token_file_is_read_when_it_is_needed(tmp_path: Path) -> None:
     assert access.token.header(0.0) == "Bearer first"
 
 
-async def test_a_program_that_gives_credentials_is_asked_by_the_library(tmp_path: Path) -> None:
+async def test_exec_credential_plugin_is_run_by_the_library(tmp_path: Path) -> None:
     answer = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
@@ -142,12 +144,14 @@ async def test_a_program_that_gives_credentials_is_asked_by_the_library(tmp_path
         (config({"certificate-authority-data": "%"}), "certificate-authority-data: want base64"),
     ],
 )
-async def test_what_is_wrong_is_named(tmp_path: Path, content: object, message: str) -> None:
+async def test_kubeconfig_error_names_the_field(
+    tmp_path: Path, content: object, message: str
+) -> None:
     with pytest.raises(KubeconfigError, match=message):
         await loaded(tmp_path, content)
 
 
-async def test_what_is_no_yaml_is_refused(tmp_path: Path) -> None:
+async def test_kubeconfig_that_is_not_yaml_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text("a: [")
     with pytest.raises(KubeconfigError, match="want YAML"):

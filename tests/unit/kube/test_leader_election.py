@@ -12,7 +12,7 @@ from metallb_py.kube.leader_election import (
     Follow,
     Found,
     Lead,
-    Lose,
+    LeadershipLost,
     Read,
     Write,
 )
@@ -22,7 +22,7 @@ D = Durations(lease=2, deadline=1.4, renew=0.5, poll=0.25, attempt=0.7)
 
 
 def lease(holder: str, version: int = 1, *, transitions: int = 3, seconds: int = 2) -> Lease:
-    """A lease whose times, all by another's clock, differ with every version."""
+    """Return a lease whose times, all by another clock, differ with every version."""
     return Lease(
         metadata=ObjectMeta("x", resource_version=str(version)),
         spec=LeaseSpec(holder, seconds, "2001-01-01T00:00:00Z", f"renewed {version}", transitions),
@@ -30,7 +30,7 @@ def lease(holder: str, version: int = 1, *, transitions: int = 3, seconds: int =
 
 
 def waiting(seen: Lease, now: float = 0.0) -> Election:
-    """A candidate that sees this for the first time."""
+    """Return a candidate that observes this lease for the first time."""
     election = Election("me", D, now)
     assert election.handle_timeout(now) == (Read(0.7),)
     election.receive(Found(seen), now)
@@ -38,7 +38,7 @@ def waiting(seen: Lease, now: float = 0.0) -> Election:
 
 
 def leading(now: float = 0.0) -> Election:
-    """A candidate that took a released lease; its version is 2."""
+    """Return a candidate that acquired a released lease; its version is 2."""
     election = Election("me", D, now)
     election.handle_timeout(now)
     (write,) = election.receive(Found(lease("", 1)), now)
@@ -48,18 +48,18 @@ def leading(now: float = 0.0) -> Election:
 
 
 def poll(election: Election, answer: Found | Absent | Conflict | Failed) -> tuple[Effect, ...]:
-    """Have a candidate read when it is due, and answer at once."""
+    """Let a candidate read when it is due, and answer at once; return the effects."""
     now = election.next_deadline()
     assert now is not None
     assert election.handle_timeout(now) == (Read(0.7),)
     return election.receive(answer, now)
 
 
-def test_a_released_lease_is_taken_at_once() -> None:
+def test_released_lease_is_acquired_at_once() -> None:
     assert leading().next_deadline() == 0.5
 
 
-def test_a_lease_that_is_not_renewed_is_taken_after_its_duration_and_not_before() -> None:
+def test_lease_without_renewal_is_acquired_exactly_after_its_duration() -> None:
     election = waiting(lease("other", 7))
     for _ in range(7):
         assert poll(election, Found(lease("other", 7))) == ()
@@ -67,13 +67,13 @@ def test_a_lease_that_is_not_renewed_is_taken_after_its_duration_and_not_before(
     assert election.handle_timeout(2.0) == (Write(0.7, "me", 4, None, "7"),)
 
 
-def test_each_renewal_starts_the_wait_anew() -> None:
+def test_each_renewal_restarts_the_lease_duration() -> None:
     election = waiting(lease("other", 1))
     for version in range(2, 30):
         assert poll(election, Found(lease("other", version))) == ()
 
 
-def test_a_renewal_counts_from_when_it_was_seen_whatever_its_time_says() -> None:
+def test_renewal_counts_from_its_observation_not_from_its_renew_time() -> None:
     election = waiting(lease("other", 1), now=100.0)
     assert election.handle_timeout(101.9) == (Read(0.7),)
     assert election.receive(Found(lease("other", 2)), 101.9) == ()
@@ -82,7 +82,7 @@ def test_a_renewal_counts_from_when_it_was_seen_whatever_its_time_says() -> None
     assert election.next_deadline() == 103.9
 
 
-def test_what_only_touches_the_object_is_no_renewal() -> None:
+def test_change_of_metadata_alone_is_not_a_renewal() -> None:
     election = waiting(lease("other", 1))
     touched = Lease(ObjectMeta("x", resource_version="9", labels={"a": "b"}), lease("other").spec)
     assert election.handle_timeout(1.0) == (Read(0.7),)
@@ -90,7 +90,7 @@ def test_what_only_touches_the_object_is_no_renewal() -> None:
     assert election.handle_timeout(2.0) == (Write(0.7, "me", 4, None, "9"),)
 
 
-def test_one_that_was_touched_last_thing_is_read_and_taken() -> None:
+def test_lease_touched_just_before_expiry_is_reread_and_acquired() -> None:
     election = waiting(lease("other", 1))
     touched = Lease(ObjectMeta("x", resource_version="9", labels={"a": "b"}), lease("other").spec)
     election.handle_timeout(2.0)
@@ -98,7 +98,7 @@ def test_one_that_was_touched_last_thing_is_read_and_taken() -> None:
     assert election.receive(Found(touched), 2.2) == (Write(0.7, "me", 4, None, "9"),)
 
 
-def test_a_holder_that_says_it_needs_longer_gets_longer() -> None:
+def test_longer_lease_duration_of_the_holder_is_respected() -> None:
     slow = lease("other", 1, seconds=15)
     election = waiting(slow)
     election.handle_timeout(14.9)
@@ -106,7 +106,7 @@ def test_a_holder_that_says_it_needs_longer_gets_longer() -> None:
     assert election.handle_timeout(15.0) == (Write(0.7, "me", 4, None, "1"),)
 
 
-def test_who_leads_is_told_once() -> None:
+def test_new_leader_is_reported_once() -> None:
     election = Election("me", D, 0.0)
     election.handle_timeout(0.0)
     assert election.receive(Found(lease("a", 1)), 0.0) == (Follow("a"),)
@@ -114,7 +114,7 @@ def test_who_leads_is_told_once() -> None:
     assert poll(election, Found(lease("b", 3))) == (Follow("b"),)
 
 
-def test_of_two_that_write_at_once_the_second_waits() -> None:
+def test_candidate_follows_when_another_acquires_the_lease_first() -> None:
     election = waiting(lease("dead", 1))
     assert election.handle_timeout(2.0) == (Write(0.7, "me", 4, None, "1"),)
     assert election.receive(Conflict(), 2.1) == (Read(0.7),)
@@ -122,7 +122,7 @@ def test_of_two_that_write_at_once_the_second_waits() -> None:
     assert election.next_deadline() == 2.35
 
 
-def test_time_without_an_answer_does_not_count() -> None:
+def test_time_without_a_response_does_not_count_towards_expiry() -> None:
     election = waiting(lease("other", 1))
     assert poll(election, Failed()) == ()
     election.handle_timeout(10.0)
@@ -132,7 +132,7 @@ def test_time_without_an_answer_does_not_count() -> None:
     assert election.handle_timeout(12.0) == (Write(0.7, "me", 4, None, "1"),)
 
 
-def test_a_lease_that_is_missing_is_made_after_a_whole_duration() -> None:
+def test_missing_lease_is_created_after_a_whole_lease_duration() -> None:
     election = Election("me", D, 0.0)
     election.handle_timeout(0.0)
     assert election.receive(Absent(), 0.0) == ()
@@ -142,7 +142,7 @@ def test_a_lease_that_is_missing_is_made_after_a_whole_duration() -> None:
     assert election.receive(Found(lease("me", 1)), 2.1) == (Lead(3.4),)
 
 
-def test_a_lease_that_can_not_be_made_is_no_reason_to_hurry() -> None:
+def test_failed_lease_creation_is_retried_after_the_poll_interval() -> None:
     election = Election("me", D, 0.0)
     for now in (0.0, 2.0):
         election.handle_timeout(now)
@@ -159,25 +159,25 @@ def test_a_leader_renews_without_reading() -> None:
     assert election.next_deadline() == 1.0
 
 
-def test_leading_counts_from_when_the_renewal_was_sent() -> None:
+def test_leadership_counts_from_when_the_renewal_was_sent() -> None:
     election = leading()
     election.handle_timeout(0.5)
     assert election.receive(Found(lease("me", 3)), 1.3) == (Lead(1.9),)
 
 
-def test_a_leader_that_can_not_renew_stops_at_the_deadline() -> None:
+def test_leader_that_cannot_renew_stops_at_the_renew_deadline() -> None:
     election = leading()
-    asked = []
+    requests = []
     while (now := election.next_deadline()) is not None and now < 1.4:
-        asked += election.handle_timeout(now)
+        requests += election.handle_timeout(now)
         assert election.receive(Failed(), now + 0.1) == ()
-    assert len(asked) >= 3
-    assert all(isinstance(e, Write) and e.within <= 0.7 for e in asked)
+    assert len(requests) >= 3
+    assert all(isinstance(e, Write) and e.within <= 0.7 for e in requests)
     (lost,) = election.handle_timeout(1.4)
-    assert isinstance(lost, Lose)
+    assert isinstance(lost, LeadershipLost)
 
 
-def test_no_answer_is_awaited_beyond_the_deadline() -> None:
+def test_request_timeout_does_not_exceed_the_renew_deadline() -> None:
     election = leading()
     election.handle_timeout(0.5)
     election.receive(Failed(), 1.2)
@@ -186,14 +186,14 @@ def test_no_answer_is_awaited_beyond_the_deadline() -> None:
     assert abs(write.within - 0.2) < 1e-6
 
 
-def test_an_answer_after_the_deadline_is_too_late() -> None:
+def test_renewal_confirmed_after_the_renew_deadline_is_too_late() -> None:
     election = leading()
     election.handle_timeout(0.5)
     (lost,) = election.receive(Found(lease("me", 3)), 1.4)
-    assert isinstance(lost, Lose)
+    assert isinstance(lost, LeadershipLost)
 
 
-def test_an_acquisition_that_was_answered_too_late_is_none() -> None:
+def test_acquisition_confirmed_after_the_renew_deadline_is_none() -> None:
     election = waiting(lease("", 1))
     assert election.receive(Found(lease("me", 2)), 1.4) == ()
     assert election.next_deadline() == 1.4
@@ -205,15 +205,15 @@ def test_a_leader_that_finds_another_holder_stops_at_once() -> None:
     (read,) = election.receive(Conflict(), 0.6)
     assert isinstance(read, Read)
     assert election.receive(Found(lease("other", 9)), 0.7) == (
-        Lose("other holds the lease"),
+        LeadershipLost("other holds the lease"),
         Follow("other"),
     )
 
 
-def test_a_conflict_with_one_s_own_earlier_write_is_none() -> None:
+def test_conflict_with_its_own_earlier_write_keeps_leadership() -> None:
     election = leading()
     election.handle_timeout(0.5)
-    election.receive(Failed(), 0.7)  # it arrived, its answer did not
+    election.receive(Failed(), 0.7)  # the write arrived, its response was lost
     election.handle_timeout(0.75)
     election.receive(Conflict(), 0.8)
     (write,) = election.receive(Found(lease("me", 3, transitions=4)), 0.9)
@@ -222,7 +222,7 @@ def test_a_conflict_with_one_s_own_earlier_write_is_none() -> None:
     assert election.receive(Found(lease("me", 4)), 1.0) == (Lead(0.9 + 1.4),)
 
 
-def test_a_deleted_lease_is_made_anew_by_its_leader() -> None:
+def test_deleted_lease_is_recreated_by_its_leader() -> None:
     election = leading()
     election.handle_timeout(0.5)
     (write,) = election.receive(Absent(), 0.6)
@@ -230,7 +230,7 @@ def test_a_deleted_lease_is_made_anew_by_its_leader() -> None:
     assert (write.holder, write.version) == ("me", "")
 
 
-def test_who_lost_the_lease_waits_even_where_it_names_it() -> None:
+def test_former_leader_waits_even_if_the_lease_still_names_it() -> None:
     election = leading()
     election.handle_timeout(1.4)
     own = lease("me", 2)
@@ -239,22 +239,22 @@ def test_who_lost_the_lease_waits_even_where_it_names_it() -> None:
     assert election.handle_timeout(3.4) == (Write(0.7, "me", 4, None, "2"),)
 
 
-def test_a_leader_releases_what_a_standby_does_not() -> None:
+def test_only_the_leader_releases_the_lease() -> None:
     assert leading().release(0.3) == (Write(0.7, "", 4, "2001-01-01T00:00:00Z", "2"),)
     assert leading().release(1.4) == ()
     assert waiting(lease("other")).release(0.3) == ()
 
 
-def test_while_an_answer_is_awaited_nothing_else_is_done() -> None:
+def test_no_request_is_sent_while_one_is_outstanding() -> None:
     election = leading()
     election.handle_timeout(0.5)
     assert election.next_deadline() is None
     assert election.handle_timeout(9.0) == ()
     (lost,) = election.receive(Failed(), 9.0)
-    assert isinstance(lost, Lose)
+    assert isinstance(lost, LeadershipLost)
 
 
-def test_a_longer_lease_stretches_everything() -> None:
+def test_longer_lease_scales_all_durations() -> None:
     assert Durations.for_lease(2) == D
     longer = Durations.for_lease(20)
     assert (longer.lease, round(longer.deadline, 6), longer.renew) == (20, 14.0, 5.0)

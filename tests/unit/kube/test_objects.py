@@ -1,4 +1,4 @@
-"""The views against JSON as API servers send it."""
+"""Views of objects, decoded from JSON as API servers send it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVICE = b"""{
 }"""
 
 
-def test_a_service_with_fields_that_nobody_reads() -> None:
+def test_service_with_unused_fields_is_decoded() -> None:
     service = msgspec.json.decode(SERVICE, type=Service)
     assert service.key == "shop/web"
     assert service.cluster_ips == ("10.96.0.1",)
@@ -45,7 +45,7 @@ def test_cluster_addresses_of_old_servers_and_headless_services(
     assert msgspec.json.decode(text, type=Service).cluster_ips == expected
 
 
-def test_a_page_of_a_list_and_a_line_of_a_watch() -> None:
+def test_list_page_and_watch_event_are_decoded() -> None:
     page = msgspec.json.decode(
         b'{"metadata":{"resourceVersion":"9","continue":"c"},"items":[' + SERVICE + b"]}",
         type=ObjectList,

@@ -1,4 +1,4 @@
-"""Which programs the lab would use."""
+"""Programs that the lab uses, and their search order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def put(folder: Path, *names: str) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have nothing installed, and an empty cache."""
+    """Provide an empty cache on a machine with nothing installed."""
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
@@ -32,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("cache")
-def test_daemons_are_found_beside_the_path(tmp_path: Path) -> None:
+def test_daemons_are_found_in_path_and_in_the_sbin_folders(tmp_path: Path) -> None:
     put(tmp_path / "path", "ours")
     assert find("ours") == tmp_path / "path" / "ours"
     assert {"/usr/sbin", "/sbin"} <= set(search_path().split(os.pathsep))
@@ -40,17 +40,17 @@ def test_daemons_are_found_beside_the_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_folder_that_is_named_is_the_only_one(tmp_path: Path) -> None:
+def test_explicit_folder_is_the_only_one_searched(tmp_path: Path) -> None:
     put(tmp_path / "path", "ours")
     assert find("ours", tmp_path / "elsewhere") is None
 
 
 @pytest.mark.usefixtures("cache")
-def test_without_any_there_is_none() -> None:
+def test_no_kubernetes_without_any_binaries() -> None:
     assert find_kubernetes() is None
 
 
-def test_the_newest_of_the_cache_is_taken(cache: Path) -> None:
+def test_newest_version_of_the_cache_is_chosen(cache: Path) -> None:
     for version in ("1.9.0", "1.34.4", "1.20.2"):
         put(cache / version, *CONTROL_PLANE)
     put(cache / "1.34.4", "kube-proxy")
@@ -60,7 +60,7 @@ def test_the_newest_of_the_cache_is_taken(cache: Path) -> None:
     assert found.proxy == cache / "1.34.4" / "kube-proxy"
 
 
-def test_a_version_can_be_asked_for(cache: Path) -> None:
+def test_requested_version_is_chosen(cache: Path) -> None:
     for version in ("1.34.4", "1.20.2"):
         put(cache / version, *CONTROL_PLANE)
     found = find_kubernetes("1.20")
@@ -69,7 +69,7 @@ def test_a_version_can_be_asked_for(cache: Path) -> None:
     assert find_kubernetes("1.30") is None
 
 
-def test_half_a_control_plane_is_none(cache: Path) -> None:
+def test_incomplete_control_plane_is_skipped(cache: Path) -> None:
     put(cache / "1.34.4", "kube-apiserver", "etcd")
     put(cache / "1.20.2", *CONTROL_PLANE)
     found = find_kubernetes()
@@ -77,7 +77,7 @@ def test_half_a_control_plane_is_none(cache: Path) -> None:
     assert found.version == "1.20.2"
 
 
-def test_envtests_assets_come_first(
+def test_kubebuilder_assets_come_first(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(cache / "1.34.4", *CONTROL_PLANE)
@@ -86,12 +86,12 @@ def test_envtests_assets_come_first(
     found = find_kubernetes()
     assert found is not None
     assert found.apiserver == assets / "kube-apiserver"
-    asked = find_kubernetes("1.34")
-    assert asked is not None
-    assert asked.version == "1.34.4"
+    requested = find_kubernetes("1.34")
+    assert requested is not None
+    assert requested.version == "1.34.4"
 
 
-def test_etcd_may_lie_elsewhere(cache: Path, tmp_path: Path) -> None:
+def test_etcd_may_be_in_another_folder(cache: Path, tmp_path: Path) -> None:
     put(cache / "1.34.4", "kube-apiserver", "kube-controller-manager")
     put(tmp_path / "path", "etcd")
     found = find_kubernetes()

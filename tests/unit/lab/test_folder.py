@@ -1,4 +1,4 @@
-"""The lab's folder comes and goes, and takes those of dead runs with it."""
+"""Folder of the lab: created, removed, and those of killed runs removed with it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from metallb_py.lab.folder import PREFIX, lab_folder
 
 @pytest.fixture(autouse=True)
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Have temporary files in a folder of the test's own."""
+    """Place temporary files in a folder of the test's own."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
-def test_it_is_gone_afterwards(base: Path) -> None:
+def test_lab_folder_is_removed_at_the_end(base: Path) -> None:
     with lab_folder() as folder:
         (folder / "log").write_text("x")
         assert folder == base / f"{PREFIX}{os.getpid()}"
@@ -27,21 +27,21 @@ def test_it_is_gone_afterwards(base: Path) -> None:
     assert not list(base.iterdir())
 
 
-def test_it_is_gone_after_a_crash(base: Path) -> None:
+def test_lab_folder_is_removed_after_an_exception(base: Path) -> None:
     with pytest.raises(ZeroDivisionError), lab_folder():
         raise ZeroDivisionError
     assert not list(base.iterdir())
 
 
-def test_folders_of_runs_that_were_killed_are_removed_and_those_of_live_runs_stay(
+def test_folders_of_killed_runs_are_removed_and_of_live_runs_kept(
     base: Path,
 ) -> None:
     dead = base / f"{PREFIX}4194305"  # above the highest possible process number
     alive = base / f"{PREFIX}{os.getppid()}"
-    stranger = base / f"{PREFIX}notes"
-    for folder in (dead, alive, stranger):
+    unrelated = base / f"{PREFIX}notes"
+    for folder in (dead, alive, unrelated):
         folder.mkdir()
     with lab_folder():
         assert not dead.exists()
         assert alive.exists()
-        assert stranger.exists()
+        assert unrelated.exists()

@@ -1,4 +1,4 @@
-"""The certificates, judged by OpenSSL."""
+"""Certificates of the lab, verified by OpenSSL."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def handshake(folder: Path, address: str) -> None:
-    """Shake hands in memory, as a client that trusts the CA and expects this address."""
+    """Run a TLS handshake in memory; the client trusts the CA and expects this address."""
     client = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(folder / "server.crt", folder / "server.key")
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ours = client.wrap_bio(back, there, server_hostname=address)
-    theirs = server.wrap_bio(there, back, server_side=True)
-    waiting = [ours, theirs]
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client_tls = client.wrap_bio(to_client, to_server, server_hostname=address)
+    server_tls = server.wrap_bio(to_server, to_client, server_side=True)
+    waiting = [client_tls, server_tls]
     while waiting:
         side = waiting.pop(0)
         try:
@@ -38,16 +38,16 @@ def test_a_client_trusts_the_server_at_its_addresses(folder: Path, address: str)
     handshake(folder, address)
 
 
-def test_a_client_trusts_it_nowhere_else(folder: Path) -> None:
+def test_a_client_rejects_the_server_at_another_address(folder: Path) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
         handshake(folder, "172.30.0.3")
 
 
-def test_the_service_accounts_have_a_pair_of_keys(folder: Path) -> None:
+def test_service_accounts_have_a_key_pair(folder: Path) -> None:
     assert (folder / "sa.key").read_text().startswith("-----BEGIN PRIVATE KEY-----")
     assert (folder / "sa.pub").read_text().startswith("-----BEGIN PUBLIC KEY-----")
 
 
-def test_keys_are_for_their_owner_alone(folder: Path) -> None:
+def test_private_keys_are_readable_by_their_owner_alone(folder: Path) -> None:
     for name in ("server.key", "sa.key"):
         assert (folder / name).stat().st_mode & 0o777 == 0o600

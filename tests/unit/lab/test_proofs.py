@@ -1,11 +1,11 @@
-"""The table of proofs."""
+"""Table of the proofs."""
 
 from __future__ import annotations
 
 from metallb_py.lab.proofs import Result, table
 
 
-def test_every_proof_is_a_line_and_failures_stand_out() -> None:
+def test_every_proof_is_one_line_and_failures_are_marked() -> None:
     results = [
         Result("web", "192.0.2.1", "layer2", "node1", "one node answers ARP", True, 12),
         Result("db", "198.51.100.1", "bgp", "", "FRR has the /32", False, 15000, "next hops: "),

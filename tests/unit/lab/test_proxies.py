@@ -1,4 +1,4 @@
-"""Who does kube-proxy's job, by what is there and what is wished for."""
+"""Choice of the program in kube-proxy's place, by installed programs and by the --proxy option."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KUBECONFIG = Path("/lab/kube-proxy.kubeconfig")
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have nothing installed but what a test puts here."""
+    """Provide a machine with only the programs that a test installs in it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(binaries, "SYSTEM_FOLDERS", str(tmp_path))
     return tmp_path
@@ -35,7 +35,7 @@ def kubernetes(machine: Path) -> Kubernetes:
     return Kubernetes("1.34.4", program, program, program, machine / "kube-proxy")
 
 
-def test_kube_proxy_where_it_can_work(machine: Path) -> None:
+def test_kube_proxy_is_chosen_where_it_can_work(machine: Path) -> None:
     install(machine, "iptables")
     install(machine, "nft")
     proxy = choose("auto", kubernetes(machine))
@@ -45,7 +45,7 @@ def test_kube_proxy_where_it_can_work(machine: Path) -> None:
     assert {"--hostname-override=node1", f"--kubeconfig={KUBECONFIG}"} <= set(line)
 
 
-def test_nftables_where_there_is_no_kube_proxy_or_no_iptables(machine: Path) -> None:
+def test_nftables_is_chosen_without_kube_proxy_or_without_iptables(machine: Path) -> None:
     nft = install(machine, "nft")
     for found in (None, kubernetes(machine)):
         proxy = choose("auto", found)
@@ -53,21 +53,21 @@ def test_nftables_where_there_is_no_kube_proxy_or_no_iptables(machine: Path) -> 
         assert proxy.command(NODES[0], KUBECONFIG)[-2:] == [str(KUBECONFIG), str(nft)]
 
 
-def test_a_relay_where_there_is_nothing(machine: Path) -> None:
+def test_tcp_relay_is_chosen_where_nothing_is_installed(machine: Path) -> None:
     proxy = choose("auto", None)
     assert proxy.description == "a TCP relay in kube-proxy's place"
     assert proxy.command(NODES[0], KUBECONFIG)[-1] == str(KUBECONFIG)
 
 
-def test_wishes_come_first(machine: Path) -> None:
+def test_requested_proxy_takes_precedence(machine: Path) -> None:
     install(machine, "iptables")
     install(machine, "nft")
     assert choose("relay", kubernetes(machine)).description.startswith("a TCP relay")
     assert choose("nft", kubernetes(machine)).description.startswith("nftables")
 
 
-@pytest.mark.parametrize("wish", ["kube-proxy", "nft"])
+@pytest.mark.parametrize("requested", ["kube-proxy", "nft"])
 @pytest.mark.usefixtures("machine")
-def test_wishes_that_cannot_be_met(wish: str) -> None:
-    with pytest.raises(LabError, match=f"--proxy={wish}: "):
-        choose(wish, None)
+def test_requested_proxy_that_is_not_installed_is_an_error(requested: str) -> None:
+    with pytest.raises(LabError, match=f"--proxy={requested}: "):
+        choose(requested, None)

@@ -1,4 +1,4 @@
-"""Which service address leads to which pods."""
+"""Frontends (addresses and ports of services), the pods behind them, and the nftables rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def members(name: str, *pods: tuple[str, bool | None], ports: tuple[int, ...] = 
     return {f"default/{name}-1": msgspec.convert(item, SliceWithPorts)}
 
 
-def test_an_address_leads_to_the_pods_that_are_ready_or_say_nothing() -> None:
+def test_backends_are_the_pods_that_are_ready_or_of_unknown_readiness() -> None:
     slices = members("web", ("10.244.1.2", True), ("10.244.2.2", False), ("10.244.3.2", None))
     backends = (("10.244.1.2", 8080), ("10.244.3.2", 8080))
     assert frontends({"default/web": service("web", "192.0.2.1")}, slices) == [
@@ -40,7 +40,7 @@ def test_an_address_leads_to_the_pods_that_are_ready_or_say_nothing() -> None:
     ]
 
 
-def test_each_port_and_each_address_of_its_own() -> None:
+def test_each_address_and_port_is_a_frontend() -> None:
     slices = members("web", ("10.244.1.2", True), ports=(8080, 8443))
     web = service("web", "192.0.2.1", "192.0.2.2", ports=(80, 443))
     found = frontends({"default/web": web}, slices)
@@ -52,19 +52,19 @@ def test_each_port_and_each_address_of_its_own() -> None:
     }
 
 
-def test_slices_of_other_services_count_for_nothing() -> None:
+def test_endpoint_slices_of_other_services_are_ignored() -> None:
     slices = members("web", ("10.244.1.2", True)) | members("db", ("10.244.2.2", True))
     (found,) = frontends({"default/db": service("db", "192.0.2.1")}, slices)
     assert found.backends == (("10.244.2.2", 8080),)
 
 
-def test_without_an_address_or_pods_there_is_no_rule() -> None:
+def test_no_rule_without_an_address_or_without_pods() -> None:
     assert frontends({"default/web": service("web")}, {}) == []
     text = ruleset([Frontend("192.0.2.1", 80, ())])
     assert "192.0.2.1" not in text
 
 
-def test_the_rules_choose_among_the_pods() -> None:
+def test_dnat_rule_chooses_among_the_pods_at_random() -> None:
     text = ruleset([Frontend("192.0.2.1", 80, (("10.244.1.2", 8080), ("10.244.2.2", 8080)))])
     assert (
         "ip daddr 192.0.2.1 tcp dport 80 dnat ip to numgen random mod 2 "

@@ -1,4 +1,4 @@
-"""Patterns that name interfaces."""
+"""Interface name patterns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metallb_py.model.interfaces import matches_interface
         (("bond.*", "ens2f[01]"), "ens2f2", False),
     ],
 )
-def test_a_pattern_matches_the_whole_name(
+def test_interface_pattern_matches_the_whole_name(
     patterns: tuple[str, ...], name: str, matches: bool
 ) -> None:
     assert matches_interface(patterns, name) is matches

@@ -1,4 +1,4 @@
-"""Regular expressions of operators: linear, bounded, one error."""
+"""Operators' regular expressions: linear time, bounded memory, one error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from metallb_py.model.interfaces import matches_interface
 from metallb_py.model.patterns import MAX_LENGTH, PatternError, compile_pattern
 
-REFUSED = [
+REJECTED = [
     ("eth[", "missing ]"),
     ("eth(", "missing )"),
     ("eth{1001}", "at most 1000 times"),
@@ -31,9 +31,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "why"), REFUSED, ids=[why for _, why in REFUSED])
-def test_what_is_no_regular_expression(text: str, why: str) -> None:
-    with pytest.raises(PatternError, match=re.escape(why)):
+@pytest.mark.parametrize(("text", "error"), REJECTED, ids=[error for _, error in REJECTED])
+def test_invalid_regular_expression_is_rejected(text: str, error: str) -> None:
+    with pytest.raises(PatternError, match=re.escape(error)):
         compile_pattern(text)
 
 
@@ -53,7 +53,9 @@ def test_what_is_no_regular_expression(text: str, why: str) -> None:
         ("(" * 128 + ")" * 128, "", True, True),
     ],
 )
-def test_a_match(text: str, name: str, whole: bool, part: bool) -> None:
+def test_pattern_matches_the_whole_name_or_a_part(
+    text: str, name: str, whole: bool, part: bool
+) -> None:
     pattern = compile_pattern(text)
     assert pattern.matches(name) is whole
     assert pattern.is_found_in(name) is part
@@ -62,12 +64,12 @@ def test_a_match(text: str, name: str, whole: bool, part: bool) -> None:
 @pytest.mark.parametrize(
     "text", ["(?:(?:.|.)*)*X", "(a+)+X", "(a|a?)+X", "(.*)*(.*)*(.*)*X", "(?:a?){500}a{500}"]
 )
-def test_no_expression_takes_long(text: str) -> None:
-    # Python's own engine takes years for most of these; a name of this length is no interface's.
+def test_matching_takes_linear_time(text: str) -> None:
+    # Python's own engine takes years for most of these; no interface has a name of this length.
     assert not compile_pattern(text).matches("a" * 400)
 
 
-def test_memory_is_bounded() -> None:
+def test_memory_of_compiled_patterns_is_bounded() -> None:
     tracemalloc.start()
     for number in range(2000):
         compile_pattern(f"eth{number}.*")
@@ -76,6 +78,6 @@ def test_memory_is_bounded() -> None:
     assert peak < 2_000_000
 
 
-def test_what_an_earlier_release_took_for_a_pattern_matches_itself() -> None:
+def test_pattern_rejected_since_an_earlier_release_matches_itself() -> None:
     assert matches_interface(("(?=eth", "eth0"), "(?=eth")
     assert not matches_interface(("(?=eth.)eth0",), "eth0")

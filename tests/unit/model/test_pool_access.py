@@ -1,23 +1,23 @@
-"""Whom a pool is for."""
+"""Services that a pool is for (tenancy)."""
 
 from __future__ import annotations
 
 import pytest
-from support.config_text import problems
-from support.objects import selector
+from support.kube.config_text import problems
+from support.kube.objects import selector
 
 from metallb_py.config.compile.read_config import read_config
-from metallb_py.model.pool_access import EVERYBODY, Tenancy, Tenant
+from metallb_py.model.pool_access import UNRESTRICTED, ServiceIdentity, Tenancy
 
-WEB = Tenant("web", {"team": "shop"}, {"tier": "front"})
-STRANGER = Tenant("other", {"team": "else"}, {"tier": "back"})
-NOT_KNOWN = Tenant("web", None, {"tier": "front"})
+WEB = ServiceIdentity("web", {"team": "shop"}, {"tier": "front"})
+OTHER = ServiceIdentity("other", {"team": "else"}, {"tier": "back"})
+UNKNOWN_LABELS = ServiceIdentity("web", None, {"tier": "front"})
 
 
 @pytest.mark.parametrize(
     "tenancy",
     [
-        EVERYBODY,
+        UNRESTRICTED,
         Tenancy(namespaces=frozenset({"web", "more"})),
         Tenancy(namespace_selectors=(selector(team="x"), selector(team="shop"))),
         Tenancy(frozenset({"more"}), (selector(team="shop"),)),
@@ -25,12 +25,12 @@ NOT_KNOWN = Tenant("web", None, {"tier": "front"})
         Tenancy(frozenset({"web"}), service_selectors=(selector(tier="front"),)),
     ],
 )
-def test_admitted(tenancy: Tenancy) -> None:
+def test_tenancy_admits_the_service(tenancy: Tenancy) -> None:
     assert tenancy.refusal(WEB) == ""
 
 
 @pytest.mark.parametrize(
-    ("tenancy", "why"),
+    ("tenancy", "reason"),
     [
         (Tenancy(frozenset({"web"})), 'not for namespace "other"'),
         (Tenancy(namespace_selectors=(selector(team="shop"),)), 'not for namespace "other"'),
@@ -44,19 +44,19 @@ def test_admitted(tenancy: Tenancy) -> None:
         ),
     ],
 )
-def test_refused(tenancy: Tenancy, why: str) -> None:
-    assert tenancy.refusal(STRANGER) == why
+def test_tenancy_refuses_the_service_with_a_reason(tenancy: Tenancy, reason: str) -> None:
+    assert tenancy.refusal(OTHER) == reason
 
 
-def test_only_selectors_of_namespaces_need_their_labels() -> None:
+def test_only_namespace_selectors_need_the_namespaces_labels() -> None:
     by_label = (selector(team="shop"),)
-    assert Tenancy(namespace_selectors=by_label).is_undecided(NOT_KNOWN)
+    assert Tenancy(namespace_selectors=by_label).is_undecided(UNKNOWN_LABELS)
     assert not Tenancy(namespace_selectors=by_label).is_undecided(WEB)
-    assert not Tenancy(frozenset({"web"}), by_label).is_undecided(NOT_KNOWN)
-    assert not Tenancy(frozenset({"more"})).is_undecided(NOT_KNOWN)
+    assert not Tenancy(frozenset({"web"}), by_label).is_undecided(UNKNOWN_LABELS)
+    assert not Tenancy(frozenset({"more"})).is_undecided(UNKNOWN_LABELS)
 
 
-def test_read_from_a_configuration() -> None:
+def test_tenancy_and_priority_are_read_from_the_configuration() -> None:
     text = """\
 address-pools:
 - name: a
@@ -77,7 +77,7 @@ address-pools:
 
 
 @pytest.mark.parametrize(
-    ("keys", "why"),
+    ("keys", "reason"),
     [
         ("namespaces: [Web]", 'invalid namespace "Web": want a name, as in "default"'),
         ("namespaces: web", "into []string"),
@@ -92,8 +92,8 @@ address-pools:
         ),
     ],
 )
-def test_told_with_its_place(keys: str, why: str) -> None:
+def test_invalid_tenancy_is_reported_with_its_line(keys: str, reason: str) -> None:
     text = f"address-pools:\n- {{name: a, protocol: layer2, addresses: [192.0.2.0/24],\n  {keys}}}"
     ((line, _, message),) = problems(text)
-    assert why in message
+    assert reason in message
     assert line == 3

@@ -1,4 +1,4 @@
-"""Which sets of prefixes contain an address."""
+"""Index of sets of prefixes by the addresses that they contain."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def containing_all(*addresses: str) -> list[int]:
     return INDEX.containing_all(map(ip_address, addresses))
 
 
-def test_an_address_in_several_sets() -> None:
+def test_containing_returns_every_set_that_contains_the_address() -> None:
     assert INDEX.containing(ip_address("10.0.0.255")) == {0, 1, 4}
     assert INDEX.containing(ip_address("10.0.1.0")) == {1, 4}
     assert INDEX.containing(ip_address("255.255.255.255")) == {4}
     assert INDEX.containing(ip_address("::")) == {4}
 
 
-def test_a_set_that_contains_all_addresses() -> None:
+def test_containing_all_returns_the_sets_with_every_address() -> None:
     assert containing_all("10.0.0.1", "fd00::1") == [0, 4]
     assert containing_all("fd00::1", "192.0.2.7") == [2, 4]
     assert containing_all("10.0.0.1", "10.0.0.1") == [0, 1, 4]
     assert containing_all() == [0, 1, 2, 3, 4]
 
 
-def test_no_set_at_all() -> None:
+def test_empty_index_contains_no_address() -> None:
     index = PrefixIndex([])
     assert index.containing(ip_address("10.0.0.1")) == frozenset()
     assert index.containing_all([ip_address("10.0.0.1")]) == []

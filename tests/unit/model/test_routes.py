@@ -1,3 +1,5 @@
+"""Routes advertised for services: prefixes, path attributes, weights and peers."""
+
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
@@ -6,18 +8,25 @@ from itertools import permutations
 import pytest
 
 from metallb_py.model.config import BgpAdvertisement, Community
-from metallb_py.model.routes import COMMUNITY_ROOM, Offer, Route, aggregate, names_in, routes_for
+from metallb_py.model.routes import (
+    MAX_COMMUNITY_BYTES,
+    AdvertisedService,
+    Route,
+    aggregate,
+    names_in,
+    routes_for,
+)
 
 ADDRESS = "198.51.100.7"
 HOST, WIDE = ip_network("198.51.100.7/32"), ip_network("198.51.100.0/24")
-A, B, NOBODY = frozenset({"a"}), frozenset({"b"}), frozenset[str]()
+A, B, NO_PEER = frozenset({"a"}), frozenset({"b"}), frozenset[str]()
 
 
-def offer(
+def advertised(
     addresses: str, *advertisements: BgpAdvertisement, local_endpoints: int | None = None
-) -> Offer:
+) -> AdvertisedService:
     parsed = tuple(map(ip_address, addresses.split()))
-    return Offer(parsed, advertisements, local_endpoints)
+    return AdvertisedService(parsed, advertisements, local_endpoints)
 
 
 def communities(*values: int) -> frozenset[Community]:
@@ -28,19 +37,19 @@ def prefixes(routes: frozenset[Route]) -> set[str]:
     return {str(route.prefix) for route in routes}
 
 
-def weights(*offers: Offer) -> dict[str, int | None]:
-    return {str(route.prefix): route.weight for route in routes_for(offers)}
+def weights(*services: AdvertisedService) -> dict[str, int | None]:
+    return {str(route.prefix): route.weight for route in routes_for(services)}
 
 
 def test_each_address_of_a_service_is_a_host_route() -> None:
-    assert routes_for([offer("198.51.100.7 2001:db8::7", BgpAdvertisement())]) == {
+    assert routes_for([advertised("198.51.100.7 2001:db8::7", BgpAdvertisement())]) == {
         Route(ip_network("198.51.100.7/32")),
         Route(ip_network("2001:db8::7/128")),
     }
 
 
 def test_each_advertisement_of_the_pool_is_a_route_of_its_own() -> None:
-    both = offer(
+    both = advertised(
         ADDRESS,
         BgpAdvertisement(local_pref=100, communities=communities(2, 1), med=7),
         BgpAdvertisement(24, large_communities=frozenset({(3, 1, 1), (2, 9, 9)})),
@@ -52,9 +61,9 @@ def test_each_advertisement_of_the_pool_is_a_route_of_its_own() -> None:
     }
 
 
-def test_an_aggregate_lives_until_its_last_service_goes() -> None:
+def test_aggregate_is_advertised_until_its_last_service_is_withdrawn() -> None:
     wide = BgpAdvertisement(aggregation_length=24)
-    one, other = offer("198.51.100.7", wide), offer("198.51.100.8", wide)
+    one, other = advertised("198.51.100.7", wide), advertised("198.51.100.8", wide)
 
     assert prefixes(routes_for([one, other])) == {"198.51.100.0/24"}
     assert prefixes(routes_for([other])) == {"198.51.100.0/24"}
@@ -62,12 +71,12 @@ def test_an_aggregate_lives_until_its_last_service_goes() -> None:
 
 
 def test_a_shared_address_is_one_route() -> None:
-    service = offer(ADDRESS, BgpAdvertisement())
+    service = advertised(ADDRESS, BgpAdvertisement())
 
     assert len(routes_for([service, service])) == 1
 
 
-def test_conflicting_advertisements_end_the_same_in_any_order() -> None:
+def test_conflicting_advertisements_merge_the_same_in_any_order() -> None:
     conflicting = (
         BgpAdvertisement(local_pref=100, communities=communities(1), as_path_prepend=2),
         BgpAdvertisement(local_pref=300, communities=communities(3), as_path_prepend=1, med=9),
@@ -93,8 +102,8 @@ def test_conflicting_advertisements_end_the_same_in_any_order() -> None:
     }
 
     for order in permutations(conflicting):
-        assert routes_for([offer(ADDRESS, *order, local_endpoints=4)]) == expected
-        apart = [offer(ADDRESS, each, local_endpoints=4) for each in order]
+        assert routes_for([advertised(ADDRESS, *order, local_endpoints=4)]) == expected
+        apart = [advertised(ADDRESS, each, local_endpoints=4) for each in order]
         assert routes_for(apart) == expected
 
 
@@ -108,7 +117,7 @@ def test_conflicting_advertisements_end_the_same_in_any_order() -> None:
         ("2001:db8:0:0:ffff::7", 24, 64, "2001:db8::/64"),
     ],
 )
-def test_an_address_aggregates_by_its_own_family(
+def test_aggregation_length_is_that_of_the_address_family(
     address: str, length: int, length_v6: int, prefix: str
 ) -> None:
     advertisement = BgpAdvertisement(length, length_v6)
@@ -119,50 +128,52 @@ def test_an_address_aggregates_by_its_own_family(
 def test_weights_of_an_aggregates_services_add_up() -> None:
     wide = BgpAdvertisement(aggregation_length=24, weight_by_endpoints=True)
     plain = BgpAdvertisement(aggregation_length=24)
-    two = offer("198.51.100.7", wide, local_endpoints=2)
-    three = offer("198.51.100.8", wide, local_endpoints=3)
+    two = advertised("198.51.100.7", wide, local_endpoints=2)
+    three = advertised("198.51.100.8", wide, local_endpoints=3)
 
     assert weights(two, three)["198.51.100.0/24"] == 5
     assert weights(two, two)["198.51.100.0/24"] == 4, "two services that are alike are two"
     assert weights(two, three) == weights(three, two)
-    assert weights(two, offer("198.51.100.9", plain, local_endpoints=7))["198.51.100.0/24"] == 2
+    assert (
+        weights(two, advertised("198.51.100.9", plain, local_endpoints=7))["198.51.100.0/24"] == 2
+    )
 
 
-def test_a_service_has_its_weight_once_for_a_prefix() -> None:
+def test_service_weight_counts_once_per_prefix() -> None:
     weighing = BgpAdvertisement(aggregation_length=24, weight_by_endpoints=True)
-    louder = BgpAdvertisement(aggregation_length=24, weight_by_endpoints=True, local_pref=1)
-    twice = offer("198.51.100.7 198.51.100.8", weighing, louder, local_endpoints=3)
+    preferred = BgpAdvertisement(aggregation_length=24, weight_by_endpoints=True, local_pref=1)
+    twice = advertised("198.51.100.7 198.51.100.8", weighing, preferred, local_endpoints=3)
 
     assert weights(twice)["198.51.100.0/24"] == 3
 
 
-def test_only_endpoints_that_alone_get_the_traffic_have_weight() -> None:
+def test_only_local_endpoints_have_weight() -> None:
     weighing, plain = BgpAdvertisement(weight_by_endpoints=True), BgpAdvertisement()
 
-    assert weights(offer(ADDRESS, weighing)) == {"198.51.100.7/32": None}
-    assert weights(offer(ADDRESS, plain, local_endpoints=3)) == {"198.51.100.7/32": None}
-    assert weights(offer(ADDRESS, weighing, local_endpoints=3)) == {"198.51.100.7/32": 3}
+    assert weights(advertised(ADDRESS, weighing)) == {"198.51.100.7/32": None}
+    assert weights(advertised(ADDRESS, plain, local_endpoints=3)) == {"198.51.100.7/32": None}
+    assert weights(advertised(ADDRESS, weighing, local_endpoints=3)) == {"198.51.100.7/32": 3}
 
 
 def test_local_endpoints_keep_host_routes_beside_an_aggregate() -> None:
     wide = BgpAdvertisement(24, 64, 100, communities(1), med=5, weight_by_endpoints=True)
-    service = offer("198.51.100.7 2001:db8::7", wide, local_endpoints=2)
+    service = advertised("198.51.100.7 2001:db8::7", wide, local_endpoints=2)
 
-    told = {"local_pref": 100, "communities": (Community(1),), "med": 5, "weight": 2}
+    attributes = {"local_pref": 100, "communities": (Community(1),), "med": 5, "weight": 2}
     texts = ("198.51.100.0/24", "198.51.100.7/32", "2001:db8::/64", "2001:db8::7/128")
-    assert routes_for([service]) == {Route(ip_network(text), **told) for text in texts}
+    assert routes_for([service]) == {Route(ip_network(text), **attributes) for text in texts}
 
 
-def test_a_host_route_that_is_advertised_as_such_is_what_its_advertisement_says() -> None:
-    """MetalLB's example: an aggregate for everybody, host routes for the neighbor alone."""
+def test_explicit_host_route_has_its_advertisements_attributes() -> None:
+    """MetalLB's example: an aggregate for all, host routes for the neighbor alone."""
     host = BgpAdvertisement(communities=communities(0xFFFFFF02), as_path_prepend=2)
-    both = offer(ADDRESS, host, BgpAdvertisement(24, local_pref=9), local_endpoints=1)
+    both = advertised(ADDRESS, host, BgpAdvertisement(24, local_pref=9), local_endpoints=1)
 
     assert Route(HOST, 0, (Community(0xFFFFFF02),), as_path_prepend=2) in routes_for([both])
 
 
-def test_peers_hear_what_they_are_named_for_and_what_names_nobody() -> None:
-    service = offer(
+def test_peer_gets_advertisements_that_name_it_or_no_peer() -> None:
+    service = advertised(
         ADDRESS,
         BgpAdvertisement(communities=communities(1), peers=A),
         BgpAdvertisement(communities=communities(2), peers=A | B),
@@ -171,11 +182,11 @@ def test_peers_hear_what_they_are_named_for_and_what_names_nobody() -> None:
 
     assert routes_for([service], A) == {Route(HOST, 0, (Community(1), Community(2))), Route(WIDE)}
     assert routes_for([service], B) == {Route(HOST, 0, (Community(2),)), Route(WIDE)}
-    assert routes_for([service], NOBODY) == {Route(WIDE)}
+    assert routes_for([service], NO_PEER) == {Route(WIDE)}
 
 
-def test_a_host_route_beside_an_aggregate_goes_to_whom_the_aggregate_goes() -> None:
-    service = offer(
+def test_host_route_beside_an_aggregate_goes_to_the_aggregates_peers() -> None:
+    service = advertised(
         ADDRESS,
         BgpAdvertisement(communities=communities(1), peers=A),
         BgpAdvertisement(aggregation_length=24, communities=communities(2), peers=B),
@@ -185,35 +196,35 @@ def test_a_host_route_beside_an_aggregate_goes_to_whom_the_aggregate_goes() -> N
     assert routes_for([service], A) == {Route(HOST, 0, (Community(1),))}
     wide = {Route(prefix, 0, (Community(2),)) for prefix in (HOST, WIDE)}
     assert routes_for([service], B) == wide
-    assert routes_for([service], NOBODY) == frozenset()
+    assert routes_for([service], NO_PEER) == frozenset()
 
 
-def test_a_service_that_speaks_twice_to_a_peer_has_its_weight_once() -> None:
+def test_service_weight_counts_once_for_a_peer_of_two_advertisements() -> None:
     some = BgpAdvertisement(weight_by_endpoints=True, peers=A)
     more = BgpAdvertisement(weight_by_endpoints=True, peers=A | B, local_pref=1)
-    service = offer(ADDRESS, some, more, local_endpoints=3)
+    service = advertised(ADDRESS, some, more, local_endpoints=3)
 
-    for audience in (A, B, A | B):
-        (route,) = routes_for([service, service], audience)
+    for group in (A, B, A | B):
+        (route,) = routes_for([service, service], group)
         assert route.weight == 6
 
 
-def test_the_peers_that_advertisements_name() -> None:
-    assert names_in([]) == NOBODY
+def test_names_in_returns_the_peers_that_advertisements_name() -> None:
+    assert names_in([]) == NO_PEER
     assert names_in([BgpAdvertisement(peers=A), BgpAdvertisement(), BgpAdvertisement(peers=B)]) == {
         "a",
         "b",
     }
 
 
-def test_a_route_never_has_more_communities_than_a_message_holds() -> None:
+def test_communities_of_a_route_fit_into_one_update_message() -> None:
     no_export = 0xFFFFFF01
     for plain, large in ((2000, 2000), (100, 2000), (0, 2000)):
         many = BgpAdvertisement(
             communities=communities(*range(plain), no_export),
             large_communities=frozenset((n, n, n) for n in range(large)),
         )
-        (route,) = routes_for([offer(ADDRESS, many)])
+        (route,) = routes_for([advertised(ADDRESS, many)])
         assert no_export in route.communities
         size = 4 * len(route.communities) + 12 * len(route.large_communities)
-        assert COMMUNITY_ROOM - 12 < size <= COMMUNITY_ROOM
+        assert MAX_COMMUNITY_BYTES - 12 < size <= MAX_COMMUNITY_BYTES

@@ -24,11 +24,11 @@ LABELS = {"rack": "1", "zone": "a"}
         (Requirement("none", Operator.DOES_NOT_EXIST), True),
     ],
 )
-def test_requirements(requirement: Requirement, matches: bool) -> None:
+def test_requirement_operators_match_labels(requirement: Requirement, matches: bool) -> None:
     assert requirement.matches(LABELS) is matches
 
 
-def test_a_selector_wants_all_of_its_requirements() -> None:
+def test_selector_matches_only_with_all_of_its_requirements() -> None:
     rack = Requirement("rack", Operator.IN, frozenset({"1"}))
     zone = Requirement("zone", Operator.IN, frozenset({"b"}))
     assert LabelSelector(frozenset({rack})).matches(LABELS)

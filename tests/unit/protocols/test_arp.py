@@ -1,4 +1,4 @@
-"""The ARP codec, with scapy as the other opinion."""
+"""ARP codec (RFC 826), compared with scapy."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ ZERO = MacAddress(bytes(6))
 REQUEST = ArpPacket(
     Operation.REQUEST, MAC, IPv4Address("192.0.2.1"), ZERO, IPv4Address("192.0.2.9")
 )
-SCAPYS = ARP(
+SCAPY_REQUEST = ARP(
     op=1, hwsrc="02:00:5e:00:53:01", psrc="192.0.2.1", hwdst="0:0:0:0:0:0", pdst="192.0.2.9"
 )
 
 
-def test_a_request_is_what_scapy_makes_of_it() -> None:
-    assert encode(REQUEST) == bytes(SCAPYS)
-    assert decode(bytes(SCAPYS)) == REQUEST
+def test_arp_request_encodes_and_decodes_as_in_scapy() -> None:
+    assert encode(REQUEST) == bytes(SCAPY_REQUEST)
+    assert decode(bytes(SCAPY_REQUEST)) == REQUEST
 
 
-def test_a_probe_has_no_sender_address() -> None:
+def test_arp_probe_has_an_unspecified_sender_address() -> None:
     probe = decode(bytes(ARP(op=1, hwsrc="02:00:5e:00:53:01", psrc="0.0.0.0", pdst="192.0.2.9")))
     assert probe.sender_ip == UNSPECIFIED
 
 
 def test_padding_is_ignored() -> None:
-    assert decode(bytes(SCAPYS) + bytes(18)) == REQUEST
+    assert decode(bytes(SCAPY_REQUEST) + bytes(18)) == REQUEST
 
 
 def test_an_unknown_operation_is_not_an_error() -> None:
@@ -52,7 +52,7 @@ def test_an_unknown_operation_is_not_an_error() -> None:
 @pytest.mark.parametrize("length", range(28))
 def test_a_short_packet_is_an_error(length: int) -> None:
     with pytest.raises(ArpError, match=f"found {length} bytes, want 28"):
-        decode(bytes(SCAPYS)[:length])
+        decode(bytes(SCAPY_REQUEST)[:length])
     assert issubclass(ArpError, RemoteProtocolError)
 
 
@@ -66,13 +66,13 @@ def test_a_short_packet_is_an_error(length: int) -> None:
     ],
     ids=["hardware type", "protocol type", "hardware length", "protocol length"],
 )
-def test_other_kinds_of_addresses_are_an_error(other: ARP) -> None:
+def test_other_hardware_or_protocol_types_are_an_error(other: ARP) -> None:
     with pytest.raises(ArpError, match="want 000108000604"):
         decode(bytes(other).ljust(28, b"\0"))
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_an_announcement_as_metallb_sends_it(operation: Operation) -> None:
+def test_gratuitous_arp_is_the_frame_that_metallb_sends(operation: Operation) -> None:
     frame = Ether(ethernet.encode(announcement(MAC, IPv4Address("192.0.2.9"), operation)))
 
     assert (frame.dst, frame.src) == ("ff:ff:ff:ff:ff:ff", "02:00:5e:00:53:01")

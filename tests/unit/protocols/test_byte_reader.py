@@ -16,7 +16,7 @@ def test_fields_are_read_from_left_to_right_in_network_order() -> None:
     assert reader.rest() == b""
 
 
-def test_a_field_past_the_end_is_an_error_of_the_sender_and_consumes_nothing() -> None:
+def test_truncated_field_is_a_remote_error_and_consumes_nothing() -> None:
     reader = Reader(b"\x01\x02\x03")
 
     with pytest.raises(TruncatedError, match="found 3 bytes, want 4"):

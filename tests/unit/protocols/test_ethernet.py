@@ -1,4 +1,4 @@
-"""The Ethernet codec, with scapy as the other opinion."""
+"""Ethernet codec, compared with scapy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OURS = MacAddress(bytes.fromhex("020000000001"))
 THEIRS = MacAddress(bytes.fromhex("020000000002"))
 
 
-def test_a_plain_frame_is_what_scapy_makes_of_it() -> None:
+def test_untagged_frame_encodes_and_decodes_as_in_scapy() -> None:
     frame = EthernetFrame(OURS, THEIRS, EtherType.ARP, b"payload")
     expected = Ether(dst=format_mac(OURS), src=format_mac(THEIRS), type=0x0806) / Raw(b"payload")
 
@@ -32,20 +32,20 @@ def test_a_plain_frame_is_what_scapy_makes_of_it() -> None:
 
 
 @pytest.mark.parametrize("vlan", [0, 1, 4094])
-def test_a_tag_is_read_and_its_priority_ignored(vlan: int) -> None:
+def test_vlan_tag_is_decoded_and_its_priority_ignored(vlan: int) -> None:
     outer = Ether(dst=format_mac(BROADCAST), src=format_mac(THEIRS))
     tagged = bytes(outer / Dot1Q(vlan=vlan, prio=5, dei=1, type=0x0806) / Raw(b"payload"))
 
     frame = decode(tagged)
 
     assert frame == EthernetFrame(BROADCAST, THEIRS, EtherType.ARP, b"payload", vlan)
-    scapys = Ether(encode(frame))
-    assert (scapys[Dot1Q].vlan, scapys[Dot1Q].type) == (vlan, 0x0806)
-    assert bytes(scapys[Raw]) == b"payload"
+    parsed = Ether(encode(frame))
+    assert (parsed[Dot1Q].vlan, parsed[Dot1Q].type) == (vlan, 0x0806)
+    assert bytes(parsed[Raw]) == b"payload"
 
 
 @pytest.mark.parametrize("length", range(18))
-def test_a_frame_that_ends_in_its_header_is_an_error(length: int) -> None:
+def test_frame_truncated_in_its_header_is_an_error(length: int) -> None:
     whole = encode(EthernetFrame(OURS, THEIRS, EtherType.ARP, b"", vlan=1))
     assert len(whole) == 18
 
@@ -53,8 +53,8 @@ def test_a_frame_that_ends_in_its_header_is_an_error(length: int) -> None:
         decode(whole[:length])
 
 
-def test_a_length_in_place_of_a_type_is_an_error() -> None:
-    # IEEE 802.3 frames, spanning tree's for one: below 0x0600 it is a length.
+def test_ieee_802_3_length_instead_of_ethertype_is_an_error() -> None:
+    # IEEE 802.3 frames, for example of the spanning tree: below 0x0600 it is a length.
     with pytest.raises(EthernetError, match="found type 0x05ff, want 0x0600 or more"):
         decode(OURS + THEIRS + b"\x05\xff" + bytes(50))
     assert issubclass(EthernetError, RemoteProtocolError)

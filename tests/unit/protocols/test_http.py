@@ -1,4 +1,4 @@
-"""Request heads as RFC 9112 has them, and what is refused."""
+"""HTTP request heads (RFC 9112), accepted and rejected, and response heads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def head(*lines: str) -> bytes:
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1")
 
 
-def test_a_request_of_the_kubelet() -> None:
+def test_kubelet_probe_request_is_decoded() -> None:
     found = decode_head(
         head(
             "GET /readyz?verbose HTTP/1.1",
@@ -31,7 +31,7 @@ def test_a_request_of_the_kubelet() -> None:
     assert not found.keep_alive
 
 
-def test_a_request_of_the_api_server() -> None:
+def test_api_server_webhook_request_is_decoded() -> None:
     found = decode_head(
         head(
             "POST /validate?timeout=5s HTTP/1.1",
@@ -55,7 +55,9 @@ def test_a_request_of_the_api_server() -> None:
         (("GET / HTTP/1.0", "Connection: keep-alive"), True),
     ],
 )
-def test_who_uses_the_connection_again(lines: tuple[str, ...], expected: bool) -> None:
+def test_keep_alive_follows_version_and_connection_header(
+    lines: tuple[str, ...], expected: bool
+) -> None:
     assert decode_head(head(*lines)).keep_alive is expected
 
 
@@ -85,14 +87,16 @@ def test_who_uses_the_connection_again(lines: tuple[str, ...], expected: bool) -
         (("PRI * HTTP/2.0",), 505),
     ],
 )
-def test_what_is_refused(lines: tuple[str, ...], status: int) -> None:
+def test_malformed_request_head_is_rejected_with_its_status(
+    lines: tuple[str, ...], status: int
+) -> None:
     with pytest.raises(HttpError) as caught:
         decode_head(head(*lines))
     assert caught.value.status == status
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_head_or_that_error(data: bytes) -> None:
+def test_any_bytes_decode_or_raise_http_error(data: bytes) -> None:
     try:
         decode_head(data + b"\r\n\r\n")
     except HttpError:
@@ -110,7 +114,7 @@ def test_any_bytes_are_a_head_or_that_error(data: bytes) -> None:
         max_size=40,
     )
 )  # fmt: skip
-def test_pieces_of_heads_in_any_order_are_a_head_or_that_error(pieces: list[bytes]) -> None:
+def test_shuffled_parts_of_a_head_decode_or_raise_http_error(pieces: list[bytes]) -> None:
     try:
         found = decode_head(b"GET / HTTP/1.1\r\n" + b"".join(pieces) + b"\r\n\r\n")
     except HttpError:
@@ -119,7 +123,7 @@ def test_pieces_of_heads_in_any_order_are_a_head_or_that_error(pieces: list[byte
     assert found.content_length >= 0
 
 
-def test_a_response() -> None:
+def test_response_head_states_length_and_connection() -> None:
     fields = {"Content-Type": "text/plain"}
     assert encode_head(HTTPStatus.OK, fields, 3, keep_alive=True) == head(
         "HTTP/1.1 200 OK", "Content-Type: text/plain", "Content-Length: 3"

@@ -1,4 +1,4 @@
-"""The neighbor discovery codec, with scapy as the other opinion."""
+"""Neighbor discovery codec (RFC 4861), compared with scapy."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ TARGET = IPv6Address("2001:db8::1:2a")
 CLIENT = IPv6Address("fe80::2")
 
 
-def scapys(
+def scapy_solicitation(
     source: str = "fe80::2",
     destination: str = str(solicited_node(TARGET)),
     target: str = str(TARGET),
     mac: str | None = MAC_TEXT,
     **ip: int,
 ) -> Packet:
-    """Let scapy make a solicitation."""
+    """Return a neighbor solicitation built by scapy."""
     packet = IPv6(**({"src": source, "dst": destination, "hlim": 255} | ip)) / ICMPv6ND_NS(
         tgt=target
     )
@@ -55,21 +55,21 @@ def scapys(
 
 
 @pytest.mark.parametrize("mac", [MAC_TEXT, None])
-def test_a_solicitation_is_what_scapy_makes_of_it(mac: str | None) -> None:
+def test_neighbor_solicitation_encodes_and_decodes_as_in_scapy(mac: str | None) -> None:
     expected = Solicitation(CLIENT, solicited_node(TARGET), TARGET, MAC if mac else None)
-    assert decode_solicitation(bytes(scapys(mac=mac))) == expected
-    assert encode_solicitation(expected) == bytes(scapys(mac=mac))
+    assert decode_solicitation(bytes(scapy_solicitation(mac=mac))) == expected
+    assert encode_solicitation(expected) == bytes(scapy_solicitation(mac=mac))
 
 
 def test_padding_and_unknown_options_are_ignored() -> None:
-    packet = bytes(scapys() / ICMPv6NDOptMTU(mtu=1500)) + bytes(10)
+    packet = bytes(scapy_solicitation() / ICMPv6NDOptMTU(mtu=1500)) + bytes(10)
     decoded = decode_solicitation(packet)
     assert decoded is not None
     assert decoded.source_mac == MAC
 
 
-def test_a_duplicate_address_check_has_no_source() -> None:
-    decoded = decode_solicitation(bytes(scapys(source="::", mac=None)))
+def test_duplicate_address_detection_has_an_unspecified_source() -> None:
+    decoded = decode_solicitation(bytes(scapy_solicitation(source="::", mac=None)))
     assert decoded == Solicitation(IPv6Address("::"), solicited_node(TARGET), TARGET, None)
 
 
@@ -82,12 +82,12 @@ def test_a_duplicate_address_check_has_no_source() -> None:
         IPv6(dst="fe80::1", nh=58),
     ],
 )
-def test_other_packets_are_not_errors(other: Packet) -> None:
+def test_packet_other_than_a_solicitation_decodes_to_none(other: Packet) -> None:
     assert decode_solicitation(bytes(other)) is None
 
 
 def option(*data: int) -> Packet:
-    return scapys(mac=None) / bytes(data)
+    return scapy_solicitation(mac=None) / bytes(data)
 
 
 @pytest.mark.parametrize(
@@ -95,19 +95,22 @@ def option(*data: int) -> Packet:
     [
         (bytes(39), "ipv6 header ends early"),
         (bytes(40), "ip version: found 0"),
-        (bytes(scapys())[:-1], "ipv6 packet ends early: found 31 bytes, want 32"),
-        (bytes(scapys(hlim=254)), "hop limit: found 254"),
-        (bytes(scapys())[:-1] + b"\x77", "checksum"),
-        (bytes(scapys(target="ff02::1")), "found the group ff02::1"),
+        (bytes(scapy_solicitation())[:-1], "ipv6 packet ends early: found 31 bytes, want 32"),
+        (bytes(scapy_solicitation(hlim=254)), "hop limit: found 254"),
+        (bytes(scapy_solicitation())[:-1] + b"\x77", "checksum"),
+        (bytes(scapy_solicitation(target="ff02::1")), "found the group ff02::1"),
         (bytes(IPv6(dst="fe80::1", hlim=255) / ICMPv6ND_NS(code=1)), "code: found 1"),
-        (bytes(scapys(source="::")), "without a source"),
-        (bytes(scapys(source="::", destination=str(TARGET), mac=None)), "without a source"),
+        (bytes(scapy_solicitation(source="::")), "without a source"),
+        (
+            bytes(scapy_solicitation(source="::", destination=str(TARGET), mac=None)),
+            "without a source",
+        ),
         (bytes(option(1, 0, 0, 0, 0, 0, 0, 0)), "option length: found 0"),
         (bytes(option(1, 2, 0, 0, 0, 0, 0, 0)), "option length: found 2"),
         (bytes(option(1)), "option length: found 0"),
     ],
 )
-def test_what_must_be_discarded_is_an_error(packet: bytes, problem: str) -> None:
+def test_invalid_neighbor_solicitation_is_an_error(packet: bytes, problem: str) -> None:
     # RFC 4861 section 7.1.1.
     with pytest.raises(NdpError, match=problem):
         decode_solicitation(packet)
@@ -115,15 +118,15 @@ def test_what_must_be_discarded_is_an_error(packet: bytes, problem: str) -> None
 
 
 @pytest.mark.parametrize("length", range(1, 24))
-def test_a_message_that_is_too_short_is_an_error(length: int) -> None:
-    whole = scapys(mac=None)
+def test_truncated_neighbor_solicitation_is_an_error(length: int) -> None:
+    whole = scapy_solicitation(mac=None)
     cut = IPv6(src=whole.src, dst=whole.dst, hlim=255, nh=58) / bytes(whole.payload)[:length]
     with pytest.raises(NdpError):
         decode_solicitation(bytes(cut))
 
 
 @pytest.mark.parametrize("flags", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
-def test_an_advertisement_is_what_scapy_makes_of_it(flags: tuple[int, int, int]) -> None:
+def test_neighbor_advertisement_encodes_as_in_scapy(flags: tuple[int, int, int]) -> None:
     router, solicited, override = flags
     ours = Advertisement(CLIENT, TARGET, MAC, bool(router), bool(solicited), bool(override))
     expected = (
@@ -134,7 +137,7 @@ def test_an_advertisement_is_what_scapy_makes_of_it(flags: tuple[int, int, int])
     assert encode_advertisement(ours) == bytes(expected)
 
 
-def test_an_unsolicited_advertisement_overrides_what_all_nodes_believe() -> None:
+def test_unsolicited_neighbor_advertisement_to_all_nodes_sets_override() -> None:
     frame = Ether(ethernet.encode(unsolicited(MAC, TARGET)))
     assert (frame.src, frame.dst) == (MAC_TEXT, "33:33:00:00:00:01")
     assert (frame[IPv6].src, frame[IPv6].dst, frame[IPv6].hlim) == (str(TARGET), "ff02::1", 255)
@@ -143,7 +146,7 @@ def test_an_unsolicited_advertisement_overrides_what_all_nodes_believe() -> None
     assert frame[ICMPv6NDOptDstLLAddr].lladdr == MAC_TEXT
 
 
-def test_groups_and_their_mac_addresses() -> None:
+def test_solicited_node_group_and_its_multicast_mac() -> None:
     group = in6_getnsma(TARGET.packed)
     assert solicited_node(TARGET).packed == group
     assert multicast_mac(solicited_node(TARGET)).hex(":") == in6_getnsmac(group)

@@ -1,4 +1,4 @@
-"""The netlink codec, with pyroute2 as the other opinion."""
+"""rtnetlink codec, compared with pyroute2."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ETH0 = Link(
 
 
 def message(kind: int = RTM_NEWLINK, family: int = 0, **attributes: object) -> bytes:
-    """Let pyroute2 build the message that tells about eth0."""
+    """Return a link message about eth0, built by pyroute2."""
     link = ifinfmsg()
     link["header"]["type"] = kind
     link["header"]["sequence_number"] = 5
@@ -57,7 +57,7 @@ def header(length: int, kind: int, flags: int = 0) -> bytes:
     return struct.pack("=IHHII", length, kind, flags, 5, 0)
 
 
-def test_a_link_with_everything() -> None:
+def test_link_message_with_all_attributes_is_decoded() -> None:
     assert decode(whole()) == (ETH0,)
 
 
@@ -67,7 +67,7 @@ def test_a_link_without_address_or_master() -> None:
     assert (link.name, link.mac, link.master) == ("tun0", b"", 0)
 
 
-def test_how_often_there_was_a_carrier() -> None:
+def test_carrier_up_count_is_decoded() -> None:
     (link,) = decode(message(IFNAME="eth0", CARRIER_UP_COUNT=5))
     assert isinstance(link, Link)
     assert link.carriers == 5
@@ -82,11 +82,11 @@ def test_several_messages_in_one_datagram() -> None:
     )
 
 
-def test_a_list_that_changed_while_it_was_made_is_not_complete() -> None:
+def test_interrupted_dump_is_not_complete() -> None:
     assert decode(header(20, 3, flags=0x10) + bytes(4)) == (DumpDone(5, complete=False),)
 
 
-def test_a_part_of_a_list_is_told_from_an_event() -> None:
+def test_sequence_number_distinguishes_a_dump_from_an_event() -> None:
     event = whole()
     length, kind, _, sequence, port = struct.unpack_from("=IHHII", event)
     part = struct.pack("=IHHII", length, kind, 0x2, sequence, port) + event[16:]
@@ -97,17 +97,17 @@ def test_a_part_of_a_list_is_told_from_an_event() -> None:
         assert link.sequence == number
 
 
-def test_what_a_bridge_says_of_its_ports_is_ignored() -> None:
+def test_af_bridge_message_about_a_port_is_ignored() -> None:
     # A port that leaves its bridge is "deleted", in family AF_BRIDGE.
     assert decode(message(RTM_DELLINK, family=7, IFNAME="eth0")) == ()
 
 
-def test_other_kinds_of_messages_are_ignored() -> None:
+def test_other_message_types_are_ignored() -> None:
     assert decode(message(RTM_NEWROUTE) + header(16, 2)) == ()
     assert decode(b"") == ()
 
 
-def test_the_request_is_what_pyroute2_reads() -> None:
+def test_link_dump_request_is_decoded_by_pyroute2() -> None:
     request = ifinfmsg(request_links(9))
     request.decode()
 
@@ -129,14 +129,14 @@ def test_the_request_is_what_pyroute2_reads() -> None:
         (header(36, 16) + bytes(16) + b"\5\0\3\0", "attribute length: found 5, want up to 4"),
     ],
 )
-def test_what_no_kernel_sends_is_an_error(data: bytes, problem: str) -> None:
+def test_malformed_netlink_message_is_an_error(data: bytes, problem: str) -> None:
     with pytest.raises(NetlinkError, match=problem):
         decode(data)
     assert issubclass(NetlinkError, RemoteProtocolError)
 
 
 def address_message(kind: int = RTM_NEWADDR, **attributes: str) -> bytes:
-    """Let pyroute2 build the message that tells about an address of interface 7."""
+    """Return an address message about interface 7, built by pyroute2."""
     made = ifaddrmsg()
     made["header"]["type"] = kind
     family = AF_INET6 if ":" in "".join(attributes.values()) else AF_INET
@@ -146,32 +146,32 @@ def address_message(kind: int = RTM_NEWADDR, **attributes: str) -> bytes:
     return bytes(made.data)
 
 
-def test_an_address_that_comes_and_goes() -> None:
+def test_added_and_deleted_addresses_are_decoded() -> None:
     packed = bytes([192, 0, 2, 9])
-    said = address_message(ADDRESS="192.0.2.9", LOCAL="192.0.2.9")
-    assert decode(said) == (Address(7, packed, 24, 0),)
-    gone = address_message(RTM_DELADDR, ADDRESS="192.0.2.9")
-    assert decode(gone) == (Address(7, packed, 24, 0, present=False),)
+    added = address_message(ADDRESS="192.0.2.9", LOCAL="192.0.2.9")
+    assert decode(added) == (Address(7, packed, 24, 0),)
+    deleted = address_message(RTM_DELADDR, ADDRESS="192.0.2.9")
+    assert decode(deleted) == (Address(7, packed, 24, 0, present=False),)
 
 
-def test_of_a_point_to_point_link_the_other_end_counts() -> None:
+def test_point_to_point_link_has_peer_and_local_address() -> None:
     (found,) = decode(address_message(ADDRESS="198.51.100.1", LOCAL="192.0.2.9"))
     assert isinstance(found, Address)
     assert found.address == bytes([198, 51, 100, 1])
     assert found.local == bytes([192, 0, 2, 9])
 
 
-def test_an_ipv6_address() -> None:
+def test_ipv6_address_without_local_attribute_is_its_own_local() -> None:
     (found,) = decode(address_message(ADDRESS="2001:db8::7"))
     assert isinstance(found, Address)
     assert found.address == found.local == ip_address("2001:db8::7").packed
 
 
-def test_an_address_message_without_an_address_says_nothing() -> None:
+def test_address_message_without_an_address_is_ignored() -> None:
     assert decode(address_message(LABEL="eth0")) == ()
 
 
-def test_the_request_for_addresses_is_what_pyroute2_reads() -> None:
+def test_address_dump_request_is_decoded_by_pyroute2() -> None:
     request = ifaddrmsg(request_addresses(9))
     request.decode()
     assert request["header"]["type"] == 22  # RTM_GETADDR

@@ -18,15 +18,15 @@ GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [10.0.0.0/24]}]"
 
 async def test_a_text_becomes_a_configuration_or_problems() -> None:
     worker = CompileWorker()
-    reading = await worker.compile(GOOD)
-    assert reading.config is not None
-    assert (reading.text, reading.config.pools[0].name) == (GOOD, "a")
+    parsed = await worker.compile(GOOD)
+    assert parsed.config is not None
+    assert (parsed.text, parsed.config.pools[0].name) == (GOOD, "a")
     bad = await worker.compile("peers: 1")
     assert bad.config is None
     assert bad.problems
 
 
-async def test_the_loop_goes_on_meanwhile_and_one_work_waits_for_the_other() -> None:
+async def test_event_loop_runs_while_jobs_compile_one_at_a_time() -> None:
     worker = CompileWorker()
     gate = threading.Event()
     running = 0
@@ -46,7 +46,7 @@ async def test_the_loop_goes_on_meanwhile_and_one_work_waits_for_the_other() -> 
     assert (await first, await second) == (0, 0)
 
 
-async def test_cancellation_ends_the_work() -> None:
+async def test_cancellation_ends_the_job() -> None:
     worker = CompileWorker()
     begun, ended = threading.Event(), threading.Event()
 
@@ -72,7 +72,7 @@ def returning(value: str) -> Callable[[Budget], str]:
     return lambda _: value
 
 
-async def test_the_last_one_submitted_is_the_last_one_posted() -> None:
+async def test_last_submitted_job_is_the_last_posted() -> None:
     posted: asyncio.Queue[str] = asyncio.Queue()
     queue = ConfigQueue(posted.put)
     assert queue.is_idle
@@ -96,7 +96,7 @@ async def test_the_last_one_submitted_is_the_last_one_posted() -> None:
     running.cancel()
 
 
-async def test_no_full_garbage_collection_halts_the_loop_meanwhile() -> None:
+async def test_garbage_collection_is_disabled_while_a_job_runs() -> None:
     worker = CompileWorker()
     assert gc.isenabled()
     assert await worker.run(lambda _: gc.isenabled()) is False

@@ -1,4 +1,4 @@
-"""Which connection has to go."""
+"""Choice of the connection to close at a limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def opened(table: Connections[Connection], source: str, now: float) -> Connectio
     return connection
 
 
-def test_a_source_with_too_many_loses_its_own_oldest() -> None:
+def test_source_over_its_limit_loses_its_own_oldest_connection() -> None:
     table: Connections[Connection] = Connections(LIMITS)
     opened(table, "a", 0.0)
     mine = [opened(table, "b", 1.0), opened(table, "b", 2.0)]
@@ -25,14 +25,14 @@ def test_a_source_with_too_many_loses_its_own_oldest() -> None:
     assert len(table) == 3
 
 
-def test_when_all_are_taken_the_one_without_progress_for_longest_goes() -> None:
+def test_at_the_limit_the_connection_stalled_for_longest_is_closed() -> None:
     table: Connections[Connection] = Connections(LIMITS)
     slow, idle, *_ = (opened(table, source, now) for now, source in enumerate("abcd"))
     slow.enter(Phase.HEAD, 10.0)
     assert table.admit(Connection("e", 11.0)) is idle
 
 
-def test_one_that_the_server_works_for_stays() -> None:
+def test_connection_whose_request_is_handled_is_not_closed() -> None:
     table: Connections[Connection] = Connections(LIMITS)
     everything = [opened(table, source, 0.0) for source in "abcd"]
     for each in everything:
@@ -40,10 +40,10 @@ def test_one_that_the_server_works_for_stays() -> None:
     new = Connection("e", 11.0)
     assert table.admit(new) is new
     everything[2].enter(Phase.WRITING, 12.0)
-    assert table.admit(Connection("f", 13.0)) is everything[2], "that one does not read"
+    assert table.admit(Connection("f", 13.0)) is everything[2], "its client does not read"
 
 
-def test_an_authenticated_one_goes_last() -> None:
+def test_authenticated_connection_is_closed_last() -> None:
     table: Connections[Connection] = Connections(LIMITS)
     first, *_ = (opened(table, source, now) for now, source in enumerate("abcd"))
     first.authenticated = True
@@ -51,7 +51,7 @@ def test_an_authenticated_one_goes_last() -> None:
         assert table.admit(Connection(f"x{number}", 20.0 + number)) not in (first, None)
 
 
-def test_single_bytes_are_no_progress() -> None:
+def test_single_bytes_do_not_count_as_progress() -> None:
     table: Connections[Connection] = Connections(LIMITS)
     trickling = opened(table, "a", 0.0)
     trickling.enter(Phase.HEAD, 1.0)
@@ -63,7 +63,7 @@ def test_single_bytes_are_no_progress() -> None:
     assert table.receive(whole, 51) == (trickling,)
 
 
-def test_a_body_too_many_goes_itself_where_the_server_works_on_all_others() -> None:
+def test_excess_body_is_closed_itself_while_all_others_are_handled() -> None:
     table: Connections[Connection] = Connections(LIMITS)
     first, second = opened(table, "a", 0.0), opened(table, "b", 0.0)
     table.receive(first, 90)
@@ -85,9 +85,11 @@ def test_a_body_too_many_goes_itself_where_the_server_works_on_all_others() -> N
         max_size=80,
     )
 )
-def test_the_limits_hold_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
+def test_connection_limits_hold_after_any_sequence_of_steps(
+    steps: list[tuple[str, int, int]],
+) -> None:
     table: Connections[Connection] = Connections(LIMITS)
-    there: list[Connection] = []
+    open_now: list[Connection] = []
     phases = {
         "head": Phase.HEAD,
         "handle": Phase.HANDLING,
@@ -95,30 +97,30 @@ def test_the_limits_hold_whatever_happens(steps: list[tuple[str, int, int]]) -> 
         "idle": Phase.IDLE,
     }
 
-    def gone(*victims: Connection | None) -> None:
+    def evict(*victims: Connection | None) -> None:
         for victim in victims:
             if victim is not None:
                 assert victim.phase is not Phase.HANDLING
-                there.remove(victim)
+                open_now.remove(victim)
 
     for now, (step, index, count) in enumerate(steps):
-        chosen = there[index % len(there)] if there else None
+        chosen = open_now[index % len(open_now)] if open_now else None
         if step == "open":
             new = Connection("ab"[index % 2] if index < 4 else str(index), float(now))
-            there.append(new)
-            gone(table.admit(new))
+            open_now.append(new)
+            evict(table.admit(new))
         elif chosen is None:
             continue
         elif step == "close":
             table.closed(chosen)
-            there.remove(chosen)
+            open_now.remove(chosen)
         elif step == "body":
             chosen.enter(Phase.BODY, float(now))
-            gone(*table.receive(chosen, count))
+            evict(*table.receive(chosen, count))
         else:
             chosen.enter(phases[step], float(now))
-        assert len(table) == len(there) <= LIMITS.connections
-        assert all(each in table for each in there)
-        assert sum(each.body_bytes for each in there) <= LIMITS.body_bytes
-        for source in {each.source for each in there}:
-            assert sum(each.source == source for each in there) <= LIMITS.per_source
+        assert len(table) == len(open_now) <= LIMITS.connections
+        assert all(each in table for each in open_now)
+        assert sum(each.body_bytes for each in open_now) <= LIMITS.body_bytes
+        for source in {each.source for each in open_now}:
+            assert sum(each.source == source for each in open_now) <= LIMITS.per_source

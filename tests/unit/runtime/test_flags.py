@@ -1,4 +1,4 @@
-"""Flags as Go's flag package reads them."""
+"""Flags as parsed by Go's flag package."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def parser() -> FlagParser:
     "line",
     [["--port=9000"], ["-port=9000"], ["--port", "9000"], ["-port", "9000"]],
 )
-def test_one_dash_or_two_equals_or_space(line: list[str]) -> None:
+def test_flag_takes_one_or_two_dashes_and_equals_or_space(line: list[str]) -> None:
     assert common_options(parser().parse(line)).port == 9000
 
 
-def test_defaults_are_metallbs() -> None:
+def test_flag_defaults_are_metallbs() -> None:
     options = common_options(parser().parse([]))
     assert options.port == 7472
     assert options.config == "config"
@@ -34,7 +34,7 @@ def test_defaults_are_metallbs() -> None:
     assert options.namespace == ""
 
 
-def test_the_environment_gives_a_default_and_the_flag_wins(
+def test_flag_overrides_the_default_from_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("METALLB_NAMESPACE", "from-environment")
@@ -52,12 +52,12 @@ def test_the_environment_gives_a_default_and_the_flag_wins(
         (["--enable-pprof", "--port=1"], True),
     ],
 )
-def test_switches(line: list[str], expected: bool) -> None:
+def test_boolean_flags(line: list[str], expected: bool) -> None:
     assert parser().parse(line).enable_pprof is expected
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         (["--nonsense"], "--nonsense"),
         (["--port=70000"], '"70000": want a port from 0 to 65535'),
@@ -66,12 +66,12 @@ def test_switches(line: list[str], expected: bool) -> None:
         (["--por=1"], "--por"),
     ],
 )
-def test_mistakes_end_with_usage_and_status_2(
-    line: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_flag_exits_with_usage_and_status_2(
+    line: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
         parser().parse(line)
     assert end.value.code == 2
-    said = capsys.readouterr().err
-    assert "usage:" in said
-    assert told in said
+    output = capsys.readouterr().err
+    assert "usage:" in output
+    assert expected in output

@@ -1,11 +1,11 @@
-"""What the probes' endpoints answer."""
+"""Response text of the probes' endpoints."""
 
 from __future__ import annotations
 
 from metallb_py.runtime.health import Check, render
 
 
-def test_every_check_stands_on_a_line() -> None:
+def test_every_health_check_is_one_line() -> None:
     checks = (Check("state", ok=True, detail="x"), Check("config", ok=False, detail="none yet"))
     assert render("readyz", checks) == (
         "[+]state ok\n[-]config failed: none yet\nreadyz check failed\n"

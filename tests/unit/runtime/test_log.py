@@ -1,4 +1,4 @@
-"""Log lines as log collectors read them."""
+"""Log lines in the form that log collectors read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_line_is_one_json_object_with_keys_in_order() -> None:
         (Level.NONE, []),
     ],
 )
-def test_levels(level: Level, written: list[str]) -> None:
+def test_lines_below_the_log_level_are_dropped(level: Level, written: list[str]) -> None:
     lines: list[str] = []
     log = Logger(level, lines.append)
     log.debug("x")
@@ -48,7 +48,7 @@ def test_levels(level: Level, written: list[str]) -> None:
     assert [json.loads(line)["level"] for line in lines] == written
 
 
-def test_a_computed_level() -> None:
+def test_log_level_may_be_computed() -> None:
     lines: list[str] = []
     Logger(Level.ALL, lines.append).log(Level.WARN, "careful")
     assert json.loads(lines[0])["level"] == "warn"
@@ -63,7 +63,7 @@ def test_text_of_any_language_stays_readable() -> None:
 @pytest.mark.parametrize(
     "text", ["\x1b[2J", "\x9b2J", "\u202e", "\u2028", "\x7f", "\ufeff", "\ud800"]
 )
-def test_what_a_terminal_obeys_is_escaped(text: str) -> None:
+def test_control_characters_in_log_lines_are_escaped(text: str) -> None:
     lines: list[str] = []
     Logger(Level.ALL, lines.append).bind(service=text).info(f"a {text} b", ips=[text])
     assert lines[0].isprintable()
@@ -71,7 +71,7 @@ def test_what_a_terminal_obeys_is_escaped(text: str) -> None:
     assert (fields["service"], fields["msg"], fields["ips"]) == (text, f"a {text} b", [text])
 
 
-def test_a_long_field_is_cut() -> None:
+def test_long_field_is_truncated() -> None:
     lines: list[str] = []
     log = Logger(Level.ALL, lines.append)
     log.info("m" * 5000, error="e" * 100_000, ips=["i" * 5000] * 10, pools=["p"] * 1000)
@@ -82,13 +82,13 @@ def test_a_long_field_is_cut() -> None:
     assert fields["pools"] == ["p"] * 256 + ["... (744 more)"]
 
 
-def test_a_number_that_json_does_not_know_is_text() -> None:
+def test_number_without_a_json_form_is_text() -> None:
     lines: list[str] = []
     Logger(Level.ALL, lines.append).info("x", seconds=float("inf"))
     assert json.loads(lines[0], parse_constant=pytest.fail)["seconds"] == "inf"
 
 
-def test_lost_lines_are_told_of_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_lines_are_reported_as_soon_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with os.fdopen(writer, "w") as stream:
@@ -98,14 +98,14 @@ def test_lost_lines_are_told_of_once_there_is_room(monkeypatch: pytest.MonkeyPat
             log.info("x" * 1000, number=number)
         os.read(reader, 1 << 20)
         log.info("after")
-        after, told = map(json.loads, os.read(reader, 1 << 20).splitlines()[-2:])
+        after, report = map(json.loads, os.read(reader, 1 << 20).splitlines()[-2:])
     os.close(reader)
     assert after["msg"] == "after"
-    assert 0 < told["lost"] < 1000
+    assert 0 < report["lost"] < 1000
 
 
 class Log:
-    """A log of daily life, with a clock that the test moves."""
+    """A log with the usual rate limits, and a clock that the test moves."""
 
     def __init__(self, level: Level = Level.INFO) -> None:
         self.now = 0.0
@@ -113,7 +113,7 @@ class Log:
         self.logger = Logger(level, self._lines.append, gate=LineLimits(lambda: self.now))
 
     def lines(self) -> list[dict[str, object]]:
-        """Return the lines since the last time."""
+        """Return the lines since the last call."""
         lines, self._lines[:] = list(map(json.loads, self._lines)), []
         return lines
 
@@ -126,7 +126,7 @@ def test_one_source_cannot_fill_the_log() -> None:
     assert 1 <= len(log.lines()) <= 30
 
 
-def test_what_was_suppressed_is_counted_in_the_next_line_of_the_same() -> None:
+def test_suppressed_lines_are_counted_in_the_next_line_of_the_source() -> None:
     log = Log()
 
     def write(peer: str) -> None:
@@ -143,7 +143,7 @@ def test_what_was_suppressed_is_counted_in_the_next_line_of_the_same() -> None:
     assert again["suppressed"] == 100 - written
 
 
-def test_one_source_silences_no_other() -> None:
+def test_one_source_does_not_suppress_another() -> None:
     log = Log()
     for _ in range(1000):
         log.logger.warn("BGP session down", peer="a")
@@ -154,7 +154,7 @@ def test_one_source_silences_no_other() -> None:
     assert len(log.lines()) == 100
 
 
-def test_ten_thousand_services_that_start_are_all_logged() -> None:
+def test_announcements_of_ten_thousand_services_are_all_logged() -> None:
     log = Log()
     for number in range(10_000):
         log.logger.info("announcing", event="serviceAnnounced", service=f"default/web{number}")
@@ -162,7 +162,7 @@ def test_ten_thousand_services_that_start_are_all_logged() -> None:
     assert len(log.lines()) == 20_000
 
 
-def test_sources_without_number_are_limited_altogether() -> None:
+def test_lines_of_unbounded_sources_are_limited_in_total() -> None:
     log = Log()
     for number in range(200_000):
         log.now = number / 1000
@@ -170,21 +170,21 @@ def test_sources_without_number_are_limited_altogether() -> None:
     assert len(log.lines()) <= 40_000 + 200 * 50
 
 
-def test_who_debugs_wants_to_see_everything() -> None:
+def test_debug_level_is_not_rate_limited() -> None:
     log = Log(Level.DEBUG)
     for _ in range(1000):
         log.logger.debug("one step")
     assert len(log.lines()) == 1000
 
 
-def test_lines_below_the_level_take_nothing_from_the_others() -> None:
+def test_dropped_lines_do_not_consume_the_rate_limit() -> None:
     log = Log(Level.WARN)
     for level in [Level.INFO] * 1000 + [Level.WARN]:
         log.logger.log(level, "x")
     assert len(log.lines()) == 1
 
 
-def test_tighter_limits() -> None:
+def test_limited_log_has_tighter_rate_limits() -> None:
     lines: list[str] = []
     now = [0.0]
     log = Logger(write=lines.append).bind(op="listen")
@@ -194,6 +194,6 @@ def test_tighter_limits() -> None:
     assert [json.loads(line)["address"] for line in lines] == ["a", "b", "c"]
     now[0] = 600.0
     limited.of("a").bind(more=1).warn("not from a peer", address="a")
-    told = json.loads(lines[-1])
-    assert (told["op"], told["suppressed"], told["more"]) == ("listen", 1, 1)
-    assert told["caller"].startswith("test_log.py:")
+    last = json.loads(lines[-1])
+    assert (last["op"], last["suppressed"], last["more"]) == ("listen", 1, 1)
+    assert last["caller"].startswith("test_log.py:")

@@ -1,4 +1,4 @@
-"""The queue of calls that a daemon's state owner runs."""
+"""Queue of calls that the owner of a daemon's state runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def test_calls_run_in_order() -> None:
     assert seen == list(range(300))
 
 
-async def test_who_posts_into_a_full_mailbox_waits() -> None:
+async def test_post_into_a_full_mailbox_waits() -> None:
     mailbox = Mailbox()
     post = mailbox.handler(lambda _: None)
     for number in range(CAPACITY):
@@ -37,7 +37,7 @@ async def test_who_posts_into_a_full_mailbox_waits() -> None:
     runner.cancel()
 
 
-async def test_others_get_their_turn_while_the_mailbox_never_empties() -> None:
+async def test_other_tasks_run_while_the_mailbox_never_empties() -> None:
     mailbox = Mailbox()
     turns = 0
 
@@ -67,17 +67,19 @@ async def test_a_call_that_raises_ends_the_run() -> None:
         await mailbox.run()
 
 
-async def test_it_is_stuck_when_calls_wait_and_none_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_mailbox_is_stuck_when_calls_wait_and_none_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "STUCK_SECONDS", 0.0)
     mailbox = Mailbox()
     post = mailbox.handler(lambda _: None)
     assert not mailbox.is_stuck, "nothing waits"
     await post(1)
-    assert mailbox.is_stuck, "nobody runs it"
+    assert mailbox.is_stuck, "no task runs it"
     runner = asyncio.create_task(mailbox.run())
     while mailbox.is_stuck:
         await asyncio.sleep(0)
     monkeypatch.setattr(module, "STUCK_SECONDS", 30.0)
     await post(2)
-    assert not mailbox.is_stuck, "it waits since now, however long the mailbox was empty"
+    assert not mailbox.is_stuck, "the wait counts from the post, however long the mailbox was empty"
     runner.cancel()

@@ -1,4 +1,4 @@
-"""The metrics page, as Prometheus' own parser reads it."""
+"""Metrics page, as read by Prometheus' own parser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def samples(metrics: ClientMetrics | StandbyMetrics) -> dict[tuple[str, tuple[st
     }
 
 
-def test_names_without_a_suffix_are_metallbs() -> None:
+def test_metric_names_without_a_suffix_are_metallbs() -> None:
     metrics = SpeakerMetrics()
     metrics.layer2_requests.add(2, "192.0.2.1")
     metrics.layer2_responses.add(1, "192.0.2.1")
@@ -38,7 +38,7 @@ def test_names_without_a_suffix_are_metallbs() -> None:
     assert found["metallb_layer2_dropped_total", ("Checksum",)] == 3
 
 
-def test_announcements_come_and_go() -> None:
+def test_announced_series_are_set_and_cleared() -> None:
     metrics = SpeakerMetrics()
     where = ("default/web", "layer2", "node1")
     metrics.set_announced(*where, ["192.0.2.1", "192.0.2.2"])
@@ -49,7 +49,7 @@ def test_announcements_come_and_go() -> None:
     assert left == ("192.0.2.2", "node1", "layer2", "default/web")
 
 
-def test_the_series_of_a_removed_peer_go() -> None:
+def test_series_of_a_removed_peer_are_dropped() -> None:
     metrics = SpeakerMetrics()
     metrics.bgp_session_up.labels("10.0.0.1:179").set(1)
     metrics.bgp_updates.labels("10.0.0.1:179").inc(3)
@@ -58,7 +58,7 @@ def test_the_series_of_a_removed_peer_go() -> None:
     assert not [name for name, _ in samples(metrics) if name.startswith("metallb_bgp")]
 
 
-def test_pools_come_and_go() -> None:
+def test_pool_series_are_set_and_dropped() -> None:
     metrics = ControllerMetrics()
     metrics.show_pool("blue", {"ipv4": (10, 3), "ipv6": (2**64, 1)})
     metrics.show_pool("green", {"ipv4": (5, 0), "ipv6": (0, 0)})
@@ -72,14 +72,14 @@ def test_pools_come_and_go() -> None:
     assert ("metallb_allocator_addresses_total", ("green",)) not in found
 
 
-def test_nothing_is_loaded_or_stale_at_first() -> None:
+def test_config_is_neither_loaded_nor_stale_at_first() -> None:
     found = samples(ClientMetrics())
     assert found["metallb_k8s_client_config_loaded_bool", ()] == 0
     assert found["metallb_k8s_client_config_stale_bool", ()] == 0
     assert ("metallb_k8s_client_updates_created", ()) not in found
 
 
-def test_a_standby_tells_that_it_is_one_and_nothing_of_the_leaders_work() -> None:
+def test_standby_reports_its_leader_election_status_and_no_other_metric() -> None:
     standby, leader, alone = StandbyMetrics(), ControllerMetrics(), ControllerMetrics()
     standby.leading.labels("metallb-controller").set(0)
     leader.leading.labels("metallb-controller").set(1)
@@ -90,7 +90,7 @@ def test_a_standby_tells_that_it_is_one_and_nothing_of_the_leaders_work() -> Non
     assert not any(name.startswith("metallb_") for name, _ in samples(standby))
 
 
-def test_bfd_by_metallbs_names() -> None:
+def test_bfd_metrics_have_metallbs_names() -> None:
     metrics = SpeakerMetrics()
     bfd = BfdMetrics(metrics)
     bfd.show_peer("10.0.0.1")
@@ -113,7 +113,7 @@ def test_bfd_by_metallbs_names() -> None:
     assert not [name for name, _ in samples(metrics) if "_bfd_" in name]
 
 
-def test_who_waits_for_a_password_and_no_longer() -> None:
+def test_password_missing_series_follow_the_waiting_peers() -> None:
     speaker = SpeakerMetrics()
     shown = PasswordMetrics(speaker)
     shown.show_waiting({"a:179", "b:179"})

@@ -1,4 +1,4 @@
-"""What is reported of objects that can't be decoded."""
+"""Reports of objects that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reports:
         self.reporter = ObjectReporter(log, self.metrics, self.events.append, ("Service",))
 
 
-def test_a_log_line_an_event_and_a_count() -> None:
+def test_undecodable_object_has_a_log_line_an_event_and_a_metric() -> None:
     reports = Reports()
     reports.reporter.undecodable(ODD)
     (line,) = reports.lines
@@ -37,7 +37,7 @@ def test_a_log_line_an_event_and_a_count() -> None:
     assert 'metallb_k8s_client_undecodable_total{kind="Service"} 1.0' in page
 
 
-def test_events_only_where_there_is_an_object_and_no_other_records_them() -> None:
+def test_event_only_for_a_known_object_of_the_kinds_reported_here() -> None:
     reports = Reports()
     reports.reporter.undecodable(Undecodable("Service", "", None, "x", InForce.NOTHING))
     reports.reporter.undecodable(Undecodable("Node", "n", META, "x", InForce.REST))
@@ -45,7 +45,7 @@ def test_events_only_where_there_is_an_object_and_no_other_records_them() -> Non
     assert not reports.events
 
 
-def test_who_writes_all_the_time_is_counted_and_not_logged_all_the_time() -> None:
+def test_undecodable_objects_are_all_counted_and_logged_at_a_limited_rate() -> None:
     reports = Reports()
     for _ in range(1000):
         reports.reporter.undecodable(ODD)

@@ -1,3 +1,5 @@
+"""Pacing of recurring work: merged requests, and pauses in proportion to the work."""
+
 from __future__ import annotations
 
 import asyncio
@@ -26,7 +28,7 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_is_due_many_times_in_a_turn_is_done_once() -> None:
+async def test_work_due_many_times_in_one_turn_runs_once() -> None:
     done: list[int] = []
     pacer = Pacer(lambda: done.append(1), pause=60.0)
     async with running(pacer):
@@ -36,7 +38,7 @@ async def test_what_is_due_many_times_in_a_turn_is_done_once() -> None:
         assert done == [1]
 
 
-async def test_the_next_waits_for_its_pause_but_may_be_flushed() -> None:
+async def test_next_run_waits_for_the_pause_unless_flushed() -> None:
     done: list[int] = []
     pacer = Pacer(lambda: done.append(1), pause=60.0)
     async with running(pacer):
@@ -51,7 +53,7 @@ async def test_the_next_waits_for_its_pause_but_may_be_flushed() -> None:
         assert done == [1, 1]
 
 
-async def test_costly_work_leaves_the_loop_to_others() -> None:
+async def test_costly_work_leaves_the_event_loop_to_other_tasks() -> None:
     began: list[float] = []
 
     def work() -> None:
@@ -67,7 +69,7 @@ async def test_costly_work_leaves_the_loop_to_others() -> None:
     assert all(later - earlier >= 0.02 * 3.5 for earlier, later in itertools.pairwise(began))
 
 
-async def test_what_the_work_raises_ends_the_task() -> None:
+async def test_exception_of_the_work_ends_the_task() -> None:
     def work() -> None:
         raise ValueError("a bug")
 

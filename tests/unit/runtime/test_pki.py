@@ -1,4 +1,4 @@
-"""What a bundle of authorities becomes, when several keep it."""
+"""Bundle of certificate authorities that several replicas maintain."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ def made(days_ago: int, valid: int = 90) -> bytes:
     return Authority.create("x", NOW - days_ago * DAY, valid * DAY).certificate
 
 
-def test_ones_own_come_first_then_the_newest_others() -> None:
+def test_own_authorities_come_first_then_the_newest_others() -> None:
     own, old, new = made(5), made(20), made(1)
     assert merge_bundle([own], old + own + new, NOW, 10) == [own, new, old]
     assert merge_bundle([own], old + new, NOW, 2) == [own, new]
     assert merge_bundle([own], b"", NOW, 2) == [own]
 
 
-def test_ones_own_are_never_left_out() -> None:
+def test_own_authorities_are_never_left_out() -> None:
     own = [made(0), made(60)]
     assert merge_bundle(own, made(1) + made(2), NOW, 2) == own
 
 
-def test_what_has_expired_or_is_no_certificate_goes() -> None:
+def test_expired_and_invalid_certificates_are_dropped() -> None:
     own, expired = made(0), made(10, valid=9)
     nonsense = b"-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n"
     assert merge_bundle([own], expired + nonsense + b"# a comment\n", NOW, 9) == [own]
 
 
-def test_twice_the_same_is_once() -> None:
+def test_duplicate_certificates_are_merged() -> None:
     own, other = made(0), made(1)
     assert merge_bundle([own], other + b"\n" + other.rstrip(), NOW, 9) == [own, other]
 
 
-def test_what_is_valid_only_later_goes() -> None:
-    """Made by a clock that ran ahead, it would count as the newest for years."""
+def test_certificates_not_yet_valid_are_dropped() -> None:
+    """One made by a clock that ran ahead would count as the newest for years."""
     own, other = made(0), made(1)
     assert merge_bundle([own], made(-3650) + other, NOW, 2) == [own, other]

@@ -1,4 +1,4 @@
-"""Families that format themselves, as Prometheus' own parser reads them."""
+"""Metric families that format themselves, as read by Prometheus' own parser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def text(series: Series) -> str:
 
 
 @given(st.dictionaries(st.tuples(LABEL, LABEL), st.floats(allow_nan=False, allow_infinity=False)))
-def test_the_page_is_what_the_library_would_write(values: dict[tuple[str, str], float]) -> None:
+def test_page_equals_that_of_prometheus_client(values: dict[tuple[str, str], float]) -> None:
     registry = CollectorRegistry()
     gauge = Gauge("x_y", "Some words", ["b", "a"], registry=registry)
     series = Series("x_y", "Some words", ("b", "a"), "gauge")
@@ -32,7 +32,7 @@ def test_the_page_is_what_the_library_would_write(values: dict[tuple[str, str], 
     assert [float(number) for number in numbers] == list(values.values())
 
 
-def test_counting_and_forgetting() -> None:
+def test_series_are_counted_and_forgotten() -> None:
     series = Series("x", "Some words", ("ip",), "unknown")
     series.add(2, "192.0.2.1")
     series.add(3, "192.0.2.1")
@@ -52,6 +52,6 @@ def test_other_readers_of_the_registry_see_the_samples() -> None:
     assert registry.get_sample_value("x", {"ip": "192.0.2.1"}) == 7
 
 
-def test_a_wrong_number_of_labels_is_a_bug() -> None:
+def test_wrong_number_of_labels_raises() -> None:
     with pytest.raises(ValueError, match="shorter"):
         Series("x", "Some words", ("ip", "node"), "gauge").set(1, "192.0.2.1")

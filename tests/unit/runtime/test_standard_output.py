@@ -1,4 +1,4 @@
-"""Lines that are written to what may not take them."""
+"""Log lines written to a standard output that may not accept them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from metallb_py.runtime.standard_output import LineWriter
 
 ROOT = Path(__file__).parents[3]
-# A daemon's log, run so that a test can choose what standard output is.
+# A daemon's log in a process of its own, so that a test can choose its standard output.
 PROGRAM = textwrap.dedent("""
     import sys
     from metallb_py.runtime.log import Logger
@@ -35,7 +35,7 @@ def run(stdout: int) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_reader_that_went_ends_nothing() -> None:
+def test_closed_pipe_does_not_end_the_process() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = run(writer)
@@ -43,14 +43,14 @@ def test_a_reader_that_went_ends_nothing() -> None:
     assert (done.returncode, done.stderr) == (0, "still there")
 
 
-def test_a_full_disk_ends_nothing() -> None:
+def test_full_disk_does_not_end_the_process() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     done = run(full)
     os.close(full)
     assert (done.returncode, done.stderr) == (0, "still there")
 
 
-def test_a_standard_output_that_is_closed_ends_nothing() -> None:
+def test_closed_standard_output_does_not_end_the_process() -> None:
     done = subprocess.run(
         ["sh", "-c", '"$0" -c "$1" >&-', sys.executable, PROGRAM],
         stderr=subprocess.PIPE,
@@ -85,7 +85,7 @@ def test_a_full_pipe_loses_lines_and_counts_them() -> None:
     assert written
 
 
-def test_a_line_after_half_a_line_begins_a_new_one() -> None:
+def test_line_after_a_partial_line_begins_a_new_one() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     lines = LineWriter(writer)

@@ -1,4 +1,4 @@
-"""How daemons live and end."""
+"""Start, failure and end of a daemon's tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from metallb_py.runtime.tasks import (
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
-def test_a_signal_asks_for_an_orderly_stop(number: signal.Signals) -> None:
+def test_signal_requests_an_orderly_stop(number: signal.Signals) -> None:
     async def main(stop: asyncio.Event) -> int:
         os.kill(os.getpid(), number)
         await stop.wait()
@@ -48,7 +48,7 @@ async def test_tasks_are_cancelled_and_awaited_on_stop() -> None:
     assert sorted(ended) == ["a", "b"]
 
 
-async def test_one_failure_ends_all_and_is_told() -> None:
+async def test_failure_of_one_task_ends_all_and_is_described() -> None:
     async def broken() -> None:
         raise OSError("no such thing")
 
@@ -60,11 +60,11 @@ async def test_one_failure_ends_all_and_is_told() -> None:
     assert describe(failure.value) == "OSError: no such thing"
 
 
-def test_an_error_without_text_is_told_by_its_name() -> None:
+def test_error_without_text_is_described_by_its_class() -> None:
     assert describe(ValueError()) == "ValueError"
 
 
-async def test_what_asyncio_reports_is_logged_at_a_limited_rate() -> None:
+async def test_asyncio_errors_are_logged_at_a_limited_rate() -> None:
     lines: list[str] = []
     loop = asyncio.get_running_loop()
     log_loop_errors(loop, Logger(Level.INFO, lines.append))
@@ -80,7 +80,7 @@ async def test_what_asyncio_reports_is_logged_at_a_limited_rate() -> None:
 
 @pytest.fixture
 def library_lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the log in which libraries' warnings are."""
+    """Return the lines that libraries' warnings are logged to."""
     root = logging.getLogger()
     monkeypatch.setattr(root, "level", root.level)
     monkeypatch.setattr(root, "handlers", [])
@@ -89,7 +89,7 @@ def library_lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def test_what_libraries_warn_of_is_in_the_log_at_a_limited_rate(
+def test_library_warnings_are_logged_at_a_limited_rate(
     library_lines: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(1000):
@@ -107,7 +107,9 @@ def test_what_libraries_warn_of_is_in_the_log_at_a_limited_rate(
     assert capfd.readouterr().err == ""
 
 
-def test_a_library_that_gets_its_own_text_wrong_costs_nothing(library_lines: list[str]) -> None:
+def test_library_warning_with_wrong_arguments_is_logged_unformatted(
+    library_lines: list[str],
+) -> None:
     wrong = {"name": "other", "levelno": logging.WARNING, "msg": "%s %s", "args": ("one",)}
     logging.getLogger().handlers[0].handle(logging.makeLogRecord(wrong))
     error = ValueError("why")

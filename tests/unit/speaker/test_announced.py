@@ -1,4 +1,4 @@
-"""What is announced, looked up by service and by address."""
+"""Announced services, by service key and by address."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.objects import pool
+from support.kube.objects import pool
 
 from metallb_py.addresses import IPAddress
 from speaker.announced import Announced
@@ -27,7 +27,7 @@ CHANGES = st.lists(
 
 
 @given(CHANGES)
-def test_the_index_by_address_is_what_a_search_finds(
+def test_the_index_by_address_equals_a_full_search(
     changes: list[tuple[str, Announcement | None]],
 ) -> None:
     announced = Announced()
@@ -43,7 +43,7 @@ def test_the_index_by_address_is_what_a_search_finds(
             assert announced.at(address) == found
 
 
-def test_nothing_is_kept_of_what_is_announced_no_more() -> None:
+def test_withdrawn_addresses_are_removed_from_the_index() -> None:
     announced = Announced()
     announced["default/a"] = announcement(*ADDRESSES)
     announced["default/a"] = announcement(ADDRESSES[0])

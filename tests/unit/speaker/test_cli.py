@@ -14,7 +14,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METALLB_NAMESPACE", "metallb-system")
 
 
-def test_metallbs_own_manifest_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_and_environment_of_metallbs_manifest_are_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("METALLB_NODE_NAME", "node1")
     monkeypatch.setenv("METALLB_HOST", "10.0.0.1")
     monkeypatch.setenv("METALLB_ML_BIND_ADDR", "10.0.0.1")
@@ -30,26 +32,26 @@ def test_other_speakers_are_found_by_metallbs_labels() -> None:
     assert parse(["--node-name=n"]).speaker_labels == SPEAKER_LABELS
 
 
-def test_interfaces_of_containers_are_left_out_unless_others_are_named() -> None:
+def test_l2_exclude_interfaces_replaces_the_container_interfaces() -> None:
     assert "^veth.*" in parse(["--node-name=n"]).layer2.excluded
     named = parse(["--node-name=n", "--l2-exclude-interfaces=^wlan ^ppp"])
     assert named.layer2.excluded == ("^wlan", "^ppp")
     assert parse(["--node-name=n", "--l2-exclude-interfaces="]).layer2.excluded == ()
 
 
-def test_addresses_are_announced_again_where_wished() -> None:
+def test_l2_announce_interval_is_off_by_default() -> None:
     assert parse(["--node-name=n"]).layer2.announce_interval == 0
     assert parse(["--node-name=n", "--l2-announce-interval=90"]).layer2.announce_interval == 90
 
 
 @pytest.mark.parametrize("kind", ["native", "frr"])
-def test_both_bgp_types_are_one_here(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_both_bgp_types_are_accepted(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setenv("METALLB_BGP_TYPE", kind)
     assert parse(["--node-name=n"]).node_name == "n"
 
 
 @pytest.mark.parametrize(
-    ("bgp_type", "line", "told"),
+    ("bgp_type", "line", "message"),
     [
         ("", ["--node-name=n"], 'METALLB_BGP_TYPE: "": want one of native, frr'),
         ("native", [], "--node-name: not set"),
@@ -64,7 +66,7 @@ def test_both_bgp_types_are_one_here(monkeypatch: pytest.MonkeyPatch, kind: str)
         (
             "native",
             ["--node-name=n", "--membership=lease", "--lease-namespace=metallb-system"],
-            '--lease-namespace: "metallb-system" has the controller\'s Lease: want another',
+            '--lease-namespace: "metallb-system" holds the controller\'s Lease: want another',
         ),
         (
             "native",
@@ -73,15 +75,15 @@ def test_both_bgp_types_are_one_here(monkeypatch: pytest.MonkeyPatch, kind: str)
         ),
     ],
 )
-def test_what_does_not_start(
+def test_invalid_flags_and_environment_are_reported(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     bgp_type: str,
     line: list[str],
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.setenv("METALLB_BGP_TYPE", bgp_type)
     with pytest.raises(SystemExit) as end:
         parse(line)
     assert end.value.code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err

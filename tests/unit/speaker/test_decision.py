@@ -1,27 +1,27 @@
-"""Whether this node announces a service: MetalLB's questions, in MetalLB's order."""
+"""Decision whether this node announces a service: MetalLB's checks, in MetalLB's order."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
 import pytest
-from support.objects import config, pool, service
+from support.kube.objects import config, pool, service
 
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.model.config import Protocol
-from speaker.decision import Surroundings, decide
+from speaker.decision import DecisionContext, decide
 from speaker.layer2.eligibility import Cluster
 
 CONFIG = config(
     pool("l2", "10.20.30.0/24"), pool("routed", "198.51.100.0/24", protocol=Protocol.BGP)
 )
 CLUSTER = Cluster(frozenset({"node1", "node2", "node3"}))
-AROUND = Surroundings("node1", CLUSTER, CONFIG)
+CONTEXT = DecisionContext("node1", CLUSTER, CONFIG)
 SOME = ServiceEndpoints(1, frozenset({"node2"}))
 
 
 @pytest.mark.parametrize(
-    ("asked", "endpoints", "reason"),
+    ("item", "endpoints", "reason"),
     [
         (None, SOME, "serviceDeleted"),
         (service(ips=("10.20.30.1",)), None, "serviceDeleted"),
@@ -41,16 +41,16 @@ SOME = ServiceEndpoints(1, frozenset({"node2"}))
     ],
 )
 def test_reasons_are_metallbs_tokens(
-    asked: object, endpoints: ServiceEndpoints | None, reason: str
+    item: object, endpoints: ServiceEndpoints | None, reason: str
 ) -> None:
-    decision = decide(asked, endpoints, AROUND)  # type: ignore[arg-type]
+    decision = decide(item, endpoints, CONTEXT)  # type: ignore[arg-type]
     assert decision.verdict.reason == reason
     assert decision.announcement is None
 
 
 @pytest.mark.parametrize("address", ["10.20.30.1", "198.51.100.1"])
-def test_announces_what_is_its_own(address: str) -> None:
-    decision = decide(service(ips=(address,)), SOME, AROUND)
+def test_a_service_that_this_node_owns_is_announced(address: str) -> None:
+    decision = decide(service(ips=(address,)), SOME, CONTEXT)
     assert decision.verdict.positive
     assert decision.announcement is not None
     assert decision.announcement.addresses == (ip_address(address),)
@@ -64,32 +64,32 @@ def test_announces_what_is_its_own(address: str) -> None:
         ("10.20.30.1", "Local", None),
     ],
 )
-def test_endpoints_count_where_routers_may_weigh_them(
+def test_local_endpoints_are_counted_for_bgp_with_local_policy(
     address: str, policy: str, count: int | None
 ) -> None:
-    asked = service(ips=(address,), external_traffic_policy=policy)
+    item = service(ips=(address,), external_traffic_policy=policy)
     endpoints = ServiceEndpoints(3, frozenset({"node1"}), serving={"node1": 2})
-    announcement = decide(asked, endpoints, AROUND).announcement
+    announcement = decide(item, endpoints, CONTEXT).announcement
     assert announcement is not None
     assert announcement.local_endpoints == count
 
 
-def test_the_verdict_names_the_winner_and_the_order() -> None:
+def test_the_verdict_names_the_owner_and_the_order() -> None:
     # The fact sheet's vector: node1 comes first for 10.20.30.1.
-    around = Surroundings("node3", CLUSTER, CONFIG)
-    decision = decide(service(ips=("10.20.30.1",)), SOME, around)
+    context = DecisionContext("node3", CLUSTER, CONFIG)
+    decision = decide(service(ips=("10.20.30.1",)), SOME, context)
     assert decision.verdict.detail == "node1 is first of node1, node2, node3"
     assert [check.name for check in decision.verdict.checks][-1] == "election"
 
 
 def test_local_services_are_elected_among_nodes_with_endpoints() -> None:
     local = service(ips=("10.20.30.1",), external_traffic_policy="Local")
-    around = Surroundings("node2", CLUSTER, CONFIG)
-    assert decide(local, SOME, around).verdict.positive
+    context = DecisionContext("node2", CLUSTER, CONFIG)
+    assert decide(local, SOME, context).verdict.positive
 
 
-def test_nobody_answers_where_no_speaker_is_usable() -> None:
-    around = Surroundings("node1", Cluster(), CONFIG)
-    verdict = decide(service(ips=("10.20.30.1",)), SOME, around).verdict
+def test_without_a_usable_speaker_there_is_no_owner() -> None:
+    context = DecisionContext("node1", Cluster(), CONFIG)
+    verdict = decide(service(ips=("10.20.30.1",)), SOME, context).verdict
     assert verdict.reason == "notOwner"
     assert "no node has a usable speaker" in verdict.detail

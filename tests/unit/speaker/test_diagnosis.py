@@ -1,23 +1,23 @@
-"""Who should answer, and what to think of those who do."""
+"""Diagnosis of an address: the node that should answer, and the status of those that do."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
 import pytest
-from support.objects import config, pool, service
+from support.kube.objects import config, pool, service
 
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.model.config import Protocol
-from speaker.diagnosis import Standing, expected, find
+from speaker.diagnosis import AnswererStatus, expected, find
 from speaker.layer2.eligibility import Cluster, NodeState
-from speaker.layer2.topology import Wire
+from speaker.layer2.topology import NodeInterface
 from speaker.where import View
 
 ADDRESS = ip_address("10.20.30.1")  # node1, node2, node3 in this order
 MACS = {f"node{n}": f"02:00:00:00:00:0{n}" for n in (1, 2, 3)}
 NODES = {
-    name: NodeState(wires=(Wire("eth0", mac, (ip_network("10.20.30.0/24"),)),))
+    name: NodeState(interfaces=(NodeInterface("eth0", mac, (ip_network("10.20.30.0/24"),)),))
     for name, mac in MACS.items()
 }
 SOME = ServiceEndpoints(1, frozenset({"node2"}))
@@ -41,7 +41,7 @@ def test_the_elected_node_should_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "seen", "why"),
+    ("address", "given", "why"),
     [
         ("10.20.30.2", view(), "no service has this address"),
         ("10.20.30.1", view(endpoints=ServiceEndpoints()), "no usable endpoint on any node"),
@@ -53,24 +53,30 @@ def test_the_elected_node_should_answer() -> None:
         ),
     ],
 )
-def test_nobody_should(address: str, seen: View, why: str) -> None:
-    due = expected(ip_address(address), seen)
+def test_no_node_should_answer(address: str, given: View, why: str) -> None:
+    due = expected(ip_address(address), given)
     assert due.node == ""
     assert why in due.why
 
 
 @pytest.mark.parametrize(
-    ("macs", "standings", "right"),
+    ("macs", "statuses", "right"),
     [
-        ([MACS["node1"]], [Standing.ELECTED], True),
-        ([MACS["node1"], MACS["node1"]], [Standing.ELECTED], True),
+        ([MACS["node1"]], [AnswererStatus.ELECTED], True),
+        ([MACS["node1"], MACS["node1"]], [AnswererStatus.ELECTED], True),
         ([], [], False),
-        ([MACS["node2"]], [Standing.NOT_ELECTED], False),
-        ([MACS["node1"], MACS["node3"]], [Standing.ELECTED, Standing.NOT_ELECTED], False),
-        (["06:00:00:00:00:01"], [Standing.STRANGER], False),
+        ([MACS["node2"]], [AnswererStatus.NOT_ELECTED], False),
+        (
+            [MACS["node1"], MACS["node3"]],
+            [AnswererStatus.ELECTED, AnswererStatus.NOT_ELECTED],
+            False,
+        ),
+        (["06:00:00:00:00:01"], [AnswererStatus.UNKNOWN_HOST], False),
     ],
 )
-def test_answers_are_judged(macs: list[str], standings: list[Standing], right: bool) -> None:
+def test_status_of_the_answers(
+    macs: list[str], statuses: list[AnswererStatus], right: bool
+) -> None:
     finding = find(ADDRESS, macs, view())
-    assert [answer.standing for answer in finding.answers] == standings
+    assert [answer.status for answer in finding.answers] == statuses
     assert finding.is_right is right

@@ -1,4 +1,4 @@
-"""What the core is told of the cluster, and how often."""
+"""Members: usable speakers and node states as published to the core, and how often."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ READY = PodStatus(conditions=(NodeCondition("Ready", "True"),))
 
 
 class Case:
-    """Members of a cluster whose speakers' pods say whether they are usable."""
+    """Members of a cluster with membership by Ready pods, and what they publish."""
 
     def __init__(self, client: KubeClient) -> None:
-        self.told: list[tuple[frozenset[str], Mapping[str, NodeState]]] = []
+        self.published: list[tuple[frozenset[str], Mapping[str, NodeState]]] = []
         common = CommonOptions("", 7472, "config", "metallb-system", "", Level.NONE)
         options = Options(common, "node0", "", "", False, Settings(), Kind.NONE)
         self.members = Members(
@@ -45,7 +45,7 @@ class Case:
             client,
             Logger(Level.NONE),
             SpeakerMetrics(),
-            lambda *told: self.told.append(told),
+            lambda *published: self.published.append(published),
         )
 
     def node(self, number: int, *conditions: NodeCondition, **labels: str) -> None:
@@ -67,12 +67,12 @@ class Case:
         self.members.pods_synced()
 
     async def settle(self) -> int:
-        """Wait until all is told; return how often it was since the last time."""
-        before = len(self.told)
+        """Wait until nothing is published any more; return the number of publications meanwhile."""
+        before = len(self.published)
         while True:
-            count = len(self.told)
-            await asyncio.sleep(0.02)  # the pause after work of no time is shorter
-            if len(self.told) == count:
+            count = len(self.published)
+            await asyncio.sleep(0.02)  # longer than the pacer's pause after short work
+            if len(self.published) == count:
                 return count - before
 
 
@@ -93,21 +93,21 @@ async def case() -> AsyncIterator[Case]:
 async def test_a_thousand_nodes_and_speakers_at_once_are_one_change(case: Case) -> None:
     case.cluster(range(MANY), range(MANY))
     assert await case.settle() == 1
-    usable, states = case.told[-1]
+    usable, states = case.published[-1]
     assert len(usable) == len(states) == MANY
 
 
-async def test_speakers_on_what_is_no_node_change_nothing(case: Case) -> None:
+async def test_speakers_without_a_node_object_are_ignored(case: Case) -> None:
     case.cluster(range(3), range(3))
     await case.settle()
     for number in range(3, 50):
         case.pod(number)
     await case.settle()
-    usable, states = case.told[-1]
+    usable, states = case.published[-1]
     assert usable == states.keys() == {"node0", "node1", "node2"}
 
 
-async def test_kubelets_reports_that_all_is_well_change_nothing(case: Case) -> None:
+async def test_heartbeats_of_the_kubelet_publish_nothing(case: Case) -> None:
     case.cluster(range(3), range(3))
     await case.settle()
     for number in range(3):
@@ -119,9 +119,9 @@ async def test_kubelets_reports_that_all_is_well_change_nothing(case: Case) -> N
     assert await case.settle() == 1
 
 
-async def test_what_is_flushed_is_told_at_once(case: Case) -> None:
+async def test_flush_publishes_at_once(case: Case) -> None:
     case.cluster(range(3), range(3))
     case.members.flush()
-    assert len(case.told) == 1
+    assert len(case.published) == 1
     case.members.flush()
-    assert len(case.told) == 1
+    assert len(case.published) == 1

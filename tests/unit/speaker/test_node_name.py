@@ -1,4 +1,4 @@
-"""A speaker's node name that is no Node's."""
+"""Problem of a speaker's node name that no Node object has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from speaker.node_name import node_name_problem
 NODES = ("node1", "node2", "worker-3.example.com", "x4")
 
 
-def test_a_nodes_name_is_right() -> None:
+def test_the_name_of_a_node_is_accepted() -> None:
     assert node_name_problem("node2", NODES) == ""
 
 
@@ -24,7 +24,7 @@ def test_a_nodes_name_is_right() -> None:
         ("", "there are 4: "),
     ],
 )
-def test_what_was_found_and_what_is_wanted_is_named(name: str, hint: str) -> None:
+def test_the_problem_names_the_value_and_the_nodes(name: str, hint: str) -> None:
     problem = node_name_problem(name, NODES)
     assert f'no Node has the name "{name}" (--node-name, METALLB_NODE_NAME)' in problem
     assert hint in problem

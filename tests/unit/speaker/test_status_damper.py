@@ -1,10 +1,10 @@
-"""A status that two controllers write in turn."""
+"""Damping of a status that two controllers write in turn."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-from support.objects import service
+from support.kube.objects import service
 
 from metallb_py.kube.objects import Service
 from speaker.status_damper import CHANGES, QUIET, WINDOW, StatusDamper
@@ -19,8 +19,8 @@ def damper() -> StatusDamper:
     return StatusDamper(lambda item: item.status_addresses == OURS.status_addresses)
 
 
-def fight(damper: StatusDamper, seconds: float, period: float) -> tuple[list[Service], float]:
-    """Change the status in turn; return what was to be taken for it each time, and the time."""
+def alternate(damper: StatusDamper, seconds: float, period: float) -> tuple[list[Service], float]:
+    """Change the status in turn; return the Service to use after each change, and the time."""
     now, old, taken = 0.0, OURS, []
     while now < seconds:
         new = THEIRS if old is OURS else OURS
@@ -31,7 +31,7 @@ def fight(damper: StatusDamper, seconds: float, period: float) -> tuple[list[Ser
     return taken, now
 
 
-def test_the_first_changes_pass_at_once() -> None:
+def test_the_first_status_changes_pass_at_once() -> None:
     one = damper()
     assert one.changed(KEY, None, NONE, 0.0) == NONE
     assert one.changed(KEY, NONE, OURS, 0.1) == OURS
@@ -39,18 +39,18 @@ def test_the_first_changes_pass_at_once() -> None:
     assert one.changed(KEY, THEIRS, OURS, 0.3) == OURS
 
 
-def test_a_status_that_keeps_changing_is_not_followed() -> None:
+def test_a_status_that_keeps_changing_is_damped() -> None:
     one = damper()
-    taken, _ = fight(one, 60, 0.07)
+    taken, _ = alternate(one, 60, 0.07)
     assert one.is_damped(KEY)
     changes = sum(a.status_addresses != b.status_addresses for a, b in pairwise(taken))
     assert changes <= CHANGES + 1
     assert taken[-1].status_addresses == OURS.status_addresses, "the one that may be announced"
 
 
-def test_the_latest_counts_once_it_is_quiet() -> None:
+def test_the_latest_status_counts_after_the_quiet_time() -> None:
     one = damper()
-    taken, now = fight(one, 5, 0.1)
+    taken, now = alternate(one, 5, 0.1)
     last = THEIRS if len(taken) % 2 else OURS
     due = one.next_deadline()
     assert due is not None
@@ -61,8 +61,8 @@ def test_the_latest_counts_once_it_is_quiet() -> None:
     assert one.next_deadline() is None
 
 
-def test_slow_changes_are_followed_for_ever() -> None:
-    taken, _ = fight(damper(), 100 * WINDOW, WINDOW)
+def test_slow_changes_are_never_damped() -> None:
+    taken, _ = alternate(damper(), 100 * WINDOW, WINDOW)
     assert {item.status_addresses for item in taken} == {
         OURS.status_addresses,
         THEIRS.status_addresses,
@@ -72,7 +72,7 @@ def test_slow_changes_are_followed_for_ever() -> None:
 
 def test_other_changes_of_a_damped_service_pass() -> None:
     one = damper()
-    fight(one, 5, 0.1)
+    alternate(one, 5, 0.1)
     local = service("web", ips=("192.0.2.9",), external_traffic_policy="Local")
     found = one.changed(KEY, THEIRS, local, 5.1)
     assert found is not None
@@ -82,7 +82,7 @@ def test_other_changes_of_a_damped_service_pass() -> None:
 
 def test_a_deleted_service_is_forgotten() -> None:
     one = damper()
-    fight(one, 5, 0.1)
+    alternate(one, 5, 0.1)
     assert one.changed(KEY, OURS, None, 5.0) is None
     assert one.changed(KEY, None, THEIRS, 5.1) == THEIRS
     assert not one.is_damped(KEY)

@@ -1,4 +1,4 @@
-"""By which nodes a service is announced, or why by none."""
+"""Nodes that announce a service, or the reason why none does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from support.objects import config, pool, selector, service
+from support.kube.objects import config, pool, selector, service
 
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
@@ -22,12 +22,12 @@ NAMES = frozenset({"node1", "node2", "node3"})
 NODES = {name: NodeState(labels={"rack": name[-1]}) for name in NAMES}
 EXCLUDED = NodeState(excluded=Exclusion(LABELED, "it has the label"))
 SOME = ServiceEndpoints(1, frozenset({"node2"}))
-ON_WIRE = service(ips=("10.20.30.1",))  # node1 is first of all three
+ON_LAYER2 = service(ips=("10.20.30.1",))  # node1 is first of all three
 OVER_BGP = service(ips=("198.51.100.1",))
 IN_RACK_2 = (selector(rack="2"),)
 
 
-def seen(
+def located(
     item: Service,
     endpoints: ServiceEndpoints | None = SOME,
     *,
@@ -40,22 +40,22 @@ def seen(
 
 
 def test_layer2_is_announced_by_the_elected_node() -> None:
-    found = seen(ON_WIRE)
+    found = located(ON_LAYER2)
     assert found.nodes == ("node1",)
     assert found.protocol is Protocol.LAYER2
     assert found.why.startswith("first of node1")
-    on_wire = service(ips=("10.20.30.1",), external_traffic_policy="Local")
-    assert seen(on_wire).nodes == ("node2",)
+    on_layer2 = service(ips=("10.20.30.1",), external_traffic_policy="Local")
+    assert located(on_layer2).nodes == ("node2",)
 
 
-def test_bgp_is_announced_by_every_node_that_may() -> None:
-    assert seen(OVER_BGP) == Where(("node1", "node2", "node3"), Protocol.BGP, "")
+def test_bgp_is_announced_by_every_eligible_node() -> None:
+    assert located(OVER_BGP) == Where(("node1", "node2", "node3"), Protocol.BGP, "")
     over_bgp = service(ips=("198.51.100.1",), external_traffic_policy="Local")
-    assert seen(over_bgp).nodes == ("node2",)
-    assert seen(OVER_BGP, nodes={**NODES, "node2": EXCLUDED}).nodes == ("node1", "node3")
+    assert located(over_bgp).nodes == ("node2",)
+    assert located(OVER_BGP, nodes={**NODES, "node2": EXCLUDED}).nodes == ("node1", "node3")
 
 
-@pytest.mark.parametrize("item", [ON_WIRE, OVER_BGP])
+@pytest.mark.parametrize("item", [ON_LAYER2, OVER_BGP])
 @pytest.mark.parametrize(
     ("endpoints", "usable", "nodes", "why"),
     [
@@ -65,49 +65,49 @@ def test_bgp_is_announced_by_every_node_that_may() -> None:
         (SOME, NAMES, dict.fromkeys(NAMES, EXCLUDED), "it has the label"),
     ],
 )
-def test_why_no_node_announces_it(
+def test_reasons_why_no_node_announces_a_service(
     item: Service,
     endpoints: ServiceEndpoints | None,
     usable: frozenset[str],
     nodes: dict[str, NodeState] | None,
     why: str,
 ) -> None:
-    found = seen(item, endpoints, usable=usable, nodes=nodes)
+    found = located(item, endpoints, usable=usable, nodes=nodes)
     assert found.nodes == ()
     assert why in found.why
 
 
 @pytest.mark.parametrize("address", ["10.20.30.1", "198.51.100.1"])
-def test_local_endpoints_on_nodes_that_are_no_candidates(address: str) -> None:
+def test_local_endpoints_on_nodes_without_usable_speaker_count_for_none(address: str) -> None:
     item = service(ips=(address,), external_traffic_policy="Local")
-    found = seen(item, usable=frozenset({"node1", "node3"}))
+    found = located(item, usable=frozenset({"node1", "node3"}))
     assert found.nodes == ()
     assert "endpoint" in found.why
 
 
 @pytest.mark.parametrize("address", ["10.20.30.1", "198.51.100.1"])
-def test_an_address_of_a_node(address: str) -> None:
+def test_an_address_of_a_node_is_announced_by_none(address: str) -> None:
     own = NodeState(addresses=frozenset({ip_address(address)}))
-    found = seen(service(ips=(address,)), nodes={**NODES, "node3": own})
+    found = located(service(ips=(address,)), nodes={**NODES, "node3": own})
     assert found.nodes == ()
     assert "an address of node node3 itself" in found.why
 
 
-def test_an_address_of_no_pool() -> None:
-    found = seen(ON_WIRE, pools=config())
+def test_an_address_of_no_pool_is_announced_by_none() -> None:
+    found = located(ON_LAYER2, pools=config())
     assert found.nodes == ()
     assert found.why.startswith("ipNotAllowed: no pool contains")
 
 
-def test_bgp_without_peers() -> None:
-    assert seen(OVER_BGP, pools=replace(POOLS, peers=())) == Where((), Protocol.BGP, NO_PEER)
+def test_bgp_without_peers_is_announced_by_none() -> None:
+    assert located(OVER_BGP, pools=replace(POOLS, peers=())) == Where((), Protocol.BGP, NO_PEER)
 
 
 def test_bgp_peers_select_nodes() -> None:
     some = replace(POOLS, peers=(replace(PEER, node_selectors=IN_RACK_2),))
-    assert seen(OVER_BGP, pools=some).nodes == ("node2",)
+    assert located(OVER_BGP, pools=some).nodes == ("node2",)
     none = replace(POOLS, peers=(replace(PEER, node_selectors=(selector(rack="9"),)),))
-    found = seen(OVER_BGP, pools=none)
+    found = located(OVER_BGP, pools=none)
     assert found.nodes == ()
     assert found.why.startswith("node1, node2, node3: no BGP peer for 198.51.100.1")
 
@@ -119,7 +119,7 @@ def test_bgp_advertisements_select_nodes_and_peers() -> None:
         changed = replace(advertisement, **changes)  # type: ignore[arg-type]
         routed = replace(ROUTED, bgp_advertisements=(changed,))
         peers = (replace(PEER, name="tor", node_selectors=()),)
-        return seen(OVER_BGP, pools=Config((routed,), peers))
+        return located(OVER_BGP, pools=Config((routed,), peers))
 
     assert advertised(node_selectors=IN_RACK_2).nodes == ("node2",)
     assert advertised(peers=frozenset({"tor"})).nodes == ("node1", "node2", "node3")
@@ -127,14 +127,14 @@ def test_bgp_advertisements_select_nodes_and_peers() -> None:
     assert advertised(peers=frozenset({"other"})).nodes == ()
 
 
-def test_bgp_peers_take_families() -> None:
+def test_bgp_peers_are_limited_to_address_families() -> None:
     both = pool("both", "198.51.100.0/24", "2001:db8::/64", protocol=Protocol.BGP)
     dual = service(ips=("198.51.100.1", "2001:db8::1"))
     only4 = replace(PEER, address_families=frozenset({AddressFamily.IPV4}))
-    found = seen(dual, pools=Config((both,), (only4,)))
+    found = located(dual, pools=Config((both,), (only4,)))
     assert found.nodes == ("node1", "node2", "node3")
     assert "no BGP peer for 2001:db8::1" in found.why
-    found = seen(service(ips=("2001:db8::1",)), pools=Config((both,), (only4,)))
+    found = located(service(ips=("2001:db8::1",)), pools=Config((both,), (only4,)))
     assert found.nodes == ()
     assert "no BGP peer for 2001:db8::1" in found.why
-    assert seen(dual, pools=Config((both,), (only4, PEER))).why == ""
+    assert located(dual, pools=Config((both,), (only4, PEER))).why == ""

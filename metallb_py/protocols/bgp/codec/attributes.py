@@ -1,7 +1,7 @@
-"""Path attributes: what an UPDATE says about the prefixes in it (RFC 4271 sections 4.3 and 5).
+"""Path attributes of an UPDATE (RFC 4271 sections 4.3 and 5).
 
-This module handles the attributes that describe a route whoever carries it. Next hops and the
-multiprotocol attributes belong with the prefixes, in ``update``.
+This module handles the attributes that describe a route of any family. Next hops and the
+multiprotocol attributes are handled with the prefixes, in ``update``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from metallb_py.protocols.byte_reader import Reader, TruncatedError
 
 
 class AttributeType(IntEnum):
-    """Type codes (RFC 4271 section 4.3, RFC 1997, RFC 4360, RFC 4760, RFC 8092)."""
+    """Attribute type codes (RFC 4271 section 4.3, RFC 1997, RFC 4360, RFC 4760, RFC 8092)."""
 
     ORIGIN = 1
     AS_PATH = 2
@@ -41,7 +41,7 @@ class AttributeType(IntEnum):
 
 
 class Origin(IntEnum):
-    """Where the first router of the path has the route from."""
+    """Values of ORIGIN: the source of the route at its originator (RFC 4271 section 5.1.1)."""
 
     IGP = 0
     EGP = 1
@@ -49,7 +49,7 @@ class Origin(IntEnum):
 
 
 class SegmentKind(IntEnum):
-    """How the AS numbers of a segment relate (RFC 4271, and RFC 5065 for confederations)."""
+    """Types of AS_PATH segments (RFC 4271, and RFC 5065 for confederations)."""
 
     SET = 1
     SEQUENCE = 2
@@ -59,7 +59,7 @@ class SegmentKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class AsSegment:
-    """Part of an AS_PATH: 1 to 255 AS numbers."""
+    """A segment of an AS_PATH: 1 to 255 AS numbers."""
 
     kind: SegmentKind
     asns: tuple[int, ...]
@@ -67,18 +67,22 @@ class AsSegment:
 
 @dataclass(frozen=True, slots=True)
 class PathAttributes:
-    """The attributes of a route. ``None`` and the empty tuple stand for absent ones.
-
-    An empty ``as_path`` is present and empty, as on routes from within the own AS.
-    """
+    """The attributes of a route in one session. ORIGIN and AS_PATH are mandatory."""
 
     origin: Origin
+    """ORIGIN."""
     as_path: tuple[AsSegment, ...] = ()
+    """AS_PATH; the attribute is present even if empty, as on routes from within our AS."""
     med: int | None = None
+    """MULTI_EXIT_DISC; None: absent."""
     local_pref: int | None = None
+    """LOCAL_PREF; None: absent."""
     communities: tuple[int, ...] = ()
+    """COMMUNITIES, 32-bit values; empty: absent."""
     large_communities: tuple[tuple[int, int, int], ...] = ()
+    """LARGE_COMMUNITY, triples of 32-bit values; empty: absent."""
     link_bandwidth: LinkBandwidth | None = None
+    """Link bandwidth in EXTENDED_COMMUNITIES; None: absent."""
 
 
 _OPTIONAL = 0x80
@@ -113,9 +117,10 @@ def encode_attribute(kind: AttributeType, value: bytes) -> bytes:
 def encode_attributes(
     attributes: PathAttributes, *, four_octet: bool, next_hop: IPv4Address | None
 ) -> bytes:
-    """Encode in ascending order of type. ``four_octet``: how wide an AS number is.
+    """Encode the attributes in ascending order of type.
 
-    Raises LocalProtocolError for an AS number that does not fit.
+    ``four_octet`` selects AS numbers of 4 octets, else 2. Without a ``next_hop`` there is no
+    NEXT_HOP. Raises LocalProtocolError for an AS number that does not fit.
     """
     fields = [
         encode_attribute(AttributeType.ORIGIN, bytes((attributes.origin,))),
@@ -147,20 +152,23 @@ def _encode_all_communities(attributes: PathAttributes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SplitAttributes:
-    """Values by type code, known or not, as far as they can be told; and the first flaw, if any."""
+    """Values by type code, also of unknown types, and the first error, if any.
+
+    Of a truncated field, the values before the truncation.
+    """
 
     values: Mapping[int, bytes]
-    flaw: BgpError | None = None
+    malformation: BgpError | None = None
 
 
 def split_attributes(data: bytes) -> SplitAttributes:
-    """Cut the path attribute field. Flaws are lengths that don't fit, and wrong flags.
+    """Split the path attribute field. ``malformation`` is set for wrong lengths and wrong flags.
 
-    Of a repeated attribute the first counts; BgpError is raised where that is one of the
-    multiprotocol ones, for then it cannot be told which prefixes are meant (RFC 7606 section 3g).
+    Of a repeated attribute the first is used. Raises BgpError for a repeated multiprotocol
+    attribute, since the affected prefixes are then ambiguous (RFC 7606 section 3g).
     """
     values: dict[int, bytes] = {}
-    flaw: BgpError | None = None
+    malformation: BgpError | None = None
     reader = Reader(data)
     try:
         while reader.remaining:
@@ -168,16 +176,16 @@ def split_attributes(data: bytes) -> SplitAttributes:
             length = reader.u16() if flags & _EXTENDED_LENGTH else reader.u8()
             value = reader.take(length)
             if kind in values and kind in _MULTIPROTOCOL:
-                raise _malformed(f"{AttributeType(kind).name} is there twice")
-            flaw = flaw or _flaw_in_flags(flags, kind, value)
+                raise _malformed(f"found {AttributeType(kind).name} twice, want it once")
+            malformation = malformation or _flags_error(flags, kind, value)
             values.setdefault(kind, value)
     except TruncatedError as error:
-        flaw = flaw or _malformed(f"path attributes: {error}")
-    return SplitAttributes(values, flaw)
+        malformation = malformation or _malformed(f"path attributes: {error}")
+    return SplitAttributes(values, malformation)
 
 
 def decode_attributes(values: Mapping[int, bytes], *, four_octet: bool) -> PathAttributes:
-    """Understand the attributes of a route. Raises BgpError for wrong and for missing ones."""
+    """Decode the attributes of a route. Raises BgpError for malformed and for missing ones."""
     for kind in (AttributeType.ORIGIN, AttributeType.AS_PATH):
         if kind not in values:
             raise BgpError(
@@ -203,7 +211,7 @@ def decode_attributes(values: Mapping[int, bytes], *, four_octet: bool) -> PathA
 _MULTIPROTOCOL = (AttributeType.MP_REACH_NLRI, AttributeType.MP_UNREACH_NLRI)
 
 
-def _flaw_in_flags(flags: int, kind: int, value: bytes) -> BgpError | None:
+def _flags_error(flags: int, kind: int, value: bytes) -> BgpError | None:
     significant = _OPTIONAL | _TRANSITIVE
     if kind in _FLAGS and flags & significant != _FLAGS[AttributeType(kind)]:
         message = f"attribute {AttributeType(kind).name}: found flags {flags:#04x}"
@@ -218,7 +226,7 @@ def _flaw_in_flags(flags: int, kind: int, value: bytes) -> BgpError | None:
 
 
 _WELL_KNOWN_UNUSED = frozenset({6})
-"""ATOMIC_AGGREGATE is well-known, and of no use to us."""
+"""ATOMIC_AGGREGATE: well-known, but not decoded, since nothing uses it."""
 
 
 def _encode_path(path: tuple[AsSegment, ...], four_octet: bool) -> bytes:

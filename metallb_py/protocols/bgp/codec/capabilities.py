@@ -1,7 +1,7 @@
-"""The capabilities of an OPEN message (RFC 5492).
+"""Capabilities of an OPEN message (RFC 5492).
 
-Those that we know have a class each; any other is kept as it came, since a speaker ignores
-what it does not know.
+Each supported capability has a class; any other is kept undecoded, since a BGP speaker ignores
+unknown capabilities.
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ _NOTIFICATIONS = 0x4000
 _FORWARDING = 0x80
 
 MAX_RESTART_TIME = 0x0FFF
-"""Seconds (RFC 4724 section 3)."""
+"""Most seconds that the Restart Time field holds (RFC 4724 section 3)."""
 
 _MAX_NAME = 64
-"""Bytes of a host name that we send: as long as Linux has them, and shorter than any limit."""
+"""Most bytes of a host name in our OPEN: Linux' own limit, and below that of the capability."""
 
 
 @dataclass(frozen=True, slots=True)
 class Multiprotocol:
-    """Unicast routes of this family may be exchanged (RFC 4760)."""
+    """The sender exchanges unicast routes of this family (RFC 4760)."""
 
     family: AddressFamily
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRefresh:
-    """The sender understands ROUTE-REFRESH messages (RFC 2918)."""
+    """The sender supports ROUTE-REFRESH messages (RFC 2918)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FourOctetAsn:
-    """The sender's whole AS number, and that its AS_PATHs hold such numbers (RFC 6793)."""
+    """The sender's 4-octet AS number; it supports such numbers in AS_PATH (RFC 6793)."""
 
     asn: int
 
 
 @dataclass(frozen=True, slots=True)
 class EnhancedRouteRefresh:
-    """The sender brackets what it sends again with BoRR and EoRR (RFC 7313)."""
+    """The sender encloses refreshed routes by BoRR and EoRR (RFC 7313)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtendedMessage:
-    """The sender takes messages of up to 65535 bytes (RFC 8654)."""
+    """The sender accepts messages of up to 65535 bytes (RFC 8654)."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextHopEncoding:
-    """A family whose next hops may be of another one, all by the numbers of RFC 4760."""
+    """A family (AFI and SAFI) with the AFI that its next hops may have, as numbers (RFC 8950)."""
 
     family: int
     subsequent: int
@@ -77,16 +77,16 @@ IPV4_OVER_IPV6 = NextHopEncoding(AddressFamily.IPV4, UNICAST, AddressFamily.IPV6
 
 @dataclass(frozen=True, slots=True)
 class ExtendedNextHop:
-    """The next hops that the sender understands besides a family's own (RFC 8950)."""
+    """The next hops that the sender supports besides those of a family's own kind (RFC 8950)."""
 
     encodings: tuple[NextHopEncoding, ...] = (IPV4_OVER_IPV6,)
 
 
 @dataclass(frozen=True, slots=True)
 class RestartFamily:
-    """A family, by number, whose routes the sender asks to keep while it restarts.
+    """A family (AFI and SAFI, as numbers) whose routes are retained while the sender restarts.
 
-    ``forwarding``: it went on forwarding while it was away.
+    ``forwarding`` is the Forwarding State bit: the sender preserved its forwarding state.
     """
 
     family: int
@@ -96,21 +96,21 @@ class RestartFamily:
 
 @dataclass(frozen=True, slots=True)
 class GracefulRestart:
-    """The sender's restarts need not show (RFC 4724); without ``families`` it only helps others.
-
-    ``time`` is how many seconds it may be away, 0 to MAX_RESTART_TIME; ``restarting`` that it just
-    did; ``notifications`` that routes may outlive a session that a NOTIFICATION ended (RFC 8538).
-    """
+    """The sender supports graceful restart (RFC 4724)."""
 
     time: int
+    """Restart Time: seconds for which the sender's restart may last, 0 to MAX_RESTART_TIME."""
     restarting: bool = False
+    """Restart State bit: the sender has restarted."""
     notifications: bool = False
+    """N bit: graceful restart applies after a NOTIFICATION, too (RFC 8538)."""
     families: tuple[RestartFamily, ...] = ()
+    """Families to retain; with none the sender only helps other speakers to restart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hostname:
-    """What the sender calls itself, for people to read (draft-walton-bgp-hostname-capability)."""
+    """The sender's host name, for display (draft-walton-bgp-hostname-capability)."""
 
     host: str
     domain: str = ""
@@ -118,7 +118,7 @@ class Hostname:
 
 @dataclass(frozen=True, slots=True)
 class OtherCapability:
-    """A capability that this package gives no meaning to, or finds none in."""
+    """A capability that is unknown, or whose value could not be decoded."""
 
     code: int
     value: bytes
@@ -138,15 +138,15 @@ Capability = (
 
 
 def encode_capabilities(capabilities: tuple[Capability, ...]) -> bytes:
-    """Encode as triples of code, length and value. Each value takes at most 255 bytes."""
+    """Encode as triples of code, length and value. Each value must have at most 255 bytes."""
     return b"".join(_encode(capability) for capability in capabilities)
 
 
 def decode_capabilities(data: bytes) -> Iterator[Capability]:
     """Decode the value of one capabilities parameter.
 
-    Raises BgpError where a length does not fit; the RFC names no subcode for it. Of the
-    capabilities that are conveniences, malformed ones are as good as absent.
+    Raises BgpError for a wrong length; the RFC specifies no subcode for it. A malformed optional
+    capability is treated as absent (OtherCapability).
     """
     reader = Reader(data)
     try:
@@ -157,7 +157,7 @@ def decode_capabilities(data: bytes) -> Iterator[Capability]:
         raise _malformed(f"capabilities: {error}") from error
 
 
-def _encode(capability: Capability) -> bytes:  # one case a line: a table with types
+def _encode(capability: Capability) -> bytes:
     match capability:
         case Multiprotocol(family):
             return _triple(_MULTIPROTOCOL, bytes((0, family, 0, UNICAST)))
@@ -199,7 +199,7 @@ def _encode_restart(family: RestartFamily) -> bytes:
 
 
 def _encode_name(name: str) -> bytes:
-    """Encode with its length; what is too long is cut between characters."""
+    """Encode the name after its length; a longer name is truncated between characters."""
     data = name.encode()[:_MAX_NAME].decode(errors="ignore").encode()
     return bytes((len(data),)) + data
 
@@ -219,11 +219,11 @@ def _decode(code: int, value: bytes) -> Capability:
             _want_length("4-octet AS number", value, 4)
             return FourOctetAsn(int.from_bytes(value))
         case _:
-            return _decode_convenience(code, value) or OtherCapability(code, value)
+            return _decode_optional(code, value) or OtherCapability(code, value)
 
 
-def _decode_convenience(code: int, value: bytes) -> Capability | None:
-    """Decode what a session does as well without; None for what cannot be understood."""
+def _decode_optional(code: int, value: bytes) -> Capability | None:
+    """Decode a capability that a session can do without; return None if unknown or malformed."""
     match code, len(value):
         case 5, length if length % 6 == 0:
             fields = (value[at : at + 6] for at in range(0, length, 6))
@@ -272,7 +272,7 @@ def _decode_hostname(value: bytes) -> Hostname | None:
 def _decode_multiprotocol(value: bytes) -> Capability:
     _want_length("multiprotocol", value, 4)
     family, unicast = int.from_bytes(value[:2]), value[3] == UNICAST
-    # The third byte is reserved and ignored by the receiver (RFC 4760 section 8).
+    # The third byte is reserved, and the receiver ignores it (RFC 4760 section 8).
     if unicast and family in (AddressFamily.IPV4, AddressFamily.IPV6):
         return Multiprotocol(AddressFamily(family))
     return OtherCapability(_MULTIPROTOCOL, value)

@@ -1,4 +1,4 @@
-"""Numbers of the Border Gateway Protocol, and the one error that its decoders raise."""
+"""Numbers of BGP (RFC 4271 and extensions), and the one error that the decoders raise."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from metallb_py.errors import RemoteProtocolError
 
 VERSION = 4
 AS_TRANS = 23456
-"""Stands in a 16-bit field for an AS number that does not fit (RFC 6793)."""
+"""Placeholder in a 16-bit field for an AS number that does not fit (RFC 6793)."""
 _MAX_DATA = 4096 - 21
-"""Bytes of data in a NOTIFICATION of a length that every speaker takes."""
+"""Most bytes of data in a NOTIFICATION that every BGP speaker accepts (RFC 4271 section 4.1)."""
 
 
 class MessageType(IntEnum):
-    """RFC 4271 section 4.1, RFC 2918."""
+    """Message types (RFC 4271 section 4.1, RFC 2918)."""
 
     OPEN = 1
     UPDATE = 2
@@ -24,14 +24,14 @@ class MessageType(IntEnum):
 
 
 class AddressFamily(IntEnum):
-    """The families whose unicast routes we exchange, by address family number (RFC 4760)."""
+    """Address families in use, by address family number (AFI, RFC 4760)."""
 
     IPV4 = 1
     IPV6 = 2
 
 
 UNICAST = 1
-"""The one subsequent address family that we use (RFC 4760)."""
+"""The one subsequent address family (SAFI) in use (RFC 4760)."""
 
 
 class ErrorCode(IntEnum):
@@ -83,7 +83,7 @@ class UpdateError(IntEnum):
 
 
 class StateMachineError(IntEnum):
-    """Subcodes of FINITE_STATE_MACHINE (RFC 6608): a message that the state does not expect."""
+    """Subcodes of FINITE_STATE_MACHINE (RFC 6608): an unexpected message in a state."""
 
     IN_OPEN_SENT = 1
     IN_OPEN_CONFIRM = 2
@@ -102,7 +102,7 @@ class Cease(IntEnum):
     BFD_DOWN = 10
 
 
-_CODE_WORDS = {
+_CODE_NAMES = {
     1: "message header error",
     2: "OPEN message error",
     3: "UPDATE message error",
@@ -113,7 +113,7 @@ _CODE_WORDS = {
     8: "send hold timer expired",
 }
 
-_SUBCODE_WORDS = {
+_SUBCODE_NAMES = {
     (1, 1): "connection not synchronized",
     (1, 2): "bad message length",
     (1, 3): "bad message type",
@@ -154,19 +154,19 @@ _SUBCODE_WORDS = {
 
 
 def describe(code: int, subcode: int) -> str:
-    """Say in words what a NOTIFICATION's numbers mean, known to us or not."""
-    general = _CODE_WORDS.get(code, f"unknown error code {code}")
-    special = _SUBCODE_WORDS.get((code, subcode))
+    """Return the meaning of a NOTIFICATION's error code and subcode, also of unknown ones."""
+    general = _CODE_NAMES.get(code, f"unknown error code {code}")
+    special = _SUBCODE_NAMES.get((code, subcode))
     if special is not None:
         return f"{general}: {special}"
     return general if subcode == 0 else f"{general}: unknown subcode {subcode}"
 
 
 class BgpError(RemoteProtocolError):
-    """The peer broke the protocol; carries the NOTIFICATION that RFC 4271 answers it with.
+    """A protocol error of the peer, with the NOTIFICATION that RFC 4271 specifies for it.
 
-    The one error that the decoders of this package raise. ``data`` is the NOTIFICATION's, and cut
-    to what any peer takes.
+    The one error that the decoders of this package raise. ``data`` is the NOTIFICATION's data,
+    truncated so that every peer accepts the message.
     """
 
     def __init__(self, message: str, code: ErrorCode, subcode: int = 0, data: bytes = b"") -> None:

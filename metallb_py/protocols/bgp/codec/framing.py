@@ -1,4 +1,4 @@
-"""Cuts the byte stream of a TCP connection into BGP messages (RFC 4271 section 4.1)."""
+"""Framing of BGP messages in the byte stream of a TCP connection (RFC 4271 section 4.1)."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ MARKER = b"\xff" * 16
 HEADER_LENGTH = 19
 MAX_LENGTH = 4096
 MAX_EXTENDED_LENGTH = 65535
-"""Where both sides agreed to it, of all messages but OPEN and KEEPALIVE (RFC 8654)."""
+"""Most bytes of a message other than OPEN and KEEPALIVE, where both sides agreed (RFC 8654)."""
 
 _MIN_LENGTH = {
     MessageType.OPEN: 29,
     MessageType.UPDATE: 23,
     MessageType.NOTIFICATION: 21,
     MessageType.KEEPALIVE: 19,
-    MessageType.ROUTE_REFRESH: HEADER_LENGTH,  # too short a body has an error of its own: RFC 7313
+    MessageType.ROUTE_REFRESH: HEADER_LENGTH,  # RFC 7313 has its own error for a short body
 }
 
 _MAX_LENGTH = {MessageType.OPEN: MAX_LENGTH, MessageType.KEEPALIVE: HEADER_LENGTH}
-"""Of the messages whose length nobody can extend."""
+"""Limits of the messages to which the extended message capability does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message, cut out but not understood yet."""
+    """Type and body of one message, not decoded yet."""
 
     type: MessageType
     body: bytes
 
 
 def frame(kind: MessageType, body: bytes) -> bytes:
-    """Put a header before a message's body. Raises LocalProtocolError if no header can."""
+    """Return the body after its message header. Raises LocalProtocolError if it is too long."""
     length = HEADER_LENGTH + len(body)
     if length > MAX_EXTENDED_LENGTH:
         raise LocalProtocolError(f"{kind.name} message of {length} bytes")
@@ -42,10 +42,10 @@ def frame(kind: MessageType, body: bytes) -> bytes:
 
 
 class FrameReader:
-    """Takes bytes as they arrive and gives whole messages.
+    """Buffer that takes received bytes and returns complete messages.
 
-    ``max_length`` is what a message may take from now on. After an error the stream has no meaning
-    any more: the connection is to be closed.
+    ``max_length`` is the most bytes of a message and may be changed at any time. After an error the
+    rest of the stream cannot be decoded: the connection must be closed.
     """
 
     __slots__ = ("_buffer", "max_length")
@@ -55,13 +55,13 @@ class FrameReader:
         self.max_length = max_length
 
     def feed(self, data: bytes) -> None:
-        """Add bytes that the connection delivered."""
+        """Add received bytes."""
         self._buffer += data
 
     def next_frame(self) -> Frame | None:
-        """Return the next whole message, or None until more bytes have come.
+        """Return the next complete message, or None until more bytes are received.
 
-        Raises BgpError as soon as a header cannot be right, without waiting for its body.
+        Raises BgpError for an invalid header, without waiting for the message's body.
         """
         if len(self._buffer) < HEADER_LENGTH:
             return None

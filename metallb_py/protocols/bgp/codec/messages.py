@@ -1,4 +1,4 @@
-"""The five messages of BGP and their encoding (RFC 4271 section 4, RFC 2918, RFC 7313)."""
+"""The five BGP messages and their encoding (RFC 4271 section 4, RFC 2918, RFC 7313)."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from metallb_py.protocols.bgp.codec.update import Update, decode_update, encode_
 from metallb_py.protocols.byte_reader import Reader, TruncatedError
 
 _CAPABILITIES = 2
-"""The one type of optional parameter in use (RFC 5492)."""
+"""The one optional parameter type in use (RFC 5492)."""
 
 _MAX_CAPABILITIES = 252
-"""Bytes of capabilities in one parameter; what we offer is far from it."""
+"""Most bytes of capabilities in one parameter; our OPENs have far fewer."""
 
 _EXTENDED_MARK = b"\xff"
-"""As the first parameter's type it says that 16-bit lengths follow (RFC 9072)."""
+"""Type of the first parameter that marks extended, 16-bit parameter lengths (RFC 9072)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """What a speaker is, wants and can do. ``hold_time`` is in seconds.
+    """An OPEN message. ``hold_time`` is in seconds.
 
-    ``my_as`` is the 16-bit field; ``asn`` the number that counts.
+    ``my_as`` is the 16-bit field; ``asn`` is the AS number in effect.
     """
 
     my_as: int
@@ -55,57 +55,63 @@ class Open:
 
     @property
     def asn(self) -> int:
-        """The sender's AS number, from its capability where it sent that."""
+        """The sender's AS number: that of the 4-octet AS number capability, if it was sent."""
         wide = (c.asn for c in self.capabilities if isinstance(c, FourOctetAsn))
         return next(wide, self.my_as)
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Why the sender closes the connection."""
+    """A NOTIFICATION message: the error for which the sender closes the connection."""
 
     code: int
     subcode: int
     data: bytes = b""
 
     def __str__(self) -> str:
-        """MetalLB's wording of a number, our meaning of it, and any text that was sent along."""
-        told = self._meaning()
+        """Return MetalLB's wording of the numbers, their meaning, and any text in the message."""
+        meaning = self._meaning()
         if (self.code, self.subcode) == (ErrorCode.CEASE, Cease.HARD_RESET) and len(self.data) > 1:
             inner = Notification(self.data[0], self.data[1], self.data[2:])  # RFC 8538 section 3
-            told = f"{told}: {inner._meaning()}"
-        return f"BGP notification code 0x{self.code:02x}{self.subcode:02x} ({told})"
+            meaning = f"{meaning}: {inner._meaning()}"
+        return f"BGP notification code 0x{self.code:02x}{self.subcode:02x} ({meaning})"
 
     def _meaning(self) -> str:
         meaning, text = describe(self.code, self.subcode), self._shutdown_text()
         return f'{meaning}: "{text}"' if text else meaning
 
     def _shutdown_text(self) -> str:
-        """The operator's words in a Cease (RFC 9003); others' bytes, so only what prints."""
+        """Return the shutdown communication of a Cease (RFC 9003), "" if none.
+
+        It is untrusted text, so characters that are not printable are replaced.
+        """
         if self.code != ErrorCode.CEASE or self.subcode not in (2, 4) or not self.data:
             return ""
-        words = self.data[1 : 1 + self.data[0]].decode("utf-8", "replace")
-        return "".join(c if c.isprintable() else "?" for c in words)
+        text = self.data[1 : 1 + self.data[0]].decode("utf-8", "replace")
+        return "".join(c if c.isprintable() else "?" for c in text)
 
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """The sender lives."""
+    """A KEEPALIVE message."""
 
 
 class RefreshKind(IntEnum):
-    """What a ROUTE-REFRESH message says (RFC 2918, RFC 7313 section 3.2)."""
+    """Subtypes of a ROUTE-REFRESH message (RFC 2918, RFC 7313 section 3.2)."""
 
     REQUEST = 0
+    """The sender requests all routes of a family."""
     BEGIN = 1
+    """BoRR: the sender begins to send all its routes of a family."""
     END = 2
+    """EoRR: the sender has sent all its routes of a family."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """The sender wants all routes of a family again, or brackets such routes of its own.
+    """A ROUTE-REFRESH message: a request for all routes of a family, or a BoRR or EoRR marker.
 
-    All by number: families and kinds that are not known are nothing to complain about.
+    The fields are plain numbers, since unknown families and subtypes are no errors.
     """
 
     family: int
@@ -114,7 +120,7 @@ class Refresh:
 
     @property
     def requested(self) -> AddressFamily | None:
-        """The family that is wanted again, if one of ours is."""
+        """The requested family, None if it is not in use or this is no request."""
         if self.kind != RefreshKind.REQUEST or self.subsequent != UNICAST:
             return None
         return next((family for family in AddressFamily if family == self.family), None)
@@ -124,18 +130,18 @@ Message = Open | Update | Notification | Keepalive | Refresh
 
 
 def two_octet(asn: int) -> int:
-    """Return the AS number as a 16-bit field shows it."""
+    """Return the AS number as a 16-bit field holds it: AS_TRANS where it does not fit."""
     return asn if asn <= 0xFFFF else AS_TRANS
 
 
 def encode(message: Message, *, four_octet: bool = True) -> bytes:
-    """Encode with header. ``four_octet``: whether both sides have 4-octet AS numbers.
+    """Encode a message with its header. ``four_octet``: AS numbers in AS_PATH have 4 octets.
 
-    Raises LocalProtocolError for what the format cannot express in 4096 bytes.
+    Raises LocalProtocolError for a message that the format cannot express in 4096 bytes.
     """
     data = frame(*_encode(message, four_octet=four_octet))
     if len(data) > MAX_LENGTH:
-        raise LocalProtocolError(f"message of {len(data)} bytes, want {MAX_LENGTH} at the most")
+        raise LocalProtocolError(f"message of {len(data)} bytes, want at most {MAX_LENGTH}")
     return data
 
 
@@ -175,7 +181,9 @@ def _encode_open(message: Open) -> bytes:
     if message.capabilities:
         value = encode_capabilities(message.capabilities)
         if len(value) > _MAX_CAPABILITIES:
-            raise LocalProtocolError(f"capabilities take {len(value)} bytes")
+            raise LocalProtocolError(
+                f"capabilities: found {len(value)} bytes, want at most {_MAX_CAPABILITIES}"
+            )
         parameters = bytes((_CAPABILITIES, len(value))) + value
     return (
         bytes((VERSION,))
@@ -206,7 +214,7 @@ def _decode_open(body: bytes) -> Open:
 
 
 def _decode_parameters(reader: Reader) -> Iterator[Capability]:
-    """Decode the optional parameters, which must fill the message to its end."""
+    """Decode the optional parameters, which must extend to the end of the message."""
     total, field = reader.u8(), reader.rest()
     extended = total > 0 and field[:1] == _EXTENDED_MARK
     if extended:
@@ -223,7 +231,7 @@ def _decode_parameters(reader: Reader) -> Iterator[Capability]:
         value = parameters.take(parameters.u16() if extended else parameters.u8())
         if kind != _CAPABILITIES:
             raise BgpError(
-                f"OPEN: unknown optional parameter {kind}",
+                f"OPEN: unsupported optional parameter {kind}",
                 ErrorCode.OPEN_MESSAGE,
                 OpenError.UNSUPPORTED_PARAMETER,
             )
@@ -232,11 +240,11 @@ def _decode_parameters(reader: Reader) -> Iterator[Capability]:
 
 def _decode_route_refresh(body: bytes) -> Refresh:
     if len(body) != 4:
-        # Outbound route filters may follow (RFC 5291), but we never offer to take them.
+        # Outbound route filters may follow (RFC 5291), but we never offer that capability.
         raise BgpError(
             f"ROUTE-REFRESH: found {len(body)} bytes, want 4",
             ErrorCode.ROUTE_REFRESH_MESSAGE,
             1,
-            frame(MessageType.ROUTE_REFRESH, body),  # all of it (RFC 7313 section 5)
+            frame(MessageType.ROUTE_REFRESH, body),  # the complete message (RFC 7313 section 5)
         )
     return Refresh(int.from_bytes(body[:2]), body[2], body[3])

@@ -1,6 +1,6 @@
-"""UPDATE messages: prefixes that come and go (RFC 4271 section 4.3, RFC 4760).
+"""UPDATE messages: announced and withdrawn prefixes (RFC 4271 section 4.3, RFC 4760).
 
-IPv4 prefixes with IPv4 next hops travel in the message's own fields, all others in the
+IPv4 prefixes with IPv4 next hops are encoded in the message's own fields, all others in the
 multiprotocol attributes.
 """
 
@@ -33,10 +33,10 @@ from metallb_py.protocols.byte_reader import Reader, TruncatedError
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Prefixes of one family, and the next hop that they are reached by.
+    """Announced prefixes of one family, with their next hop.
 
-    IPv4 prefixes may have an IPv6 next hop (RFC 8950), never the other way round. An IPv6 one may
-    come with the ``link_local`` address of the same router (RFC 2545).
+    IPv4 prefixes may have an IPv6 next hop (RFC 8950), never the other way round. An IPv6 next hop
+    may be followed by the ``link_local`` address of the same router (RFC 2545).
     """
 
     next_hop: IPAddress
@@ -46,17 +46,18 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One UPDATE. ``end_of_rib``: it says only that these were all routes (RFC 4724 section 2).
-
-    ``attributes`` describe every prefix in ``reach``. ``malformed`` is what was wrong with a
-    received one whose announcements count as withdrawn for it (RFC 7606).
-    """
+    """One UPDATE message."""
 
     withdrawn: tuple[IPNetwork, ...] = ()
+    """Withdrawn prefixes of any family."""
     reach: tuple[Reach, ...] = ()
+    """Announced prefixes."""
     attributes: PathAttributes | None = None
+    """Path attributes of every prefix in ``reach``; None where nothing is announced."""
     malformed: str = ""
+    """The error in a received message whose announcements are treated as withdrawals (RFC 7606)."""
     end_of_rib: AddressFamily | None = None
+    """The family of which this is the End-of-RIB marker (RFC 4724 section 2), else None."""
 
 
 def encode_update(update: Update, *, four_octet: bool) -> bytes:
@@ -76,20 +77,20 @@ def encode_update(update: Update, *, four_octet: bool) -> bytes:
 
 
 def join_body(withdrawn: bytes, attributes: bytes, announced: bytes) -> bytes:
-    """Put the encoded fields of an UPDATE together. Raises LocalProtocolError if too long."""
+    """Join the encoded fields of an UPDATE. Raises LocalProtocolError if one is too long."""
     try:
         lengths = len(withdrawn).to_bytes(2), len(attributes).to_bytes(2)
     except OverflowError as error:
-        raise LocalProtocolError("UPDATE exceeds any message") from error
+        raise LocalProtocolError("UPDATE exceeds the length of any message") from error
     return lengths[0] + withdrawn + lengths[1] + attributes + announced
 
 
 def decode_update(body: bytes, *, four_octet: bool) -> Update:
-    """Decode a body, leniently as RFC 7606 wants it.
+    """Decode a body with the error handling of RFC 7606.
 
-    Wrong attributes turn the announcements into withdrawals. Raises BgpError only where it
-    cannot be told which prefixes the message is about. Attributes that are of no use to us, such
-    as AGGREGATOR, may be as wrong as they like: RFC 7606 has them discarded.
+    Malformed attributes turn the announcements into withdrawals ("treat-as-withdraw"). Raises
+    BgpError only where the affected prefixes cannot be determined. Unused attributes, such as
+    AGGREGATOR, are not checked: where malformed, RFC 7606 has them discarded.
     """
     reader = Reader(body)
     try:
@@ -104,13 +105,13 @@ def decode_update(body: bytes, *, four_octet: bool) -> Update:
         *_decode_mp_unreach(split.values),
     )
     reach = _decode_mp_reach(split.values)
-    _check_certainty(split, announced)
+    _check_prefixes_known(split, announced)
     try:
-        if split.flaw is not None:
-            raise split.flaw
+        if split.malformation is not None:
+            raise split.malformation
         reach_v4 = _decode_reach_v4(split.values, announced)
         if not (reach_v4 or reach):
-            return Update(withdrawn, end_of_rib=None if withdrawn else _ended(split.values))
+            return Update(withdrawn, end_of_rib=None if withdrawn else _end_of_rib_in(split.values))
         attributes = decode_attributes(split.values, four_octet=four_octet)
     except BgpError as error:
         lost = (*withdrawn, *announced, *(p for part in reach for p in part.prefixes))
@@ -118,8 +119,8 @@ def decode_update(body: bytes, *, four_octet: bool) -> Update:
     return Update(withdrawn, (*reach_v4, *reach), attributes)
 
 
-def _ended(values: Mapping[int, bytes]) -> AddressFamily | None:
-    """Which family's End-of-RIB an UPDATE without prefixes is: one with nothing else in it."""
+def _end_of_rib_in(values: Mapping[int, bytes]) -> AddressFamily | None:
+    """Return the family whose End-of-RIB an UPDATE without prefixes is; None with other content."""
     if not values:
         return AddressFamily.IPV4
     if values.keys() == {AttributeType.MP_UNREACH_NLRI}:
@@ -127,16 +128,16 @@ def _ended(values: Mapping[int, bytes]) -> AddressFamily | None:
     return None
 
 
-def _check_certainty(split: SplitAttributes, announced: tuple[IPNetwork, ...]) -> None:
-    """Raise the flaw if it may have hidden prefixes.
+def _check_prefixes_known(split: SplitAttributes, announced: tuple[IPNetwork, ...]) -> None:
+    """Raise the error in the attributes if it may have hidden prefixes.
 
-    Attributes that describe nothing, one of them broken: what they were to describe may be in
-    what cannot be read (RFC 7606 section 5.2).
+    Where attributes are present without any announced prefix, and one is malformed, the prefixes
+    may be in the part that cannot be decoded (RFC 7606 section 5.2).
     """
     only_withdraws = split.values.keys() == {AttributeType.MP_UNREACH_NLRI}
     announces = announced or AttributeType.MP_REACH_NLRI in split.values
-    if split.flaw is not None and not (only_withdraws or announces):
-        raise split.flaw
+    if split.malformation is not None and not (only_withdraws or announces):
+        raise split.malformation
 
 
 def _end_of_rib(family: AddressFamily) -> bytes:
@@ -146,13 +147,13 @@ def _end_of_rib(family: AddressFamily) -> bytes:
 
 
 def encode_prefix(prefix: IPNetwork) -> bytes:
-    """Encode as the length in bits and as many bytes as these need."""
+    """Encode as the prefix length in bits, followed by the bytes that hold that many bits."""
     length = prefix.prefixlen
     return bytes((length,)) + prefix.network_address.packed[: (length + 7) >> 3]
 
 
 def encode_prefixes(prefixes: Iterable[IPNetwork]) -> bytes:
-    """Encode one after the other."""
+    """Encode the prefixes one after the other."""
     return b"".join(map(encode_prefix, prefixes))
 
 
@@ -175,7 +176,7 @@ def _encode_reach(update: Update, four_octet: bool) -> tuple[bytes, bytes]:
     if not update.reach:
         return b"", b""
     if update.attributes is None:
-        raise LocalProtocolError("announcements need attributes")
+        raise LocalProtocolError("announcements without path attributes")
     announced = multiprotocol = b""
     next_hop_v4 = None
     for reach in update.reach:
@@ -186,7 +187,7 @@ def _encode_reach(update: Update, four_octet: bool) -> tuple[bytes, bytes]:
             next_hop_v4 = reach.next_hop
             announced = encode_prefixes(reach.prefixes)
         elif multiprotocol:
-            raise LocalProtocolError("one message has one MP_REACH_NLRI")
+            raise LocalProtocolError("found two next hops for MP_REACH_NLRI, want one per message")
         else:
             family = AddressFamily.IPV4 if versions == {4} else AddressFamily.IPV6
             prefixes = encode_prefixes(reach.prefixes)
@@ -216,9 +217,9 @@ def _decode_reach_v4(
 
 
 def _decode_mp_reach(values: Mapping[int, bytes]) -> tuple[Reach, ...]:
-    """Unicast announcements of both families; those of others are none of ours.
+    """Decode unicast announcements of both families; ignore those of other families.
 
-    Raises BgpError for all that makes the prefixes uncertain (RFC 7606 sections 5.3 and 7.11).
+    Raises BgpError where the prefixes cannot be determined (RFC 7606 sections 5.3 and 7.11).
     """
     value = values.get(AttributeType.MP_REACH_NLRI)
     if value is None:
@@ -259,7 +260,7 @@ def _decode_prefixes(family: AddressFamily, data: bytes) -> tuple[IPNetwork, ...
 
 
 def _split_prefixes(data: bytes, width: int) -> Iterator[tuple[int, int]]:
-    """Yield address and length of each; bits past the length are cleared, as they may be set."""
+    """Yield address and length of each prefix; host bits, which may be set, are cleared."""
     reader = Reader(data)
     try:
         while reader.remaining:
@@ -277,10 +278,10 @@ def _split_prefixes(data: bytes, width: int) -> Iterator[tuple[int, int]]:
         raise _error(f"prefix: {error}", UpdateError.INVALID_NETWORK) from error
 
 
-def _broken(kind: AttributeType, value: bytes, flaw: str) -> BgpError:
-    """RFC 4271 section 6.3: the erroneous attribute goes along, with type, length and value."""
+def _broken(kind: AttributeType, value: bytes, message: str) -> BgpError:
+    """Return an error whose data is the erroneous attribute, as RFC 4271 section 6.3 requires."""
     return BgpError(
-        f"{kind.name}: {flaw}",
+        f"{kind.name}: {message}",
         ErrorCode.UPDATE_MESSAGE,
         UpdateError.OPTIONAL_ATTRIBUTE,
         encode_attribute(kind, value),

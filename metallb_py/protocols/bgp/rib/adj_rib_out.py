@@ -1,7 +1,7 @@
-"""What one peer should know of us and what it has been told: the Adj-RIB-Out.
+"""The Adj-RIB-Out of one peer (RFC 4271 section 3.2): desired and advertised routes.
 
-Only the prefixes that changed since the last message are looked at, so a change costs the same
-whatever else is advertised.
+Only the prefixes that changed since the last message are processed, so the cost of a change does
+not depend on the number of other routes.
 """
 
 from __future__ import annotations
@@ -15,24 +15,27 @@ from metallb_py.addresses import IPNetwork
 
 @dataclass(frozen=True, slots=True)
 class RouteAttributes:
-    """What the operator wants said of a prefix, to whatever peer.
-
-    ``communities`` are 32-bit values, ``large_communities`` triples of them, in ascending order.
-    ``as_path_prepend`` is how often the own AS number is repeated, up to 254 times. ``weight``
-    becomes the link bandwidth (RFC 10005), in units of any size, the same on all nodes.
-    """
+    """Attributes of a route as the operator configured them, independent of the session."""
 
     local_pref: int = 0
+    """LOCAL_PREF, sent to internal peers only."""
     communities: tuple[int, ...] = ()
+    """COMMUNITIES: 32-bit values in ascending order."""
     large_communities: tuple[tuple[int, int, int], ...] = ()
+    """LARGE_COMMUNITY: triples of 32-bit values in ascending order."""
     med: int | None = None
+    """MULTI_EXIT_DISC; None sends none."""
     as_path_prepend: int = 0
+    """The number of additional copies of our AS number in AS_PATH, up to 254."""
     weight: int | None = None
+    """Link bandwidth (RFC 10005), in a unit of any size that is the same on all nodes.
+
+    None sends none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Prefixes to announce, grouped by what is said of them, and prefixes to withdraw."""
+    """Prefixes to announce, grouped by attributes, and prefixes to withdraw."""
 
     announced: Mapping[RouteAttributes, tuple[IPNetwork, ...]]
     withdrawn: tuple[IPNetwork, ...]
@@ -40,7 +43,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class PrefixCounts:
-    """How many prefixes the peer knows, and how many it should.
+    """Numbers of prefixes: advertised to the peer (``announced``), and to be advertised.
 
     ``not_carried`` of the desired ones are of a family that the session cannot carry.
     """
@@ -51,7 +54,10 @@ class PrefixCounts:
 
 
 class AdjRibOut:
-    """Desired against advertised prefixes of one session, which carries some IP versions."""
+    """Difference between the desired routes and those advertised in the current session.
+
+    A session carries the prefixes of some IP versions only.
+    """
 
     __slots__ = (
         "_advertised",
@@ -65,17 +71,18 @@ class AdjRibOut:
     def __init__(self) -> None:
         self._desired: dict[IPNetwork, RouteAttributes] = {}
         self._desired_by_version: Counter[int] = Counter()
-        # None: the peer was told something that we cannot rely on any more.
+        # None: the prefix was advertised, but has to be advertised again.
         self._advertised: dict[IPNetwork, RouteAttributes | None] = {}
-        # What to tell next, in order; None: to withdraw. Of this kind, since taking the first
-        # ones from a plain dict takes longer and longer, and hashing a prefix is what costs here.
+        # Pending changes in the order to send them; None: a withdrawal. An OrderedDict, since
+        # removing the first items of a plain dict gets ever slower, and hashing a prefix once more
+        # is expensive here.
         self._changed: OrderedDict[IPNetwork, RouteAttributes | None] = OrderedDict()
         self._versions: frozenset[int] = frozenset()
         self._is_open = False
 
     @property
     def counts(self) -> PrefixCounts:
-        """Where the peer stands. Without one, nobody knows yet what will not be carried."""
+        """Current numbers of prefixes. Without a session, ``not_carried`` is 0: it is unknown."""
         not_carried = sum(
             count
             for version, count in self._desired_by_version.items()
@@ -84,26 +91,26 @@ class AdjRibOut:
         return PrefixCounts(len(self._advertised), len(self._desired), not_carried)
 
     @property
-    def settled(self) -> bool:
-        """Whether there is nothing to tell the peer."""
+    def in_sync(self) -> bool:
+        """Whether no change is pending."""
         return not self._changed
 
     def open(self, versions: frozenset[int]) -> None:
-        """A peer is there, knows nothing, and takes prefixes of these IP versions."""
+        """Start a session that carries prefixes of these IP versions; nothing is advertised yet."""
         self.close()
         self._is_open = True
         self._versions = versions
         self._changed.update(self._wanted_in(versions))
 
     def close(self) -> None:
-        """The peer is gone, and with it what it knew."""
+        """End the session; nothing is advertised any more."""
         self._is_open = False
         self._versions = frozenset()
         self._advertised.clear()
         self._changed.clear()
 
     def resend(self, version: int | None = None) -> None:
-        """The peer wants to be told everything again, or everything of one IP version."""
+        """Schedule all routes, or all of one IP version, to be advertised again."""
         versions = self._versions if version is None else self._versions & {version}
         for prefix in self._advertised:
             if prefix.version in versions:
@@ -113,19 +120,19 @@ class AdjRibOut:
     def change(
         self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
     ) -> None:
-        """Want these prefixes from now on, as described, and those no longer."""
+        """Add or replace the ``wanted`` routes and remove the ``unwanted`` prefixes."""
         for prefix in unwanted:
             if self._desired.pop(prefix, None) is not None:
                 self._desired_by_version[prefix.version] -= 1
-                self._note(prefix, None)
+                self._schedule(prefix, None)
         for prefix, attributes in wanted.items():
             if prefix not in self._desired:
                 self._desired_by_version[prefix.version] += 1
             self._desired[prefix] = attributes
-            self._note(prefix, attributes)
+            self._schedule(prefix, attributes)
 
     def take(self, limit: int) -> Batch:
-        """Take up to this many changes, which from now on count as told."""
+        """Remove and return up to ``limit`` pending changes; they count as advertised."""
         announced: list[tuple[IPNetwork, RouteAttributes]] = []
         withdrawn: list[IPNetwork] = []
         for _ in range(min(limit, len(self._changed))):
@@ -136,47 +143,49 @@ class AdjRibOut:
             else:
                 self._advertised[prefix] = attributes
                 announced.append((prefix, attributes))
-        groups = _grouped(announced)
-        return Batch({said: tuple(group) for said, group in groups.items()}, tuple(withdrawn))
+        return Batch(
+            {attributes: tuple(group) for attributes, group in _grouped(announced).items()},
+            tuple(withdrawn),
+        )
 
-    def take_back(self) -> Batch:
-        """Take the withdrawal of everything that was told; nothing is wanted any more."""
+    def withdraw_all(self) -> Batch:
+        """Return withdrawals of all advertised prefixes; no route is desired any more."""
         self._changed.clear()
-        told = tuple(self._advertised)
+        withdrawn = tuple(self._advertised)
         self._advertised.clear()
         self._desired.clear()
         self._desired_by_version.clear()
-        return Batch({}, told)
+        return Batch({}, withdrawn)
 
-    def _note(self, prefix: IPNetwork, wanted: RouteAttributes | None) -> None:
-        """Remember a difference; a change that returns to what the peer knows is none."""
+    def _schedule(self, prefix: IPNetwork, wanted: RouteAttributes | None) -> None:
+        """Add a pending change, or remove it where the advertised state is the wanted one again."""
         if prefix.version not in self._versions:
             return
         if wanted is None:
-            known = prefix not in self._advertised
+            up_to_date = prefix not in self._advertised
         else:
-            known = self._advertised.get(prefix) == wanted
-        if known:
+            up_to_date = self._advertised.get(prefix) == wanted
+        if up_to_date:
             self._changed.pop(prefix, None)
         else:
             self._changed[prefix] = wanted
 
     def _wanted_in(self, versions: frozenset[int]) -> Iterator[tuple[IPNetwork, RouteAttributes]]:
-        """Yield what is desired, with equal attributes together, so that they share messages."""
+        """Yield the desired routes, those of equal attributes together, so they share messages."""
         wanted = (item for item in self._desired.items() if item[0].version in versions)
-        for said, prefixes in _grouped(wanted).items():
-            yield from ((prefix, said) for prefix in prefixes)
+        for attributes, prefixes in _grouped(wanted).items():
+            yield from ((prefix, attributes) for prefix in prefixes)
 
 
 def _grouped(
     routes: Iterable[tuple[IPNetwork, RouteAttributes]],
 ) -> dict[RouteAttributes, list[IPNetwork]]:
-    """Collect the prefixes of equal attributes. Neighbors mostly share theirs."""
+    """Group the prefixes by attributes. Successive ones mostly share the same object."""
     groups: dict[RouteAttributes, list[IPNetwork]] = {}
     group: list[IPNetwork] = []
     last: RouteAttributes | None = None
-    for prefix, said in routes:
-        if said is not last:
-            group, last = groups.setdefault(said, []), said
+    for prefix, attributes in routes:
+        if attributes is not last:
+            group, last = groups.setdefault(attributes, []), attributes
         group.append(prefix)
     return groups

@@ -1,4 +1,4 @@
-"""By which of our addresses a peer is to reach the prefixes of each family."""
+"""Next-hop selection for each address family (RFC 4271 section 5.1.3, RFC 2545, RFC 8950)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from ipaddress import IPv4Address, IPv6Address
 
 from metallb_py.addresses import IPAddress
 from metallb_py.protocols.bgp.codec.codes import AddressFamily
-from metallb_py.protocols.bgp.negotiation import Settings, Terms
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class LocalAddresses:
-    """The connection's own address, and others of its interface, the IPv6 one not link-local."""
+    """The connection's own address, and an address of each family of its interface.
+
+    ``ipv6`` is not a link-local address.
+    """
 
     own: IPAddress
     ipv4: IPv4Address | None = None
@@ -21,18 +24,20 @@ class LocalAddresses:
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """An address, and for IPv6 our link-local one where the peer is on that link (RFC 2545)."""
+    """A next hop; for IPv6 with our link-local address if the peer is on the link (RFC 2545)."""
 
     address: IPAddress
     link_local: IPv6Address | None = None
 
 
-def next_hops(settings: Settings, terms: Terms, local: LocalAddresses) -> dict[int, NextHop]:
+def next_hops(
+    settings: Settings, terms: NegotiatedSession, local: LocalAddresses
+) -> dict[int, NextHop]:
     """Return the next hop for each IP version whose prefixes the session can carry.
 
-    Configured next hops count before any other. Over IPv6, IPv4 prefixes get an IPv6 next hop
-    where that was agreed (RFC 8950), since it is then known to work for the peer; else the
-    interface's IPv4 address.
+    Configured next hops take precedence. Over IPv6, IPv4 prefixes get an IPv6 next hop where that
+    was negotiated (RFC 8950), since the peer is then known to support it; else the interface's
+    IPv4 address.
     """
     given = {address.version: NextHop(address) for address in settings.next_hops}
     ipv6 = given.get(6) or _ipv6(local)
@@ -45,7 +50,7 @@ def next_hops(settings: Settings, terms: Terms, local: LocalAddresses) -> dict[i
 def _ipv6(local: LocalAddresses) -> NextHop | None:
     own = local.own if isinstance(local.own, IPv6Address) else None
     if own is not None and own.is_link_local:
-        # Without a global address the link-local one takes its place, as FRR does it.
+        # Without a global address the link-local one is sent in its place, as FRR does.
         return NextHop(local.ipv6 or own, own)
     address = own or local.ipv6
     return NextHop(address) if address is not None else None

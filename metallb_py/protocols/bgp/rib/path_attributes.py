@@ -1,4 +1,4 @@
-"""From what is to be said of a route to what one peer hears (RFC 4271 section 5.1)."""
+"""Path attributes of a route in one session (RFC 4271 section 5.1)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from metallb_py.protocols.bgp.codec.attributes import (
     SegmentKind,
 )
 from metallb_py.protocols.bgp.codec.communities import LinkBandwidth
-from metallb_py.protocols.bgp.negotiation import Terms
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession
 from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 
 BANDWIDTH_OF_ONE = 125_000_000.0
-"""Bytes per second that one unit of weight stands for: 1 Gbit/s, as if each endpoint had a link
-of its own. Routers compare the numbers only, and all of our nodes count in the same unit; this one
-keeps them whole in what routers show."""
+"""Bytes per second of one unit of weight: 1 Gbit/s, as if each endpoint had a link of its own.
+
+Routers only compare the numbers, and all nodes use the same unit; with this one routers display
+whole numbers."""
 
 
-def path_attributes(terms: Terms, origin: Origin, route: RouteAttributes) -> PathAttributes:
-    """Say it in this session's terms.
+def path_attributes(
+    terms: NegotiatedSession, origin: Origin, route: RouteAttributes
+) -> PathAttributes:
+    """Return the path attributes with which the route is advertised in this session.
 
-    LOCAL_PREF is for peers of our own AS, and so is an empty AS_PATH: there, our number in it
-    would be a loop, so nothing is prepended either.
+    Only peers in our own AS get LOCAL_PREF, and an empty AS_PATH: there our AS number in it would
+    be an AS loop, so nothing is prepended either.
     """
     path = AsSegment(SegmentKind.SEQUENCE, (terms.local_asn,) * (1 + route.as_path_prepend))
     return PathAttributes(
@@ -36,7 +39,7 @@ def path_attributes(terms: Terms, origin: Origin, route: RouteAttributes) -> Pat
     )
 
 
-def _link_bandwidth(terms: Terms, route: RouteAttributes) -> LinkBandwidth | None:
+def _link_bandwidth(terms: NegotiatedSession, route: RouteAttributes) -> LinkBandwidth | None:
     if route.weight is None:
         return None
     return LinkBandwidth(terms.local_asn, route.weight * BANDWIDTH_OF_ONE)

@@ -1,4 +1,4 @@
-"""As few UPDATE messages as hold what is to be said."""
+"""Packing of prefixes with equal attributes into as few UPDATE messages as possible."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from metallb_py.protocols.bgp.codec.update import (
 from metallb_py.protocols.bgp.rib.next_hops import NextHop
 
 OVERHEAD = HEADER_LENGTH + 4
-"""Bytes of an UPDATE besides prefixes and attributes: the header and two length fields."""
+"""Bytes of an UPDATE other than prefixes and attributes: the header and two length fields."""
 
 _LONG_LENGTH = 1
-"""One byte more than an attribute's header takes when there is little in it."""
+"""Bytes by which the header of an attribute of more than 255 bytes is longer."""
 
 
 def pack_announcements(
@@ -33,9 +33,9 @@ def pack_announcements(
     four_octet: bool,
     max_length: int = MAX_LENGTH,
 ) -> Iterator[bytes]:
-    """Yield whole messages that announce these prefixes, all of one family, in their order.
+    """Yield complete messages that announce these prefixes, all of one family, in their order.
 
-    Raises LocalProtocolError where the attributes alone leave no room.
+    Raises LocalProtocolError where the attributes leave no room for a prefix.
     """
     own = next_hop.address if isinstance(next_hop.address, IPv4Address) else None
     common = encode_attributes(attributes, four_octet=four_octet, next_hop=own)
@@ -55,7 +55,7 @@ def pack_announcements(
 def pack_withdrawals(
     prefixes: Iterable[IPNetwork], *, max_length: int = MAX_LENGTH
 ) -> Iterator[bytes]:
-    """Yield whole messages, of one family each, that withdraw these prefixes of any."""
+    """Yield complete messages, of one family each, that withdraw these prefixes of any family."""
     everything = tuple(prefixes)
     room = max_length - OVERHEAD
     for chunk in _chunks((p for p in everything if p.version == 4), room):
@@ -68,7 +68,7 @@ def pack_withdrawals(
 
 
 def _chunks(prefixes: Iterable[IPNetwork], room: int) -> Iterator[bytes]:
-    """Encode the prefixes, in pieces of at most this many bytes."""
+    """Yield the encoded prefixes in chunks of at most ``room`` bytes."""
     chunk: list[bytes] = []
     left = room
     for prefix in prefixes:

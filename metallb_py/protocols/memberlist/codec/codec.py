@@ -1,9 +1,9 @@
-"""Messages to bytes and back: one type byte, then a map of named fields (memberlist's ``net.go``).
+"""Encoding and decoding of messages: a type byte, then a map of named fields (``net.go``).
 
-Fields are written in the order of their names, as Go does; read they are in any.
+Fields are written in the order of their names, as Go does, and read in any order.
 
-A user message has its bytes instead of a map; after a push-pull's map come as many maps as there
-are members, and an application's state. Over a stream a user message has a map, too.
+A user message has its payload instead of a map. A push-pull's map is followed by one map for each
+member, and by the application's state. Over a stream a user message has a map, too.
 """
 
 from __future__ import annotations
@@ -56,19 +56,19 @@ from metallb_py.protocols.memberlist.codec.msgpack_fields import (
 )
 
 MEMBERS_LIMIT: Final = 20_000
-"""The most members in a push-pull: more nodes than Kubernetes takes, some dozen megabytes here."""
+"""Most members in a push-pull: more nodes than Kubernetes supports, some dozen megabytes here."""
 STATE_MEMORY: Final = 430
-"""About what a member that was read takes, besides its bytes."""
+"""Bytes of memory, about, of a decoded member besides its encoded bytes."""
 _STATE_MINIMUM: Final = 16
-"""A member in a push-pull takes at least a map's head, a name and an address."""
+"""Least bytes of an encoded member in a push-pull: the head of a map, a name and an address."""
 
 
 class UnknownKindError(DecodeError):
-    """There is no message of this kind, or it has no place here."""
+    """No message is of this kind, or it is not allowed here."""
 
 
 def encode(message: Message) -> bytes:
-    """Return type byte and fields. Raises LocalProtocolError for what can't be told so."""
+    """Return type byte and fields. Raises LocalProtocolError for values out of range."""
     try:
         return _encode(message)
     except (OverflowError, ValueError) as error:
@@ -76,7 +76,7 @@ def encode(message: Message) -> bytes:
 
 
 def encode_compressed(data: bytes) -> bytes:
-    """Wrap what LZW made."""
+    """Wrap LZW-compressed data in a compress message."""
     return b"\x09" + pack({"Algo": 0, "Buf": data})
 
 
@@ -100,13 +100,13 @@ def _encode(message: Message) -> bytes:
             return b"\x08" + payload
         case Nack(sequence):
             return b"\x0b" + pack({"SeqNo": sequence})
-        case RemoteError(words):
-            return b"\x0d" + pack({"Error": words})
+        case RemoteError(text):
+            return b"\x0d" + pack({"Error": text})
     assert_never(message)
 
 
 def _source(source: Endpoint | None, node: str) -> dict[str, object]:
-    """Return what is left out where it is empty."""
+    """Return the fields of a ping's source, without those that are empty."""
     fields: dict[str, object] = {}
     if source is not None:
         fields["SourceAddr"] = source.address.packed
@@ -139,9 +139,9 @@ def _alive(member: Alive) -> dict[str, object]:
     }
 
 
-def _push_pull(told: PushPull) -> bytes:
-    head = {"Join": told.join, "Nodes": len(told.states), "UserStateLen": len(told.user_state)}
-    return b"".join((pack(head), *map(_member, told.states), told.user_state))
+def _push_pull(sent: PushPull) -> bytes:
+    head = {"Join": sent.join, "Nodes": len(sent.states), "UserStateLen": len(sent.user_state)}
+    return b"".join((pack(head), *map(_member, sent.states), sent.user_state))
 
 
 def _member(state: NodeState) -> bytes:
@@ -165,7 +165,7 @@ def _checked(meta: bytes) -> bytes | None:
 
 
 def decode(data: bytes) -> Message:
-    """Read a message, whole and alone. Raises DecodeError."""
+    """Decode one complete message and nothing after it. Raises DecodeError."""
     kind = data[0] if data else -1
     known = _READERS.get(kind)
     if known is not None:
@@ -183,7 +183,7 @@ def decode(data: bytes) -> Message:
 
 
 def decode_compressed(data: bytes) -> bytes:
-    """Return what LZW made. Raises DecodeError."""
+    """Return the LZW-compressed data of a compress message. Raises DecodeError."""
     return read(data[1:], Compressed, read_compressed).data
 
 
@@ -198,9 +198,9 @@ def _decode_push_pull(data: bytes) -> PushPull:
 
 
 class MessageReader:
-    """Reads one message as it comes over a stream, after its first byte, ``kind``.
+    """Decodes one message of a stream incrementally, after its first byte, ``kind``.
 
-    Raises UnknownKindError for a kind that has no place in streams; ``feed`` raises DecodeError,
+    Raises UnknownKindError for a kind that is not allowed in streams; ``feed`` raises DecodeError,
     and OversizedError for a message of more than ``limit`` bytes.
     """
 
@@ -216,26 +216,26 @@ class MessageReader:
         self._fed = 0
         self._head: Head | None = None
         self._states: list[NodeState] = []
-        self._rest = bytearray()  # bytes would be copied for each piece that comes
+        self._rest = bytearray()  # bytes would be copied for each piece
 
     @property
     def consumed(self) -> int:
-        """How many bytes the message has, as far as it was read."""
+        """Number of bytes of the message that were decoded so far."""
         return self._maps.consumed
 
     @property
     def states(self) -> int:
-        """How many members were read."""
+        """Number of members decoded so far."""
         return len(self._states)
 
     @property
     def held(self) -> int:
-        """About how many bytes of memory it takes now, with what was read so far."""
+        """Bytes of memory in use, about, including what was decoded so far."""
         unread = self._fed - self._maps.consumed
         return self._fed + unread + STATE_MEMORY * len(self._states)
 
     def feed(self, data: bytes) -> Message | Compressed | None:
-        """Return the message when it is whole. What comes after it is left alone."""
+        """Return the message once it is complete. What follows it is ignored."""
         self._fed += len(data)
         if self._fed > self._limit:
             raise OversizedError(f"found {self._fed} bytes so far, want up to {self._limit}")
@@ -248,7 +248,7 @@ class MessageReader:
         return self._read_rest(self._head)
 
     def _bounded(self, head: Head) -> Head:
-        """Refuse what is announced before it comes."""
+        """Return the head, unless what it announces is too large. Raises OversizedError."""
         if head.states * _STATE_MINIMUM + head.rest > self._limit or head.states > MEMBERS_LIMIT:
             raise OversizedError(
                 f"found {head.states} members and {head.rest} bytes of state announced,"
@@ -290,4 +290,4 @@ _FIRST: Final[Mapping[int, tuple[type[_First], Callable[[Fields], _First]]]] = {
     Kind.COMPRESS: (Compressed, read_compressed),
     Kind.ERROR: (RemoteError, read_error),
 }
-"""How messages begin that come over streams."""
+"""The first map of each kind of message that is allowed in streams."""

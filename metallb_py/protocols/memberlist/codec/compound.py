@@ -1,4 +1,4 @@
-"""Messages side by side in one: a type byte, their number, their lengths, and they themselves."""
+"""Compound messages: a type byte, the number of parts, their lengths, and the parts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from metallb_py.protocols.memberlist.codec.messages import Kind
 from metallb_py.protocols.memberlist.codec.msgpack_fields import DecodeError
 
 HEAD: Final = 2
-"""The bytes in front of the lengths, of which there are two for each part."""
+"""Bytes before the lengths. Each length has two."""
 PARTS_LIMIT: Final = 255
-"""The most parts."""
+"""Most parts in a compound."""
 PART_LIMIT: Final = 65_535
-"""The longest part, in bytes."""
+"""Most bytes in a part."""
 
 
 def join(parts: Sequence[bytes]) -> bytes:
-    """Return a compound. Raises LocalProtocolError for parts that are too many or too long."""
+    """Return a compound of parts. Raises LocalProtocolError if they are too many or too long."""
     if not 0 < len(parts) <= PARTS_LIMIT:
         raise LocalProtocolError(f"found {len(parts)} parts, want 1 to {PARTS_LIMIT}")
     if max(map(len, parts)) > PART_LIMIT:
@@ -29,9 +29,9 @@ def join(parts: Sequence[bytes]) -> bytes:
 
 
 def split(data: bytes) -> tuple[list[bytes], int]:
-    """Return the parts that are whole, and how many are not, with one for bytes that are left over.
+    """Return the complete parts, and the number of flaws: truncated parts, and bytes left over.
 
-    Raises DecodeError where the lengths are not all there.
+    Raises DecodeError if the lengths are truncated.
     """
     count = data[1] if len(data) > 1 else 0
     start = HEAD + 2 * count

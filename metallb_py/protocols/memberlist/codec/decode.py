@@ -1,6 +1,6 @@
-"""From a map of fields to what it tells. Every value is checked.
+"""Decoding of maps of fields into messages. Every value is checked.
 
-Each raises DecodeError.
+Each function raises DecodeError.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from metallb_py.protocols.memberlist.codec.msgpack_fields import (
 )
 
 FIELDS_LIMIT: Final = 4096
-"""The longest map of fields in a datagram, in bytes. Memberlist's own stay under 1,200."""
+"""Most bytes of a map of fields in a datagram. memberlist's own stay under 1,200."""
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 _VERSIONS_LIMIT: Final = 16
 _U16: Final = 0xFFFF
@@ -47,14 +47,17 @@ _STATES: Final = tuple(State)
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """Wraps a message that is packed by LZW."""
+    """A compress message: a message compressed with LZW."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a stream's message begins with, where one map does not say it all."""
+    """The first map of a stream's message that continues after it: a push-pull, or a user message.
+
+    ``states`` maps of members follow, then ``rest`` bytes.
+    """
 
     kind: Kind
     states: int
@@ -153,14 +156,14 @@ def _read_name(fields: Fields, field: bytes) -> str:
 
 
 def _read_source(fields: Fields) -> Endpoint | None:
-    """Read where an answer is wanted, which takes both an address and a port."""
+    """Read the source that wants the answer; None unless there is both an address and a port."""
     if not number(fields, b"SourcePort", _U16) or not fields.get(b"SourceAddr"):
         return None
     return _read_endpoint(fields, b"SourceAddr", b"SourcePort")
 
 
 def _read_endpoint(fields: Fields, address: bytes, port: bytes) -> Endpoint:
-    """Read an address in either family, and a port, which members of old may leave out."""
+    """Read an address of either family, and a port, which old members may omit (0)."""
     packed = raw(fields, address, 16)
     if len(packed) == 16 and packed.startswith(_MAPPED):
         packed = packed[12:]
@@ -172,6 +175,6 @@ def _read_endpoint(fields: Fields, address: bytes, port: bytes) -> Endpoint:
 
 
 def _read_versions(fields: Fields) -> Versions:
-    """Read six versions. Fewer are none, as memberlist has it."""
-    told = raw(fields, b"Vsn", _VERSIONS_LIMIT)
-    return Versions(*told[:6]) if len(told) >= 6 else _NO_VERSIONS
+    """Read six versions. Fewer count as none, as in memberlist."""
+    found = raw(fields, b"Vsn", _VERSIONS_LIMIT)
+    return Versions(*found[:6]) if len(found) >= 6 else _NO_VERSIONS

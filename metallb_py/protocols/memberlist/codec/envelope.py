@@ -1,11 +1,11 @@
-"""What is wrapped around messages: compound, compression, checksum, encryption, label.
+"""Layers around messages: compound, compression, checksum, encryption, label.
 
-A datagram is label(sealed(checksum(compressed(compound(messages))))), each layer only where it is
-wanted. Memberlist reads compound and compression in any order and as deep as they come; here a
-part of a compound may be compressed once more, and nothing deeper is read.
+A datagram is label(encrypted(checksum(compressed(compound(messages))))), each layer only where it
+is enabled or needed. memberlist reads compound and compression in any order and nested to any
+depth; here a part of a compound may be compressed once more, and nothing deeper is read.
 
-A stream is label(sealed(compressed(message))). What answers it over the same connection has no
-label in front, but still one that it is sealed with.
+A stream is label(encrypted(compressed(message))). The answer over the same connection has no label
+in front, but the label is still authenticated with it.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from metallb_py.protocols.memberlist.codec.keyring import (
 from metallb_py.protocols.memberlist.codec.lzw import ExpansionError, LzwError, compress, decompress
 from metallb_py.protocols.memberlist.codec.messages import Kind, Message, PushPull
 from metallb_py.protocols.memberlist.codec.msgpack_fields import DecodeError, OversizedError
-from metallb_py.protocols.memberlist.strangers import A_STATE
+from metallb_py.protocols.memberlist.source_limits import WORK_PER_STATE
 
 DATAGRAM_LIMIT: Final = 65_535
-"""The longest datagram, also when what is compressed in it is expanded, in bytes."""
+"""Most bytes of a datagram, as received and as decompressed."""
 LABEL_LIMIT: Final = 255
-"""The longest label, in bytes."""
+"""Most bytes of a label."""
 WORTH_COMPRESSING: Final = 256
-"""Bytes from which compression is tried: less loses a tenth at best, and often gets longer."""
+"""Bytes from which compression is tried: less shrinks by a tenth at best, and often grows."""
 
 _WRAPPERS: Final = (b"\x07", b"\x09")
 _STREAM_KINDS: Final = frozenset({Kind.PUSH_PULL, Kind.ERROR})
@@ -53,7 +53,7 @@ _SEALED_HEAD: Final = 5
 
 
 class Drop(StrEnum):
-    """Why a datagram or a stream was dropped, as a word for counters."""
+    """Reason for which a datagram or a stream was dropped; the value of a metric's label."""
 
     MALFORMED = "malformed"
     OVERSIZED = "oversized"
@@ -61,15 +61,15 @@ class Drop(StrEnum):
     REPLAYED = "replayed"
     LABEL = "label"
     CHECKSUM = "checksum"
-    UNKNOWN = "unknown"  # a kind of message that is none, or has no place there
+    UNKNOWN = "unknown"  # a kind of message that does not exist, or is not allowed there
     CONFLICT = "conflict"  # another member has this name
-    LIMITED = "limited"  # its source costs too much, or there is no room for its stream
+    LIMITED = "limited"  # its source exceeds a rate limit, or the streams a limit
 
 
 class EnvelopeError(RemoteProtocolError):
-    """A datagram or a stream is to be dropped, whole. ``reason`` tells for counters why.
+    """A datagram or a stream must be dropped as a whole, for ``reason``.
 
-    ``work``: what it cost to find that out, as ``StreamReader.work`` and ``Unpacked.work``.
+    ``work``: the work until the error was found, as ``StreamReader.work`` and ``Unpacked.work``.
     """
 
     def __init__(self, message: str, reason: Drop, work: int = 0) -> None:
@@ -80,8 +80,10 @@ class EnvelopeError(RemoteProtocolError):
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What a datagram held. ``flaws``: how many parts of it were lost, as they could not be read,
-    with one for bytes after the last part. ``work``: to how many bytes it was expanded.
+    """The messages of a datagram.
+
+    ``flaws``: number of parts that could not be decoded, plus one for bytes after the last part.
+    ``work``: number of bytes to which it was decompressed.
     """
 
     messages: tuple[Message, ...]
@@ -90,16 +92,16 @@ class Unpacked:
 
 
 class Envelope:
-    """Wraps and unwraps as a cluster's members have agreed.
+    """Packs and unpacks, with the label, keys and compression that a cluster's members share.
 
-    ``nonce`` gives 12 bytes that no member of the cluster ever gives again; what is sealed needs
-    it. With a keyring, ``verify_incoming`` refuses what is not sealed, and ``verify_outgoing``
-    seals what is sent. Remembers the sealed datagrams that it has opened.
+    ``nonce`` returns 12 bytes that no member of the cluster ever uses again; encryption needs it.
+    With a keyring, ``verify_incoming`` drops what is not encrypted, and ``verify_outgoing``
+    encrypts what is sent. The nonces of decrypted datagrams are kept, to drop replayed ones.
 
-    Raises ValueError for a label that is too long, and where a nonce is wanted and not there.
+    Raises ValueError for a label that is too long, and for encryption without a nonce.
     """
 
-    __slots__ = ("_compression", "_head", "_keyring", "_label", "_seal", "_seen", "_verify")
+    __slots__ = ("_compression", "_head", "_keyring", "_label", "_nonces", "_seal", "_verify")
 
     def __init__(
         self,
@@ -118,23 +120,23 @@ class Envelope:
         self._compression = compression
         self._verify = keyring is not None and verify_incoming
         self._seal = _Sealer(keyring, nonce) if keyring and verify_outgoing else None
-        self._seen = Nonces()
+        self._nonces = Nonces()
 
     @property
     def overhead(self) -> int:
-        """The bytes that ``pack`` adds at most, besides two for each part."""
+        """Most bytes that ``pack`` adds, besides two for each part."""
         sealing = OVERHEAD if self._seal else 0
         return len(self._head) + sealing + _CHECKSUM_HEAD + HEAD
 
     @property
     def wants_sealed(self) -> bool:
-        """Whether nothing else is taken."""
+        """Whether unencrypted messages are dropped."""
         return self._verify
 
     def pack(self, parts: Sequence[bytes], checksum: bool = False) -> bytes:
-        """Return one datagram of encoded messages. Raises LocalProtocolError if it can't hold them.
+        """Return a datagram of encoded messages. Raises LocalProtocolError if they do not fit.
 
-        ``checksum``: whether the other side understands them (its versions reach to 5).
+        ``checksum``: whether the receiver supports checksums (protocol version 5).
         """
         data = self._compressed(parts[0] if len(parts) == 1 else join(parts))
         if checksum:
@@ -144,9 +146,9 @@ class Envelope:
         return self._head + data
 
     def pack_stream(self, message: bytes, *, reply: bool = False) -> bytes:
-        """Return an encoded message as it goes over a stream.
+        """Return the bytes of an encoded message for a stream.
 
-        ``reply``: over one that the other side opened.
+        ``reply``: whether the other side opened the stream.
         """
         data = self._compressed(message)
         if self._seal is not None:
@@ -155,23 +157,23 @@ class Envelope:
         return data if reply else self._head + data
 
     def unpack(self, datagram: bytes) -> Unpacked:
-        """Read a datagram. Raises EnvelopeError; parts of a compound are lost one by one."""
+        """Decode a datagram. Raises EnvelopeError; a bad part of a compound is only counted."""
         if len(datagram) > DATAGRAM_LIMIT:
             raise EnvelopeError(f"found {len(datagram)} bytes in a datagram", Drop.OVERSIZED)
         end = self.label_end(datagram)
         if end is None:
-            raise EnvelopeError("found no whole label", Drop.MALFORMED)
+            raise EnvelopeError("found an incomplete label", Drop.MALFORMED)
         data = datagram[end:] if end else datagram
         if self._keyring is not None:
-            data = self._opened(self._keyring, data)
+            data = self._decrypted(self._keyring, data)
         expander = _Expander(DATAGRAM_LIMIT)
         try:
-            return _unwrapped(_checked(data), expander)
+            return _messages(_without_checksum(data), expander)
         except (DecodeError, LzwError) as error:
             raise _dropped(error, expander.work) from error
 
     def label_end(self, data: bytes | bytearray) -> int | None:
-        """Return where the label ends, or None where it is not whole. Raises EnvelopeError."""
+        """Return the end of the label, or None if it is incomplete. Raises EnvelopeError."""
         if data[:1] != b"\xf4":
             if self._label:
                 raise EnvelopeError("found no label", Drop.LABEL)
@@ -184,12 +186,12 @@ class Envelope:
         return end
 
     def opener(self) -> Callable[[bytes, bytes], bytes]:
-        """Return what opens a stream: of type and length, and sealed bytes, it makes plain ones.
+        """Return a function that decrypts a stream, given its type and length, and its body.
 
-        Raises EnvelopeError where there is no key, as that does where no key fits.
+        Raises EnvelopeError without a keyring; the function raises it if no key fits.
         """
         if self._keyring is None:
-            raise EnvelopeError("found a sealed stream, and there is no key", Drop.UNAUTHENTICATED)
+            raise EnvelopeError("found an encrypted stream without a key", Drop.UNAUTHENTICATED)
         return partial(self._open_stream, self._keyring)
 
     def _open_stream(self, keyring: Keyring, head: bytes, sealed: bytes) -> bytes:
@@ -198,17 +200,17 @@ class Envelope:
         except SealError as error:
             raise EnvelopeError(str(error), Drop.UNAUTHENTICATED) from error
 
-    def _opened(self, keyring: Keyring, data: bytes) -> bytes:
+    def _decrypted(self, keyring: Keyring, data: bytes) -> bytes:
         nonce = data[1 : 1 + NONCE]
-        if nonce in self._seen:
-            raise EnvelopeError("found a datagram that came before", Drop.REPLAYED)
+        if nonce in self._nonces:
+            raise EnvelopeError("found a datagram that was received before", Drop.REPLAYED)
         try:
             plain = keyring.open(data, self._label)
         except SealError as error:
             if not self._verify:
                 return data
             raise EnvelopeError(str(error), Drop.UNAUTHENTICATED) from error
-        self._seen.add(nonce)
+        self._nonces.add(nonce)
         return plain
 
     def _compressed(self, data: bytes) -> bytes:
@@ -219,10 +221,10 @@ class Envelope:
 
 
 class StreamReader:
-    """Reads the one message that comes over a stream, in whatever pieces it comes.
+    """Decodes the one message of a stream incrementally, from pieces of any size.
 
-    ``limit``: the most bytes that it may have, as it comes and as it is expanded. ``reply``: over
-    a stream that we opened. What comes after the message is left alone.
+    ``limit``: most bytes of the message, as received and as decompressed. ``reply``: whether this
+    member opened the stream. What follows the message is ignored.
     """
 
     __slots__ = ("_buffer", "_envelope", "_expander", "_labelled", "_limit", "_plain", "_states")
@@ -238,20 +240,20 @@ class StreamReader:
 
     @property
     def held(self) -> int:
-        """About how many bytes of memory it takes now, with what was read so far."""
+        """Bytes of memory in use, about, including what was decoded so far."""
         plain = 0 if self._plain is None else self._plain.held
         return 2 * len(self._buffer) + plain
 
     @property
     def work(self) -> int:
-        """How many bytes were expanded so far, and ``A_STATE`` for each member that was read."""
+        """Number of bytes decompressed so far, plus ``WORK_PER_STATE`` for each member decoded."""
         plain = 0 if self._plain is None else self._plain.states
-        return self._expander.work + A_STATE * (self._states or plain)
+        return self._expander.work + WORK_PER_STATE * (self._states or plain)
 
     def feed(self, data: bytes) -> Message | None:
-        """Return the message once it is whole. Raises EnvelopeError; there is no use then for more.
+        """Return the message once it is complete. Raises EnvelopeError; feed nothing after that.
 
-        Takes no more memory than in proportion to the limit and to ``data``.
+        Memory is bounded in proportion to the limit and to ``data``.
         """
         try:
             message = self._fed(data)
@@ -279,7 +281,7 @@ class StreamReader:
         if self._buffer[0] == Kind.ENCRYPT:
             return self._open()
         if self._envelope.wants_sealed:
-            raise EnvelopeError("found a stream that is not sealed", Drop.UNAUTHENTICATED)
+            raise EnvelopeError("found a stream that is not encrypted", Drop.UNAUTHENTICATED)
         self._plain = MessageReader(self._buffer[0], self._limit)
         rest = bytes(self._buffer[1:])
         self._buffer.clear()
@@ -309,12 +311,12 @@ class StreamReader:
     def _expanded(self, found: Compressed) -> Message:
         inner = _whole(self._expander.decompress(found.data), self._limit)
         if isinstance(inner, Compressed):
-            raise DecodeError("found what is compressed twice")
+            raise DecodeError("found a message that is compressed twice")
         return inner
 
 
 class _Sealer:
-    """Seals, each time with a nonce of its own."""
+    """Encrypts, each time with a new nonce."""
 
     __slots__ = ("_keyring", "_nonce")
 
@@ -328,20 +330,20 @@ class _Sealer:
         return self._keyring.seal(plain, self._nonce(), associated)
 
 
-def _checked(data: bytes) -> bytes:
-    """Return what a checksum covers, if there is one. Raises EnvelopeError."""
+def _without_checksum(data: bytes) -> bytes:
+    """Verify and remove the checksum, if there is one. Raises EnvelopeError."""
     if data[:1] != b"\x0c":
         return data
     if len(data) < _CHECKSUM_HEAD:
-        raise EnvelopeError("found no whole checksum", Drop.MALFORMED)
+        raise EnvelopeError("found an incomplete checksum", Drop.MALFORMED)
     covered = data[_CHECKSUM_HEAD:]
     if crc32(covered) != int.from_bytes(data[1:_CHECKSUM_HEAD]):
         raise EnvelopeError("found a wrong checksum", Drop.CHECKSUM)
     return covered
 
 
-def _unwrapped(data: bytes, expander: _Expander) -> Unpacked:
-    """Return what is in a compound, or else the one message. Raises DecodeError, LzwError."""
+def _messages(data: bytes, expander: _Expander) -> Unpacked:
+    """Return the messages of a compound, or the single message. Raises DecodeError, LzwError."""
     if data[:1] not in _WRAPPERS:
         return Unpacked((_datagram_message(data),))
     data = expander.expand(data)
@@ -358,21 +360,21 @@ def _unwrapped(data: bytes, expander: _Expander) -> Unpacked:
 
 
 class _Expander:
-    """Expands what is compressed in a datagram or a stream, up to a limit for all of it."""
+    """Decompresses a datagram or a stream, up to a limit in bytes for all its parts."""
 
     __slots__ = ("_limit", "work")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.work = 0
-        """To how many bytes, as far as it went; where nothing came of it, the most it can be."""
+        """Number of bytes decompressed so far; for data that failed, an upper bound."""
 
     def expand(self, data: bytes) -> bytes:
-        """Return a message that may be compressed. Raises DecodeError, LzwError."""
+        """Return a message, decompressed if it is compressed. Raises DecodeError, LzwError."""
         return self.decompress(decode_compressed(data)) if data[:1] == b"\x09" else data
 
     def decompress(self, data: bytes) -> bytes:
-        """Return what was compressed. Raises LzwError."""
+        """Return decompressed data. Raises LzwError."""
         left = self._limit - self.work
         try:
             expanded = decompress(data, left)
@@ -393,7 +395,7 @@ def _datagram_message(data: bytes) -> Message:
 
 
 def _whole(data: bytes, limit: int) -> Message | Compressed:
-    """Read what is known to be all of a stream. Raises DecodeError."""
+    """Decode the complete content of a stream. Raises DecodeError."""
     found = MessageReader(data[0], limit).feed(data[1:]) if data else None
     if found is None:
         raise DecodeError(f"found {len(data)} bytes of a longer message")

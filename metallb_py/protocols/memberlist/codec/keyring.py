@@ -1,7 +1,7 @@
-"""Sealing by AES-GCM with the keys that a cluster shares (memberlist's ``security.go``).
+"""Encryption by AES-GCM with the keys that a cluster shares (memberlist's ``security.go``).
 
-Sealed bytes are a version, a nonce of 12 bytes, and what AES-GCM makes, with its tag. Version 0,
-which members of protocol version 1 send, pads what it seals to whole blocks; version 1 does not.
+Encrypted bytes are a version, a nonce of 12 bytes, and the ciphertext with its tag. Version 0,
+which members of protocol version 1 send, pads the plaintext to whole blocks; version 1 does not.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from metallb_py.errors import RemoteProtocolError
 NONCE: Final = 12
 """The length of a nonce, in bytes."""
 OVERHEAD: Final = 1 + NONCE + 16
-"""How many bytes sealing adds."""
+"""Bytes that encryption adds."""
 
 REMEMBERED: Final = 4096
-"""How many nonces are remembered."""
+"""Number of nonces that are kept."""
 
 _PADDED: Final = 0
 _PLAIN: Final = 1
@@ -31,22 +31,22 @@ KeyLength = Literal[16, 32]
 
 
 class SealError(RemoteProtocolError):
-    """No key opens these bytes, or they are not sealed at all."""
+    """No key decrypts these bytes, or they are not encrypted."""
 
 
 def derive(secret: bytes, length: KeyLength) -> bytes:
-    """Return the key that MetalLB makes of its secret: 16 bytes, or 32 as it may since 0.14.2.
+    """Return the key that MetalLB derives from its secret: 16 bytes, or 32 from 0.14.2 on.
 
-    It takes the first bytes of the secret with the hash of nothing after it, not the secret's
-    hash: of a long secret just the beginning counts.
+    It takes the first bytes of the secret followed by the hash of the empty string, not the
+    secret's hash: of a long secret only the beginning counts.
     """
     return (secret + sha256(b"").digest())[:length]
 
 
 class Keyring:
-    """A cluster's keys, of 16, 24 or 32 bytes: the first seals, all open.
+    """A cluster's keys, of 16, 24 or 32 bytes: the first encrypts, all decrypt.
 
-    Raises ValueError where there are none, and for a key of another length.
+    Raises ValueError without a key, and for a key of another length.
     """
 
     __slots__ = ("_ciphers",)
@@ -58,14 +58,14 @@ class Keyring:
 
     @classmethod
     def of(cls, secret: bytes, length: KeyLength) -> Keyring:
-        """Take both keys that MetalLB may make of a secret, that of ``length`` for sealing."""
+        """Return both keys that MetalLB may derive from a secret; that of ``length`` encrypts."""
         other: KeyLength = 32 if length == 16 else 16
         return cls((derive(secret, length), derive(secret, other)))
 
     def seal(self, plain: bytes, nonce: bytes, associated: bytes) -> bytes:
-        """Seal by the first key. A nonce must never come twice, from no member of the cluster.
+        """Encrypt with the first key. No member of the cluster may use a nonce twice.
 
-        Raises ValueError for one that is not 12 bytes long.
+        Raises ValueError for a nonce that is not 12 bytes long.
         """
         if len(nonce) != NONCE:
             raise ValueError(f"found a nonce of {len(nonce)} bytes, want {NONCE}")
@@ -73,9 +73,9 @@ class Keyring:
         return bytes((_PLAIN,)) + nonce + sealed
 
     def open(self, sealed: bytes, associated: bytes) -> bytes:
-        """Return what was sealed. Raises SealError."""
+        """Return the decrypted bytes. Raises SealError."""
         if len(sealed) < OVERHEAD or sealed[0] not in (_PADDED, _PLAIN):
-            raise SealError(f"found {len(sealed)} bytes that are not sealed")
+            raise SealError(f"found {len(sealed)} bytes that are not encrypted")
         nonce, body = sealed[1 : 1 + NONCE], sealed[1 + NONCE :]
         for cipher in self._ciphers:
             try:
@@ -83,11 +83,11 @@ class Keyring:
             except InvalidTag:
                 continue
             return plain if sealed[0] == _PLAIN else _unpadded(plain)
-        raise SealError(f"found {len(sealed)} bytes that no key opens")
+        raise SealError(f"found {len(sealed)} bytes that no key decrypts")
 
 
 class Nonces:
-    """The nonces of the latest 4,096 things that were opened, so that none is taken twice."""
+    """The nonces of the latest 4,096 decrypted datagrams, so that none is accepted twice."""
 
     __slots__ = ("_known", "_order")
 
@@ -99,7 +99,7 @@ class Nonces:
         return nonce in self._known
 
     def add(self, nonce: bytes) -> None:
-        """Remember one that is not known yet."""
+        """Add a nonce that is not contained yet."""
         self._known.add(nonce)
         self._order.append(nonce)
         if len(self._order) > REMEMBERED:
@@ -107,7 +107,7 @@ class Nonces:
 
 
 def _unpadded(plain: bytes) -> bytes:
-    """Take the padding off (PKCS #7, RFC 5652 section 6.3)."""
+    """Remove the padding (PKCS #7, RFC 5652 section 6.3). Raises SealError."""
     padding = plain[-1:] * (plain[-1] if plain else 0)
     if not 0 < len(padding) <= _BLOCK or len(plain) % _BLOCK or not plain.endswith(padding):
         raise SealError(f"found {len(plain)} bytes with wrong padding")

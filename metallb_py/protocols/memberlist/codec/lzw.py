@@ -1,9 +1,9 @@
-"""LZW as Go's compress/lzw has it, least significant bit first, with literals of eight bits.
+"""LZW as in Go's compress/lzw, least significant bit first, with literals of eight bits.
 
-That is GIF's kind, which TIFF's and PDF's are not. A code stands for a byte (0 to 255), for
-clearing the table (256), for the end (257), or for what an earlier code stood for with one byte
-more (258 to 4095). After each code there is one more to be used, so both sides know how many bits
-the next one takes: nine to twelve.
+GIF uses this variant, TIFF and PDF another. A code stands for a byte (0 to 255), for clearing the
+table (256), for the end (257), or for the bytes of an earlier code with one byte more (258 to
+4095). Each code adds one to the table, so both sides can compute the width of the next code: nine
+to twelve bits.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ _MASKS: Final = tuple((1 << width) - 1 for width in range(_WIDEST + 1))
 _LAST: Final = (1 << _WIDEST) - 1
 _WORD: Final = 8
 _LITERALS: Final = (*(bytes((value,)) for value in range(256)), b"", b"")
-"""What the first codes stand for; no bytes at all are the two with a meaning of their own."""
+"""The bytes of the first codes; CLEAR and END have none."""
 _CLEARS: Final = 4
 _BETWEEN_CLEARS: Final = 1024
 """An encoder clears its table when that is full, so after 3,838 codes, each of at least one byte;
-once more at the start and at the end. A table that is cleared more often than once for so many
-bytes, and ``_CLEARS`` times on top, is refused: a CLEAR code expands to nothing, so the limit on
-what is expanded does not bound the work of reading many of them."""
+once more at the start and at the end. Data that clears it more often than once per
+``_BETWEEN_CLEARS`` bytes, and ``_CLEARS`` times on top, is rejected: a CLEAR code expands to
+nothing, so the limit on the output does not bound the work of reading many of them."""
 
 
 class LzwError(RemoteProtocolError):
-    """These bytes are not what LZW makes."""
+    """These bytes are not valid LZW data."""
 
 
 class ExpansionError(LzwError):
-    """They stand for more than is wanted."""
+    """The data expands to more bytes than the limit."""
 
 
 def compress(data: bytes) -> bytes:
-    """Return the same bytes as Go would; more than came in where nothing repeats."""
+    """Return compressed data, byte for byte as Go's; longer than the input if nothing repeats."""
     out = bytearray()
     bits = count = 0
     newest = _END
@@ -85,9 +85,9 @@ def _codes_for(data: bytes) -> Iterator[int]:
 
 
 def decompress(data: bytes, limit: int) -> bytes:
-    """Return what was compressed. Raises LzwError; ExpansionError for more than ``limit`` bytes.
+    """Return decompressed data. Raises LzwError; ExpansionError for more than ``limit`` bytes.
 
-    What follows the end is ignored, as Go does. Takes memory and work in proportion to ``limit``.
+    What follows the end is ignored, as in Go. Memory and work are in proportion to ``limit``.
     """
     out = bytearray()
     table = [*_LITERALS]
@@ -115,7 +115,7 @@ def decompress(data: bytes, limit: int) -> bytes:
 
 
 def _codes_in(data: bytes) -> Iterator[int]:
-    """Yield the codes before the end. Raises LzwError where that is missing."""
+    """Yield the codes before END. Raises LzwError if END is missing."""
     bits = count = position = 0
     newest, width = _END, _NARROWEST
     while True:

@@ -1,8 +1,8 @@
 """The messages of hashicorp/memberlist: one type byte, then a MessagePack map of named fields.
 
-Names and types are those of memberlist's ``net.go``. It knows one kind of string only, as in
-MessagePack before 2013: text and bytes look the same on the wire, and a length of 32 to 255 bytes
-takes 16 bits. Fields that are missing have their zero value, and unknown ones are ignored.
+Names and types are those of memberlist's ``net.go``. It uses one kind of string only, as in
+MessagePack before 2013: text and bytes are the same on the wire, and a length of 32 to 255 bytes
+takes 16 bits. Missing fields have their zero value, and unknown ones are ignored.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final, NamedTuple
 from metallb_py.addresses import IPAddress
 
 META_LIMIT: Final = 512
-"""The longest metadata of a member, in bytes."""
+"""Most bytes of a member's metadata."""
 NAME_LIMIT: Final = 253
-"""The longest name of a member, in bytes: that of a Kubernetes Node."""
+"""Most bytes of a member's name: the limit of a Kubernetes Node's."""
 
 
 class Kind(IntEnum):
-    """The first byte of a message or of what is wrapped around messages."""
+    """The first byte of a message, or of a layer around messages."""
 
     PING = 0
     INDIRECT_PING = 1
@@ -40,7 +40,7 @@ class Kind(IntEnum):
 
 
 class State(IntEnum):
-    """What is thought of a member, as push-pull tells it."""
+    """The state of a member, as encoded in a push-pull."""
 
     ALIVE = 0
     SUSPECT = 1
@@ -49,33 +49,39 @@ class State(IntEnum):
 
 
 class Endpoint(NamedTuple):
-    """Where a member is to be reached, by UDP and TCP. Never an IPv4 address mapped into IPv6."""
+    """The address and port of a member, for UDP and TCP. Never an IPv4-mapped IPv6 address."""
 
     address: IPAddress
     port: int
 
 
 class Versions(NamedTuple):
-    """The versions that a member understands (least and most) and speaks.
+    """The versions that a member supports, of the protocol and of an application's addition.
 
-    Those of the protocol, and of what an application adds to it, which is nothing here.
+    Nothing is added here, so the ``delegate`` versions are 0.
     """
 
     least: int = 1
+    """Lowest version of the protocol that the member understands."""
     most: int = 5
+    """Highest version of the protocol that the member understands."""
     current: int = 2
+    """Version of the protocol that the member sends."""
     delegate_least: int = 0
+    """Lowest version of the application's protocol that the member understands."""
     delegate_most: int = 0
+    """Highest version of the application's protocol that the member understands."""
     delegate_current: int = 0
+    """Version of the application's protocol that the member sends."""
 
 
 VERSIONS: Final = Versions()
-"""What is understood and spoken here."""
+"""The versions that this implementation supports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Asks the member of this name for an Ack. The answer goes to ``source``, where it is told."""
+    """Requests an Ack from the member of this name. It is sent to ``source``, if that is set."""
 
     sequence: int
     node: str = ""
@@ -85,17 +91,20 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class IndirectPing:
-    """Asks for a ping of ``node`` at ``target`` on the sender's behalf.
-
-    With ``nack`` the sender wants to hear also that no answer came.
-    """
+    """Requests a ping of another member on the sender's behalf."""
 
     sequence: int
+    """Sequence number that the Ack or Nack repeats."""
     target: Endpoint
+    """Endpoint of the member to ping."""
     node: str
+    """Name of the member to ping."""
     nack: bool = False
+    """Whether a Nack is requested if no Ack arrives."""
     source: Endpoint | None = None
+    """Where to send the Ack or Nack; None for the source of the datagram."""
     source_node: str = ""
+    """Name of the member that sends the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,7 @@ class Nack:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """``reporter`` thinks that ``node`` may have failed."""
+    """``reporter`` suspects that ``node`` has failed."""
 
     incarnation: int
     node: str
@@ -124,18 +133,23 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A member is there, or changed. ``endpoint`` has port 0 where none was told."""
+    """A member is alive, has changed, or refutes a suspicion."""
 
     incarnation: int
+    """Incarnation number of the member."""
     node: str
+    """Name of the member."""
     endpoint: Endpoint
+    """Endpoint of the member. Port 0 if the message has none."""
     meta: bytes = b""
+    """Metadata of the application, up to META_LIMIT bytes."""
     versions: Versions = VERSIONS
+    """Versions that the member supports; all 0 if the message has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """``node`` has failed; or has left, where it says so itself."""
+    """``reporter`` declares that ``node`` has failed; or that it leaves, if they are the same."""
 
     incarnation: int
     node: str
@@ -144,33 +158,39 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What an application tells another. Nothing here does."""
+    """A message of an application. Not used here."""
 
     payload: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteError:
-    """The other side could not read what it got over a stream."""
+    """The other side could not decode a stream."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What one member thinks of another."""
+    """One member in a push-pull, in the sender's view."""
 
     node: str
+    """Name of the member."""
     endpoint: Endpoint
+    """Endpoint of the member. Port 0 if the message has none."""
     incarnation: int
+    """Incarnation number of the member."""
     state: State
+    """State of the member."""
     meta: bytes = b""
+    """Metadata of the application, up to META_LIMIT bytes."""
     versions: Versions = VERSIONS
+    """Versions that the member supports; all 0 if the message has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class PushPull:
-    """All that a member knows. It is answered with the same. ``join``: they meet just now."""
+    """All state of a member, answered with the same. ``join``: the first exchange, at a join."""
 
     states: tuple[NodeState, ...]
     join: bool = False

@@ -1,9 +1,9 @@
-"""Maps of named fields in MessagePack, as Go's codec writes them, read with every check.
+"""Maps of named fields in MessagePack, as Go's codec writes them, decoded with every check.
 
-What is written: strings and bytes alike as raw (MessagePack before 2013), so bytes of 32 and more
-have 16-bit lengths. What is read may also have strings and bytes of today's kinds. An absent field
-and nil are the zero value, unknown fields are ignored. Nothing but numbers, strings and booleans
-is wanted inside a map, so whatever nests is refused before it can pile up.
+Strings and bytes are both written as raw (MessagePack before 2013), so 32 bytes and more have a
+16-bit length. Strings and bytes of today's types are accepted as well. A missing field and nil are
+the zero value, unknown fields are ignored. A map contains only numbers, strings and booleans, so
+nested values are rejected before they can accumulate.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import msgpack
 from metallb_py.errors import RemoteProtocolError
 
 MAP_LIMIT: Final = 16
-"""The most fields that a map may have. Memberlist's own have up to eight."""
+"""Most fields in a map. memberlist's own have up to eight."""
 _BUFFER: Final = 4096
-"""With so many bytes a buffer begins; it grows with what comes."""
+"""Initial size of a buffer in bytes; it grows with the data."""
 
 Fields = Mapping[bytes, object]
 T = TypeVar("T")
 
 
 class DecodeError(RemoteProtocolError):
-    """These bytes are no message."""
+    """These bytes are not a valid message."""
 
 
 class OversizedError(DecodeError):
-    """There is, or shall come, more than is read."""
+    """A message is longer than the limit, or announces that it will be."""
 
 
 pack: Final[Callable[[Mapping[str, object]], bytes]] = msgpack.Packer(use_bin_type=False).pack
-"""Encode a map. Raises OverflowError or ValueError for what can't be."""
+"""Encode a map. Raises OverflowError or ValueError for values that can't be encoded."""
 
 
 def read(data: bytes, wanted: type[T], reader: Callable[[Fields], T]) -> T:
-    """Read one map and nothing after it. Raises DecodeError."""
+    """Decode one map and nothing after it. Raises DecodeError."""
     try:
         found: object = msgpack.unpackb(
             data,
@@ -55,9 +55,9 @@ def read(data: bytes, wanted: type[T], reader: Callable[[Fields], T]) -> T:
 
 
 class MapReader:
-    """Reads maps, and bytes after them, as they come. Takes no more than ``limit`` bytes at once.
+    """Decodes maps, and bytes after them, incrementally. Buffers up to ``limit`` bytes.
 
-    A map that has come in part is not read again from its start.
+    A map that has arrived in part is not decoded again from its start.
     """
 
     __slots__ = ("_hook", "_unpacker")
@@ -76,19 +76,19 @@ class MapReader:
 
     @property
     def consumed(self) -> int:
-        """How many bytes were read."""
+        """Number of bytes decoded."""
         count: int = self._unpacker.tell()
         return count
 
     def feed(self, data: bytes) -> None:
-        """Take more bytes. Raises OversizedError where they are more than the limit."""
+        """Add bytes. Raises OversizedError if the limit is exceeded."""
         try:
             self._unpacker.feed(data)
         except msgpack.BufferFull as error:
-            raise OversizedError("found more bytes than may be kept") from error
+            raise OversizedError("found more bytes than may be buffered") from error
 
     def next(self, wanted: type[T], reader: Callable[[Fields], T]) -> T | None:
-        """Read a map, or None where it is not whole yet. Raises DecodeError."""
+        """Decode a map; None if it is incomplete. Raises DecodeError."""
         self._hook.reader = reader
         try:
             found: object = self._unpacker.unpack()
@@ -101,16 +101,16 @@ class MapReader:
         return found
 
     def take(self, most: int) -> bytes:
-        """Return up to so many bytes from what comes after the maps."""
+        """Return up to ``most`` bytes that follow the maps."""
         try:
             data: bytes = self._unpacker.read_bytes(most)
-        except msgpack.OutOfData:  # without its C extension it gives all or nothing
+        except msgpack.OutOfData:  # without its C extension it returns all or nothing
             return b""
         return data
 
 
 class _Hook:
-    """What an unpacker calls. A thing apart, or the buffers would wait for the collector."""
+    """The unpacker's hook. Apart from the reader, so that no cycle delays freeing the buffers."""
 
     __slots__ = ("reader",)
 
@@ -122,7 +122,7 @@ class _Hook:
 
 
 def number(fields: Fields, name: bytes, most: int) -> int:
-    """Return a number from 0 to ``most``. Raises DecodeError, as all these do."""
+    """Return a number from 0 to ``most``; 0 if it is missing. Raises DecodeError."""
     value = fields.get(name)
     if value is None:
         return 0
@@ -132,7 +132,7 @@ def number(fields: Fields, name: bytes, most: int) -> int:
 
 
 def raw(fields: Fields, name: bytes, most: int) -> bytes:
-    """Return up to ``most`` bytes."""
+    """Return up to ``most`` bytes; none if they are missing. Raises DecodeError."""
     value = fields.get(name)
     if value is None:
         return b""
@@ -142,7 +142,7 @@ def raw(fields: Fields, name: bytes, most: int) -> bytes:
 
 
 def text(fields: Fields, name: bytes, most: int) -> str:
-    """Return UTF-8 text of up to ``most`` bytes."""
+    """Return UTF-8 text of up to ``most`` bytes; empty if it is missing. Raises DecodeError."""
     try:
         return raw(fields, name, most).decode()
     except UnicodeDecodeError as error:
@@ -150,7 +150,7 @@ def text(fields: Fields, name: bytes, most: int) -> str:
 
 
 def flag(fields: Fields, name: bytes) -> bool:
-    """Return a boolean."""
+    """Return a boolean; False if it is missing. Raises DecodeError."""
     value = fields.get(name)
     if value is None:
         return False

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiohttp import web
-from support.api import Api, connected, running_api
-from support.patience import PATIENCE
-from support.states import LARGE, OTHER_LARGE
+from support.kube.api import Api, connected, running_api
+from support.kube.config_states import LARGE, OTHER_LARGE
+from support.net.timeouts import TIMEOUT
 
 from controller.drivers.config_state import StateEvent, StateNotStored, StateStored, StateWriter
 from metallb_py.kube.client import KubeClient
@@ -63,33 +63,33 @@ async def writing(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_the_latest_state_is_stored_and_what_is_left_over_deleted(tmp_path: Path) -> None:
+async def test_latest_state_is_stored_and_surplus_configmaps_deleted(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client, writing(client) as both:
         writer, events = both
         for wanted in (SMALL, LARGE, OTHER_LARGE, SMALL):
             assert writer.write(wanted)
-            assert not writer.write(wanted), "once"
-            assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
+            assert not writer.write(wanted), "written once"
+            assert await asyncio.wait_for(events.get(), TIMEOUT) == StateStored()
             assert stored(api) == wanted
         assert objects(api).keys() == {NAMES.index}
         writer.write(None)
-        assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
+        assert await asyncio.wait_for(events.get(), TIMEOUT) == StateStored()
         assert objects(api) == {}
         assert events.empty()
 
 
-async def test_a_state_that_stands_already_is_not_written_again(tmp_path: Path) -> None:
+async def test_state_that_is_stored_already_is_not_written_again(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         async with writing(client) as (writer, events):
             writer.write(LARGE)
-            await asyncio.wait_for(events.get(), PATIENCE)
+            await asyncio.wait_for(events.get(), TIMEOUT)
         version = api.store.version
         writer = StateWriter(client, NAMES, events.put_nowait)
         for name, item in objects(api).items():
             writer.observed(name, item)
         writer.write(LARGE)
         task = asyncio.create_task(writer.run())
-        assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
+        assert await asyncio.wait_for(events.get(), TIMEOUT) == StateStored()
         assert api.store.version == version
         task.cancel()
 
@@ -106,32 +106,32 @@ def _changed(api: Api) -> Callable[[], object]:
 
 
 @pytest.mark.parametrize("harm", [_deleted, _changed])
-async def test_what_another_writer_changes_is_repaired(
+async def test_change_by_another_writer_is_repaired(
     tmp_path: Path, harm: Callable[[Api], Callable[[], object]]
 ) -> None:
     async with running_api(tmp_path) as api, connected(api) as client, writing(client) as both:
         writer, events = both
         writer.write(SMALL)
-        await asyncio.wait_for(events.get(), PATIENCE)
+        await asyncio.wait_for(events.get(), TIMEOUT)
         await harm(api)()  # type: ignore[misc]
-        assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored(repaired=True)
+        assert await asyncio.wait_for(events.get(), TIMEOUT) == StateStored(repaired=True)
         assert stored(api) == SMALL
 
 
-async def test_a_failure_is_reported_once_and_the_write_tried_again(tmp_path: Path) -> None:
+async def test_failed_write_is_reported_once_and_retried(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         await api.stop()
         async with writing(client) as (writer, events):
             writer.write(SMALL)
-            failed = await asyncio.wait_for(events.get(), PATIENCE)
+            failed = await asyncio.wait_for(events.get(), TIMEOUT)
             assert isinstance(failed, StateNotStored)
             await api.start()
-            assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
+            assert await asyncio.wait_for(events.get(), TIMEOUT) == StateStored()
             assert stored(api) == SMALL
 
 
 @pytest.mark.parametrize("status", [413, 422])
-async def test_a_content_that_is_refused_is_not_sent_again(tmp_path: Path, status: int) -> None:
+async def test_refused_content_is_not_sent_again(tmp_path: Path, status: int) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         sent = []
 
@@ -149,13 +149,13 @@ async def test_a_content_that_is_refused_is_not_sent_again(tmp_path: Path, statu
         await api.start(application)
         async with writing(client) as (writer, events):
             writer.write(SMALL)
-            failed = await asyncio.wait_for(events.get(), PATIENCE)
+            failed = await asyncio.wait_for(events.get(), TIMEOUT)
             assert isinstance(failed, StateNotStored)
             assert str(status) in failed.error
             writer.write(SMALL)
             writer.observed(NAMES.index, None)
             other = Stored("address-pools: [] ")
             writer.write(other)
-            assert await asyncio.wait_for(events.get(), PATIENCE) == StateStored()
+            assert await asyncio.wait_for(events.get(), TIMEOUT) == StateStored()
             assert stored(api) == other
             assert len(sent) == 3, "the refused one, and PUT and POST of the other"

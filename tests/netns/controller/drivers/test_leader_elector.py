@@ -1,4 +1,4 @@
-"""The election on loopback: several candidates, one API server that comes and goes."""
+"""Leader election on loopback: several candidates, one API server that stops and starts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.api import HOST, Api, connected, running_api
-from support.patience import PATIENCE
-from support.ports import free_port
+from support.kube.api import HOST, Api, connected, running_api
+from support.net.ports import free_port
+from support.net.timeouts import TIMEOUT
 
 from controller.drivers.leader_elector import (
     Candidacy,
@@ -24,38 +24,38 @@ from controller.drivers.leader_elector import (
     Term,
     Unreachable,
 )
-from metallb_py.kube.leader_election import Durations, Follow, Lose
+from metallb_py.kube.leader_election import Durations, Follow, LeadershipLost
 from metallb_py.kube.objects import Lease
 from metallb_py.lab.apiserver.defaults import BY_KIND
 
 NAMESPACE = "metallb-system"
 LEASE = "metallb-controller"
-# A Lease lasts whole seconds: no shorter one can be had.
+# A Lease's duration is whole seconds: 1 is the minimum.
 D = Durations(lease=1, deadline=0.7, renew=0.1, poll=0.1, attempt=0.5)
-# For who must not lose it because this machine is slow.
+# For candidates that must not lose the Lease on a slow machine.
 PATIENT = Durations(lease=3, deadline=2.5, renew=0.1, poll=0.1, attempt=2.0)
 
 
 class Candidate:
-    """Stands for election, and notes what it hears."""
+    """A candidate; records its events."""
 
     def __init__(self, kubeconfig: Path, name: str, durations: Durations = D) -> None:
         self.events: list[ElectionEvent] = []
         self.term: Term | None = None
         self.changed = asyncio.Event()
         candidacy = Candidacy(str(kubeconfig), NAMESPACE, LEASE, name, durations)
-        leadership = Leadership(candidacy, self._hear)
+        leadership = Leadership(candidacy, self._record)
         self._task = asyncio.create_task(leadership.run(self._lead))
 
     async def until_leading(self) -> Term:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while self.term is None:
                 self.changed.clear()
                 await self.changed.wait()
         return self.term
 
-    async def until_heard(self, kind: type[ElectionEvent]) -> None:
-        async with asyncio.timeout(PATIENCE):
+    async def until_event(self, kind: type[ElectionEvent]) -> None:
+        async with asyncio.timeout(TIMEOUT):
             while not any(isinstance(event, kind) for event in self.events):
                 self.changed.clear()
                 await self.changed.wait()
@@ -64,7 +64,7 @@ class Candidate:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def _hear(self, event: ElectionEvent) -> None:
+    def _record(self, event: ElectionEvent) -> None:
         self.events.append(event)
         self.changed.set()
 
@@ -78,7 +78,7 @@ class Candidate:
 
 
 @asynccontextmanager
-async def standing(
+async def running_candidates(
     api: Api, *names: str, durations: Durations = D
 ) -> AsyncIterator[list[Candidate]]:
     candidates = [Candidate(api.kubeconfig, name, durations) for name in names]
@@ -92,62 +92,65 @@ def stored(api: Api) -> Lease:
     return msgspec.convert(api.store.get(BY_KIND["Lease"], NAMESPACE, LEASE), Lease)
 
 
-async def test_one_leads_and_renews_and_another_follows_when_it_leaves(tmp_path: Path) -> None:
-    async with running_api(tmp_path) as api, standing(api, "a") as (first,):
+async def test_leader_renews_and_a_follower_takes_over_when_it_leaves(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, running_candidates(api, "a") as (first,):
         await first.until_leading()
         made = stored(api)
         assert made.holder == "a"
         assert made.spec.lease_duration_seconds == 1
         await api.until(lambda: stored(api).spec.renew_time != made.spec.renew_time)
         assert stored(api).spec.acquire_time == made.spec.acquire_time
-        async with standing(api, "b") as (second,):
-            await second.until_heard(Follow)
+        async with running_candidates(api, "b") as (second,):
+            await second.until_event(Follow)
             await first.leave()
             assert stored(api).holder in ("", "b")
             await second.until_leading()
             assert stored(api).spec.lease_transitions == 1
 
 
-async def test_who_leaves_a_write_without_answer_leaves_the_lease_to_expire(
+async def test_unconfirmed_write_leaves_the_lease_to_expire(
     tmp_path: Path,
 ) -> None:
-    async with running_api(tmp_path) as api, standing(api, "a", "b") as (first, second):
+    async with running_api(tmp_path) as api, running_candidates(api, "a", "b") as (first, second):
         await api.until(lambda: api.store.list(BY_KIND["Lease"]))
         leader, other = (first, second) if stored(api).holder == "a" else (second, first)
         term = await leader.until_leading()
-        term.fence.unsure = True
+        term.fence.has_unconfirmed_write = True
         left = time.monotonic()
         await leader.leave()
         await other.until_leading()
         assert time.monotonic() - left > 0.7
 
 
-async def test_without_an_api_server_nobody_leads_and_afterwards_one_does(tmp_path: Path) -> None:
-    async with running_api(tmp_path) as api, standing(api, "a", "b") as candidates:
+async def test_api_server_outage_ends_leadership_until_it_is_back(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, running_candidates(api, "a", "b") as candidates:
         await api.until(lambda: api.store.list(BY_KIND["Lease"]))
         leader = candidates[0] if stored(api).holder == "a" else candidates[1]
         term = await leader.until_leading()
         await api.stop()
-        await asyncio.wait_for(term.ended.wait(), PATIENCE)
+        await asyncio.wait_for(term.ended.wait(), TIMEOUT)
         assert not term.fence.is_open()
-        await leader.until_heard(Lose)
-        await leader.until_heard(Unreachable)
+        await leader.until_event(LeadershipLost)
+        await leader.until_event(Unreachable)
         await api.start()
         await api.until(lambda: stored(api).spec.lease_transitions == 1)
 
 
-async def test_a_leader_whose_lease_is_taken_from_it_stops_at_once(tmp_path: Path) -> None:
-    async with running_api(tmp_path) as api, standing(api, "a", durations=PATIENT) as (leader,):
+async def test_leader_whose_lease_is_taken_stops_at_once(tmp_path: Path) -> None:
+    async with (
+        running_api(tmp_path) as api,
+        running_candidates(api, "a", durations=PATIENT) as (leader,),
+    ):
         term = await leader.until_leading()
         async with connected(api) as client:
             path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}"
             await client.patch(path, {"spec": {"holderIdentity": "thief"}})
-        await asyncio.wait_for(term.ended.wait(), PATIENCE)
-        await leader.until_heard(Follow)
-        assert leader.events[1:] == [Lose("thief holds the lease"), Follow("thief")]
+        await asyncio.wait_for(term.ended.wait(), TIMEOUT)
+        await leader.until_event(Follow)
+        assert leader.events[1:] == [LeadershipLost("thief holds the lease"), Follow("thief")]
 
 
-async def test_work_that_fails_is_told_and_the_lease_left_to_expire(tmp_path: Path) -> None:
+async def test_failed_work_is_raised_and_leaves_the_lease_to_expire(tmp_path: Path) -> None:
     async def fail(_: Term) -> None:
         raise ValueError("broken")
 
@@ -158,21 +161,21 @@ async def test_work_that_fails_is_told_and_the_lease_left_to_expire(tmp_path: Pa
         assert stored(api).holder == "a"
 
 
-async def test_a_term_that_ended_is_followed_by_another(tmp_path: Path) -> None:
-    async with running_api(tmp_path) as api, standing(api, "a") as (leader,):
+async def test_leader_that_lost_its_term_is_elected_again(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, running_candidates(api, "a") as (leader,):
         first = await leader.until_leading()
         await api.stop()
-        await asyncio.wait_for(first.ended.wait(), PATIENCE)
+        await asyncio.wait_for(first.ended.wait(), TIMEOUT)
         await api.start()
         second = await leader.until_leading()
         assert second is not first
         kinds = [type(e) for e in leader.events if not isinstance(e, Unreachable)]
-        assert kinds == [Gained, Lose, Gained]
+        assert kinds == [Gained, LeadershipLost, Gained]
 
 
 @asynccontextmanager
 async def api_in_another_process(folder: Path) -> AsyncIterator[Path]:
-    """Provide credentials for a server that answers whatever this process does."""
+    """Provide a kubeconfig for an API server in a process of its own."""
     port = free_port()
     module = "metallb_py.lab.apiserver"
     server = await asyncio.create_subprocess_exec(sys.executable, "-m", module, HOST, str(port))
@@ -188,7 +191,7 @@ async def api_in_another_process(folder: Path) -> AsyncIterator[Path]:
         await server.wait()
 
 
-async def test_a_leader_that_is_busy_stays_the_leader(tmp_path: Path) -> None:
+async def test_leader_with_a_blocked_event_loop_keeps_the_lease(tmp_path: Path) -> None:
     async with api_in_another_process(tmp_path) as kubeconfig:
         leader, other = (Candidate(kubeconfig, name, PATIENT) for name in "ab")
         try:
@@ -198,7 +201,7 @@ async def test_a_leader_that_is_busy_stays_the_leader(tmp_path: Path) -> None:
             assert term is not None
             until = time.monotonic() + 1.5 * PATIENT.lease
             while time.monotonic() < until:
-                sum(range(1000))  # what a controller does whose event loop gets no turn
+                sum(range(1000))  # blocks the event loop, as a busy controller does
             assert term.fence.is_open()
             await asyncio.sleep(0)
             assert not term.ended.is_set()

@@ -1,4 +1,4 @@
-"""The memberlist secret, on loopback, as MetalLB's controller makes it."""
+"""The memberlist secret, on loopback, as MetalLB's controller creates it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.api import Api, connected, running_api
-from support.controller import options
+from support.kube.api import Api, connected, running_api
+from support.kube.controller import options
 
 from controller.drivers.memberlist_secret import ensure_secret
 from controller.replica import run
@@ -34,7 +34,7 @@ def secret(api: Api) -> dict[str, dict[str, object]]:
     return item
 
 
-async def test_it_is_made_as_metallb_makes_it(tmp_path: Path) -> None:
+async def test_memberlist_secret_is_created_as_in_metallb(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         deployment = await add_deployment(api)
         assert await ensure_secret(client, *WHERE, "controller")
@@ -53,7 +53,7 @@ async def test_it_is_made_as_metallb_makes_it(tmp_path: Path) -> None:
         assert secret(api) == again
 
 
-async def test_each_is_another(tmp_path: Path) -> None:
+async def test_each_memberlist_secret_has_another_key(tmp_path: Path) -> None:
     keys = set()
     for number in range(3):
         folder = tmp_path / str(number)
@@ -65,7 +65,7 @@ async def test_each_is_another(tmp_path: Path) -> None:
     assert len(keys) == 3
 
 
-async def test_of_replicas_that_start_at_once_one_makes_it(tmp_path: Path) -> None:
+async def test_one_of_the_replicas_that_start_at_once_creates_the_secret(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         await add_deployment(api)
         made = await asyncio.gather(
@@ -74,7 +74,7 @@ async def test_of_replicas_that_start_at_once_one_makes_it(tmp_path: Path) -> No
         assert sorted(made) == [False] * 4 + [True]
 
 
-async def test_one_that_exists_needs_no_deployment(tmp_path: Path) -> None:
+async def test_existing_secret_needs_no_deployment(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         meta: Object = {"namespace": WHERE[0], "name": WHERE[1]}
         await api.add({"kind": "Secret", "metadata": meta, "data": {"secretkey": "x"}})
@@ -82,14 +82,14 @@ async def test_one_that_exists_needs_no_deployment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("deployment", ["controller", ""])
-async def test_without_its_owner_it_is_not_made(tmp_path: Path, deployment: str) -> None:
+async def test_secret_without_its_owner_is_not_created(tmp_path: Path, deployment: str) -> None:
     async with running_api(tmp_path) as api, connected(api) as client:
         with pytest.raises(ApiError):
             await ensure_secret(client, *WHERE, deployment)
         assert not api.store.list(BY_KIND["Secret"])
 
 
-async def test_a_controller_that_can_not_make_it_does_not_start(
+async def test_failed_creation_of_the_secret_ends_the_start(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running_api(tmp_path) as api:
@@ -101,16 +101,18 @@ async def test_a_controller_that_can_not_make_it_does_not_start(
         assert "404" in failed["error"]
 
 
-async def test_the_key_is_in_no_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_secret_key_is_never_logged(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     async with running_api(tmp_path) as api:
         await add_deployment(api)
         wanted = replace(options(api), memberlist_secret="memberlist", deployment="controller")
-        for said in ("secret succesfully created", "secret already exists, nothing to do"):
+        for message in ("secret succesfully created", "secret already exists, nothing to do"):
             stop = asyncio.Event()
             stop.set()
             assert await run(wanted, stop) == 0
             out = capfd.readouterr().out
-            assert said in out
+            assert message in out
             key = str(secret(api)["data"]["secretkey"])
             assert key not in out
             assert b64decode(key).decode() not in out

@@ -1,4 +1,4 @@
-"""The webhook on loopback: TLS as OpenSSL's own client judges it, and what is published."""
+"""The webhook on loopback: TLS as OpenSSL's own client verifies it, and the CA bundle."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from support.api import HOST
-from support.patience import PATIENCE
-from support.ports import free_port
+from support.kube.api import HOST
+from support.net.ports import free_port
+from support.net.timeouts import TIMEOUT
 
 from controller.admission import AdmissionError
 from controller.drivers import webhook as module
@@ -33,7 +33,7 @@ NAME = "metallb-webhook-configuration"
 
 
 class Registration:
-    """An API server that knows one webhook configuration, for the client to read and replace."""
+    """An API server with one webhook configuration, for the client to read and replace."""
 
     def __init__(self) -> None:
         self.item = {
@@ -93,7 +93,7 @@ async def registering(tmp_path: Path) -> AsyncIterator[tuple[Registration, KubeC
         await runner.cleanup()
 
 
-async def judge(body: bytes, caller: Caller) -> bytes:
+async def review(body: bytes, caller: Caller) -> bytes:
     if body == b"who":
         return str(caller.trusted).encode()
     if body == b"busy":
@@ -109,7 +109,7 @@ async def serving(
 ) -> AsyncIterator[tuple[Webhook, str]]:
     port = free_port()
     options = WebhookOptions(port, (HOST, "webhook.example"), NAME, authority, names)
-    webhook = Webhook(client, options, judge, Logger())
+    webhook = Webhook(client, options, review, Logger())
     task = asyncio.create_task(webhook.run(lambda error: pytest.fail(str(error))))
     try:
         yield webhook, f"https://{HOST}:{port}/validate"
@@ -118,7 +118,7 @@ async def serving(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def ask(
+async def post(
     url: str, bundle: bytes, body: bytes = b"hello", certificate: Path | None = None
 ) -> tuple[int, str]:
     context = ssl.create_default_context(cadata=bundle.decode())
@@ -131,14 +131,14 @@ async def ask(
         return answer.status, await answer.text()
 
 
-async def test_who_trusts_the_published_authority_gets_an_answer(tmp_path: Path) -> None:
+async def test_client_that_trusts_the_published_ca_bundle_gets_an_answer(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
-        assert await ask(url, registration.bundle()) == (200, '{"echo": "hello"}')
+        await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
+        assert await post(url, registration.bundle()) == (200, '{"echo": "hello"}')
         assert registration.item["webhooks"][0]["clientConfig"]["url"] == "https://x"  # type: ignore[index]
-        status, text = await ask(url, registration.bundle(), b"nonsense")
+        status, text = await post(url, registration.bundle(), b"nonsense")
         assert (status, text) == (400, "AdmissionReview: nonsense\n")
-        assert await ask(url, registration.bundle(), b"busy") == (503, "too many\n")
+        assert await post(url, registration.bundle(), b"busy") == (503, "too many\n")
 
 
 def certified(tmp_path: Path, name: str, authority: Authority) -> Path:
@@ -149,7 +149,7 @@ def certified(tmp_path: Path, name: str, authority: Authority) -> Path:
     return file
 
 
-async def test_only_the_certificate_that_was_asked_for_is_trusted(tmp_path: Path) -> None:
+async def test_only_client_certificates_with_a_configured_name_are_trusted(tmp_path: Path) -> None:
     authority = Authority.create("front", datetime.now(UTC), timedelta(days=1))
     file = tmp_path / "ca.crt"
     file.write_bytes(authority.certificate)
@@ -162,19 +162,19 @@ async def test_only_the_certificate_that_was_asked_for_is_trusted(tmp_path: Path
         serving(client, file) as (_, any_name),
         serving(client) as (_, without),
     ):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while registration.bundle_size() < 3:
                 registration.changed.clear()
                 await registration.changed.wait()
         bundle = registration.bundle()
-        assert await ask(url, bundle, b"who", server) == (200, "True")
-        assert await ask(url, bundle, b"who", other) == (200, "False")
-        assert await ask(url, bundle, b"who") == (200, "False")
-        assert await ask(any_name, bundle, b"who", other) == (200, "True")
-        assert await ask(without, bundle, b"who", server) == (200, "False")
+        assert await post(url, bundle, b"who", server) == (200, "True")
+        assert await post(url, bundle, b"who", other) == (200, "False")
+        assert await post(url, bundle, b"who") == (200, "False")
+        assert await post(any_name, bundle, b"who", other) == (200, "True")
+        assert await post(without, bundle, b"who", server) == (200, "False")
 
 
-async def test_a_new_authority_of_the_callers_is_followed(
+async def test_changed_client_ca_file_is_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHECK_SECONDS", 0.05)
@@ -183,14 +183,14 @@ async def test_a_new_authority_of_the_callers_is_followed(
     file.write_bytes(old.certificate)
     certificate = certified(tmp_path, "kube-apiserver", new)
     async with registering(tmp_path) as (registration, client), serving(client, file) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
+        await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
         with pytest.raises((aiohttp.ClientError, ssl.SSLError, ConnectionError)):
-            await ask(url, registration.bundle(), b"who", certificate)
+            await post(url, registration.bundle(), b"who", certificate)
         file.write_bytes(new.certificate)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while True:
                 try:
-                    answer = await ask(url, registration.bundle(), b"who", certificate)
+                    answer = await post(url, registration.bundle(), b"who", certificate)
                     break
                 except (aiohttp.ClientError, ssl.SSLError, ConnectionError):
                     await asyncio.sleep(0.02)
@@ -198,20 +198,20 @@ async def test_a_new_authority_of_the_callers_is_followed(
 
 
 @pytest.mark.parametrize("text", ["", "no certificate"])
-async def test_an_authority_that_can_not_be_read_ends_the_start(tmp_path: Path, text: str) -> None:
+async def test_unreadable_client_ca_file_is_a_startup_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "ca.crt"
     file.write_text(text)
     async with registering(tmp_path) as (_, client):
-        webhook = Webhook(client, WebhookOptions(0, (HOST,), NAME, file), judge, Logger())
+        webhook = Webhook(client, WebhookOptions(0, (HOST,), NAME, file), review, Logger())
         with pytest.raises(StartupError, match="want a file of certificates"):
             await webhook.run(lambda _: None)
 
 
-async def test_stalled_bodies_of_24_callers_let_the_api_server_through(
+async def test_stalled_bodies_of_24_clients_do_not_block_the_api_server(
     tmp_path: Path,
 ) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
+        await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
         context = ssl.create_default_context(cadata=registration.bundle().decode())
         port = int(url.split(":")[2].split("/")[0])
         size = 8 << 20
@@ -224,7 +224,7 @@ async def test_stalled_bodies_of_24_callers_let_the_api_server_through(
             sending = asyncio.create_task(send(writer, b"x" * (64 << 10), (size >> 16) - 1))
             stalled.append((writer, sending))
         for _ in range(5):
-            assert (await ask(url, registration.bundle(), b"y" * (1 << 20)))[0] == 200
+            assert (await post(url, registration.bundle(), b"y" * (1 << 20)))[0] == 200
         await asyncio.wait([sending for _, sending in stalled])
         for writer, _ in stalled:
             writer.close()
@@ -236,80 +236,80 @@ async def send(writer: asyncio.StreamWriter, chunk: bytes, times: int) -> None:
             writer.write(chunk)
             await writer.drain()
     except (ConnectionError, ssl.SSLError):
-        pass  # the server had enough of it
+        pass  # the server freed its budget
 
 
-async def test_who_does_not_trust_it_hangs_up(tmp_path: Path) -> None:
+async def test_client_without_the_ca_bundle_rejects_the_certificate(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
+        await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
         async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientConnectorCertificateError):
                 await session.post(url, data=b"x", ssl=ssl.create_default_context())
 
 
-async def test_after_a_rotation_both_the_old_and_the_new_are_trusted(tmp_path: Path) -> None:
+async def test_rotation_keeps_the_old_and_the_new_certificate_trusted(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (webhook, url):
-        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
+        await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
         before = registration.bundle()
         webhook.rotate(datetime.now(UTC))
-        assert (await ask(url, before))[0] == 200
+        assert (await post(url, before))[0] == 200
         await webhook.publish()
         after = registration.bundle()
         assert before in after
         assert after.count(b"BEGIN CERTIFICATE") == 2
-        assert (await ask(url, before))[0] == 200
+        assert (await post(url, before))[0] == 200
         webhook.serve_latest()
-        assert (await ask(url, after))[0] == 200
-        assert (await ask(url, after.removesuffix(before)))[0] == 200
+        assert (await post(url, after))[0] == 200
+        assert (await post(url, after.removesuffix(before)))[0] == 200
 
 
-async def test_a_review_of_two_large_objects_is_read(tmp_path: Path) -> None:
+async def test_review_of_two_large_objects_is_read(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
+        await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
         body = b"x" * (6 << 20)
-        assert (await ask(url, registration.bundle(), body))[0] == 200
+        assert (await post(url, registration.bundle(), body))[0] == 200
 
 
-async def test_what_is_published_already_is_not_written_again(tmp_path: Path) -> None:
+async def test_published_ca_bundle_is_not_written_again(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (webhook, _):
-        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
+        await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
         registration.changed.clear()
         await webhook.publish()
         assert not registration.changed.is_set()
 
 
-async def test_replicas_leave_each_other_trusted(tmp_path: Path) -> None:
+async def test_replicas_keep_each_other_in_the_ca_bundle(tmp_path: Path) -> None:
     async with (
         registering(tmp_path) as (registration, client),
         serving(client) as (first, one),
         serving(client) as (second, other),
     ):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while registration.bundle_size() < 2:
                 registration.changed.clear()
                 await registration.changed.wait()
         registration.changed.clear()
         for webhook in (first, second):
             await webhook.publish()
-        assert not registration.changed.is_set(), "they agree"
+        assert not registration.changed.is_set(), "the replicas agree"
         for url in (one, other):
-            assert (await ask(url, registration.bundle()))[0] == 200
+            assert (await post(url, registration.bundle()))[0] == 200
 
 
-async def test_who_is_gone_makes_room(tmp_path: Path) -> None:
+async def test_oldest_certificate_leaves_a_full_ca_bundle(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client), serving(client) as (_, url):
-        await asyncio.wait_for(registration.changed.wait(), PATIENCE)
+        await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
         options = WebhookOptions(0, (HOST,), NAME)
         for _ in range(MAX_TRUSTED + 3):
-            replica = Webhook(client, options, judge, Logger())
+            replica = Webhook(client, options, review, Logger())
             replica.rotate(datetime.now(UTC))
             await replica.publish()
         assert registration.bundle_size() == MAX_TRUSTED
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
-            await ask(url, registration.bundle())
+            await post(url, registration.bundle())
 
 
-async def test_a_port_that_is_taken_is_told_once_and_tried_again(
+async def test_port_in_use_is_reported_once_and_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
@@ -317,20 +317,20 @@ async def test_a_port_that_is_taken_is_told_once_and_tried_again(
     async with registering(tmp_path) as (registration, client):
         taken = socket.create_server(("", 0))
         port = taken.getsockname()[1]
-        webhook = Webhook(client, WebhookOptions(port, (HOST,), NAME), judge, Logger())
+        webhook = Webhook(client, WebhookOptions(port, (HOST,), NAME), review, Logger())
         task = asyncio.create_task(webhook.run(errors.append))
         try:
-            await asyncio.wait_for(registration.changed.wait(), PATIENCE)
-            async with asyncio.timeout(PATIENCE):
+            await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
+            async with asyncio.timeout(TIMEOUT):
                 while not errors:
                     await asyncio.sleep(0.01)
             taken.close()
             status = 0
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while status != 200:
                     try:
                         url = f"https://{HOST}:{port}/validate"
-                        status, _ = await ask(url, registration.bundle())
+                        status, _ = await post(url, registration.bundle())
                     except aiohttp.ClientConnectorError:
                         await asyncio.sleep(0.01)
             assert len(errors) == 1
@@ -341,7 +341,7 @@ async def test_a_port_that_is_taken_is_told_once_and_tried_again(
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_certificate_by_a_clock_that_ran_ahead_is_replaced(
+async def test_certificate_from_a_clock_that_was_ahead_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHECK_SECONDS", 0.05)
@@ -353,13 +353,13 @@ async def test_a_certificate_by_a_clock_that_ran_ahead_is_replaced(
         async with asyncio.timeout(10):
             while not answered:
                 with suppress(aiohttp.ClientConnectorCertificateError):
-                    answered = (await ask(url, registration.bundle()))[0] == 200
+                    answered = (await post(url, registration.bundle()))[0] == 200
                 await asyncio.sleep(0.05)
 
 
-async def test_a_configuration_that_is_none_is_an_error_of_the_api(tmp_path: Path) -> None:
+async def test_malformed_webhook_configuration_is_an_api_error(tmp_path: Path) -> None:
     async with registering(tmp_path) as (registration, client):
-        webhook = Webhook(client, WebhookOptions(0, (HOST,), NAME), judge, Logger())
+        webhook = Webhook(client, WebhookOptions(0, (HOST,), NAME), review, Logger())
         webhook.rotate(datetime.now(UTC))
         odd: tuple[Any, ...] = (
             7,

@@ -1,4 +1,4 @@
-"""What the BGP announcer makes of its sessions' events, over loopback of a namespace."""
+"""The BGP announcer and the events of its sessions, over loopback of a namespace."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
-from support.bgp_peers import Conversation, listening
-from support.bgp_wire import NODE, eventually, inside, wire
-from support.running import while_running
+from support.bgp.peers import PeerConnection, listening
+from support.net.background import while_running
+from support.net.router_link import NODE, eventually, inside, veth_pair
 
 from metallb_py.model.config import BgpAdvertisement, Community, Config, Peer, Pool, Protocol
 from metallb_py.protocols.bgp.codec.messages import Keepalive
@@ -29,7 +29,7 @@ SERVICES = {f"default/{n}": (ip_address(f"192.0.2.{n}"),) for n in (1, 2)}
 
 @pytest.fixture(autouse=True)
 def namespace() -> Iterator[None]:
-    with wire() as made, inside(made.node):
+    with veth_pair() as made, inside(made.node):
         yield
 
 
@@ -45,19 +45,19 @@ async def test_updates_of_a_peer_are_counted_and_malformed_ones_logged() -> None
 
     async with listening(NODE) as accepted, while_running(announcer.run()):
         router = await accepted.get()
-        router.accept_open(await router.hear())
+        router.accept_open(await router.receive())
         router.writer.write(b"\xff" * 16 + bytes.fromhex("001c 02 0000 0000 20c0000201"))
         router.writer.write(b"\xff" * 16 + bytes.fromhex("0017 02 0000 0000"))  # End-of-RIB
 
-        told = await eventually(page, lambda said: counted in said)
-        assert b'metallb_bgp_session_up{peer="10.77.0.1:179"} 1.0' in told
+        metrics_page = await eventually(page, lambda text: counted in text)
+        assert b'metallb_bgp_session_up{peer="10.77.0.1:179"} 1.0' in metrics_page
 
     (warning,) = [line for line in map(json.loads, lines) if line["level"] == "warn"]
     assert warning["msg"] == "peer sent a malformed UPDATE"
     assert "NEXT_HOP is missing" in warning["error"]
 
 
-async def test_a_peer_of_malformed_updates_does_not_fill_the_log() -> None:
+async def test_malformed_updates_do_not_fill_the_log() -> None:
     lines: list[str] = []
     metrics = SpeakerMetrics()
     announcer = BgpAnnouncer("node1", Logger(write=lines.append), metrics, drain_time=0)
@@ -69,11 +69,11 @@ async def test_a_peer_of_malformed_updates_does_not_fill_the_log() -> None:
 
     async with listening(NODE) as accepted, while_running(announcer.run()):
         router = await accepted.get()
-        router.accept_open(await router.hear())
+        router.accept_open(await router.receive())
         malformed = b"\xff" * 16 + bytes.fromhex("001c 02 0000 0000 20c0000201")
         router.writer.write(malformed * 1000)
-        told = await eventually(page, lambda said: counted in said)
-        assert b'metallb_bgp_session_up{peer="10.77.0.1:179"} 1.0' in told
+        metrics_page = await eventually(page, lambda text: counted in text)
+        assert b'metallb_bgp_session_up{peer="10.77.0.1:179"} 1.0' in metrics_page
 
     warnings = [line for line in map(json.loads, lines) if line["level"] == "warn"]
     assert 1 <= len(warnings) <= 30
@@ -99,29 +99,29 @@ class Changing:
         self._pool, self._mark = pool, mark
 
     def local(self, key: str, endpoints: int) -> Announcement:
-        """Return what is announced for a service with so many endpoints here."""
+        """Return the announcement of a service with this number of local endpoints."""
         return Announcement(SERVICES[key], self._pool, endpoints)
 
-    async def told(self, router: Conversation) -> list[set[str]]:
+    async def updates(self, router: PeerConnection) -> list[set[str]]:
         """Return the prefixes of each UPDATE so far, withdrawn ones with a minus.
 
-        Two marks follow them, the second once the first was heard: then everything was flushed.
+        Two marks follow them, the second after the first was received: then all was flushed.
         """
         updates: list[set[str]] = []
         for _ in range(2):
             self._marks += 1
             mark = f"198.51.100.{self._marks}"
             self.announcer.announce("default/mark", Announcement((ip_address(mark),), self._mark))
-            heard: set[str] = set()
-            while f"{mark}/32" not in heard:
-                message = await router.hear()
-                assert isinstance(message, Update | Keepalive), "sessions stay"
-                heard = _prefixes(message) if isinstance(message, Update) else set()
-                updates.append({each for each in heard if "198.51.100." not in each})
+            prefixes: set[str] = set()
+            while f"{mark}/32" not in prefixes:
+                message = await router.receive()
+                assert isinstance(message, Update | Keepalive), "sessions stay up"
+                prefixes = _prefixes(message) if isinstance(message, Update) else set()
+                updates.append({each for each in prefixes if "198.51.100." not in each})
         return [update for update in updates if update]
 
     def sessions(self) -> list[str]:
-        """Return what was logged of sessions that came or went."""
+        """Return the logged events of sessions that came up or went down."""
         events = (json.loads(line).get("event") for line in self.lines)
         return [event for event in events if event in ("sessionUp", "sessionDown", "peerRemoved")]
 
@@ -131,11 +131,11 @@ def _prefixes(update: Update) -> set[str]:
     return announced | {f"-{prefix}" for prefix in update.withdrawn}
 
 
-async def test_other_advertisements_leave_sessions_alone_and_say_what_changed() -> None:
+async def test_changed_advertisements_send_the_difference_in_the_same_session() -> None:
     node = Changing()
     hosts, wide = BgpAdvertisement(), BgpAdvertisement(aggregation_length=24)
-    everybody = (ONE, TWO)
-    node.apply(everybody, hosts)
+    all_peers = (ONE, TWO)
+    node.apply(all_peers, hosts)
     both = {"192.0.2.1/32", "192.0.2.2/32"}
     gone = {f"-{host}" for host in both}
 
@@ -146,12 +146,14 @@ async def test_other_advertisements_leave_sessions_alone_and_say_what_changed() 
     ):
         one, two = await first.get(), await second.get()
         for router in (one, two):
-            router.accept_open(await router.hear())
-            assert await node.told(router) == [both]
+            router.accept_open(await router.receive())
+            assert await node.updates(router) == [both]
 
-        async def change(*said: BgpAdvertisement, peers: tuple[Peer, ...] = everybody) -> object:
-            node.apply(peers, *said)
-            return await node.told(one), await node.told(two)
+        async def change(
+            *advertisements: BgpAdvertisement, peers: tuple[Peer, ...] = all_peers
+        ) -> object:
+            node.apply(peers, *advertisements)
+            return await node.updates(one), await node.updates(two)
 
         assert await change(hosts) == ([], [])
         assert await change(wide, replace(hosts, peers=frozenset({"one"}))) == (
@@ -159,7 +161,7 @@ async def test_other_advertisements_leave_sessions_alone_and_say_what_changed() 
             [{"192.0.2.0/24"}, gone],
         )
         by_address = replace(hosts, peers=frozenset({"127.0.0.1"}))
-        assert await change(wide, by_address) == ([], []), "the same by its address"
+        assert await change(wide, by_address) == ([], []), "the same peer by its address"
         renamed = (replace(ONE, name="uno"), TWO)
         by_name = replace(hosts, peers=frozenset({"uno", "two"}))
         assert await change(wide, by_name, peers=renamed) == ([], [both])
@@ -171,15 +173,15 @@ async def test_other_advertisements_leave_sessions_alone_and_say_what_changed() 
         assert node.sessions() == ["sessionUp", "sessionUp"]
 
 
-async def test_another_number_of_endpoints_is_told_in_one_update() -> None:
+async def test_changed_number_of_endpoints_is_sent_in_one_update() -> None:
     node = Changing()
     node.apply((ONE,), BgpAdvertisement(weight_by_endpoints=True))
     async with listening("127.0.0.1") as first, while_running(node.announcer.run()):
         one = await first.get()
-        one.accept_open(await one.hear())
-        await node.told(one)
+        one.accept_open(await one.receive())
+        await node.updates(one)
         for count in (1, 2):
             announcement = node.local("default/1", count)
             node.announcer.announce("default/1", announcement)
             node.announcer.announce("default/1", announcement)
-            assert await node.told(one) == [{"192.0.2.1/32"}]
+            assert await node.updates(one) == [{"192.0.2.1/32"}]

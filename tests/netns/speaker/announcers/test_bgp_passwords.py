@@ -1,4 +1,4 @@
-"""Passwords from Secrets, on loopback: what changes is followed, and what is missing is told."""
+"""Passwords from Secrets, on loopback: changes are followed, and missing ones are reported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.api import Api, connected, running_api
-from support.patience import PATIENCE
-from support.running import while_running
+from support.kube.api import Api, connected, running_api
+from support.net.background import while_running
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.lab.apiserver.defaults import BY_KIND
 from metallb_py.model.config import Config, Peer, SecretKey
@@ -36,7 +36,7 @@ PLAIN, WAITING = [""], {"peer": "10.0.0.2:179"}
 
 
 class Followed:
-    """Passwords as the speaker follows them, asked often."""
+    """Passwords as the speaker follows them, polled often."""
 
     def __init__(self, api: Api, passwords: Passwords, metrics: SpeakerMetrics) -> None:
         self.api = api
@@ -46,18 +46,18 @@ class Followed:
         self._metrics = metrics
 
     def now(self) -> list[str]:
-        return [peer.password for peer in self.passwords.fill_in(CONFIG, {}).peers]
+        return [peer.password for peer in self.passwords.resolve_passwords(CONFIG, {}).peers]
 
     async def until(self, wanted: list[str]) -> None:
-        """Wait until the peers that need not wait have these passwords."""
-        async with asyncio.timeout(PATIENCE):
+        """Wait until the peers that are not waiting for a Secret have these passwords."""
+        async with asyncio.timeout(TIMEOUT):
             while self.now() != wanted:
                 self.changed.clear()
                 await self.changed.wait()
 
-    async def told(self, error: str) -> dict[str, object]:
-        """Wait for a line in the log that has this error; there is no other."""
-        async with asyncio.timeout(PATIENCE):
+    async def logged(self, error: str) -> dict[str, object]:
+        """Wait for the one line in the log with this error."""
+        async with asyncio.timeout(TIMEOUT):
             while self.now() is not None and not any(error in line for line in self.lines):
                 self.changed.clear()
                 await self.changed.wait()
@@ -67,7 +67,7 @@ class Followed:
 
     @property
     def waiting(self) -> float | None:
-        """What the metric says of the second peer."""
+        """The metric of the second peer."""
         registry = self._metrics.registry
         return registry.get_sample_value("metallb_bgp_password_missing", WAITING)
 
@@ -97,10 +97,10 @@ async def following(folder: Path, period: float = 0.02) -> AsyncIterator[Followe
         assert "hunter" not in "".join(lines)
 
 
-async def test_a_password_comes_changes_and_stays_when_its_secret_goes(tmp_path: Path) -> None:
+async def test_password_follows_its_secret_and_outlives_its_deletion(tmp_path: Path) -> None:
     async with following(tmp_path) as followed:
         assert followed.now() == PLAIN
-        line = await followed.told("there is no such Secret")
+        line = await followed.logged("there is no such Secret")
         assert (line["peer"], line["secret"]) == ("10.0.0.2:179", "metallb-system/tor")
         assert line["msg"] == "BGP peer waits for its password"
         assert followed.waiting == 1
@@ -113,22 +113,22 @@ async def test_a_password_comes_changes_and_stays_when_its_secret_goes(tmp_path:
 
         followed.lines.clear()
         await followed.api.store.delete(SECRET, NAMESPACE, "tor")
-        line = await followed.told("there is no such Secret")
+        line = await followed.logged("there is no such Secret")
         assert line["msg"] == "BGP peer keeps the password that it had"
         assert followed.now() == ["", "hunter3"]
 
 
-async def test_a_secret_without_the_key(tmp_path: Path) -> None:
+async def test_secret_without_the_key_is_reported(tmp_path: Path) -> None:
     async with following(tmp_path) as followed:
         await followed.put(password=b"hunter2")
         followed.now()
-        assert (await followed.told("it has no key"))["key"] == "md5"
+        assert (await followed.logged("it has no key"))["key"] == "md5"
         assert followed.now() == PLAIN
         await followed.put(md5=b"hunter2")
         await followed.until(["", "hunter2"])
 
 
-async def test_a_server_that_is_away_changes_nothing(tmp_path: Path) -> None:
+async def test_api_server_outage_keeps_the_password(tmp_path: Path) -> None:
     async with following(tmp_path) as followed:
         await followed.put(md5=b"hunter2")
         await followed.until(["", "hunter2"])
@@ -142,7 +142,7 @@ async def test_a_server_that_is_away_changes_nothing(tmp_path: Path) -> None:
         await followed.until(["", "hunter3"])
 
 
-async def test_a_speaker_without_the_right(tmp_path: Path) -> None:
+async def test_forbidden_secret_is_reported(tmp_path: Path) -> None:
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"kind": "Status", "message": "not allowed"}, status=403)
 
@@ -152,16 +152,16 @@ async def test_a_speaker_without_the_right(tmp_path: Path) -> None:
         await followed.api.stop()
         await followed.api.start(application)
         assert followed.now() == PLAIN
-        line = await followed.told("want the right to get it")
+        line = await followed.logged("want the right to get it")
         assert "403 Forbidden: not allowed" in str(line["error"])
         assert "/api/v1/namespaces/metallb-system/secrets/tor" in str(line["error"])
 
 
-async def test_who_needs_no_secret_asks_for_none(tmp_path: Path) -> None:
-    asked = asyncio.Event()
+async def test_peers_without_password_secret_request_none(tmp_path: Path) -> None:
+    requested = asyncio.Event()
 
     async def note(_: web.Request) -> web.Response:
-        asked.set()
+        requested.set()
         return web.json_response({}, status=404)
 
     application = web.Application()
@@ -169,8 +169,8 @@ async def test_who_needs_no_secret_asks_for_none(tmp_path: Path) -> None:
     async with following(tmp_path) as followed:
         await followed.api.stop()
         await followed.api.start(application)
-        followed.passwords.fill_in(Config(peers=CONFIG.peers[:1]), {})
+        followed.passwords.resolve_passwords(Config(peers=CONFIG.peers[:1]), {})
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asked.wait(), 0.2)
+            await asyncio.wait_for(requested.wait(), 0.2)
         followed.now()
-        await asyncio.wait_for(asked.wait(), PATIENCE)
+        await asyncio.wait_for(requested.wait(), TIMEOUT)

@@ -1,4 +1,4 @@
-"""The addresses of interfaces, as the kernel of a namespace tells them."""
+"""The addresses of interfaces, as the kernel of a namespace reports them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
-from support.bgp_wire import NODE, NODE_V6, inside, wire
+from support.net.router_link import NODE, NODE_V6, inside, veth_pair
 
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from speaker.linux.addresses import addresses_beside
@@ -19,22 +19,22 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture(autouse=True)
 def namespace() -> Iterator[None]:
-    with wire() as made, inside(made.node):
+    with veth_pair() as made, inside(made.node):
         yield
 
 
 def link_local() -> IPv6Address:
-    told = subprocess.run(
+    output = subprocess.run(
         ["ip", "-6", "-j", "address", "show", "dev", "eth0", "scope", "link"],
         check=True,
         capture_output=True,
     )
-    ((interface),) = json.loads(told.stdout)
+    ((interface),) = json.loads(output.stdout)
     (address,) = (a["local"] for a in interface["addr_info"] if a)
     return IPv6Address(address)
 
 
-def test_the_other_family_of_the_same_interface() -> None:
+def test_addresses_of_the_other_family_on_the_same_interface() -> None:
     v4, v6 = IPv4Address(NODE), IPv6Address(NODE_V6)
 
     assert addresses_beside(v6) == LocalAddresses(v6, ipv4=v4)
@@ -44,7 +44,7 @@ def test_the_other_family_of_the_same_interface() -> None:
     assert addresses_beside(IPv4Address("127.0.0.1")).ipv6 is None
 
 
-def test_a_second_address_has_the_same_beside_it() -> None:
+def test_second_address_has_the_same_addresses_beside_it() -> None:
     subprocess.run(
         ["ip", "address", "add", "203.0.113.7/32", "dev", "eth0", "label", "eth0:1"], check=True
     )
@@ -53,7 +53,7 @@ def test_a_second_address_has_the_same_beside_it() -> None:
     assert addresses_beside(second) == LocalAddresses(second, ipv6=IPv6Address(NODE_V6))
 
 
-def test_a_link_local_address_is_looked_up_on_the_interface_that_is_named() -> None:
+def test_link_local_address_is_looked_up_on_the_named_interface() -> None:
     own = IPv6Address("fe80::1")
     for name in ("lo", "eth0"):
         subprocess.run(["ip", "address", "add", f"{own}/64", "dev", name, "nodad"], check=True)
@@ -62,19 +62,19 @@ def test_a_link_local_address_is_looked_up_on_the_interface_that_is_named() -> N
     assert addresses_beside(own, "lo").ipv4 == IPv4Address("127.0.0.1")
 
 
-def test_an_interface_that_is_gone_has_nothing() -> None:
+def test_missing_interface_has_no_addresses() -> None:
     own = IPv4Address(NODE)
 
     assert addresses_beside(own, "eth9") == LocalAddresses(own)
 
 
-def test_without_ipv6_there_is_none() -> None:
+def test_disabled_ipv6_gives_no_ipv6_address() -> None:
     Path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").write_text("1")
 
     assert addresses_beside(IPv4Address(NODE)) == LocalAddresses(IPv4Address(NODE))
 
 
-def test_an_interface_without_others_has_none() -> None:
+def test_only_address_of_an_interface_has_none_beside_it() -> None:
     subprocess.run(["ip", "-4", "address", "flush", "dev", "eth0"], check=True)
     own = IPv6Address(NODE_V6)
 
@@ -82,7 +82,7 @@ def test_an_interface_without_others_has_none() -> None:
 
 
 @pytest.mark.parametrize("address", ["2001:db8::1", "192.0.2.1"])
-def test_an_address_of_somebody_else_has_none(address: str) -> None:
+def test_foreign_address_has_none_beside_it(address: str) -> None:
     own = ip_address(address)
 
     assert addresses_beside(own) == LocalAddresses(own)

@@ -1,4 +1,4 @@
-"""What a process may do after it gave up the rest. Each case is a process of its own."""
+"""Capabilities of a process after it dropped the others. Each case is a process of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.bgp_wire import require
+from support.net.router_link import require
 
 pytestmark = pytest.mark.netns
 
@@ -25,15 +25,15 @@ print(Path("/proc/self/status").read_text())
 
 
 def status_after(*kept: int) -> dict[str, str]:
-    """Keep these, one after the other, and return what the kernel says of the process."""
-    require(os.geteuid() == 0, "root, to have something to give up")
+    """Keep these, one after the other; return the kernel's status of the process."""
+    require(os.geteuid() == 0, "root, to have capabilities to drop")
     command = [sys.executable, "-c", SCRIPT, *map(str, kept)]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     fields = (line.partition(":") for line in output.splitlines())
     return {name: value.strip() for name, _, value in fields}
 
 
-def test_one_capability_is_kept_and_no_other_can_be_had_again() -> None:
+def test_one_capability_is_kept_and_no_other_can_be_regained() -> None:
     status = status_after(CAP_NET_RAW)
     for kind in ("CapEff", "CapPrm", "CapBnd"):
         assert int(status[kind], 16) == 1 << CAP_NET_RAW
@@ -41,5 +41,5 @@ def test_one_capability_is_kept_and_no_other_can_be_had_again() -> None:
     assert status["NoNewPrivs"] == "1"
 
 
-def test_what_was_given_up_is_not_kept() -> None:
+def test_dropped_capability_can_not_be_kept() -> None:
     assert int(status_after(CAP_NET_ADMIN, CAP_NET_RAW)["CapEff"], 16) == 0

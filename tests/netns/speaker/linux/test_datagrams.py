@@ -1,4 +1,4 @@
-"""A UDP socket that tells where nobody listens."""
+"""A UDP socket that reports refusals of destinations without a listener."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def bound(version: int) -> Datagrams:
     return Datagrams(Endpoint(ip_address(HERE[version][0]), 0))
 
 
-def nobody(version: int) -> Endpoint:
-    """Return where nobody listens: a port that was just let go."""
+def unused_endpoint(version: int) -> Endpoint:
+    """Return an endpoint without a listener: a port that was just closed."""
     with socket.socket(FAMILIES[version], socket.SOCK_DGRAM) as other:
         other.bind((HERE[version][1], 0))
         return Endpoint(ip_address(HERE[version][1]), other.getsockname()[1])
@@ -45,10 +45,10 @@ def test_datagrams_go_both_ways(version: int) -> None:
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_a_refusal_names_who_refused(version: int) -> None:
+def test_refusal_names_the_endpoint_that_refused(version: int) -> None:
     datagrams, listening = bound(version), bound(version)
     try:
-        first, second = nobody(version), nobody(version)
+        first, second = unused_endpoint(version), unused_endpoint(version)
         assert datagrams.send(first, b"?")
         wait(datagrams)
         assert datagrams.send(second, b"?")  # in spite of the first one's error
@@ -66,7 +66,7 @@ def test_a_refusal_names_who_refused(version: int) -> None:
 def test_a_pending_error_does_not_hide_a_datagram() -> None:
     datagrams, other = bound(4), bound(4)
     try:
-        datagrams.send(nobody(4), b"?")
+        datagrams.send(unused_endpoint(4), b"?")
         wait(datagrams)
         other.send(datagrams.endpoint, b"answer")
         found: list[bytes] = []
@@ -79,7 +79,7 @@ def test_a_pending_error_does_not_hide_a_datagram() -> None:
         other.close()
 
 
-def test_others_have_their_turn_in_a_flood() -> None:
+def test_receive_returns_at_most_one_batch() -> None:
     datagrams, other = bound(4), bound(4)
     try:
         for _ in range(BATCH + 1):
@@ -92,7 +92,7 @@ def test_others_have_their_turn_in_a_flood() -> None:
         other.close()
 
 
-def test_a_port_that_is_taken_is_an_error() -> None:
+def test_port_in_use_is_an_error() -> None:
     datagrams = bound(4)
     try:
         with pytest.raises(OSError, match="in use"):

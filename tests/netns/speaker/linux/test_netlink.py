@@ -1,4 +1,4 @@
-"""The interfaces of a namespace, as they come, change and go."""
+"""Interfaces and subnets of a namespace, followed over netlink."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import select
 import time
 
 import pytest
-from support.layer2_wire import Wire, wire
-from support.patience import PATIENCE
+from support.layer2.client_link import VethPair, veth_pair
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, IFF_UP
 from speaker.linux.netlink import Netlink
@@ -21,7 +21,7 @@ def names(interfaces: Netlink[LinkTable]) -> set[str]:
     return {link.name for link in interfaces.table.entries.values()}
 
 
-def follow(interfaces: Netlink[LinkTable], wanted: set[str], within: float = PATIENCE) -> None:
+def follow(interfaces: Netlink[LinkTable], wanted: set[str], within: float = TIMEOUT) -> None:
     """Read events until there are exactly these interfaces."""
     deadline = time.monotonic() + within
     while names(interfaces) != wanted:
@@ -31,13 +31,13 @@ def follow(interfaces: Netlink[LinkTable], wanted: set[str], within: float = PAT
 
 
 def drain(interfaces: Netlink[LinkTable]) -> None:
-    """Read all events that are there."""
+    """Read all pending events."""
     while select.select([interfaces], [], [], 0.0)[0]:
         interfaces.receive()
 
 
-def test_the_table_is_complete_from_the_start() -> None:
-    with wire() as cables:
+def test_link_table_is_complete_from_the_start() -> None:
+    with veth_pair() as cables:
         interfaces = follow_links()
         eth0 = next(link for link in interfaces.table.entries.values() if link.name == "eth0")
         interfaces.close()
@@ -51,8 +51,8 @@ def test_the_table_is_complete_from_the_start() -> None:
         }
 
 
-def test_interfaces_come_change_and_go() -> None:
-    with wire() as cables:
+def test_link_table_follows_added_changed_and_deleted_interfaces() -> None:
+    with veth_pair() as cables:
         interfaces = follow_links()
         cables.on_node("link", "add", "br0", "type", "bridge")
         follow(interfaces, {"lo", "eth0", "br0"})
@@ -62,7 +62,7 @@ def test_interfaces_come_change_and_go() -> None:
         drain(interfaces)
         by_name = {link.name: link for link in interfaces.table.entries.values()}
         assert by_name["eth0"].master == by_name["br1"].index
-        # A bridge says of a port that leaves it that it is deleted. It is not.
+        # For a port that leaves it, a bridge sends a deletion event. The link still exists.
         cables.on_node("link", "set", "eth0", "nomaster")
         drain(interfaces)
         assert names(interfaces) == {"lo", "eth0", "br1"}
@@ -71,8 +71,8 @@ def test_interfaces_come_change_and_go() -> None:
         interfaces.close()
 
 
-def test_events_that_were_lost_are_made_up_for() -> None:
-    with wire(connected=False) as cables:
+def test_lost_netlink_events_lead_to_a_resync() -> None:
+    with veth_pair(connected=False) as cables:
         interfaces = follow_links()
         flood(cables)
 
@@ -80,8 +80,8 @@ def test_events_that_were_lost_are_made_up_for() -> None:
         interfaces.close()
 
 
-def flood(cables: Wire) -> None:
-    """Make more events than a socket's buffer holds."""
+def flood(cables: VethPair) -> None:
+    """Cause more events than a socket's buffer holds."""
     commands = "".join(
         "link add flood0 type veth peer flood1\n"
         "link set flood0 up\nlink set flood1 up\nlink del flood0\n"
@@ -90,8 +90,8 @@ def flood(cables: Wire) -> None:
     cables.batch(commands + "link add last0 type bridge\n")
 
 
-def test_subnets_are_known_from_the_start_and_followed() -> None:
-    with wire() as cables:
+def test_subnet_table_is_complete_from_the_start_and_followed() -> None:
+    with veth_pair() as cables:
         cables.on_node("address", "add", "192.0.2.1/24", "dev", "eth0")
         cables.on_node("address", "add", "192.0.2.9/24", "dev", "eth0")
         followed = follow_subnets()

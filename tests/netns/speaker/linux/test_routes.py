@@ -1,4 +1,4 @@
-"""Which hosts are neighbors, by a kernel's own routes."""
+"""Neighbors and forwarding, by a kernel's own routes and settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from support.bgp_wire import ROUTER, ROUTER_V6, Wire, inside, wire
+from support.net.router_link import ROUTER, ROUTER_V6, VethPair, inside, veth_pair
 
 from speaker.linux.routes import forwards, is_neighbor
 
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.netns
 
 
 @pytest.fixture(autouse=True)
-def cable() -> Iterator[Wire]:
-    with wire() as made, inside(made.node):
+def cable() -> Iterator[VethPair]:
+    with veth_pair() as made, inside(made.node):
         for route in (
             ("10.99.0.0/16", "via", ROUTER),
             ("10.99.5.0/24", "dev", "eth0"),
@@ -41,11 +41,11 @@ def cable() -> Iterator[Wire]:
         ("2001:db8::1", False),
     ],
 )
-def test_who_is_a_neighbor(address: str, near: bool) -> None:
+def test_neighbor_is_on_link_by_the_kernels_routes(address: str, near: bool) -> None:
     assert is_neighbor(ip_address(address)) is near
 
 
-def test_a_default_route_makes_nobody_a_neighbor() -> None:
+def test_default_route_makes_no_host_a_neighbor() -> None:
     subprocess.run(["ip", "route", "add", "default", "via", ROUTER], check=True)
     assert not is_neighbor(ip_address("192.0.2.1"))
     assert is_neighbor(ip_address(ROUTER))
@@ -54,7 +54,7 @@ def test_a_default_route_makes_nobody_a_neighbor() -> None:
 @pytest.mark.parametrize(
     ("version", "switch"), [(4, "ipv4/ip_forward"), (6, "ipv6/conf/all/forwarding")]
 )
-def test_what_is_forwarded(version: int, switch: str) -> None:
+def test_forwards_reads_the_kernels_setting(version: int, switch: str) -> None:
     for value in ("0", "1"):
         Path("/proc/sys/net", switch).write_text(value)
         assert forwards(version) is (value == "1")

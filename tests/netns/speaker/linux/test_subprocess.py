@@ -1,4 +1,4 @@
-"""Processes that the speaker starts: each is gone in the end, whatever it does."""
+"""Processes that the speaker starts: each is ended in any case, and holds few privileges."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from support.bgp_wire import eventually, require
-from support.running import while_running
+from support.net.background import while_running
+from support.net.router_link import eventually, require
 
 from metallb_py.protocols.bfd.settings import Path as BfdPath
 from metallb_py.protocols.bfd.settings import Settings as BfdSettings
@@ -36,14 +36,14 @@ def is_there(process: int) -> bool:
     return True
 
 
-async def test_one_that_does_not_see_its_end_is_killed() -> None:
+async def test_stopped_helper_process_is_killed() -> None:
     async with helper_process(MODULE) as (process, _):
         process.send_signal(signal.SIGSTOP)
     assert process.returncode == -signal.SIGKILL
     assert not is_there(process.pid)
 
 
-async def test_one_is_gone_also_where_its_end_is_not_waited_for() -> None:
+async def test_helper_process_is_killed_although_the_wait_is_cancelled() -> None:
     entered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def run() -> None:
@@ -53,7 +53,7 @@ async def test_one_is_gone_also_where_its_end_is_not_waited_for() -> None:
 
     task = asyncio.create_task(run())
     pid = await entered
-    task.cancel()  # while it waits for a process that stands still
+    task.cancel()  # while it waits for a stopped process
     await asyncio.wait({task})
     assert task.cancelled()
     assert not is_there(pid)
@@ -66,10 +66,10 @@ async def test_one_is_gone_also_where_its_end_is_not_waited_for() -> None:
         ("speaker.responder.io.process", (encode_settings(Settings()),), 1 << 13),  # NET_RAW
     ],
 )
-async def test_one_has_no_secret_no_user_no_descriptor_and_no_calls_that_it_does_not_need(
+async def test_helper_process_has_no_secrets_and_minimal_privileges(
     monkeypatch: pytest.MonkeyPatch, module: str, arguments: tuple[str, ...], capabilities: int
 ) -> None:
-    require(os.geteuid() == 0, "root, to have something to give up")
+    require(os.geteuid() == 0, "root, to have privileges to drop")
     monkeypatch.setenv("METALLB_ML_SECRET_KEY", "a secret")
     monkeypatch.setenv("SOMETHING_ELSE", "that is nobody's business")
     before = os.open("/dev/null", os.O_RDONLY)
@@ -90,7 +90,7 @@ async def test_one_has_no_secret_no_user_no_descriptor_and_no_calls_that_it_does
 
     assert b"secret" not in variables
     assert b"SOMETHING_ELSE" not in variables
-    assert opened.count("/dev/null") <= 3  # its standard streams at the most
+    assert opened.count("/dev/null") <= 3  # at most its standard streams
     assert status["NoNewPrivs"] == ["1"]
     assert status["Seccomp"] == ["2"]
     assert status["Uid"] == status["Gid"] == ["65534"] * 4
@@ -98,7 +98,7 @@ async def test_one_has_no_secret_no_user_no_descriptor_and_no_calls_that_it_does
     assert int(status["CapEff"][0], 16) == int(status["CapPrm"][0], 16) == capabilities
 
 
-async def test_without_descriptors_one_is_tried_again_and_no_task_ends() -> None:
+async def test_file_descriptor_exhaustion_is_retried_and_ends_no_task() -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     events: list[BfdEvent] = []
     bfd = Bfd(events.append)
@@ -106,15 +106,15 @@ async def test_without_descriptors_one_is_tried_again_and_no_task_ends() -> None
     async with while_running(bfd.run()):
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
         try:
-            await eventually(told(events), lambda seen: len(seen) >= 2)
+            await eventually(reader_of(events), lambda seen: len(seen) >= 2)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         assert all(isinstance(event, SocketsFailed) for event in events)
-        await eventually(told(events), lambda seen: any(isinstance(e, Counted) for e in seen))
+        await eventually(reader_of(events), lambda seen: any(isinstance(e, Counted) for e in seen))
 
 
-def told(events: list[BfdEvent]) -> Callable[[], Awaitable[list[BfdEvent]]]:
-    async def ask() -> list[BfdEvent]:
+def reader_of(events: list[BfdEvent]) -> Callable[[], Awaitable[list[BfdEvent]]]:
+    async def read() -> list[BfdEvent]:
         return events
 
-    return ask
+    return read

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
-from support.bgp_wire import inside, wire
+from support.net.router_link import inside, veth_pair
 
 from metallb_py.errors import LocalProtocolError
 from speaker.linux.tcp_md5 import MAX_PASSWORD, sign_segments
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture(autouse=True)
 def namespace() -> Iterator[None]:
-    with wire() as made, inside(made.node):
+    with veth_pair() as made, inside(made.node):
         yield
 
 
 def connect(host: str, ours: str | None, theirs: str) -> None:
-    """Connect with one password to a listener that wants another. Raises OSError."""
+    """Connect with one password to a listener that requires another. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with (
         socket.create_server((host, 179), family=family) as server,
@@ -36,13 +36,13 @@ def connect(host: str, ours: str | None, theirs: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_equal_passwords_meet(host: str) -> None:
+def test_equal_md5_passwords_connect(host: str) -> None:
     connect(host, "s3cret", "s3cret")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("ours", ["other", None])
-def test_anything_else_gets_no_answer(host: str, ours: str | None) -> None:
+def test_other_or_missing_md5_password_gets_no_answer(host: str, ours: str | None) -> None:
     with pytest.raises(TimeoutError):
         connect(host, ours, "s3cret")
 

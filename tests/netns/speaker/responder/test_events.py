@@ -1,4 +1,4 @@
-"""What the responder reports, for the operator's logs and metrics."""
+"""Events and counters of the responder, for the operator's logs and metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
-from support.layer2_wire import (
+from support.layer2.client_link import (
     BROADCAST,
     CLIENT_IP,
     ETH_P_IPV6,
@@ -19,7 +19,7 @@ from support.layer2_wire import (
     VIP,
     Client,
     running_node,
-    wire,
+    veth_pair,
 )
 
 from speaker.responder.events import (
@@ -35,22 +35,22 @@ ROOT = Path(__file__).parents[4]
 
 
 async def test_interfaces_are_reported_once_each() -> None:
-    with wire() as cables:
+    with veth_pair() as cables:
         async with running_node() as node:
-            assert (await node.saw(InterfaceAdded)).interface == "eth0"
+            assert (await node.next_event(InterfaceAdded)).interface == "eth0"
             cables.connect("eth1")
-            assert (await node.saw(InterfaceAdded)).interface == "eth1"
+            assert (await node.next_event(InterfaceAdded)).interface == "eth1"
             cables.on_node("link", "del", "eth0")
-            assert (await node.saw(InterfaceRemoved)).interface == "eth0"
+            assert (await node.next_event(InterfaceRemoved)).interface == "eth0"
             cables.on_node("link", "set", "eth1", "name", "up1")
             cables.on_node("link", "set", "up1", "up")
-            assert (await node.saw(InterfaceRemoved)).interface == "eth1"
-            assert (await node.saw(InterfaceAdded)).interface == "up1"
+            assert (await node.next_event(InterfaceRemoved)).interface == "eth1"
+            assert (await node.next_event(InterfaceAdded)).interface == "up1"
             assert not [e for e in node.events if isinstance(e, InterfaceAdded | InterfaceRemoved)]
 
 
-async def test_counters_add_up_to_what_the_client_saw() -> None:
-    with wire() as cables:
+async def test_counters_add_up_to_the_frames_that_the_client_received() -> None:
+    with veth_pair() as cables:
         async with running_node(VIP, FENCE) as node:
             with Client(cables) as client:
                 await client.answered(FENCE)
@@ -60,15 +60,15 @@ async def test_counters_add_up_to_what_the_client_saw() -> None:
             address = ip_address(VIP)
             # A takeover has five bursts of two packets.
             while (totals["requests"], totals["responses"], totals["gratuitous"]) != (5, 5, 10):
-                counters = (await node.saw(Counters)).addresses.get(address)
+                counters = (await node.next_event(Counters)).addresses.get(address)
                 if counters is not None:
                     totals["requests"] += counters.requests
                     totals["responses"] += counters.responses
                     totals["gratuitous"] += counters.gratuitous
 
 
-async def test_what_gets_no_answer_is_counted_by_reason() -> None:
-    with wire(ipv6=True) as cables:
+async def test_dropped_requests_are_counted_by_reason() -> None:
+    with veth_pair(ipv6=True) as cables:
         async with running_node(VIP, "2001:db8::64", FENCE) as node:
             with Client(cables) as client, Client(cables, protocol=ETH_P_IPV6) as client6:
                 await client.answered(FENCE)
@@ -83,26 +83,26 @@ async def test_what_gets_no_answer_is_counted_by_reason() -> None:
                 ):  # the first ones may come before the group is joined
                     client6.send(group / solicitation / bad)
                     client6.send(group / solicitation / good)
-                    counted.update((await node.saw(Counters)).drops)
+                    counted.update((await node.next_event(Counters)).drops)
             assert counted["GroupSender"] == 1
             assert set(counted) == {"GroupSender", "Checksum"}
 
 
 async def test_frames_that_cannot_be_sent_are_reported() -> None:
-    with wire() as cables:
+    with veth_pair() as cables:
         async with running_node() as node:
-            await node.saw(InterfaceAdded)
+            await node.next_event(InterfaceAdded)
             cables.full_queue("eth0")
             node.announce(VIP)
-            failed = await node.saw(SendFailed)
+            failed = await node.next_event(SendFailed)
     assert (failed.interface, failed.address) == ("eth0", ip_address(VIP))
     assert failed.gratuitous
     assert failed.count >= 2
     assert failed.error == "No buffer space available"
 
 
-async def test_without_the_capability_each_interface_says_so() -> None:
-    with wire():
+async def test_missing_cap_net_raw_is_reported_for_each_interface() -> None:
+    with veth_pair():
         speaker = await asyncio.create_subprocess_exec(
             sys.executable, "-c", POWERLESS, cwd=ROOT, stdout=asyncio.subprocess.PIPE
         )

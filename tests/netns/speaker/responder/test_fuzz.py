@@ -1,6 +1,6 @@
-"""The process under frames that no sane host sends, over a real wire.
+"""The responder process under fuzzed frames, over a real link.
 
-``METALLB_PY_FUZZ_SECONDS=600`` goes on for ten minutes; ``METALLB_PY_FUZZ_SEED`` repeats a run.
+``METALLB_PY_FUZZ_SECONDS=600`` runs for ten minutes; ``METALLB_PY_FUZZ_SEED`` repeats a run.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from support.layer2_fuzz import Fuzzer
-from support.layer2_process import Process, running_process
-from support.layer2_wire import ETH_P_ALL, VIP, Client, wire
-from support.patience import PATIENCE
+from support.layer2.client_link import ETH_P_ALL, VIP, Client, veth_pair
+from support.layer2.frame_fuzz import Fuzzer
+from support.layer2.responder_process import Process, running_process
+from support.net.timeouts import TIMEOUT
 
 pytestmark = pytest.mark.netns
 
@@ -27,7 +27,7 @@ SEED = int(os.environ.get("METALLB_PY_FUZZ_SEED", time.time_ns()))
 VIP6 = "2001:db8::64"
 HONEST = "192.0.2.99"
 CHUNK = 200
-# What the replies and askers that are remembered may take, in KiB; their number is bounded.
+# Memory in KiB for cached replies and recent requesters, whose numbers are bounded.
 GROWTH = 6 * 1024
 
 
@@ -39,19 +39,19 @@ def resident(process: Process) -> int:
     return int(found[1])
 
 
-class Judge:
-    """Hears everything that the node says, and objects to what it must not say."""
+class Checker:
+    """Receives every frame of the node, and asserts that it is permitted."""
 
     def __init__(self, mac: str) -> None:
         self._mac = bytes.fromhex(mac.replace(":", ""))
         self.answers = 0
 
-    def listen(self, frame: bytes) -> bool:
-        """Hear a frame; return whether it answers the honest question."""
-        self._hear(frame)
+    def check(self, frame: bytes) -> bool:
+        """Check a frame; return whether it answers the honest request."""
+        self._check(frame)
         return frame[12:14] == b"\x08\x06" and frame[38:42] == IPv4Address(HONEST).packed
 
-    def _hear(self, frame: bytes) -> None:
+    def _check(self, frame: bytes) -> None:
         if frame[6:12] != self._mac:
             return
         if frame[12:14] == b"\x08\x06":
@@ -67,11 +67,11 @@ class Judge:
                 self.answers += 1
 
 
-async def flood(client: Client, judge: Judge, fuzzer: Fuzzer, seconds: float) -> int:
-    """Send for so long; return how many frames were sent.
+async def flood(client: Client, checker: Checker, fuzzer: Fuzzer, seconds: float) -> int:
+    """Send fuzzed frames for this number of seconds; return the number of frames sent.
 
-    After each chunk an honest question is asked, and its answer awaited: nothing is lost then, so
-    what is answered does not depend on the machine.
+    After each chunk an honest request is sent, and its answer awaited: no frame is lost then, so
+    the number of answers does not depend on the machine.
     """
     sent = 0
     end = time.monotonic() + seconds
@@ -81,28 +81,28 @@ async def flood(client: Client, judge: Judge, fuzzer: Fuzzer, seconds: float) ->
                 client.socket.send(fuzzer.frame())
                 sent += 1
         client.ask(sender=HONEST)
-        async with asyncio.timeout(PATIENCE):
-            while not judge.listen(await client.received()):
+        async with asyncio.timeout(TIMEOUT):
+            while not checker.check(await client.received()):
                 pass
     return sent
 
 
-async def test_no_wrong_answer_and_no_growth() -> None:
+async def test_fuzzed_frames_cause_no_wrong_answer_and_no_memory_growth() -> None:
     print(f"METALLB_PY_FUZZ_SEED={SEED}")
     with (
-        wire(ipv6=True) as cables,
+        veth_pair(ipv6=True) as cables,
         Client(cables, protocol=ETH_P_ALL) as client,
         running_process() as process,
     ):
         process.own([VIP, VIP6])
         await client.answered()
-        judge = Judge(cables.node_mac())
+        checker = Checker(cables.node_mac())
         fuzzer = Fuzzer(Random(SEED), cables.node_mac(), VIP, VIP6)
-        await flood(client, judge, fuzzer, SECONDS / 10)
+        await flood(client, checker, fuzzer, SECONDS / 10)
         before = resident(process)
-        sent = await flood(client, judge, fuzzer, SECONDS)
+        sent = await flood(client, checker, fuzzer, SECONDS)
         growth = resident(process) - before
         assert process.popen.poll() is None
-    print(f"{sent:,} frames, {judge.answers:,} answers, {growth} KiB more")
+    print(f"{sent:,} frames, {checker.answers:,} answers, {growth} KiB more")
     assert growth < GROWTH
-    assert judge.answers > sent // 10
+    assert checker.answers > sent // 10

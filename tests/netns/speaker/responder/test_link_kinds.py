@@ -1,4 +1,4 @@
-"""Bridges, bonds, VLANs and what else stands between the wire and the node."""
+"""Bridges, bonds, VLANs and other kinds of interfaces between the link and the node."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from scapy.layers.inet6 import (
     in6_getnsmac,
 )
 from scapy.layers.l2 import ARP, Ether
-from support.bgp_wire import eventually
-from support.layer2_wire import (
+from support.layer2.client_link import (
     BROADCAST,
     ETH_P_IPV6,
     FENCE,
     VIP,
     Client,
-    Wire,
+    VethPair,
     running_node,
-    wire,
+    veth_pair,
 )
+from support.net.router_link import eventually
 
 from speaker.responder.events import InterfaceAdded, InterfaceRemoved
 
@@ -38,13 +38,13 @@ GROUP6 = in6_getnsma(IPv6Address(VIP6).packed)
 
 
 @pytest.fixture
-def cables() -> Iterator[Wire]:
-    with wire() as built:
+def cables() -> Iterator[VethPair]:
+    with veth_pair() as built:
         yield built
 
 
-def need(cables: Wire, kind: str, *arguments: str) -> None:
-    """Add a link of a kind on the node, or skip: what the kernel has is nobody's fault."""
+def need(cables: VethPair, kind: str, *arguments: str) -> None:
+    """Add a link of a kind on the node; skip the test if the kernel lacks that kind."""
     try:
         cables.on_node("link", "add", *arguments, "type", *kind.split())
     except subprocess.CalledProcessError as error:
@@ -59,9 +59,9 @@ def solicitation(client: Client) -> Ether:
 
 
 async def advertised_mac(client: Client) -> str:
-    """Solicit until there is an answer; return the MAC address that it tells."""
+    """Solicit until there is an advertisement; return its link-layer address."""
 
-    async def ask() -> str:
+    async def solicit() -> str:
         client.send(solicitation(client))
         try:
             while True:
@@ -71,11 +71,11 @@ async def advertised_mac(client: Client) -> str:
         except TimeoutError:
             return ""
 
-    return await eventually(ask, bool)
+    return await eventually(solicit, bool)
 
 
-async def test_a_bridge_that_snoops_on_multicast_answers_in_both_protocols() -> None:
-    with wire(ipv6=True) as cables, Client(cables) as arp:
+async def test_bridge_with_multicast_snooping_answers_arp_and_ndp() -> None:
+    with veth_pair(ipv6=True) as cables, Client(cables) as arp:
         mac = "02:00:00:00:00:55"
         cables.on_node(
             "link", "add", "br0", "address", mac, "type", "bridge", "mcast_snooping", "1"
@@ -88,10 +88,10 @@ async def test_a_bridge_that_snoops_on_multicast_answers_in_both_protocols() -> 
             with Client(cables, protocol=ETH_P_IPV6) as client:
                 assert await advertised_mac(client) == mac
             for _ in range(2):
-                assert (await node.saw(InterfaceAdded)).interface == "br0"
+                assert (await node.next_event(InterfaceAdded)).interface == "br0"
 
 
-async def test_a_vlan_has_answers_of_its_own(cables: Wire) -> None:
+async def test_vlan_interface_answers_with_its_own_mac_address(cables: VethPair) -> None:
     vlan = ("link", "eth0", "name", "eth0.5")
     need(cables, "vlan id 5", *vlan)
     cables.on_client("link", "add", *vlan, "type", "vlan", "id", "5")
@@ -106,7 +106,7 @@ async def test_a_vlan_has_answers_of_its_own(cables: Wire) -> None:
                 assert reply[ARP].hwsrc == cables.node_mac(name)
 
 
-async def test_a_bond_answers_for_its_members(cables: Wire) -> None:
+async def test_a_bond_answers_for_its_members(cables: VethPair) -> None:
     need(cables, "bond mode active-backup", "bond0")
     cables.connect("eth1")
     for name in ("eth0", "eth1"):
@@ -121,18 +121,18 @@ async def test_a_bond_answers_for_its_members(cables: Wire) -> None:
         assert added == ["bond0"]
 
 
-async def test_an_interface_that_does_without_arp_is_left_out(cables: Wire) -> None:
+async def test_noarp_interface_is_left_out(cables: VethPair) -> None:
     async with running_node(VIP) as node:
-        assert (await node.saw(InterfaceAdded)).interface == "eth0"
+        assert (await node.next_event(InterfaceAdded)).interface == "eth0"
         cables.on_node("link", "set", "eth0", "arp", "off")
-        assert (await node.saw(InterfaceRemoved)).interface == "eth0"
+        assert (await node.next_event(InterfaceRemoved)).interface == "eth0"
         cables.on_node("link", "set", "eth0", "arp", "on")
-        assert (await node.saw(InterfaceAdded)).interface == "eth0"
+        assert (await node.next_event(InterfaceAdded)).interface == "eth0"
         with Client(cables) as client:
             await client.answered()
 
 
-async def test_a_tunnel_that_carries_ethernet_answers(cables: Wire) -> None:
+async def test_vxlan_interface_answers(cables: VethPair) -> None:
     need(cables, "vxlan id 7 dstport 4789 remote 198.51.100.2 local 198.51.100.1 dev eth0", "over0")
     cables.on_node("address", "add", "198.51.100.1/24", "dev", "eth0")
     cables.on_client("address", "add", "198.51.100.2/24", "dev", "eth0")
@@ -148,7 +148,7 @@ async def test_a_tunnel_that_carries_ethernet_answers(cables: Wire) -> None:
             assert reply[ARP].hwsrc == cables.node_mac("over0")
 
 
-async def test_two_links_answer_each_for_itself(cables: Wire) -> None:
+async def test_each_interface_answers_with_its_own_mac_address(cables: VethPair) -> None:
     cables.connect("eth1")
     async with running_node(VIP, FENCE):
         for name in ("eth0", "eth1"):

@@ -1,4 +1,4 @@
-"""The responder and IPv6, as a client on the wire sees it."""
+"""Neighbor Discovery by the responder, as a client on the link observes it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,17 @@ from scapy.layers.inet6 import (
     in6_getnsmac,
 )
 from scapy.layers.l2 import Ether
-from support.bgp_wire import eventually, require
-from support.layer2_wire import BROADCAST, ETH_P_IPV6, Client, Wire, gone, running_node, wire
-from support.patience import PATIENCE
+from support.layer2.client_link import (
+    BROADCAST,
+    ETH_P_IPV6,
+    Client,
+    VethPair,
+    gone,
+    running_node,
+    veth_pair,
+)
+from support.net.router_link import eventually, require
+from support.net.timeouts import TIMEOUT
 
 from speaker.responder.events import Counters, InterfaceAdded, InterfaceRemoved
 
@@ -37,22 +45,22 @@ SOURCES = (f"fe80::{number:x}" for number in count(1))
 
 
 class Client6(Client):
-    """Asks by solicitations."""
+    """A client that sends neighbor solicitations."""
 
-    def __init__(self, wire: Wire, interface: str = "eth0") -> None:
-        super().__init__(wire, interface, ETH_P_IPV6)
+    def __init__(self, veth_pair: VethPair, interface: str = "eth0") -> None:
+        super().__init__(veth_pair, interface, ETH_P_IPV6)
 
     def solicit(
-        self, target: str = VIP6, to: str = "", source: str = CLIENT6, *, tell_mac: bool = True
+        self, target: str = VIP6, to: str = "", source: str = CLIENT6, *, source_option: bool = True
     ) -> None:
         """Send a solicitation, to the target's group or, unicast, to a MAC address."""
         group = in6_getnsma(IPv6Address(target).packed)
         destination = target if to else str(IPv6Address(group))
         frame = Ether(src=self.mac, dst=to or in6_getnsmac(group))
         frame /= IPv6(src=source, dst=destination, hlim=255) / ICMPv6ND_NS(tgt=target)
-        self.send(frame / ICMPv6NDOptSrcLLAddr(lladdr=self.mac) if tell_mac else frame)
+        self.send(frame / ICMPv6NDOptSrcLLAddr(lladdr=self.mac) if source_option else frame)
 
-    async def advertisement(self, within: float = PATIENCE, *, solicited: bool = True) -> Ether:
+    async def advertisement(self, within: float = TIMEOUT, *, solicited: bool = True) -> Ether:
         """Return the next advertisement for one of our addresses."""
         async with asyncio.timeout(within):
             while True:
@@ -65,21 +73,21 @@ class Client6(Client):
                     return frame
 
     async def advertisements(
-        self, target: str = VIP6, to: str = "", *, tell_mac: bool = True
+        self, target: str = VIP6, to: str = "", *, source_option: bool = True
     ) -> list[Ether]:
         """Solicit, and return every advertisement. Needs the fence to be announced."""
-        source = next(SOURCES)  # so that late answers to earlier questions don't count
-        self.solicit(target, to, source, tell_mac=tell_mac)
+        source = next(SOURCES)  # so that late answers to earlier solicitations don't count
+        self.solicit(target, to, source, source_option=source_option)
         self.solicit(FENCE6, source=source)
-        heard: list[Ether] = []
+        received: list[Ether] = []
         while (answer := await self.advertisement())[ICMPv6ND_NA].tgt != FENCE6 or (
             answer[IPv6].dst != source
         ):
             if answer[IPv6].dst == source:
-                heard.append(answer)
-        return heard
+                received.append(answer)
+        return received
 
-    async def resolved(self, target: str = VIP6, within: float = PATIENCE) -> None:
+    async def resolved(self, target: str = VIP6, within: float = TIMEOUT) -> None:
         """Solicit again and again until there is an answer, and no other is on its way."""
         async with asyncio.timeout(within):
             while True:
@@ -93,32 +101,32 @@ class Client6(Client):
 
 
 @pytest.fixture
-def cables() -> Iterator[Wire]:
-    with wire(ipv6=True) as built:
+def cables() -> Iterator[VethPair]:
+    with veth_pair(ipv6=True) as built:
         yield built
 
 
 @pytest.fixture
-def client(cables: Wire) -> Iterator[Client6]:
+def client(cables: VethPair) -> Iterator[Client6]:
     with Client6(cables) as opened:
         yield opened
 
 
 async def test_every_kind_of_solicitation_gets_exactly_one_answer(
-    cables: Wire, client: Client6
+    cables: VethPair, client: Client6
 ) -> None:
     mac = cables.node_mac()
     async with running_node(VIP6, FENCE6):
         await client.resolved(FENCE6)
         await client.resolved()
-        for how in ({}, {"to": mac}, {"to": mac, "tell_mac": False}, {"tell_mac": False}):
+        for how in ({}, {"to": mac}, {"to": mac, "source_option": False}, {"source_option": False}):
             (answer,) = await client.advertisements(**how)
             assert (answer.src, answer.dst) == (mac, client.mac)
             assert answer[IPv6].src == VIP6
             assert answer[ICMPv6NDOptDstLLAddr].lladdr == mac
 
 
-async def test_other_addresses_are_left_alone(client: Client6) -> None:
+async def test_solicitations_of_other_addresses_are_ignored(client: Client6) -> None:
     async with running_node(VIP6, FENCE6):
         await client.resolved(FENCE6)
         # The same group and the same last 32 bits: only the whole address decides.
@@ -126,7 +134,9 @@ async def test_other_addresses_are_left_alone(client: Client6) -> None:
         assert await client.advertisements(to="02:00:00:00:00:99") == []
 
 
-async def test_a_search_for_duplicates_finds_us(cables: Wire, client: Client6) -> None:
+async def test_duplicate_address_detection_fails_for_an_owned_address(
+    cables: VethPair, client: Client6
+) -> None:
     async with running_node(VIP6):
         await client.resolved()
         # The kernel of the client tries to take the address, and finds that it is taken.
@@ -138,7 +148,9 @@ async def test_a_search_for_duplicates_finds_us(cables: Wire, client: Client6) -
         assert "dadfailed" in await eventually(address, lambda text: "dadfailed" in text)
 
 
-async def test_the_kernels_neighbor_table_believes_us_and_keeps_believing(cables: Wire) -> None:
+async def test_kernel_neighbor_entry_becomes_and_stays_reachable(
+    cables: VethPair,
+) -> None:
     mac = cables.node_mac()
     cables.on_client("address", "add", "2001:db8::2/64", "dev", "eth0", "nodad")
 
@@ -152,14 +164,14 @@ async def test_the_kernels_neighbor_table_believes_us_and_keeps_believing(cables
 
     async with running_node(VIP6):
         assert mac in await eventually(neighbor, lambda entry: "REACHABLE" in entry)
-        # Now the entry counts as stale, so the next packet makes the kernel check it: unicast.
+        # In state PROBE the kernel verifies the entry, with unicast solicitations.
         cables.on_client(
             "-6", "neigh", "change", VIP6, "dev", "eth0", "lladdr", mac, "nud", "probe"
         )
         assert mac in await eventually(neighbor, lambda entry: "REACHABLE" in entry)
 
 
-async def test_ndisc6_finds_us(cables: Wire, client: Client6) -> None:
+async def test_ndisc6_resolves_the_address(cables: VethPair, client: Client6) -> None:
     require(shutil.which("ndisc6") is not None, "ndisc6")
     cables.on_client("address", "add", "2001:db8::2/64", "dev", "eth0", "nodad")
     async with running_node(VIP6):
@@ -173,42 +185,46 @@ async def test_ndisc6_finds_us(cables: Wire, client: Client6) -> None:
     assert output.decode().count(cables.node_mac().upper()) == 1
 
 
-async def test_a_takeover_is_announced_to_all_nodes(cables: Wire, client: Client6) -> None:
+async def test_takeover_sends_unsolicited_na_to_all_nodes_and_routers(
+    cables: VethPair, client: Client6
+) -> None:
     async with running_node(FENCE6) as node:
         await client.resolved(FENCE6)
         node.announce(VIP6)
-        told: list[tuple[str, str, int]] = []
-        while len(told) < 7:
+        advertised: list[tuple[str, str, int]] = []
+        while len(advertised) < 7:
             frame = await client.advertisement(solicited=False)
             if frame[ICMPv6ND_NA].tgt == VIP6:
                 assert frame[ICMPv6ND_NA].R == 0
                 assert frame[ICMPv6NDOptDstLLAddr].lladdr == cables.node_mac()
-                told.append((frame.dst, frame[IPv6].dst, frame[ICMPv6ND_NA].O))
+                advertised.append((frame.dst, frame[IPv6].dst, frame[ICMPv6ND_NA].O))
     nodes, routers = ("33:33:00:00:00:01", "ff02::1", 1), ("33:33:00:00:00:02", "ff02::2", 0)
-    assert told == [nodes, routers, nodes, routers, nodes, routers, nodes]
+    assert advertised == [nodes, routers, nodes, routers, nodes, routers, nodes]
 
 
-async def test_those_who_asked_before_are_told_one_by_one(cables: Wire, client: Client6) -> None:
+async def test_takeover_sends_unsolicited_na_to_recent_requesters(
+    cables: VethPair, client: Client6
+) -> None:
     async with running_node(VIP6, FENCE6) as node:
         await client.resolved(FENCE6)
         await client.resolved()
         node.withdraw(VIP6)
         node.announce(OTHER6)
-        await client.resolved(OTHER6)  # so the loss is known, too
+        await client.resolved(OTHER6)  # the withdrawal is done, too
         node.announce(VIP6)
-        while (told := await client.advertisement(solicited=False)).dst != client.mac:
+        while (frame := await client.advertisement(solicited=False)).dst != client.mac:
             pass
-    assert (told.src, told[IPv6].src, told[IPv6].dst) == (cables.node_mac(), VIP6, CLIENT6)
-    assert (told[ICMPv6ND_NA].tgt, told[ICMPv6ND_NA].O, told[ICMPv6ND_NA].R) == (VIP6, 1, 0)
+    assert (frame.src, frame[IPv6].src, frame[IPv6].dst) == (cables.node_mac(), VIP6, CLIENT6)
+    assert (frame[ICMPv6ND_NA].tgt, frame[ICMPv6ND_NA].O, frame[ICMPv6ND_NA].R) == (VIP6, 1, 0)
 
 
-async def test_groups_follow_the_addresses_and_the_interfaces(cables: Wire) -> None:
+async def test_solicited_node_groups_follow_addresses_and_interfaces(cables: VethPair) -> None:
     async def groups(interface: str) -> str:
         return cables.on_node("-6", "maddress", "show", "dev", interface)
 
     async with running_node(VIP6) as node:
         await eventually(lambda: groups("eth0"), lambda text: "ff02::1:ff00:64" in text)
-        # An interface that comes later joins, too: MetalLB 0.12 forgets that.
+        # An interface that is added later joins, too; in MetalLB 0.12 it does not.
         cables.connect("late0")
         await eventually(lambda: groups("late0"), lambda text: "ff02::1:ff00:64" in text)
         node.withdraw(VIP6)
@@ -216,42 +232,44 @@ async def test_groups_follow_the_addresses_and_the_interfaces(cables: Wire) -> N
         await eventually(lambda: groups("late0"), lambda text: "ff02::1:ff00:64" not in text)
 
 
-async def test_both_families_side_by_side(cables: Wire, client: Client6) -> None:
+async def test_arp_and_ndp_side_by_side(cables: VethPair, client: Client6) -> None:
     async with running_node(VIP4, VIP6, FENCE6) as node:
         await client.resolved(FENCE6)
         assert len(await client.advertisements()) == 1
         with Client(cables) as arp:
             await arp.answered(VIP4)
         assert {
-            (await node.saw(InterfaceAdded)).protocol,
-            (await node.saw(InterfaceAdded)).protocol,
+            (await node.next_event(InterfaceAdded)).protocol,
+            (await node.next_event(InterfaceAdded)).protocol,
         } == {"ARP", "NDP"}
         counted: set[str] = set()
         while counted != {VIP4, VIP6, FENCE6}:
             counted |= {
-                str(a) for a, c in (await node.saw(Counters)).addresses.items() if c.responses
+                str(a)
+                for a, c in (await node.next_event(Counters)).addresses.items()
+                if c.responses
             }
 
         node.withdraw(VIP6, FENCE6)
-        removed = await node.saw(InterfaceRemoved)
+        removed = await node.next_event(InterfaceRemoved)
         assert (removed.interface, removed.protocol) == ("eth0", "NDP")
         with Client(cables) as arp:
             await arp.answered(VIP4)
 
 
-async def test_an_interface_without_ipv6_answers_in_arp_alone() -> None:
-    with wire(ipv6=False) as cables:
+async def test_interface_without_ipv6_answers_in_arp_alone() -> None:
+    with veth_pair(ipv6=False) as cables:
         async with running_node(VIP4, VIP6) as node:
             with Client(cables) as client:
                 reply = await client.answered(VIP4)
                 assert reply.dst != BROADCAST
-            assert (await node.saw(InterfaceAdded)).protocol == "ARP"
-            counters = await node.saw(Counters)
+            assert (await node.next_event(InterfaceAdded)).protocol == "ARP"
+            counters = await node.next_event(Counters)
             assert ip_address(VIP6) not in counters.addresses
             assert node.events == [e for e in node.events if not isinstance(e, InterfaceAdded)]
 
 
-async def test_a_restarted_process_knows_its_groups(client: Client6) -> None:
+async def test_restarted_process_joins_its_solicited_node_groups(client: Client6) -> None:
     async with running_node(VIP6, FENCE6) as node:
         await client.resolved(FENCE6)
         first = node.process()

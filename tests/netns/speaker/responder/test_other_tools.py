@@ -1,4 +1,4 @@
-"""What other people's tools make of us: arp-scan, thc-ipv6, and the kernel's neighbor table."""
+"""The responder against arp-scan, thc-ipv6, and the kernel's neighbor table."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from support.bgp_wire import eventually, require
-from support.layer2_wire import FENCE, VIP, Client, Wire, running_node, wire
-from support.patience import PATIENCE
+from support.layer2.client_link import FENCE, VIP, Client, VethPair, running_node, veth_pair
+from support.net.router_link import eventually, require
+from support.net.timeouts import TIMEOUT
 
 from speaker.responder.events import InterfaceAdded
 
@@ -21,13 +21,13 @@ OTHER6 = "2001:db8::65"
 
 
 @pytest.fixture
-def cables() -> Iterator[Wire]:
-    with wire(ipv6=True) as built:
+def cables() -> Iterator[VethPair]:
+    with veth_pair(ipv6=True) as built:
         built.on_client("address", "add", "2001:db8::2/64", "dev", "eth0", "nodad")
         yield built
 
 
-async def start(cables: Wire, *command: str) -> asyncio.subprocess.Process:
+async def start(cables: VethPair, *command: str) -> asyncio.subprocess.Process:
     """Start a program on the client."""
     require(shutil.which(command[0]) is not None, command[0])
     return await asyncio.create_subprocess_exec(
@@ -37,36 +37,36 @@ async def start(cables: Wire, *command: str) -> asyncio.subprocess.Process:
     )
 
 
-async def said(cables: Wire, *command: str) -> str:
-    """Run a program on the client; return what it says."""
+async def output_of(cables: VethPair, *command: str) -> str:
+    """Run a program on the client; return its output."""
     output, _ = await (await start(cables, *command)).communicate()
     return output.decode()
 
 
-async def answering(cables: Wire) -> None:
+async def answering(cables: VethPair) -> None:
     """Wait until the node answers in both protocols."""
     with Client(cables) as client:
         await client.answered()
 
     async def ask() -> str:
-        return await said(cables, "ndisc6", "-q", "-r", "1", "-w", "300", VIP6, "eth0")
+        return await output_of(cables, "ndisc6", "-q", "-r", "1", "-w", "300", VIP6, "eth0")
 
     await eventually(ask, lambda text: ":" in text)
 
 
-async def test_arp_scan_finds_exactly_the_owned_addresses_once(cables: Wire) -> None:
+async def test_arp_scan_finds_exactly_the_owned_addresses_once(cables: VethPair) -> None:
     require(shutil.which("arp-scan") is not None, "arp-scan")
     async with running_node(VIP, FENCE):
         with Client(cables) as client:
             await client.answered()
         scan = ("arp-scan", "--interface=eth0", "--plain", "--quiet", "192.0.2.64/26")
-        found = [line.split() for line in (await said(cables, *scan)).splitlines()]
+        found = [line.split() for line in (await output_of(cables, *scan)).splitlines()]
     # A second answer for an address would be a line of its own, marked as a duplicate.
     assert found == [[VIP, cables.node_mac()]]
 
 
 @pytest.mark.parametrize("address", [VIP, VIP6])
-async def test_a_neighbors_cache_check_succeeds(cables: Wire, address: str) -> None:
+async def test_neighbor_unreachability_detection_succeeds(cables: VethPair, address: str) -> None:
     mac = cables.node_mac()
 
     async def state() -> str:
@@ -74,7 +74,7 @@ async def test_a_neighbors_cache_check_succeeds(cables: Wire, address: str) -> N
 
     async with running_node(VIP, VIP6):
         await answering(cables)
-        # In this state the kernel asks unicast, and gives up after three questions.
+        # In state PROBE the kernel sends unicast requests, and fails after three.
         cables.on_client(
             *("neigh", "replace", address, "dev", "eth0", "lladdr", mac, "nud", "probe")
         )
@@ -82,14 +82,12 @@ async def test_a_neighbors_cache_check_succeeds(cables: Wire, address: str) -> N
 
 
 @pytest.mark.parametrize("address", [VIP, VIP6])
-async def test_the_kernel_finds_us_when_it_has_something_to_send(
-    cables: Wire, address: str
-) -> None:
+async def test_kernel_resolves_the_address_when_it_sends(cables: VethPair, address: str) -> None:
     family = 10 if ":" in address else 2
     send = f"import socket; socket.socket({family}, 2).sendto(b'x', ('{address}', 9))"
 
     async def state() -> str:
-        await said(cables, sys.executable, "-c", send)
+        await output_of(cables, sys.executable, "-c", send)
         return cables.on_client("neigh", "show", address)
 
     async with running_node(VIP, VIP6):
@@ -98,33 +96,35 @@ async def test_the_kernel_finds_us_when_it_has_something_to_send(
         assert cables.node_mac() in await eventually(state, lambda entry: "REACHABLE" in entry)
 
 
-async def test_alive6_finds_the_owned_address_and_no_other(cables: Wire) -> None:
+async def test_alive6_finds_the_owned_address_and_no_other(cables: VethPair) -> None:
     require(shutil.which("atk6-alive6") is not None, "atk6-alive6, of thc-ipv6")
     async with running_node(VIP, VIP6):
         await answering(cables)
-        assert f"Alive: {VIP6} [NDP {cables.node_mac()}]" in await said(
+        assert f"Alive: {VIP6} [NDP {cables.node_mac()}]" in await output_of(
             cables, "atk6-alive6", "eth0", VIP6
         )
-        assert "Alive" not in await said(cables, "atk6-alive6", "eth0", OTHER6)
+        assert "Alive" not in await output_of(cables, "atk6-alive6", "eth0", OTHER6)
 
 
-async def test_detect_sniffer6_takes_us_for_no_sniffer(cables: Wire) -> None:
+async def test_detect_sniffer6_detects_no_sniffer(cables: VethPair) -> None:
     require(shutil.which("atk6-detect_sniffer6") is not None, "atk6-detect_sniffer6, of thc-ipv6")
     async with running_node(VIP, VIP6):
         await answering(cables)
         # Its frames have MAC addresses that only a sniffing interface lets through.
         cables.on_node("link", "set", "eth0", "promisc", "on")
-        assert "No packets received" in await said(cables, "atk6-detect_sniffer6", "eth0", VIP6)
+        assert "No packets received" in await output_of(
+            cables, "atk6-detect_sniffer6", "eth0", VIP6
+        )
 
 
-async def test_passive_discovery6_hears_of_a_takeover(cables: Wire) -> None:
+async def test_passive_discovery6_detects_a_takeover(cables: VethPair) -> None:
     require(shutil.which("atk6-passive_discovery6") is not None, "passive_discovery6, of thc-ipv6")
     async with running_node() as node:
-        await node.saw(InterfaceAdded)
+        await node.next_event(InterfaceAdded)
         tool = await start(cables, "stdbuf", "-o0", "atk6-passive_discovery6", "eth0")
         try:
             assert tool.stdout is not None
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await tool.stdout.readuntil(b"Started")
                 node.announce(VIP6)
                 while VIP6 not in (await tool.stdout.readline()).decode():

@@ -1,9 +1,9 @@
-"""What advertisements say beyond MetalLB 0.12's keys, and what can't be."""
+"""BGP advertisement options beyond MetalLB 0.12's keys: meaning, and rejected values."""
 
 from __future__ import annotations
 
 import pytest
-from support.config_text import BGP, PEER, problems
+from support.kube.config_text import BGP, PEER, problems
 
 from metallb_py.config.communities import parse_community
 from metallb_py.config.compile.read_config import read_config
@@ -22,12 +22,12 @@ def text_of(*advertisements: str, top: str = "") -> str:
     return f"{top}\naddress-pools: [{{{BGP}, bgp-advertisements: [{ads}]}}]"
 
 
-def test_what_is_not_written_is_as_metallb_has_it() -> None:
+def test_absent_advertisement_options_have_metallbs_defaults() -> None:
     nothing = "large-communities: , med: , as-path-prepend: , weight-by-endpoints: , peers: , "
     assert advertised(nothing + "node-selectors: ") == (BgpAdvertisement(),)
 
 
-def test_every_option() -> None:
+def test_every_advertisement_option_is_read() -> None:
     (found,) = advertised(
         "large-communities: ['64512:1:2', 'large:1:0:0', far], communities: [far, 'large:1:2:3'], "
         "med: 4294967295, as-path-prepend: 16, weight-by-endpoints: true, "
@@ -42,11 +42,11 @@ def test_every_option() -> None:
     assert not found.selects({"rack": "2"})
 
 
-def test_a_med_of_zero_is_one() -> None:
+def test_med_zero_differs_from_no_med() -> None:
     assert [found.med for found in advertised("med: 0", "")] == [0, None]
 
 
-def test_well_known_communities() -> None:
+def test_well_known_community_name_is_resolved() -> None:
     (found,) = advertised("communities: [no-export]")
     assert found.communities == {parse_community("65535:65281")}
 
@@ -63,14 +63,14 @@ def test_well_known_communities() -> None:
         "node-selectors: [{match-expressions: [{key: a, operator: Exists}]}]",
     ],
 )
-def test_advertisements_that_differ_in_one_option(different: str) -> None:
+def test_advertisements_differing_in_one_option_are_not_duplicates(different: str) -> None:
     assert len(advertised(different, "", "localpref: 1", top=PEERS)) == 3
     ((_, path, message),) = problems(text_of("", different, different, top=PEERS))
     assert "duplicate definition of bgpadvertisements. advertisement 2 and 3 are equal" in message
     assert path.endswith("bgp-advertisements[2]")
 
 
-def test_selectors_that_differ_in_a_value() -> None:
+def test_node_selectors_differing_in_a_value_are_not_duplicates() -> None:
     labels = [f"node-selectors: [{{match-labels: {{a: {value}}}}}]" for value in "bc"]
     values = [
         f"node-selectors: [{{match-expressions: [{{key: a, operator: In, values: [{value}]}}]}}]"
@@ -80,10 +80,13 @@ def test_selectors_that_differ_in_a_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("large-communities: ['1:2']", 'invalid large community string "1:2"'),
-        ("large-communities: [one]", 'invalid large community "one" in BGP advertisement: it st'),
+        (
+            "large-communities: [one]",
+            'invalid large community "one" in BGP advertisement: an alias',
+        ),
         ("large-communities: ['1:2:4294967296']", "invalid third section of community"),
         ("large-communities: ['1:2:3', '1:2:3']", 'duplicate definition of community "1:2:3"'),
         ("med: 4294967296", "into uint32"),
@@ -98,20 +101,20 @@ def test_selectors_that_differ_in_a_value() -> None:
         ("node-selectors: [{match-labels: {a: 'b c'}}]", 'parsing node selector: values: "b c"'),
     ],
 )
-def test_what_can_not_be(text: str, told: str) -> None:
+def test_invalid_advertisement_option_is_reported_with_its_line(text: str, expected: str) -> None:
     ((line, _, message),) = problems(text_of(text, top=f"bgp-communities: {{one: 1:1}}\n{PEERS}"))
     assert message.startswith(("parsing address pool #1: parsing BGP comm", "could not parse"))
-    assert told in message
+    assert expected in message
     assert line == 3
 
 
-def test_no_peer_is_there() -> None:
+def test_unknown_peer_error_states_that_there_are_no_peers() -> None:
     ((_, _, message),) = problems(text_of("peers: [tor]"))
-    assert "nothing: there are no peers" in message
+    assert "one: there are no peers" in message
 
 
-def test_peers_that_could_not_be_read_are_not_missing() -> None:
+def test_unparsable_peers_are_not_reported_as_unknown() -> None:
     assert len(problems(text_of("peers: [x]", top="peers: 5"))) == 1
     assert len(problems(text_of("peers: [x]", top=f"peers: [{{{PEER}, name: []}}]"))) == 1
-    # One that has another problem has a name all the same.
+    # A peer with another problem still counts by its name.
     assert len(problems(text_of("peers: [x]", top=f"peers: [{{{PEER}, name: x, my-asn: 0}}]"))) == 1

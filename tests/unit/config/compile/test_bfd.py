@@ -1,23 +1,23 @@
-"""BFD profiles that can't be, in MetalLB's words."""
+"""Invalid BFD profiles, with MetalLB's error messages."""
 
 from __future__ import annotations
 
 import pytest
-from support.config_text import PEER, problems
+from support.kube.config_text import PEER, problems
 
 
-def test_a_profile_that_could_not_be_read_is_not_missing() -> None:
+def test_unparsable_bfd_profile_is_not_reported_as_missing() -> None:
     peers = f"peers: [{{{PEER}, bfd-profile: x}}]"
     assert len(problems(f"bfd-profiles: 5\n{peers}")) == 1
     assert len(problems(f"bfd-profiles: [{{name: [x]}}]\n{peers}")) == 1
 
 
-def test_nameless_profiles_are_no_duplicates() -> None:
+def test_bfd_profiles_without_a_name_are_not_duplicates() -> None:
     assert len(problems("bfd-profiles:\n- {}\n- {}\n")) == 2
 
 
 @pytest.mark.parametrize(
-    ("profile", "told"),
+    ("profile", "expected"),
     [
         ("", "missing bfd profile name"),
         ("name: a, detect-multiplier: 1", "invalid detect multiplier value: invalid value 1, must"),
@@ -27,7 +27,7 @@ def test_nameless_profiles_are_no_duplicates() -> None:
         ("name: a, echo-interval: 1", "invalid value 1, must be in 10-60000 range"),
     ],
 )
-def test_what_is_no_bfd_profile(profile: str, told: str) -> None:
+def test_invalid_bfd_profile_is_reported(profile: str, expected: str) -> None:
     (found,) = problems(f"bfd-profiles:\n- {{{profile}}}\n")
     assert found[2].startswith("parsing bfd profile #1: ")
-    assert told in found[2]
+    assert expected in found[2]

@@ -1,4 +1,4 @@
-"""A limit on the steps that a configuration may take."""
+"""Limit on the steps that compiling a configuration may take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError
 
 
-def test_steps_are_limited() -> None:
+def test_budget_limits_the_number_of_steps() -> None:
     budget = Budget(3)
     budget.spend(2)
     budget.spend()
@@ -18,15 +18,15 @@ def test_steps_are_limited() -> None:
         budget.spend()
 
 
-def test_cancelled_work_ends_at_its_next_step() -> None:
+def test_cancelled_budget_raises_at_the_next_step() -> None:
     budget = Budget()
     budget.spend()
     budget.cancel()
-    with pytest.raises(ConfigError, match="not read to its end"):
+    with pytest.raises(ConfigError, match="not read completely"):
         budget.spend()
 
 
-def test_a_configuration_that_takes_too_many_steps_is_refused() -> None:
+def test_configuration_over_the_step_budget_is_rejected() -> None:
     text = "address-pools: [{name: a, protocol: layer2, addresses: [10.0.0.0/24]}]"
     budget = Budget()
     assert read_config(text, budget=budget).pools
@@ -42,5 +42,5 @@ def test_a_renewed_budget_has_all_its_steps_and_stays_cancelled() -> None:
     budget.spend(2)
     budget.cancel()
     budget.renew()
-    with pytest.raises(ConfigError, match="ending"):
+    with pytest.raises(ConfigError, match="stopping"):
         budget.spend()

@@ -1,11 +1,11 @@
-"""What peers may have beyond MetalLB 0.12's keys: what it means, and what can't be."""
+"""Peer options beyond MetalLB 0.12's keys: meaning, and rejected values."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
 import pytest
-from support.config_text import PEER, problems
+from support.kube.config_text import PEER, problems
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.model.config import (
@@ -17,7 +17,7 @@ from metallb_py.model.config import (
     SecretKey,
 )
 
-NOBODY = "my-asn: 1, peer-asn: 2"
+ASNS_ONLY = "my-asn: 1, peer-asn: 2"
 
 
 def peer(text: str) -> Peer:
@@ -25,7 +25,7 @@ def peer(text: str) -> Peer:
     return found
 
 
-def test_what_is_not_written_is_as_metallb_has_it() -> None:
+def test_absent_peer_options_have_metallbs_defaults() -> None:
     plain = peer(PEER)
     assert plain == Peer(my_asn=1, peer_asn=2, address=ip_address("10.0.0.1"))
     nothing = "name: , interface: ~, dynamic-asn: , local-asn: 0, origin: , passive: no, "
@@ -34,7 +34,7 @@ def test_what_is_not_written_is_as_metallb_has_it() -> None:
     assert (plain.origin, plain.address_families) == (Origin.INCOMPLETE, BOTH_FAMILIES)
 
 
-def test_every_option() -> None:
+def test_every_peer_option_is_read() -> None:
     found = peer(
         f"{PEER}, name: tor, local-asn: 65000, origin: igp, passive: yes, ttl-security: 2, "
         "connect-time: 1m, graceful-restart: true, password-secret: {name: bgp.tor, key: md5}, "
@@ -49,48 +49,48 @@ def test_every_option() -> None:
 
 
 @pytest.mark.parametrize("origin", Origin)
-def test_origins(origin: Origin) -> None:
+def test_origin_is_read(origin: Origin) -> None:
     assert peer(f"{PEER}, origin: {origin}").origin is origin
 
 
 @pytest.mark.parametrize(("written", "seconds"), [("1s", 1), ("1500ms", 1), ("65535s", 65535)])
-def test_connect_times_in_whole_seconds(written: str, seconds: int) -> None:
+def test_connect_time_is_truncated_to_whole_seconds(written: str, seconds: int) -> None:
     assert peer(f"{PEER}, connect-time: {written}").connect_time == seconds
 
 
-def test_a_secret_has_the_usual_key() -> None:
+def test_password_secret_key_defaults_to_password() -> None:
     found = peer(f"{PEER}, password-secret: {{name: tor}}")
     assert found.password_secret == SecretKey("tor", "password")
 
 
-def test_one_next_hop_without_a_list() -> None:
+def test_next_hop_may_be_a_single_value() -> None:
     assert peer(f"{PEER}, next-hop: 10.0.0.9").next_hops == (ip_address("10.0.0.9"),)
 
 
-def test_an_unnumbered_peer() -> None:
+def test_unnumbered_peer_has_an_interface_and_a_dynamic_asn() -> None:
     found = peer("my-asn: 1, dynamic-asn: external, interface: eth0.7")
     assert (found.address, found.interface) == (None, "eth0.7")
     assert (found.peer_asn, found.dynamic_asn) == (0, DynamicAsn.EXTERNAL)
 
 
-def test_a_link_local_peer() -> None:
-    found = peer(f"{NOBODY}, peer-address: 'fe80::1', interface: eth0")
+def test_link_local_peer_has_an_interface() -> None:
+    found = peer(f"{ASNS_ONLY}, peer-address: 'fe80::1', interface: eth0")
     assert (found.address, found.interface) == (ip_address("fe80::1"), "eth0")
 
 
-def test_a_link_local_address_alone_is_as_valid_as_in_metallb() -> None:
-    assert peer(f"{NOBODY}, peer-address: 'fe80::1'").interface == ""
+def test_link_local_peer_without_interface_is_valid_as_in_metallb() -> None:
+    assert peer(f"{ASNS_ONLY}, peer-address: 'fe80::1'").interface == ""
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (f"{PEER}, name: 10.0.0.2", 'invalid name "10.0.0.2": want one that is no address'),
         (f"{PEER}, name: '::1'", 'invalid name "::1"'),
-        (f"{PEER}, interface: eth0", 'peer-address "10.0.0.1" is found without it: want a link-'),
-        (f"{NOBODY}, interface: eth 0", 'invalid interface "eth 0": want the name of one'),
-        (f"{NOBODY}, interface: ..", 'invalid interface "..": want the name of one'),
-        (f"{NOBODY}, interface: {'x' * 16}", "want the name of one"),
+        (f"{PEER}, interface: eth0", 'peer-address "10.0.0.1" needs none: want a link-'),
+        (f"{ASNS_ONLY}, interface: eth 0", 'invalid interface "eth 0": want the name of one'),
+        (f"{ASNS_ONLY}, interface: ..", 'invalid interface "..": want the name of one'),
+        (f"{ASNS_ONLY}, interface: {'x' * 16}", "want the name of one"),
         (f"{PEER}, dynamic-asn: internal", "contradicts peer-asn 2: want one of them"),
         (
             "my-asn: 1, peer-address: 10.0.0.1, dynamic-asn: any",
@@ -133,21 +133,21 @@ def test_a_link_local_address_alone_is_as_valid_as_in_metallb() -> None:
         (f"{PEER}, next-hop: [10.0.0.1, 10.0.0.2]", 'second next hop of IPv4 "10.0.0.2"'),
     ],
 )
-def test_what_can_not_be(text: str, told: str) -> None:
+def test_invalid_peer_option_is_reported_with_its_line(text: str, expected: str) -> None:
     ((line, path, message),) = problems(f"peers:\n- {{{text}}}\n")
-    assert told in message
+    assert expected in message
     assert line == 2
     assert path.startswith("peers[0]")
 
 
-def test_bfd_has_no_link_local_peers() -> None:
-    text = f"bfd-profiles: [{{name: b}}]\npeers: [{{{NOBODY}, interface: eth0, bfd-profile: b}}]"
+def test_bfd_profile_of_an_unnumbered_peer_is_rejected() -> None:
+    text = f"bfd-profiles: [{{name: b}}]\npeers: [{{{ASNS_ONLY}, interface: eth0, bfd-profile: b}}]"
     ((_, path, message),) = problems(text)
     assert path.endswith(".bfd-profile")
     assert "contradicts interface" in message
 
 
-def test_a_secret_that_is_the_password_itself_does_not_show() -> None:
+def test_password_written_as_a_secret_name_is_not_printed() -> None:
     found = problems(f"peers: [{{{PEER}, password-secret: {{name: Hunter2, key: Hunter/2}}}}]")
     assert len(found) == 2
     assert "Hunter" not in str(found)

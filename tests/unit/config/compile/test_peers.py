@@ -1,9 +1,9 @@
-"""Peers that can't be, in MetalLB's words."""
+"""Invalid peers, with MetalLB's error messages."""
 
 from __future__ import annotations
 
 import pytest
-from support.config_text import PEER, problems
+from support.kube.config_text import PEER, problems
 
 from metallb_py.config.compile.read_config import read_config
 
@@ -34,10 +34,10 @@ BAD_PEERS = [
 ]
 
 
-@pytest.mark.parametrize(("peer", "told"), BAD_PEERS)
-def test_what_is_no_peer(peer: str, told: str) -> None:
+@pytest.mark.parametrize(("peer", "expected"), BAD_PEERS)
+def test_invalid_peer_is_reported(peer: str, expected: str) -> None:
     (found,) = problems(f"peers:\n- {{{peer}}}\n")
-    assert told in found[2]
+    assert expected in found[2]
     assert found[0] == 2
     assert found[1].startswith("peers[0]")
 
@@ -46,22 +46,22 @@ def test_what_is_no_peer(peer: str, told: str) -> None:
     ("written", "seconds"),
     [("500ms", 0), ("0", 0), ("3.9s", 3), ("1m30s", 90), ("18h12m15s", 65535), ("24h", 65535)],
 )
-def test_hold_times_in_whole_seconds_and_two_octets(written: str, seconds: int) -> None:
+def test_hold_time_is_whole_seconds_in_two_octets(written: str, seconds: int) -> None:
     (peer,) = read_config(f"peers: [{{{PEER}, hold-time: {written}}}]").peers
     assert peer.hold_time == seconds
 
 
-def test_a_peer_with_another_port_is_another_peer() -> None:
+def test_peer_with_another_port_is_not_a_duplicate() -> None:
     assert not problems(f"peers: [{{{PEER}}}, {{{PEER}, peer-port: 1179}}]")
 
 
-def test_a_name_alone_does_not_make_another_peer() -> None:
+def test_peers_differing_only_in_name_are_duplicates() -> None:
     ((_, path, message),) = problems(f"peers: [{{{PEER}, name: a}}, {{{PEER}, name: b}}]")
     assert message == "peer #2 already exists: want each peer once"
     assert path == 'peers[1] "10.0.0.1"'
 
 
-def test_two_peers_of_one_name() -> None:
+def test_duplicate_peer_name_is_reported() -> None:
     ((_, path, message),) = problems(
         f"peers: [{{{PEER}, name: a}}, {{{PEER}, peer-port: 1}}, {{{PEER}, peer-port: 2, name: a}}]"
     )
@@ -69,7 +69,7 @@ def test_two_peers_of_one_name() -> None:
     assert path.endswith(".name")
 
 
-def test_a_peer_that_is_not_there() -> None:
+def test_peer_without_address_or_asn_is_reported() -> None:
     ((_, _, message),) = problems("peers: [{my-asn: 1, peer-asn: 2, interface: ''}]")
     assert 'invalid peer IP ""' in message
     ((_, _, message),) = problems("peers: [{my-asn: 1, interface: eth0}]")

@@ -1,4 +1,4 @@
-"""Pools that can't be, in MetalLB's words."""
+"""Invalid address pools, with MetalLB's error messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from ipaddress import ip_network
 
 import pytest
-from support.config_text import BGP, POOL, problems
+from support.kube.config_text import BGP, POOL, problems
 
 from metallb_py.config.compile import pools
 
@@ -70,20 +70,20 @@ BAD_POOLS = [
 ]
 
 
-@pytest.mark.parametrize(("pool", "told"), BAD_POOLS)
-def test_what_is_no_pool(pool: str, told: str) -> None:
+@pytest.mark.parametrize(("pool", "expected"), BAD_POOLS)
+def test_invalid_pool_is_reported(pool: str, expected: str) -> None:
     (found,) = problems(f"address-pools:\n- {{{pool}}}\n")
-    assert told in found[2]
+    assert expected in found[2]
     assert found[0] == 2
     assert found[1].startswith("address-pools[0]")
 
 
-def test_mixed_families_in_a_range_are_no_pool() -> None:
+def test_range_of_mixed_address_families_is_reported() -> None:
     (found,) = problems("address-pools: [{name: a, protocol: bgp, addresses: [10.0.0.1-fd00::1]}]")
     assert 'invalid IP range "10.0.0.1-fd00::1"' in found[2]
 
 
-def test_each_address_has_its_place() -> None:
+def test_each_invalid_cidr_is_reported_with_its_line() -> None:
     found = problems(
         """\
         address-pools:
@@ -104,7 +104,7 @@ def test_each_address_has_its_place() -> None:
     )
 
 
-def test_an_overlap_names_both_pools() -> None:
+def test_overlap_error_names_both_pools() -> None:
     (found,) = problems(
         f"address-pools: [{{{POOL}}}, {{name: b, protocol: bgp, addresses: [10.0.0.0/8]}}]"
     )
@@ -115,7 +115,7 @@ def test_an_overlap_names_both_pools() -> None:
     )
 
 
-def test_overlaps_are_found_as_by_comparing_all_with_all() -> None:
+def test_overlap_check_agrees_with_comparing_all_pairs() -> None:
     blocks = [ip_network((start << 24, length)) for start in range(1, 5) for length in (8, 9, 32)]
     for first, second, third in itertools.permutations(blocks, 3):
         clash = first.overlaps(second) or first.overlaps(third) or second.overlaps(third)
@@ -124,25 +124,25 @@ def test_overlaps_are_found_as_by_comparing_all_with_all() -> None:
         assert bool(found) == clash
 
 
-def test_pools_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_blocks_in_pools_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "MAX_BLOCKS", 1000)
     widest = "::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"
     text = f"x: &x {widest}\naddress-pools: [{{name: a, addresses: [{'*x, ' * 9}]}}]"
     assert any("more than 1000 blocks" in message for _, _, message in problems(text))
 
 
-def test_communities_are_not_checked_against_aliases_that_could_not_be_read() -> None:
+def test_communities_are_not_checked_against_unparsable_aliases() -> None:
     pools = f"address-pools: [{{{BGP}, bgp-advertisements: [communities: [x]]}}]"
     assert len(problems(f"bgp-communities: {{x: [1]}}\n{pools}")) == 1
     assert len(problems(f"bgp-communities: 1\n{pools}")) == 1
 
 
-def test_a_key_that_is_not_set_differs_from_its_default() -> None:
+def test_absent_key_differs_from_its_explicit_default() -> None:
     ads = "bgp-advertisements: [{}, {aggregation-length: 32}, {communities: []}]"
     assert not problems(f"address-pools: [{{{BGP}, {ads}}}]")
 
 
-def test_a_range_may_aggregate_to_its_largest_block() -> None:
+def test_aggregation_length_may_be_that_of_the_largest_block() -> None:
     pool = "name: a, protocol: bgp, addresses: [10.0.0.0-10.0.0.130]"
     assert not problems(
         f"address-pools: [{{{pool}, bgp-advertisements: [{{aggregation-length: 25}}]}}]"
@@ -154,40 +154,40 @@ def advertised(first: int, count: int, length: int) -> str:
     return f"{{aggregation-length: {length}, communities: [{communities}]}}"
 
 
-def too_many(*pools: str) -> list[tuple[str, str]]:
+def oversized(*pools: str) -> list[tuple[str, str]]:
     found = problems(f"address-pools: [{', '.join(pools)}]")
     return [(path, message.partition(": want")[0]) for _, path, message in found]
 
 
-def test_more_communities_than_a_message_holds() -> None:
-    def told(*advertisements: str) -> list[str]:
-        found = too_many(f"{{{BGP}, bgp-advertisements: [{', '.join(advertisements)}]}}")
+def test_communities_exceeding_one_update_message_are_reported() -> None:
+    def reported(*advertisements: str) -> list[str]:
+        found = oversized(f"{{{BGP}, bgp-advertisements: [{', '.join(advertisements)}]}}")
         return [message.rpartition(": ")[2] for _, message in found]
 
-    assert told(advertised(0, 900, 32)) == []
-    assert told(advertised(0, 900, 32), advertised(900, 1, 28)) == []
-    assert told(advertised(0, 897, 32), "{large-communities: ['1:2:3']}") == []
-    assert told(advertised(0, 898, 32), "{large-communities: ['1:2:3']}") == [
+    assert reported(advertised(0, 900, 32)) == []
+    assert reported(advertised(0, 900, 32), advertised(900, 1, 28)) == []
+    assert reported(advertised(0, 897, 32), "{large-communities: ['1:2:3']}") == []
+    assert reported(advertised(0, 898, 32), "{large-communities: ['1:2:3']}") == [
         "3604 bytes of communities for 10.0.0.0/32"
     ]
-    assert told(advertised(0, 900, 32), advertised(900, 1, 32)) == [
+    assert reported(advertised(0, 900, 32), advertised(900, 1, 32)) == [
         "3604 bytes of communities for 10.0.0.0/32"
     ]
 
 
-def test_pools_that_share_an_aggregate_share_its_communities() -> None:
-    """Each is a /24 and the half of another, which the two of them share."""
+def test_communities_of_pools_sharing_an_aggregate_add_up() -> None:
+    """The first two pools are each a /24 and one half of another /24, which they share."""
     ranges = ("10.0.0.0-10.0.1.127", "10.0.1.128-10.0.2.255", "10.0.3.0-10.0.3.255")
     pools = [
         f"{{name: p{n}, protocol: bgp, addresses: [{block}], bgp-advertisements: "
         f"[{advertised(500 * n, 500, 24)}]}}"
         for n, block in enumerate(ranges)
     ]
-    assert too_many(*pools) == [
+    assert oversized(*pools) == [
         (
             f'address-pools[{n}] "p{n}".bgp-advertisements',
             f"parsing address pool #{n + 1}: 4000 bytes of communities for 10.0.1.0/24",
         )
         for n in (0, 1)
     ]
-    assert too_many(*pools[1:]) == []
+    assert oversized(*pools[1:]) == []

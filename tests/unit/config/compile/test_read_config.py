@@ -1,4 +1,4 @@
-"""Whole configurations: what the model says of them, and every problem that they have."""
+"""Whole configurations: the resulting model, and every problem reported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 from textwrap import dedent
 
 import pytest
-from support.config_text import PEER, POOL, problems
+from support.kube.config_text import PEER, POOL, problems
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError
@@ -15,11 +15,11 @@ from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing", "{}", "null", "peers:\naddress-pools: []"])
-def test_nothing_is_a_valid_configuration(text: str) -> None:
+def test_empty_text_is_a_valid_configuration(text: str) -> None:
     assert read_config(text) == Config()
 
 
-def test_a_layer2_pool() -> None:
+def test_layer2_pool_is_read() -> None:
     config = read_config(
         dedent("""\
         address-pools:
@@ -44,7 +44,7 @@ def test_a_layer2_pool() -> None:
     )
 
 
-def test_everything_about_bgp() -> None:
+def test_all_bgp_keys_are_read() -> None:
     config = read_config(
         dedent("""\
         bgp-communities:
@@ -122,7 +122,7 @@ def test_everything_about_bgp() -> None:
     assert config.bfd_profiles[0].transmit_interval is None
 
 
-def test_defaults_of_a_peer_and_an_advertisement() -> None:
+def test_defaults_of_peer_and_advertisement_are_metallbs() -> None:
     config = read_config(
         "peers: [{peer-address: 10.0.0.1, peer-asn: 1, my-asn: 2, peer-port: 0}]\n"
         "address-pools: [{name: a, protocol: bgp, addresses: [10.1.0.0/16]}]"
@@ -134,7 +134,7 @@ def test_defaults_of_a_peer_and_an_advertisement() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (f"peers: [{{{PEER}}}, {{{PEER}}}]", "peer #2 already exists"),
         (f"address-pools: [{{{POOL}}}, {{{POOL}}}]", 'duplicate definition of pool "a"'),
@@ -146,11 +146,11 @@ def test_defaults_of_a_peer_and_an_advertisement() -> None:
         ("[]", "cannot unmarshal !!seq into config.configFile"),
     ],
 )
-def test_what_is_no_configuration(text: str, told: str) -> None:
-    assert told in problems(text)[0][2]
+def test_invalid_configuration_is_reported(text: str, expected: str) -> None:
+    assert expected in problems(text)[0][2]
 
 
-def test_what_both_modes_of_metallb_refuse_in_the_other_is_fine() -> None:
+def test_options_of_metallbs_native_and_frr_modes_can_be_combined() -> None:
     bfd = f"{{{PEER}, bfd-profile: b, keepalive-time: 5s}}"
     text = (
         f"bfd-profiles: [{{name: b}}]\n"
@@ -160,7 +160,7 @@ def test_what_both_modes_of_metallb_refuse_in_the_other_is_fine() -> None:
     assert not problems(text)
 
 
-def test_every_problem_is_told_at_once_in_the_order_of_lines() -> None:
+def test_all_problems_are_reported_at_once_in_line_order() -> None:
     found = problems(
         """\
         peers:
@@ -182,7 +182,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_lines() -> None:
     assert "hunter2" not in str(found)
 
 
-def test_lines_count_in_the_file_that_the_text_came_from() -> None:
+def test_line_numbers_are_those_of_the_source_file() -> None:
     with pytest.raises(ConfigError) as error:
         read_config("peers: 1\n", first_line=7)
     assert [problem.line for problem in error.value.problems] == [7]
@@ -203,6 +203,6 @@ def test_lines_count_in_the_file_that_the_text_came_from() -> None:
         "peers: [{node-selectors: [{match-labels: {password: a, hunter2!}}]}]",
     ],
 )
-def test_a_password_never_shows(text: str) -> None:
+def test_password_is_never_printed(text: str) -> None:
     assert problems(text)
     assert "hunter2" not in str(problems(text))

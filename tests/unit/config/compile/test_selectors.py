@@ -1,9 +1,9 @@
-"""Label selectors that can't be, in MetalLB's words."""
+"""Invalid label selectors, with MetalLB's error messages."""
 
 from __future__ import annotations
 
 import pytest
-from support.config_text import PEER, problems
+from support.kube.config_text import PEER, problems
 
 BAD_SELECTORS = [
     (f"{PEER}, node-selectors: [match-labels: {{a..b/c: d}}]", 'key: "a..b/c"'),
@@ -25,15 +25,15 @@ BAD_SELECTORS = [
 ]
 
 
-@pytest.mark.parametrize(("peer", "told"), BAD_SELECTORS)
-def test_what_is_no_selector(peer: str, told: str) -> None:
+@pytest.mark.parametrize(("peer", "expected"), BAD_SELECTORS)
+def test_invalid_node_selector_is_reported(peer: str, expected: str) -> None:
     (found,) = problems(f"peers:\n- {{{peer}}}\n")
-    assert told in found[2]
+    assert expected in found[2]
     assert found[0] == 2
     assert ".node-selectors[0]" in found[1]
 
 
-def test_a_password_that_slipped_among_the_labels_is_not_shown() -> None:
+def test_password_misplaced_among_the_labels_is_not_printed() -> None:
     selector = "{match-labels: {password: s3cret!}}"
     text = f"peers:\n- {{{PEER}, node-selectors: [{selector}]}}"
     ((_, path, message),) = problems(text)

@@ -1,4 +1,4 @@
-"""Addresses that nothing can have."""
+"""Addresses that neither a host nor a service can use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metallb_py.config.compile.usable import unusable_as_host, unusable_part
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("0.0.0.0", "unspecified"),
         ("::", "unspecified"),
@@ -25,8 +25,8 @@ from metallb_py.config.compile.usable import unusable_as_host, unusable_part
         ("255.255.255.254", ""),
     ],
 )
-def test_a_host(text: str, why: str) -> None:
-    assert unusable_as_host(ip_address(text)) == why
+def test_address_unusable_as_a_host(text: str, reason: str) -> None:
+    assert unusable_as_host(ip_address(text)) == reason
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,6 @@ def test_a_host(text: str, why: str) -> None:
         ("8000::/1", False, "ff00::/8"),
     ],
 )
-def test_a_part_of_a_prefix(text: str, routed: bool, block: str | None) -> None:
+def test_unusable_part_of_a_prefix(text: str, routed: bool, block: str | None) -> None:
     found = unusable_part(ip_network(text), routed=routed)
     assert (str(found[0]) if found else None) == block

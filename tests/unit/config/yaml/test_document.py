@@ -1,4 +1,4 @@
-"""YAML texts as trees, and texts made to hurt."""
+"""YAML texts as trees, among them texts made to exhaust the parser."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from metallb_py.config.yaml.document import (
 
 @pytest.fixture(params=["CSafeLoader", "SafeLoader"])
 def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Read with libyaml, and as where PyYAML comes without it."""
+    """Parse with libyaml, and with the loader of a PyYAML built without it."""
     name = str(request.param)
     monkeypatch.setattr(document, "_Loader", getattr(yaml, name))
     return name
 
 
 def simple(node: Node | None) -> object:
-    """Show a tree as plain Python values."""
+    """Return a tree as plain Python values."""
     match node:
         case Scalar():
             return node.text
@@ -38,7 +38,7 @@ def simple(node: Node | None) -> object:
     return None
 
 
-def test_scalars_stay_as_written_and_know_their_line_and_quotes() -> None:
+def test_scalars_keep_their_text_line_and_quoting() -> None:
     tree = parse_document('a: 64512:1\nb: "yes"\nc: yes\nd: !!str 5\ne: |\n  x\n')
     assert simple(tree) == [("a", "64512:1"), ("b", "yes"), ("c", "yes"), ("d", "5"), ("e", "x\n")]
     assert isinstance(tree, Mapping)
@@ -55,7 +55,7 @@ def test_an_empty_text_has_no_document(text: str) -> None:
     assert tree is None or (isinstance(tree, Scalar) and tree.text == "")
 
 
-def test_only_the_first_document_counts() -> None:
+def test_only_the_first_document_is_read() -> None:
     assert simple(parse_document("a: 1\n---\nb: 2\n")) == [("a", "1")]
 
 
@@ -63,7 +63,7 @@ def test_json_is_yaml() -> None:
     assert simple(parse_document('{"a": [1, "2"]}')) == [("a", ["1", "2"])]
 
 
-def test_anchors_and_merges() -> None:
+def test_anchors_and_merge_keys_are_expanded() -> None:
     text = "x: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}\nz: {<<: [{a: 7}, *x]}\nl: &l [1]\nm: *l\n"
     tree = parse_document(text)
     assert simple(tree) == [
@@ -75,12 +75,12 @@ def test_anchors_and_merges() -> None:
     ]
 
 
-def test_repeated_keys_stay_to_be_told() -> None:
+def test_repeated_keys_are_kept_to_be_reported() -> None:
     assert simple(parse_document("a: 1\na: 2\n")) == [("a", "1"), ("a", "2")]
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "told"),
+    ("text", "line", "expected"),
     [
         ("a: [", 2, "did not find expected node content"),
         ("a: b: c", 1, "mapping values are not allowed"),
@@ -96,37 +96,37 @@ def test_repeated_keys_stay_to_be_told() -> None:
         ("x" * 2_000_000, 1, "want at most"),
     ],
 )
-def test_what_is_no_document(text: str, line: int, told: str) -> None:
+def test_invalid_document_is_reported_with_its_line(text: str, line: int, expected: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse_document(text)
     (problem,) = error.value.problems
-    assert told in problem.message
+    assert expected in problem.message
     assert problem.message.startswith("could not parse config: ")
     assert problem.line in (line, line - 1)
 
 
-def test_a_billion_laughs_are_not_funny() -> None:
+def test_billion_laughs_are_rejected() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
     with pytest.raises(ConfigError, match="excessive aliasing"):
         parse_document("\n".join(lines))
 
 
-def test_a_long_chain_of_merges_is_no_deep_recursion() -> None:
+def test_long_chain_of_merges_does_not_recurse_deeply() -> None:
     lines = ["x0: &x0 {k: 1}"] + [f"x{n}: &x{n} {{<<: *x{n - 1}}}" for n in range(1, 400)]
     tree = parse_document("\n".join(lines))
     assert isinstance(tree, Mapping)
     assert simple(tree.entries[-1][1]) == [("k", "1")]
 
 
-def test_merges_that_multiply_are_no_fun_either() -> None:
+def test_multiplying_merges_are_rejected() -> None:
     lines = ["x0: &x0 {k0: 1}"]
     lines += [f"x{n}: &x{n} {{<<: [*x{n - 1}, *x{n - 1}], k{n}: 1}}" for n in range(1, 60)]
     with pytest.raises(ConfigError, match="excessive aliasing"):
         parse_document("\n".join(lines))
 
 
-def test_one_long_text_many_times_is_excessive_too() -> None:
+def test_many_aliases_of_one_long_scalar_are_rejected() -> None:
     with pytest.raises(ConfigError, match="excessive aliasing"):
         parse_document(f"a: &a {'x' * 100_000}\nb: [{'*a, ' * 100}]")
 
@@ -136,14 +136,14 @@ def test_one_long_text_many_times_is_excessive_too() -> None:
     ["password: 'hunter2\nx: [", "password: *hunter2", "password: !hunter2!x y",
      'password: "\\hunter2"', "password: %hunter2"],
 )  # fmt: skip
-def test_an_error_does_not_quote_the_text(text: str, loader: str) -> None:
+def test_yaml_error_does_not_quote_the_text(text: str, loader: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse_document(text)
     assert "hunter2" not in str(error.value)
     assert "'h'" not in str(error.value)
 
 
-def test_lines_count_from_the_first(loader: str) -> None:
+def test_line_numbers_count_from_first_line(loader: str) -> None:
     tree = parse_document("a: 1\nb: 2\n", first_line=5)
     assert isinstance(tree, Mapping)
     assert [(key.line, value.line) for key, value in tree.entries] == [(5, 5), (6, 6)]
@@ -154,12 +154,12 @@ def test_lines_count_from_the_first(loader: str) -> None:
         assert "could not parse config: yaml: line 6: " in error.value.problems[0].message
 
 
-def test_every_document() -> None:
+def test_every_document_of_a_stream_is_parsed() -> None:
     documents = parse_documents("a: &x 1\n---\n# none\n---\n[b]\n")
     assert [simple(node) for node in documents] == [[("a", "1")], "", ["b"]]
     with pytest.raises(ConfigError, match="unknown anchor"):
         parse_documents("a: &x 1\n---\nb: *x\n")
 
 
-def test_scalars_do_not_print() -> None:
+def test_scalars_are_not_in_repr() -> None:
     assert "hunter2" not in repr(parse_document("password: hunter2"))

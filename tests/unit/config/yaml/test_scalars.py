@@ -29,7 +29,7 @@ def test_strings_are_verbatim(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "~", "null", "Null", "NULL"])
-def test_null_is_nothing(text: str) -> None:
+def test_null_is_the_zero_value(text: str) -> None:
     assert is_null(plain(text))
     assert not is_null(quoted(text))
     assert read_string(plain(text)) == ""
@@ -60,12 +60,12 @@ def test_null_is_nothing(text: str) -> None:
         ("0", 0),
     ],
 )
-def test_integers(text: str, number: int) -> None:
+def test_integers_are_decoded(text: str, number: int) -> None:
     assert read_integer(plain(text), "int", -(2**63), 2**63 - 1) == number
 
 
 @pytest.mark.parametrize(
-    ("node", "told"),
+    ("node", "expected"),
     [
         (plain("abc"), "cannot unmarshal !!str `abc` into uint32"),
         (plain("-1"), "cannot unmarshal !!int `-1` into uint32"),
@@ -85,29 +85,31 @@ def test_integers(text: str, number: int) -> None:
         (Mapping(1), "cannot unmarshal !!map into uint32"),
     ],
 )
-def test_what_is_no_number(node: Scalar | Sequence | Mapping, told: str) -> None:
+def test_invalid_integer_is_a_wrong_type_error(
+    node: Scalar | Sequence | Mapping, expected: str
+) -> None:
     with pytest.raises(WrongTypeError) as error:
         read_integer(node, "uint32", 0, 2**32 - 1)
-    assert str(error.value) == told
+    assert str(error.value) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [("y", True), ("Yes", True), ("ON", True), ("true", True), ("n", False), ("Off", False)],
 )
-def test_truth(text: str, value: bool) -> None:
+def test_booleans_are_decoded(text: str, value: bool) -> None:
     assert read_bool(plain(text)) is value
     with pytest.raises(WrongTypeError):
         read_bool(quoted(text))
 
 
 @pytest.mark.parametrize("text", ["1", "tRue", "truth"])
-def test_what_is_no_truth(text: str) -> None:
+def test_invalid_boolean_is_a_wrong_type_error(text: str) -> None:
     with pytest.raises(WrongTypeError):
         read_bool(plain(text))
 
 
-def test_collections_are_no_strings() -> None:
+def test_collection_is_not_a_string() -> None:
     with pytest.raises(WrongTypeError, match="cannot unmarshal !!seq into string"):
         read_string(Sequence(1))
 
@@ -116,7 +118,7 @@ def test_a_value_that_may_be_secret_is_not_quoted() -> None:
     assert "hunter2" not in str(wrong_type(plain("hunter2"), "config.peer", quote=False))
 
 
-def test_tags_that_fit() -> None:
+def test_matching_explicit_tags_are_accepted() -> None:
     assert read_integer(Scalar(1, "5", "!!int"), "int", 0, 9) == 5
     assert read_integer(Scalar(1, "5", "!!float"), "int", 0, 9) == 5
     assert read_bool(Scalar(1, "yes", "!!bool")) is True
@@ -125,7 +127,7 @@ def test_tags_that_fit() -> None:
     assert read_string(Scalar(1, "2001-01-01", "!!timestamp")) == "2001-01-01"
 
 
-def test_base64() -> None:
+def test_binary_tag_is_decoded_from_base64() -> None:
     assert read_string(Scalar(1, "aHVudGVyMg==\n", "!!binary")) == "hunter2"
     for text in ("x", "/w==", "aHVud\u00e9"):
         with pytest.raises(WrongTypeError, match="invalid base64 data"):

@@ -11,7 +11,7 @@ from metallb_py.config.yaml.schema import SCHEMA, Record
 
 
 def decode(text: str) -> tuple[Record, tuple[Problem, ...]]:
-    """Decode a text; return the record and what did not fit."""
+    """Decode a text; return the record and the problems found."""
     findings = Findings()
     record = schema.decode(text, findings)
     try:
@@ -21,7 +21,7 @@ def decode(text: str) -> tuple[Record, tuple[Problem, ...]]:
     return record, ()
 
 
-def test_records_know_their_lines_and_paths() -> None:
+def test_records_have_lines_and_paths() -> None:
     record, problems = decode("peers:\n- my-asn: 1\n  password: 0123\n- {}\n")
     assert not problems
     first, second = record.record_lists["peers"]
@@ -33,7 +33,7 @@ def test_records_know_their_lines_and_paths() -> None:
     assert second.number("my-asn") is None
 
 
-def test_null_and_absent_are_alike() -> None:
+def test_null_equals_absent() -> None:
     written, _ = decode("address-pools:\n- {name: null, auto-assign: ~, addresses: }\n")
     absent, _ = decode("address-pools:\n- {}\n")
     pools = [r.record_lists["address-pools"][0] for r in (written, absent)]
@@ -42,7 +42,7 @@ def test_null_and_absent_are_alike() -> None:
 
 
 @pytest.mark.parametrize("type_name", SCHEMA)
-def test_unknown_keys_are_told_with_those_that_are_known(type_name: str) -> None:
+def test_unknown_key_is_reported_with_the_known_keys(type_name: str) -> None:
     places = {
         "configFile": "x: 1",
         "peer": "peers: [{x: 1}]",
@@ -60,7 +60,7 @@ def test_unknown_keys_are_told_with_those_that_are_known(type_name: str) -> None
     assert all(key in problem.message for key in SCHEMA[type_name])
 
 
-def test_a_value_of_the_wrong_type_marks_its_key() -> None:
+def test_value_of_the_wrong_type_marks_its_key_as_failed() -> None:
     record, (problem,) = decode("peers:\n- my-asn: abc\n")
     assert record.record_lists["peers"][0].failed == {"my-asn"}
     assert problem.path == "peers[0].my-asn"
@@ -83,14 +83,14 @@ def test_a_value_of_the_wrong_type_marks_its_key() -> None:
         ("peers:\n- password: {hunter2: x}", "cannot unmarshal !!map into string"),
     ],
 )
-def test_passwords_do_not_slip_out(text: str, shown: str) -> None:
+def test_passwords_are_not_printed_in_schema_errors(text: str, shown: str) -> None:
     record, problems = decode(text)
     assert any(shown in problem.message for problem in problems)
     assert "hunter2" not in str(problems)
     assert "hunter2" not in repr(record)
 
 
-def test_each_of_several_wrong_types_is_told() -> None:
+def test_each_of_several_wrong_types_is_reported() -> None:
     record, problems = decode(
         "address-pools:\n- addresses: [[], a, {}]\nbgp-communities: {x: [], y: 1:1, z: {}}\n"
     )
@@ -110,7 +110,7 @@ def test_long_names_do_not_make_long_paths() -> None:
     assert len(problem.path) < 100
 
 
-def test_one_string_or_a_list_of_them() -> None:
+def test_list_of_strings_may_be_a_single_string() -> None:
     record, problems = decode("peers: [{next-hop: 10.0.0.1}, {next-hop: [10.0.0.1]}, {next-hop: }]")
     lists = [peer.string_lists.get("next-hop") for peer in record.record_lists["peers"]]
     assert not problems

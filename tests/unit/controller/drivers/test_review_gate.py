@@ -1,4 +1,4 @@
-"""The order in which reviews have their turn."""
+"""Order in which ReviewGate admits reviews, and limits of pending ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def other(number: int) -> Caller:
 
 
 class Gate:
-    """A gate whose reviews end when a test says so."""
+    """A ReviewGate whose reviews end when the test ends them."""
 
     def __init__(self) -> None:
         self._gate = ReviewGate()
@@ -55,7 +55,7 @@ class Gate:
             await end.wait()
 
 
-async def test_one_at_a_time_and_the_trusted_first() -> None:
+async def test_reviews_run_one_at_a_time_and_trusted_callers_first() -> None:
     gate = Gate()
     for caller in (other(1), other(2), other(3), API_SERVER, API_SERVER):
         await gate.submit(caller)
@@ -68,7 +68,7 @@ async def test_one_at_a_time_and_the_trusted_first() -> None:
     await asyncio.gather(*gate.tasks)
 
 
-async def test_sources_take_turns() -> None:
+async def test_untrusted_sources_take_turns() -> None:
     gate = Gate()
     for caller in (other(1), other(1), other(1), other(2)):
         await gate.submit(caller)
@@ -81,7 +81,7 @@ async def test_sources_take_turns() -> None:
     assert gate.begun == [other(1), other(2), other(1), other(1)]
 
 
-async def test_strangers_fill_their_own_places_alone() -> None:
+async def test_untrusted_callers_cannot_occupy_the_slots_of_trusted_ones() -> None:
     gate = Gate()
     await gate.submit(API_SERVER)
     for number in range(MAX_OTHERS):
@@ -94,7 +94,7 @@ async def test_strangers_fill_their_own_places_alone() -> None:
     await cancel(gate)
 
 
-async def test_one_stranger_does_not_fill_the_others_places() -> None:
+async def test_one_untrusted_source_is_limited_to_its_share() -> None:
     gate = Gate()
     await gate.submit(API_SERVER)
     for _ in range(MAX_PER_SOURCE):
@@ -104,7 +104,7 @@ async def test_one_stranger_does_not_fill_the_others_places() -> None:
     await cancel(gate)
 
 
-async def test_whoever_gives_up_makes_room() -> None:
+async def test_cancelled_reviews_free_their_slots() -> None:
     gate = Gate()
     first = await gate.submit(other(1))
     second = await gate.submit(other(2))
@@ -119,7 +119,7 @@ async def test_whoever_gives_up_makes_room() -> None:
     await cancel(gate)
 
 
-async def test_after_a_strangers_review_strangers_rest_as_long_as_it_took() -> None:
+async def test_untrusted_reviews_pause_for_as_long_as_the_last_one_took() -> None:
     gate, loop = Gate(), asyncio.get_running_loop()
     await gate.submit(other(1))
     started = loop.time()

@@ -1,4 +1,4 @@
-"""What the server fills in, and the EndpointSlices that it makes."""
+"""Server-side defaults of objects, and the EndpointSlices that the server makes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def created(store: Store, **spec: object) -> Object:
     return await store.create(SERVICES, "default", item)
 
 
-async def test_a_load_balancer_gets_what_a_server_gives() -> None:
+async def test_load_balancer_service_gets_the_servers_defaults() -> None:
     item = await created(Store(), type="LoadBalancer", selector={"app": "web"})
     assert item["spec"] == {
         "type": "LoadBalancer",
@@ -54,7 +54,7 @@ async def test_a_load_balancer_gets_what_a_server_gives() -> None:
     }
 
 
-async def test_cluster_addresses_are_given_once() -> None:
+async def test_cluster_ips_are_unique() -> None:
     store = Store()
     first = await created(store)
     second = service("other")
@@ -64,7 +64,7 @@ async def test_cluster_addresses_are_given_once() -> None:
     assert first["spec"]["clusterIP"] != second["spec"]["clusterIP"]
 
 
-def test_a_status_gets_its_mode_and_is_kept_by_load_balancers_alone() -> None:
+def test_status_gets_ip_mode_and_only_load_balancers_keep_it() -> None:
     item = service("web", type="LoadBalancer")
     item["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
     complete_service(Store(), item)
@@ -77,7 +77,7 @@ def test_a_status_gets_its_mode_and_is_kept_by_load_balancers_alone() -> None:
 
 @pytest.fixture
 async def store() -> AsyncIterator[Store]:
-    """Provide a store with somebody who keeps slices."""
+    """Provide a store with a task that maintains the EndpointSlices."""
     store = Store()
     task = asyncio.create_task(keep_slices(store))
     yield store
@@ -106,7 +106,7 @@ def endpoints(found: Object) -> dict[str, bool]:
     return {str(e["addresses"][0]): bool(e["conditions"]["ready"]) for e in members}
 
 
-async def test_slices_follow_pods_and_services(store: Store) -> None:
+async def test_endpoint_slices_follow_pods_and_services(store: Store) -> None:
     await store.create(PODS, "default", pod("a", "10.244.1.2"))
     await store.create(PODS, "default", pod("stranger", "10.244.1.9", app="db"))
     await created(store, selector={"app": "web"})
@@ -125,12 +125,12 @@ async def test_slices_follow_pods_and_services(store: Store) -> None:
     await slice_is(store, lambda s: not s)
 
 
-async def test_a_pod_without_an_address_and_a_service_without_a_selector_count_for_nothing(
+async def test_pod_without_address_and_service_without_selector_are_ignored(
     store: Store,
 ) -> None:
     await created(store)
-    unborn = pod("a", "")
-    await store.create(PODS, "default", unborn)
+    pending = pod("a", "")
+    await store.create(PODS, "default", pending)
     second = service("second", selector={"app": "web"})
     complete_service(store, second)
     await store.create(SERVICES, "default", second)

@@ -28,7 +28,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_merge(target: Object, patch: Json, result: Object) -> None:
+def test_merge_patch_of_rfc_7386(target: Object, patch: Json, result: Object) -> None:
     assert apply_patch(MERGE, target, patch) == result
 
 
@@ -59,7 +59,7 @@ def test_merge(target: Object, patch: Json, result: Object) -> None:
         ({"a": {"b/c": 1}}, {"op": "replace", "path": "/a/b~1c", "value": 2}, {"a": {"b/c": 2}}),
     ],
 )
-def test_json(target: Object, patch: Object, result: Object) -> None:
+def test_json_patch_of_rfc_6902(target: Object, patch: Object, result: Object) -> None:
     assert apply_patch(JSON, target, [patch]) == result
 
 
@@ -76,12 +76,12 @@ def test_json(target: Object, patch: Object, result: Object) -> None:
         ({"op": "move", "path": "/baz", "from": "/list"}, "want add, remove, replace or test"),
     ],
 )
-def test_json_patches_that_do_not_apply(operation: Object, message: str) -> None:
+def test_json_patch_that_does_not_apply_is_an_error(operation: Object, message: str) -> None:
     with pytest.raises(PatchError, match=message):
         apply_patch(JSON, {"baz": "qux", "list": [1]}, [operation])
 
 
-def test_a_patch_leaves_its_target_as_it_was() -> None:
+def test_patch_does_not_modify_its_target() -> None:
     target: Object = {"a": {"b": [1]}}
     apply_patch(MERGE, target, {"a": {"b": None}})
     apply_patch(JSON, target, [{"op": "remove", "path": "/a/b/0"}])
@@ -89,7 +89,7 @@ def test_a_patch_leaves_its_target_as_it_was() -> None:
     assert target == {"a": {"b": [1]}}
 
 
-def test_strategic_merges_lists_of_objects_by_their_key() -> None:
+def test_strategic_merge_patch_merges_lists_of_objects_by_key() -> None:
     target: Object = {"ports": [{"port": 80, "name": "http"}, {"port": 443, "name": "https"}]}
     patch: Object = {"ports": [{"port": 80, "name": "web"}, {"port": 22}]}
     assert apply_patch(STRATEGIC, target, patch) == {
@@ -97,7 +97,7 @@ def test_strategic_merges_lists_of_objects_by_their_key() -> None:
     }
 
 
-def test_strategic_deletes_and_replaces_on_demand() -> None:
+def test_strategic_merge_patch_directives_delete_and_replace() -> None:
     target: Object = {
         "ports": [{"port": 80}, {"port": 443}],
         "selector": {"a": "1", "b": "2"},
@@ -116,7 +116,7 @@ def test_strategic_deletes_and_replaces_on_demand() -> None:
     }
 
 
-def test_what_is_no_patch_is_refused() -> None:
+def test_invalid_patch_is_rejected() -> None:
     with pytest.raises(PatchError, match="want one of"):
         apply_patch("text/plain", {}, {})
     with pytest.raises(PatchError, match="leaves no object"):
@@ -127,5 +127,5 @@ def test_what_is_no_patch_is_refused() -> None:
         apply_patch(JSON, {}, ["x"])
 
 
-def test_the_content_type_may_have_parameters() -> None:
+def test_content_type_of_a_patch_may_have_parameters() -> None:
     assert apply_patch(f"{MERGE}; charset=utf-8", {}, {"a": 1}) == {"a": 1}

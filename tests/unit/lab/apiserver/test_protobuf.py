@@ -1,4 +1,4 @@
-"""Bodies that kubectl 1.37 sent, recorded, with the command that sent them."""
+"""Recorded request bodies of kubectl 1.37, each with the command that sent it."""
 
 from __future__ import annotations
 
@@ -104,11 +104,11 @@ SECRET = (
         ),
     ],
 )
-def test_what_kubectl_sends(body: str, item: Object) -> None:
+def test_bodies_sent_by_kubectl_are_decoded(body: str, item: Object) -> None:
     assert decode(bytes.fromhex(body)) == item
 
 
-def test_other_kinds_and_other_bodies_are_refused() -> None:
+def test_other_kinds_and_other_bodies_are_rejected() -> None:
     pod = bytes.fromhex(NAMESPACE).replace(b"Namespace", b"Nomespace")
     with pytest.raises(ApiError, match="Nomespace in protobuf: want application/json") as caught:
         decode(pod)

@@ -1,4 +1,4 @@
-"""Discovery documents: consistent among themselves, and as kubectl reads them."""
+"""Discovery documents: consistent with each other, and in the form that kubectl reads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_resource_is_discovered(resource: Resource) -> None:
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r.plural)
-def test_every_resource_has_a_schema_that_tells_of_validation(resource: Resource) -> None:
+def test_every_resource_has_a_schema_with_field_validation(resource: Resource) -> None:
     prefix = resource.prefix.removeprefix("/")
     assert prefix in openapi_index()["paths"]
     paths = openapi(prefix)["paths"]
@@ -44,7 +44,7 @@ def test_every_resource_has_a_schema_that_tells_of_validation(resource: Resource
     assert operation["parameters"][0]["name"] == "fieldValidation"
 
 
-def test_groups() -> None:
+def test_api_groups_and_versions() -> None:
     assert api_versions() == {"kind": "APIVersions", "versions": ["v1"]}
     groups = group_list()["groups"]
     assert isinstance(groups, list)
@@ -55,6 +55,6 @@ def test_groups() -> None:
     }
 
 
-def test_what_there_is_not() -> None:
+def test_unknown_api_group_has_no_resources() -> None:
     assert resource_list("batch", "v1") is None
     assert openapi("apis/batch/v1")["paths"] == {}

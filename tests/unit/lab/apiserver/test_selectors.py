@@ -1,4 +1,4 @@
-"""Selectors as they stand in a query, each against what kubectl's documentation says of it."""
+"""Label and field selectors of a query, each against kubectl's documentation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ POD: Object = {
         ("app=web, tier=front", True),
     ],
 )
-def test_labels(selector: str, selected: bool) -> None:
+def test_label_selector_operators(selector: str, selected: bool) -> None:
     assert selection({"labelSelector": selector})(POD) is selected
 
 
@@ -52,15 +52,15 @@ def test_labels(selector: str, selected: bool) -> None:
         ("status.podIP=", True),
     ],
 )
-def test_fields(selector: str, selected: bool) -> None:
+def test_field_selector_operators(selector: str, selected: bool) -> None:
     assert selection({"fieldSelector": selector})(POD) is selected
 
 
-def test_an_object_without_labels_has_none() -> None:
+def test_label_selector_on_an_object_without_labels() -> None:
     assert selection({"labelSelector": "!app"})({"metadata": {"name": "a"}})
     assert not selection({"labelSelector": "app"})({"metadata": {"name": "a"}})
 
 
-def test_a_field_selector_compares() -> None:
+def test_field_selector_without_an_operator_is_rejected() -> None:
     with pytest.raises(ApiError, match=r'"metadata\.name": want KEY=VALUE'):
         selection({"fieldSelector": "metadata.name"})

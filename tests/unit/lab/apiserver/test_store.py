@@ -1,4 +1,4 @@
-"""Objects, versions and history, as an API server has to keep them."""
+"""Objects, resource versions and history, as an API server has to keep them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def configmap(name: str, **data: str) -> Object:
     return {"metadata": {"name": name}, "data": {**data}}
 
 
-async def test_what_is_created_can_be_read_and_has_what_a_server_adds() -> None:
+async def test_created_object_can_be_read_and_has_the_servers_metadata() -> None:
     store = Store()
     made = await store.create(CONFIGMAPS, "shop", configmap("a", x="1"))
     meta = metadata(made)
@@ -28,7 +28,7 @@ async def test_what_is_created_can_be_read_and_has_what_a_server_adds() -> None:
     assert store.get(CONFIGMAPS, "shop", "a") == made
 
 
-async def test_a_name_is_taken_once_in_each_namespace() -> None:
+async def test_object_names_are_unique_within_a_namespace() -> None:
     store = Store()
     await store.create(CONFIGMAPS, "shop", configmap("a"))
     await store.create(CONFIGMAPS, "bank", configmap("a"))
@@ -38,14 +38,14 @@ async def test_a_name_is_taken_once_in_each_namespace() -> None:
     assert len(store.list(CONFIGMAPS, "shop")) == 1
 
 
-async def test_a_generated_name_is_made_from_its_prefix() -> None:
+async def test_generate_name_is_the_prefix_of_the_name() -> None:
     store = Store()
     made = await store.create(CONFIGMAPS, "shop", {"metadata": {"generateName": "web-"}})
     assert str(metadata(made)["name"]).startswith("web-")
     assert metadata(made)["name"] != "web-"
 
 
-async def test_only_the_version_that_was_read_can_be_replaced() -> None:
+async def test_update_with_an_old_resource_version_is_a_conflict() -> None:
     store = Store()
     first = await store.create(CONFIGMAPS, "shop", configmap("a", x="1"))
     second = await store.update(CONFIGMAPS, "shop", "a", {**first, "data": {"x": "2"}})
@@ -54,17 +54,17 @@ async def test_only_the_version_that_was_read_can_be_replaced() -> None:
     assert store.get(CONFIGMAPS, "shop", "a") == second
 
 
-async def test_without_a_version_the_last_writer_wins_but_never_over_another_object() -> None:
+async def test_update_without_resource_version_wins_but_not_over_another_uid() -> None:
     store = Store()
     await store.create(CONFIGMAPS, "shop", configmap("a", x="1"))
     changed = await store.update(CONFIGMAPS, "shop", "a", configmap("a", x="2"))
     assert changed["data"] == {"x": "2"}
-    stranger: Object = {"metadata": {"name": "a", "uid": "another"}}
+    other: Object = {"metadata": {"name": "a", "uid": "another"}}
     with pytest.raises(ConflictError, match="uid is"):
-        await store.update(CONFIGMAPS, "shop", "a", stranger)
+        await store.update(CONFIGMAPS, "shop", "a", other)
 
 
-async def test_an_update_that_changes_nothing_makes_no_version() -> None:
+async def test_update_that_changes_nothing_makes_no_resource_version() -> None:
     store = Store()
     made = await store.create(CONFIGMAPS, "shop", configmap("a", x="1"))
     before = store.version
@@ -72,7 +72,7 @@ async def test_an_update_that_changes_nothing_makes_no_version() -> None:
     assert store.version == before
 
 
-async def test_what_was_handed_out_is_nobody_elses() -> None:
+async def test_returned_objects_are_copies() -> None:
     store = Store()
     made = await store.create(CONFIGMAPS, "shop", configmap("a", x="1"))
     metadata(made)["name"] = "changed"
@@ -80,7 +80,7 @@ async def test_what_was_handed_out_is_nobody_elses() -> None:
     assert metadata(store.get(CONFIGMAPS, "shop", "a"))["name"] == "a"
 
 
-async def test_deleted_objects_are_gone() -> None:
+async def test_deleted_object_is_not_found() -> None:
     store = Store()
     await store.create(CONFIGMAPS, "shop", configmap("a"))
     await store.delete(CONFIGMAPS, "shop", "a")
@@ -91,7 +91,7 @@ async def test_deleted_objects_are_gone() -> None:
         await store.delete(CONFIGMAPS, "shop", "a")
 
 
-async def test_the_history_since_a_version() -> None:
+async def test_history_since_a_resource_version() -> None:
     store = Store()
     start = store.version
     made = await store.create(CONFIGMAPS, "shop", configmap("a"))
@@ -103,7 +103,7 @@ async def test_the_history_since_a_version() -> None:
     assert not list(store.since(store.version))
 
 
-async def test_a_version_that_is_forgotten_or_from_another_life_is_gone() -> None:
+async def test_resource_version_too_old_or_in_the_future_is_gone() -> None:
     store = Store()
     start = store.version
     await store.create(CONFIGMAPS, "shop", configmap("a"))
@@ -115,7 +115,7 @@ async def test_a_version_that_is_forgotten_or_from_another_life_is_gone() -> Non
         store.since(store.version + 1)
 
 
-async def test_waiting_ends_with_the_next_change() -> None:
+async def test_wait_ends_with_the_next_change() -> None:
     store = Store()
     waiting = asyncio.create_task(store.wait(store.version))
     await asyncio.sleep(0)

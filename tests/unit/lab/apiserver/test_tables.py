@@ -1,4 +1,4 @@
-"""Tables, as ``kubectl get`` prints them."""
+"""Tables, as printed by ``kubectl get``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR_AGO = "2026-01-02T11:00:00Z"
 
 
 def columns(kind: str, item: Object) -> dict[str, str]:
-    """Return the cells of a table with one object, by the name of their column."""
+    """Return the cells of a table with one object, by column name."""
     made = table(BY_KIND[kind], [item], 7, NOW)
     definitions, rows = made["columnDefinitions"], made["rows"]
     assert isinstance(definitions, list)
@@ -32,7 +32,7 @@ def named(name: str, **parts: Object) -> Object:
     return {"metadata": {"name": name, "creationTimestamp": HOUR_AGO}, **parts}
 
 
-def test_a_service() -> None:
+def test_table_of_a_service() -> None:
     spec: Object = {
         "type": "LoadBalancer",
         "clusterIP": "10.96.0.1",
@@ -51,14 +51,14 @@ def test_a_service() -> None:
     }
 
 
-def test_a_service_without_an_address_yet_or_for_ever() -> None:
+def test_external_ip_of_a_service_is_pending_or_none() -> None:
     waiting = columns("Service", named("web", spec={"type": "LoadBalancer"}))
     assert waiting["External-IP"] == "<pending>"
     inside = columns("Service", named("web", spec={"type": "ClusterIP"}))
     assert (inside["External-IP"], inside["Cluster-IP"]) == ("<none>", "<none>")
 
 
-def test_a_pod_and_a_node() -> None:
+def test_table_of_a_pod_and_of_a_node() -> None:
     ready: Object = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"}
     spec: Object = {"containers": [{}, {}], "nodeName": "node1"}
     pod = columns("Pod", named("web-1", spec=spec, status={**ready, "podIP": "10.244.1.2"}))
@@ -73,7 +73,7 @@ def test_a_pod_and_a_node() -> None:
     assert (node["Status"], node["Internal-IP"]) == ("NotReady", "172.30.0.11")
 
 
-def test_endpoints_and_events() -> None:
+def test_table_of_endpoint_slices_and_of_events() -> None:
     members: Object = {
         **named("web-lab"),
         "addressType": "IPv4",
@@ -92,7 +92,7 @@ def test_endpoints_and_events() -> None:
     assert (cells["Object"], cells["Reason"]) == ("service/web", "IPAllocated")
 
 
-def test_a_table_names_its_version_and_carries_what_kubectl_needs_of_each_object() -> None:
+def test_table_has_its_resource_version_and_the_objects_metadata() -> None:
     made = table(BY_KIND["Lease"], [named("l")], 7, NOW)
     assert (made["kind"], made["apiVersion"]) == ("Table", "meta.k8s.io/v1")
     assert made["metadata"] == {"resourceVersion": "7"}
@@ -118,10 +118,10 @@ def test_a_table_names_its_version_and_carries_what_kubectl_needs_of_each_object
         ("", "<unknown>"),
     ],
 )
-def test_age(since: str, text: str) -> None:
+def test_age_as_printed_by_kubectl(since: str, text: str) -> None:
     assert age(since, NOW) == text
 
 
-def test_who_wants_a_table() -> None:
+def test_table_is_requested_by_the_accept_header() -> None:
     assert wants_table("application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
     assert not wants_table("application/json")

@@ -1,4 +1,4 @@
-"""Control packets, against scapy's idea of them."""
+"""BFD control packets (RFC 5880 section 4.1), compared with scapy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PACKET = ControlPacket(State.UP, 0x01020304, 0x05060708, 3, 50_000, 60_000, 70_0
         (replace(PACKET, demand=True), 0x02),
     ],
 )
-def test_scapy_reads_what_we_write(packet: ControlPacket, flags: int) -> None:
+def test_control_packet_is_decoded_by_scapy(packet: ControlPacket, flags: int) -> None:
     read = BFD(encode(packet))
 
     assert (read.version, read.diag, read.sta, int(read.flags)) == (1, 0, 3, flags)
@@ -39,7 +39,7 @@ def test_scapy_reads_what_we_write(packet: ControlPacket, flags: int) -> None:
     assert read.echo_rx_interval == 70_000
 
 
-def test_we_read_what_scapy_writes() -> None:
+def test_control_packet_of_scapy_is_decoded() -> None:
     data = bytes(
         BFD(
             sta=1,
@@ -67,7 +67,7 @@ def changed(offset: int, value: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "problem"),
     [
         (b"", "0 bytes"),
         (encode(PACKET)[:-1], "23 bytes"),
@@ -86,21 +86,21 @@ def changed(offset: int, value: int) -> bytes:
         ),
     ],
 )
-def test_what_section_6_8_6_has_discarded(data: bytes, told: str) -> None:
-    with pytest.raises(BfdError, match=told):
+def test_packet_to_discard_by_rfc_5880_section_6_8_6_is_an_error(data: bytes, problem: str) -> None:
+    with pytest.raises(BfdError, match=problem):
         decode(data)
 
 
 @pytest.mark.parametrize("state", [State.DOWN, State.ADMIN_DOWN])
-def test_who_is_down_need_not_know_our_discriminator(state: State) -> None:
+def test_your_discriminator_may_be_zero_in_down_and_admin_down(state: State) -> None:
     packet = replace(PACKET, state=state, your_discriminator=0)
 
     assert decode(encode(packet)) == packet
 
 
-def test_bytes_behind_the_packet_are_nobodys() -> None:
+def test_bytes_after_the_control_packet_are_ignored() -> None:
     assert decode(encode(PACKET) + b"more") == PACKET
 
 
-def test_a_diagnostic_of_the_future_is_a_number() -> None:
+def test_unassigned_diagnostic_is_kept_as_a_number() -> None:
     assert decode(changed(0, 0x3F)).diagnostic == 31

@@ -1,4 +1,4 @@
-"""A session, rule by rule of RFC 5880."""
+"""A BFD session, rule by rule of RFC 5880."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 
 from metallb_py.protocols.bfd.packet import ControlPacket, Diagnostic, State, decode
-from metallb_py.protocols.bfd.session import LAST_WORDS, Session
+from metallb_py.protocols.bfd.session import ADMIN_DOWN_TRANSMISSIONS, Session
 from metallb_py.protocols.bfd.settings import (
     Effect,
     Path,
@@ -28,20 +28,20 @@ UP = replace(INIT, state=State.UP, desired_min_tx=50_000)
 ADMIN_DOWN = replace(UP, state=State.ADMIN_DOWN)
 
 
-def never() -> float:
-    """Take nothing off for jitter."""
+def no_jitter() -> float:
+    """Return 0.0, which leaves intervals unjittered."""
     return 0.0
 
 
-def a_session(settings: Settings = SETTINGS) -> Session:
-    session = Session(PATH, settings, OURS, never)
+def started(settings: Settings = SETTINGS) -> Session:
+    session = Session(PATH, settings, OURS, no_jitter)
     session.start(0.0)
     return session
 
 
 def up(settings: Settings = SETTINGS, *, polled: bool = True) -> Session:
-    """Return a session that came up at 1 s, and whose poll was answered."""
-    session = a_session(settings)
+    """Return a session that went Up at 1 s; ``polled``: its poll sequence is complete."""
+    session = started(settings)
     session.receive(DOWN, 1.0)
     session.receive(replace(UP, final=polled), 1.0)
     session.receive(replace(UP, final=polled), 1.0)
@@ -53,15 +53,15 @@ def sent(effects: Iterable[Effect]) -> list[ControlPacket]:
     return [decode(effect.data) for effect in effects if isinstance(effect, SendControl)]
 
 
-def told(effects: Iterable[Effect]) -> list[Effect]:
+def reported(effects: Iterable[Effect]) -> list[Effect]:
     return [effect for effect in effects if not isinstance(effect, SendControl)]
 
 
-# Section 6.2 and 6.8.6: states
+# Sections 6.2 and 6.8.6: states
 
 
-def test_it_begins_with_down_and_slowly() -> None:
-    session = Session(PATH, SETTINGS, OURS, never)
+def test_initial_state_is_down_at_one_packet_a_second() -> None:
+    session = Session(PATH, SETTINGS, OURS, no_jitter)
     (packet,) = sent(session.start(0.0))
 
     assert packet == ControlPacket(State.DOWN, OURS, 0, 3, 1_000_000, 50_000)
@@ -86,10 +86,10 @@ def test_it_begins_with_down_and_slowly() -> None:
         ((DOWN, UP), ADMIN_DOWN, State.DOWN),
     ],
 )
-def test_the_state_machine(
+def test_state_machine_of_rfc_5880_section_6_8_6(
     first: tuple[ControlPacket, ...], packet: ControlPacket, becomes: State
 ) -> None:
-    session = a_session()
+    session = started()
     for one in first:
         session.receive(one, 1.0)
     session.receive(packet, 1.0)
@@ -97,38 +97,38 @@ def test_the_state_machine(
     assert session.state is becomes
 
 
-def test_a_change_of_state_is_told_at_once_and_to_the_driver_once() -> None:
-    session = a_session()
+def test_state_change_is_sent_at_once_and_reported_once() -> None:
+    session = started()
     (packet,) = sent(session.receive(DOWN, 0.1))
     assert (packet.state, packet.your_discriminator) == (State.INIT, THEIRS)
 
     effects = session.receive(UP, 0.2)
-    assert told(effects) == [SessionUp(PATH)]
+    assert reported(effects) == [SessionUp(PATH)]
     assert sent(effects)[0].state is State.UP
-    assert told(session.receive(UP, 0.3)) == []
+    assert reported(session.receive(UP, 0.3)) == []
 
 
-def test_a_peer_that_hears_us_no_longer() -> None:
+def test_neighbor_signaled_down_takes_the_session_down() -> None:
     effects = up().receive(replace(DOWN, your_discriminator=OURS), 1.1)
 
-    assert told(effects) == [SessionDown(PATH, Diagnostic.NEIGHBOR_SIGNALED_DOWN)]
+    assert reported(effects) == [SessionDown(PATH, Diagnostic.NEIGHBOR_SIGNALED_DOWN)]
     assert sent(effects)[0].diagnostic == Diagnostic.NEIGHBOR_SIGNALED_DOWN
 
 
-def test_a_peer_whose_operator_ended_it() -> None:
-    assert told(up().receive(ADMIN_DOWN, 1.1)) == [
-        SessionDown(PATH, Diagnostic.NEIGHBOR_SIGNALED_DOWN, on_purpose=True)
+def test_admin_down_of_the_peer_takes_the_session_down() -> None:
+    assert reported(up().receive(ADMIN_DOWN, 1.1)) == [
+        SessionDown(PATH, Diagnostic.NEIGHBOR_SIGNALED_DOWN, peer_admin_down=True)
     ]
 
 
-def test_who_ends_it_on_purpose_says_so_and_listens_no_more() -> None:
+def test_stop_sends_admin_down_and_ignores_later_packets() -> None:
     session = up()
     effects = session.stop(2.0)
 
-    assert told(effects) == []
+    assert reported(effects) == []
     assert [(p.state, p.diagnostic) for p in sent(effects)] == [
         (State.ADMIN_DOWN, Diagnostic.ADMINISTRATIVELY_DOWN)
-    ] * LAST_WORDS
+    ] * ADMIN_DOWN_TRANSMISSIONS
     assert session.receive(DOWN, 2.1) == ()
     assert session.state is State.ADMIN_DOWN
 
@@ -136,28 +136,28 @@ def test_who_ends_it_on_purpose_says_so_and_listens_no_more() -> None:
 # Section 6.8.4: detection
 
 
-def test_silence_for_the_detection_time_brings_it_down() -> None:
+def test_detection_time_expiry_takes_the_session_down() -> None:
     session = up()
     assert session.detection_time == pytest.approx(0.15)
     session.receive(UP, 2.0)
 
-    assert told(session.handle_timeout(2.149)) == []
+    assert reported(session.handle_timeout(2.149)) == []
     effects = session.handle_timeout(2.151)
-    assert told(effects) == [SessionDown(PATH, Diagnostic.DETECTION_TIME_EXPIRED)]
+    assert reported(effects) == [SessionDown(PATH, Diagnostic.DETECTION_TIME_EXPIRED)]
     (packet,) = sent(effects)
     assert (packet.state, packet.diagnostic) == (State.DOWN, Diagnostic.DETECTION_TIME_EXPIRED)
     assert packet.desired_min_tx == 1_000_000
     assert session.next_deadline() == pytest.approx(3.151)
-    # Section 6.8.1: after a detection time of silence we no longer know who the other is.
+    # Section 6.8.1: the remote discriminator is reset after a detection time without packets.
     (packet,) = sent(session.handle_timeout(3.2))
     assert packet.your_discriminator == 0
 
 
-def test_silence_in_init_leads_back_to_down_without_a_word_to_the_driver() -> None:
-    session = a_session()
+def test_detection_time_expiry_in_init_is_not_reported() -> None:
+    session = started()
     session.receive(DOWN, 1.0)
 
-    assert told(session.handle_timeout(4.01)) == []
+    assert reported(session.handle_timeout(4.01)) == []
     assert session.state is State.DOWN
 
 
@@ -165,7 +165,7 @@ def test_silence_in_init_leads_back_to_down_without_a_word_to_the_driver() -> No
     ("their_interval", "their_multiplier", "seconds"),
     [(50_000, 3, 0.15), (50_000, 5, 0.25), (200_000, 3, 0.6), (10_000, 3, 0.15)],
 )
-def test_the_detection_time_is_theirs_times_the_slower(
+def test_detection_time_is_peer_multiplier_times_slower_interval(
     their_interval: int, their_multiplier: int, seconds: float
 ) -> None:
     session = up()
@@ -176,11 +176,11 @@ def test_the_detection_time_is_theirs_times_the_slower(
     assert session.detection_time == pytest.approx(seconds)
 
 
-# Section 6.8.7: sending
+# Section 6.8.7: transmission
 
 
 @pytest.mark.parametrize(("their_receive", "interval"), [(20_000, 0.05), (400_000, 0.4)])
-def test_it_sends_at_the_slower_of_what_both_want(their_receive: int, interval: float) -> None:
+def test_transmit_interval_is_the_slower_of_both_sides(their_receive: int, interval: float) -> None:
     session = up()
     session.receive(replace(UP, required_min_rx=their_receive, desired_min_tx=9_000_000), 1.0)
     session.handle_timeout(3.0)
@@ -189,24 +189,28 @@ def test_it_sends_at_the_slower_of_what_both_want(their_receive: int, interval: 
 
 
 @pytest.mark.parametrize(
-    ("multiplier", "chance", "part"),
+    ("multiplier", "random_fraction", "part"),
     [(3, 0.0, 1.0), (3, 0.999999, 0.75), (1, 0.0, 0.9), (1, 0.999999, 0.75)],
 )
-def test_jitter_takes_up_to_a_quarter_off(multiplier: int, chance: float, part: float) -> None:
-    session = Session(PATH, replace(SETTINGS, detect_multiplier=multiplier), OURS, lambda: chance)
+def test_jitter_shortens_the_interval_by_up_to_a_quarter(
+    multiplier: int, random_fraction: float, part: float
+) -> None:
+    session = Session(
+        PATH, replace(SETTINGS, detect_multiplier=multiplier), OURS, lambda: random_fraction
+    )
     session.start(0.0)
 
     assert session.next_deadline() == pytest.approx(part, rel=1e-4)
 
 
-def test_a_peer_that_wants_no_packets_gets_none() -> None:
+def test_required_min_rx_of_zero_stops_periodic_packets() -> None:
     session = up()
     session.receive(replace(UP, required_min_rx=0, desired_min_tx=9_000_000), 1.5)
 
     assert sent(session.handle_timeout(9.0)) == []
 
 
-def test_a_peer_in_demand_mode_gets_none_while_both_are_up() -> None:
+def test_demand_mode_stops_periodic_packets_while_up() -> None:
     session = up()
     session.receive(replace(UP, demand=True, desired_min_tx=9_000_000), 1.5)
     assert sent(session.handle_timeout(9.0)) == []
@@ -215,8 +219,8 @@ def test_a_peer_in_demand_mode_gets_none_while_both_are_up() -> None:
     assert sent(session.handle_timeout(9.1)) != []
 
 
-def test_the_passive_side_waits_for_the_other() -> None:
-    session = Session(PATH, replace(SETTINGS, passive=True), OURS, never)
+def test_passive_role_waits_for_a_packet_of_the_peer() -> None:
+    session = Session(PATH, replace(SETTINGS, passive=True), OURS, no_jitter)
     assert session.start(0.0) == ()
     assert session.next_deadline() is None
 
@@ -226,7 +230,7 @@ def test_the_passive_side_waits_for_the_other() -> None:
 # Sections 6.5 and 6.8.3: poll sequences
 
 
-def test_a_poll_is_answered_at_once_and_without_a_poll() -> None:
+def test_poll_is_answered_at_once_with_final_and_without_poll() -> None:
     session = up(polled=False)
     (answer,) = sent(session.receive(replace(UP, poll=True), 1.01))
 
@@ -234,7 +238,7 @@ def test_a_poll_is_answered_at_once_and_without_a_poll() -> None:
     assert not answer.poll
 
 
-def test_an_answer_does_not_put_the_next_packet_off() -> None:
+def test_final_does_not_delay_the_next_periodic_packet() -> None:
     session = up()
     session.handle_timeout(1.05)
     session.receive(replace(UP, poll=True), 1.06)
@@ -243,8 +247,8 @@ def test_an_answer_does_not_put_the_next_packet_off() -> None:
     assert session.next_deadline() == pytest.approx(1.10)
 
 
-def test_coming_up_its_faster_interval_is_polled_for() -> None:
-    session = a_session()
+def test_faster_interval_on_up_starts_a_poll_sequence() -> None:
+    session = started()
     session.receive(DOWN, 1.0)
     (packet,) = sent(session.receive(UP, 1.0))
     assert packet.poll
@@ -256,10 +260,10 @@ def test_coming_up_its_faster_interval_is_polled_for() -> None:
     assert not sent(session.handle_timeout(1.12))[0].poll
 
 
-def test_sending_less_often_waits_until_the_peer_knows() -> None:
+def test_slower_transmit_interval_waits_for_the_final() -> None:
     session = up()
     session.handle_timeout(1.05)
-    session.retune(replace(SETTINGS, transmit_interval=400_000), 1.06)
+    session.reconfigure(replace(SETTINGS, transmit_interval=400_000), 1.06)
     (packet,) = sent(session.handle_timeout(1.10))
     assert packet.poll
     assert packet.desired_min_tx == 400_000
@@ -270,28 +274,28 @@ def test_sending_less_often_waits_until_the_peer_knows() -> None:
     assert session.next_deadline() == pytest.approx(1.10 + 0.4)
 
 
-def test_hearing_more_often_is_expected_once_the_peer_knows() -> None:
+def test_shorter_detection_time_waits_for_the_final() -> None:
     session = up(replace(SETTINGS, receive_interval=400_000))
     assert session.detection_time == pytest.approx(1.2)
-    session.retune(SETTINGS, 1.1)
+    session.reconfigure(SETTINGS, 1.1)
     assert session.detection_time == pytest.approx(1.2)
 
     session.receive(replace(UP, final=True), 1.2)
     assert session.detection_time == pytest.approx(0.15)
 
 
-def test_hearing_less_often_is_put_up_with_at_once() -> None:
+def test_longer_detection_time_applies_at_once() -> None:
     session = up()
-    session.retune(replace(SETTINGS, receive_interval=400_000), 1.01)
+    session.reconfigure(replace(SETTINGS, receive_interval=400_000), 1.01)
 
     assert session.detection_time == pytest.approx(1.2)
     assert session.state is State.UP
 
 
-def test_a_change_during_a_poll_has_a_poll_of_its_own() -> None:
+def test_change_during_a_poll_sequence_starts_another() -> None:
     session = up()
-    session.retune(replace(SETTINGS, transmit_interval=200_000), 1.01)
-    session.retune(replace(SETTINGS, transmit_interval=400_000), 1.02)
+    session.reconfigure(replace(SETTINGS, transmit_interval=200_000), 1.01)
+    session.reconfigure(replace(SETTINGS, transmit_interval=400_000), 1.02)
     session.receive(replace(UP, final=True), 1.03)
     assert sent(session.handle_timeout(1.06))[0].poll
 
@@ -299,7 +303,7 @@ def test_a_change_during_a_poll_has_a_poll_of_its_own() -> None:
     assert not any(packet.poll for packet in sent(session.handle_timeout(9.0))[-1:])
 
 
-def test_a_final_that_nobody_asked_for_changes_nothing() -> None:
+def test_unsolicited_final_changes_nothing() -> None:
     session = up()
     before = session.detection_time
     session.receive(replace(UP, final=True), 1.02)
@@ -307,7 +311,7 @@ def test_a_final_that_nobody_asked_for_changes_nothing() -> None:
     assert session.detection_time == before
 
 
-def test_a_faster_rate_that_the_peer_allows_begins_at_once() -> None:
+def test_lower_required_min_rx_of_the_peer_applies_at_once() -> None:
     session = up()
     session.receive(replace(UP, required_min_rx=2_000_000, desired_min_tx=9_000_000), 1.01)
     session.handle_timeout(3.02)
@@ -317,7 +321,7 @@ def test_a_faster_rate_that_the_peer_allows_begins_at_once() -> None:
     assert session.next_deadline() == pytest.approx(3.07)
 
 
-def test_what_it_counts() -> None:
+def test_session_counts_packets_and_transitions() -> None:
     session = up()
     session.receive(DOWN, 1.1)
     session.receive(INIT, 1.2)
@@ -328,7 +332,7 @@ def test_what_it_counts() -> None:
 
 
 @pytest.mark.parametrize("echo", [True, False])
-def test_echo_is_offered_where_the_profile_has_it(echo: bool) -> None:
-    session = Session(PATH, replace(SETTINGS, echo=echo, echo_interval=70_000), OURS, never)
+def test_required_min_echo_rx_is_zero_unless_echo_is_enabled(echo: bool) -> None:
+    session = Session(PATH, replace(SETTINGS, echo=echo, echo_interval=70_000), OURS, no_jitter)
 
     assert sent(session.start(0.0))[0].required_min_echo_rx == (70_000 if echo else 0)

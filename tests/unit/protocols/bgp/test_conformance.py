@@ -1,6 +1,6 @@
-"""Every error of RFC 4271 section 6, in bytes: what comes in, and the NOTIFICATION that it gets.
+"""Every error of RFC 4271 section 6, in bytes: received message and NOTIFICATION sent.
 
-UPDATE errors are as RFC 7606 changed them: most cost the routes they concern, not the session.
+UPDATE errors are as revised by RFC 7606: most cost the routes they concern, not the session.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def update(withdrawn: str = "", attributes: str = "", announced: str = "") -> by
 
 
 def opened(settings: Settings = SETTINGS) -> Session:
-    """A session that waits for the peer's OPEN."""
+    """Return a session in OpenSent."""
     session = Session(settings)
     session.start(0.0)
     session.connected(LocalAddresses(LOCAL), LOCAL, 0.0)
@@ -62,7 +62,7 @@ def established(peer: Open = PEER) -> Session:
 
 
 def answer(effects: Iterable[Effect]) -> str:
-    """The one message that was sent before the connection was closed, without its marker."""
+    """Return the body of the one NOTIFICATION sent before the connection was closed."""
     (sent, *_) = found = list(effects)
     assert CloseTcp() in found
     assert isinstance(sent, Send)
@@ -104,16 +104,16 @@ HEADERS = [
 ]
 
 
-@pytest.mark.parametrize(("data", "subcode", "told"), HEADERS)
+@pytest.mark.parametrize(("data", "subcode", "error_data"), HEADERS)
 @pytest.mark.parametrize("session", [opened, established])
 def test_message_header_errors(
-    session: Callable[[], Session], data: bytes, subcode: int, told: str
+    session: Callable[[], Session], data: bytes, subcode: int, error_data: str
 ) -> None:
-    assert answer(session().receive(data, 1.0)) == notification(1, subcode, told)
+    assert answer(session().receive(data, 1.0)) == notification(1, subcode, error_data)
 
 
-def test_long_messages_need_an_agreement() -> None:
-    """RFC 8654: with it all messages but OPEN and KEEPALIVE may be long."""
+def test_extended_messages_need_negotiation() -> None:
+    """RFC 8654: once negotiated, all messages but OPEN and KEEPALIVE may exceed 4096 bytes."""
     agreed = Open(64513, 90, PEER.router_id, (*CAPABILITIES, ExtendedMessage()))
     attributes = WHOLE + "f0 63 2000" + 8192 * "00"
     long = update(attributes=attributes, announced=PREFIX)
@@ -133,7 +133,7 @@ FIXED = "04 fc01 005a 0a000002"
 FOUR_OCTET = "02 06 41 04 0000fc01"
 
 OPENS = [
-    # "If the version number in the Version field ... is not supported": the one that is
+    # "If the version number in the Version field ... is not supported": data is the one that is
     (SETTINGS, "03 fc01 005a 0a000002 00", 1, "0004"),
     (SETTINGS, "05 fc01 005a 0a000002 00", 1, "0004"),
     # "If the Autonomous System field of the OPEN message is unacceptable"
@@ -151,7 +151,7 @@ OPENS = [
     # "If the Hold Time field of the OPEN message is unacceptable": one or two seconds
     (SETTINGS, "04 fc01 0001 0a000002 00", 6, ""),
     (SETTINGS, "04 fc01 0002 0a000002 00", 6, ""),
-    # RFC 5492 section 5, RFC 6793: a capability that we cannot do without
+    # RFC 5492 section 5, RFC 6793: a capability that is required
     (Settings(65536, 64513), FIXED + "00", 7, "41 04 00010000"),
     # "... is recognized, but is malformed": Unspecific
     (SETTINGS, FIXED + "04 02 03 41 04", 0, ""),
@@ -161,25 +161,25 @@ OPENS = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "body", "subcode", "told"), OPENS)
-def test_open_message_errors(settings: Settings, body: str, subcode: int, told: str) -> None:
+@pytest.mark.parametrize(("settings", "body", "subcode", "error_data"), OPENS)
+def test_open_message_errors(settings: Settings, body: str, subcode: int, error_data: str) -> None:
     effects = opened(settings).receive(message(1, body), 1.0)
 
-    assert answer(effects) == notification(2, subcode, told)
+    assert answer(effects) == notification(2, subcode, error_data)
 
 
 # 6.3 UPDATE message error handling
 
-LOST = [
+SESSION_RESET = [
     # "if the Withdrawn Routes Length or Total Attribute Length is too large"
     (message(2, "0001 0000"), 1, ""),
     (message(2, "0000 0001"), 1, ""),
-    # "If the NLRI field ... is checked for syntactic validity": its length, and what it needs
+    # "If the NLRI field ... is checked for syntactic validity": prefix length, and truncation
     (update(announced="21 c000020100"), 10, ""),
     (update(announced="20 c00002"), 10, ""),
     (update(withdrawn="21 c000020100"), 10, ""),
     (update(withdrawn="20 c00002"), 10, ""),
-    # RFC 7606 sections 3g, 5.3 and 7.11: it cannot be told which prefixes are meant
+    # RFC 7606 sections 3g, 5.3 and 7.11: the prefixes concerned cannot be determined
     (update(attributes="80 0e 00 80 0e 00"), 1, ""),
     (update(attributes="80 0f 00 80 0f 00"), 1, ""),
     (update(attributes=COMMON + "80 0e 02 0002"), 9, "80 0e 02 0002"),
@@ -190,19 +190,19 @@ LOST = [
     ),
     (update(attributes="80 0f 02 0002"), 9, "80 0f 02 0002"),
     (update(attributes="80 0f 04 0002 01 81"), 10, ""),
-    # RFC 7606 section 5.2: attributes of no prefix that could be read
+    # RFC 7606 section 5.2: malformed attributes without NLRI
     (update(attributes="c0 01 01 00"), 4, "c0 01 01 00"),
     (update(attributes="50 63 0001 00"), 2, "50 63 0001 00"),
     (update(attributes="40 01 02 00"), 1, ""),
 ]
 
 
-@pytest.mark.parametrize(("data", "subcode", "told"), LOST)
-def test_update_errors_that_cost_the_session(data: bytes, subcode: int, told: str) -> None:
-    assert answer(established().receive(data, 1.0)) == notification(3, subcode, told)
+@pytest.mark.parametrize(("data", "subcode", "error_data"), SESSION_RESET)
+def test_update_errors_that_reset_the_session(data: bytes, subcode: int, error_data: str) -> None:
+    assert answer(established().receive(data, 1.0)) == notification(3, subcode, error_data)
 
 
-WITHDRAWN = [
+TREATED_AS_WITHDRAW = [
     # "any recognized attribute has Attribute Flags that conflict" (7606 section 3c)
     "c0 01 01 00  40 02 00  40 03 04 0a000002",
     WHOLE + "00 04 04 00000000",
@@ -235,8 +235,8 @@ WITHDRAWN = [
 ]
 
 
-@pytest.mark.parametrize("attributes", WITHDRAWN)
-def test_update_errors_that_cost_the_route(attributes: str) -> None:
+@pytest.mark.parametrize("attributes", TREATED_AS_WITHDRAW)
+def test_update_errors_that_are_treated_as_withdraw(attributes: str) -> None:
     session = established()
     (received,) = session.receive(update(attributes=attributes, announced=PREFIX), 1.0)
 
@@ -247,22 +247,22 @@ def test_update_errors_that_cost_the_route(attributes: str) -> None:
     assert session.is_up
 
 
-HARMLESS = [
+ACCEPTED = [
     # "If an attribute appears more than once, all but the first are discarded" (3g)
     WHOLE + "40 01 01 05",
-    # 7606 sections 7.6 and 7.7: discarded, and no more
+    # 7606 sections 7.6 and 7.7: only discarded
     WHOLE + "40 06 01 00",
     WHOLE + "c0 07 03 000000",
     # unrecognized optional ones
     WHOLE + "80 63 00",
     WHOLE + "f0 63 0001 00",
-    # "semantically incorrect" NEXT_HOPs are nothing to us, who use no routes
+    # "semantically incorrect" NEXT_HOPs do not matter: received routes are not used
     COMMON + "40 03 04 00000000",
 ]
 
 
-@pytest.mark.parametrize("attributes", HARMLESS)
-def test_what_is_no_error(attributes: str) -> None:
+@pytest.mark.parametrize("attributes", ACCEPTED)
+def test_updates_that_are_accepted(attributes: str) -> None:
     (received,) = established().receive(update(attributes=attributes, announced=PREFIX), 1.0)
 
     assert isinstance(received, UpdateReceived)
@@ -273,14 +273,14 @@ def test_what_is_no_error(attributes: str) -> None:
 # 6.4 NOTIFICATION, 6.5 hold timer, 6.6 finite state machine, 6.7 Cease, and RFC 7313 section 5
 
 
-def test_a_notification_is_never_answered_with_one() -> None:
+def test_notification_is_never_answered_with_a_notification() -> None:
     effects = established().receive(message(3, "63 63 ffff"), 1.0)
 
     assert CloseTcp() in effects
     assert not any(isinstance(effect, Send) for effect in effects)
 
 
-def test_the_hold_timer() -> None:
+def test_hold_timer_expiry_sends_notification_4() -> None:
     session = established()
     session.change_routes({IPv4Network("192.0.2.1/32"): RouteAttributes()})
 
@@ -296,27 +296,27 @@ def test_the_hold_timer() -> None:
         (established, encode(PEER), 3),
     ],
 )
-def test_messages_that_no_state_expects(
+def test_unexpected_message_sends_fsm_error(
     session: Callable[[], Session], data: bytes, subcode: int
 ) -> None:
-    """RFC 6608."""
+    """RFC 6608 subcodes 1 and 3."""
     assert answer(session().receive(data, 1.0)) == notification(5, subcode)
 
 
 @pytest.mark.parametrize("data", [encode(PEER), update(), message(5, "0001 00 01")])
-def test_messages_that_open_confirm_does_not_expect(data: bytes) -> None:
+def test_unexpected_message_in_open_confirm_sends_fsm_error_2(data: bytes) -> None:
     session = opened()
     session.receive(encode(PEER), 0.0)
 
     assert answer(session.receive(data, 1.0)) == notification(5, 2)
 
 
-def test_a_session_that_is_stopped() -> None:
+def test_stop_sends_cease_administrative_shutdown() -> None:
     assert answer(established().stop(1.0)) == notification(6, 2)
 
 
 @pytest.mark.parametrize("body", ["", "0001 01", "0001 01 01 00", "0001 02 01 00", "00010001" * 4])
-def test_a_route_refresh_of_the_wrong_length(body: str) -> None:
+def test_route_refresh_of_wrong_length_sends_notification_7(body: str) -> None:
     data = message(5, body)
 
     assert answer(established().receive(data, 1.0)) == notification(7, 1, data.hex())
@@ -325,14 +325,14 @@ def test_a_route_refresh_of_the_wrong_length(body: str) -> None:
 @pytest.mark.parametrize(
     "body", ["0001 01 01", "0001 02 01", "0001 09 01", "0019 00 46", "0003 01 01"]
 )
-def test_a_route_refresh_of_another_family_or_kind_is_ignored(body: str) -> None:
+def test_route_refresh_of_another_family_or_subtype_is_ignored(body: str) -> None:
     session = established()
 
     assert session.receive(message(5, body), 1.0) == ()
-    assert not session.has_news
+    assert not session.has_pending
 
 
-def test_an_end_of_rib_is_an_update_like_others() -> None:
+def test_end_of_rib_is_reported_as_an_update() -> None:
     (received,) = established().receive(update(), 1.0)
 
     assert received == UpdateReceived(Update(end_of_rib=AddressFamily.IPV4))

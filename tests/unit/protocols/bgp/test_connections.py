@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from support.bgp_messages import messages
+from support.bgp.messages import messages
 
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn, GracefulRestart
 from metallb_py.protocols.bgp.codec.messages import (
@@ -17,9 +17,9 @@ from metallb_py.protocols.bgp.codec.messages import (
 from metallb_py.protocols.bgp.connections import (
     CollisionEffect,
     Connections,
-    Decline,
-    OnRival,
-    Promote,
+    OnIncoming,
+    RejectConnection,
+    SwitchConnection,
 )
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
 from metallb_py.protocols.bgp.fsm import State
@@ -31,19 +31,19 @@ LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.9")
 LOST = Notification(6, 7)
 
 
-def said(effects: Iterable[CollisionEffect]) -> list[Message]:
-    """Return what is said on the session's connection."""
+def sent(effects: Iterable[CollisionEffect]) -> list[Message]:
+    """Return the messages sent on the session's connection."""
     return messages(b"".join(e.data for e in effects if isinstance(e, Send)))
 
 
-def rival_said(effects: Iterable[CollisionEffect]) -> list[Message]:
-    """Return what is said on the connection that came in."""
-    sends = (e.effect for e in effects if isinstance(e, OnRival))
+def sent_on_incoming(effects: Iterable[CollisionEffect]) -> list[Message]:
+    """Return the messages sent on the incoming connection."""
+    sends = (e.effect for e in effects if isinstance(e, OnIncoming))
     return messages(b"".join(e.data for e in sends if isinstance(e, Send)))
 
 
 class Peer:
-    """A router, and us with one connection that we dialled."""
+    """A router, and our connections to it."""
 
     def __init__(
         self,
@@ -65,172 +65,176 @@ class Peer:
     def accept(self) -> tuple[CollisionEffect, ...]:
         return self.connections.accepted(LocalAddresses(self.ours), self.ours, 0.0)
 
-    def hear(self, *more: Message) -> tuple[CollisionEffect, ...]:
-        """Hear the peer's OPEN, and more, on the session's connection."""
+    def receive(self, *more: Message) -> tuple[CollisionEffect, ...]:
+        """Receive the peer's OPEN, and more, on the session's connection."""
         return self.connections.receive(self.open + b"".join(map(encode, more)), 0.0)
 
-    def hear_rival(self, *more: Message) -> tuple[CollisionEffect, ...]:
-        """The same, on the connection that came in."""
-        return self.connections.receive_rival(self.open + b"".join(map(encode, more)), 0.0)
+    def receive_on_incoming(self, *more: Message) -> tuple[CollisionEffect, ...]:
+        """Receive the peer's OPEN, and more, on the incoming connection."""
+        return self.connections.receive_on_incoming(self.open + b"".join(map(encode, more)), 0.0)
 
 
-def test_a_connection_that_comes_in_while_there_is_none_is_the_sessions() -> None:
+def test_incoming_connection_is_adopted_by_a_session_without_one() -> None:
     peer = Peer(LOW, HIGH)
     peer.connections.connection_failed("connection refused", 0.0)
-    (opened,) = said(peer.accept())
+    (opened,) = sent(peer.accept())
     assert isinstance(opened, Open)
 
-    assert any(isinstance(e, SessionUp) for e in peer.hear(Keepalive()))
+    assert any(isinstance(e, SessionUp) for e in peer.receive(Keepalive()))
     assert peer.connections.session.is_up
 
 
-def test_a_passive_session_never_dials() -> None:
+def test_passive_session_never_connects() -> None:
     connections = Connections(Settings(64512, 64513), passive=True)
     assert connections.session.start(0.0) == ()
     assert connections.next_deadline() is None
-    assert isinstance(said(connections.accepted(LocalAddresses(LOW), LOW, 0.0))[0], Open)
+    assert isinstance(sent(connections.accepted(LocalAddresses(LOW), LOW, 0.0))[0], Open)
     connections.connection_failed("connection reset by peer", 1.0)
     assert connections.next_deadline() is None
-    assert isinstance(said(connections.accepted(LocalAddresses(LOW), LOW, 2.0))[0], Open)
+    assert isinstance(sent(connections.accepted(LocalAddresses(LOW), LOW, 2.0))[0], Open)
 
 
-@pytest.mark.parametrize("before", ["session", "rival"])
-def test_the_higher_identifiers_connection_stays_if_it_is_theirs(before: str) -> None:
+@pytest.mark.parametrize("before", ["session", "incoming"])
+def test_collision_keeps_the_incoming_one_of_a_higher_identifier(before: str) -> None:
     peer = Peer(LOW, HIGH)
     peer.connect()
-    assert isinstance(rival_said(peer.accept())[0], Open)
+    assert isinstance(sent_on_incoming(peer.accept())[0], Open)
 
-    effects = peer.hear() if before == "session" else peer.hear_rival()
-    assert said(effects) == [LOST], "and no KEEPALIVE"
+    effects = peer.receive() if before == "session" else peer.receive_on_incoming()
+    assert sent(effects) == [LOST], "and no KEEPALIVE"
     assert CloseTcp() in effects
-    assert effects.index(CloseTcp()) < effects.index(Promote())
-    more = b"" if before == "rival" else peer.open
+    assert effects.index(CloseTcp()) < effects.index(SwitchConnection())
+    more = b"" if before == "incoming" else peer.open
     assert any(
         isinstance(e, SessionUp) for e in peer.connections.receive(more + encode(Keepalive()), 0.0)
     )
-    assert peer.connections.session.has_news
+    assert peer.connections.session.has_pending
 
 
-@pytest.mark.parametrize("before", ["session", "rival"])
-def test_the_higher_identifiers_connection_stays_if_it_is_ours(before: str) -> None:
+@pytest.mark.parametrize("before", ["session", "incoming"])
+def test_collision_keeps_our_connection_if_our_identifier_is_higher(before: str) -> None:
     peer = Peer(HIGH, LOW)
     peer.connect()
     peer.accept()
 
-    effects = peer.hear() if before == "session" else peer.hear_rival()
-    assert rival_said(effects) == [LOST], "and no KEEPALIVE"
-    assert effects[-1] == OnRival(CloseTcp())
-    assert LOST not in said(effects)
+    effects = peer.receive() if before == "session" else peer.receive_on_incoming()
+    assert sent_on_incoming(effects) == [LOST], "and no KEEPALIVE"
+    assert effects[-1] == OnIncoming(CloseTcp())
+    assert LOST not in sent(effects)
     more = b"" if before == "session" else peer.open
     peer.connections.receive(more + encode(Keepalive()), 0.0)
     assert peer.connections.session.is_up
 
 
 @pytest.mark.parametrize(("asn", "promoted"), [(64511, False), (64513, True)])
-def test_of_equal_identifiers_the_higher_as_number_decides(asn: int, promoted: bool) -> None:
+def test_collision_of_equal_identifiers_is_decided_by_as_number(asn: int, promoted: bool) -> None:
     peer = Peer(LOW, LOW, asn)
     peer.connect()
     peer.accept()
-    assert (Promote() in peer.hear()) == promoted
+    assert (SwitchConnection() in peer.receive()) == promoted
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(LOW, HIGH), (HIGH, LOW)])
-@pytest.mark.parametrize("first", ["session", "rival"])
-def test_open_and_keepalive_may_come_in_one_segment(
+@pytest.mark.parametrize("first", ["session", "incoming"])
+def test_collision_with_open_and_keepalive_in_one_segment(
     ours: IPv4Address, theirs: IPv4Address, first: str
 ) -> None:
     peer = Peer(ours, theirs)
     peer.connect()
     peer.accept()
-    effects = peer.hear(Keepalive()) if first == "session" else peer.hear_rival(Keepalive())
-    stays = "rival" if theirs > ours else "session"
+    effects = (
+        peer.receive(Keepalive()) if first == "session" else peer.receive_on_incoming(Keepalive())
+    )
+    stays = "incoming" if theirs > ours else "session"
     assert any(isinstance(e, SessionUp) for e in effects) == (first == stays)
     assert peer.connections.session.is_up == (first == stays)
 
 
-def test_what_comes_in_while_we_still_dial_stays() -> None:
+def test_incoming_connection_is_kept_while_ours_still_connects() -> None:
     peer = Peer(HIGH, LOW)
     peer.accept()
-    effects = peer.hear_rival(Keepalive())
-    assert effects.index(CloseTcp()) < effects.index(Promote())
+    effects = peer.receive_on_incoming(Keepalive())
+    assert effects.index(CloseTcp()) < effects.index(SwitchConnection())
     assert peer.connections.session.is_up
 
 
-def test_a_session_that_falls_leaves_its_place_to_the_rival() -> None:
+def test_incoming_connection_replaces_a_session_that_ends() -> None:
     peer = Peer(HIGH, LOW)
     peer.connect()
     peer.accept()
     effects = peer.connections.receive(encode(LOST), 0.0)
-    assert effects == (CloseTcp(),)  # and no failure is told
+    assert effects == (CloseTcp(),)  # and no failure is reported
     assert peer.connections.session.state is State.IDLE
     peer.connections.handle_timeout(5.0)
-    assert peer.connections.session.state is State.IDLE, "it does not dial beside the rival"
+    assert peer.connections.session.state is State.IDLE, "no second connection is opened"
 
-    assert Promote() in peer.hear_rival(Keepalive())
+    assert SwitchConnection() in peer.receive_on_incoming(Keepalive())
     assert peer.connections.session.is_up
 
 
-def test_a_rival_that_fails_leaves_the_session_alone() -> None:
+def test_failed_incoming_connection_leaves_the_session_alone() -> None:
     peer = Peer(LOW, HIGH)
     peer.connect()
     peer.accept()
-    assert peer.connections.rival_failed("connection reset by peer", 0.0) == (OnRival(CloseTcp()),)
-    assert any(isinstance(e, SessionUp) for e in peer.hear(Keepalive()))
+    assert peer.connections.incoming_failed("connection reset by peer", 0.0) == (
+        OnIncoming(CloseTcp()),
+    )
+    assert any(isinstance(e, SessionUp) for e in peer.receive(Keepalive()))
 
 
-def test_a_mute_rival_is_given_up_in_time() -> None:
+def test_incoming_connection_without_open_is_closed_in_time() -> None:
     peer = Peer(LOW, HIGH)
     peer.connect()
     peer.connections.accepted(LocalAddresses(LOW), LOW, 5.0)
     peer.connections.connection_failed("connection reset by peer", 6.0)
     at = peer.connections.next_deadline()
     assert at == 15.0
-    assert OnRival(CloseTcp()) in peer.connections.handle_timeout(at)
+    assert OnIncoming(CloseTcp()) in peer.connections.handle_timeout(at)
     assert Connect() in peer.connections.handle_timeout(at)
 
 
-def test_a_rival_of_another_as_is_refused_and_the_session_lives() -> None:
+def test_incoming_open_of_another_as_is_rejected_and_the_session_lives() -> None:
     peer = Peer(LOW, HIGH)
     peer.connect()
     peer.accept()
     other = encode(Open(64999, 90, HIGH, (FourOctetAsn(64999),)))
-    effects = peer.connections.receive_rival(other, 0.0)
-    assert rival_said(effects) == [Notification(2, 2)]
-    assert any(isinstance(e, SessionUp) for e in peer.hear(Keepalive()))
+    effects = peer.connections.receive_on_incoming(other, 0.0)
+    assert sent_on_incoming(effects) == [Notification(2, 2)]
+    assert any(isinstance(e, SessionUp) for e in peer.receive(Keepalive()))
 
 
-def test_a_third_connection_is_declined() -> None:
+def test_third_connection_is_rejected() -> None:
     peer = Peer(LOW, HIGH)
     peer.connect()
     peer.accept()
-    assert peer.accept() == (Decline(encode(LOST)),)
+    assert peer.accept() == (RejectConnection(encode(LOST)),)
 
 
-def test_an_established_session_is_not_disturbed() -> None:
+def test_established_session_rejects_an_incoming_connection() -> None:
     peer = Peer(LOW, HIGH)
     peer.connect()
-    peer.hear(Keepalive())
-    assert peer.accept() == (Decline(encode(LOST)),)
+    peer.receive(Keepalive())
+    assert peer.accept() == (RejectConnection(encode(LOST)),)
     assert peer.connections.session.is_up
 
 
-def test_one_that_keeps_routes_may_have_restarted() -> None:
+def test_graceful_restart_peer_may_replace_an_established_session() -> None:
     peer = Peer(HIGH, LOW, restart_time=120)
     peer.connect()
-    peer.hear(Keepalive())
+    peer.receive(Keepalive())
 
-    assert isinstance(rival_said(peer.accept())[0], Open)
-    effects = peer.hear_rival(Keepalive())
+    assert isinstance(sent_on_incoming(peer.accept())[0], Open)
+    effects = peer.receive_on_incoming(Keepalive())
     down = next(e for e in effects if isinstance(e, SessionDown))
     assert down.reason == "peer opened another connection"
-    assert effects.index(CloseTcp()) < effects.index(Promote())
+    assert effects.index(CloseTcp()) < effects.index(SwitchConnection())
     assert peer.connections.session.is_up
 
 
-def test_the_end_is_told_on_both_connections() -> None:
+def test_stop_sends_cease_on_both_connections() -> None:
     peer = Peer(LOW, HIGH)
     peer.connect()
     peer.accept()
     effects = peer.connections.stop(0.0)
-    assert said(effects) == rival_said(effects) == [Notification(6, 2)]
+    assert sent(effects) == sent_on_incoming(effects) == [Notification(6, 2)]
     assert peer.connections.next_deadline() is None

@@ -9,7 +9,7 @@ from metallb_py.protocols.bgp.fsm import MESSAGES, TABLE, Action, Event, State, 
 WITH_CONNECTION = (State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED)
 
 
-def test_an_active_session_on_its_straight_way() -> None:
+def test_active_session_from_start_to_cease() -> None:
     state = State.IDLE
     actions = []
     for event in (
@@ -31,13 +31,13 @@ def test_an_active_session_on_its_straight_way() -> None:
         Action.SEND_OPEN,
         Action.ACCEPT_OPEN,
         Action.ESTABLISH,
-        Action.TAKE_UPDATE,
+        Action.HANDLE_UPDATE,
         Action.REFRESH_HOLD,
         Action.CEASE,
     ]
 
 
-def test_a_passive_session_waits_and_never_dials() -> None:
+def test_passive_session_waits_and_never_connects() -> None:
     assert step(State.IDLE, Event.START_PASSIVE) == Step(State.ACTIVE, Action.NOTHING)
     assert step(State.ACTIVE, Event.CONNECTED) == Step(State.OPEN_SENT, Action.SEND_OPEN)
     assert not any(
@@ -53,57 +53,57 @@ def test_a_passive_session_waits_and_never_dials() -> None:
         (State.ESTABLISHED, {Event.KEEPALIVE, Event.UPDATE, Event.ROUTE_REFRESH}),
     ],
 )
-def test_a_message_that_the_state_does_not_expect_ends_the_session(
+def test_unexpected_message_sends_notification_and_ends_the_session(
     state: State, expected: set[Event]
 ) -> None:
     for message in MESSAGES - expected:
-        assert step(state, message) == Step(State.IDLE, Action.REFUSE)
+        assert step(state, message) == Step(State.IDLE, Action.NOTIFY_AND_CLOSE)
     for message in expected:
-        assert step(state, message).action is not Action.REFUSE
+        assert step(state, message).action is not Action.NOTIFY_AND_CLOSE
 
 
 @pytest.mark.parametrize("state", WITH_CONNECTION)
 @pytest.mark.parametrize(
     ("event", "action"),
     [
-        (Event.MALFORMED, Action.REFUSE),
-        (Event.HOLD_EXPIRED, Action.REFUSE),
-        (Event.BFD_DOWN, Action.REFUSE),
-        (Event.SETUP_EXPIRED, Action.REFUSE),
-        (Event.NOTIFICATION, Action.HANG_UP),  # never answered: RFC 4271 section 6.4
-        (Event.CONNECTION_FAILED, Action.HANG_UP),
+        (Event.MALFORMED, Action.NOTIFY_AND_CLOSE),
+        (Event.HOLD_EXPIRED, Action.NOTIFY_AND_CLOSE),
+        (Event.BFD_DOWN, Action.NOTIFY_AND_CLOSE),
+        (Event.SETUP_EXPIRED, Action.NOTIFY_AND_CLOSE),
+        (Event.NOTIFICATION, Action.CLOSE),  # never answered: RFC 4271 section 6.4
+        (Event.CONNECTION_FAILED, Action.CLOSE),
         (Event.STOP, Action.CEASE),
     ],
 )
-def test_what_ends_a_conversation_in_every_state(
+def test_events_that_end_the_session_in_every_connected_state(
     state: State, event: Event, action: Action
 ) -> None:
     assert step(state, event) == Step(State.IDLE, action)
 
 
 @pytest.mark.parametrize("state", [State.IDLE, State.CONNECT, State.ACTIVE])
-def test_nothing_is_ever_said_without_a_connection(state: State) -> None:
-    silent = {
+def test_no_message_but_open_is_sent_without_a_connection(state: State) -> None:
+    allowed = {
         Action.NOTHING,
         Action.DIAL,
         Action.SEND_OPEN,
-        Action.HANG_UP,
-        Action.RETIRE,
+        Action.CLOSE,
+        Action.STOP,
     }
-    assert {step(state, event).action for event in Event} <= silent
+    assert {step(state, event).action for event in Event} <= allowed
 
 
-def test_stop_leads_home_from_everywhere() -> None:
+def test_stop_leads_to_idle_from_every_state() -> None:
     assert {step(state, Event.STOP).next_state for state in State} == {State.IDLE}
 
 
-def test_every_state_and_event_has_an_answer_and_every_action_a_use() -> None:
-    answers = {pair: step(*pair) for pair in product(State, Event)}
+def test_every_state_handles_every_event_and_every_action_is_used() -> None:
+    steps = {pair: step(*pair) for pair in product(State, Event)}
 
-    assert {taken.action for taken in answers.values()} == set(Action)
+    assert {taken.action for taken in steps.values()} == set(Action)
     assert all(
         taken.next_state is state
-        for (state, _), taken in answers.items()
+        for (state, _), taken in steps.items()
         if taken.action is Action.NOTHING
         and (state, taken.next_state) != (State.IDLE, State.ACTIVE)
     )

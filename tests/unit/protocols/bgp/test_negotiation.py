@@ -23,8 +23,8 @@ from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError
 from metallb_py.protocols.bgp.codec.messages import Open, encode
 from metallb_py.protocols.bgp.negotiation import (
     Dynamic,
+    NegotiatedSession,
     Settings,
-    Terms,
     describe,
     negotiate,
     our_open,
@@ -36,12 +36,12 @@ SETTINGS = Settings(local_asn=64512, peer_asn=64513)
 OPEN = Open(64513, 90, THEIRS, (FourOctetAsn(64513),))
 
 
-def agreed(settings: Settings, theirs: Open) -> Terms:
-    """The terms of a session on which we offer all that we have."""
+def agreed(settings: Settings, theirs: Open) -> NegotiatedSession:
+    """Return the session negotiated when every capability is offered."""
     return negotiate(settings, our_open(settings, OURS, ipv4_over_ipv6=True), theirs)
 
 
-def test_our_open_is_metallbs_and_more_behind_it() -> None:
+def test_open_starts_with_the_capabilities_of_metallb() -> None:
     wire = encode(our_open(SETTINGS, OURS))
 
     assert (
@@ -52,7 +52,7 @@ def test_our_open_is_metallbs_and_more_behind_it() -> None:
     )
 
 
-def test_our_open_offers_what_is_set() -> None:
+def test_open_offers_the_configured_capabilities() -> None:
     settings = Settings(
         64512,
         64513,
@@ -73,20 +73,20 @@ def test_our_open_offers_what_is_set() -> None:
 
 
 @pytest.mark.parametrize(("asn", "capabilities"), [(64512, ()), (65536, (FourOctetAsn(65536),))])
-def test_a_bare_open_says_no_more_than_it_must(
+def test_open_that_omits_capabilities_keeps_only_four_octet_asn(
     asn: int, capabilities: tuple[Capability, ...]
 ) -> None:
     settings = Settings(asn, 64513, restart_time=120, hostname="node")
-    bare = our_open(settings, OURS, ipv4_over_ipv6=True, bare=True)
+    ours = our_open(settings, OURS, ipv4_over_ipv6=True, omit_capabilities=True)
     theirs = our_open(Settings(64513, None, restart_time=120), THEIRS, ipv4_over_ipv6=True)
-    terms = negotiate(settings, bare, theirs)
+    terms = negotiate(settings, ours, theirs)
 
-    assert bare.capabilities == capabilities
+    assert ours.capabilities == capabilities
     assert describe(terms) == "IPv4 unicast, hold time 90 s" + ", 4-byte ASNs" * bool(capabilities)
     assert terms.restart_time is None
 
 
-def test_everything_is_agreed_that_both_offer() -> None:
+def test_capabilities_that_both_offer_are_negotiated() -> None:
     settings = Settings(64512, 64513, restart_time=120, hostname="node")
     restarting = our_open(
         Settings(64513, 64512, restart_time=60, hostname="tor\n1"),
@@ -107,12 +107,12 @@ def test_everything_is_agreed_that_both_offer() -> None:
         "IPv4 and IPv6 unicast, hold time 90 s, 4-byte ASNs, enhanced route refresh, "
         "IPv4 with IPv6 next hops, messages of up to 65535 bytes, "
         "graceful restart 120 s, NOTIFICATIONs included, peer has restarted, "
-        'peer calls itself "tor?1"'
+        'peer host name "tor?1"'
     )
 
 
 @pytest.mark.parametrize(
-    ("capability", "words"),
+    ("capability", "description"),
     [
         (EnhancedRouteRefresh(), ""),
         (ExtendedMessage(), ", messages of up to 65535 bytes"),
@@ -127,14 +127,14 @@ def test_everything_is_agreed_that_both_offer() -> None:
         (Multiprotocol(AddressFamily.IPV4), ""),
     ],
 )
-def test_each_term_alone_in_words(capability: Capability, words: str) -> None:
+def test_each_negotiated_capability_is_described(capability: Capability, description: str) -> None:
     settings = Settings(64512, 64513, restart_time=120)
     terms = agreed(settings, replace(OPEN, capabilities=(capability,)))
 
-    assert describe(terms) == f"IPv4 unicast, hold time 90 s{words}"
+    assert describe(terms) == f"IPv4 unicast, hold time 90 s{description}"
 
 
-def test_what_we_do_not_offer_is_not_agreed() -> None:
+def test_capability_that_was_not_offered_is_not_negotiated() -> None:
     settings = Settings(64512, 64513, 0, families=frozenset({AddressFamily.IPV4}))
     everything = our_open(Settings(64513, 64512, restart_time=9), THEIRS, ipv4_over_ipv6=True)
     terms = negotiate(settings, our_open(settings, OURS), everything)
@@ -145,20 +145,20 @@ def test_what_we_do_not_offer_is_not_agreed() -> None:
     assert describe(terms).startswith("IPv4 unicast, no hold time, 4-byte ASNs")
 
 
-def test_families_may_have_nothing_in_common() -> None:
+def test_no_family_in_common_is_described() -> None:
     settings = Settings(64512, 64513, families=frozenset({AddressFamily.IPV6}))
 
     assert describe(agreed(settings, OPEN)).startswith("no family in common, ")
 
 
-def test_of_several_graceful_restarts_the_last_counts() -> None:
+def test_last_of_several_graceful_restart_capabilities_is_used() -> None:
     several = (GracefulRestart(1), GracefulRestart(2))
     terms = agreed(Settings(64512, 64513, restart_time=9), replace(OPEN, capabilities=several))
 
     assert terms.peer_restart == GracefulRestart(2)
 
 
-def test_an_as_number_above_65535_hides_behind_as_trans() -> None:
+def test_asn_above_65535_is_sent_as_as_trans() -> None:
     ours = our_open(Settings(65536, None), OURS)
 
     assert (ours.my_as, ours.asn) == (23456, 65536)
@@ -176,7 +176,7 @@ def test_an_as_number_above_65535_hides_behind_as_trans() -> None:
         ((90, None), 0, 0, 0.0),
     ],
 )
-def test_the_shorter_hold_time_counts(
+def test_negotiated_hold_time_is_the_shorter_one(
     ours: tuple[int, int | None], theirs: int, hold: int, keepalive: float
 ) -> None:
     terms = agreed(Settings(64512, 64513, *ours), replace(OPEN, hold_time=theirs))
@@ -193,7 +193,7 @@ def test_the_shorter_hold_time_counts(
         (tuple(map(Multiprotocol, AddressFamily)), set(AddressFamily)),
     ],
 )
-def test_the_families_are_those_that_the_peer_offers(
+def test_negotiated_families_are_those_that_the_peer_offers(
     capabilities: tuple[Capability, ...], families: set[AddressFamily]
 ) -> None:
     terms = agreed(SETTINGS, replace(OPEN, capabilities=capabilities))
@@ -202,19 +202,19 @@ def test_the_families_are_those_that_the_peer_offers(
     assert not terms.four_octet
 
 
-def test_internal_is_one_as() -> None:
+def test_session_within_one_as_is_internal() -> None:
     same = agreed(Settings(64513, 64513), OPEN)
 
     assert same.internal
     assert not agreed(SETTINGS, OPEN).internal
 
 
-def test_a_peer_of_any_as_may_come_where_none_is_named() -> None:
+def test_peer_of_any_asn_is_accepted_where_none_is_configured() -> None:
     assert agreed(Settings(64512, None), OPEN).peer_asn == 64513
 
 
 @pytest.mark.parametrize(
-    ("settings", "theirs", "subcode", "words"),
+    ("settings", "theirs", "subcode", "problem"),
     [
         (Settings(64512, 64514), OPEN, 2, "unexpected peer ASN 64513, want 64514"),
         (Settings(64512, None), replace(OPEN, my_as=0, capabilities=()), 2, "peer ASN 0"),
@@ -233,7 +233,7 @@ def test_a_peer_of_any_as_may_come_where_none_is_named() -> None:
             "ASN 0, want another",
         ),
         (SETTINGS, replace(OPEN, router_id=IPv4Address(0)), 3, "0.0.0.0 is not valid"),
-        (Settings(64513, 64513), replace(OPEN, router_id=OURS), 3, "10.0.0.1 is ours too"),
+        (Settings(64513, 64513), replace(OPEN, router_id=OURS), 3, "10.0.0.1 is the same as ours"),
         (SETTINGS, replace(OPEN, hold_time=1), 6, "hold time of 1 s"),
         (SETTINGS, replace(OPEN, hold_time=2), 6, "hold time of 2 s"),
         (
@@ -244,10 +244,10 @@ def test_a_peer_of_any_as_may_come_where_none_is_named() -> None:
         ),
     ],
 )
-def test_unacceptable_peers_are_told_as_rfc_4271_wants(
-    settings: Settings, theirs: Open, subcode: int, words: str
+def test_unacceptable_open_raises_the_open_error_of_rfc_4271(
+    settings: Settings, theirs: Open, subcode: int, problem: str
 ) -> None:
-    with pytest.raises(BgpError, match=words) as caught:
+    with pytest.raises(BgpError, match=problem) as caught:
         agreed(settings, theirs)
 
     assert (caught.value.code, caught.value.subcode) == (2, subcode)
@@ -263,5 +263,5 @@ def test_a_dynamic_peer_has_our_asn_or_another(local_asn: int, dynamic: Dynamic)
     assert terms.internal is (dynamic is Dynamic.INTERNAL)
 
 
-def test_between_different_ases_router_ids_may_be_equal() -> None:
+def test_external_peer_may_have_an_equal_router_id() -> None:
     assert agreed(SETTINGS, replace(OPEN, router_id=OURS)).peer_router_id == OURS

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from metallb_py.protocols.memberlist.awareness import Health
+from metallb_py.protocols.memberlist.awareness import Awareness
 
 
-def test_who_is_well_takes_times_as_they_are() -> None:
-    assert Health(8).scaled(0.5) == 0.5
+def test_awareness_score_of_zero_leaves_timeouts_unchanged() -> None:
+    assert Awareness(8).scaled(0.5) == 0.5
 
 
-def test_each_sign_of_poor_health_gives_others_more_time() -> None:
-    health = Health(8)
+def test_awareness_score_scales_timeouts() -> None:
+    health = Awareness(8)
     health.change(1)
     assert health.scaled(0.5) == 1.0
     health.change(2)
@@ -20,14 +20,14 @@ def test_each_sign_of_poor_health_gives_others_more_time() -> None:
 
 
 @pytest.mark.parametrize(("by", "score"), [(100, 7), (-100, 0)])
-def test_the_score_stays_within_its_limits(by: int, score: int) -> None:
-    health = Health(8)
+def test_awareness_score_stays_within_its_limits(by: int, score: int) -> None:
+    health = Awareness(8)
     health.change(by)
     assert health.score == score
 
 
 @pytest.mark.parametrize("limit", [0, 1])
-def test_a_limit_that_lets_nobody_be_unwell(limit: int) -> None:
-    health = Health(limit)
+def test_limit_of_zero_or_one_disables_awareness(limit: int) -> None:
+    health = Awareness(limit)
     health.change(1)
     assert health.score == 0

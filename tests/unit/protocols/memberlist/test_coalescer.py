@@ -5,12 +5,12 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from support.gossip_members import endpoint, member, name
+from support.gossip.members import endpoint, member, name
 
-from metallb_py.protocols.memberlist.coalescer import ACCUSERS, Coalescer
+from metallb_py.protocols.memberlist.coalescer import MAX_REPORTERS, Coalescer
 from metallb_py.protocols.memberlist.codec.messages import State
 from metallb_py.protocols.memberlist.events import (
-    Accused,
+    ClusterEvent,
     Joined,
     JoinFailed,
     MemberChanged,
@@ -19,8 +19,8 @@ from metallb_py.protocols.memberlist.events import (
     MemberTrusted,
     MemberUp,
     NameConflict,
-    News,
     RoundTrip,
+    SelfSuspected,
 )
 
 GONE = replace(member(1), state=State.DEAD)
@@ -37,7 +37,7 @@ def changed(meta: bytes) -> MemberChanged:
 DOWN = MemberDown(GONE, "n2")
 
 
-def merged(*events: News) -> tuple[News, ...]:
+def merged(*events: ClusterEvent) -> tuple[ClusterEvent, ...]:
     coalescer = Coalescer()
     for event in events:
         coalescer.add(event)
@@ -46,15 +46,15 @@ def merged(*events: News) -> tuple[News, ...]:
     return taken
 
 
-def present(events: Sequence[News]) -> dict[str, bytes]:
-    """Return what a reader of these events takes for present, with the metadata."""
+def present(events: Sequence[ClusterEvent]) -> dict[str, bytes]:
+    """Return the members present after these events, with their metadata."""
     found: dict[str, bytes] = {}
     for event in events:
         match event:
-            case MemberUp(who) | MemberChanged(who):
-                found[who.name] = who.meta
-            case MemberDown(who):
-                found.pop(who.name, None)
+            case MemberUp(each) | MemberChanged(each):
+                found[each.name] = each.meta
+            case MemberDown(each):
+                found.pop(each.name, None)
     return found
 
 
@@ -71,26 +71,26 @@ def present(events: Sequence[News]) -> dict[str, bytes]:
         ((up(), DOWN, up(), DOWN), (up(), DOWN)),
     ],
 )
-def test_of_a_life_the_latest_two_events_are_kept(
-    events: tuple[News, ...], left: tuple[News, ...]
+def test_latest_two_events_of_a_member_are_kept(
+    events: tuple[ClusterEvent, ...], left: tuple[ClusterEvent, ...]
 ) -> None:
     assert merged(*events) == left
 
 
 @pytest.mark.parametrize("events", list(product((up(b"1"), changed(b"2"), DOWN), repeat=4)))
-def test_whatever_is_merged_ends_as_it_would_have(events: tuple[News, ...]) -> None:
+def test_merged_events_lead_to_the_same_members(events: tuple[ClusterEvent, ...]) -> None:
     assert present(merged(*events)) == present(events)
     assert len(merged(*events)) <= 2
 
 
-def test_the_latest_doubt_and_the_latest_outcome_of_a_join_are_kept() -> None:
+def test_latest_suspicion_and_latest_join_result_are_kept() -> None:
     suspected, trusted = MemberSuspected(member(1), "n2"), MemberTrusted(member(1))
     failed, joined = JoinFailed(endpoint(3), "no route"), Joined(endpoint(3))
     first, last = (NameConflict("n1", endpoint(1), endpoint(n)) for n in (7, 8))
     assert merged(suspected, failed, first, trusted, joined, last) == (trusted, joined, last)
 
 
-def test_a_suspicion_comes_before_the_death_that_it_led_to() -> None:
+def test_suspicion_precedes_the_member_down_that_it_led_to() -> None:
     suspected = MemberSuspected(member(1), "n2")
     assert merged(suspected, DOWN) == (suspected, DOWN)
     assert merged(up(), suspected, DOWN) == (up(), suspected, DOWN)
@@ -106,7 +106,9 @@ def test_a_suspicion_comes_before_the_death_that_it_led_to() -> None:
     "events",
     list(product((up(b"1"), changed(b"2"), DOWN, MemberSuspected(member(1), "n2")), repeat=4)),
 )
-def test_with_doubts_it_ends_as_it_would_have_too(events: tuple[News, ...]) -> None:
+def test_merged_events_with_suspicions_lead_to_the_same_members(
+    events: tuple[ClusterEvent, ...],
+) -> None:
     left = merged(*events)
     assert present(left) == present(events)
     assert len(left) <= 3
@@ -114,16 +116,16 @@ def test_with_doubts_it_ends_as_it_would_have_too(events: tuple[News, ...]) -> N
         assert left[-1] == events[-1]
 
 
-def test_members_come_before_the_outcome_of_the_join_that_told_of_them() -> None:
+def test_member_events_precede_the_result_of_their_join() -> None:
     joined = Joined(endpoint(1))
     assert merged(joined, up()) == (up(), joined)
 
 
 def test_round_trips_and_different_members_stay_apart() -> None:
-    events = (RoundTrip("n1", 0.1), RoundTrip("n2", 0.2), Accused("n1"), Accused("n2"))
+    events = (RoundTrip("n1", 0.1), RoundTrip("n2", 0.2), SelfSuspected("n1"), SelfSuspected("n2"))
     assert set(merged(*events)) == set(events)
 
 
-def test_accusers_are_bounded() -> None:
-    accusations = [Accused(name(number)) for number in range(10 * ACCUSERS)]
-    assert merged(*accusations, *accusations) == tuple(accusations[:ACCUSERS])
+def test_reporters_of_a_suspicion_are_bounded() -> None:
+    reports = [SelfSuspected(name(number)) for number in range(10 * MAX_REPORTERS)]
+    assert merged(*reports, *reports) == tuple(reports[:MAX_REPORTERS])

@@ -11,13 +11,19 @@ from metallb_py.protocols.memberlist.events import StreamId
 from metallb_py.protocols.memberlist.inbound import Inbound, Limits
 
 LIMITS = Limits(
-    streams=8, strangers=6, per_source=3, held=1000, held_by_strangers=400, silence=1.0, whole=3.0
+    streams=8,
+    unknown_sources=6,
+    per_source=3,
+    held=1000,
+    held_by_unknown=400,
+    idle_timeout=1.0,
+    total_timeout=3.0,
 )
 FIRST = IPv4Address("192.0.2.0")
 
 
 class Case:
-    """Streams of sources with numbers; those from 100 on are speakers."""
+    """Streams of numbered sources; those from 100 on are known speakers."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.inbound = Inbound(limits)
@@ -25,22 +31,22 @@ class Case:
         self._numbers = count(3, 2)
 
     def opens(self, source: int, now: float = 0.0) -> StreamId | None:
-        """Open a stream; None where it is refused."""
+        """Open a stream; return None if it is refused."""
         number = StreamId(next(self._numbers))
         self.open[number] = source
         self.closed(self.inbound.opened(number, FIRST + source, now, known=source >= 100))
         return number if number in self.open else None
 
     def sends(self, number: StreamId, size: int, now: float, held: int | None = None) -> None:
-        taken = size if held is None else held
-        self.closed(self.inbound.received(number, size, taken, now))
+        held = size if held is None else held
+        self.closed(self.inbound.received(number, size, held, now))
 
     def closed(self, numbers: tuple[StreamId, ...]) -> None:
         for number in numbers:
             del self.open[number]
 
 
-def test_the_silent_for_longest_makes_room() -> None:
+def test_longest_idle_stream_is_closed_to_make_room() -> None:
     case = Case()
     streams = [case.opens(source, now=source / 10) for source in range(6)]
     case.sends(streams[0], 50_000, 0.6, held=0)
@@ -50,7 +56,7 @@ def test_the_silent_for_longest_makes_room() -> None:
     assert streams[0] in case.open
 
 
-def test_a_source_makes_room_for_its_own_streams() -> None:
+def test_source_at_its_limit_loses_a_stream_of_its_own() -> None:
     case = Case()
     other = case.opens(1)
     for turn in range(100):
@@ -59,7 +65,7 @@ def test_a_source_makes_room_for_its_own_streams() -> None:
     assert list(case.open.values()).count(2) == LIMITS.per_source
 
 
-def test_a_source_with_many_streams_makes_room_first() -> None:
+def test_source_with_most_streams_loses_one_first() -> None:
     case = Case()
     others = [case.opens(source) for source in (1, 2, 3)]
     for turn in range(3):
@@ -68,7 +74,7 @@ def test_a_source_with_many_streams_makes_room_first() -> None:
     assert all(other in case.open for other in others)
 
 
-def test_strangers_take_no_room_from_speakers() -> None:
+def test_unknown_sources_take_no_room_from_known_speakers() -> None:
     case = Case()
     speakers = [case.opens(100 + n) for n in range(2)]
     for source in range(60):
@@ -82,7 +88,7 @@ def test_strangers_take_no_room_from_speakers() -> None:
     assert case.opens(1, now=2.5) is None
 
 
-def test_trickling_keeps_no_place_against_one_that_has_just_come() -> None:
+def test_trickling_stream_is_closed_in_favor_of_a_new_one() -> None:
     case = Case()
     trickling = [case.opens(source) for source in range(6)]
     for now in (0.5, 1.0, 1.5):
@@ -93,7 +99,7 @@ def test_trickling_keeps_no_place_against_one_that_has_just_come() -> None:
     assert new in case.open
 
 
-def test_the_one_that_holds_the_most_goes_when_it_is_too_much() -> None:
+def test_stream_with_most_held_bytes_is_closed_at_the_limit() -> None:
     case = Case()
     small, large = case.opens(1), case.opens(2)
     case.sends(large, 350, 0.1)
@@ -109,7 +115,7 @@ def test_the_one_that_holds_the_most_goes_when_it_is_too_much() -> None:
     assert case.inbound.held == 0
 
 
-def test_answers_are_held_too() -> None:
+def test_replies_count_as_held_bytes() -> None:
     case = Case()
     for source in range(3):
         stream = case.opens(source)
@@ -118,7 +124,7 @@ def test_answers_are_held_too() -> None:
     assert len(case.open) == 2
 
 
-def test_silence_and_slowness_have_their_end() -> None:
+def test_idle_timeout_and_total_timeout_close_streams() -> None:
     case = Case()
     silent, slow, done = case.opens(1), case.opens(2), case.opens(3)
     case.inbound.answered(done, 10)
@@ -133,7 +139,7 @@ def test_silence_and_slowness_have_their_end() -> None:
     assert case.inbound.next_deadline() is None
 
 
-def test_what_has_ended_is_of_no_interest() -> None:
+def test_ended_stream_is_ignored() -> None:
     case = Case()
     stream = case.opens(1)
     case.inbound.ended(stream)
@@ -143,25 +149,27 @@ def test_what_has_ended_is_of_no_interest() -> None:
     assert len(case.inbound) == case.inbound.held == 0
 
 
-def test_patience_follows_that_of_the_cluster() -> None:
+def test_timeouts_follow_the_timeout_of_the_cluster() -> None:
     assert Limits.within(3.0) == Limits()
-    assert Limits.within(30.0) == replace(Limits(), silence=10.0, whole=30.0)
+    assert Limits.within(30.0) == replace(Limits(), idle_timeout=10.0, total_timeout=30.0)
 
 
 STEPS = st.lists(
     st.tuples(
-        st.integers(0, 3),  # what happens
-        st.integers(0, 20) | st.integers(100, 110),  # the source that opens
-        st.integers(0, 30),  # which of the streams
+        st.integers(0, 3),  # the event
+        st.integers(0, 20) | st.integers(100, 110),  # the source of a new stream
+        st.integers(0, 30),  # the index of the stream
         st.integers(0, 600),  # bytes
-        st.floats(0, 0.7),  # time that passes
+        st.floats(0, 0.7),  # seconds that pass
     ),
     max_size=200,
 )
 
 
 @given(STEPS)
-def test_limits_hold_whatever_happens(steps: list[tuple[int, int, int, int, float]]) -> None:
+def test_stream_limits_hold_for_any_sequence_of_events(
+    steps: list[tuple[int, int, int, int, float]],
+) -> None:
     case, now = Case(), 0.0
     sizes: dict[StreamId, int] = {}
     for what, source, which, size, passed in steps:
@@ -181,11 +189,11 @@ def test_limits_hold_whatever_happens(steps: list[tuple[int, int, int, int, floa
             case.closed(case.inbound.handle_timeout(now))
             assert (case.inbound.next_deadline() or now + 1) > now
         sizes = {number: size for number, size in sizes.items() if number in case.open}
-        by_strangers = [number for number, source in case.open.items() if source < 100]
+        by_unknown = [number for number, source in case.open.items() if source < 100]
         assert len(case.inbound) == len(case.open) <= LIMITS.streams
-        assert len(by_strangers) <= LIMITS.strangers
+        assert len(by_unknown) <= LIMITS.unknown_sources
         assert all(
             list(case.open.values()).count(each) <= LIMITS.per_source for each in case.open.values()
         )
         assert case.inbound.held == sum(sizes.values()) <= LIMITS.held
-        assert sum(sizes.get(number, 0) for number in by_strangers) <= LIMITS.held_by_strangers
+        assert sum(sizes.get(number, 0) for number in by_unknown) <= LIMITS.held_by_unknown

@@ -2,21 +2,21 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from support.gossip_members import (
+from support.gossip.members import (
     INCARNATION,
     ME,
     alive,
     endpoint,
-    hears,
     machine,
     member,
     name,
     of_kind,
     packed,
     packets,
-    runs,
-    said,
+    receive,
+    run_until,
     sent,
+    stream_message,
 )
 
 from metallb_py.protocols.memberlist.codec.envelope import Drop
@@ -35,7 +35,6 @@ from metallb_py.protocols.memberlist.codec.messages import (
     User,
 )
 from metallb_py.protocols.memberlist.events import (
-    Accused,
     CloseStream,
     Effect,
     Joined,
@@ -48,12 +47,13 @@ from metallb_py.protocols.memberlist.events import (
     OpenStream,
     Reply,
     RoundTrip,
+    SelfSuspected,
     SendPacket,
     StreamId,
 )
 from metallb_py.protocols.memberlist.memberlist import Memberlist
 from metallb_py.protocols.memberlist.settings import FAST
-from metallb_py.protocols.memberlist.suspicion import least_time
+from metallb_py.protocols.memberlist.suspicion import min_suspicion_timeout
 
 THEIRS = StreamId(3)
 ALL_FOUR = PushPull(
@@ -66,7 +66,7 @@ def streams(effects: list[Effect] | tuple[Effect, ...]) -> list[OpenStream]:
 
 
 def pinged(made: Memberlist, until: float = 2.0) -> tuple[float, Ping, Endpoint]:
-    """Return the first ping, when it leaves, and for whom."""
+    """Return the first ping, the time at which it is sent, and its destination."""
     while made.next_deadline() <= until:
         now = made.next_deadline()
         for to, messages in packets(made.handle_timeout(now)):
@@ -79,84 +79,84 @@ def pinged(made: Memberlist, until: float = 2.0) -> tuple[float, Ping, Endpoint]
 # Joining
 
 
-def test_to_join_is_to_exchange_everything() -> None:
+def test_join_is_a_push_pull_with_the_join_flag() -> None:
     made = machine(0)
     (stream,) = streams(made.join([endpoint(1)], 0.0))
     assert (stream.to, stream.deadline) == (endpoint(1), FAST.tcp_timeout)
-    everything = said(stream)
-    assert isinstance(everything, PushPull)
-    assert everything.join
-    assert [state.node for state in everything.states] == [name(ME)]
+    request = stream_message(stream)
+    assert isinstance(request, PushPull)
+    assert request.join
+    assert [state.node for state in request.states] == [name(ME)]
     effects = made.stream_received(stream.stream, ALL_FOUR, 0.01)
     assert of_kind(effects, MemberUp) == [MemberUp(member(n)) for n in range(1, 4)]
     assert effects[-1] == Joined(endpoint(1))
 
 
-def test_a_join_may_fail() -> None:
+def test_failed_join_is_reported_once_with_its_error() -> None:
     made = machine(0)
     first, second = streams(made.join([endpoint(1), endpoint(2)], 0.0))
     failed = made.stream_failed(first.stream, "no route", 0.1)
     assert failed == (JoinFailed(endpoint(1), "no route"),)
-    told = made.stream_received(second.stream, RemoteError("go away"), 0.1)
-    assert told == (JoinFailed(endpoint(2), "go away"),)
+    rejected = made.stream_received(second.stream, RemoteError("go away"), 0.1)
+    assert rejected == (JoinFailed(endpoint(2), "go away"),)
     assert made.stream_failed(first.stream, "again", 0.2) == ()
 
 
-def test_who_is_joined_answers_with_everything_and_knows_the_other() -> None:
+def test_push_pull_of_a_joining_member_is_answered_and_merged() -> None:
     made = machine(2)
     newcomer = NodeState(name(9), endpoint(9), INCARNATION, State.ALIVE)
     effects = made.stream_received(THEIRS, PushPull((newcomer,), join=True), 0.0)
     (reply,) = of_kind(effects, Reply)
-    everything = said(reply)
+    answer = stream_message(reply)
     assert reply.stream == THEIRS
-    assert isinstance(everything, PushPull)
-    assert {state.node for state in everything.states} == {name(n) for n in (0, 1, 2, 9)}
+    assert isinstance(answer, PushPull)
+    assert {state.node for state in answer.states} == {name(n) for n in (0, 1, 2, 9)}
     assert MemberUp(member(9)) in effects
 
 
-def test_who_was_joined_is_told_of_at_once() -> None:
+def test_new_member_is_gossiped_within_a_gossip_interval() -> None:
     made = machine(3)
-    runs(made, 5.0)
-    hears(made, 1, alive(9), now=5.0)
+    run_until(made, 5.0)
+    receive(made, 1, alive(9), now=5.0)
     assert made.next_deadline() <= 5.0 + FAST.gossip_interval
-    assert alive(9) in sent(runs(made, 5.0 + FAST.gossip_interval))
+    assert alive(9) in sent(run_until(made, 5.0 + FAST.gossip_interval))
 
 
 # Pings
 
 
-def test_a_ping_is_answered_where_it_came_from() -> None:
+def test_ping_is_acked_to_the_address_that_it_came_from() -> None:
     made = machine(1)
-    assert sent(hears(made, 1, Ping(5, name(ME)), now=1.0), to=1)[0] == Ack(5)
-    assert sent(hears(made, 9, Ping(6, ""), now=1.0), to=9)[0] == Ack(6)
+    assert sent(receive(made, 1, Ping(5, name(ME)), now=1.0), to=1)[0] == Ack(5)
+    assert sent(receive(made, 9, Ping(6, ""), now=1.0), to=9)[0] == Ack(6)
 
 
-def test_or_to_the_member_that_it_names_but_to_no_stranger() -> None:
+def test_ping_is_acked_to_the_source_that_it_names_if_a_member() -> None:
     made = machine(2)
     named = Ping(5, name(ME), endpoint(2), name(2))
-    assert sent(hears(made, 1, named, now=1.0), to=2)[0] == Ack(5)
-    stranger = Endpoint(IPv4Address("192.0.2.1"), 7946)
-    told = hears(made, 1, Ping(6, name(ME), stranger, "x"), now=1.0)
-    assert [to for to, _ in packets(told)] == [endpoint(1)]
+    assert sent(receive(made, 1, named, now=1.0), to=2)[0] == Ack(5)
+    unknown = Endpoint(IPv4Address("192.0.2.1"), 7946)
+    effects = receive(made, 1, Ping(6, name(ME), unknown, "x"), now=1.0)
+    assert [to for to, _ in packets(effects)] == [endpoint(1)]
 
 
-def test_a_ping_for_another_is_not_answered() -> None:
-    assert hears(machine(1), 1, Ping(5, "another"), now=1.0) == ()
+def test_ping_for_another_member_is_not_acked() -> None:
+    assert receive(machine(1), 1, Ping(5, "another"), now=1.0) == ()
 
 
-def test_a_ping_over_a_stream_is_answered_there() -> None:
+def test_ping_over_a_stream_is_acked_on_the_stream() -> None:
     made = machine(1)
     (reply,) = made.stream_received(THEIRS, Ping(5, name(ME)), 1.0)
     assert isinstance(reply, Reply)
-    assert said(reply) == Ack(5)
+    assert stream_message(reply) == Ack(5)
     assert made.stream_received(THEIRS, User(b"?"), 1.0) == (CloseStream(THEIRS),)
 
 
 def test_members_are_probed_in_turn() -> None:
     made = machine(3)
     now, ping, to = pinged(made)
-    told = made.receive(packed(Ack(ping.sequence)), to, now + 0.01)
-    assert [round(each.seconds, 3) for each in of_kind(told, RoundTrip)] == [0.01]
+    effects = made.receive(packed(Ack(ping.sequence)), to, now + 0.01)
+    assert [round(each.seconds, 3) for each in of_kind(effects, RoundTrip)] == [0.01]
     then, _, another = pinged(made)
     assert 0 < then - now <= FAST.probe_interval
     assert another != to
@@ -165,90 +165,90 @@ def test_members_are_probed_in_turn() -> None:
 # Suspicion
 
 
-def test_silence_is_suspicious_and_ends_in_death() -> None:
+def test_member_that_does_not_ack_is_suspected_and_then_declared_dead() -> None:
     made = machine(1)
-    effects = runs(made, 5.0)
+    effects = run_until(made, 5.0)
     suspected, down = of_kind(effects, MemberSuspected), of_kind(effects, MemberDown)
     assert [each.reporter for each in suspected] == [name(ME)]
     assert down == [MemberDown(member(1, State.DEAD), name(ME))]
     assert made.present == 1
 
 
-def test_who_answers_while_it_is_suspected_is_not_given_up() -> None:
+def test_suspect_that_acks_is_not_declared_dead() -> None:
     made = machine(1)
-    hears(made, 1, Suspect(INCARNATION, name(1), name(1)), now=0.0)
-    effects = runs(made, 30.0, answered=True)
+    receive(made, 1, Suspect(INCARNATION, name(1), name(1)), now=0.0)
+    effects = run_until(made, 30.0, answered=True)
     assert of_kind(effects, MemberDown) == []
-    contradicted = hears(made, 1, alive(1, INCARNATION + 1), now=31.0)
-    assert of_kind(contradicted, MemberTrusted)
+    refuted = receive(made, 1, alive(1, INCARNATION + 1), now=31.0)
+    assert of_kind(refuted, MemberTrusted)
 
 
-def test_nobody_is_given_up_on_hearsay_without_a_look() -> None:
+def test_suspect_reported_by_others_is_probed_before_it_is_dead() -> None:
     made = machine(50)
-    accused = member(7)
-    hears(made, 1, Suspect(INCARNATION, accused.name, name(1)), now=1.0)
-    hears(made, 2, Suspect(INCARNATION, accused.name, name(2)), now=1.0)
-    until = 1.0 + least_time(FAST, 51)
-    before = sent(runs(made, until - 0.01), to=7)
-    after = sent(runs(made, until + 2 * FAST.probe_interval), to=7)
+    suspect = member(7)
+    receive(made, 1, Suspect(INCARNATION, suspect.name, name(1)), now=1.0)
+    receive(made, 2, Suspect(INCARNATION, suspect.name, name(2)), now=1.0)
+    until = 1.0 + min_suspicion_timeout(FAST, 51)
+    before = sent(run_until(made, until - 0.01), to=7)
+    after = sent(run_until(made, until + 2 * FAST.probe_interval), to=7)
     assert any(isinstance(message, Ping) for message in before + after)
 
 
-def test_a_refused_member_is_given_up_without_suspicion() -> None:
+def test_refused_member_is_declared_dead_without_suspicion() -> None:
     made = machine(1)
     now, _, to = pinged(made)
     (stream,) = streams(made.refused(to, now))
     made.stream_failed(stream.stream, "refused", now, refused=True)
-    effects = runs(made, now)
+    effects = run_until(made, now)
     assert of_kind(effects, MemberSuspected) == []
     assert of_kind(effects, MemberDown) == [MemberDown(member(1, State.DEAD), name(ME))]
 
 
-def test_a_ping_that_comes_back_over_tcp_is_as_good() -> None:
+def test_ack_over_tcp_ends_the_probe() -> None:
     made = machine(1)
     now, ping, to = pinged(made)
     (stream,) = streams(made.refused(to, now))
     made.stream_received(stream.stream, Ack(ping.sequence), now + 0.001)
-    assert of_kind(runs(made, now + FAST.probe_interval), MemberSuspected) == []
+    assert of_kind(run_until(made, now + FAST.probe_interval), MemberSuspected) == []
 
 
-def test_death_that_another_found_is_told() -> None:
+def test_dead_message_of_another_member_is_reported() -> None:
     made = machine(2)
-    told = hears(made, 2, Dead(INCARNATION, name(1), name(2)), now=1.0)
-    assert told == (MemberDown(member(1, State.DEAD), name(2)),)
+    effects = receive(made, 2, Dead(INCARNATION, name(1), name(2)), now=1.0)
+    assert effects == (MemberDown(member(1, State.DEAD), name(2)),)
 
 
-# Contradiction
+# Refutation
 
 
-def test_who_is_accused_contradicts_to_everybody_and_at_once_to_who_told_it() -> None:
+def test_suspected_member_refutes_to_the_sender_at_once_and_by_gossip() -> None:
     made = machine(3)
-    effects = hears(made, 2, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
-    assert of_kind(effects, Accused) == [Accused(name(1))]
+    effects = receive(made, 2, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
+    assert of_kind(effects, SelfSuspected) == [SelfSuspected(name(1))]
     assert made.health == 1
-    contradiction = alive(ME, INCARNATION + 1)
-    assert sent(effects, to=2)[0] == contradiction
-    assert contradiction in sent(runs(made, 1.0 + FAST.gossip_interval))
+    refutation = alive(ME, INCARNATION + 1)
+    assert sent(effects, to=2)[0] == refutation
+    assert refutation in sent(run_until(made, 1.0 + FAST.gossip_interval))
 
 
-def test_an_accusation_that_was_answered_before_is_answered_again() -> None:
+def test_repeated_suspect_or_dead_message_is_refuted_again() -> None:
     made = machine(3)
-    accusation = Suspect(INCARNATION, name(ME), name(1))
-    hears(made, 2, accusation, now=1.0)
-    for said_again in (accusation, Dead(INCARNATION, name(ME), name(1))):
-        effects = hears(made, 2, said_again, said_again, now=2.0)
-        assert of_kind(effects, Accused) == []
+    suspect = Suspect(INCARNATION, name(ME), name(1))
+    receive(made, 2, suspect, now=1.0)
+    for repeated in (suspect, Dead(INCARNATION, name(ME), name(1))):
+        effects = receive(made, 2, repeated, repeated, now=2.0)
+        assert of_kind(effects, SelfSuspected) == []
         assert len(of_kind(effects, SendPacket)) == 1
         assert sent(effects, to=2)[0] == alive(ME, INCARNATION + 1)
 
 
-def test_who_thinks_us_dead_and_says_so_over_a_stream_is_contradicted_at_once() -> None:
+def test_push_pull_that_has_this_member_dead_is_refuted_at_once() -> None:
     me = NodeState(name(ME), endpoint(ME), INCARNATION, State.DEAD)
     made = machine(1)
     (reply,) = of_kind(made.stream_received(THEIRS, PushPull((me,)), 1.0), Reply)
-    everything = said(reply)
-    assert isinstance(everything, PushPull)
-    assert [s.incarnation for s in everything.states if s.node == name(ME)] == [INCARNATION + 1]
+    answer = stream_message(reply)
+    assert isinstance(answer, PushPull)
+    assert [s.incarnation for s in answer.states if s.node == name(ME)] == [INCARNATION + 1]
 
     made = machine(1)
     (stream,) = streams(made.join([endpoint(1)], 1.0))
@@ -256,89 +256,89 @@ def test_who_thinks_us_dead_and_says_so_over_a_stream_is_contradicted_at_once() 
     assert sent(effects, to=1) == [alive(ME, INCARNATION + 1)]
 
 
-def test_strangers_who_accuse_are_not_answered() -> None:
+def test_suspect_message_of_an_unknown_source_is_not_answered() -> None:
     made = machine(3)
-    effects = hears(made, 9, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
+    effects = receive(made, 9, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
     assert of_kind(effects, SendPacket) == []
 
 
-# What this member does itself
+# Actions of this member
 
 
-def test_new_metadata_is_told() -> None:
+def test_new_metadata_is_gossiped_with_a_higher_incarnation() -> None:
     made = machine(2)
     made.update(b"x", 1.0)
     made.update(b"x", 1.0)
     assert (made.me.meta, made.me.incarnation) == (b"x", INCARNATION + 1)
-    assert alive(ME, INCARNATION + 1, b"x") in sent(runs(made, 2.0))
+    assert alive(ME, INCARNATION + 1, b"x") in sent(run_until(made, 2.0))
 
 
-def test_the_metadata_of_others_is_told() -> None:
+def test_changed_metadata_of_another_member_is_reported() -> None:
     made = machine(2)
-    (changed,) = hears(made, 1, alive(1, INCARNATION + 1, b"x"), now=1.0)
+    (changed,) = receive(made, 1, alive(1, INCARNATION + 1, b"x"), now=1.0)
     assert isinstance(changed, MemberChanged)
 
 
-def test_who_leaves_tells_everybody_and_does_no_more() -> None:
+def test_leave_is_sent_to_every_member_and_ends_all_activity() -> None:
     made = machine(4)
     effects = made.leave(1.0)
-    farewell = Dead(INCARNATION, name(ME), name(ME))
-    told = {to for to, messages in packets(effects) if farewell in messages}
-    assert told == {endpoint(n) for n in range(1, 5)}
+    departure = Dead(INCARNATION, name(ME), name(ME))
+    informed = {to for to, messages in packets(effects) if departure in messages}
+    assert informed == {endpoint(n) for n in range(1, 5)}
     assert made.leave(1.0) == ()
-    later = runs(made, 20.0)
+    later = run_until(made, 20.0)
     assert not any(isinstance(message, Ping | Alive) for message in sent(later))
     assert not of_kind(later, OpenStream)
-    hears(made, 1, farewell, Suspect(INCARNATION, name(ME), name(1)), now=21.0)
+    receive(made, 1, departure, Suspect(INCARNATION, name(ME), name(1)), now=21.0)
     assert made.me == member(ME, State.LEFT)
 
 
-def test_who_leaves_while_it_suspects_somebody_has_nothing_due_for_that() -> None:
+def test_leave_drops_pending_suspicions() -> None:
     made = machine(3)
-    hears(made, 1, Suspect(INCARNATION, name(2), name(1)), now=1.0)
+    receive(made, 1, Suspect(INCARNATION, name(2), name(1)), now=1.0)
     made.leave(1.0)
-    assert of_kind(runs(made, 60.0), MemberDown) == []
+    assert of_kind(run_until(made, 60.0), MemberDown) == []
 
 
-def test_who_is_alone_is_well_again() -> None:
+def test_awareness_score_recovers_without_other_members() -> None:
     made = machine(1)
-    hears(made, 1, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
-    hears(made, 1, Dead(INCARNATION, name(1), name(1)), now=1.0)
+    receive(made, 1, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
+    receive(made, 1, Dead(INCARNATION, name(1), name(1)), now=1.0)
     assert made.health == 1
-    runs(made, 3.0)
+    run_until(made, 3.0)
     assert made.health == 0
 
 
-def test_now_and_then_everything_is_exchanged() -> None:
+def test_push_pull_is_started_at_each_push_pull_interval() -> None:
     made = machine(3)
-    opened = streams(runs(made, FAST.push_pull_interval, answered=True))
-    exchanges = [stream for stream in opened if isinstance(said(stream), PushPull)]
+    opened = streams(run_until(made, FAST.push_pull_interval, answered=True))
+    exchanges = [stream for stream in opened if isinstance(stream_message(stream), PushPull)]
     assert len(exchanges) == 1
     more = NodeState(name(9), endpoint(9), INCARNATION, State.ALIVE)
     effects = made.stream_received(exchanges[0].stream, PushPull((more,)), 16.0)
     assert effects == (MemberUp(member(9)),)
 
 
-def test_the_dead_are_told_what_is_news_for_a_while_and_then_forgotten() -> None:
+def test_dead_member_still_gets_gossip_and_is_then_reaped() -> None:
     made = machine(1)
-    hears(made, 1, Dead(INCARNATION, name(1), "x"), now=1.0)
-    assert Dead(INCARNATION, name(1), "x") in sent(runs(made, 2.0), to=1)
-    runs(made, 2.0 + FAST.gossip_to_the_dead_time)
+    receive(made, 1, Dead(INCARNATION, name(1), "x"), now=1.0)
+    assert Dead(INCARNATION, name(1), "x") in sent(run_until(made, 2.0), to=1)
+    run_until(made, 2.0 + FAST.gossip_to_the_dead_time)
     assert [known.name for known in made.members] == [name(ME)]
 
 
-# What is wrong
+# Malformed input, and time
 
 
-def test_what_can_not_be_read_is_counted_and_does_nothing() -> None:
+def test_malformed_datagram_is_counted_and_ignored() -> None:
     made = machine(1)
     assert made.receive(b"", endpoint(1), 1.0) == ()
     assert made.receive(b"\xff\x00", endpoint(1), 1.0) == ()
-    assert sum(made.tally.dropped.values()) == 2
-    assert Drop.UNKNOWN in made.tally.dropped
+    assert sum(made.counters.dropped.values()) == 2
+    assert Drop.UNKNOWN in made.counters.dropped
 
 
-def test_time_goes_on() -> None:
+def test_deadlines_never_go_back() -> None:
     made = machine(5)
     last = 0.0
     for _ in range(2000):
@@ -349,46 +349,51 @@ def test_time_goes_on() -> None:
     assert last > 60.0
 
 
-# What strangers cost
+# Limits on unknown sources
 
 BOMB = packed(*[User(bytes(700))] * 80)
 
 
-def floods(made: Memberlist, source: Endpoint, count: int, now: float = 0.0) -> int:
-    """Send a datagram that expands to much, often; return how many of them were read."""
-    before = made.tally.received[Kind.USER]
+def flood(made: Memberlist, source: Endpoint, count: int, now: float = 0.0) -> int:
+    """Deliver a datagram that expands when unpacked ``count`` times; return how many were read."""
+    before = made.counters.received[Kind.USER]
     for _ in range(count):
         made.receive(BOMB, source, now)
-    return (made.tally.received[Kind.USER] - before) // 80
+    return (made.counters.received[Kind.USER] - before) // 80
 
 
-def test_strangers_have_a_datagram_read_only_as_far_as_their_work_allows() -> None:
+def test_unknown_source_is_limited_in_the_work_of_its_datagrams() -> None:
     made = machine(1)
-    stranger = Endpoint(IPv4Address("192.0.2.1"), 9)
-    read = floods(made, stranger, 1000)
+    unknown = Endpoint(IPv4Address("192.0.2.1"), 9)
+    read = flood(made, unknown, 1000)
     assert 1 < read < 100
-    assert made.tally.dropped[Drop.LIMITED] == 1000 - read
-    assert floods(made, Endpoint(IPv4Address("192.0.2.1"), 10), 10) == 0
-    assert floods(made, stranger, 10, now=1.0) <= 5
-    assert hears(made, 1, Ping(1, name(ME)), now=1.0)
+    assert made.counters.dropped[Drop.LIMITED] == 1000 - read
+    assert flood(made, Endpoint(IPv4Address("192.0.2.1"), 10), 10) == 0
+    assert flood(made, unknown, 10, now=1.0) <= 5
+    assert receive(made, 1, Ping(1, name(ME)), now=1.0)
 
 
-def test_many_strangers_have_no_more_than_a_few() -> None:
+def test_many_unknown_sources_share_one_limit() -> None:
     made = machine(1)
-    read = sum(floods(made, Endpoint(IPv4Address("192.0.2.1") + n, 9), 100) for n in range(200))
+    read = sum(flood(made, Endpoint(IPv4Address("192.0.2.1") + n, 9), 100) for n in range(200))
     assert read < 200
-    assert floods(made, endpoint(1), 10) == 10
+    assert flood(made, endpoint(1), 10) == 10
 
 
-def test_only_expected_members_are_known_where_any_are_named() -> None:
+def test_only_expected_hosts_are_known_once_any_are_expected() -> None:
     made = machine(2)
-    assert [made.knows(endpoint(n).address) for n in range(4)] == [True, True, True, False]
+    assert [made.is_known_host(endpoint(n).address) for n in range(4)] == [True, True, True, False]
     made.expect({name(3): frozenset({endpoint(3).address})})
-    assert [made.knows(endpoint(n).address) for n in range(4)] == [False, False, False, True]
+    assert [made.is_known_host(endpoint(n).address) for n in range(4)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
-def test_a_stranger_that_left_is_no_longer_known() -> None:
+def test_host_of_a_reaped_member_is_no_longer_known() -> None:
     made = machine(2)
-    hears(made, 1, Dead(INCARNATION, name(1), name(1)), now=0.0)
-    runs(made, 100.0, answered=True)
-    assert [made.knows(endpoint(n).address) for n in range(3)] == [True, False, True]
+    receive(made, 1, Dead(INCARNATION, name(1), name(1)), now=0.0)
+    run_until(made, 100.0, answered=True)
+    assert [made.is_known_host(endpoint(n).address) for n in range(3)] == [True, False, True]

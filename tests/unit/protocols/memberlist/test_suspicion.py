@@ -5,9 +5,9 @@ import pytest
 from metallb_py.protocols.memberlist.settings import FAST, LAN, Settings
 from metallb_py.protocols.memberlist.suspicion import (
     Suspicion,
-    least_time,
+    min_suspicion_timeout,
     push_pull_interval,
-    retransmissions,
+    retransmit_limit,
 )
 
 SINCE = 100.0
@@ -15,11 +15,11 @@ SINCE = 100.0
 
 def suspected(members: int, settings: Settings = LAN) -> Suspicion:
     suspicion = Suspicion(settings, members, "a", SINCE)
-    suspicion.seen = True
+    suspicion.probe_failed = True
     return suspicion
 
 
-def lasts(suspicion: Suspicion) -> float:
+def timeout(suspicion: Suspicion) -> float:
     return suspicion.deadline - SINCE
 
 
@@ -29,32 +29,32 @@ def lasts(suspicion: Suspicion) -> float:
 @pytest.mark.parametrize(
     ("members", "seconds"), [(0, 4.0), (1, 4.0), (10, 4.0), (100, 8.0), (1000, 12.0)]
 )
-def test_the_least_time_of_a_suspicion(members: int, seconds: float) -> None:
-    assert least_time(LAN, members) == pytest.approx(seconds)
+def test_minimum_suspicion_timeout_grows_with_the_cluster(members: int, seconds: float) -> None:
+    assert min_suspicion_timeout(LAN, members) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("members", "times"), [(0, 0), (1, 4), (9, 4), (10, 8), (99, 8)])
-def test_how_often_each_rumour_is_told(members: int, times: int) -> None:
-    assert retransmissions(LAN, members) == times
+def test_retransmit_limit_grows_with_the_cluster(members: int, times: int) -> None:
+    assert retransmit_limit(LAN, members) == times
 
 
 @pytest.mark.parametrize(
     ("members", "factor"), [(1, 1), (32, 1), (33, 2), (64, 2), (65, 3), (128, 3), (500, 5)]
 )
-def test_larger_clusters_exchange_everything_less_often(members: int, factor: int) -> None:
+def test_push_pull_interval_grows_with_the_cluster(members: int, factor: int) -> None:
     assert push_pull_interval(LAN, members) == factor * LAN.push_pull_interval
 
 
-def test_one_alone_waits_longest_and_each_that_agrees_shortens_it() -> None:
+def test_each_confirmation_shortens_the_suspicion_timeout() -> None:
     suspicion = suspected(10)
-    assert lasts(suspicion) == pytest.approx(24.0)
+    assert timeout(suspicion) == pytest.approx(24.0)
     assert suspicion.confirm("b")
-    assert lasts(suspicion) == pytest.approx(24.0 - 20.0 * 0.6309, abs=0.001)  # log 2 / log 3
+    assert timeout(suspicion) == pytest.approx(24.0 - 20.0 * 0.6309, abs=0.001)  # log 2 / log 3
     assert suspicion.confirm("c")
-    assert lasts(suspicion) == pytest.approx(4.0)
+    assert timeout(suspicion) == pytest.approx(4.0)
 
 
-def test_nobody_counts_twice_and_no_more_than_needed() -> None:
+def test_reporter_confirms_once_and_only_as_many_as_needed_count() -> None:
     suspicion = suspected(10)
     assert not suspicion.confirm("a")
     suspicion.confirm("b")
@@ -65,25 +65,27 @@ def test_nobody_counts_twice_and_no_more_than_needed() -> None:
 
 
 @pytest.mark.parametrize(("members", "settings"), [(2, LAN), (3, LAN), (2, FAST)])
-def test_where_nobody_could_agree_it_lasts_the_least_time(members: int, settings: Settings) -> None:
-    assert lasts(suspected(members, settings)) == least_time(settings, members)
+def test_suspicion_timeout_is_minimal_without_possible_confirmations(
+    members: int, settings: Settings
+) -> None:
+    assert timeout(suspected(members, settings)) == min_suspicion_timeout(settings, members)
 
 
-def test_who_has_not_looked_leaves_it_for_a_moment_to_those_who_have() -> None:
+def test_member_without_failed_probe_waits_one_probe_interval_longer() -> None:
     suspicion = suspected(2, FAST)
-    looked = lasts(suspicion)
-    suspicion.seen = False
-    assert lasts(suspicion) == looked + FAST.probe_interval
+    after_probe = timeout(suspicion)
+    suspicion.probe_failed = False
+    assert timeout(suspicion) == after_probe + FAST.probe_interval
 
 
-def test_who_was_heard_of_has_its_time_anew() -> None:
+def test_ack_restarts_the_suspicion_timeout() -> None:
     suspicion = suspected(2, FAST)
     suspicion.answered(SINCE + 1.0)
-    assert not suspicion.seen
-    assert lasts(suspicion) == pytest.approx(1.0 + least_time(FAST, 2))
+    assert not suspicion.probe_failed
+    assert timeout(suspicion) == pytest.approx(1.0 + min_suspicion_timeout(FAST, 2))
 
 
-def test_it_waits_for_a_last_look() -> None:
+def test_wait_extends_the_suspicion_for_a_last_probe() -> None:
     suspicion = suspected(2, FAST)
     suspicion.wait(SINCE + 9.0)
-    assert lasts(suspicion) == 9.0
+    assert timeout(suspicion) == 9.0

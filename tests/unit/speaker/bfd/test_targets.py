@@ -1,4 +1,4 @@
-"""Which BFD sessions a configuration means."""
+"""BFD sessions that a configuration requires."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from metallb_py.model.config import BfdProfile, Config, Peer
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from metallb_py.protocols.bfd.settings import Path, Settings
-from speaker.bfd.targets import settings_of, watching_for
+from speaker.bfd.targets import settings_of, targets_for
 from speaker.bgp.peering import session_of
 
 ROUTER, LOCAL = ip_address("10.0.0.2"), ip_address("10.0.0.1")
@@ -21,7 +21,7 @@ SLOW = BfdProfile("slow")
 
 def paths(*peers: Peer, neighbor: bool = True, **labels: str) -> dict[Path, Settings]:
     config = Config(peers=peers, bfd_profiles=(FAST, SLOW))
-    return dict(watching_for(config, labels, lambda _: neighbor).settings)
+    return dict(targets_for(config, labels, lambda _: neighbor).settings)
 
 
 def test_a_profile_in_microseconds() -> None:
@@ -31,16 +31,16 @@ def test_a_profile_in_microseconds() -> None:
     ) == Settings(echo_interval=70_000, echo=True, passive=True, minimum_ttl=9)
 
 
-def test_what_a_profile_does_not_say_is_as_frr_has_it() -> None:
+def test_a_bfd_profile_has_the_defaults_of_frr() -> None:
     assert settings_of(SLOW) == Settings(300_000, 300_000, 3, 50_000, minimum_ttl=254)
 
 
-def test_peers_without_a_profile_are_not_watched() -> None:
+def test_peers_without_a_bfd_profile_have_no_bfd_session() -> None:
     assert paths(replace(PEER, bfd_profile="")) == {}
     assert paths(PEER) == {Path(ROUTER): settings_of(FAST)}
 
 
-def test_only_peers_that_select_the_node_are() -> None:
+def test_only_peers_that_select_the_node_have_a_bfd_session() -> None:
     rack = LabelSelector(frozenset({Requirement("rack", Operator.IN, frozenset({"a"}))}))
     peer = replace(PEER, node_selectors=(rack,))
 
@@ -58,17 +58,19 @@ def test_only_peers_that_select_the_node_are() -> None:
         (replace(PEER, peer_asn=64512), False, True),
     ],
 )
-def test_how_far_away_the_peer_may_be(peer: Peer, neighbor: bool, multihop: bool) -> None:
+def test_multihop_bfd_for_ebgp_multihop_and_distant_ibgp_peers(
+    peer: Peer, neighbor: bool, multihop: bool
+) -> None:
     assert [path.multihop for path in paths(peer, neighbor=neighbor)] == [multihop]
 
 
-def test_the_source_address_is_the_paths_end() -> None:
+def test_the_source_address_is_the_local_end_of_the_path() -> None:
     assert list(paths(replace(PEER, source_address=LOCAL))) == [Path(ROUTER, LOCAL)]
 
 
-def test_bgp_sessions_with_one_router_share_the_first_ones() -> None:
+def test_bgp_sessions_with_one_router_share_the_first_bfd_session() -> None:
     other = replace(PEER, port=1790, bfd_profile="slow")
-    watching = watching_for(Config(peers=(PEER, other), bfd_profiles=(FAST, SLOW)), {}, bool)
+    targets = targets_for(Config(peers=(PEER, other), bfd_profiles=(FAST, SLOW)), {}, bool)
 
-    assert watching.settings == {Path(ROUTER): settings_of(FAST)}
-    assert watching.peers == {Path(ROUTER): (session_of(PEER), session_of(other))}
+    assert targets.settings == {Path(ROUTER): settings_of(FAST)}
+    assert targets.peers == {Path(ROUTER): (session_of(PEER), session_of(other))}

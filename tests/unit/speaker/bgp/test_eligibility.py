@@ -1,4 +1,4 @@
-"""Which nodes advertise over BGP."""
+"""Nodes that advertise a Service over BGP."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Events of BGP sessions: their peer, and the secrecy of its password."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -13,7 +15,7 @@ PEER = PeerSession(64512, 64513, ip_address("10.0.0.2"), password="s3cret")
 
 
 @pytest.mark.parametrize("kind", typing.get_args(BgpEvent), ids=lambda kind: kind.__name__)
-def test_an_event_names_its_peer_and_keeps_its_secret(kind: type) -> None:
+def test_an_event_names_its_peer_and_hides_its_password(kind: type) -> None:
     names = [field.name for field in dataclasses.fields(kind)]
     event = kind(PEER, *names[1:])
 

@@ -1,4 +1,4 @@
-"""What Secrets are good for: whose password is known, who waits, and what stays in force."""
+"""Passwords from Secrets: peers that have one, peers that wait, and passwords that stay."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from speaker.bgp.passwords import (
     Contents,
     Password,
-    Trouble,
-    Unread,
-    fill_in,
+    PasswordProblem,
+    SecretUnavailable,
     needed,
     read_password,
+    resolve_passwords,
 )
 
 WHERE = SecretKey("tor", "password")
@@ -40,14 +40,14 @@ def test_a_password_is_read() -> None:
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
-def test_the_line_break_that_tools_add_is_none_of_it(ending: bytes) -> None:
+def test_a_line_break_at_the_end_is_removed(ending: bytes) -> None:
     assert read_password(Password(), "a", secret(a=b" x y " + ending)) == Password(" x y ")
 
 
 @pytest.mark.parametrize(
     ("outcome", "problem"),
     [
-        (Unread("there is no such Secret"), "there is no such Secret"),
+        (SecretUnavailable("there is no such Secret"), "there is no such Secret"),
         (secret(other=b"x"), 'it has no key "password"'),
         (secret(password=b""), 'key "password" is empty'),
         (secret(password=b"\n"), 'key "password" is empty'),
@@ -55,14 +55,14 @@ def test_the_line_break_that_tools_add_is_none_of_it(ending: bytes) -> None:
         (Contents({"password": "hunter2!"}), 'key "password" holds no UTF-8 text'),
     ],
 )
-def test_what_was_known_stays_where_a_secret_is_no_good(
-    outcome: Contents | Unread, problem: str
+def test_the_previous_password_stays_while_the_secret_is_unusable(
+    outcome: Contents | SecretUnavailable, problem: str
 ) -> None:
     assert read_password(Password(), "password", outcome) == Password("", problem)
     assert read_password(Password("a"), "password", outcome) == Password("a", problem)
 
 
-def test_a_good_secret_ends_the_trouble() -> None:
+def test_a_usable_secret_ends_the_problem() -> None:
     before = Password("old", "there is no such Secret")
     assert read_password(before, "password", secret(password=b"new")) == Password("new")
 
@@ -73,28 +73,28 @@ def test_only_the_peers_of_this_node_need_their_secrets() -> None:
     assert needed(config, {"rack": "1"}) == {WHERE, ELSEWHERE}
 
 
-def test_who_has_no_password_yet_waits_and_others_do_not() -> None:
+def test_a_peer_without_its_password_waits_and_others_do_not() -> None:
     config = Config(peers=(peer(1), peer(2, WHERE), peer(3, ELSEWHERE)))
-    filled = fill_in(config, {}, {ELSEWHERE: Password("x")})
-    assert [(str(p.address), p.password) for p in filled.config.peers] == [
+    resolved = resolve_passwords(config, {}, {ELSEWHERE: Password("x")})
+    assert [(str(p.address), p.password) for p in resolved.config.peers] == [
         ("10.0.0.1", ""),
         ("10.0.0.3", "x"),
     ]
-    assert filled.troubles == ()  # nobody knows of any: the Secret was not read yet
+    assert resolved.problems == ()  # the Secret was not read yet
 
 
-def test_troubles_have_the_peer_and_say_whether_it_waits() -> None:
+def test_password_problems_name_the_peer_and_whether_it_waits() -> None:
     config = Config(peers=(peer(2, WHERE), peer(3, ELSEWHERE)))
     known = {WHERE: Password("", "gone"), ELSEWHERE: Password("x", "gone")}
-    filled = fill_in(config, {}, known)
-    assert [p.password for p in filled.config.peers] == ["x"]
-    assert filled.troubles == (
-        Trouble("10.0.0.2:179", WHERE, "gone", waits=True),
-        Trouble("10.0.0.3:179", ELSEWHERE, "gone", waits=False),
+    resolved = resolve_passwords(config, {}, known)
+    assert [p.password for p in resolved.config.peers] == ["x"]
+    assert resolved.problems == (
+        PasswordProblem("10.0.0.2:179", WHERE, "gone", waits=True),
+        PasswordProblem("10.0.0.3:179", ELSEWHERE, "gone", waits=False),
     )
 
 
 def test_a_peer_of_other_nodes_stays_as_it_is() -> None:
     elsewhere = peer(3, ELSEWHERE, node_selectors=(RACK,))
-    filled = fill_in(Config(peers=(elsewhere,)), {}, {})
-    assert filled.config.peers == (elsewhere,)
+    resolved = resolve_passwords(Config(peers=(elsewhere,)), {}, {})
+    assert resolved.config.peers == (elsewhere,)

@@ -1,3 +1,5 @@
+"""Sessions that a node has with the configured peers, and their changes."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -57,7 +59,7 @@ def test_peers_that_differ_in_selectors_alone_make_one_session() -> None:
     assert not peering_for([ANYWHERE, replace(ANYWHERE, node_selectors=(RACK_A,))], {}).filtered
 
 
-def test_a_reload_leaves_what_did_not_change_alone() -> None:
+def test_a_reload_keeps_unchanged_sessions() -> None:
     before = peering_for([ANYWHERE, IN_RACK_A], {"rack": "a"})
     selected_otherwise = replace(ANYWHERE, node_selectors=(RACK_A,))
     after = peering_for([IN_RACK_A, selected_otherwise], {"rack": "a"})
@@ -70,13 +72,13 @@ def test_a_peer_is_named_by_name_or_address() -> None:
     twice = replace(ANYWHERE, name="tor-2")
     other = replace(ANYWHERE, name="tor-3", address=ip_address("10.0.0.3"))
 
-    def audiences(*names: str) -> list[set[str]]:
+    def peer_groups(*names: str) -> list[set[str]]:
         peering = peering_for([named, twice, other], {}, frozenset(names))
-        return [set(peering.audiences[session]) for session in peering.sessions]
+        return [set(peering.peer_groups[session]) for session in peering.sessions]
 
-    assert audiences() == [set(), set()]
-    assert audiences("tor-1", "tor-9") == [{"tor-1"}, set()]
-    assert audiences("tor-2", "10.0.0.3") == [{"tor-2"}, {"10.0.0.3"}]
+    assert peer_groups() == [set(), set()]
+    assert peer_groups("tor-1", "tor-9") == [{"tor-1"}, set()]
+    assert peer_groups("tor-2", "10.0.0.3") == [{"tor-2"}, {"10.0.0.3"}]
 
 
 def test_a_peer_that_gets_another_name_keeps_its_session() -> None:
@@ -118,7 +120,7 @@ def test_any_change_of_a_peer_replaces_its_session(changed: Peer) -> None:
     )
 
 
-def test_nothing_wanted_is_nothing_running() -> None:
+def test_without_peers_there_is_no_change() -> None:
     assert changes((), Peering()) == PeeringChange((), ())
 
 

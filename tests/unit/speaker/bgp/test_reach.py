@@ -1,4 +1,4 @@
-"""Whether any peer gets a route: selectors of peers and advertisements, names, families."""
+"""Whether any peer receives a route: selectors of peers and advertisements, names, families."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from support.objects import pool, selector
+from support.kube.objects import pool, selector
 
 from metallb_py.model.config import AddressFamily, BgpAdvertisement, Peer, Protocol
 from speaker.bgp.reach import Reach
@@ -29,7 +29,7 @@ def reaches(
 
 
 @pytest.mark.parametrize(
-    ("peers", "there"),
+    ("peers", "reached"),
     [
         ((), (False, False)),
         ((PEER,), (True, True)),
@@ -39,12 +39,14 @@ def reaches(
         ((replace(PEER, address_families=frozenset({AddressFamily.IPV6})),), (False, True)),
     ],
 )
-def test_peers(peers: tuple[Peer, ...], there: tuple[bool, bool]) -> None:
-    assert reaches(*peers) == there
+def test_peers_are_reached_by_node_selector_and_address_family(
+    peers: tuple[Peer, ...], reached: tuple[bool, bool]
+) -> None:
+    assert reaches(*peers) == reached
 
 
 @pytest.mark.parametrize(
-    ("advertised", "there"),
+    ("advertised", "reached"),
     [
         ((), False),
         ((BgpAdvertisement(node_selectors=RACK1),), True),
@@ -55,11 +57,13 @@ def test_peers(peers: tuple[Peer, ...], there: tuple[bool, bool]) -> None:
         ((BgpAdvertisement(peers=frozenset({"spine"})), BgpAdvertisement()), True),
     ],
 )
-def test_advertisements(advertised: tuple[BgpAdvertisement, ...], there: bool) -> None:
-    assert reaches(PEER, advertised=advertised) == (there, there)
+def test_advertisements_are_limited_to_nodes_and_peers(
+    advertised: tuple[BgpAdvertisement, ...], reached: bool
+) -> None:
+    assert reaches(PEER, advertised=advertised) == (reached, reached)
 
 
-def test_what_is_known_of_one_node_is_not_taken_for_another() -> None:
+def test_the_result_for_one_node_is_not_used_for_another() -> None:
     reach = Reach((replace(PEER, node_selectors=RACK1),))
     assert reach.has_peer(V4, POOL, "node1", LABELS)
     assert not reach.has_peer(V4, POOL, "node2", {"rack": "2"})

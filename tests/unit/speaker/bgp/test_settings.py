@@ -1,3 +1,5 @@
+"""Text of the address and port on which the speaker listens."""
+
 from __future__ import annotations
 
 from ipaddress import ip_address
@@ -15,5 +17,5 @@ from speaker.bgp.settings import ListenAt
         (ListenAt(ip_address("fd00::1"), 1179), "[fd00::1]:1179"),
     ],
 )
-def test_where_prints(at: ListenAt, text: str) -> None:
+def test_listen_address_and_port_as_text(at: ListenAt, text: str) -> None:
     assert str(at) == text

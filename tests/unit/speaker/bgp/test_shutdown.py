@@ -1,9 +1,11 @@
+"""Shutdown mode of the speaker: drain, or graceful restart."""
+
 from __future__ import annotations
 
 import pytest
 
 from metallb_py.kube.objects import Node, NodeCondition, NodeSpec, NodeStatus, ObjectMeta, Taint
-from speaker.bgp.shutdown import OnStop, Parting, parting_of
+from speaker.bgp.shutdown import OnStop, ShutdownMode, shutdown_mode
 from speaker.layer2.candidates import EXCLUDE_LABEL, Rules
 
 PLAIN = ObjectMeta(name="a")
@@ -35,8 +37,10 @@ def tainted(key: str) -> Node:
         ),
     ],
 )
-def test_who_leaves_drains(node: Node, why: str) -> None:
-    assert parting_of(OnStop.AUTO, node, NO_RULES) == Parting(routes_stay=False, why=why)
+def test_a_node_that_leaves_the_cluster_drains(node: Node, why: str) -> None:
+    assert shutdown_mode(OnStop.AUTO, node, NO_RULES) == ShutdownMode(
+        graceful_restart=False, why=why
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,15 +52,15 @@ def test_who_leaves_drains(node: Node, why: str) -> None:
         tainted("node-role.kubernetes.io/control-plane"),
     ],
 )
-def test_others_restart(node: Node | None) -> None:
-    assert parting_of(OnStop.AUTO, node, NO_RULES) == Parting(True, "speaker restarts")
+def test_other_nodes_do_a_graceful_restart(node: Node | None) -> None:
+    assert shutdown_mode(OnStop.AUTO, node, NO_RULES) == ShutdownMode(True, "speaker restarts")
 
 
 def test_the_exclusion_label_can_be_ignored() -> None:
-    assert parting_of(OnStop.AUTO, EXCLUDED, Rules(ignore_exclude_label=True)).routes_stay
+    assert shutdown_mode(OnStop.AUTO, EXCLUDED, Rules(ignore_exclude_label=True)).graceful_restart
 
 
 @pytest.mark.parametrize("node", [None, CORDONED])
-def test_the_operator_decides_if_he_likes(node: Node | None) -> None:
-    assert parting_of(OnStop.RESTART, node, NO_RULES).routes_stay
-    assert not parting_of(OnStop.DRAIN, node, NO_RULES).routes_stay
+def test_on_stop_flag_overrides_the_automatic_choice(node: Node | None) -> None:
+    assert shutdown_mode(OnStop.RESTART, node, NO_RULES).graceful_restart
+    assert not shutdown_mode(OnStop.DRAIN, node, NO_RULES).graceful_restart

@@ -1,4 +1,4 @@
-"""When a conflict is reported."""
+"""Rate limits of the reports of address conflicts (RFC 5227 2.4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from speaker.layer2.conflicts import OF_ALL, OF_AN_ADDRESS, REMEMBERED, REPORT_A
 ADDRESS = ip_address("192.0.2.7")
 
 
-def test_once_and_again_after_a_while() -> None:
+def test_a_conflict_is_reported_once_and_again_after_report_again() -> None:
     conflicts = Conflicts()
     assert conflicts.report(ADDRESS, "a", 5.0) == Admitted()
     assert conflicts.report(ADDRESS, "a", 6.0) is None
@@ -18,8 +18,8 @@ def test_once_and_again_after_a_while() -> None:
     assert conflicts.report(ADDRESS, "a", 5.0 + REPORT_AGAIN) == Admitted()
 
 
-def test_invented_mac_addresses_do_not_fill_the_log() -> None:
-    """128 claims a second of one address, each with another MAC address."""
+def test_forged_mac_addresses_do_not_flood_the_log() -> None:
+    """128 conflicts per second of one address, each with another MAC address."""
     conflicts = Conflicts()
     minute = [conflicts.report(ADDRESS, str(n), n / 128) for n in range(128 * 60)]
     assert sum(each is not None for each in minute) <= OF_AN_ADDRESS.burst + 1
@@ -27,7 +27,7 @@ def test_invented_mac_addresses_do_not_fill_the_log() -> None:
     assert later == Admitted(suppressed=128 * 60 - OF_AN_ADDRESS.burst)
 
 
-def test_claims_of_all_addresses_do_not_fill_the_log() -> None:
+def test_conflicts_on_all_addresses_do_not_flood_the_log() -> None:
     conflicts = Conflicts()
     base = ip_address("10.0.0.0")
     minute = [conflicts.report(base + n % 10_000, str(n), n / 128) for n in range(128 * 60)]
@@ -42,7 +42,7 @@ def test_a_conflict_on_one_address_is_reported_beside_a_flood_on_another() -> No
     assert conflicts.report(ip_address("192.0.2.8"), "a", 0.0) == Admitted()
 
 
-def test_a_flood_does_not_have_a_lasting_conflict_forgotten() -> None:
+def test_a_flood_does_not_evict_a_lasting_conflict() -> None:
     conflicts = Conflicts()
     assert conflicts.report(ADDRESS, "a", 0.0)
     base = ip_address("10.0.0.0")

@@ -1,4 +1,4 @@
-"""The election, as a specification. Vectors: MetalLB 0.12's own hash, and coreutils' sha256sum."""
+"""Election of the owner, as a specification. Vectors: MetalLB 0.12's hash, and sha256sum."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def test_a_leaving_node_moves_only_what_it_owned() -> None:
         assert after == tuple(node for node in before if node != "node2")
 
 
-def test_nobody_owns_an_address_without_candidates() -> None:
+def test_an_address_without_candidates_has_no_owner() -> None:
     assert ranked(ip_address("192.0.2.1"), ()) == ()
     assert ranked(ip_address("192.0.2.1"), ()) == ()

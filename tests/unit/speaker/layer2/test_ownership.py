@@ -1,3 +1,5 @@
+"""Owned addresses, by the services that announce them."""
+
 from __future__ import annotations
 
 from ipaddress import ip_address
@@ -25,7 +27,7 @@ def test_the_first_service_gains_an_address_and_the_last_one_loses_it() -> None:
     assert A not in owned
 
 
-def test_to_announce_again_changes_nothing() -> None:
+def test_announcing_again_changes_nothing() -> None:
     # MetalLB 0.12 counts each resync, so that one withdrawal leaves the address owned.
     owned = Owned()
     owned.announce("default/a", [A])
@@ -35,7 +37,7 @@ def test_to_announce_again_changes_nothing() -> None:
     assert owned.withdraw("default/a") == change(lost=(A,))
 
 
-def test_a_dual_stack_service_loses_both_addresses_though_one_is_shared() -> None:
+def test_a_dual_stack_service_loses_the_address_that_it_does_not_share() -> None:
     # MetalLB 0.12 stops at the first address that another service still has.
     owned = Owned()
     owned.announce("default/dual", [A, C])
@@ -53,7 +55,7 @@ def test_an_announcement_replaces_the_earlier_one() -> None:
     assert owned.addresses == {B, C}
 
 
-def test_to_withdraw_what_is_not_announced_changes_nothing() -> None:
+def test_withdrawing_an_unannounced_service_changes_nothing() -> None:
     owned = Owned()
     assert owned.withdraw("default/a") == NOTHING
     assert owned.announce("default/a", []) == NOTHING

@@ -1,4 +1,4 @@
-"""What speakers tell each other of their interfaces."""
+"""Interfaces that speakers publish: as an annotation, and as memberlist metadata."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
-from support.objects import pool
+from support.kube.objects import pool
 
 from speaker.layer2.topology import (
     MAGIC,
     MAX_META,
     MAX_TEXT,
-    Wire,
+    NodeInterface,
     decode,
     encode,
     has_interface_for,
@@ -22,16 +22,16 @@ from speaker.layer2.topology import (
     unpack,
 )
 
-ETH0 = Wire(
+ETH0 = NodeInterface(
     "eth0",
     "02:00:00:00:00:01",
     (ip_network("192.0.2.0/24"), ip_network("2001:db8::/64")),
     (ip_address("192.0.2.1"), ip_address("2001:db8::1")),
 )
-ETH1 = Wire("eth1", "02:00:00:00:00:02")
+ETH1 = NodeInterface("eth1", "02:00:00:00:00:02")
 
 
-def test_text_tells_interfaces_and_subnets() -> None:
+def test_the_annotation_contains_interfaces_and_subnets() -> None:
     text = encode((ETH1, ETH0))
     assert text == (
         '{"eth0":{"mac":"02:00:00:00:00:01","subnets":["192.0.2.0/24","2001:db8::/64"]},'
@@ -40,9 +40,9 @@ def test_text_tells_interfaces_and_subnets() -> None:
     assert decode(text) == (replace(ETH0, addresses=()), ETH1)
 
 
-def test_an_annotation_can_not_claim_addresses() -> None:
+def test_addresses_in_an_annotation_are_ignored() -> None:
     text = '{"eth0":{"mac":"02:00:00:00:00:01","subnets":[],"addresses":["192.0.2.1"]}}'
-    assert decode(text) == (Wire("eth0", "02:00:00:00:00:01"),)
+    assert decode(text) == (NodeInterface("eth0", "02:00:00:00:00:01"),)
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ def test_an_annotation_can_not_claim_addresses() -> None:
         '{"a name that is too long":{"mac":"x","subnets":[]}}',
     ],
 )
-def test_anything_else_says_nothing(text: str) -> None:
+def test_an_invalid_annotation_is_ignored(text: str) -> None:
     assert decode(text) is None
 
 
-def test_what_a_pool_reaches() -> None:
+def test_subnets_interfaces_and_addresses_of_a_pool() -> None:
     addresses = (ip_address("192.0.2.9"), ip_address("2001:db8::9"), ip_address("203.0.113.9"))
     anywhere = pool("a", "192.0.2.0/24")
     assert subnets_for((ETH0, ETH1), anywhere) == frozenset(ETH0.subnets)
@@ -75,23 +75,23 @@ def test_what_a_pool_reaches() -> None:
     assert not has_interface_for((), anywhere)
 
 
-def test_metadata_tells_everything_in_few_bytes() -> None:
+def test_metadata_contains_all_fields_in_fewer_bytes() -> None:
     assert unpack(pack((ETH0, ETH1))) == (ETH0, ETH1)
     assert len(pack((ETH0, ETH1))) < len(encode((ETH0, ETH1)))
 
 
-def test_a_node_without_interfaces_tells_nothing() -> None:
+def test_a_node_without_interfaces_has_empty_metadata() -> None:
     assert pack(()) == b""
 
 
-def test_a_node_with_more_than_fits_tells_nothing_this_way() -> None:
+def test_metadata_beyond_the_limit_omits_addresses_or_everything() -> None:
     many = tuple(replace(ETH0, name=f"eth{n}") for n in range(20))
     assert pack(many) == b""
     few = tuple(replace(ETH0, name=f"eth{n}") for n in range(6))
     assert 0 < len(pack(few)) <= MAX_META
     assert unpack(pack(few)) == few
     some = tuple(replace(ETH0, name=f"eth{n}") for n in range(8))
-    assert unpack(pack(some)) == tuple(replace(wire, addresses=()) for wire in some)
+    assert unpack(pack(some)) == tuple(replace(interface, addresses=()) for interface in some)
 
 
 @pytest.mark.parametrize(
@@ -113,5 +113,5 @@ def test_a_node_with_more_than_fits_tells_nothing_this_way() -> None:
         MAGIC + b"\x91" * 400 + b"\x90",  # nested
     ],
 )
-def test_metadata_that_is_none_of_ours_tells_nothing(meta: bytes) -> None:
+def test_foreign_or_malformed_metadata_is_ignored(meta: bytes) -> None:
     assert unpack(meta) is None

@@ -1,4 +1,4 @@
-"""Messages of any size arrive whole, in order, and in bounded memory."""
+"""Channel: messages of any size, whole and in order, in bounded memory."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_message_beyond_the_limit_is_refused_at_both_ends() -> None:
 
 
 @given(st.binary(max_size=8).filter(lambda part: part[:1] not in (b"\x00", b"\x01")))
-def test_what_is_no_part_is_refused(part: bytes) -> None:
+def test_an_invalid_part_is_refused(part: bytes) -> None:
     with pytest.raises(ChannelBrokenError):
         Assembly().add(part)
 
@@ -93,7 +93,7 @@ async def test_large_messages_cross_in_both_directions(
     assert returned == messages
 
 
-async def test_a_reader_that_is_busy_keeps_one_message_waiting_and_no_more(
+async def test_a_busy_reader_keeps_at_most_one_message_pending(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = ends
@@ -110,7 +110,9 @@ async def test_a_reader_that_is_busy_keeps_one_message_waiting_and_no_more(
     assert channel.send(b"another")
 
 
-async def test_the_end_is_seen_at_both_ends(ends: tuple[socket.socket, socket.socket]) -> None:
+async def test_the_close_of_a_channel_is_detected_at_both_ends(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
     ours, theirs = ends
     channel = Channel(theirs)
     assert channel.send(b"the last one")

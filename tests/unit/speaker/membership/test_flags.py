@@ -1,4 +1,4 @@
-"""The flags and environment of memberlist: MetalLB's, and ours."""
+"""Flags and environment of memberlist: MetalLB's, and our own."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def gossip(options: Options) -> GossipSettings:
     return options.gossip
 
 
-def test_memberlist_is_used_where_its_address_and_labels_are_set_as_in_metallb() -> None:
+def test_memberlist_needs_bind_address_and_labels_as_in_metallb() -> None:
     assert parse([*MEMBERLIST]).membership is Kind.MEMBERLIST
     assert parse([*NODE]).membership is Kind.NONE
     assert parse([*NODE, "--ml-bindaddr=192.0.2.1"]).membership is Kind.NONE
     assert parse([*MEMBERLIST, "--membership=lease"]).membership is Kind.LEASE
 
 
-def test_metallbs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metallbs_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METALLB_ML_BIND_ADDR", "2001:db8::1")
     monkeypatch.setenv("METALLB_ML_BIND_PORT", "7947")
     monkeypatch.setenv("METALLB_ML_LABELS", "app=metallb")
@@ -46,7 +46,7 @@ def test_metallbs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_the_port_is_memberlists_unless_another_is_named() -> None:
+def test_the_default_bind_port_is_that_of_memberlist() -> None:
     assert gossip(parse([*MEMBERLIST])).bind.port == 7946
     assert gossip(parse([*MEMBERLIST, "--ml-bindport="])).bind.port == 7946
 
@@ -57,7 +57,7 @@ def test_a_secret_from_a_file(tmp_path: Path) -> None:
     assert made.secret == b"from a file\n"
 
 
-def test_later_metallbs_key_and_wide_networks() -> None:
+def test_key_bytes_and_wan_config_of_later_metallb_versions() -> None:
     made = gossip(parse([*MEMBERLIST, "--ml-key-bytes=32", "--ml-wan-config"]))
     assert made.key_bytes == 32
     assert made.settings == WAN
@@ -72,7 +72,7 @@ def test_a_secret_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "said"),
+    ("flag", "message"),
     [
         ("--membership=raft", '"raft": want one of memberlist, lease, none'),
         ("--ml-bindport=much", '"much": want a port from 0 to 65535'),
@@ -83,8 +83,10 @@ def test_a_secret_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
         ("--ml-secret-key-path=/nowhere", "/nowhere/secretkey: No such file or directory"),
     ],
 )
-def test_what_is_wrong_is_told(flag: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_flags_are_reported(
+    flag: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         parse([*MEMBERLIST, flag])
     assert caught.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""MetalLB 0.16's file of memberlist's settings."""
+"""MetalLB 0.16's file with the settings of memberlist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metallb_py.errors import StartupError
 from metallb_py.protocols.memberlist.settings import LAN
 from speaker.membership.memberlist_json import parse, read
 
-# memberlist's LAN preset, in MetalLB's words.
+# memberlist's LAN preset, with MetalLB's keys.
 PRESET: dict[str, object] = {
     "TCPTimeout": "10s",
     "IndirectChecks": 3,
@@ -42,21 +42,21 @@ def text(**changes: object) -> bytes:
 
 def test_every_setting_is_read() -> None:
     assert parse(text()) == LAN
-    told = parse(text(ProbeInterval="1m2.5s", DisableTcpPings=True, EnableCompression=False))
-    assert told.probe_interval == 62.5
-    assert not told.tcp_pings
-    assert not told.compression
+    settings = parse(text(ProbeInterval="1m2.5s", DisableTcpPings=True, EnableCompression=False))
+    assert settings.probe_interval == 62.5
+    assert not settings.tcp_pings
+    assert not settings.compression
 
 
 @pytest.mark.parametrize("name", PRESET)
-def test_all_of_it_has_to_be_there_as_in_metallb(name: str) -> None:
+def test_every_setting_is_required_as_in_metallb(name: str) -> None:
     without = {key: value for key, value in PRESET.items() if key != name}
     with pytest.raises(ValueError, match=name):
         parse(json.dumps(without).encode())
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"ProbeInterval": "1 second"}, 'ProbeInterval: time: unknown unit " second"'),
         ({"ProbeInterval": "0s"}, 'ProbeInterval: "0s": want a time above 0, such as 200ms'),
@@ -65,16 +65,16 @@ def test_all_of_it_has_to_be_there_as_in_metallb(name: str) -> None:
         ({"GossipNodes": "three"}, "Expected `int`, got `str` - at `$.GossipNodes`"),
     ],
 )
-def test_a_bad_setting_is_told(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_an_invalid_setting_is_reported(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         parse(text(**changes))
 
 
-def test_a_file_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
+def test_a_missing_file_changes_nothing(tmp_path: Path) -> None:
     assert read(tmp_path / "config.json") is None
 
 
-def test_a_bad_file_ends_the_start_with_its_name(tmp_path: Path) -> None:
+def test_an_invalid_file_is_a_startup_error_with_its_path(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text("{")
     with pytest.raises(StartupError, match=f"failed to load memberlist config: {path}: "):

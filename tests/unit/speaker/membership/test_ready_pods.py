@@ -1,4 +1,4 @@
-"""Speakers that are usable while their pods are Ready."""
+"""Membership by Ready pods: speakers are usable while their pods are Ready."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def pod(node: str, *, ready: bool = True, ending: bool = False) -> Pod:
     return Pod(metadata=meta, spec=PodSpec(node), status=PodStatus(conditions=conditions))
 
 
-def test_nodes_count_whose_pod_is_ready_and_stays() -> None:
-    told: list[Usable] = []
+def test_nodes_with_a_ready_pod_that_is_not_terminating_are_usable() -> None:
+    published: list[Usable] = []
     pods = [pod("a"), pod("b", ready=False), pod("c", ending=True)]
-    ReadyPods(told.append).pods_changed(pods)
-    assert told == [Usable(frozenset({"a"}))]
+    ReadyPods(published.append).pods_changed(pods)
+    assert published == [Usable(frozenset({"a"}))]

@@ -1,4 +1,4 @@
-"""What is answered, and what is not and why. Frames come from scapy and replies go back to it."""
+"""ARP replies, and reasons for none. scapy makes the requests and parses the replies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def replied(frame: Packet) -> Packet:
 
 
 @pytest.mark.parametrize("destination", [BROADCAST, OURS])
-def test_a_request_is_answered_to_its_sender(destination: str) -> None:
+def test_an_arp_request_is_answered_to_its_sender(destination: str) -> None:
     reply = replied(request(destination))
 
     assert (reply.dst, reply.src, reply.type) == (THEIRS, OURS, 0x0806)
@@ -41,14 +41,14 @@ def test_a_request_is_answered_to_its_sender(destination: str) -> None:
     assert len(reply) == 42
 
 
-def test_the_answer_goes_to_the_arp_sender_not_the_ethernet_source() -> None:
+def test_the_reply_goes_to_the_arp_sender_not_the_ethernet_source() -> None:
     # A proxy or a wireless bridge may have put its own address on the frame.
     reply = replied(request(hwsrc="02:00:00:00:00:33"))
     assert reply.dst == reply[ARP].hwdst == "02:00:00:00:00:33"
 
 
-def test_a_probe_is_answered() -> None:
-    # RFC 5227 section 2.1.1: whoever holds the address makes the prober look for another one.
+def test_an_arp_probe_is_answered() -> None:
+    # RFC 5227 section 2.1.1: a reply makes the probing host choose another address.
     reply = replied(request(psrc="0.0.0.0"))
     assert (reply[ARP].psrc, reply[ARP].pdst, reply.dst) == ("192.0.2.100", "0.0.0.0", THEIRS)
 
@@ -80,7 +80,7 @@ def test_a_priority_tag_changes_nothing() -> None:
         (Ether(dst=BROADCAST, src=THEIRS) / Dot1Q(vlan=5) / request()[ARP], DropReason.VLAN),
     ],
 )
-def test_why_a_frame_gets_no_answer(frame: Packet, reason: DropReason) -> None:
+def test_drop_reason_of_a_frame_without_reply(frame: Packet, reason: DropReason) -> None:
     assert answer(bytes(frame), MAC, OWNED) is reason
 
 
@@ -90,15 +90,15 @@ def test_a_frame_that_ends_early_is_truncated(length: int) -> None:
 
 
 @pytest.mark.parametrize("sender", ["192.0.2.100", "0.0.0.0"])
-def test_our_own_announcements_and_probes_are_no_questions(sender: str) -> None:
-    # Two interfaces on one wire: the second hears what the first says.
+def test_own_announcements_and_probes_are_not_answered(sender: str) -> None:
+    # Two interfaces on one link: the second receives what the first sends.
     ours = frozenset({MAC, bytes.fromhex(THEIRS.replace(":", ""))})
     frame = bytes(request(psrc=sender))
     assert answer(frame, MAC, OWNED, ours) is DropReason.OWN
     assert isinstance(answer(frame, MAC, OWNED, frozenset({MAC})), bytes)
 
 
-def test_the_kernel_of_our_own_node_may_ask() -> None:
+def test_a_request_of_the_own_nodes_kernel_is_answered() -> None:
     ours = frozenset({bytes.fromhex(THEIRS.replace(":", ""))})
     assert answer(bytes(request()), MAC, OWNED, ours) == answer(bytes(request()), MAC, OWNED)
 

@@ -1,4 +1,4 @@
-"""The filter program, run by a small machine that knows the manual and not our code."""
+"""BPF filters, run by an independent interpreter that follows the kernel's documentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_PROGRAM = 4096  # BPF_MAXINSNS
 
 
 def accepts(program: bytes, frame: bytes, packet_type: int = BROADCAST) -> bool:
-    """Run a classic BPF program as the kernel's Documentation/networking/filter.rst tells."""
+    """Run a classic BPF program by the rules in the kernel's documentation (networking/filter)."""
     instructions = list(struct.iter_unpack("=HBBI", program))
     assert len(instructions) <= LONGEST_PROGRAM
     accumulator = position = 0
@@ -56,7 +56,7 @@ def request(target: str, **fields: object) -> Packet:
     )
 
 
-def test_requests_for_owned_addresses_alone_get_through() -> None:
+def test_arp_filter_accepts_requests_for_owned_addresses_only() -> None:
     owned = packed("10.0.0.1", "192.0.2.7", "192.0.2.8", "192.0.2.9", "255.255.255.255", "0.0.0.0")
     program = arp_filter(owned)
 
@@ -66,17 +66,19 @@ def test_requests_for_owned_addresses_alone_get_through() -> None:
         assert not accepts(program, bytes(request(text))), text
 
 
-def test_nothing_gets_through_while_nothing_is_owned() -> None:
+def test_arp_filter_without_addresses_accepts_nothing() -> None:
     assert not accepts(arp_filter(()), bytes(request("0.0.0.0")))
 
 
 @pytest.mark.parametrize(
-    ("packet_type", "wanted"),
+    ("packet_type", "accepted"),
     [(HOST, True), (BROADCAST, True), (MULTICAST, False), (OTHERHOST, False), (OUTGOING, False)],
 )
-def test_only_what_was_sent_to_us_or_to_all(packet_type: int, wanted: bool) -> None:
+def test_arp_filter_accepts_unicast_to_the_host_and_broadcast_only(
+    packet_type: int, accepted: bool
+) -> None:
     program = arp_filter(packed("192.0.2.7"))
-    assert accepts(program, bytes(request("192.0.2.7")), packet_type) is wanted
+    assert accepts(program, bytes(request("192.0.2.7")), packet_type) is accepted
 
 
 @pytest.mark.parametrize(
@@ -91,11 +93,11 @@ def test_only_what_was_sent_to_us_or_to_all(packet_type: int, wanted: bool) -> N
     ],
     ids=["reply", "operation", "protocol length", "protocol type", "tag", "IP"],
 )
-def test_other_frames_do_not_get_through(frame: Packet) -> None:
+def test_arp_filter_rejects_other_frames(frame: Packet) -> None:
     assert not accepts(arp_filter(packed("192.0.2.7")), bytes(frame))
 
 
-def test_replies_that_claim_an_owned_address_get_through() -> None:
+def test_arp_filter_accepts_replies_with_an_owned_sender_address() -> None:
     program = arp_filter(packed("192.0.2.7", "192.0.2.9"))
     for text in ("192.0.2.7", "192.0.2.9"):
         assert accepts(program, bytes(request("192.0.2.1", op=2, psrc=text)), HOST)
@@ -103,11 +105,11 @@ def test_replies_that_claim_an_owned_address_get_through() -> None:
 
 
 @pytest.mark.parametrize("length", range(42))
-def test_frames_that_end_early_do_not_get_through(length: int) -> None:
+def test_arp_filter_rejects_truncated_frames(length: int) -> None:
     assert not accepts(arp_filter(packed("192.0.2.7")), bytes(request("192.0.2.7"))[:length])
 
 
-def test_beyond_its_limit_the_filter_lets_strangers_in_but_never_an_owned_address_out() -> None:
+def test_arp_filter_beyond_its_limit_still_accepts_every_owned_address() -> None:
     owned = [(0x0A000000 + 3 * i).to_bytes(4) for i in range(1000)]
     program = arp_filter(owned)
 
@@ -128,7 +130,9 @@ def test_beyond_its_limit_the_filter_lets_strangers_in_but_never_an_owned_addres
         ([1, 3, 10, 11, 20], 1, ((1, 20),)),
     ],
 )
-def test_ranges(numbers: list[int], limit: int, expected: tuple[tuple[int, int], ...]) -> None:
+def test_ranges_cover_all_numbers_within_the_limit(
+    numbers: list[int], limit: int, expected: tuple[tuple[int, int], ...]
+) -> None:
     assert ranges(numbers, limit) == expected
 
 
@@ -137,7 +141,7 @@ def solicitation(target: str, **fields: object) -> Packet:
     return Ether(dst="33:33:ff:00:00:07") / outer / ICMPv6ND_NS(tgt=target)
 
 
-def test_solicitations_for_owned_addresses_get_through() -> None:
+def test_solicitation_filter_accepts_owned_targets_only() -> None:
     program = solicitation_filter(
         IPv6Address(text).packed for text in ("2001:db8::7", "2001:db8::8", "2001:db8::ffff")
     )
@@ -161,12 +165,12 @@ def test_solicitations_for_owned_addresses_get_through() -> None:
     ],
     ids=["hop limit", "advertisement", "router", "echo", "ARP"],
 )
-def test_other_frames_do_not_get_through_for_ipv6(frame: Packet) -> None:
+def test_solicitation_filter_rejects_other_frames(frame: Packet) -> None:
     program = solicitation_filter([IPv6Address("2001:db8::7").packed])
     assert not accepts(program, bytes(frame), MULTICAST)
 
 
-def test_advertisements_that_claim_an_owned_address_get_through() -> None:
-    claim = Ether() / IPv6(hlim=255) / ICMPv6ND_NA(tgt="2001:db8::7")
+def test_solicitation_filter_accepts_advertisements_of_owned_targets() -> None:
+    advertisement = Ether() / IPv6(hlim=255) / ICMPv6ND_NA(tgt="2001:db8::7")
     program = solicitation_filter([IPv6Address("2001:db8::7").packed])
-    assert accepts(program, bytes(claim), MULTICAST)
+    assert accepts(program, bytes(advertisement), MULTICAST)

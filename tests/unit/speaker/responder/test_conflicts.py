@@ -1,4 +1,4 @@
-"""Who says that an address is his, in frames that scapy made."""
+"""Address conflicts (RFC 5227 2.4), in frames made by scapy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scapy.packet import Packet
 
 from metallb_py.protocols import arp, ethernet, ndp
 from metallb_py.protocols.ethernet import MacAddress
-from speaker.responder.conflicts import arp_claim, ndp_claim
+from speaker.responder.conflicts import arp_conflict, ndp_conflict
 
 V4, V6 = "192.0.2.7", "2001:db8::7"
 MAC = "02:00:00:00:00:09"
@@ -31,17 +31,17 @@ def advertisement(target: str = V6, **fields: object) -> Packet:
 @pytest.mark.parametrize(
     "frame", [packet(op=1), packet(op=2), packet(op=2, pdst="192.0.2.1"), packet(op=2, pdst=V4)]
 )
-def test_an_arp_claim(frame: Packet) -> None:
-    claim = arp_claim(bytes(frame), OWNED)
-    assert claim is not None
-    assert claim.address == ip_address(V4).packed
-    assert ethernet.format_mac(claim.mac) == MAC
+def test_arp_conflict_in_frames_with_an_owned_sender_address(frame: Packet) -> None:
+    conflict = arp_conflict(bytes(frame), OWNED)
+    assert conflict is not None
+    assert conflict.address == ip_address(V4).packed
+    assert ethernet.format_mac(conflict.mac) == MAC
 
 
 @pytest.mark.parametrize(
     "frame",
     [
-        packet(op=1, psrc="192.0.2.1"),  # a question
+        packet(op=1, psrc="192.0.2.1"),  # a request
         packet(op=1, psrc="0.0.0.0"),  # a probe
         packet(op=2, psrc="192.0.2.8"),
         packet(op=2, hwsrc="ff:ff:ff:ff:ff:ff"),
@@ -50,18 +50,18 @@ def test_an_arp_claim(frame: Packet) -> None:
         Ether() / IPv6(),
     ],
 )
-def test_no_arp_claim(frame: Packet) -> None:
-    assert arp_claim(bytes(frame), OWNED) is None
+def test_no_arp_conflict(frame: Packet) -> None:
+    assert arp_conflict(bytes(frame), OWNED) is None
 
 
 @pytest.mark.parametrize(
     "frame", [advertisement(), advertisement() / ICMPv6NDOptDstLLAddr(lladdr=MAC)]
 )
-def test_an_ndp_claim(frame: Packet) -> None:
-    claim = ndp_claim(bytes(frame), OWNED)
-    assert claim is not None
-    assert claim.address == ip_address(V6).packed
-    assert ethernet.format_mac(claim.mac) == MAC
+def test_ndp_conflict_in_advertisements_of_an_owned_target(frame: Packet) -> None:
+    conflict = ndp_conflict(bytes(frame), OWNED)
+    assert conflict is not None
+    assert conflict.address == ip_address(V6).packed
+    assert ethernet.format_mac(conflict.mac) == MAC
 
 
 @pytest.mark.parametrize(
@@ -73,23 +73,23 @@ def test_an_ndp_claim(frame: Packet) -> None:
         packet(op=2),
     ],
 )
-def test_no_ndp_claim(frame: Packet) -> None:
-    assert ndp_claim(bytes(frame), OWNED) is None
+def test_no_ndp_conflict(frame: Packet) -> None:
+    assert ndp_conflict(bytes(frame), OWNED) is None
 
 
 @pytest.mark.parametrize("length", range(90))
-def test_frames_that_end_early_claim_nothing_that_they_do_not_say(length: int) -> None:
-    for find, frame in ((arp_claim, packet(op=2)), (ndp_claim, advertisement())):
-        claim = find(bytes(frame)[:length], OWNED)
-        assert claim is None or len(claim.mac) == 6
+def test_a_conflict_in_a_truncated_frame_has_a_whole_mac_address(length: int) -> None:
+    for conflict_in, frame in ((arp_conflict, packet(op=2)), (ndp_conflict, advertisement())):
+        conflict = conflict_in(bytes(frame)[:length], OWNED)
+        assert conflict is None or len(conflict.mac) == 6
 
 
-def test_our_probes_are_those_of_the_rfcs() -> None:
+def test_probes_are_as_in_rfc_5227_and_rfc_4862() -> None:
     mac = MacAddress(bytes.fromhex("020000000001"))
-    asked = Ether(ethernet.encode(arp.probe(mac, ip_address(V4))))  # type: ignore[arg-type]
-    assert (asked.dst, asked[ARP].op, asked[ARP].psrc) == ("ff:ff:ff:ff:ff:ff", 1, "0.0.0.0")
-    assert (asked[ARP].hwdst, asked[ARP].pdst) == ("00:00:00:00:00:00", V4)
-    asked = Ether(ethernet.encode(ndp.probe(mac, ip_address(V6))))  # type: ignore[arg-type]
-    assert (asked.dst, asked[IPv6].src) == ("33:33:ff:00:00:07", "::")
-    assert (asked[IPv6].dst, asked[ICMPv6ND_NS].tgt) == ("ff02::1:ff00:7", V6)
-    assert not asked[ICMPv6ND_NS].payload
+    probe = Ether(ethernet.encode(arp.probe(mac, ip_address(V4))))  # type: ignore[arg-type]
+    assert (probe.dst, probe[ARP].op, probe[ARP].psrc) == ("ff:ff:ff:ff:ff:ff", 1, "0.0.0.0")
+    assert (probe[ARP].hwdst, probe[ARP].pdst) == ("00:00:00:00:00:00", V4)
+    probe = Ether(ethernet.encode(ndp.probe(mac, ip_address(V6))))  # type: ignore[arg-type]
+    assert (probe.dst, probe[IPv6].src) == ("33:33:ff:00:00:07", "::")
+    assert (probe[IPv6].dst, probe[ICMPv6ND_NS].tgt) == ("ff02::1:ff00:7", V6)
+    assert not probe[ICMPv6ND_NS].payload

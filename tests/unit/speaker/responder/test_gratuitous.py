@@ -1,4 +1,4 @@
-"""The schedule of gratuitous packets, stepped through on a clock of the test's own."""
+"""Schedule of gratuitous ARP and unsolicited NA, stepped through on a simulated clock."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def everywhere(address: bytes, takeover: float | None = None) -> Burst:
 
 
 def run(schedule: Gratuitous | Refresh, until: float) -> list[tuple[float, bytes]]:
-    """Do what the schedule asks, exactly when it asks; return what went out when."""
+    """Call the schedule exactly at its deadlines; return the bursts with their times."""
     sent: list[tuple[float, bytes]] = []
     while (deadline := schedule.next_deadline()) is not None and deadline <= until:
         sent += [(deadline, burst.address) for burst in schedule.handle_timeout(deadline)]
     return sent
 
 
-def test_a_takeover_is_announced_five_times_in_five_seconds() -> None:
+def test_a_takeover_has_five_gratuitous_bursts_in_five_seconds() -> None:
     schedule = Gratuitous()
 
     assert schedule.announce(A, 100.0) == (everywhere(A, 100.0),)
@@ -49,7 +49,7 @@ def test_a_second_announcement_extends_the_window_without_a_burst_of_its_own() -
     assert times == pytest.approx([101.1, 102.2, 103.3, 104.4, 105.5, 106.6, 107.7])
 
 
-def test_a_lost_address_is_announced_no_more() -> None:
+def test_a_withdrawn_address_has_no_more_bursts() -> None:
     schedule = Gratuitous()
     schedule.announce(A, 100.0)
     schedule.announce(A, 100.0, interface=7)
@@ -78,7 +78,7 @@ def test_addresses_and_interfaces_have_windows_of_their_own() -> None:
     assert schedule.handle_timeout(101.8) == (Burst(A, 7, 100.7),)
 
 
-def test_a_late_timer_makes_up_for_nothing() -> None:
+def test_a_late_timer_sends_no_missed_bursts() -> None:
     schedule = Gratuitous()
     schedule.announce(A, 100.0)
 
@@ -88,7 +88,7 @@ def test_a_late_timer_makes_up_for_nothing() -> None:
     assert schedule.next_deadline() is None
 
 
-def test_the_first_three_bursts_know_of_the_takeover() -> None:
+def test_the_first_three_bursts_have_the_time_of_the_takeover() -> None:
     schedule = Gratuitous()
     bursts = [*schedule.announce(A, 100.0)]
     while (deadline := schedule.next_deadline()) is not None:
@@ -96,7 +96,7 @@ def test_the_first_three_bursts_know_of_the_takeover() -> None:
     assert [burst.takeover for burst in bursts] == [100.0, 100.0, 100.0, None, None]
 
 
-def test_owned_addresses_are_announced_again_one_by_one() -> None:
+def test_refresh_announces_owned_addresses_one_by_one() -> None:
     refresh = Refresh(60.0)
     assert refresh.next_deadline() is None
     refresh.own(frozenset({A, B, C}), 100.0)
@@ -109,7 +109,7 @@ def test_owned_addresses_are_announced_again_one_by_one() -> None:
     assert refresh.handle_timeout(240.0) == (everywhere(A),)
 
 
-def test_a_thousand_addresses_are_spread_over_the_interval() -> None:
+def test_refresh_spreads_a_thousand_addresses_over_the_interval() -> None:
     refresh = Refresh(50.0)
     addresses = frozenset(number.to_bytes(4) for number in range(1000))
     refresh.own(addresses, 0.0)
@@ -119,7 +119,7 @@ def test_a_thousand_addresses_are_spread_over_the_interval() -> None:
     assert {address for _, address in run(refresh, 100.01)} == addresses
 
 
-def test_what_is_lost_is_not_announced_again_and_what_is_new_is() -> None:
+def test_refresh_follows_changes_of_the_owned_addresses() -> None:
     refresh = Refresh(60.0)
     refresh.own(frozenset({A, B}), 100.0)
     assert refresh.handle_timeout(130.0) == (everywhere(A),)
@@ -130,14 +130,14 @@ def test_what_is_lost_is_not_announced_again_and_what_is_new_is() -> None:
     assert refresh.handle_timeout(1000.0) == ()
 
 
-def test_after_a_pause_each_address_is_announced_once() -> None:
+def test_refresh_announces_each_address_once_after_a_pause() -> None:
     refresh = Refresh(60.0)
     refresh.own(frozenset({A, B}), 100.0)
     assert refresh.handle_timeout(1000.0) == (everywhere(A), everywhere(B))
     assert refresh.next_deadline() == pytest.approx(1030.0)
 
 
-def test_nothing_is_announced_again_unless_wished() -> None:
+def test_refresh_with_interval_zero_announces_nothing() -> None:
     refresh = Refresh(0.0)
     refresh.own(frozenset({A, B}), 100.0)
     assert refresh.next_deadline() is None

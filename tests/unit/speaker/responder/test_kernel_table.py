@@ -1,4 +1,4 @@
-"""What is true of every table that follows one of the kernel's. LinkTable's tests tell the rest."""
+"""Behaviour of every table that follows one of the kernel's. The rest is tested with LinkTable."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def part(item: Address, number: int) -> Address:
     return Address(item.index, item.address, item.prefix_length, item.scope, sequence=number)
 
 
-def test_a_part_that_is_left_out_begins_its_list_all_the_same() -> None:
+def test_a_part_that_is_left_out_begins_its_dump_nevertheless() -> None:
     table = SubnetTable()
     number = table.list_requested()
-    table.receive((A,))  # an event that waited; A is gone by the time of the list
+    table.receive((A,))  # a queued event; A is gone at the time of the dump
     assert table.receive((part(LINK_LOCAL, number), DumpDone(number, complete=True)))
     assert table.entries == {}
 
 
-def test_a_list_without_parts_leaves_only_what_came_since_it_was_asked_for() -> None:
+def test_a_dump_without_parts_keeps_only_events_since_its_request() -> None:
     table = SubnetTable()
     table.receive((A,))
     number = table.list_requested()

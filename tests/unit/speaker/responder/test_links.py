@@ -1,3 +1,5 @@
+"""Link table, and the interfaces that answer ARP requests."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -28,11 +30,11 @@ ETH1 = replace(ETH0, index=3, name="eth1")
 
 
 def part(link: Link, number: int) -> Link:
-    """The same as a part of a list."""
+    """Return the link as a part of a dump."""
     return replace(link, sequence=number)
 
 
-def test_an_ethernet_interface_that_is_up_answers() -> None:
+def test_an_ethernet_interface_that_is_up_answers_arp() -> None:
     assert answers_arp(ETH0)
 
 
@@ -49,23 +51,23 @@ def test_an_ethernet_interface_that_is_up_answers() -> None:
     ],
     ids=["down", "no broadcast", "NOARP", "has a master", "loopback", "infiniband", "no MAC"],
 )
-def test_these_do_not(other: Link) -> None:
+def test_other_interfaces_do_not_answer_arp(other: Link) -> None:
     assert not answers_arp(other)
 
 
 @pytest.mark.parametrize(
-    ("name", "left_out"),
+    ("name", "excluded"),
     [
         *((name, True) for name in ("docker0", "cbr0", "virbr0", "lo", "vethab12", "cali0f")),
         *((name, True) for name in ("flannel.1", "kube-ipvs0", "cni0", "nodelocaldns", "lxc12")),
         *((name, False) for name in ("eth0", "bond0", "br0", "slow0", "enp1s0.5", "ovirbr", "lo0")),
     ],
 )
-def test_the_interfaces_of_containers_are_left_out(name: str, *, left_out: bool) -> None:
-    assert excluding(EXCLUDED)(name) is left_out
+def test_interfaces_of_containers_are_excluded(name: str, *, excluded: bool) -> None:
+    assert excluding(EXCLUDED)(name) is excluded
 
 
-def test_a_pattern_is_found_anywhere_in_a_name_unless_it_says_otherwise() -> None:
+def test_an_exclusion_pattern_matches_anywhere_unless_anchored() -> None:
     assert excluding(["th1"])("eth1")
     assert not excluding(["^th1"])("eth1")
     assert not excluding([])("eth1")
@@ -82,7 +84,7 @@ def test_the_table_follows_events() -> None:
     assert not table.listed
 
 
-def test_a_complete_list_removes_what_it_does_not_name() -> None:
+def test_a_complete_dump_removes_links_that_it_does_not_contain() -> None:
     table = LinkTable()
     table.receive([ETH0, ETH1])
 
@@ -94,17 +96,17 @@ def test_a_complete_list_removes_what_it_does_not_name() -> None:
     assert table.listed
 
 
-def test_a_link_that_appears_while_a_list_is_made_stays() -> None:
+def test_a_link_that_appears_during_a_dump_stays() -> None:
     table = LinkTable()
     number = table.list_requested()
     table.receive([part(ETH0, number)])
-    table.receive([ETH1])  # an event between two parts of the list
+    table.receive([ETH1])  # an event between two parts of the dump
     table.receive([DumpDone(number, complete=True)])
     assert dict(table.entries) == {2: ETH0, 3: ETH1}
 
 
-def test_an_event_that_waited_before_a_list_was_made_says_nothing_about_it() -> None:
-    # After a flood: the events that tell of the end of eth0 are among those that were lost.
+def test_an_event_queued_before_a_dump_does_not_count_for_it() -> None:
+    # After an overrun: the events about the end of eth0 are among those that were lost.
     table = LinkTable()
     number = table.list_requested()
     table.receive([ETH0])
@@ -112,18 +114,18 @@ def test_an_event_that_waited_before_a_list_was_made_says_nothing_about_it() -> 
     assert dict(table.entries) == {3: ETH1}
 
 
-def test_the_end_of_an_earlier_list_removes_nothing_and_is_the_time_to_ask_again() -> None:
+def test_the_end_of_an_earlier_dump_removes_nothing() -> None:
     table = LinkTable()
     first = table.list_requested()
     table.receive([ETH0])
-    table.list_requested()  # which the kernel refuses: it makes one list at a time
+    table.list_requested()  # which the kernel refuses: it makes one dump at a time
 
     assert not table.receive([DumpDone(first, complete=True)])
     assert dict(table.entries) == {2: ETH0}
     assert not table.listed
 
 
-def test_a_list_that_was_cut_short_removes_nothing_and_is_asked_for_again() -> None:
+def test_an_interrupted_dump_removes_nothing() -> None:
     table = LinkTable()
     table.receive([ETH0])
     number = table.list_requested()

@@ -1,4 +1,4 @@
-"""Which solicitations are answered, and how. Frames come from scapy and replies go back to it."""
+"""Replies to neighbor solicitations. scapy makes the solicitations and parses the replies."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def replied(frame: Packet) -> Packet:
     ],
     ids=["to the group", "unicast", "unicast without a MAC", "to the group without a MAC"],
 )
-def test_a_solicitation_is_answered_to_its_sender(frame: Packet) -> None:
+def test_a_neighbor_solicitation_is_answered_to_its_sender(frame: Packet) -> None:
     reply = replied(frame)
 
     assert (reply.dst, reply.src, reply.type) == (THEIRS, OURS, 0x86DD)
@@ -76,11 +76,11 @@ def test_a_solicitation_is_answered_to_its_sender(frame: Packet) -> None:
     assert reply[ICMPv6NDOptDstLLAddr].lladdr == OURS
 
 
-def test_the_answer_goes_to_the_mac_that_the_sender_tells() -> None:
+def test_the_reply_goes_to_the_source_link_layer_address_option() -> None:
     assert replied(solicitation(mac="02:00:00:00:00:33")).dst == "02:00:00:00:00:33"
 
 
-def test_a_search_for_duplicates_is_answered_to_all_nodes() -> None:
+def test_duplicate_address_detection_is_answered_to_all_nodes() -> None:
     reply = replied(solicitation(mac=None, source="::"))
 
     assert (reply.dst, reply[IPv6].dst) == ("33:33:00:00:00:01", "ff02::1")
@@ -94,7 +94,7 @@ def test_padding_changes_nothing() -> None:
 
 
 def marked(**fields: int) -> Packet:
-    """A solicitation with something in the header that most hosts leave at zero."""
+    """Return a solicitation with header fields that most hosts leave at zero."""
     frame = solicitation()
     for name, value in fields.items():
         setattr(frame[IPv6], name, value)
@@ -111,21 +111,21 @@ def marked(**fields: int) -> Packet:
     ],
     ids=["traffic class", "flow label", "priority tag", "another option"],
 )
-def test_an_unusual_solicitation_gets_the_usual_answer(frame: Packet) -> None:
+def test_an_unusual_solicitation_gets_the_usual_reply(frame: Packet) -> None:
     usual = answer_solicitation(bytes(solicitation()), MAC, OWNED)
     assert answer_solicitation(bytes(frame), MAC, OWNED) == usual
 
 
-def test_our_own_search_for_duplicates_is_no_question() -> None:
-    # Two interfaces on one wire: the second hears what the first says.
+def test_own_duplicate_address_detection_is_not_answered() -> None:
+    # Two interfaces on one link: the second receives what the first sends.
     ours = frozenset({bytes.fromhex(THEIRS.replace(":", ""))})
-    search = bytes(solicitation(mac=None, source="::"))
-    assert answer_solicitation(search, MAC, OWNED, ours) is DropReason.OWN
-    question = bytes(solicitation())
-    assert isinstance(answer_solicitation(question, MAC, OWNED, ours), bytes)
+    probe = bytes(solicitation(mac=None, source="::"))
+    assert answer_solicitation(probe, MAC, OWNED, ours) is DropReason.OWN
+    request = bytes(solicitation())
+    assert isinstance(answer_solicitation(request, MAC, OWNED, ours), bytes)
 
 
-def test_a_wrong_checksum_is_told_apart() -> None:
+def test_a_wrong_checksum_has_a_drop_reason_of_its_own() -> None:
     frame = bytearray(bytes(solicitation()))
     frame[56] ^= 1
     assert answer_solicitation(bytes(frame), MAC, OWNED) is DropReason.CHECKSUM
@@ -149,7 +149,7 @@ def test_a_wrong_checksum_is_told_apart() -> None:
         (Ether(dst=GROUP_MAC) / Dot1Q(vlan=5) / solicitation()[IPv6], DropReason.VLAN),
     ],
 )
-def test_why_a_frame_gets_no_answer(frame: Packet, reason: DropReason) -> None:
+def test_drop_reason_of_a_frame_without_reply(frame: Packet, reason: DropReason) -> None:
     assert answer_solicitation(bytes(frame), MAC, OWNED) is reason
 
 

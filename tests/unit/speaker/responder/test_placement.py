@@ -1,4 +1,4 @@
-"""What changed is placed anew, and the whole is as if all had been."""
+"""Incremental placement of addresses on interfaces, compared with a full placement."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_addresses_are_placed_by_family() -> None:
     }
 
 
-def test_where_nothing_changed_nothing_is_new() -> None:
+def test_unchanged_placements_are_the_same_objects() -> None:
     placement = Placement()
     owned: Owned = {A: (), B: (), A6: ()}
     before = dict(placement.follow(owned, LINKS, SUBNETS))
@@ -43,7 +43,7 @@ def test_where_nothing_changed_nothing_is_new() -> None:
     assert fewer[2, 4] is before[2, 4]
 
 
-def test_another_subnet_or_name_places_everything_anew() -> None:
+def test_a_change_of_subnets_or_names_places_every_address_again() -> None:
     placement = Placement()
     owned: Owned = {A: (), B: ("eth1",)}
     placement.follow(owned, LINKS, SUBNETS)
@@ -53,7 +53,7 @@ def test_another_subnet_or_name_places_everything_anew() -> None:
     assert placement.follow(owned, {2: ETH0}, {}) == {(2, 4): {A}, (2, 16): frozenset()}
 
 
-def test_every_interface_where_subnets_play_no_part() -> None:
+def test_any_interface_places_addresses_on_every_interface() -> None:
     found = Placement(any_interface=True).follow({A: ()}, LINKS, SUBNETS)
     assert found[2, 4] == found[3, 4] == {A}
 
@@ -67,7 +67,7 @@ def whole(owned: Owned, subnets: dict[int, frozenset[Subnet]], links: dict[int, 
     }
 
 
-def test_step_by_step_comes_to_the_same_as_at_once() -> None:
+def test_incremental_placement_equals_full_placement() -> None:
     random = Random(7)
     addresses = [A[:2] + random.randbytes(2) for _ in range(50)] + [A6[:15] + b"\7", A6, A, B]
     placement = Placement()

@@ -1,4 +1,4 @@
-"""Which subnets interfaces are on, and where an address is answered for."""
+"""Subnets of interfaces, and the interfaces that answer for an address."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def link(index: int, name: str) -> Link:
         ("2001:db8::/64", "2001:db8:0:1::", False),
     ],
 )
-def test_what_is_on_a_subnet(prefix: str, address: str, inside: bool) -> None:
+def test_addresses_on_a_subnet(prefix: str, address: str, inside: bool) -> None:
     assert (packed(address) in subnet(prefix)) is inside
     assert subnet(prefix).first == ip_network(prefix).network_address.packed
 
@@ -49,7 +49,7 @@ def gone(item: Address) -> Address:
     return Address(item.index, item.address, item.prefix_length, item.scope, present=False)
 
 
-def test_a_list_replaces_what_was_known_and_events_change_it() -> None:
+def test_a_dump_replaces_the_table_and_events_change_it() -> None:
     table = SubnetTable()
     number = table.list_requested()
     assert table.receive((A, B))
@@ -66,7 +66,7 @@ def test_a_list_replaces_what_was_known_and_events_change_it() -> None:
     assert table.subnets() == {1: {subnet("192.0.2.0/24")}}
 
 
-def test_of_a_link_with_two_ends_only_our_own_is_ours() -> None:
+def test_of_a_point_to_point_link_only_the_local_end_is_ours() -> None:
     table = SubnetTable()
     ours = packed("192.0.2.1")
     number = table.list_requested()
@@ -75,7 +75,7 @@ def test_of_a_link_with_two_ends_only_our_own_is_ours() -> None:
     assert table.addresses() == {1: {ours}}
 
 
-def test_what_happens_while_a_list_is_read_counts() -> None:
+def test_events_during_a_dump_count() -> None:
     table = SubnetTable()
     number = table.list_requested()
     table.receive((A, gone(A), B))
@@ -83,14 +83,14 @@ def test_what_happens_while_a_list_is_read_counts() -> None:
     assert table.subnets() == {2: {subnet("2001:db8::/64")}}
 
 
-def test_a_list_that_is_not_ours_or_not_whole_is_of_no_use() -> None:
+def test_an_earlier_or_incomplete_dump_changes_nothing() -> None:
     table = SubnetTable()
     first, second = table.list_requested(), table.list_requested()
     assert not table.receive((DumpDone(first, complete=True),))
     assert not table.receive((DumpDone(second, complete=False),))
 
 
-def test_link_local_addresses_tell_nothing() -> None:
+def test_link_local_addresses_are_ignored() -> None:
     table = SubnetTable()
     table.receive((Address(1, packed("fe80::1"), 64, SCOPE_LINK),))
     assert table.subnets() == {}
@@ -110,12 +110,12 @@ VIP, FAR = packed("192.0.2.9"), packed("203.0.113.9")
         (packed("192.0.9.9"), (), False, {2}),
         (VIP, ("eth1",), False, {2}),
         (VIP, ("bond.*", "eth0"), False, {1}),
-        (VIP, ("bond.*",), False, {3}),  # none of those that may is on the subnet
+        (VIP, ("bond.*",), False, {3}),  # no permitted interface is on the subnet
         (FAR, ("eth",), False, set()),
         (FAR, ("eth.",), False, {1, 2}),
     ],
 )
-def test_where_an_address_is_answered_for(
+def test_interfaces_that_answer_for_an_address(
     address: bytes, patterns: tuple[str, ...], any_interface: bool, where: set[int]
 ) -> None:
     found = placed({address: patterns}, LINKS, SUBNETS, any_interface=any_interface)

@@ -11,8 +11,8 @@ from ipaddress import ip_address
 from pathlib import Path as FilePath
 
 import pytest
-from support.bgp_wire import ROUTER, Wire, eventually, inside, wire
-from support.running import while_running
+from support.net.background import while_running
+from support.net.router_link import ROUTER, VethPair, eventually, inside, veth_pair
 
 from metallb_py.protocols.bfd.settings import Path, Settings
 from speaker.bfd.io.client import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
@@ -25,17 +25,17 @@ PATH = Path(ip_address(ROUTER))
 
 
 @pytest.fixture
-def cable() -> Iterator[Wire]:
-    with wire() as made, inside(made.node):
+def cable() -> Iterator[VethPair]:
+    with veth_pair() as made, inside(made.node):
         yield made
 
 
 @contextlib.asynccontextmanager
 async def running() -> AsyncIterator[tuple[Bfd, list[BfdEvent]]]:
-    told: list[BfdEvent] = []
-    bfd = Bfd(told.append)
+    events: list[BfdEvent] = []
+    bfd = Bfd(events.append)
     async with while_running(bfd.run()):
-        yield bfd, told
+        yield bfd, events
 
 
 async def processes() -> list[int]:
@@ -47,12 +47,12 @@ def bfd_children() -> list[int]:
     return [
         int(child)
         for child in children
-        if b"bfd_process" in FilePath(f"/proc/{child}/cmdline").read_bytes()
+        if b"speaker.bfd.io.process" in FilePath(f"/proc/{child}/cmdline").read_bytes()
     ]
 
 
-async def test_there_is_a_process_only_while_something_is_wanted(cable: Wire) -> None:
-    async with running() as (bfd, told):
+async def test_bfd_process_runs_only_while_sessions_are_configured(cable: VethPair) -> None:
+    async with running() as (bfd, events):
         await asyncio.sleep(0)
         assert await processes() == []
         for _ in range(2):
@@ -60,46 +60,46 @@ async def test_there_is_a_process_only_while_something_is_wanted(cable: Wire) ->
             await eventually(processes, bool)
             bfd.watch({})
             await eventually(processes, lambda found: not found)
-    assert not [event for event in told if isinstance(event, BfdRestarted)]
+    assert not [event for event in events if isinstance(event, BfdRestarted)]
 
 
-async def test_a_process_that_dies_is_replaced(cable: Wire) -> None:
-    async with running() as (bfd, told):
+async def test_a_process_that_dies_is_replaced(cable: VethPair) -> None:
+    async with running() as (bfd, events):
         bfd.watch({PATH: Settings()})
         (first,) = await eventually(processes, bool)
         os.kill(first, signal.SIGKILL)
         await eventually(processes, lambda found: found not in ([], [first]))
 
-        assert BfdRestarted(-signal.SIGKILL) in told
+        assert BfdRestarted(-signal.SIGKILL) in events
     assert await processes() == []
 
 
-async def test_counts_and_errors_are_told(cable: Wire) -> None:
+async def test_counters_and_socket_errors_are_reported(cable: VethPair) -> None:
     taken = Listener(Place(4, Port.SINGLE_HOP))
 
-    async def heard() -> list[BfdEvent]:
-        return told
+    async def reported() -> list[BfdEvent]:
+        return events
 
-    async with running() as (bfd, told):
+    async with running() as (bfd, events):
         bfd.watch({PATH: Settings()})
         failed = SocketsFailed(("UDP port 3784 of IPv4: Address already in use",))
-        await eventually(heard, lambda events: failed in events)
+        await eventually(reported, lambda seen: failed in seen)
         await eventually(
-            heard, lambda events: any(isinstance(e, Counted) and e.path == PATH for e in events)
+            reported, lambda seen: any(isinstance(e, Counted) and e.path == PATH for e in seen)
         )
         taken.close()
-        await eventually(heard, lambda events: SocketsFailed(()) in events)
+        await eventually(reported, lambda seen: SocketsFailed(()) in seen)
 
 
-async def test_thousands_of_sessions_are_held_and_reported(cable: Wire) -> None:
+async def test_thousands_of_sessions_are_held_and_reported(cable: VethPair) -> None:
     first = int(ip_address("10.78.0.0"))
     paths = [Path(ip_address(first + number), multihop=True) for number in range(5000)]
-    async with running() as (bfd, told):
+    async with running() as (bfd, events):
         bfd.watch(dict.fromkeys(paths, Settings(passive=True)))
         counted: set[Path] = set()
 
         async def reported() -> int:
-            counted.update(event.path for event in told if isinstance(event, Counted))
+            counted.update(event.path for event in events if isinstance(event, Counted))
             return len(counted)
 
         await eventually(reported, lambda count: count == len(paths), 60.0)
@@ -108,19 +108,21 @@ async def test_thousands_of_sessions_are_held_and_reported(cable: Wire) -> None:
         bfd.watch({PATH: Settings()} | dict.fromkeys(paths, Settings(passive=True)))
         await eventually(reported, lambda count: count == len(paths) + 1, 60.0)
         assert await processes() == [process]
-    assert not [event for event in told if isinstance(event, BfdRestarted)]
+    assert not [event for event in events if isinstance(event, BfdRestarted)]
 
 
-async def test_sessions_beyond_the_limit_are_reported_and_the_others_held(cable: Wire) -> None:
+async def test_sessions_beyond_the_limit_are_reported_and_the_others_held(
+    cable: VethPair,
+) -> None:
     first = int(ip_address("10.78.0.0"))
     paths = [PATH, *(Path(ip_address(first + n), multihop=True) for n in range(SESSIONS))]
 
-    async with running() as (bfd, told):
+    async with running() as (bfd, events):
         bfd.watch(dict.fromkeys(paths, Settings(passive=True)))
         text = f"{SESSIONS + 1} sessions are wanted, and at most {SESSIONS} can be held"
-        assert told == [SocketsFailed((text,))]
+        assert events == [SocketsFailed((text,))]
 
         async def counted() -> bool:
-            return any(isinstance(event, Counted) and event.path == PATH for event in told)
+            return any(isinstance(event, Counted) and event.path == PATH for event in events)
 
         await eventually(counted, bool, 60.0)

@@ -1,4 +1,4 @@
-"""The BFD process itself, spoken to over its socket pair and over a cable."""
+"""The BFD process itself, driven over its socket pair, with a router on a veth pair."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pathlib import Path as FilePath
 from statistics import median
 
 import pytest
-from support.bgp_wire import NODE, ROUTER, Wire, inside, wire
-from support.patience import PATIENCE
+from support.net.router_link import NODE, ROUTER, VethPair, inside, veth_pair
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.protocols.bfd.packet import ControlPacket, Diagnostic, State, decode, encode
-from metallb_py.protocols.bfd.session import LAST_WORDS
+from metallb_py.protocols.bfd.session import ADMIN_DOWN_TRANSMISSIONS
 from metallb_py.protocols.bfd.settings import Path, Settings
 from speaker.bfd.io.messages import (
     Change,
@@ -48,7 +48,7 @@ class Process:
         self.popen = popen
         self.control = control
 
-    def want(self, *paths: Path, settings: Settings = SETTINGS) -> None:
+    def configure(self, *paths: Path, settings: Settings = SETTINGS) -> None:
         watches = tuple(Watch(PathName.of(path), settings) for path in paths)
         for part in split(encode_message(Configure(watches))):
             self.control.send(part)
@@ -68,37 +68,37 @@ class Process:
 
 
 class Router:
-    """The other end of the cable, by hand."""
+    """The other end of the veth pair, driven by hand."""
 
-    def __init__(self, cable: Wire) -> None:
+    def __init__(self, cable: VethPair) -> None:
         with inside(cable.router):
             self._listener = Listener(Place(4, Port.SINGLE_HOP))
             self._echoes = Listener(Place(4, Port.ECHO))
             self._sender = Sender(Path(ip_address(NODE)), 5)
 
-    def hears(self, within: float = PATIENCE) -> ControlPacket:
+    def receive(self, within: float = TIMEOUT) -> ControlPacket:
         assert select.select([self._listener], [], [], within)[0]
         data, _ = next(self._listener.receive())
         return decode(data)
 
-    def hears_echo(self) -> tuple[bytes, int]:
-        assert select.select([self._echoes], [], [], PATIENCE)[0]
+    def receive_echo(self) -> tuple[bytes, int]:
+        assert select.select([self._echoes], [], [], TIMEOUT)[0]
         data, arrival = next(self._echoes.receive())
         return data, arrival.ttl
 
-    def says(self, packet: ControlPacket) -> None:
+    def send(self, packet: ControlPacket) -> None:
         self._sender.send(encode(packet))
 
-    def sends_echo(self, data: bytes) -> None:
+    def send_echo(self, data: bytes) -> None:
         self._sender._set_ttl(255)
         self._sender._send(data, (NODE, Port.ECHO))
 
-    def comes_up(self) -> ControlPacket:
-        """Shake hands; return what to say from then on."""
-        ours = self.hears().my_discriminator
+    def come_up(self) -> ControlPacket:
+        """Do the three-way handshake; return the packet to send from then on."""
+        ours = self.receive().my_discriminator
         packet = ControlPacket(State.INIT, 99, ours, 3, 50_000, 50_000)
-        self.says(packet)
-        while self.hears().state is not State.UP:
+        self.send(packet)
+        while self.receive().state is not State.UP:
             pass
         return replace(packet, state=State.UP, final=True)
 
@@ -108,8 +108,8 @@ class Router:
 
 
 @pytest.fixture
-def cable() -> Iterator[Wire]:
-    with wire() as made, inside(made.node):
+def cable() -> Iterator[VethPair]:
+    with veth_pair() as made, inside(made.node):
         forward("1")
         yield made
 
@@ -119,17 +119,17 @@ def forward(value: str) -> None:
 
 
 @pytest.fixture
-def router(cable: Wire) -> Iterator[Router]:
+def router(cable: VethPair) -> Iterator[Router]:
     made = Router(cable)
     yield made
     made.close()
 
 
 @pytest.fixture
-def process(cable: Wire) -> Iterator[Process]:
+def process(cable: VethPair) -> Iterator[Process]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-m", "speaker.bfd.io.process", str(theirs.fileno())]
-    ours.settimeout(PATIENCE)
+    ours.settimeout(TIMEOUT)
     with ours, theirs:
         popen = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
         theirs.close()
@@ -143,10 +143,12 @@ def process(cable: Wire) -> Iterator[Process]:
             popen.wait()
 
 
-def test_it_comes_up_and_falls_when_the_router_is_silent(process: Process, router: Router) -> None:
-    process.want(PATH)
-    last = router.comes_up()
-    router.says(last)
+def test_session_comes_up_and_goes_down_after_the_detection_time(
+    process: Process, router: Router
+) -> None:
+    process.configure(PATH)
+    last = router.come_up()
+    router.send(last)
     before = time.monotonic()
     assert process.change() == Change(PathName.of(PATH), up=True)
 
@@ -155,74 +157,78 @@ def test_it_comes_up_and_falls_when_the_router_is_silent(process: Process, route
     assert time.monotonic() - before > 0.14
 
 
-def test_packets_come_in_time(process: Process, router: Router) -> None:
-    process.want(PATH)
-    last = router.comes_up()
+def test_control_packets_are_sent_at_the_transmit_interval(
+    process: Process, router: Router
+) -> None:
+    process.configure(PATH)
+    last = router.come_up()
     times = []
     for _ in range(40):
-        router.says(last)
-        router.hears()
+        router.send(last)
+        router.receive()
         times.append(time.monotonic())
     gaps = [later - earlier for earlier, later in pairwise(times)]
 
     assert 0.035 < median(gaps) < 0.5
 
 
-def test_it_stays_up_where_it_stood_still_itself(process: Process, router: Router) -> None:
-    process.want(PATH)
-    last = router.comes_up()
-    router.says(last)
+def test_stopped_process_keeps_its_session_up(process: Process, router: Router) -> None:
+    process.configure(PATH)
+    last = router.come_up()
+    router.send(last)
     process.change()
     process.popen.send_signal(signal.SIGSTOP)
     for _ in range(10):
-        router.says(last)
+        router.send(last)
         time.sleep(0.03)
     process.popen.send_signal(signal.SIGCONT)
     while not select.select([process.control], [], [], 0)[0]:
-        router.says(last)
-        router.hears()
+        router.send(last)
+        router.receive()
 
     (totals,) = process.report().totals
     assert (totals.counts.ups, totals.counts.downs) == (1, 0)
 
 
-def test_echoes_go_back_to_the_router(process: Process, router: Router) -> None:
-    process.want(PATH)
-    router.comes_up()
-    router.sends_echo(b"are you there?")
+def test_echo_packets_are_returned_to_the_router(process: Process, router: Router) -> None:
+    process.configure(PATH)
+    router.come_up()
+    router.send_echo(b"are you there?")
 
-    assert router.hears_echo() == (b"are you there?", 254)
+    assert router.receive_echo() == (b"are you there?", 254)
 
 
-def test_echo_is_offered_only_while_it_would_work(process: Process, router: Router) -> None:
+def test_echo_is_offered_only_while_the_host_forwards(process: Process, router: Router) -> None:
     forward("0")
-    process.want(PATH)
+    process.configure(PATH)
     while (errors := process.report().errors) is None:
         pass
     assert errors == (f"echo with {ROUTER}: this host does not forward IPv4",)
-    assert router.hears().required_min_echo_rx == 0
+    assert router.receive().required_min_echo_rx == 0
     forward("1")
 
-    while router.hears().required_min_echo_rx == 0:
+    while router.receive().required_min_echo_rx == 0:
         pass
 
 
-def test_it_says_farewell_when_nobody_is_there_any_more(process: Process, router: Router) -> None:
-    process.want(PATH)
-    router.comes_up()
+def test_process_sends_admin_down_when_the_socket_pair_is_closed(
+    process: Process, router: Router
+) -> None:
+    process.configure(PATH)
+    router.come_up()
     process.control.close()
 
-    assert process.popen.wait(PATIENCE) == 0
+    assert process.popen.wait(TIMEOUT) == 0
     states = []
     with contextlib.suppress(AssertionError):
         while True:
-            states.append(router.hears(0.2).state)
-    assert states[-LAST_WORDS:] == [State.ADMIN_DOWN] * LAST_WORDS
+            states.append(router.receive(0.2).state)
+    assert states[-ADMIN_DOWN_TRANSMISSIONS:] == [State.ADMIN_DOWN] * ADMIN_DOWN_TRANSMISSIONS
 
 
-def test_a_port_that_is_taken_is_told_and_tried_again(process: Process, router: Router) -> None:
+def test_port_in_use_is_reported_and_retried(process: Process, router: Router) -> None:
     taken = Listener(Place(4, Port.SINGLE_HOP))
-    process.want(PATH)
+    process.configure(PATH)
     while (errors := process.report().errors) is None:
         pass
     assert errors == ("UDP port 3784 of IPv4: Address already in use",)
@@ -231,25 +237,23 @@ def test_a_port_that_is_taken_is_told_and_tried_again(process: Process, router: 
     while (errors := process.report().errors) is None:
         pass
     assert errors == ()
-    router.comes_up()
+    router.come_up()
 
 
-def test_a_local_address_that_is_not_there_yet_is_waited_for(
-    process: Process, router: Router
-) -> None:
+def test_missing_local_address_is_reported_and_retried(process: Process, router: Router) -> None:
     address = "10.77.0.99"
-    process.want(Path(PATH.peer, ip_address(address)))
+    process.configure(Path(PATH.peer, ip_address(address)))
     while not (errors := process.report().errors):
         pass
     assert errors == (f"session with {ROUTER}: Cannot assign requested address",)
     subprocess.run(["ip", "address", "add", f"{address}/24", "dev", "eth0"], check=True)
 
-    assert router.hears().state is State.DOWN
+    assert router.receive().state is State.DOWN
 
 
-def test_it_is_small_and_holds_no_capability(process: Process, router: Router) -> None:
-    process.want(PATH)
-    router.comes_up()
+def test_process_is_small_and_holds_no_capability(process: Process, router: Router) -> None:
+    process.configure(PATH)
+    router.come_up()
     status = dict(
         line.split(":\t", 1)
         for line in FilePath(f"/proc/{process.popen.pid}/status").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""BFD's sockets over a cable, asserted from the other end."""
+"""BFD's sockets over a veth pair, observed at its other end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from support.bgp_wire import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, Wire, inside, wire
+from support.net.router_link import (
+    NODE,
+    NODE_SECOND,
+    NODE_V6,
+    ROUTER,
+    ROUTER_V6,
+    VethPair,
+    inside,
+    veth_pair,
+)
 
 from metallb_py.protocols.bfd.sessions import Arrival
 from metallb_py.protocols.bfd.settings import Path
@@ -20,12 +29,12 @@ pytestmark = pytest.mark.netns
 
 
 @pytest.fixture
-def cable() -> Iterator[Wire]:
-    with wire() as made, inside(made.node):
+def cable() -> Iterator[VethPair]:
+    with veth_pair() as made, inside(made.node):
         yield made
 
 
-def listen(cable: Wire, version: int, port: Port) -> Listener:
+def listen(cable: VethPair, version: int, port: Port) -> Listener:
     with inside(cable.router):
         return Listener(Place(version, port))
 
@@ -46,8 +55,8 @@ def next_of(listener: Listener) -> tuple[bytes, Arrival]:
         (Path(ip_address(ROUTER_V6), multihop=True), (NODE_V6, ROUTER_V6)),
     ],
 )
-def test_a_control_packet_arrives_with_the_highest_ttl(
-    cable: Wire, path: Path, arrival: tuple[str, str]
+def test_control_packet_arrives_with_ttl_255(
+    cable: VethPair, path: Path, arrival: tuple[str, str]
 ) -> None:
     port = Port.MULTIHOP if path.multihop else Port.SINGLE_HOP
     listener, sender = listen(cable, path.peer.version, port), Sender(path, 7)
@@ -60,7 +69,7 @@ def test_a_control_packet_arrives_with_the_highest_ttl(
 
 
 @pytest.mark.parametrize(("address", "version"), [(ROUTER, 4), (ROUTER_V6, 6)])
-def test_an_echo_goes_back_one_hop_shorter(cable: Wire, address: str, version: int) -> None:
+def test_echo_packet_is_returned_with_ttl_254(cable: VethPair, address: str, version: int) -> None:
     listener, sender = listen(cable, version, Port.ECHO), Sender(Path(ip_address(address)), 7)
     sender.return_echo(b"echo")
 
@@ -70,7 +79,7 @@ def test_an_echo_goes_back_one_hop_shorter(cable: Wire, address: str, version: i
     listener.close()
 
 
-def test_the_source_port_is_one_that_the_rfc_allows_and_stays(cable: Wire) -> None:
+def test_source_port_is_in_the_rfc_5881_range_and_constant(cable: VethPair) -> None:
     with inside(cable.router):
         other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         other.bind(("", Port.SINGLE_HOP))
@@ -87,13 +96,13 @@ def test_the_source_port_is_one_that_the_rfc_allows_and_stays(cable: Wire) -> No
     other.close()
 
 
-def test_an_address_that_is_not_there_is_told(cable: Wire) -> None:
+def test_missing_source_address_is_an_error(cable: VethPair) -> None:
     with pytest.raises(OSError, match="assign") as caught:
         Sender(Path(ip_address(ROUTER), ip_address("10.77.0.99")), 0)
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
-def test_a_port_that_is_taken_is_told(cable: Wire) -> None:
+def test_port_in_use_is_an_error(cable: VethPair) -> None:
     place = Place(4, Port.SINGLE_HOP)
     first = Listener(place)
     with pytest.raises(OSError, match="in use"):
@@ -102,7 +111,7 @@ def test_a_port_that_is_taken_is_told(cable: Wire) -> None:
     first.close()
 
 
-def test_what_does_not_leave_is_lost_without_a_word(cable: Wire) -> None:
+def test_packet_without_a_route_is_lost_without_an_error(cable: VethPair) -> None:
     sender = Sender(Path(ip_address("192.0.2.1")), 0)  # there is no route
     sender.send(b"control")
     sender.close()

@@ -1,4 +1,4 @@
-"""Who may connect, on the two ends of a cable."""
+"""Acceptance of incoming BGP connections, on the two ends of a veth pair."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from ipaddress import ip_address
 
 import pytest
-from support.bgp_node import peer
-from support.bgp_wire import (
+from support.bgp.node import peer
+from support.net.background import while_running
+from support.net.router_link import (
     NODE,
     NODE_SECOND,
     NODE_V6,
     ROUTER,
     ROUTER_V6,
-    Wire,
+    VethPair,
     inside,
-    wire,
+    veth_pair,
 )
-from support.patience import PATIENCE
-from support.running import while_running
+from support.net.timeouts import TIMEOUT
 
 from speaker.bgp.io.listener import (
     BgpListener,
     ConnectionsRefused,
     ListenerEvent,
     ListenFailed,
-    StrangerRefused,
+    UnknownPeerRejected,
 )
 from speaker.bgp.peering import PeerSession
 from speaker.bgp.settings import ListenAt
@@ -41,13 +41,13 @@ Accepted = asyncio.Queue[socket.socket]
 
 
 @pytest.fixture
-def cable() -> Iterator[Wire]:
-    with wire() as made, inside(made.node):
+def cable() -> Iterator[VethPair]:
+    with veth_pair() as made, inside(made.node):
         yield made
 
 
 class Listening:
-    """A listener, who came in, and what it told."""
+    """A listener, the connections that it accepted, and its events."""
 
     def __init__(self, at: ListenAt) -> None:
         self.accepted: Accepted = asyncio.Queue()
@@ -71,11 +71,11 @@ async def listening(*peers: PeerSession, at: ListenAt | None = None) -> AsyncIte
 
 
 def dial(
-    cable: Wire,
+    cable: VethPair,
     to: str,
     port: int = 179,
     sign: Callable[[socket.socket], None] | None = None,
-    patience: float = PATIENCE,
+    patience: float = TIMEOUT,
 ) -> socket.socket:
     """Connect from the router. Raises OSError."""
     with inside(cable.router):
@@ -95,99 +95,103 @@ def add_address(namespace: str, address: str) -> None:
     subprocess.run(["ip", "-n", namespace, *words], check=True)
 
 
-async def called(cable: Wire, to: str, **more: object) -> socket.socket:
-    """Connect from the router, once somebody listens. Raises OSError."""
-    async with asyncio.timeout(PATIENCE):
+async def connect(cable: VethPair, to: str, **more: object) -> socket.socket:
+    """Connect from the router, once the node listens. Raises OSError."""
+    async with asyncio.timeout(TIMEOUT):
         while True:
             with contextlib.suppress(ConnectionRefusedError):
                 return await asyncio.to_thread(dial, cable, to, **more)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(NODE, ROUTER), (NODE_V6, ROUTER_V6)])
-async def test_a_peer_is_handed_over(cable: Wire, ours: str, theirs: str) -> None:
+async def test_connection_of_a_configured_peer_is_accepted(
+    cable: VethPair, ours: str, theirs: str
+) -> None:
     async with listening(peer("10.77.0.9", 1, 2), peer(theirs, 1, 2)) as node:
-        with await called(cable, ours) as sock:
-            async with asyncio.timeout(PATIENCE):
+        with await connect(cable, ours) as sock:
+            async with asyncio.timeout(TIMEOUT):
                 taken = await node.accepted.get()
             assert taken.getpeername() == sock.getsockname()
             taken.close()
 
 
-async def test_a_stranger_is_turned_away_and_reported(cable: Wire) -> None:
+async def test_connection_of_an_unknown_peer_is_rejected_and_reported(cable: VethPair) -> None:
     async with listening(peer("10.77.0.9", 1, 2)) as node:
         for _ in range(3):
-            with await called(cable, NODE) as sock:
+            with await connect(cable, NODE) as sock:
                 assert await asyncio.to_thread(sock.recv, 1) == b""
-        assert [node.events.get_nowait() for _ in range(3)] == [StrangerRefused(ROUTER)] * 3
+        assert [node.events.get_nowait() for _ in range(3)] == [UnknownPeerRejected(ROUTER)] * 3
 
 
-async def test_a_peers_source_address_is_where_it_has_to_come(cable: Wire) -> None:
+async def test_peer_must_connect_to_its_source_address(cable: VethPair) -> None:
     wanted = peer(ROUTER, 1, 2, source_address=ip_address(NODE_SECOND))
     async with listening(wanted) as node:
-        with await called(cable, NODE) as sock:
+        with await connect(cable, NODE) as sock:
             assert await asyncio.to_thread(sock.recv, 1) == b""
-        with await called(cable, NODE_SECOND):
-            async with asyncio.timeout(PATIENCE):
+        with await connect(cable, NODE_SECOND):
+            async with asyncio.timeout(TIMEOUT):
                 (await node.accepted.get()).close()
 
 
-async def test_a_port_in_use_is_told_and_tried_again(cable: Wire) -> None:
+async def test_port_in_use_is_reported(cable: VethPair) -> None:
     at = ListenAt(ip_address(NODE), 1179)
     with socket.create_server((NODE, 1179)):
         async with listening(peer(ROUTER, 1, 2), at=at) as node:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 failed = await node.events.get()
             assert failed == ListenFailed(at, "address already in use")
             assert str(at) == "10.77.0.1:1179"
 
 
-async def test_a_password_is_wanted_for_as_long_as_it_is_configured(cable: Wire) -> None:
+async def test_password_is_required_while_it_is_configured(cable: VethPair) -> None:
     def sign(sock: socket.socket) -> None:
         sign_segments(sock, ip_address(NODE), "s3cret")
 
     async with listening(peer(ROUTER, 1, 2, password="s3cret")) as node:
         with pytest.raises(TimeoutError):
-            await called(cable, NODE, patience=0.5)
-        with await called(cable, NODE, sign=sign):
-            async with asyncio.timeout(PATIENCE):
+            await connect(cable, NODE, patience=0.5)
+        with await connect(cable, NODE, sign=sign):
+            async with asyncio.timeout(TIMEOUT):
                 (await node.accepted.get()).close()
         node.expect(peer(ROUTER, 1, 2))
-        with await called(cable, NODE):
-            async with asyncio.timeout(PATIENCE):
+        with await connect(cable, NODE):
+            async with asyncio.timeout(TIMEOUT):
                 (await node.accepted.get()).close()
 
 
 @pytest.mark.parametrize("password", ["", "s3cret"])
-async def test_who_is_known_by_its_link_alone_must_be_found_first_to_be_believed(
-    cable: Wire, password: str
+async def test_unnumbered_peer_with_a_password_is_rejected_until_discovered(
+    cable: VethPair, password: str
 ) -> None:
     for namespace, address in ((cable.node, "fe80::1"), (cable.router, "fe80::2")):
         add_address(namespace, address)
     with inside(cable.router):
         ours = f"fe80::1%{socket.if_nametoindex('eth0')}"
     async with listening(PeerSession(1, 2, None, interface="eth0", password=password)) as node:
-        with await called(cable, ours) as sock:
+        with await connect(cable, ours) as sock:
             if password:
                 assert await asyncio.to_thread(sock.recv, 1) == b""
-                assert isinstance(node.events.get_nowait(), StrangerRefused)
+                assert isinstance(node.events.get_nowait(), UnknownPeerRejected)
             else:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     (await node.accepted.get()).close()
 
 
-async def test_a_peer_that_connects_without_end_is_limited_and_no_other_waits(cable: Wire) -> None:
+async def test_connection_rate_of_a_peer_is_limited_and_delays_no_other(
+    cable: VethPair,
+) -> None:
     other = "10.77.0.4"
     words = ["address", "add", f"{other}/24", "dev", "eth0"]
     await asyncio.to_thread(subprocess.run, ["ip", "-n", cable.router, *words], check=True)
     async with listening(peer(ROUTER, 1, 2), peer(other, 1, 2)) as node:
-        (await called(cable, NODE)).close()
+        (await connect(cable, NODE)).close()
         for _ in range(100):
             (await asyncio.to_thread(dial, cable, NODE)).close()
 
         def from_other(sock: socket.socket) -> None:
             sock.bind((other, 0))
 
-        with await called(cable, NODE, sign=from_other) as sock:
+        with await connect(cable, NODE, sign=from_other) as sock:
             taken: list[socket.socket] = []
             async with asyncio.timeout(5):
                 while not taken or taken[-1].getpeername() != sock.getsockname():
@@ -196,7 +200,7 @@ async def test_a_peer_that_connects_without_end_is_limited_and_no_other_waits(ca
         for each in taken:
             each.close()
         assert refused > 50
-        # What was refused is reported with the next connection that is taken.
+        # Refused connections are reported with the next accepted one.
         async with asyncio.timeout(10):
             while node.events.empty():
                 (await asyncio.to_thread(dial, cable, NODE)).close()

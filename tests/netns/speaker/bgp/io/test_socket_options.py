@@ -1,4 +1,4 @@
-"""Sockets to BGP peers: how far away these may be, and on which interface."""
+"""Sockets to BGP peers: TTL security (RFC 5082), and the interface of link-local peers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
-from support.bgp_node import peer
-from support.bgp_wire import NODE, NODE_V6, inside, wire
+from support.bgp.node import peer
+from support.net.router_link import NODE, NODE_V6, inside, veth_pair
 
 from metallb_py.errors import LocalProtocolError
 from speaker.bgp.io.socket_options import destination, open_socket
@@ -18,14 +18,16 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture(autouse=True)
 def namespace() -> Iterator[None]:
-    with wire() as made, inside(made.node):
+    with veth_pair() as made, inside(made.node):
         yield
 
 
 @pytest.mark.parametrize("host", [NODE, NODE_V6])
 @pytest.mark.parametrize(("ttl", "reached"), [(255, True), (254, False)])
-def test_who_is_too_far_away_is_not_heard(host: str, ttl: int, reached: bool) -> None:
-    """The listener's segments stand for those of a router at a distance."""
+def test_ttl_security_drops_segments_of_a_distant_router(
+    host: str, ttl: int, reached: bool
+) -> None:
+    """The TTL of the listener's segments simulates a router at a distance."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     near = peer(host, 1, 2, ttl_security=1)
     with (
@@ -44,7 +46,7 @@ def test_who_is_too_far_away_is_not_heard(host: str, ttl: int, reached: bool) ->
                 sock.connect((host, 179))
 
 
-def test_a_link_local_peer_is_on_an_interface() -> None:
+def test_link_local_peer_needs_an_interface() -> None:
     address = ip_address("fe80::1")
     assert destination(peer("fe80::1", 1, 2, interface="lo"), address) == ("fe80::1", 179, 0, 1)
     with pytest.raises(LocalProtocolError, match='interface "eth9" doesn\'t exist'):
@@ -53,5 +55,5 @@ def test_a_link_local_peer_is_on_an_interface() -> None:
         destination(peer("fe80::1", 1, 2), address)
 
 
-def test_other_peers_need_none() -> None:
+def test_other_peers_need_no_interface() -> None:
     assert destination(peer(NODE, 1, 2, port=1179), ip_address(NODE)) == (NODE, 1179)

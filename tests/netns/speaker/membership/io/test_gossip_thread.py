@@ -1,4 +1,4 @@
-"""The gossip of a speaker: in a thread of its own, and what the speaker makes of it."""
+"""A speaker's gossip thread, and the membership that the speaker derives from it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from support.gossip import endpoint, membership, running
-from support.patience import PATIENCE
-from support.running import while_running
+from support.gossip.running_member import endpoint, membership, running
+from support.net.background import while_running
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.kube.objects import ObjectMeta, Pod, PodIP, PodSpec, PodStatus
 from metallb_py.protocols.memberlist.codec.codec import encode
@@ -26,7 +26,7 @@ from metallb_py.protocols.memberlist.codec.messages import (
 from metallb_py.protocols.memberlist.events import MemberUp
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
-from speaker.layer2.topology import MAGIC, Wire
+from speaker.layer2.topology import MAGIC, NodeInterface
 from speaker.membership.gossip import GossipMembers
 from speaker.membership.interface import Usable
 from speaker.membership.io.gossip_thread import Gossip, GossipEvent, NotStarted, Started, Traffic
@@ -37,7 +37,7 @@ PORT = 17947
 MANY = 1000
 
 
-async def until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
+async def until(true: Callable[[], bool], seconds: float = TIMEOUT) -> None:
     """Let the loop run until something is true."""
     async with asyncio.timeout(seconds):
         while not true():
@@ -50,53 +50,53 @@ def place(number: int) -> str:
 
 @contextlib.asynccontextmanager
 async def gossiping(name: str, number: int) -> AsyncIterator[tuple[Gossip, list[GossipEvent]]]:
-    told: list[GossipEvent] = []
-    gossip = Gossip(told.extend)
+    events: list[GossipEvent] = []
+    gossip = Gossip(events.extend)
     made = membership(name, endpoint(place(number), PORT))
     async with while_running(gossip.run(made)):
-        yield gossip, told
+        yield gossip, events
 
 
-def has(told: list[GossipEvent], kind: type[GossipEvent]) -> bool:
-    return any(isinstance(event, kind) for event in told)
+def has(events: list[GossipEvent], kind: type[GossipEvent]) -> bool:
+    return any(isinstance(event, kind) for event in events)
 
 
-async def test_it_answers_while_the_speakers_loop_is_busy() -> None:
-    async with gossiping("busy", 1) as (_, told):
-        await until(lambda: has(told, Started))
-        question = membership("x", endpoint(place(3), PORT)).envelope.pack_stream(
+async def test_gossip_thread_answers_while_the_event_loop_is_blocked() -> None:
+    async with gossiping("busy", 1) as (_, events):
+        await until(lambda: has(events, Started))
+        request = membership("x", endpoint(place(3), PORT)).envelope.pack_stream(
             encode(Ping(7, "busy"))
         )
         with socket.create_connection((place(1), PORT)) as stream:
-            stream.sendall(question)
+            stream.sendall(request)
             stream.setblocking(False)
-            answer, deadline = b"", time.monotonic() + PATIENCE
-            while not answer:  # this loop, and with it the event loop, lets nobody else in
+            answer, deadline = b"", time.monotonic() + TIMEOUT
+            while not answer:  # this loop blocks the event loop
                 assert time.monotonic() < deadline
                 with contextlib.suppress(BlockingIOError):
                     answer = stream.recv(100)
 
 
-async def test_it_waits_for_its_port() -> None:
+async def test_gossip_thread_waits_for_its_port() -> None:
     async with (
         running(membership("first", endpoint(place(1), PORT))),
-        gossiping("second", 1) as (_, told),
+        gossiping("second", 1) as (_, events),
     ):
-        await until(lambda: has(told, NotStarted))
-        assert not has(told, Started)
-    async with gossiping("third", 1) as (_, told):
-        await until(lambda: has(told, Started))
+        await until(lambda: has(events, NotStarted))
+        assert not has(events, Started)
+    async with gossiping("third", 1) as (_, events):
+        await until(lambda: has(events, Started))
 
 
-async def test_it_reports_what_went_by() -> None:
+async def test_gossip_thread_reports_members_and_traffic() -> None:
     async with (
-        gossiping("one", 1) as (gossip, told),
+        gossiping("one", 1) as (gossip, events),
         running(membership("two", endpoint(place(2), PORT))) as two,
     ):
-        await until(lambda: has(told, Started))
+        await until(lambda: has(events, Started))
         gossip.join((two.endpoint,))
-        await until(lambda: has(told, MemberUp))
-        await until(lambda: any(isinstance(e, Traffic) and e.sent and e.received for e in told))
+        await until(lambda: has(events, MemberUp))
+        await until(lambda: any(isinstance(e, Traffic) and e.sent and e.received for e in events))
         gossip.update(b"meta")
         await until(lambda: any(m.meta == b"meta" for m in two.node.machine.members))
         gossip.leave()
@@ -104,13 +104,12 @@ async def test_it_reports_what_went_by() -> None:
 
 
 class Speaker:
-    """A GossipMembers with what it tells."""
+    """A GossipMembers, and the membership that it reports."""
 
     def __init__(self, number: int, capfd: pytest.CaptureFixture[str]) -> None:
         self.usable: list[Usable] = []
         self.metrics = SpeakerMetrics()
         self._capfd = capfd
-        self._said = ""
         settings = GossipSettings(endpoint(place(number), PORT), b"quite secret")
         self.members = GossipMembers(
             f"node{number}",
@@ -136,20 +135,20 @@ def pods(*numbers: int) -> list[Pod]:
 
 
 @contextlib.asynccontextmanager
-async def taking_part(speaker: Speaker) -> AsyncIterator[None]:
+async def running_speaker(speaker: Speaker) -> AsyncIterator[None]:
     async with while_running(speaker.members.run()):
         yield
 
 
-WIRE = Wire("eth0", "02:00:00:00:00:01")
+WIRE = NodeInterface("eth0", "02:00:00:00:00:01")
 
 
 async def test_speakers_find_each_other_by_their_pods(capfd: pytest.CaptureFixture[str]) -> None:
     one, two = Speaker(1, capfd), Speaker(2, capfd)
     for speaker in (one, two):
-        speaker.members.wires_changed((WIRE,))
+        speaker.members.interfaces_changed((WIRE,))
         speaker.members.pods_changed(pods(1, 2))
-    async with taking_part(one), taking_part(two):
+    async with running_speaker(one), running_speaker(two):
         await until(lambda: one.names() == two.names() == {"node1", "node2"})
         assert one.usable[-1].wires == {"node1": (WIRE,), "node2": (WIRE,)}
         await two.members.leave()
@@ -157,63 +156,63 @@ async def test_speakers_find_each_other_by_their_pods(capfd: pytest.CaptureFixtu
         await until(lambda: b'metallb_memberlist_members{state="left"} 1.0' in page(one))
         assert b'metallb_memberlist_messages_total{direction="in",kind="push_pull"}' in page(one)
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    told = [(e["node name"], e["node event"]) for e in events if "node event" in e]
-    assert ("node2", "NodeJoin") in told
-    assert ("node2", "NodeLeave") in told
+    logged = [(e["node name"], e["node event"]) for e in events if "node event" in e]
+    assert ("node2", "NodeJoin") in logged
+    assert ("node2", "NodeLeave") in logged
 
 
-async def test_nothing_is_told_before_everybody_was_tried(
+async def test_no_membership_is_reported_before_every_join_was_tried(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     one = Speaker(1, capfd)
-    one.members.wires_changed((WIRE,))
-    async with taking_part(one):
+    one.members.interfaces_changed((WIRE,))
+    async with running_speaker(one):
         await until(lambda: b"metallb_memberlist_members" in page(one))
         assert not one.usable
         one.members.pods_changed(pods(1, 2))  # the second is not there
         await until(lambda: one.names() == {"node1"})
 
 
-async def test_a_speaker_that_comes_later_is_joined_as_soon_as_its_pod_is_told(
+async def test_later_speaker_is_joined_once_its_pod_is_observed(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     one, two = Speaker(1, capfd), Speaker(2, capfd)
-    one.members.wires_changed((WIRE,))
-    two.members.wires_changed((WIRE,))
+    one.members.interfaces_changed((WIRE,))
+    two.members.interfaces_changed((WIRE,))
     one.members.pods_changed(pods(1))
-    two.members.pods_changed(pods(2))  # it does not know of the first
-    async with taking_part(one), taking_part(two):
+    two.members.pods_changed(pods(2))  # without the first
+    async with running_speaker(one), running_speaker(two):
         await until(lambda: one.names() == {"node1"} and two.names() == {"node2"})
         one.members.pods_changed(pods(1, 2))
         await until(lambda: one.names() == two.names() == {"node1", "node2"})
 
 
-async def tell_of(where: tuple[str, int], secret: bytes, states: tuple[NodeState, ...]) -> None:
-    """Do a push-pull as a member that knows these."""
+async def push_pull(where: tuple[str, int], secret: bytes, states: tuple[NodeState, ...]) -> None:
+    """Do a push-pull as a member with these node states."""
     envelope = membership("x", endpoint(place(9), PORT), secret=secret).envelope
     reader, writer = await asyncio.open_connection(*where, local_addr=(place(9), 0))
     try:
         writer.write(envelope.pack_stream(encode(PushPull(states, join=True))))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await reader.read()
     finally:
         writer.transport.abort()
 
 
-async def test_a_thousand_members_that_appear_at_once_are_few_changes(
+async def test_1000_members_that_join_at_once_are_few_reported_changes(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     one = Speaker(1, capfd)
-    one.members.wires_changed((WIRE,))
+    one.members.interfaces_changed((WIRE,))
     one.members.pods_changed(pods(1))
     crowd = tuple(
         NodeState(f"crowd{n}", endpoint(f"127.9.{n // 250}.{n % 250 + 1}", PORT), 1, State.ALIVE)
         for n in range(MANY)
     )
-    async with taking_part(one):
+    async with running_speaker(one):
         await until(lambda: one.names() == {"node1"})
         before = len(one.usable)
-        await tell_of((place(1), PORT), b"quite secret", crowd)
+        await push_pull((place(1), PORT), b"quite secret", crowd)
         await until(lambda: len(one.names()) == 1 + MANY)
         assert len(one.usable) - before <= 5
     lines = [line for line in capfd.readouterr().out.splitlines() if "NodeJoin" in line]
@@ -230,24 +229,24 @@ HOSTILE_META = (
 )
 
 
-async def test_a_member_with_metadata_that_is_none_counts_as_one_without(
+async def test_member_with_invalid_metadata_counts_as_one_without(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     one = Speaker(1, capfd)
-    one.members.wires_changed((WIRE,))
+    one.members.interfaces_changed((WIRE,))
     one.members.pods_changed(pods(1))
     states = tuple(
         NodeState(f"hostile{n}", endpoint(f"127.9.0.{n + 1}", PORT), 1, State.ALIVE, meta)
         for n, meta in enumerate(HOSTILE_META)
     )
-    async with taking_part(one):
+    async with running_speaker(one):
         await until(lambda: one.names() == {"node1"})
-        await tell_of((place(1), PORT), b"quite secret", states)
+        await push_pull((place(1), PORT), b"quite secret", states)
         await until(lambda: one.names() == {"node1", *(state.node for state in states)})
         assert one.usable[-1].wires == {"node1": (WIRE,)}
 
 
-async def test_pods_with_addresses_that_are_none_are_left_out(
+async def test_pods_with_invalid_addresses_are_ignored(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     one, two = Speaker(1, capfd), Speaker(2, capfd)
@@ -257,26 +256,26 @@ async def test_pods_with_addresses_that_are_none_are_left_out(
         status=PodStatus(pod_ips=(PodIP("no address"), PodIP("10.0.0.1/8"), PodIP(""))),
     )
     for speaker in (one, two):
-        speaker.members.wires_changed((WIRE,))
+        speaker.members.interfaces_changed((WIRE,))
         speaker.members.pods_changed([*pods(1, 2), hostile])
-    async with taking_part(one), taking_part(two):
+    async with running_speaker(one), running_speaker(two):
         await until(lambda: one.names() == two.names() == {"node1", "node2"})
 
 
-async def test_claims_to_one_name_are_logged_within_limits(
+async def test_member_conflicts_are_logged_within_limits(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     one = Speaker(1, capfd)
-    one.members.wires_changed((WIRE,))
+    one.members.interfaces_changed((WIRE,))
     one.members.pods_changed(pods(1))
-    async with taking_part(one):
+    async with running_speaker(one):
         await until(lambda: one.names() == {"node1"})
-        claims = tuple(
+        states = tuple(
             NodeState(f"crowd{n}", endpoint(f"127.9.{turn}.{n + 1}", PORT), 1, State.ALIVE)
             for n in range(200)
             for turn in (1, 2)
         )
-        await tell_of((place(1), PORT), b"quite secret", claims)
+        await push_pull((place(1), PORT), b"quite secret", states)
         await until(lambda: len(one.names()) == 201)
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     conflicts = [line for line in lines if line.get("event") == "memberConflict"]

@@ -1,4 +1,4 @@
-"""Members of ours on loopback: they meet, tell, leave, and find out who is gone."""
+"""Members on loopback: they join, exchange metadata, leave, and detect failed members."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from support.gossip import RunningMember, endpoint, membership, running
-from support.patience import PATIENCE
+from support.gossip.running_member import RunningMember, endpoint, membership, running
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.protocols.memberlist.codec.messages import State
 from metallb_py.protocols.memberlist.events import (
@@ -26,7 +26,7 @@ PORT = 17946
 
 
 def place(number: int, version: int = 4) -> tuple[str, int]:
-    """Return an address and port for a member: IPv6 has but one loopback address."""
+    """Return an address and port for a member: IPv6 has only one loopback address."""
     return (f"127.0.1.{number}", PORT) if version == 4 else ("::1", PORT + number)
 
 
@@ -34,7 +34,7 @@ def place(number: int, version: int = 4) -> tuple[str, int]:
 async def cluster(
     count: int, version: int = 4, secret: bytes = b"", label: str = ""
 ) -> AsyncIterator[list[RunningMember]]:
-    """Run members that have met."""
+    """Run members that have joined each other."""
     async with contextlib.AsyncExitStack() as stack:
         members = []
         for number in range(1, count + 1):
@@ -52,7 +52,7 @@ async def cluster(
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize(("secret", "label"), [(b"", ""), (b"quite secret", "blue")])
-async def test_members_meet_and_hear_each_others_metadata(
+async def test_members_join_and_receive_metadata_updates(
     version: int, secret: bytes, label: str
 ) -> None:
     async with cluster(3, version, secret, label) as (one, two, three):
@@ -63,11 +63,11 @@ async def test_members_meet_and_hear_each_others_metadata(
             (changed,) = other.events(MemberChanged)
             assert (changed.member.name, changed.member.meta) == ("node3", b"news")
         await one.until(lambda: bool(one.events(RoundTrip)))
-        assert 0 < one.events(RoundTrip)[0].seconds < PATIENCE
+        assert 0 < one.events(RoundTrip)[0].seconds < TIMEOUT
 
 
 @pytest.mark.parametrize("version", [4, 6])
-async def test_who_leaves_is_told_at_once(version: int) -> None:
+async def test_leave_is_reported_at_once(version: int) -> None:
     async with cluster(3, version) as (one, two, three):
         three.node.leave()
         for other in (one, two):
@@ -76,7 +76,7 @@ async def test_who_leaves_is_told_at_once(version: int) -> None:
 
 
 @pytest.mark.parametrize("version", [4, 6])
-async def test_a_process_that_is_gone_is_found_out_without_a_suspicion(version: int) -> None:
+async def test_ended_process_is_reported_dead_without_suspicion(version: int) -> None:
     async with cluster(2, version) as (one, two):
         made = membership("node3", endpoint(*place(3, version)))
         async with running(made) as three:
@@ -89,7 +89,7 @@ async def test_a_process_that_is_gone_is_found_out_without_a_suspicion(version: 
             assert (down.member.name, down.member.state) == ("node3", State.DEAD)
 
 
-async def test_who_returns_is_one_of_them_again() -> None:
+async def test_returning_member_rejoins() -> None:
     async with cluster(2) as (one, two):
         for life in range(1, 4):
             async with running(membership("node3", endpoint(*place(3)))) as three:
@@ -98,7 +98,7 @@ async def test_who_returns_is_one_of_them_again() -> None:
             await two.until(lambda life=life: len(two.events(MemberDown)) == life)
 
 
-async def test_those_with_another_secret_or_label_are_strangers() -> None:
+async def test_member_with_another_secret_or_label_does_not_join() -> None:
     async with cluster(1, secret=b"quite secret", label="blue") as (one,):
         for other in ({"secret": b"another"}, {"secret": b"quite secret"}, {}):
             made = membership("node2", endpoint(*place(2)), **other)
@@ -119,7 +119,7 @@ async def test_members_with_either_key_of_a_secret_are_one_cluster() -> None:
         await two.until(lambda: bool(two.events(RoundTrip)))
 
 
-async def test_nobody_there_is_told() -> None:
+async def test_join_of_an_unreachable_endpoint_fails() -> None:
     async with cluster(1) as (one,):
         one.node.join([endpoint(*place(9))])
         await one.until(lambda: bool(one.events(JoinFailed)))
@@ -127,7 +127,7 @@ async def test_nobody_there_is_told() -> None:
         assert not one.events(Joined)
 
 
-async def test_noise_is_counted_and_changes_nothing() -> None:
+async def test_malformed_packets_are_counted_and_change_nothing() -> None:
     async with cluster(2, secret=b"quite secret") as (one, _):
         noise = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -135,14 +135,14 @@ async def test_noise_is_counted_and_changes_nothing() -> None:
                 noise.sendto(data, place(1))
         finally:
             noise.close()
-        dropped = one.node.machine.tally.dropped
-        async with asyncio.timeout(PATIENCE):
+        dropped = one.node.machine.counters.dropped
+        async with asyncio.timeout(TIMEOUT):
             while sum(dropped.values()) < 4:
                 await asyncio.sleep(0)
         assert one.alive() == {"node1", "node2"}
 
 
-async def test_a_port_that_is_taken_is_an_error() -> None:
+async def test_port_in_use_is_an_error() -> None:
     async with cluster(1):
         with pytest.raises(OSError, match="in use"):
             async with running(membership("other", endpoint(*place(1)))):

@@ -1,4 +1,4 @@
-"""Streams that strangers open to a member: they keep no other out, and cost little memory."""
+"""Streams from unknown sources to a member: they block no member, and use bounded memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
-from support.gossip import RunningMember, endpoint, membership, running
-from support.patience import PATIENCE
+from support.gossip.running_member import RunningMember, endpoint, membership, running
+from support.net.timeouts import TIMEOUT
 
 from metallb_py.protocols.memberlist.codec.codec import encode
 from metallb_py.protocols.memberlist.codec.envelope import Drop
@@ -52,7 +52,7 @@ async def connect(source: str, where: tuple[str, int] = ONE) -> socket.socket:
 
 
 async def join(two: RunningMember, one: RunningMember) -> None:
-    """Join, and try again as a speaker does where that fails."""
+    """Join; retry failed joins as a speaker does."""
     while not two.events(Joined):
         failures = len(two.events(JoinFailed))
         two.node.join([one.endpoint])
@@ -61,7 +61,7 @@ async def join(two: RunningMember, one: RunningMember) -> None:
 
 @contextlib.asynccontextmanager
 async def holding(sources: Iterable[str]) -> AsyncIterator[list[socket.socket]]:
-    """Hold a connection from each of these, and open it again when it is closed."""
+    """Hold a connection from each of these sources; reopen each that is closed."""
     held: dict[int, socket.socket] = {}
 
     async def keep(number: int, source: str) -> None:
@@ -89,8 +89,8 @@ async def holding(sources: Iterable[str]) -> AsyncIterator[list[socket.socket]]:
 
 
 @pytest.mark.parametrize("sources", [ONE_SOURCE, MANY_SOURCES], ids=["one source", "many sources"])
-@pytest.mark.parametrize("secret", [b"", SECRET], ids=["plain", "sealed"])
-async def test_silent_connections_keep_no_member_out(sources: list[str], secret: bytes) -> None:
+@pytest.mark.parametrize("secret", [b"", SECRET], ids=["plain", "encrypted"])
+async def test_idle_connections_block_no_member(sources: list[str], secret: bytes) -> None:
     made = membership("one", endpoint(*ONE), secret=secret)
     async with running(made) as one, holding(sources):
         for _ in range(5):
@@ -99,7 +99,7 @@ async def test_silent_connections_keep_no_member_out(sources: list[str], secret:
                 assert two.alive() >= {"one", "two"}
 
 
-async def test_a_member_that_is_expected_joins_however_many_strangers_there_are() -> None:
+async def test_expected_member_joins_despite_many_unknown_sources() -> None:
     async with running(membership("one", endpoint(*ONE))) as one:
         one.node.expect({"two": frozenset({endpoint(*TWO).address})})
         two_is = membership("two", endpoint(*TWO))
@@ -107,7 +107,7 @@ async def test_a_member_that_is_expected_joins_however_many_strangers_there_are(
             await join(two, one)
 
 
-async def test_what_is_silent_or_slow_is_closed_in_time() -> None:
+async def test_idle_or_slow_stream_is_closed_at_its_timeout() -> None:
     limits = Limits.within(membership("x", endpoint(*ONE)).settings.tcp_timeout)
     loop = asyncio.get_running_loop()
     async with running(membership("one", endpoint(*ONE))):
@@ -118,40 +118,40 @@ async def test_what_is_silent_or_slow_is_closed_in_time() -> None:
             with contextlib.suppress(OSError):
                 for byte in encode(Ping(1, "x" * 200)):
                     await loop.sock_sendall(slow, bytes((byte,)))
-                    await asyncio.sleep(limits.silence / 4)
+                    await asyncio.sleep(limits.idle_timeout / 4)
             return loop.time() - began
 
         trickling = asyncio.create_task(trickle())
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             with contextlib.suppress(OSError):
                 assert await loop.sock_recv(silent, 1) == b""
-            assert limits.silence * 0.9 < loop.time() - began
-            assert limits.whole * 0.9 < await trickling
+            assert limits.idle_timeout * 0.9 < loop.time() - began
+            assert limits.total_timeout * 0.9 < await trickling
         silent.close()
         slow.close()
 
 
-async def test_a_source_that_connects_all_the_time_is_refused() -> None:
+async def test_source_that_connects_too_often_is_refused() -> None:
     async with running(membership("one", endpoint(*ONE))) as one:
-        dropped = one.node.machine.tally.dropped
-        async with asyncio.timeout(PATIENCE):
+        dropped = one.node.machine.counters.dropped
+        async with asyncio.timeout(TIMEOUT):
             while not dropped[Drop.LIMITED]:
                 (await connect("127.0.4.1")).close()
 
 
-async def test_out_of_file_descriptors_it_tries_again_later(
+async def test_accept_is_retried_after_file_descriptor_exhaustion(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     loop = asyncio.get_running_loop()
-    question = encode(Ping(7, "one"))
-    async with running(membership("one", endpoint(*ONE))), exhausted_descriptors() as one_more:
+    request = encode(Ping(7, "one"))
+    async with running(membership("one", endpoint(*ONE))), exhausted_descriptors() as free_one:
         stream = await connect("127.0.4.1")  # by the last descriptor; none is left to accept it
-        await loop.sock_sendall(stream, question)
+        await loop.sock_sendall(stream, request)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(2.5 * RETRY):
                 await loop.sock_recv(stream, 1)
-        one_more()
-        async with asyncio.timeout(PATIENCE):
+        free_one()
+        async with asyncio.timeout(TIMEOUT):
             assert await loop.sock_recv(stream, 1)
         stream.close()
     assert not caplog.records
@@ -159,7 +159,7 @@ async def test_out_of_file_descriptors_it_tries_again_later(
 
 @contextlib.asynccontextmanager
 async def exhausted_descriptors() -> AsyncIterator[Callable[[], None]]:
-    """Take all descriptors of this process but one; yields what gives back another one."""
+    """Use all file descriptors of this process but one; yield a function that frees one more."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, limits[1]), limits[1]))
     taken: list[int] = []
@@ -176,8 +176,8 @@ async def exhausted_descriptors() -> AsyncIterator[Callable[[], None]]:
 
 
 def large(kind: str) -> bytes:
-    """Return a stream that is almost whole, of almost as many bytes as one may have."""
-    if kind == "sealed":
+    """Return an almost complete stream of almost the maximum size."""
+    if kind == "encrypted":
         return b"\x0a" + (2 * MIB - 100).to_bytes(4) + bytes(2 * MIB - 1000)
     if kind == "compressed":
         return (
@@ -199,14 +199,14 @@ def resident(process: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def member_aside(*options: str) -> AsyncIterator[int]:
-    """Run a member in a process of its own, so that its memory can be told from the test's."""
+async def member_process(*options: str) -> AsyncIterator[int]:
+    """Run a member in a process of its own, to measure its memory apart from the test's."""
     program = Path(__file__).parents[4] / "support" / "gossip_member.py"
     command = [sys.executable, str(program), "-bind", ONE[0], "-port", str(PORT), *options]
     pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     process = await asyncio.create_subprocess_exec(*command, **pipes)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             assert b"started" in await process.stdout.readline()
         yield process.pid
     finally:
@@ -214,12 +214,12 @@ async def member_aside(*options: str) -> AsyncIterator[int]:
         await process.wait()
 
 
-@pytest.mark.parametrize("kind", ["sealed", "compressed", "many members"])
-async def test_large_streams_take_a_bounded_memory(kind: str) -> None:
-    options = ("-key", "00" * 16) if kind == "sealed" else ()
+@pytest.mark.parametrize("kind", ["encrypted", "compressed", "many members"])
+async def test_large_streams_use_bounded_memory(kind: str) -> None:
+    options = ("-key", "00" * 16) if kind == "encrypted" else ()
     data = large(kind)
     loop = asyncio.get_running_loop()
-    async with member_aside(*options) as process:
+    async with member_process(*options) as process:
         before = highest = resident(process)
         opened = [await connect(f"127.0.6.{n + 1}") for n in range(LARGE_STREAMS)]
 
@@ -229,7 +229,7 @@ async def test_large_streams_take_a_bounded_memory(kind: str) -> None:
                 await loop.sock_recv(stream, 1)
 
         sending = [asyncio.create_task(send(stream)) for stream in opened]
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while not all(task.done() for task in sending):
                 await asyncio.sleep(0.02)
                 highest = max(highest, resident(process))
@@ -239,7 +239,7 @@ async def test_large_streams_take_a_bounded_memory(kind: str) -> None:
     assert highest - before < 32 * MIB
 
 
-async def test_a_member_joins_while_strangers_send_large_streams() -> None:
+async def test_member_joins_while_unknown_sources_send_large_streams() -> None:
     data = large("many members")
     loop = asyncio.get_running_loop()
     async with running(membership("one", endpoint(*ONE))) as one, asyncio.TaskGroup() as group:

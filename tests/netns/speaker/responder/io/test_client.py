@@ -1,4 +1,4 @@
-"""The responder from outside: what a client on the wire sees while things come, go and die."""
+"""The responder as a client on the link observes it, through changes and crashes."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pathlib import Path
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
-from support.bgp_wire import eventually, require
-from support.layer2_wire import (
+from support.layer2.client_link import (
     BROADCAST,
     CLIENT_IP,
     ETH_P_ALL,
     FENCE,
     VIP,
     Client,
-    Wire,
+    VethPair,
     gone,
     responder_processes,
     running_node,
-    wire,
+    veth_pair,
 )
-from support.patience import PATIENCE
+from support.net.router_link import eventually, require
+from support.net.timeouts import TIMEOUT
 
 from speaker.responder.events import (
     InterfaceAdded,
@@ -44,19 +44,19 @@ ROOT = Path(__file__).parents[5]
 
 
 @pytest.fixture
-def cables() -> Iterator[Wire]:
-    with wire() as built:
+def cables() -> Iterator[VethPair]:
+    with veth_pair() as built:
         yield built
 
 
 @pytest.fixture
-def client(cables: Wire) -> Iterator[Client]:
+def client(cables: VethPair) -> Iterator[Client]:
     with Client(cables) as opened:
         yield opened
 
 
 async def test_broadcast_and_unicast_requests_get_exactly_one_answer(
-    cables: Wire, client: Client
+    cables: VethPair, client: Client
 ) -> None:
     mac = cables.node_mac()
     async with running_node(VIP, FENCE):
@@ -68,32 +68,32 @@ async def test_broadcast_and_unicast_requests_get_exactly_one_answer(
             assert (reply.dst, reply[ARP].hwdst) == (client.mac, client.mac)
 
 
-async def test_a_probe_is_answered(cables: Wire, client: Client) -> None:
+async def test_arp_probe_is_answered(cables: VethPair, client: Client) -> None:
     async with running_node(VIP):
         await client.answered()
 
         client.ask(sender="0.0.0.0")
 
         reply = await client.reply()
-        while reply[ARP].pdst != "0.0.0.0":  # answers to what ``answered`` asked twice
+        while reply[ARP].pdst != "0.0.0.0":  # replies to repeated requests of ``answered``
             reply = await client.reply()
         assert (reply[ARP].psrc, reply[ARP].hwsrc) == (VIP, cables.node_mac())
 
 
-async def test_other_addresses_and_other_hosts_frames_are_left_alone(
-    cables: Wire, client: Client
+async def test_requests_for_other_addresses_or_to_other_hosts_are_ignored(
+    cables: VethPair, client: Client
 ) -> None:
     async with running_node(VIP, FENCE):
         await client.answered()
         assert await client.replies("192.0.2.101") == []
         assert await client.replies(VIP, destination="02:00:00:00:00:99") == []
-        # The same under the interface's very eyes: as a sniffer on the node would have it.
+        # The same in promiscuous mode, as with a sniffer on the node.
         cables.on_node("link", "set", "eth0", "promisc", "on")
         assert await client.replies(VIP, destination="02:00:00:00:00:99") == []
         assert len(await client.replies()) == 1
 
 
-async def test_what_was_withdrawn_is_answered_no_more(client: Client) -> None:
+async def test_withdrawn_address_is_no_longer_answered(client: Client) -> None:
     async with running_node(VIP, FENCE) as node:
         await client.answered()
 
@@ -105,7 +105,7 @@ async def test_what_was_withdrawn_is_answered_no_more(client: Client) -> None:
         await client.answered()
 
 
-async def test_addresses_that_come_and_go_in_one_turn_of_the_loop(client: Client) -> None:
+async def test_addresses_announced_and_withdrawn_in_one_loop_turn(client: Client) -> None:
     async with running_node(VIP, FENCE) as node:
         await client.answered(FENCE)
         node.withdraw(VIP)
@@ -116,17 +116,17 @@ async def test_addresses_that_come_and_go_in_one_turn_of_the_loop(client: Client
         assert len(await client.replies("192.0.2.101")) == 1
 
 
-async def test_arping_and_the_kernels_neighbor_table_believe_us(cables: Wire) -> None:
+async def test_arping_and_the_kernel_resolve_the_address(cables: VethPair) -> None:
     require(shutil.which("arping") is not None, "arping")
     mac = cables.node_mac()
     async with running_node(VIP, FENCE):
         with Client(cables) as client:
             await client.answered()
         count = ("arping", "-I", "eth0", "-c", "1", "-w")
-        asked = await on_client(cables, *count, "60", VIP)
-        assert "Received 1 response(s)" in asked
-        assert mac.upper() in asked
-        # Duplicate address detection: it finds that the address is taken.
+        output = await on_client(cables, *count, "60", VIP)
+        assert "Received 1 response(s)" in output
+        assert mac.upper() in output
+        # Duplicate address detection: it finds the address in use.
         assert "Received 1 response(s)" in await on_client(cables, *count, "60", "-D", VIP)
         assert "Received 0 response(s)" in await on_client(cables, *count, "2", "192.0.2.101")
 
@@ -140,28 +140,28 @@ async def test_arping_and_the_kernels_neighbor_table_believe_us(cables: Wire) ->
         assert mac in await eventually(neighbor, lambda entry: "lladdr" in entry)
 
 
-async def test_a_takeover_is_announced_five_times_in_both_forms(
-    cables: Wire, client: Client
+async def test_takeover_sends_five_gratuitous_requests_and_replies(
+    cables: VethPair, client: Client
 ) -> None:
     async with running_node(FENCE) as node:
-        await node.saw(InterfaceAdded)
+        await node.next_event(InterfaceAdded)
         await client.answered(FENCE)
         node.announce(VIP)
-        heard = await gratuitous(client, VIP, within=6.6)
+        frames = await gratuitous(client, VIP, within=6.6)
 
     for operation in (1, 2):
-        times = [at for at, frame in heard if frame[ARP].op == operation]
+        times = [at for at, frame in frames if frame[ARP].op == operation]
         assert len(times) == 5
         for earlier, later in pairwise(times):
             assert later - earlier == pytest.approx(1.1, abs=0.3)
     mac = cables.node_mac()
-    for _, frame in heard:
+    for _, frame in frames:
         assert (frame.dst, frame.src) == (BROADCAST, mac)
         assert (frame[ARP].hwsrc, frame[ARP].hwdst) == (mac, BROADCAST)
         assert (frame[ARP].psrc, frame[ARP].pdst) == (VIP, VIP)
 
 
-async def test_a_lost_address_is_not_announced_for_the_rest_of_its_window(client: Client) -> None:
+async def test_withdrawn_address_gets_no_further_gratuitous_arp(client: Client) -> None:
     async with running_node(FENCE, VIP) as node:
         await client.answered()
         node.withdraw(VIP)
@@ -169,82 +169,80 @@ async def test_a_lost_address_is_not_announced_for_the_rest_of_its_window(client
         assert await gratuitous(client, VIP, within=1.5) == []
 
 
-async def test_interfaces_that_are_excluded_do_not_answer(cables: Wire, client: Client) -> None:
+async def test_excluded_interfaces_do_not_answer(cables: VethPair, client: Client) -> None:
     cables.connect("veth0")  # as containers have it
     cables.connect("uplink0")
     async with running_node(VIP, settings=Settings(("^veth", "link"))) as node:
         with Client(cables, "veth0") as second, Client(cables, "uplink0") as third:
             await client.answered()
-            for unheard in (second, third):
-                unheard.ask()
+            for excluded in (second, third):
+                excluded.ask()
             cables.connect("last0")
-            await node.saw(InterfaceAdded, lambda event: event.interface == "last0")
-            for unheard in (second, third):
+            await node.next_event(InterfaceAdded, lambda event: event.interface == "last0")
+            for excluded in (second, third):
                 with pytest.raises(TimeoutError):
-                    await unheard.frame(within=0.1)
+                    await excluded.frame(within=0.1)
     added = [event.interface for event in node.history if isinstance(event, InterfaceAdded)]
     assert added == ["eth0", "last0"]
 
 
-async def test_an_interface_that_comes_later_answers_and_is_announced_on() -> None:
-    with wire(connected=False) as cables:
+async def test_later_interface_answers_and_sends_gratuitous_arp() -> None:
+    with veth_pair(connected=False) as cables:
         async with running_node(VIP) as node:
             cables.connect("late0")
             with Client(cables, "late0") as client:
                 await client.answered()
-                assert (await node.saw(InterfaceAdded)).interface == "late0"
+                assert (await node.next_event(InterfaceAdded)).interface == "late0"
                 await announced(client, VIP)
 
 
-async def test_a_link_that_went_down_answers_when_it_is_back(cables: Wire, client: Client) -> None:
-    async with running_node(VIP) as node:
-        await client.answered()
-        cables.on_node("link", "set", "eth0", "down")
-        assert (await node.saw(InterfaceRemoved)).interface == "eth0"
-        await node.saw(InterfaceAdded)
-        cables.on_node("link", "set", "eth0", "up")
-        assert (await node.saw(InterfaceAdded)).interface == "eth0"
-        await client.answered()
-
-
-async def test_a_carrier_that_is_back_is_told_to_the_neighbors(
-    cables: Wire, client: Client
+async def test_link_that_was_down_answers_when_it_is_up_again(
+    cables: VethPair, client: Client
 ) -> None:
     async with running_node(VIP) as node:
         await client.answered()
-        # The first window must be over, or its bursts could be taken for the ones at stake.
+        cables.on_node("link", "set", "eth0", "down")
+        assert (await node.next_event(InterfaceRemoved)).interface == "eth0"
+        await node.next_event(InterfaceAdded)
+        cables.on_node("link", "set", "eth0", "up")
+        assert (await node.next_event(InterfaceAdded)).interface == "eth0"
+        await client.answered()
+
+
+async def test_returned_carrier_sends_gratuitous_arp(cables: VethPair, client: Client) -> None:
+    async with running_node(VIP) as node:
+        await client.answered()
+        # The takeover's window must be over, or its bursts could be mistaken for new ones.
         assert len(await gratuitous(client, VIP, within=6.0)) >= 8
         cables.on_client("link", "set", "eth0", "down")
         with pytest.raises(OSError, match="Network is down"):
-            await client.listen()
+            await client.discard_frames()
         cables.on_client("link", "set", "eth0", "up")
         await announced(client, VIP)
         assert not any(isinstance(event, InterfaceRemoved) for event in node.history)
 
 
-async def test_a_changed_mac_address_is_used_at_once(cables: Wire, client: Client) -> None:
+async def test_a_changed_mac_address_is_used_at_once(cables: VethPair, client: Client) -> None:
     async with running_node(VIP, FENCE):
         await client.answered()
 
         cables.on_node("link", "set", "eth0", "address", "02:00:00:00:00:77")
 
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while (await client.answered())[ARP].hwsrc != "02:00:00:00:00:77":
                 pass
         (reply,) = await client.replies(VIP, destination="02:00:00:00:00:77")
         assert (reply.src, reply[ARP].hwsrc) == ("02:00:00:00:00:77", "02:00:00:00:00:77")
 
 
-async def test_a_member_of_a_bridge_leaves_the_answer_to_the_bridge(
-    cables: Wire, client: Client
-) -> None:
+async def test_bridge_answers_in_place_of_its_port(cables: VethPair, client: Client) -> None:
     async with running_node(VIP, FENCE) as node:
         await client.answered()
         cables.on_node("link", "add", "br0", "address", "02:00:00:00:00:55", "type", "bridge")
         cables.on_node("link", "set", "br0", "up")
         cables.on_node("link", "set", "eth0", "master", "br0")
-        await node.saw(InterfaceAdded, lambda event: event.interface == "br0")
-        assert (await node.saw(InterfaceRemoved)).interface == "eth0"
+        await node.next_event(InterfaceAdded, lambda event: event.interface == "br0")
+        assert (await node.next_event(InterfaceRemoved)).interface == "eth0"
 
         await client.answered()
         (reply,) = await client.replies()
@@ -252,26 +250,28 @@ async def test_a_member_of_a_bridge_leaves_the_answer_to_the_bridge(
         (reply,) = await client.replies(VIP, destination="02:00:00:00:00:55")
 
         cables.on_node("link", "set", "eth0", "nomaster")
-        await node.saw(InterfaceAdded, lambda event: event.interface == "eth0")
+        await node.next_event(InterfaceAdded, lambda event: event.interface == "eth0")
         await client.answered()
 
 
-async def test_a_request_in_a_vlan_that_the_node_is_not_in_is_left_alone(cables: Wire) -> None:
+async def test_request_in_a_foreign_vlan_is_ignored(
+    cables: VethPair,
+) -> None:
     async with running_node(VIP, FENCE):
         with Client(cables, protocol=ETH_P_ALL) as client:
             await client.answered()
-            # The kernel takes the tag off and shows us the rest. An untagged answer to it would
-            # come from the wrong network.
+            # The kernel strips the tag and passes the rest on. An untagged reply would come from
+            # the wrong network.
             client.ask(sender="198.19.0.5", vlan=5)
             # VLAN 0 is a priority, not a network (IEEE 802.1Q).
             client.ask(sender="198.19.0.1", vlan=0)
             reply = await client.reply()
-            while reply[ARP].pdst == CLIENT_IP:  # a late one of those that ``answered`` asked for
+            while reply[ARP].pdst == CLIENT_IP:  # a late reply to ``answered``
                 reply = await client.reply()
             assert reply[ARP].pdst == "198.19.0.1"
 
 
-async def test_a_killed_process_is_replaced_at_once(cables: Wire, client: Client) -> None:
+async def test_a_killed_process_is_replaced_at_once(cables: VethPair, client: Client) -> None:
     async with running_node(VIP, FENCE) as node:
         await client.answered()
         first = node.process()
@@ -280,17 +280,17 @@ async def test_a_killed_process_is_replaced_at_once(cables: Wire, client: Client
         await gone(first)
         await client.answered()
 
-        assert (await node.saw(ResponderRestarted)).status == -signal.SIGKILL
+        assert (await node.next_event(ResponderRestarted)).status == -signal.SIGKILL
         assert node.process() != first
         assert len(await client.replies()) == 1
-        # For the operator nothing happened to the interfaces.
+        # The restart is not reported as a change of the interfaces.
         assert [e for e in node.history if isinstance(e, InterfaceAdded)] == [
             InterfaceAdded("eth0", "ARP")
         ]
         assert not any(isinstance(event, InterfaceRemoved) for event in node.history)
 
 
-async def test_what_changed_while_the_process_was_dead_counts(client: Client) -> None:
+async def test_changes_during_a_restart_of_the_process_take_effect(client: Client) -> None:
     async with running_node(VIP, FENCE) as node:
         await client.answered()
         first = node.process()
@@ -302,13 +302,13 @@ async def test_what_changed_while_the_process_was_dead_counts(client: Client) ->
         assert await client.replies(VIP) == []
 
 
-async def test_answers_do_not_wait_for_our_event_loop(client: Client) -> None:
+async def test_replies_do_not_wait_for_the_speakers_event_loop(client: Client) -> None:
     async with running_node(VIP):
         await client.answered()
-        # From here to the end nothing is awaited, so the loop stands still.
+        # From here to the end nothing is awaited, so the event loop is blocked.
         client.ask(sender="192.0.2.77")
         while True:
-            assert select.select([client.socket], [], [], PATIENCE)[0], "no answer"
+            assert select.select([client.socket], [], [], TIMEOUT)[0], "no answer"
             reply = Ether(client.socket.recv(2048))
             if reply[ARP].op == 2 and reply[ARP].pdst == "192.0.2.77":
                 break
@@ -350,7 +350,7 @@ asyncio.run(main())
 """
 
 
-async def on_client(cables: Wire, *command: str) -> str:
+async def on_client(cables: VethPair, *command: str) -> str:
     """Run a program in the client's namespace and return what it prints, whatever its status."""
     process = await asyncio.create_subprocess_exec(
         "ip", "netns", "exec", cables.client, *command, stdout=asyncio.subprocess.PIPE
@@ -360,15 +360,15 @@ async def on_client(cables: Wire, *command: str) -> str:
 
 
 async def announced(client: Client, address: str) -> None:
-    """Wait until a broadcast tells of the address."""
-    async with asyncio.timeout(PATIENCE):
+    """Wait until a broadcast announces the address."""
+    async with asyncio.timeout(TIMEOUT):
         while (frame := await client.frame()).dst != BROADCAST or frame[ARP].psrc != address:
             pass
 
 
 async def gratuitous(client: Client, address: str, within: float) -> list[tuple[float, Ether]]:
-    """Listen for so many seconds; return when which broadcasts told of the address."""
-    heard: list[tuple[float, Ether]] = []
+    """Listen for ``within`` seconds; return broadcasts of the address with their times."""
+    frames: list[tuple[float, Ether]] = []
     deadline = time.monotonic() + within
     while (left := deadline - time.monotonic()) > 0:
         try:
@@ -376,5 +376,5 @@ async def gratuitous(client: Client, address: str, within: float) -> list[tuple[
         except TimeoutError:
             break
         if frame.dst == BROADCAST and frame[ARP].psrc == address:
-            heard.append((time.monotonic(), frame))
-    return heard
+            frames.append((time.monotonic(), frame))
+    return frames

@@ -1,4 +1,4 @@
-"""Membership in multicast groups, as the kernel tells it."""
+"""Membership in multicast groups, as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 import pytest
-from support.layer2_wire import Wire, wire
+from support.layer2.client_link import VethPair, veth_pair
 
 from speaker.responder.io.multicast import Groups, ipv6_enabled
 
@@ -17,18 +17,18 @@ A, B = (IPv6Address(f"ff02::1:ff00:{last}").packed for last in (1, 2))
 
 
 @pytest.fixture
-def cables() -> Iterator[Wire]:
-    with wire(ipv6=True) as built:
+def cables() -> Iterator[VethPair]:
+    with veth_pair(ipv6=True) as built:
         yield built
 
 
-def joined(cables: Wire) -> set[str]:
-    """Return the groups of solicited nodes on eth0, as ``ip`` shows them."""
+def joined(cables: VethPair) -> set[str]:
+    """Return the solicited-node groups on eth0, as ``ip`` shows them."""
     words = cables.on_node("-6", "maddress", "show", "dev", "eth0").split()
     return {word for word in words if word.startswith("ff02::1:ff00:")}
 
 
-def test_groups_are_joined_and_left(cables: Wire) -> None:
+def test_groups_are_joined_and_left(cables: VethPair) -> None:
     groups = Groups(socket.if_nametoindex("eth0"))
     assert groups.follow(frozenset({A, B})) == ""
     assert joined(cables) == {"ff02::1:ff00:1", "ff02::1:ff00:2"}
@@ -39,7 +39,7 @@ def test_groups_are_joined_and_left(cables: Wire) -> None:
     assert joined(cables) == set()
 
 
-def test_there_may_be_more_groups_than_one_socket_can_join(cables: Wire) -> None:
+def test_more_groups_are_joined_than_one_socket_can_join(cables: VethPair) -> None:
     prefix = A[:13]
     many = frozenset(prefix + number.to_bytes(3) for number in range(4000))
     groups = Groups(socket.if_nametoindex("eth0"))
@@ -53,7 +53,7 @@ def test_there_may_be_more_groups_than_one_socket_can_join(cables: Wire) -> None
     assert joined(cables) == set()
 
 
-def test_a_group_that_cannot_be_joined_is_tried_again(cables: Wire) -> None:
+def test_failed_group_join_is_retried(cables: VethPair) -> None:
     cables.on_node("link", "add", "br0", "index", "77", "type", "bridge")
     cables.on_node("link", "del", "br0")
     groups = Groups(77)
@@ -63,9 +63,9 @@ def test_a_group_that_cannot_be_joined_is_tried_again(cables: Wire) -> None:
     groups.close()
 
 
-def test_whether_an_interface_speaks_ipv6(cables: Wire) -> None:
+def test_ipv6_enabled_of_an_interface(cables: VethPair) -> None:
     assert ipv6_enabled("eth0")
     assert not ipv6_enabled("ghost0")
-    with wire(ipv6=False):
+    with veth_pair(ipv6=False):
         assert not ipv6_enabled("eth0")
     assert ipv6_enabled("eth0")

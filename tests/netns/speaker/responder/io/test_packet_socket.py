@@ -1,4 +1,4 @@
-"""The packet socket and the kernel's verdict on our filters."""
+"""The packet socket, and the kernel's evaluation of our filters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
-from support.layer2_wire import CLIENT_IP, VIP, Client, wire
+from support.layer2.client_link import CLIENT_IP, VIP, Client, veth_pair
 
 from metallb_py.protocols.ethernet import EtherType
 from speaker.responder.bpf import MAX_RANGES, arp_filter
@@ -22,7 +22,7 @@ OWNED = IPv4Address(VIP).packed
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with wire() as cables, Client(cables) as opened:
+    with veth_pair() as cables, Client(cables) as opened:
         yield opened
 
 
@@ -43,7 +43,7 @@ def assert_nothing_waits(receiver: socket.socket) -> None:
         receiver.recv(FRAME_LIMIT)
 
 
-def test_the_filter_holds_from_the_first_frame_on(client: Client) -> None:
+def test_filter_applies_from_the_first_frame_on(client: Client) -> None:
     with PacketSocket("eth0", EtherType.ARP, arp_filter([OWNED])) as sniffer:
         for target in ("192.0.2.99", VIP, "192.0.2.101"):
             client.ask(target)
@@ -57,18 +57,18 @@ def test_the_filter_holds_from_the_first_frame_on(client: Client) -> None:
         assert_nothing_waits(sniffer)
 
 
-async def test_what_is_sent_arrives(client: Client) -> None:
+async def test_sent_frame_arrives(client: Client) -> None:
     with PacketSocket("eth0", EtherType.ARP, arp_filter([])) as sender:
         sender.send(request("192.0.2.33"))
         assert (await client.frame())[ARP].pdst == "192.0.2.33"
 
 
-def test_an_interface_that_is_not_there_is_an_error() -> None:
-    with wire(connected=False), pytest.raises(OSError, match="No such device"):
+def test_missing_interface_is_an_error() -> None:
+    with veth_pair(connected=False), pytest.raises(OSError, match="No such device"):
         PacketSocket("eth0", EtherType.ARP, arp_filter([]))
 
 
-def test_the_kernel_agrees_about_every_address(
+def test_kernel_filters_every_address_correctly(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     # The kernel runs filters on any socket; on this one, frames are only bytes.
@@ -86,21 +86,21 @@ def test_the_kernel_agrees_about_every_address(
             assert_nothing_waits(theirs)
 
 
-def test_the_kernel_takes_the_largest_filter(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_kernel_accepts_the_largest_filter(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     attach_filter(theirs, arp_filter((i * i).to_bytes(4) for i in range(10 * MAX_RANGES)))
     ours.send(request(IPv4Address(17**2)))
     assert theirs.recv(2048)
 
 
-def test_the_kernel_refuses_what_is_no_program(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_kernel_refuses_an_invalid_bpf_program(pair: tuple[socket.socket, socket.socket]) -> None:
     with pytest.raises(OSError, match="Invalid argument"):
         attach_filter(pair[1], bytes(8))
 
 
-def test_what_there_was_no_room_for_is_counted(client: Client) -> None:
+def test_receive_buffer_overruns_are_counted(client: Client) -> None:
     with PacketSocket("eth0", EtherType.ARP, arp_filter([OWNED])) as receiver:
-        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the least there is
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the kernel's minimum
         assert receiver.overruns() == 0
         for _ in range(100):
             client.ask(VIP)

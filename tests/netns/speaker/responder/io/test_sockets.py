@@ -1,4 +1,4 @@
-"""The ports, in this process: one interface's trouble stays its own."""
+"""The responder's sockets, in this process: a failed interface does not affect the others."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from ipaddress import IPv4Address
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
-from support.layer2_wire import BROADCAST, VIP, Client, Wire, wire
+from support.layer2.client_link import BROADCAST, VIP, Client, VethPair, veth_pair
 
 from metallb_py.protocols.rtnetlink import Link
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst
 from speaker.responder.io.counters import Tally
 from speaker.responder.io.interfaces import follow_links
 from speaker.responder.io.messages import AddressCounts, InterfaceState
-from speaker.responder.io.sockets import REPLIES_LIMIT, Ports
+from speaker.responder.io.sockets import REPLIES_LIMIT, ResponderSockets
 from speaker.responder.links import excluding
 
 pytestmark = pytest.mark.netns
@@ -24,14 +24,14 @@ OWNED = IPv4Address(VIP).packed
 NO_DEVICE = "No such device"
 
 
-class Bench:
-    """Ports with hands to turn them: ``turn`` does what the process' loop would."""
+class Harness:
+    """ResponderSockets without a process: ``serve`` does the work of the process' loop."""
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.counters = Tally()
         self.watched: dict[int, Callable[[], None]] = {}
-        self.ports = Ports(
-            self.tally,
+        self.sockets = ResponderSockets(
+            self.counters,
             self.watched.__setitem__,
             self.watched.__delitem__,
             excluding(["^veth"]),
@@ -39,51 +39,51 @@ class Bench:
         )
 
     def reconcile(self, links: dict[int, Link]) -> set[int]:
-        """Follow the interfaces; return those whose neighbors are to hear of the address."""
-        news = self.ports.reconcile(links, {})
-        assert all(addresses == {OWNED} for addresses in news.values())
-        return set(news)
+        """Follow the interfaces; return those on which the address must be announced."""
+        to_announce = self.sockets.reconcile(links, {})
+        assert all(addresses == {OWNED} for addresses in to_announce.values())
+        return set(to_announce)
 
-    def turn(self) -> None:
-        """Serve every port once."""
-        for serve in tuple(self.watched.values()):
-            serve()
+    def serve(self) -> None:
+        """Serve every socket once."""
+        for receive in tuple(self.watched.values()):
+            receive()
 
 
 @pytest.fixture
-def cables() -> Iterator[Wire]:
-    with wire() as built:
+def cables() -> Iterator[VethPair]:
+    with veth_pair() as built:
         built.connect("eth1")
         yield built
 
 
 @pytest.fixture
-def links(cables: Wire) -> dict[int, Link]:
+def links(cables: VethPair) -> dict[int, Link]:
     interfaces = follow_links()
     interfaces.close()
     return dict(interfaces.table.entries)
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
-    made.ports.own({OWNED: ()})
+def harness() -> Iterator[Harness]:
+    made = Harness()
+    made.sockets.own({OWNED: ()})
     yield made
     made.reconcile({})
 
 
 def ghost(links: dict[int, Link]) -> Link:
-    """An interface that was taken away before we got to open it."""
+    """Return a link that was deleted before its socket could be opened."""
     eth0 = next(link for link in links.values() if link.name == "eth0")
     return replace(eth0, index=99, name="ghost0")
 
 
-def test_one_interface_that_fails_does_not_keep_the_others_from_answering(
-    bench: Bench, cables: Wire, links: dict[int, Link]
+def test_failed_interface_does_not_keep_the_others_from_answering(
+    harness: Harness, cables: VethPair, links: dict[int, Link]
 ) -> None:
-    bench.reconcile({99: ghost(links), **links})
+    harness.reconcile({99: ghost(links), **links})
 
-    assert set(bench.ports.states) == {
+    assert set(harness.sockets.states) == {
         InterfaceState("eth0", "ARP", ""),
         InterfaceState("eth1", "ARP", ""),
         InterfaceState("ghost0", "ARP", NO_DEVICE),
@@ -91,44 +91,44 @@ def test_one_interface_that_fails_does_not_keep_the_others_from_answering(
     for name in ("eth0", "eth1"):
         with Client(cables, name) as client:
             client.ask()
-            bench.turn()
-    assert bench.tally.report(None).counts == (AddressCounts(OWNED, 2, 2, 0),)
+            harness.serve()
+    assert harness.counters.report(None).counts == (AddressCounts(OWNED, 2, 2, 0),)
 
 
-def test_a_failed_interface_is_tried_again_and_forgotten_when_gone(
-    bench: Bench, links: dict[int, Link]
+def test_failed_interface_is_retried_and_removed_with_its_link(
+    harness: Harness, links: dict[int, Link]
 ) -> None:
-    bench.reconcile({99: ghost(links)})
-    assert bench.ports.states == (InterfaceState("ghost0", "ARP", NO_DEVICE),)
+    harness.reconcile({99: ghost(links)})
+    assert harness.sockets.states == (InterfaceState("ghost0", "ARP", NO_DEVICE),)
 
     found = replace(ghost(links), name="eth1")
-    assert bench.reconcile({99: found}) == {99}
-    assert bench.ports.states == (InterfaceState("eth1", "ARP", ""),)
+    assert harness.reconcile({99: found}) == {99}
+    assert harness.sockets.states == (InterfaceState("eth1", "ARP", ""),)
 
-    bench.reconcile({99: ghost(links)})
-    assert bench.ports.states == (InterfaceState("ghost0", "ARP", NO_DEVICE),)
-    bench.reconcile({})
-    assert bench.ports.states == ()
-    assert bench.watched == {}
+    harness.reconcile({99: ghost(links)})
+    assert harness.sockets.states == (InterfaceState("ghost0", "ARP", NO_DEVICE),)
+    harness.reconcile({})
+    assert harness.sockets.states == ()
+    assert harness.watched == {}
 
 
-def test_excluded_interfaces_are_left_out_by_the_name_that_they_have_now(
-    bench: Bench, links: dict[int, Link]
+def test_interfaces_are_excluded_by_their_current_name(
+    harness: Harness, links: dict[int, Link]
 ) -> None:
     index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
-    assert bench.reconcile({index: replace(eth0, name="veth0")}) == set()
-    assert bench.ports.states == ()
-    assert bench.reconcile({index: eth0}) == {index}
-    assert bench.ports.states == (InterfaceState("eth0", "ARP", ""),)
-    bench.reconcile({index: replace(eth0, name="veth0")})
-    assert bench.ports.states == ()
+    assert harness.reconcile({index: replace(eth0, name="veth0")}) == set()
+    assert harness.sockets.states == ()
+    assert harness.reconcile({index: eth0}) == {index}
+    assert harness.sockets.states == (InterfaceState("eth0", "ARP", ""),)
+    harness.reconcile({index: replace(eth0, name="veth0")})
+    assert harness.sockets.states == ()
 
 
-async def test_what_was_answered_before_is_answered_as_things_are_now(
-    bench: Bench, cables: Wire, links: dict[int, Link]
+async def test_cached_replies_follow_ownership_and_mac_address(
+    harness: Harness, cables: VethPair, links: dict[int, Link]
 ) -> None:
     index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
-    bench.reconcile({index: eth0})
+    harness.reconcile({index: eth0})
     with Client(cables) as client:
         for owned, mac in (
             (True, cables.node_mac()),
@@ -137,84 +137,86 @@ async def test_what_was_answered_before_is_answered_as_things_are_now(
             (True, cables.node_mac()),
             (True, "02:00:00:00:00:07"),
         ):
-            bench.ports.own({OWNED: ()} if owned else {})
+            harness.sockets.own({OWNED: ()} if owned else {})
             client.ask()
             if mac and mac != cables.node_mac():
                 moved = type(eth0.mac)(bytes.fromhex(mac.replace(":", "")))
-                bench.reconcile({index: replace(eth0, mac=moved)})
-            bench.turn()
+                harness.reconcile({index: replace(eth0, mac=moved)})
+            harness.serve()
             if owned:
                 reply = await client.frame()
                 assert (reply[ARP].hwsrc, reply[ARP].psrc) == (mac, VIP)
-        assert client.nothing_waits()
-    assert bench.tally.report(None).counts == (AddressCounts(OWNED, 4, 4, 0),)
+        assert client.is_drained()
+    assert harness.counters.report(None).counts == (AddressCounts(OWNED, 4, 4, 0),)
 
 
-async def test_who_asks_in_other_words_each_time_fills_no_memory(
-    bench: Bench, cables: Wire, links: dict[int, Link]
+async def test_reply_cache_is_bounded(
+    harness: Harness, cables: VethPair, links: dict[int, Link]
 ) -> None:
     index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
-    bench.reconcile({index: eth0})
-    bench.ports.own({OWNED: ()})
+    harness.reconcile({index: eth0})
+    harness.sockets.own({OWNED: ()})
     with Client(cables) as client:
         request = bytes(Ether(src=client.mac, dst=BROADCAST) / ARP(hwsrc=client.mac, pdst=VIP))
         for number in range(2 * REPLIES_LIMIT):
             client.socket.send(request[:28] + (number + 1).to_bytes(4) + request[32:])
             if number % 32 == 31:
-                bench.turn()
-    assert bench.tally.report(None).counts == (
+                harness.serve()
+    assert harness.counters.report(None).counts == (
         AddressCounts(OWNED, 2 * REPLIES_LIMIT, 2 * REPLIES_LIMIT, 0),
     )
-    assert bench.ports.remembered <= REPLIES_LIMIT
+    assert harness.sockets.remembered <= REPLIES_LIMIT
 
 
-def test_the_neighbors_of_these_must_hear_of_us(bench: Bench, links: dict[int, Link]) -> None:
+def test_reconcile_returns_the_interfaces_to_announce_on(
+    harness: Harness, links: dict[int, Link]
+) -> None:
     index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
     no_carrier = replace(eth0, flags=eth0.flags & ~0x10000)
     other_mac = replace(eth0, mac=type(eth0.mac)(b"\2\0\0\0\0\7"))
 
-    assert bench.reconcile({index: no_carrier}) == set()
-    assert bench.reconcile({index: eth0}) == {index}
-    assert bench.reconcile({index: eth0}) == set()
-    assert bench.reconcile({index: other_mac}) == {index}
-    # Carrier lost and found again before we looked.
+    assert harness.reconcile({index: no_carrier}) == set()
+    assert harness.reconcile({index: eth0}) == {index}
+    assert harness.reconcile({index: eth0}) == set()
+    assert harness.reconcile({index: other_mac}) == {index}
+    # Carrier lost and found again between two reconciliations.
     blinked = replace(other_mac, carriers=other_mac.carriers + 1)
-    assert bench.reconcile({index: blinked}) == {index}
-    assert bench.reconcile({index: blinked}) == set()
-    assert bench.reconcile({index: replace(blinked, flags=no_carrier.flags)}) == set()
-    assert bench.reconcile({}) == set()
-    assert bench.reconcile({index: eth0}) == {index}
+    assert harness.reconcile({index: blinked}) == {index}
+    assert harness.reconcile({index: blinked}) == set()
+    assert harness.reconcile({index: replace(blinked, flags=no_carrier.flags)}) == set()
+    assert harness.reconcile({}) == set()
+    assert harness.reconcile({index: eth0}) == {index}
 
 
-async def test_a_burst_goes_out_where_it_is_to(
-    bench: Bench, cables: Wire, links: dict[int, Link]
+async def test_burst_is_sent_on_its_interface_or_on_every_one(
+    harness: Harness, cables: VethPair, links: dict[int, Link]
 ) -> None:
-    bench.reconcile(links)
+    harness.reconcile(links)
     index = next(i for i, link in links.items() if link.name == "eth1")
     with Client(cables, "eth0") as first, Client(cables, "eth1") as second:
-        bench.ports.burst(Burst(OWNED, index))
-        bench.ports.burst(Burst(OWNED, EVERY_INTERFACE))
+        harness.sockets.burst(Burst(OWNED, index))
+        harness.sockets.burst(Burst(OWNED, EVERY_INTERFACE))
 
-        async def heard(client: Client, count: int) -> list[int]:
+        async def operations(client: Client, count: int) -> list[int]:
             frames = [await client.frame() for _ in range(count)]
             assert {(f.dst, f[ARP].psrc, f[ARP].pdst) for f in frames} == {(BROADCAST, VIP, VIP)}
             return [frame[ARP].op for frame in frames]
 
-        assert await heard(first, 2) == [1, 2]
-        assert await heard(second, 4) == [1, 2, 1, 2]
-    assert bench.tally.report(None).counts == (AddressCounts(OWNED, 0, 0, 6),)
+        assert await operations(first, 2) == [1, 2]
+        assert await operations(second, 4) == [1, 2, 1, 2]
+    assert harness.counters.report(None).counts == (AddressCounts(OWNED, 0, 0, 6),)
 
 
-def test_frames_that_the_kernel_does_not_take_are_counted(
-    bench: Bench, cables: Wire, links: dict[int, Link]
+def test_frames_that_the_kernel_refuses_are_counted(
+    harness: Harness, cables: VethPair, links: dict[int, Link]
 ) -> None:
-    bench.reconcile(links)
+    harness.reconcile(links)
     cables.on_node("link", "set", "eth0", "down")
 
-    bench.ports.burst(Burst(OWNED, EVERY_INTERFACE))
-    bench.turn()  # reading tells of it, too, once
+    harness.sockets.burst(Burst(OWNED, EVERY_INTERFACE))
+    harness.serve()  # a read returns the error, too, once
 
-    report = bench.tally.report(None)
+    report = harness.counters.report(None)
     (failure,) = report.failures
     assert (failure.interface, failure.gratuitous, failure.count) == ("eth0", True, 2)
     assert failure.error == "Network is down"

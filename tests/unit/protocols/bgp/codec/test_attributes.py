@@ -23,14 +23,14 @@ EXTERNAL = PathAttributes(
 )
 
 
-def understood(data: bytes, *, four_octet: bool) -> PathAttributes:
+def decoded(data: bytes, *, four_octet: bool) -> PathAttributes:
     split = split_attributes(data)
-    if split.flaw is not None:
-        raise split.flaw
+    if split.malformation is not None:
+        raise split.malformation
     return decode_attributes(split.values, four_octet=four_octet)
 
 
-def test_attributes_of_an_external_route_in_bytes() -> None:
+def test_path_attributes_of_an_external_route_in_bytes() -> None:
     data = encode_attributes(EXTERNAL, four_octet=True, next_hop=IPv4Address("10.0.0.1"))
 
     assert data.hex(" ") == (
@@ -41,33 +41,33 @@ def test_attributes_of_an_external_route_in_bytes() -> None:
     )
 
 
-def test_attributes_of_an_internal_route_in_bytes() -> None:
+def test_path_attributes_of_an_internal_route_in_bytes() -> None:
     internal = PathAttributes(Origin.INCOMPLETE, local_pref=0)
     data = encode_attributes(internal, four_octet=True, next_hop=IPv4Address("10.0.0.1"))
 
     assert data.hex(" ") == "40 01 01 02 40 02 00 40 03 04 0a 00 00 01 40 05 04 00 00 00 00"
 
 
-def test_as_numbers_are_as_wide_as_the_session() -> None:
+def test_as_path_has_two_octet_asns_in_a_two_octet_session() -> None:
     narrow = encode_attributes(EXTERNAL, four_octet=False, next_hop=None)
 
     assert bytes.fromhex("40 02 04 02 01 fc 00") in narrow
-    assert understood(narrow, four_octet=False) == EXTERNAL
+    assert decoded(narrow, four_octet=False) == EXTERNAL
 
 
-def test_a_wide_as_number_does_not_fit_a_narrow_session() -> None:
+def test_four_octet_asn_in_a_two_octet_session_is_a_local_error() -> None:
     wide = PathAttributes(Origin.IGP, (AsSegment(SegmentKind.SEQUENCE, (65536,)),))
 
     with pytest.raises(LocalProtocolError, match="65536"):
         encode_attributes(wide, four_octet=False, next_hop=None)
 
 
-def test_more_than_63_communities_take_an_extended_length() -> None:
+def test_more_than_63_communities_use_an_extended_length() -> None:
     many = PathAttributes(Origin.IGP, communities=tuple(range(64)))
     data = encode_attributes(many, four_octet=True, next_hop=None)
 
     assert bytes.fromhex("d0 08 0100") in data
-    assert understood(data, four_octet=True) == many
+    assert decoded(data, four_octet=True) == many
 
 
 ORIGIN = "400101 00"
@@ -82,7 +82,7 @@ EMPTY_PATH = "400200"
         (EMPTY_PATH, 3),  # no ORIGIN
         (ORIGIN, 3),  # no AS_PATH
         ("C00101 00" + EMPTY_PATH, 4),  # ORIGIN as optional
-        ("4063 00", 2),  # well-known, says the sender
+        ("4063 00", 2),  # unrecognized, but flagged as well-known
         ("400102 0000" + EMPTY_PATH, 5),
         ("400101 03" + EMPTY_PATH, 6),
         (ORIGIN + EMPTY_PATH + "400503 000000", 5),
@@ -94,36 +94,36 @@ EMPTY_PATH = "400200"
         (ORIGIN + "400202 0200", 11),  # empty segment
     ],
 )
-def test_wrong_attributes_are_told_as_rfc_4271_wants(wire: str, subcode: int) -> None:
+def test_malformed_attribute_raises_the_update_error_of_rfc_4271(wire: str, subcode: int) -> None:
     with pytest.raises(BgpError) as caught:
-        understood(bytes.fromhex(wire), four_octet=True)
+        decoded(bytes.fromhex(wire), four_octet=True)
 
     assert (caught.value.code, caught.value.subcode) == (3, subcode)
 
 
-def test_unknown_optional_attributes_and_atomic_aggregate_pass() -> None:
+def test_unknown_optional_attributes_and_atomic_aggregate_are_accepted() -> None:
     wire = bytes.fromhex(ORIGIN + EMPTY_PATH + "400600" + "E06302 abcd")
 
-    assert understood(wire, four_octet=True) == PathAttributes(Origin.IGP)
+    assert decoded(wire, four_octet=True) == PathAttributes(Origin.IGP)
 
 
-def test_of_a_repeated_attribute_the_first_counts() -> None:
+def test_first_of_a_repeated_attribute_is_used() -> None:
     wire = bytes.fromhex(ORIGIN + EMPTY_PATH + "400101 02")
 
-    assert understood(wire, four_octet=True).origin is Origin.IGP
+    assert decoded(wire, four_octet=True).origin is Origin.IGP
 
 
 @pytest.mark.parametrize("wire", ["800e00 800e00", "800f00 800f00"])
-def test_a_repeated_multiprotocol_attribute_leaves_the_prefixes_uncertain(wire: str) -> None:
+def test_repeated_mp_reach_or_mp_unreach_nlri_is_an_error(wire: str) -> None:
     with pytest.raises(BgpError, match="twice") as caught:
         split_attributes(bytes.fromhex(wire))
 
     assert (caught.value.code, caught.value.subcode) == (3, 1)
 
 
-def test_what_comes_before_and_after_a_flaw_is_told_all_the_same() -> None:
+def test_attributes_around_a_malformed_one_are_still_returned() -> None:
     split = split_attributes(bytes.fromhex("C00101 00" + EMPTY_PATH + "4005"))
 
     assert split.values == {1: b"\0", 2: b""}
-    assert split.flaw is not None
-    assert "ORIGIN" in str(split.flaw)
+    assert split.malformation is not None
+    assert "ORIGIN" in str(split.malformation)

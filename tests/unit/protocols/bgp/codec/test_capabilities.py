@@ -45,7 +45,7 @@ CASES: list[tuple[str, Capability]] = [
     ("49 0a 04 6e6f6465 04 6c6f6e65", Hostname("node", "lone")),
     ("49 02 00 00", Hostname("")),
     ("ce 02 8078", OtherCapability(206, b"\x80\x78")),
-    # IPv4 multicast, and a family that we do not speak at all: neither is an error.
+    # IPv4 multicast, and an unsupported address family: neither is an error.
     ("01 04 0001 00 02", OtherCapability(1, bytes.fromhex("00010002"))),
     ("01 04 0019 00 46", OtherCapability(1, bytes.fromhex("00190046"))),
 ]
@@ -78,7 +78,7 @@ def test_the_reserved_byte_of_multiprotocol_is_ignored() -> None:
         "49 02 01 6e",
     ],
 )
-def test_malformed_conveniences_are_as_good_as_absent(wire: str) -> None:
+def test_malformed_optional_capability_is_treated_as_unknown(wire: str) -> None:
     data = bytes.fromhex(wire)
 
     assert list(decode_capabilities(data)) == [OtherCapability(data[0], data[2:])]
@@ -90,18 +90,18 @@ def test_reserved_flags_of_graceful_restart_are_ignored() -> None:
     assert list(decode_capabilities(data)) == [GracefulRestart(120, families=(RestartFamily(1),))]
 
 
-def test_a_restart_time_beyond_its_field_becomes_the_longest() -> None:
+def test_restart_time_beyond_its_field_becomes_the_maximum() -> None:
     assert encode_capabilities((GracefulRestart(5000),)).hex() == "40020fff"
 
 
-def test_a_long_name_is_cut_between_characters() -> None:
+def test_long_hostname_is_cut_between_characters() -> None:
     (name,) = decode_capabilities(encode_capabilities((Hostname("n" + 40 * "\N{EURO SIGN}"),)))
 
     assert name == Hostname("n" + 21 * "\N{EURO SIGN}")
 
 
 @pytest.mark.parametrize("wire", ["01", "01 04 0001 00", "02 01 00", "41 02 0001", "01 03 000101"])
-def test_lengths_that_do_not_fit_are_an_open_error_without_subcode(wire: str) -> None:
+def test_wrong_capability_length_is_an_open_error_without_subcode(wire: str) -> None:
     with pytest.raises(BgpError) as caught:
         list(decode_capabilities(bytes.fromhex(wire)))
 

@@ -7,7 +7,7 @@ from metallb_py.protocols.bgp.codec.codes import BgpError, ErrorCode, OpenError,
 
 
 @pytest.mark.parametrize(
-    ("code", "subcode", "words"),
+    ("code", "subcode", "description"),
     [
         (2, 2, "OPEN message error: bad peer AS"),
         (6, 1, "cease: maximum number of prefixes reached"),
@@ -17,11 +17,13 @@ from metallb_py.protocols.bgp.codec.codes import BgpError, ErrorCode, OpenError,
         (99, 3, "unknown error code 99: unknown subcode 3"),
     ],
 )
-def test_a_notification_in_words(code: int, subcode: int, words: str) -> None:
-    assert describe(code, subcode) == words
+def test_notification_code_and_subcode_are_described(
+    code: int, subcode: int, description: str
+) -> None:
+    assert describe(code, subcode) == description
 
 
-def test_the_error_is_the_peers_fault_and_carries_its_answer() -> None:
+def test_bgp_error_is_remote_and_carries_the_notification_fields() -> None:
     error = BgpError("x", ErrorCode.OPEN_MESSAGE, OpenError.UNSUPPORTED_VERSION, b"\0\4")
 
     assert isinstance(error, RemoteProtocolError)

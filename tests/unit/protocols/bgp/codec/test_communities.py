@@ -26,7 +26,7 @@ def test_large_communities_in_bytes() -> None:
     assert decode_large_communities(wire) == ((4200000000, 1, 0xFFFFFFFF),)
 
 
-def test_a_large_community_counts_once() -> None:
+def test_repeated_large_community_is_returned_once() -> None:
     assert decode_large_communities(3 * bytes(12)) == ((0, 0, 0),)
 
 
@@ -46,10 +46,10 @@ def test_link_bandwidth_in_bytes(asn: int, wire: str) -> None:
     ("wire", "found"),
     [
         ("4004 fc00 4cee6b28", LinkBandwidth(64512, 125e6)),
-        ("0004 fc00 4cee6b28", LinkBandwidth(64512, 125e6)),  # transitive, as some send it
+        ("0004 fc00 4cee6b28", LinkBandwidth(64512, 125e6)),  # transitive, as some routers send it
         ("0002 fc00 00000001 4004 fc00 00000000", LinkBandwidth(64512, 0)),
         ("0002 fc00 00000001", None),  # a route target
-        ("4104 fc00 4cee6b28", None),  # of another kind
+        ("4104 fc00 4cee6b28", None),  # of another type
         ("4004 fc00 7fc00000", None),  # not a number
         ("4004 fc00 7f800000", None),  # infinite
         ("4004 fc00 bf800000", None),  # negative
@@ -63,7 +63,7 @@ def test_link_bandwidth_among_extended_communities(wire: str, found: LinkBandwid
 @pytest.mark.parametrize(
     "decode", [decode_communities, decode_large_communities, decode_link_bandwidth]
 )
-def test_lengths_that_do_not_fit(decode: object, length: int) -> None:
+def test_wrong_community_length_is_an_optional_attribute_error(decode: object, length: int) -> None:
     assert callable(decode)
     with pytest.raises(BgpError, match=f"found {length} bytes") as caught:
         decode(bytes(length))

@@ -44,7 +44,9 @@ def test_several_messages_arrive_at_once() -> None:
         (MARKER + b"\0\x13\x00", 3, b"\x00"),
     ],
 )
-def test_header_errors_are_told_as_rfc_4271_wants(header: bytes, subcode: int, data: bytes) -> None:
+def test_malformed_header_raises_the_header_error_of_rfc_4271(
+    header: bytes, subcode: int, data: bytes
+) -> None:
     reader = FrameReader()
     reader.feed(header)
 
@@ -53,7 +55,7 @@ def test_header_errors_are_told_as_rfc_4271_wants(header: bytes, subcode: int, d
     assert (caught.value.code, caught.value.subcode, caught.value.data) == (1, subcode, data)
 
 
-def test_messages_before_a_broken_one_still_count() -> None:
+def test_messages_before_a_malformed_header_are_returned() -> None:
     reader = FrameReader()
     reader.feed(KEEPALIVE + b"\0" * 19)
 

@@ -20,14 +20,14 @@ from metallb_py.protocols.bgp.codec.messages import (
 )
 
 MARKER = "ff" * 16
-# As a speaker of MetalLB 0.12 with AS 64512, hold time 90 s and router ID 10.0.0.1 sends it.
+# OPEN of a MetalLB 0.12 speaker with AS 64512, hold time 90 s and router ID 10.0.0.1.
 METALLB_OPEN = (
     MARKER + "0031 01 04 fc00 005a 0a000001 14"
     "02 12 01 04 0001 00 01 01 04 0002 00 01 41 04 0000fc00"
 )
 
 
-def test_the_open_of_metallb_in_bytes() -> None:
+def test_open_message_of_metallb_in_bytes() -> None:
     message = Open(
         my_as=64512,
         hold_time=90,
@@ -52,7 +52,7 @@ def test_the_open_of_metallb_in_bytes() -> None:
         (Refresh(2), "0017 05 0002 00 01"),
     ],
 )
-def test_the_other_messages_in_bytes(message: Message, wire: str) -> None:
+def test_keepalive_notification_and_route_refresh_in_bytes(message: Message, wire: str) -> None:
     data = bytes.fromhex(MARKER + wire)
 
     assert encode(message) == data
@@ -62,7 +62,7 @@ def test_the_other_messages_in_bytes(message: Message, wire: str) -> None:
 OPEN_FIXED = "04 fc00 005a 0a000001"
 
 
-def test_the_as_number_that_counts_is_the_capability() -> None:
+def test_four_octet_asn_capability_overrides_my_as() -> None:
     wide = decode(
         Frame(MessageType.OPEN, bytes.fromhex("04 5ba0 005a 0a000001 08 0206 4104 00010000"))
     )
@@ -74,7 +74,7 @@ def test_the_as_number_that_counts_is_the_capability() -> None:
     assert (two_octet(65536), two_octet(65535)) == (23456, 65535)
 
 
-def test_parameters_of_extended_length_are_understood() -> None:
+def test_extended_optional_parameters_length_is_decoded() -> None:
     wire = OPEN_FIXED + "ff ff 0009" + "02 0006 4104 00010000"
     message = decode(Frame(MessageType.OPEN, bytes.fromhex(wire)))
 
@@ -86,7 +86,7 @@ def test_parameters_of_extended_length_are_understood() -> None:
     ("wire", "subcode", "data"),
     [
         ("03 fc00 005a 0a000001 00", 1, "0004"),
-        (OPEN_FIXED + "02 0100", 4, ""),  # the authentication parameter of old
+        (OPEN_FIXED + "02 0100", 4, ""),  # the deprecated authentication parameter
         (OPEN_FIXED + "04 0203 4104", 0, ""),  # a capability that overruns its parameter
         (OPEN_FIXED + "08 0206 4104", 0, ""),  # a parameter that overruns the message
         (OPEN_FIXED + "00 02", 0, ""),  # bytes after the last parameter
@@ -95,7 +95,9 @@ def test_parameters_of_extended_length_are_understood() -> None:
         ("04 fc00", 0, ""),
     ],
 )
-def test_wrong_opens_are_told_as_rfc_4271_wants(wire: str, subcode: int, data: str) -> None:
+def test_malformed_open_raises_the_open_error_of_rfc_4271(
+    wire: str, subcode: int, data: str
+) -> None:
     with pytest.raises(BgpError) as caught:
         decode(Frame(MessageType.OPEN, bytes.fromhex(wire)))
 
@@ -103,7 +105,7 @@ def test_wrong_opens_are_told_as_rfc_4271_wants(wire: str, subcode: int, data: s
     assert caught.value.data.hex() == data
 
 
-def test_a_route_refresh_of_the_wrong_length_is_told() -> None:
+def test_route_refresh_of_wrong_length_is_an_error() -> None:
     with pytest.raises(BgpError) as caught:
         decode(Frame(MessageType.ROUTE_REFRESH, bytes(5)))
 
@@ -125,11 +127,13 @@ def test_a_route_refresh_of_the_wrong_length_is_told() -> None:
         (Notification(6, 3, b"\x01x"), "BGP notification code 0x0603 (cease: peer de-configured)"),
     ],
 )
-def test_a_notification_says_what_it_means(notification: Notification, text: str) -> None:
+def test_notification_text_has_code_and_shutdown_communication(
+    notification: Notification, text: str
+) -> None:
     assert str(notification) == text
 
 
-def test_more_capabilities_than_a_parameter_holds_are_our_own_fault() -> None:
+def test_capabilities_beyond_one_parameter_are_a_local_error() -> None:
     too_many = (OtherCapability(200, bytes(200)),) * 2
 
     with pytest.raises(LocalProtocolError):

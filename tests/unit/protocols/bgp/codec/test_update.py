@@ -28,7 +28,7 @@ def v6(*texts: str) -> tuple[IPv6Network, ...]:
     return tuple(IPv6Network(text) for text in texts)
 
 
-def both_ways(update: Update, wire: str) -> None:
+def check_both_ways(update: Update, wire: str) -> None:
     assert encode_update(update, four_octet=True).hex(" ") == bytes.fromhex(wire).hex(" ")
     assert decode_update(bytes.fromhex(wire), four_octet=True) == update
 
@@ -36,7 +36,7 @@ def both_ways(update: Update, wire: str) -> None:
 def test_an_ipv4_announcement_in_bytes() -> None:
     reach = Reach(NEXT_HOP, v4("192.0.2.1/32", "198.51.100.0/24", "128.0.0.0/1", "0.0.0.0/0"))
 
-    both_ways(
+    check_both_ways(
         Update(reach=(reach,), attributes=ATTRIBUTES),
         "0000 000e" + COMMON + "40 03 04 0a000001" + "20 c0000201 18 c63364 01 80 00",
     )
@@ -49,12 +49,12 @@ def test_an_ipv6_announcement_in_bytes() -> None:
         "80 20010db8000000000000000000000001 21 20010db800"
     )
 
-    both_ways(Update(reach=(reach,), attributes=ATTRIBUTES), "0000 0036" + mp_reach + COMMON)
+    check_both_ways(Update(reach=(reach,), attributes=ATTRIBUTES), "0000 0036" + mp_reach + COMMON)
 
 
 def test_withdrawals_in_bytes() -> None:
-    both_ways(Update(withdrawn=v4("192.0.2.1/32")), "0005 20c0000201 0000")
-    both_ways(Update(withdrawn=v6("2001:db8::/32")), "0000 000b 800f08 0002 01 20 20010db8")
+    check_both_ways(Update(withdrawn=v4("192.0.2.1/32")), "0005 20c0000201 0000")
+    check_both_ways(Update(withdrawn=v6("2001:db8::/32")), "0000 000b 800f08 0002 01 20 20010db8")
 
 
 @pytest.mark.parametrize(
@@ -64,29 +64,29 @@ def test_withdrawals_in_bytes() -> None:
         (AddressFamily.IPV6, "0000 0006 80 0f 03 0002 01"),
     ],
 )
-def test_a_message_without_prefixes_is_the_end_of_rib(family: AddressFamily, wire: str) -> None:
-    both_ways(Update(end_of_rib=family), wire)
+def test_update_without_prefixes_is_end_of_rib(family: AddressFamily, wire: str) -> None:
+    check_both_ways(Update(end_of_rib=family), wire)
 
 
-def test_the_end_of_ipv4_may_come_in_the_manner_of_other_families() -> None:
+def test_ipv4_end_of_rib_may_use_mp_unreach_nlri() -> None:
     ended = decode_update(bytes.fromhex("0000 0006 80 0f 03 0001 01"), four_octet=True)
 
     assert ended == Update(end_of_rib=AddressFamily.IPV4)
 
 
 @pytest.mark.parametrize("wire", ["0000 0006 80 0f 03 0001 80", "0000 0004 40 01 01 00"])
-def test_nothing_about_other_families_is_no_end(wire: str) -> None:
+def test_other_updates_without_prefixes_are_not_end_of_rib(wire: str) -> None:
     assert decode_update(bytes.fromhex(wire), four_octet=True) == Update()
 
 
-def test_bits_past_the_prefix_length_do_not_count() -> None:
+def test_bits_beyond_the_prefix_length_are_ignored() -> None:
     update = decode_update(bytes.fromhex("0002 04ff 0000"), four_octet=True)
 
     assert update.withdrawn == v4("240.0.0.0/4")
 
 
-def test_an_ipv6_next_hop_may_come_with_a_link_local_address() -> None:
-    both_ways(
+def test_ipv6_next_hop_may_include_a_link_local_address() -> None:
+    check_both_ways(
         Update(
             reach=(Reach(NEXT_HOP_V6, v6("::/0"), IPv6Address("fe80::1")),),
             attributes=ATTRIBUTES,
@@ -97,13 +97,13 @@ def test_an_ipv6_next_hop_may_come_with_a_link_local_address() -> None:
 
 
 def test_ipv4_prefixes_may_have_an_ipv6_next_hop() -> None:
-    both_ways(
+    check_both_ways(
         Update(reach=(Reach(NEXT_HOP_V6, v4("192.0.2.0/24")),), attributes=ATTRIBUTES),
         "0000 0023 80 0e 19 0001 01 10 fd000000000000000000000000000001 00 18c00002" + COMMON,
     )
 
 
-def test_ipv4_prefixes_may_come_in_the_manner_of_other_families() -> None:
+def test_ipv4_prefixes_may_use_mp_reach_and_mp_unreach_nlri() -> None:
     reach = "80 0e 0d 0001 01 04 0a000001 00 18c00002"
     unreach = "80 0f 07 0001 01 18c63364"
     body = bytes.fromhex("0000 0021" + reach + unreach + COMMON)
@@ -113,7 +113,7 @@ def test_ipv4_prefixes_may_come_in_the_manner_of_other_families() -> None:
     )
 
 
-def test_families_that_we_do_not_speak_are_none_of_ours() -> None:
+def test_unsupported_address_families_are_ignored() -> None:
     wire = "0000 0012 80 0e 05 0019 46 00 00" + "800f04 0001 02 00" + "40 02 00"
 
     assert decode_update(bytes.fromhex(wire), four_octet=True) == Update()
@@ -138,7 +138,7 @@ def test_families_that_we_do_not_speak_are_none_of_ours() -> None:
         "C0 01 01 02 40 02 00 40 03 04 0a000001",  # 3c: flags
     ],
 )
-def test_wrong_attributes_turn_an_announcement_into_a_withdrawal(attributes: str) -> None:
+def test_malformed_attributes_are_treated_as_withdraw(attributes: str) -> None:
     field = bytes.fromhex(attributes)
     body = b"\0\0" + len(field).to_bytes(2) + field + bytes.fromhex("20 c0000201")
     update = decode_update(body, four_octet=True)
@@ -154,7 +154,7 @@ def test_wrong_attributes_turn_an_announcement_into_a_withdrawal(attributes: str
         ("", 1),
         ("0000", 1),
         ("0009 00 0000", 1),  # withdrawn routes overrun the message
-        ("0000 0001", 1),  # attributes do
+        ("0000 0001", 1),  # path attributes overrun it
         ("0001 21 0000", 10),  # a prefix of 33 bits
         ("0003 20c000 0000", 10),  # a prefix cut short
         ("0000 0000 20c000", 10),
@@ -164,19 +164,19 @@ def test_wrong_attributes_turn_an_announcement_into_a_withdrawal(attributes: str
         ("0000 0007 800f04 0002 01 81", 10),  # 5.3
         ("0000 0004 800f01 00", 9),  # MP_UNREACH_NLRI too short (5.3)
         ("0000 0006 800f00 800f00", 1),  # twice (3g)
-        ("0000 0004 C0010102", 4),  # broken, and describes nothing (5.2)
+        ("0000 0004 C0010102", 4),  # malformed, and without NLRI (5.2)
         ("0000 0001 40", 1),
     ],
 )
-def test_where_the_prefixes_cannot_be_told_the_session_is_lost(wire: str, subcode: int) -> None:
+def test_unreadable_prefixes_are_an_error_that_resets_the_session(wire: str, subcode: int) -> None:
     with pytest.raises(BgpError) as caught:
         decode_update(bytes.fromhex(wire), four_octet=True)
 
     assert (caught.value.code, caught.value.subcode) == (3, subcode)
 
 
-def test_the_first_attribute_can_be_read_though_the_last_is_cut_short() -> None:
-    """Section 5.1 has MP_REACH_NLRI come first for this."""
+def test_leading_mp_reach_nlri_is_read_before_a_truncated_attribute() -> None:
+    """RFC 7606 section 5.1 puts MP_REACH_NLRI first for this reason."""
     mp_reach = "80 0e 1a 0002 01 10 fd000000000000000000000000000001 00 20 20010db8"
     wire = "0000 001e" + mp_reach + "40"
     update = decode_update(bytes.fromhex(wire), four_octet=True)
@@ -185,7 +185,7 @@ def test_the_first_attribute_can_be_read_though_the_last_is_cut_short() -> None:
     assert update.malformed
 
 
-def test_withdrawals_count_though_their_attribute_has_wrong_flags() -> None:
+def test_mp_unreach_nlri_with_wrong_flags_still_withdraws() -> None:
     wire = "0000 000b C00f08 0002 01 20 20010db8"
     update = decode_update(bytes.fromhex(wire), four_octet=True)
 
@@ -194,7 +194,7 @@ def test_withdrawals_count_though_their_attribute_has_wrong_flags() -> None:
 
 
 @pytest.mark.parametrize("discarded", ["40 06 01 00", "C0 07 03 000000"])
-def test_atomic_aggregate_and_aggregator_are_discarded_be_they_wrong(discarded: str) -> None:
+def test_malformed_atomic_aggregate_or_aggregator_is_discarded(discarded: str) -> None:
     field = bytes.fromhex(COMMON + "40 03 04 0a000001" + discarded)  # sections 7.6 and 7.7
     body = b"\0\0" + len(field).to_bytes(2) + field + bytes.fromhex("20 c0000201")
 
@@ -218,6 +218,6 @@ def many_v4(count: int) -> tuple[IPv4Network, ...]:
         Update(withdrawn=many_v4(20000)),
     ],
 )
-def test_what_one_message_cannot_say_is_our_own_fault(update: Update) -> None:
+def test_update_that_cannot_be_encoded_is_a_local_error(update: Update) -> None:
     with pytest.raises(LocalProtocolError):
         encode_update(update, four_octet=True)

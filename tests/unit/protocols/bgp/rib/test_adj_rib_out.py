@@ -26,8 +26,8 @@ V6 = prefix("2001:db8::1/128")
 
 
 @pytest.fixture
-def told() -> AdjRibOut:
-    """A peer that knows A and B."""
+def synced() -> AdjRibOut:
+    """Provide an Adj-RIB-Out in sync, with A and B sent to the peer."""
     rib = AdjRibOut()
     rib.open(BOTH)
     rib.change({A: PLAIN, B: PLAIN})
@@ -35,29 +35,29 @@ def told() -> AdjRibOut:
     return rib
 
 
-def everything(rib: AdjRibOut) -> Batch:
+def take_all(rib: AdjRibOut) -> Batch:
     batch = rib.take(1000)
-    assert rib.settled
+    assert rib.in_sync
     return batch
 
 
-def test_a_new_peer_is_told_everything_grouped_by_what_is_said() -> None:
+def test_new_session_gets_all_routes_grouped_by_attributes() -> None:
     rib = AdjRibOut()
     rib.change({A: PLAIN, B: LOCAL, C: PLAIN})
-    assert rib.settled  # nobody is there to be told
+    assert rib.in_sync  # no session is open
     rib.open(BOTH)
 
-    assert everything(rib) == Batch({PLAIN: (A, C), LOCAL: (B,)}, ())
+    assert take_all(rib) == Batch({PLAIN: (A, C), LOCAL: (B,)}, ())
 
 
-def test_only_what_changed_is_told(told: AdjRibOut) -> None:
-    told.change({B: LOCAL, C: PLAIN}, [A])
+def test_only_changed_routes_are_taken(synced: AdjRibOut) -> None:
+    synced.change({B: LOCAL, C: PLAIN}, [A])
 
-    assert everything(told) == Batch({LOCAL: (B,), PLAIN: (C,)}, (A,))
+    assert take_all(synced) == Batch({LOCAL: (B,), PLAIN: (C,)}, (A,))
 
 
 @pytest.mark.parametrize(
-    "there_and_back",
+    "changes",
     [
         [({}, [A]), ({A: PLAIN}, [])],
         [({A: LOCAL}, []), ({A: PLAIN}, [])],
@@ -66,83 +66,81 @@ def test_only_what_changed_is_told(told: AdjRibOut) -> None:
         [({}, [C])],
     ],
 )
-def test_a_change_that_is_taken_back_is_none(
-    told: AdjRibOut,
-    there_and_back: list[tuple[dict[IPNetwork, RouteAttributes], list[IPNetwork]]],
+def test_reverted_change_sends_nothing(
+    synced: AdjRibOut,
+    changes: list[tuple[dict[IPNetwork, RouteAttributes], list[IPNetwork]]],
 ) -> None:
-    for wanted, unwanted in there_and_back:
-        told.change(wanted, unwanted)
+    for wanted, unwanted in changes:
+        synced.change(wanted, unwanted)
 
-    assert told.settled
-    assert told.counts == PrefixCounts(2, 2, 0)
-
-
-def test_a_batch_is_bounded_and_the_rest_comes_later(told: AdjRibOut) -> None:
-    told.change({C: PLAIN}, [A, B])
-
-    assert told.take(2) == Batch({}, (A, B))
-    assert told.take(2) == Batch({PLAIN: (C,)}, ())
-    assert told.settled
+    assert synced.in_sync
+    assert synced.counts == PrefixCounts(2, 2, 0)
 
 
-def test_a_peer_that_was_gone_is_told_the_full_set_again(told: AdjRibOut) -> None:
-    told.close()
-    told.change({C: PLAIN}, [A])
-    assert told.settled
-    assert told.counts.announced == 0
-    told.open(BOTH)
+def test_batch_is_bounded_and_the_rest_follows_later(synced: AdjRibOut) -> None:
+    synced.change({C: PLAIN}, [A, B])
 
-    assert everything(told) == Batch({PLAIN: (B, C)}, ())
+    assert synced.take(2) == Batch({}, (A, B))
+    assert synced.take(2) == Batch({PLAIN: (C,)}, ())
+    assert synced.in_sync
 
 
-def test_prefixes_of_a_family_that_is_not_carried_wait_and_are_counted() -> None:
+def test_reopened_session_gets_the_full_set_again(synced: AdjRibOut) -> None:
+    synced.close()
+    synced.change({C: PLAIN}, [A])
+    assert synced.in_sync
+    assert synced.counts.announced == 0
+    synced.open(BOTH)
+
+    assert take_all(synced) == Batch({PLAIN: (B, C)}, ())
+
+
+def test_prefixes_of_a_family_not_carried_wait_and_are_counted() -> None:
     rib = AdjRibOut()
     rib.open(frozenset({4}))
     rib.change({A: PLAIN, V6: PLAIN})
-    assert everything(rib) == Batch({PLAIN: (A,)}, ())
+    assert take_all(rib) == Batch({PLAIN: (A,)}, ())
     assert rib.counts == PrefixCounts(1, 2, 1)
 
     rib.change({}, [V6])
-    assert rib.settled
+    assert rib.in_sync
     assert rib.counts == PrefixCounts(1, 1, 0)
 
 
-def test_resending_repeats_what_is_wanted_and_still_withdraws_what_is_not(
-    told: AdjRibOut,
-) -> None:
-    told.change({}, [A])
-    told.resend()
+def test_resend_repeats_wanted_routes_and_keeps_withdrawals(synced: AdjRibOut) -> None:
+    synced.change({}, [A])
+    synced.resend()
 
-    assert everything(told) == Batch({PLAIN: (B,)}, (A,))
+    assert take_all(synced) == Batch({PLAIN: (B,)}, (A,))
 
 
-def test_what_is_to_be_resent_can_still_be_withdrawn(told: AdjRibOut) -> None:
-    told.resend()
-    told.change({}, [A])
+def test_route_to_be_resent_can_still_be_withdrawn(synced: AdjRibOut) -> None:
+    synced.resend()
+    synced.change({}, [A])
 
-    assert everything(told) == Batch({PLAIN: (B,)}, (A,))
-
-
-def test_what_is_to_be_resent_is_not_taken_for_known(told: AdjRibOut) -> None:
-    told.resend()
-    told.change({A: LOCAL})
-    told.change({A: PLAIN})
-
-    assert everything(told) == Batch({PLAIN: (A, B)}, ())
+    assert take_all(synced) == Batch({PLAIN: (B,)}, (A,))
 
 
-def test_a_peer_that_takes_no_family_of_ours_is_told_nothing() -> None:
+def test_route_to_be_resent_is_sent_though_its_change_was_reverted(synced: AdjRibOut) -> None:
+    synced.resend()
+    synced.change({A: LOCAL})
+    synced.change({A: PLAIN})
+
+    assert take_all(synced) == Batch({PLAIN: (A, B)}, ())
+
+
+def test_peer_without_a_common_family_gets_no_routes() -> None:
     rib = AdjRibOut()
     rib.change({A: PLAIN, V6: PLAIN})
-    assert rib.counts == PrefixCounts(0, 2, 0)  # without a peer, nobody knows yet
+    assert rib.counts == PrefixCounts(0, 2, 0)  # not known before a session is open
     rib.open(frozenset())
 
-    assert rib.settled
+    assert rib.in_sync
     assert rib.counts == PrefixCounts(0, 2, 2)
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_equal_attributes_come_together_however_they_were_wanted(again: bool) -> None:
+def test_batches_group_equal_attributes_in_any_order_of_changes(again: bool) -> None:
     out = AdjRibOut()
     prefixes = [prefix(f"192.0.2.{number}/32") for number in range(6)]
     out.change({each: (PLAIN, LOCAL)[n % 2] for n, each in enumerate(prefixes)})

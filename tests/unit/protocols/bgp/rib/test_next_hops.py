@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from metallb_py.protocols.bgp.codec.codes import AddressFamily
-from metallb_py.protocols.bgp.negotiation import Settings, Terms
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses, NextHop, next_hops
 
 V4 = IPv4Address("10.0.0.1")
@@ -16,8 +16,10 @@ GIVEN_V6 = IPv6Address("2001:db8::1")
 BOTH = frozenset(AddressFamily)
 
 
-def terms(*, families: frozenset[AddressFamily] = BOTH, extended: bool = False) -> Terms:
-    return Terms(1, 2, V4, 90, 30.0, True, families, extended_next_hop=extended)
+def terms(
+    *, families: frozenset[AddressFamily] = BOTH, extended: bool = False
+) -> NegotiatedSession:
+    return NegotiatedSession(1, 2, V4, 90, 30.0, True, families, extended_next_hop=extended)
 
 
 def chosen(
@@ -27,7 +29,7 @@ def chosen(
 
 
 @pytest.mark.parametrize("extended", [False, True])
-def test_over_ipv4_each_family_has_an_address_of_its_own(extended: bool) -> None:
+def test_over_ipv4_each_family_uses_its_own_local_address(extended: bool) -> None:
     assert chosen(LocalAddresses(V4, ipv6=V6), extended=extended) == {
         4: NextHop(V4),
         6: NextHop(V6),
@@ -39,28 +41,28 @@ def test_a_family_without_address_has_no_next_hop() -> None:
     assert chosen(LocalAddresses(V6)) == {6: NextHop(V6)}
 
 
-def test_over_ipv6_the_addresses_beside_it_serve_ipv4() -> None:
+def test_over_ipv6_the_local_ipv4_address_is_the_ipv4_next_hop() -> None:
     assert chosen(LocalAddresses(V6, V4)) == {4: NextHop(V4), 6: NextHop(V6)}
 
 
-def test_an_ipv6_next_hop_for_ipv4_counts_first_where_it_was_agreed() -> None:
+def test_negotiated_extended_next_hop_is_preferred_for_ipv4() -> None:
     assert chosen(LocalAddresses(V6, V4), extended=True) == {4: NextHop(V6), 6: NextHop(V6)}
 
 
-def test_a_peer_on_our_link_hears_of_the_link_local_address_too() -> None:
+def test_link_local_peer_gets_global_and_link_local_next_hops() -> None:
     both = NextHop(V6, LINK_LOCAL)
 
     assert chosen(LocalAddresses(LINK_LOCAL, V4, V6)) == {4: NextHop(V4), 6: both}
     assert chosen(LocalAddresses(LINK_LOCAL, None, V6), extended=True) == {4: both, 6: both}
 
 
-def test_the_link_local_address_alone_takes_both_places() -> None:
+def test_lone_link_local_address_fills_both_next_hop_fields() -> None:
     assert chosen(LocalAddresses(LINK_LOCAL), extended=True) == dict.fromkeys(
         (4, 6), NextHop(LINK_LOCAL, LINK_LOCAL)
     )
 
 
-def test_configured_next_hops_count_before_all_others() -> None:
+def test_configured_next_hops_take_precedence() -> None:
     local = LocalAddresses(LINK_LOCAL, V4, V6)
 
     assert chosen(local, GIVEN_V4, GIVEN_V6, extended=True) == {
@@ -71,7 +73,7 @@ def test_configured_next_hops_count_before_all_others() -> None:
     assert chosen(LocalAddresses(V4), GIVEN_V6)[4] == NextHop(V4)
 
 
-def test_what_was_not_agreed_is_not_carried() -> None:
+def test_family_that_was_not_negotiated_has_no_next_hop() -> None:
     only_v6 = terms(families=frozenset({AddressFamily.IPV6}))
 
     assert next_hops(Settings(1, 2), only_v6, LocalAddresses(V4, ipv6=V6)) == {6: NextHop(V6)}

@@ -27,7 +27,7 @@ def many_v6(count: int) -> tuple[IPv6Network, ...]:
     return tuple(IPv6Network(((0xFD << 120) + number, 128)) for number in range(count))
 
 
-def understood(messages: Iterable[bytes]) -> list[Update]:
+def decoded(messages: Iterable[bytes]) -> list[Update]:
     reader = FrameReader(MAX_EXTENDED_LENGTH)
     updates = []
     for message in messages:
@@ -44,18 +44,18 @@ def test_equal_attributes_share_messages_up_to_the_limit() -> None:
     fits = (4096 - 19 - 4 - 14) // 5
     messages = list(pack_announcements(ATTRIBUTES, NEXT_HOP, many_v4(fits + 1), four_octet=True))
 
-    counts = [len(update.reach[0].prefixes) for update in understood(messages)]
+    counts = [len(update.reach[0].prefixes) for update in decoded(messages)]
     assert counts == [fits, 1]
     assert len(messages[0]) in range(4092, 4097)
 
 
 @pytest.mark.parametrize("next_hop", [NEXT_HOP_V6, BOTH_V6])
 @pytest.mark.parametrize("prefixes", [many_v6(1000), many_v4(3000)])
-def test_multiprotocol_announcements_leave_room_for_what_carries_them(
+def test_mp_reach_nlri_announcements_fit_the_message_length(
     next_hop: NextHop, prefixes: tuple[IPv4Network | IPv6Network, ...]
 ) -> None:
     messages = list(pack_announcements(ATTRIBUTES, next_hop, prefixes, four_octet=True))
-    updates = understood(messages)
+    updates = decoded(messages)
 
     assert tuple(p for update in updates for p in update.reach[0].prefixes) == prefixes
     assert {update.reach[0].next_hop for update in updates} == {next_hop.address}
@@ -64,9 +64,9 @@ def test_multiprotocol_announcements_leave_room_for_what_carries_them(
     assert len(messages[0]) > 4096 - 17
 
 
-def test_withdrawals_are_split_too() -> None:
+def test_withdrawals_are_split_at_the_message_length() -> None:
     messages = list(pack_withdrawals((*many_v4(1000), *many_v6(300))))
-    updates = understood(messages)
+    updates = decoded(messages)
 
     assert tuple(p for update in updates for p in update.withdrawn) == (
         *many_v4(1000),
@@ -76,7 +76,7 @@ def test_withdrawals_are_split_too() -> None:
     assert [update.withdrawn[0].version for update in updates] == [4, 4, 6, 6]
 
 
-def test_where_long_messages_were_agreed_a_few_hold_it_all() -> None:
+def test_extended_messages_hold_more_prefixes() -> None:
     prefixes = many_v4(20000)
     announced = list(
         pack_announcements(ATTRIBUTES, NEXT_HOP, prefixes, four_octet=True, max_length=65535)
@@ -85,18 +85,18 @@ def test_where_long_messages_were_agreed_a_few_hold_it_all() -> None:
 
     assert [len(messages) for messages in (announced, withdrawn)] == [2, 2]
     assert max(map(len, announced + withdrawn)) <= 65535
-    assert tuple(p for u in understood(announced) for p in u.reach[0].prefixes) == prefixes
-    assert len([p for u in understood(withdrawn) for p in u.withdrawn]) == 5000
+    assert tuple(p for u in decoded(announced) for p in u.reach[0].prefixes) == prefixes
+    assert len([p for u in decoded(withdrawn) for p in u.withdrawn]) == 5000
 
 
-def test_attributes_that_leave_no_room_are_our_own_fault() -> None:
-    said = PathAttributes(Origin.IGP, communities=tuple(range(1014)))
+def test_attributes_that_leave_no_room_are_a_local_error() -> None:
+    attributes = PathAttributes(Origin.IGP, communities=tuple(range(1014)))
 
     with pytest.raises(LocalProtocolError, match="no room"):
-        list(pack_announcements(said, NEXT_HOP, many_v4(1), four_octet=True))
+        list(pack_announcements(attributes, NEXT_HOP, many_v4(1), four_octet=True))
 
 
-def test_nothing_takes_no_message() -> None:
+def test_no_prefixes_need_no_message() -> None:
     assert list(pack_announcements(ATTRIBUTES, NEXT_HOP, (), four_octet=True)) == []
     assert list(pack_announcements(ATTRIBUTES, NEXT_HOP_V6, (), four_octet=True)) == []
     assert list(pack_withdrawals(())) == []

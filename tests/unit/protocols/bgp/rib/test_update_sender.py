@@ -4,17 +4,22 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
-from support.bgp_messages import messages
+from support.bgp.messages import messages
 
 from metallb_py.addresses import IPAddress
 from metallb_py.protocols.bgp.codec.capabilities import GracefulRestart
 from metallb_py.protocols.bgp.codec.codes import AddressFamily
 from metallb_py.protocols.bgp.codec.messages import Refresh, RefreshKind
 from metallb_py.protocols.bgp.codec.update import Update
-from metallb_py.protocols.bgp.negotiation import Settings, Terms
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings
 from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
-from metallb_py.protocols.bgp.rib.update_sender import GRACEFUL_SHUTDOWN, NOTHING, Flush, Outbound
+from metallb_py.protocols.bgp.rib.update_sender import (
+    GRACEFUL_SHUTDOWN,
+    NOTHING,
+    Flush,
+    UpdateSender,
+)
 
 LOCAL = IPv4Address("10.0.0.1")
 A = IPv4Network("192.0.2.1/32")
@@ -27,14 +32,14 @@ BOTH = frozenset(AddressFamily)
 V4_ENDS, V6_ENDS = (Update(end_of_rib=family) for family in AddressFamily)
 
 
-def terms(*, peer_asn: int = 64513, families: frozenset[AddressFamily] = BOTH) -> Terms:
-    return Terms(64512, peer_asn, IPv4Address(9), 90, 30.0, True, families)
+def terms(*, peer_asn: int = 64513, families: frozenset[AddressFamily] = BOTH) -> NegotiatedSession:
+    return NegotiatedSession(64512, peer_asn, IPv4Address(9), 90, 30.0, True, families)
 
 
-def connected(local: IPAddress = LOCAL, *, peer_asn: int = 64513) -> Outbound:
-    outbound = Outbound(Settings(64512, 64513))
-    outbound.open(terms(peer_asn=peer_asn), LocalAddresses(local))
-    return outbound
+def connected(local: IPAddress = LOCAL, *, peer_asn: int = 64513) -> UpdateSender:
+    sender = UpdateSender(Settings(64512, 64513))
+    sender.open(terms(peer_asn=peer_asn), LocalAddresses(local))
+    return sender
 
 
 def updates(flush: Flush | None) -> list[Update]:
@@ -45,116 +50,118 @@ def updates(flush: Flush | None) -> list[Update]:
     return found
 
 
-def test_the_end_is_told_once_all_routes_are_known_and_were_sent() -> None:
-    outbound = connected()
-    outbound.change({A: RouteAttributes()})
-    outbound.complete()
+def test_end_of_rib_follows_all_routes_after_the_initial_sync() -> None:
+    sender = connected()
+    sender.change({A: RouteAttributes()})
+    sender.initial_sync_done()
 
-    (route, *ends) = updates(outbound.flush())
+    (route, *ends) = updates(sender.flush())
     assert route.reach[0].prefixes == (A,)
     assert ends == [V4_ENDS, V6_ENDS]
-    assert outbound.flush() is None
+    assert sender.flush() is None
 
 
-def test_no_end_is_told_before_all_routes_are_known() -> None:
-    outbound = connected()
-    outbound.change({A: RouteAttributes()})
-    assert len(updates(outbound.flush())) == 1
-    assert not outbound.has_news
+def test_end_of_rib_is_not_sent_before_the_initial_sync_is_done() -> None:
+    sender = connected()
+    sender.change({A: RouteAttributes()})
+    assert len(updates(sender.flush())) == 1
+    assert not sender.has_pending
 
-    outbound.complete()
-    assert outbound.has_news
-    assert outbound.flush() == END
+    sender.initial_sync_done()
+    assert sender.has_pending
+    assert sender.flush() == END
 
 
-def test_without_a_route_there_is_an_end_as_well() -> None:
-    outbound = connected()
-    outbound.complete()
-    assert outbound.flush() == END
+def test_end_of_rib_is_sent_without_any_route() -> None:
+    sender = connected()
+    sender.initial_sync_done()
+    assert sender.flush() == END
 
 
 @pytest.mark.parametrize(
     ("family", "end"), [(AddressFamily.IPV4, END_V4), (AddressFamily.IPV6, END_V6)]
 )
-def test_each_agreed_family_has_its_end_if_we_can_carry_it_or_not(
+def test_each_negotiated_family_gets_end_of_rib_even_if_not_carried(
     family: AddressFamily, end: bytes
 ) -> None:
-    outbound = Outbound(Settings(64512, 64513))
-    outbound.open(terms(families=frozenset({family})), LocalAddresses(LOCAL))
-    outbound.complete()
-    assert outbound.flush() == Flush(end, 1)
+    sender = UpdateSender(Settings(64512, 64513))
+    sender.open(terms(families=frozenset({family})), LocalAddresses(LOCAL))
+    sender.initial_sync_done()
+    assert sender.flush() == Flush(end, 1)
 
 
-def test_every_session_has_its_end() -> None:
-    outbound = connected()
-    outbound.complete()
-    outbound.flush()
-    outbound.close()
-    assert not outbound.has_news
+def test_every_session_gets_end_of_rib() -> None:
+    sender = connected()
+    sender.initial_sync_done()
+    sender.flush()
+    sender.close()
+    assert not sender.has_pending
 
-    outbound.open(terms(), LocalAddresses(LOCAL))
-    assert outbound.flush() == END
+    sender.open(terms(), LocalAddresses(LOCAL))
+    assert sender.flush() == END
 
 
-def test_thousands_of_routes_come_before_the_end() -> None:
-    outbound = connected()
-    outbound.change({IPv4Network((number, 32)): RouteAttributes() for number in range(5000)})
-    outbound.complete()
+def test_end_of_rib_follows_thousands_of_routes() -> None:
+    sender = connected()
+    sender.change({IPv4Network((number, 32)): RouteAttributes() for number in range(5000)})
+    sender.initial_sync_done()
 
-    first, second = updates(outbound.flush()), updates(outbound.flush())
+    first, second = updates(sender.flush()), updates(sender.flush())
     assert not any(update.end_of_rib for update in first)
     assert second[-2:] == [V4_ENDS, V6_ENDS]
     assert sum(update.end_of_rib is not None for update in second) == 2
 
 
 @pytest.mark.parametrize(("peer_asn", "local_pref"), [(64513, None), (64512, 0)])
-def test_draining_says_every_route_again_as_one_to_go(
+def test_drain_readvertises_every_route_with_graceful_shutdown(
     peer_asn: int, local_pref: int | None
 ) -> None:
-    outbound = connected(peer_asn=peer_asn)
-    outbound.change({A: RouteAttributes(300, (64512 << 16,)), B: RouteAttributes(300)})
-    outbound.flush()
-    outbound.drain()
+    sender = connected(peer_asn=peer_asn)
+    sender.change({A: RouteAttributes(300, (64512 << 16,)), B: RouteAttributes(300)})
+    sender.flush()
+    sender.drain()
 
-    told = updates(outbound.flush())
-    assert {u.reach[0].prefixes: u.attributes.communities for u in told if u.attributes} == {
+    readvertised = updates(sender.flush())
+    assert {
+        u.reach[0].prefixes: u.attributes.communities for u in readvertised if u.attributes
+    } == {
         (A,): (64512 << 16, GRACEFUL_SHUTDOWN),
         (B,): (GRACEFUL_SHUTDOWN,),
     }
-    assert {u.attributes.local_pref for u in told if u.attributes} == {local_pref}
+    assert {u.attributes.local_pref for u in readvertised if u.attributes} == {local_pref}
 
 
-def test_all_is_taken_back_at_once() -> None:
-    outbound = connected()
-    outbound.change({A: RouteAttributes(), B: RouteAttributes()})
-    outbound.flush()
-    outbound.change({}, [A])  # not told yet
+def test_withdraw_all_withdraws_every_sent_route_at_once() -> None:
+    sender = connected()
+    sender.change({A: RouteAttributes(), B: RouteAttributes()})
+    sender.flush()
+    sender.change({}, [A])  # not sent yet
 
-    (withdrawal,) = updates(outbound.withdraw_all())
+    (withdrawal,) = updates(sender.withdraw_all())
     assert set(withdrawal.withdrawn) == {A, B}
-    assert not outbound.has_news
+    assert not sender.has_pending
 
 
-def test_what_nobody_was_told_is_not_taken_back() -> None:
-    outbound = Outbound(Settings(64512, 64513))
-    outbound.change({A: RouteAttributes()})
-    assert outbound.withdraw_all() == NOTHING
-    outbound.open(terms(), LocalAddresses(LOCAL))
-    assert outbound.withdraw_all() == NOTHING
+def test_withdraw_all_omits_routes_that_were_never_sent() -> None:
+    sender = UpdateSender(Settings(64512, 64513))
+    sender.change({A: RouteAttributes()})
+    assert sender.withdraw_all() == NOTHING
+    sender.open(terms(), LocalAddresses(LOCAL))
+    assert sender.withdraw_all() == NOTHING
 
 
 def test_an_ipv6_prefix_waits_for_a_session_that_carries_it() -> None:
-    outbound = connected()
-    outbound.change({IPv6Network("2001:db8::1/128"): RouteAttributes()})
-    assert not outbound.has_news
-    assert outbound.counts.not_carried == 1
+    sender = connected()
+    sender.change({IPv6Network("2001:db8::1/128"): RouteAttributes()})
+    assert not sender.has_pending
+    assert sender.counts.not_carried == 1
 
 
-# What is sent again when the peer asks for it
+# Route refresh (RFC 2918 and RFC 7313)
 
 
-def told(flush: Flush | None) -> list[str]:
-    """The prefixes, brackets and ends in what is to be sent, in order."""
+def summary(flush: Flush | None) -> list[str]:
+    """Return the prefixes, refresh brackets and End-of-RIBs of a flush, in order."""
     assert flush is not None
     found: list[str] = []
     for message in messages(flush.data):
@@ -169,99 +176,99 @@ def told(flush: Flush | None) -> list[str]:
     return found
 
 
-def both_families(*, enhanced: bool, restarts: bool = False) -> Outbound:
-    """An outbound with a route in each family, and nothing told yet."""
-    outbound = Outbound(Settings(64512, 64513))
+def both_families(*, enhanced: bool, restarts: bool = False) -> UpdateSender:
+    """Return an open sender with a route in each family, nothing sent yet."""
+    sender = UpdateSender(Settings(64512, 64513))
     agreed = replace(
         terms(), enhanced_refresh=enhanced, peer_restart=GracefulRestart(0) if restarts else None
     )
-    outbound.open(agreed, LocalAddresses(LOCAL, ipv6=IPv6Address("fd00::1")))
-    outbound.change({A: RouteAttributes(), V6: RouteAttributes()})
-    return outbound
+    sender.open(agreed, LocalAddresses(LOCAL, ipv6=IPv6Address("fd00::1")))
+    sender.change({A: RouteAttributes(), V6: RouteAttributes()})
+    return sender
 
 
-def test_a_family_is_sent_again_alone() -> None:
-    outbound = both_families(enhanced=False)
-    outbound.flush()
+def test_route_refresh_resends_only_its_family() -> None:
+    sender = both_families(enhanced=False)
+    sender.flush()
 
-    outbound.resend(AddressFamily.IPV6)
-    assert told(outbound.flush()) == [str(V6)]
-    outbound.resend(AddressFamily.IPV4)
-    assert told(outbound.flush()) == [str(A)]
-    assert not outbound.has_news
+    sender.resend(AddressFamily.IPV6)
+    assert summary(sender.flush()) == [str(V6)]
+    sender.resend(AddressFamily.IPV4)
+    assert summary(sender.flush()) == [str(A)]
+    assert not sender.has_pending
 
 
-def test_what_is_sent_again_is_bracketed_where_that_was_agreed() -> None:
-    outbound = both_families(enhanced=True)
-    outbound.complete()
-    outbound.flush()
+def test_enhanced_route_refresh_is_bracketed_by_borr_and_eorr() -> None:
+    sender = both_families(enhanced=True)
+    sender.initial_sync_done()
+    sender.flush()
 
-    outbound.resend(AddressFamily.IPV4)
-    outbound.change({}, [V6])
-    assert told(outbound.flush()) == ["BEGIN IPV4", str(A), f"-{V6}", "END IPV4"]
-    assert not outbound.has_news
+    sender.resend(AddressFamily.IPV4)
+    sender.change({}, [V6])
+    assert summary(sender.flush()) == ["BEGIN IPV4", str(A), f"-{V6}", "END IPV4"]
+    assert not sender.has_pending
 
-    outbound.resend(AddressFamily.IPV6)
-    brackets = outbound.flush()
-    assert told(brackets) == ["BEGIN IPV6", "END IPV6"]
+    sender.resend(AddressFamily.IPV6)
+    brackets = sender.flush()
+    assert summary(brackets) == ["BEGIN IPV6", "END IPV6"]
     assert brackets is not None
-    assert brackets.count == 0, "these are no UPDATEs"
-    assert outbound.flush() is None
+    assert brackets.count == 0, "the brackets are no UPDATEs"
+    assert sender.flush() is None
 
 
-def test_the_bracket_closes_after_all_that_is_sent_again() -> None:
-    outbound = both_families(enhanced=True)
-    outbound.change({IPv4Network((number, 32)): RouteAttributes() for number in range(5000)})
-    outbound.complete()
-    while outbound.has_news:
-        outbound.flush()
+def test_eorr_follows_all_resent_routes() -> None:
+    sender = both_families(enhanced=True)
+    sender.change({IPv4Network((number, 32)): RouteAttributes() for number in range(5000)})
+    sender.initial_sync_done()
+    while sender.has_pending:
+        sender.flush()
 
-    outbound.resend(AddressFamily.IPV4)
-    first, second = told(outbound.flush()), told(outbound.flush())
+    sender.resend(AddressFamily.IPV4)
+    first, second = summary(sender.flush()), summary(sender.flush())
     assert first[0] == "BEGIN IPV4"
     assert second[-1] == "END IPV4"
     assert len(first) + len(second) == 5001 + 2
 
 
-def test_a_refresh_waits_for_the_first_end_of_rib_where_restarts_are_graceful() -> None:
-    outbound = both_families(enhanced=True, restarts=True)
-    outbound.flush()
-    outbound.resend(AddressFamily.IPV4)
-    assert not outbound.has_news
+def test_route_refresh_waits_for_end_of_rib_with_graceful_restart() -> None:
+    sender = both_families(enhanced=True, restarts=True)
+    sender.flush()
+    sender.resend(AddressFamily.IPV4)
+    assert not sender.has_pending
 
-    outbound.complete()
-    assert told(outbound.flush()) == ["RIB IPV4", "RIB IPV6"]
-    assert told(outbound.flush()) == ["BEGIN IPV4", str(A), "END IPV4"]
+    sender.initial_sync_done()
+    assert summary(sender.flush()) == ["RIB IPV4", "RIB IPV6"]
+    assert summary(sender.flush()) == ["BEGIN IPV4", str(A), "END IPV4"]
 
 
 @pytest.mark.parametrize(("enhanced", "restarts"), [(True, False), (False, True)])
-def test_otherwise_a_refresh_comes_at_once(enhanced: bool, restarts: bool) -> None:
-    outbound = both_families(enhanced=enhanced, restarts=restarts)
-    outbound.flush()
-    outbound.resend(AddressFamily.IPV4)
+def test_route_refresh_is_otherwise_sent_at_once(enhanced: bool, restarts: bool) -> None:
+    sender = both_families(enhanced=enhanced, restarts=restarts)
+    sender.flush()
+    sender.resend(AddressFamily.IPV4)
 
-    assert str(A) in told(outbound.flush())
-
-
-def test_a_family_that_is_not_carried_is_not_sent_again() -> None:
-    outbound = connected()
-    outbound.resend(AddressFamily.IPV6)
-
-    assert not outbound.has_news
+    assert str(A) in summary(sender.flush())
 
 
-def test_what_the_peer_asked_for_is_forgotten_with_the_session() -> None:
-    outbound = both_families(enhanced=True)
-    outbound.resend(AddressFamily.IPV4)
-    outbound.close()
-    outbound.complete()
-    outbound.open(replace(terms(), enhanced_refresh=True), LocalAddresses(LOCAL))
+def test_route_refresh_of_a_family_not_carried_sends_nothing() -> None:
+    sender = connected()
+    sender.resend(AddressFamily.IPV6)
 
-    assert told(outbound.flush()) == [str(A), "RIB IPV4", "RIB IPV6"]
-    assert not outbound.has_news
+    assert not sender.has_pending
 
 
-def test_both_families_have_next_hops_of_their_own() -> None:
+def test_pending_route_refresh_is_dropped_with_its_session() -> None:
+    sender = both_families(enhanced=True)
+    sender.resend(AddressFamily.IPV4)
+    sender.close()
+    sender.initial_sync_done()
+    sender.open(replace(terms(), enhanced_refresh=True), LocalAddresses(LOCAL))
+
+    assert summary(sender.flush()) == [str(A), "RIB IPV4", "RIB IPV6"]
+    assert not sender.has_pending
+
+
+def test_each_family_has_its_own_next_hop() -> None:
     first, second = updates(both_families(enhanced=False).flush())
 
     assert first.reach[0].next_hop == LOCAL

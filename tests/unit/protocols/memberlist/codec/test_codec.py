@@ -1,4 +1,4 @@
-"""Messages to bytes and back."""
+"""Encoding and decoding of messages."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ MESSAGES: list[Message] = [
 
 
 def fields(kind: Kind, **values: object) -> bytes:
-    """Encode what no member of ours would send."""
+    """Encode fields that the encoder would not produce."""
     return bytes((kind,)) + msgpack.packb(values)
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
-def test_comes_back(message: Message) -> None:
+def test_encoded_message_decodes_to_itself(message: Message) -> None:
     assert decode(encode(message)) == message
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
-def test_cut_short_or_followed_by_more_it_is_refused(message: Message) -> None:
+def test_truncated_or_extended_message_is_an_error(message: Message) -> None:
     if isinstance(message, User):
         return
     data = encode(message)
@@ -82,12 +82,12 @@ def test_cut_short_or_followed_by_more_it_is_refused(message: Message) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x02\x05", b"\x02\xc0", b"\x02\xa1x", b"\x02\x81\x01\x01"])
-def test_what_is_no_map_is_refused(data: bytes) -> None:
+def test_anything_but_a_map_is_an_error(data: bytes) -> None:
     with pytest.raises(DecodeError):
         decode(data)
 
 
-def test_a_long_map_is_not_looked_at() -> None:
+def test_oversized_map_is_an_error() -> None:
     with pytest.raises(OversizedError):
         decode(fields(Kind.ACK, Payload=bytes(FIELDS_LIMIT)))
 
@@ -103,19 +103,19 @@ def test_a_long_map_is_not_looked_at() -> None:
     ],
     ids=lambda m: type(m).__name__,
 )
-def test_what_cannot_be_told_is_a_fault_of_ours(message: Message) -> None:
+def test_message_that_cannot_be_encoded_is_a_local_error(message: Message) -> None:
     with pytest.raises(LocalProtocolError, match=type(message).__name__):
         encode(message)
 
 
-def test_more_members_announced_than_bytes_allow() -> None:
+def test_push_pull_that_states_more_than_its_bytes_hold_is_an_error() -> None:
     with pytest.raises(OversizedError, match="found 4294967295 members"):
         decode(fields(Kind.PUSH_PULL, Nodes=0xFFFFFFFF))
     with pytest.raises(OversizedError, match="5000 bytes of state"):
         decode(fields(Kind.PUSH_PULL, UserStateLen=5000))
 
 
-def test_no_more_members_are_read_than_a_cluster_can_have() -> None:
+def test_push_pull_of_more_members_than_the_limit_is_an_error() -> None:
     most = fields(Kind.PUSH_PULL, Nodes=MEMBERS_LIMIT)
     assert feed_all(most, 1000, limit=10_000_000) == [None]
     more = fields(Kind.PUSH_PULL, Nodes=MEMBERS_LIMIT + 1)
@@ -123,14 +123,14 @@ def test_no_more_members_are_read_than_a_cluster_can_have() -> None:
         feed_all(more, 1000, limit=10_000_000)
 
 
-def test_maps_that_nest_in_a_push_pull_are_refused_at_once() -> None:
+def test_nested_maps_in_a_push_pull_are_an_error() -> None:
     head = fields(Kind.PUSH_PULL, Nodes=1)
     with pytest.raises(DecodeError, match="Name: found nothing"):
         decode(head + b"\x81\xa1x\x8f" + b"\xa1y\x80" * 15)
 
 
 def feed_all(data: bytes, step: int, limit: int = 10_000) -> list[object]:
-    """Feed a stream in pieces; return what came of each."""
+    """Feed a stream in pieces; return the result of each."""
     reader = MessageReader(data[0], limit)
     return [reader.feed(data[at : at + step]) for at in range(1, len(data), step)]
 
@@ -141,23 +141,23 @@ def feed_all(data: bytes, step: int, limit: int = 10_000) -> list[object]:
     [MESSAGES[1], MESSAGES[5], MESSAGES[-3], MESSAGES[-1]],
     ids=lambda m: type(m).__name__,
 )
-def test_a_stream_gives_its_message_with_the_last_byte(message: Message, step: int) -> None:
+def test_stream_message_is_complete_with_its_last_byte(message: Message, step: int) -> None:
     *before, last = feed_all(encode(message), step)
     assert set(before) <= {None}
     assert last == message
 
 
-def test_a_user_message_over_a_stream_has_a_head() -> None:
+def test_user_message_over_a_stream_has_a_length_header() -> None:
     assert feed_all(fields(Kind.USER, UserMsgLen=3) + b"abc", 1)[-2:] == [None, User(b"abc")]
 
 
 @pytest.mark.parametrize("kind", [Kind.ALIVE, Kind.COMPOUND, Kind.ENCRYPT, 99])
-def test_streams_have_kinds_of_their_own(kind: int) -> None:
+def test_kind_that_is_not_allowed_in_a_stream_is_an_error(kind: int) -> None:
     with pytest.raises(DecodeError, match=f"found kind {kind}"):
         MessageReader(kind, 100)
 
 
-def test_a_stream_keeps_no_more_than_its_limit() -> None:
+def test_stream_beyond_its_limit_is_an_error() -> None:
     with pytest.raises(OversizedError):
         feed_all(fields(Kind.ACK, Payload=bytes(2000)), 3000, limit=1000)
     with pytest.raises(OversizedError):

@@ -1,4 +1,4 @@
-"""What is read from the fields of a message, and what is refused."""
+"""Decoding of message fields: defaults, accepted forms and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAPPED = IPv6Address("::ffff:192.0.2.1").packed
 
 
 def fields(kind: Kind, **values: object) -> bytes:
-    """Encode what no member of ours would send."""
+    """Encode fields that the encoder would not produce."""
     return bytes((kind,)) + msgpack.packb(values)
 
 
@@ -42,20 +42,20 @@ def test_unknown_fields_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("bins", [False, True])
-def test_strings_and_bytes_are_taken_for_each_other(bins: bool) -> None:
+def test_strings_and_bytes_are_interchangeable(bins: bool) -> None:
     body = {"SeqNo": 1, "Payload": "x" * 40}
     assert decode(b"\x02" + msgpack.packb(body, use_bin_type=bins)) == Ack(1, b"x" * 40)
     body = {"SeqNo": 1, "Node": b"x" * 40}
     assert decode(b"\x00" + msgpack.packb(body, use_bin_type=bins)) == Ping(1, "x" * 40)
 
 
-def test_a_mapped_address_is_an_ipv4_address() -> None:
+def test_ipv4_mapped_address_is_decoded_as_ipv4() -> None:
     alive = decode(fields(Kind.ALIVE, Node="a", Addr=MAPPED, Port=1))
     assert isinstance(alive, Alive)
     assert alive.endpoint == Endpoint(V4.address, 1)
 
 
-def test_a_source_takes_an_address_and_a_port() -> None:
+def test_ping_source_needs_an_address_and_a_port() -> None:
     assert decode(fields(Kind.PING, SeqNo=1, SourceAddr=V4.address.packed)) == Ping(1)
     assert decode(fields(Kind.PING, SeqNo=1, SourcePort=7946)) == Ping(1)
     both = fields(Kind.PING, SeqNo=1, SourceAddr=V4.address.packed, SourcePort=7946)
@@ -63,15 +63,15 @@ def test_a_source_takes_an_address_and_a_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "want"),
+    ("data", "want"),
     [
         (bytes(5), Versions(0, 0, 0, 0, 0, 0)),
         (bytes(range(6)), Versions(0, 1, 2, 3, 4, 5)),
         (bytes(range(8)), Versions(0, 1, 2, 3, 4, 5)),
     ],
 )
-def test_versions_are_six_or_none(told: bytes, want: Versions) -> None:
-    alive = decode(fields(Kind.ALIVE, Node="a", Addr=MAPPED, Vsn=told))
+def test_versions_of_fewer_than_six_bytes_are_all_zero(data: bytes, want: Versions) -> None:
+    alive = decode(fields(Kind.ALIVE, Node="a", Addr=MAPPED, Vsn=data))
     assert isinstance(alive, Alive)
     assert alive.versions == want
 
@@ -103,7 +103,9 @@ WRONG: list[tuple[Kind, dict[str, object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "values", "says"), WRONG, ids=lambda v: str(v)[:30])
-def test_what_is_wrong_is_said(kind: Kind, values: dict[str, object], says: str) -> None:
-    with pytest.raises(DecodeError, match=says):
+@pytest.mark.parametrize(("kind", "values", "problem"), WRONG, ids=lambda v: str(v)[:30])
+def test_invalid_field_is_named_in_the_error(
+    kind: Kind, values: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(DecodeError, match=problem):
         decode(fields(kind, **values))

@@ -1,4 +1,4 @@
-"""What is wrapped around messages, also as the real library does it."""
+"""Envelopes: compound, checksum, compression, encryption and label, compared with memberlist."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import count
 
 import pytest
-from support.memberlist_vectors import Capture, captures
+from support.gossip.memberlist_vectors import Capture, captures
 
 from metallb_py.protocols.memberlist.codec.codec import encode, encode_compressed
 from metallb_py.protocols.memberlist.codec.compound import join
@@ -38,7 +38,7 @@ LIMIT = 100_000
 
 
 def nonces(first: int = 0) -> Callable[[], bytes]:
-    """Return a source of nonces, each another one."""
+    """Return a source of distinct nonces."""
     numbers = count(first)
     return lambda: next(numbers).to_bytes(12)
 
@@ -48,7 +48,7 @@ def sealing(keyring: Keyring = KEYRING, label: str = "") -> Envelope:
 
 
 def drop(act: Callable[[], object]) -> Drop:
-    """Return why something is dropped."""
+    """Return the reason for which input is dropped."""
     with pytest.raises(EnvelopeError) as raised:
         act()
     return raised.value.reason
@@ -62,11 +62,11 @@ def packed(data: bytes) -> bytes:
     return encode_compressed(compress(data))
 
 
-# What memberlist sends
+# Captures of memberlist
 
 
 def envelope_of(capture: Capture) -> Envelope:
-    """Return an envelope that has the settings, and the nonce, of the capture."""
+    """Return an envelope with the settings and the nonce of the capture."""
     keyring = Keyring((capture.key,)) if capture.key else None
     at = (2 + len(capture.label) if "label" in capture.layers else 0) + 1
     at += 5 if capture.way != "packet" else 0
@@ -76,12 +76,12 @@ def envelope_of(capture: Capture) -> Envelope:
 
 
 @pytest.mark.parametrize("capture", [c for c in CAPTURES if c.way == "packet"], ids=str)
-def test_datagrams_of_memberlist(capture: Capture) -> None:
+def test_datagrams_of_memberlist_are_unpacked_and_packed_alike(capture: Capture) -> None:
     envelope = envelope_of(capture)
     assert envelope.unpack(capture.data) == Unpacked(capture.messages)
     parts = [encode(message) for message in capture.messages]
     made = envelope.pack(parts, "checksum" in capture.layers)
-    # Not written: the old way of sealing, and compression where it is hardly worth its time.
+    # Not produced: version 0 encryption, and compression where it saves too little.
     short = "compressed" in capture.layers and sum(map(len, parts)) < WORTH_COMPRESSING
     if "sealed-0" not in capture.layers and not short:
         assert made == capture.data
@@ -90,7 +90,7 @@ def test_datagrams_of_memberlist(capture: Capture) -> None:
 
 @pytest.mark.parametrize("step", [1, 1000])
 @pytest.mark.parametrize("capture", [c for c in CAPTURES if c.way != "packet"], ids=str)
-def test_streams_of_memberlist(capture: Capture, step: int) -> None:
+def test_streams_of_memberlist_are_read(capture: Capture, step: int) -> None:
     reader = StreamReader(envelope_of(capture), LIMIT, reply=capture.way == "reply")
     pieces = [capture.data[at : at + step] for at in range(0, len(capture.data), step)]
     *before, message = [reader.feed(piece) for piece in pieces]
@@ -103,13 +103,13 @@ def test_streams_of_memberlist(capture: Capture, step: int) -> None:
     [c for c in CAPTURES if c.way != "packet" and not isinstance(c.messages[0], User)],
     ids=str,
 )
-def test_streams_as_memberlist_makes_them(capture: Capture) -> None:
+def test_streams_are_packed_as_by_memberlist(capture: Capture) -> None:
     reply = capture.way == "reply"
     envelope = envelope_of(capture)
     made = envelope.pack_stream(encode(capture.messages[0]), reply=reply)
     if not {"compressed", "sealed-0"} & set(capture.layers):
         assert made == capture.data
-    # Memberlist compresses streams also where that makes them longer.
+    # memberlist compresses streams even where that makes them longer.
     assert len(made) <= len(capture.data)
     assert StreamReader(envelope, LIMIT, reply=reply).feed(made) == capture.messages[0]
 
@@ -118,7 +118,7 @@ def test_streams_as_memberlist_makes_them(capture: Capture) -> None:
 
 
 @pytest.mark.parametrize("checksum", [False, True])
-def test_plain(checksum: bool) -> None:
+def test_plain_datagram_with_and_without_checksum(checksum: bool) -> None:
     envelope = Envelope()
     one = envelope.pack(PARTS[:1], checksum)
     assert one.endswith(PARTS[0])
@@ -127,7 +127,7 @@ def test_plain(checksum: bool) -> None:
     assert envelope.unpack(envelope.pack(PARTS, checksum)) == Unpacked(MESSAGES)
 
 
-def test_a_checksum_guards_the_rest() -> None:
+def test_datagram_with_a_wrong_checksum_is_dropped() -> None:
     datagram = Envelope().pack(PARTS, checksum=True)
     assert dropped(Envelope(), datagram[:-1]) is Drop.CHECKSUM
     assert dropped(Envelope(), datagram[:4]) is Drop.MALFORMED
@@ -135,7 +135,7 @@ def test_a_checksum_guards_the_rest() -> None:
 
 @pytest.mark.parametrize("label", ["", "blue"])
 @pytest.mark.parametrize("keyring", [None, KEYRING], ids=["plain", "sealed"])
-def test_overhead_is_what_is_added_at_most(label: str, keyring: Keyring | None) -> None:
+def test_overhead_is_the_most_that_an_envelope_adds(label: str, keyring: Keyring | None) -> None:
     envelope = Envelope(label, keyring, compression=False, nonce=nonces())
     bare = sum(map(len, PARTS)) + 2 * len(PARTS)
     assert len(envelope.pack(PARTS, checksum=True)) == bare + envelope.overhead
@@ -150,7 +150,7 @@ def test_compression_is_used_where_it_shortens() -> None:
     assert Envelope().pack_stream(noise) == noise
 
 
-def test_parts_that_are_whole_are_used() -> None:
+def test_complete_parts_of_a_truncated_compound_are_used() -> None:
     datagram = Envelope().pack(PARTS)
     assert Envelope().unpack(datagram[:-1]) == Unpacked(MESSAGES[:2], flaws=1)
     assert Envelope().unpack(datagram[:10]) == Unpacked((), flaws=3)
@@ -158,13 +158,13 @@ def test_parts_that_are_whole_are_used() -> None:
     assert dropped(Envelope(), datagram[:7]) is Drop.MALFORMED
 
 
-def test_a_bad_part_does_not_spoil_the_others() -> None:
+def test_malformed_part_does_not_affect_the_others() -> None:
     bad = [b"", b"\x02\xff", b"\x63", b"\x0d\x80", b"\xf4\x01x", b"\x09\x80", packed(b"")]
     datagram = Envelope().pack([PARTS[0], *bad, packed(PARTS[1])])
     assert Envelope().unpack(datagram) == Unpacked(MESSAGES[:2], flaws=len(bad))
 
 
-def test_what_may_be_inside_what() -> None:
+def test_compound_and_compressed_messages_nest_to_a_limited_depth() -> None:
     two = Unpacked(MESSAGES[:2])
     inner = join([packed(PARTS[0]), PARTS[1]])
     assert Envelope().unpack(packed(inner)) == two
@@ -175,7 +175,7 @@ def test_what_may_be_inside_what() -> None:
     assert Envelope().unpack(join([PARTS[0], packed(inner)])).flaws == 1
 
 
-def test_all_that_is_compressed_in_a_datagram_has_one_limit() -> None:
+def test_compressed_parts_of_a_datagram_share_one_limit() -> None:
     half = packed(encode(User(bytes(DATAGRAM_LIMIT // 2))))
     assert len(Envelope().unpack(join([half, packed(PARTS[0])])).messages) == 2
     assert Envelope().unpack(join([half, half, packed(PARTS[0]), PARTS[1]])).flaws == 2
@@ -201,14 +201,14 @@ def test_all_that_is_compressed_in_a_datagram_has_one_limit() -> None:
     ],
     ids=lambda v: str(v)[:20],
 )
-def test_what_is_no_message_is_dropped(datagram: bytes, reason: Drop) -> None:
+def test_malformed_datagram_is_dropped_with_its_reason(datagram: bytes, reason: Drop) -> None:
     assert dropped(Envelope(), datagram) is reason
 
 
 # Labels
 
 
-def test_clusters_with_other_labels_are_strangers() -> None:
+def test_datagram_with_another_label_is_dropped() -> None:
     blue, red, none = Envelope("blue"), Envelope("red"), Envelope()
     datagram = blue.pack(PARTS)
     assert datagram.startswith(b"\xf4\x04blue")
@@ -227,23 +227,23 @@ def test_a_label_may_have_255_bytes() -> None:
         Envelope("ä" * 128)
 
 
-# Sealing
+# Encryption
 
 
-def test_a_label_is_sealed_along() -> None:
+def test_label_is_authenticated_by_the_encryption() -> None:
     blue, red = sealing(label="blue"), sealing(label="red")
     moved = b"\xf4\x03red" + blue.pack(PARTS)[6:]
     assert dropped(red, moved) is Drop.UNAUTHENTICATED
 
 
-def test_what_is_not_sealed_is_refused() -> None:
+def test_unencrypted_datagram_is_dropped_as_unauthenticated() -> None:
     assert dropped(sealing(), Envelope().pack(PARTS)) is Drop.UNAUTHENTICATED
     assert dropped(sealing(), b"") is Drop.UNAUTHENTICATED
     assert dropped(sealing(Keyring((b"x" * 16,))), sealing().pack(PARTS)) is Drop.UNAUTHENTICATED
     assert dropped(Envelope(), sealing().pack(PARTS)) in (Drop.MALFORMED, Drop.UNKNOWN)
 
 
-def test_a_cluster_gets_its_keys_step_by_step() -> None:
+def test_encryption_can_be_rolled_out_step_by_step() -> None:
     plain = Envelope()
     ready = Envelope(keyring=KEYRING, verify_incoming=False, verify_outgoing=False)
     sending = Envelope(keyring=KEYRING, verify_incoming=False, nonce=nonces())
@@ -254,12 +254,12 @@ def test_a_cluster_gets_its_keys_step_by_step() -> None:
     assert sealing().unpack(sending.pack(PARTS)) == Unpacked(MESSAGES)
 
 
-def test_sealing_takes_nonces() -> None:
+def test_encryption_requires_a_source_of_nonces() -> None:
     with pytest.raises(ValueError, match="nonces"):
         Envelope(keyring=KEYRING)
 
 
-def test_a_sealed_datagram_is_taken_once() -> None:
+def test_replayed_datagram_is_dropped() -> None:
     sender, receiver = sealing(), sealing()
     first = sender.pack(PARTS)
     for _ in range(REMEMBERED):
@@ -270,7 +270,7 @@ def test_a_sealed_datagram_is_taken_once() -> None:
     assert dropped(receiver, first) is Drop.REPLAYED
 
 
-def test_a_forged_datagram_does_not_use_up_its_nonce() -> None:
+def test_forged_datagram_does_not_consume_its_nonce() -> None:
     receiver, datagram = sealing(), sealing().pack(PARTS)
     assert dropped(receiver, datagram[:-1] + b"x") is Drop.UNAUTHENTICATED
     assert receiver.unpack(datagram) == Unpacked(MESSAGES)
@@ -280,7 +280,7 @@ def test_a_forged_datagram_does_not_use_up_its_nonce() -> None:
 
 
 def feed(envelope: Envelope, data: bytes, limit: int = LIMIT, step: int = 1) -> Message | None:
-    """Return what comes of a stream in small pieces."""
+    """Return the message of a stream that arrives in small pieces, or None."""
     reader = StreamReader(envelope, limit)
     for at in range(0, len(data), step):
         if (message := reader.feed(data[at : at + step])) is not None:
@@ -288,18 +288,18 @@ def feed(envelope: Envelope, data: bytes, limit: int = LIMIT, step: int = 1) -> 
     return None
 
 
-def test_an_answer_has_no_label_in_front() -> None:
+def test_stream_reply_has_no_label_prefix() -> None:
     blue = sealing(label="blue")
-    answer = blue.pack_stream(PARTS[2], reply=True)
-    assert answer[0] == 10
-    assert StreamReader(blue, LIMIT, reply=True).feed(answer) == MESSAGES[2]
-    assert drop(lambda: feed(blue, answer)) is Drop.LABEL
-    asked = blue.pack_stream(PARTS[0])
-    assert asked.startswith(b"\xf4\x04blue\x0a")
-    assert feed(blue, asked) == MESSAGES[0]
+    reply = blue.pack_stream(PARTS[2], reply=True)
+    assert reply[0] == 10
+    assert StreamReader(blue, LIMIT, reply=True).feed(reply) == MESSAGES[2]
+    assert drop(lambda: feed(blue, reply)) is Drop.LABEL
+    request = blue.pack_stream(PARTS[0])
+    assert request.startswith(b"\xf4\x04blue\x0a")
+    assert feed(blue, request) == MESSAGES[0]
 
 
-def test_what_follows_a_message_is_left_alone() -> None:
+def test_bytes_after_the_message_of_a_stream_are_ignored() -> None:
     for envelope in (Envelope(), sealing()):
         data = envelope.pack_stream(PARTS[0])
         assert StreamReader(envelope, LIMIT).feed(data + b"more") == MESSAGES[0]
@@ -323,22 +323,22 @@ def test_what_follows_a_message_is_left_alone() -> None:
     ],
     ids=lambda v: str(v)[:20],
 )
-def test_what_is_no_stream_is_dropped(data: bytes, reason: Drop) -> None:
+def test_malformed_stream_is_dropped_with_its_reason(data: bytes, reason: Drop) -> None:
     def act() -> None:
         feed(Envelope(), data, step=50)
 
     assert drop(act) is reason
 
 
-def test_a_stream_that_should_be_sealed_and_is_not() -> None:
+def test_unencrypted_or_tampered_stream_is_dropped_as_unauthenticated() -> None:
     assert drop(lambda: feed(sealing(), PARTS[0])) is Drop.UNAUTHENTICATED
-    spoilt = sealing().pack_stream(PARTS[0])[:-1] + b"x"
-    assert drop(lambda: feed(sealing(), spoilt)) is Drop.UNAUTHENTICATED
+    tampered = sealing().pack_stream(PARTS[0])[:-1] + b"x"
+    assert drop(lambda: feed(sealing(), tampered)) is Drop.UNAUTHENTICATED
     assert drop(lambda: feed(sealing(), b"\x0a\x00\x00\x00\x00")) is Drop.UNAUTHENTICATED
     assert drop(lambda: feed(Envelope(), b"\x0a")) is Drop.UNAUTHENTICATED
 
 
-def test_a_long_sealed_stream_is_refused_by_its_head() -> None:
+def test_oversized_encrypted_stream_is_dropped_by_its_header() -> None:
     sender = Envelope(keyring=KEYRING, compression=False, nonce=nonces())
     data = sender.pack_stream(encode(PushPull((), user_state=bytes(1000))))
     length = len(data) - 5

@@ -1,4 +1,4 @@
-"""Sealing and opening, against AES-GCM as the Go library does it."""
+"""Encryption and decryption (AES-GCM), in the format of memberlist."""
 
 from __future__ import annotations
 
@@ -30,37 +30,39 @@ KEY, OTHER = b"k" * 16, b"o" * 32
         (b"s" * 40, 32, "73" * 32),
     ],
 )
-def test_keys_are_the_secret_filled_up(secret: bytes, length: KeyLength, key: str) -> None:
+def test_key_is_the_secret_padded_to_the_key_length(
+    secret: bytes, length: KeyLength, key: str
+) -> None:
     assert derive(secret, length).hex() == key
 
 
-def test_sealed_bytes_are_version_nonce_ciphertext_and_tag() -> None:
+def test_sealed_message_is_version_nonce_ciphertext_and_tag() -> None:
     sealed = Keyring((KEY, OTHER)).seal(b"plain", NONCE, b"label")
     assert sealed == b"\x01" + NONCE + AESGCM(KEY).encrypt(NONCE, b"plain", b"label")
     assert len(sealed) == len(b"plain") + OVERHEAD
 
 
 @pytest.mark.parametrize("key", [KEY, OTHER])
-def test_every_key_opens(key: bytes) -> None:
+def test_every_key_of_the_keyring_decrypts(key: bytes) -> None:
     sealed = Keyring((key,)).seal(b"plain", NONCE, b"label")
     assert Keyring((KEY, OTHER)).open(sealed, b"label") == b"plain"
 
 
-def test_clusters_that_differ_in_the_length_of_the_key_understand_each_other() -> None:
+def test_keyrings_of_16_and_32_byte_keys_interoperate() -> None:
     short, long = Keyring.of(b"secret", 16), Keyring.of(b"secret", 32)
     assert long.open(short.seal(b"x", NONCE, b""), b"") == b"x"
     assert short.open(long.seal(b"x", NONCE, b""), b"") == b"x"
     Keyring((derive(b"secret", 32),)).open(long.seal(b"x", NONCE, b""), b"")
 
 
-def test_what_is_not_as_it_was_sealed_stays_closed() -> None:
+def test_tampered_message_cannot_be_decrypted() -> None:
     keyring = Keyring((KEY,))
     sealed = keyring.seal(b"plain", NONCE, b"label")
     for at in range(len(sealed)):
-        spoilt = bytearray(sealed)
-        spoilt[at] ^= 0x40
+        tampered = bytearray(sealed)
+        tampered[at] ^= 0x40
         with pytest.raises(SealError):
-            keyring.open(bytes(spoilt), b"label")
+            keyring.open(bytes(tampered), b"label")
     for length in range(len(sealed)):
         with pytest.raises(SealError):
             keyring.open(sealed[:length], b"label")
@@ -72,12 +74,12 @@ def test_what_is_not_as_it_was_sealed_stays_closed() -> None:
 
 
 def padded(plain: bytes) -> bytes:
-    """Seal as members of version 1 do, whatever the padding."""
+    """Encrypt in version 0, as members of protocol version 1 do, with any padding."""
     return b"\x00" + NONCE + AESGCM(KEY).encrypt(NONCE, plain, b"")
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 17])
-def test_the_padding_of_version_0_comes_off(length: int) -> None:
+def test_version_0_padding_is_removed(length: int) -> None:
     count = 16 - length % 16
     assert (
         Keyring((KEY,)).open(padded(b"x" * length + bytes((count,)) * count), b"") == b"x" * length
@@ -89,18 +91,18 @@ def test_the_padding_of_version_0_comes_off(length: int) -> None:
     [b"", bytes(16), b"\x11" * 32, b"x" * 14 + b"\x03\x02", b"x\x01", b"x" * 15 + b"\xff"],
     ids=["none", "zero", "too long", "mixed", "no block", "huge"],
 )
-def test_wrong_padding_is_refused(plain: bytes) -> None:
+def test_wrong_version_0_padding_is_an_error(plain: bytes) -> None:
     with pytest.raises(SealError, match="padding"):
         Keyring((KEY,)).open(padded(plain), b"")
 
 
 @pytest.mark.parametrize("keys", [(), (b"short",), (KEY, b"x" * 17)])
-def test_keys_that_are_none(keys: tuple[bytes, ...]) -> None:
+def test_keyring_without_valid_keys_is_an_error(keys: tuple[bytes, ...]) -> None:
     with pytest.raises(ValueError, match=r"."):
         Keyring(keys)
 
 
-def test_a_nonce_has_its_length() -> None:
+def test_nonce_of_wrong_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="11 bytes"):
         Keyring((KEY,)).seal(b"", NONCE[1:], b"")
 

@@ -1,4 +1,4 @@
-"""LZW against what Go makes and reads."""
+"""LZW, compared with compress/lzw of Go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import SupportsIndex
 
 import pytest
-from support.memberlist_vectors import lzw
+from support.gossip.memberlist_vectors import lzw
 
 from metallb_py.protocols.memberlist.codec.lzw import ExpansionError, LzwError, compress, decompress
 
@@ -15,7 +15,7 @@ CLEAR, END = 256, 257
 
 
 def plain_of(vector: dict[str, str | int]) -> bytes:
-    """Return what the vector is made of."""
+    """Return the plain data of a vector."""
     length = int(vector.get("length", 0))
     match vector["what"]:
         case "strides":
@@ -30,7 +30,7 @@ def plain_of(vector: dict[str, str | int]) -> bytes:
 
 
 def packed(*codes: int) -> bytes:
-    """Write codes as they are to be read, also such as no encoder makes."""
+    """Pack codes, also in sequences that no encoder produces."""
     bits, count, newest = 0, 0, END
     for code in codes:
         bits |= code << count
@@ -44,7 +44,7 @@ def packed(*codes: int) -> bytes:
     [v for v in VECTORS if v["what"] != "full"],
     ids=lambda v: f"{v['what']} {v.get('length', '')}",
 )
-def test_go_makes_the_same(vector: dict[str, str | int]) -> None:
+def test_compressed_data_is_identical_to_that_of_go(vector: dict[str, str | int]) -> None:
     plain = plain_of(vector)
     made = compress(plain)
     if "packed" in vector:
@@ -61,12 +61,12 @@ def test_a_full_table_is_kept_until_it_is_cleared() -> None:
     assert sha256(decompress(data, 6000)).hexdigest() == vector["plain_sha256"]
 
 
-def test_it_need_not_begin_with_clearing() -> None:
+def test_initial_clear_code_is_optional() -> None:
     assert decompress(packed(65, 66, 258, END), 9) == b"ABAB"
     assert decompress(packed(65, CLEAR, CLEAR, 66, END), 9) == b"AB"
 
 
-def test_what_follows_the_end_is_ignored() -> None:
+def test_bytes_after_the_end_code_are_ignored() -> None:
     assert decompress(compress(b"x") + b"\xff", 1) == b"x"
 
 
@@ -74,19 +74,19 @@ def test_what_follows_the_end_is_ignored() -> None:
     "data",
     [packed(CLEAR, 258, END), packed(65, 259, END), packed(65, CLEAR, 258, END), packed(300)],
 )
-def test_codes_that_stand_for_nothing_yet(data: bytes) -> None:
+def test_undefined_code_is_an_error(data: bytes) -> None:
     with pytest.raises(LzwError, match="found code"):
         decompress(data, 100)
 
 
-def test_the_end_is_needed() -> None:
+def test_missing_end_code_is_an_error() -> None:
     data = compress(b"TOBEORNOTTOBEORTOBEORNOT")
     for length in range(len(data)):
         with pytest.raises(LzwError, match="ends early"):
             decompress(data[:length], 100)
 
 
-def test_no_more_is_expanded_than_the_limit() -> None:
+def test_expansion_beyond_the_limit_is_an_error() -> None:
     data = compress(bytes(1_000_000))
     assert len(data) < 3000
     assert len(decompress(data, 1_000_000)) == 1_000_000
@@ -97,7 +97,7 @@ def test_no_more_is_expanded_than_the_limit() -> None:
 
 
 class Counted(bytes):
-    """Bytes that count how often they are read from: the work of a decoder."""
+    """Bytes that count the reads from them, as the measure of a decoder's work."""
 
     reads = 0
 
@@ -111,7 +111,7 @@ class Counted(bytes):
     [[CLEAR] * 20_000, [65, CLEAR] * 10_000, [65, 66, CLEAR, CLEAR] * 5_000, [65] * 99 + [CLEAR]],
     ids=["a run", "every second", "pairs", "every hundredth"],
 )
-def test_clearing_for_nothing_is_no_work(codes: list[int]) -> None:
+def test_superfluous_clear_codes_are_an_error_at_little_work(codes: list[int]) -> None:
     data = Counted(packed(*codes, *codes, END) if len(codes) > 100 else packed(*codes * 200, END))
     Counted.reads = 0
     with pytest.raises(LzwError, match="CLEAR codes for"):
@@ -119,7 +119,7 @@ def test_clearing_for_nothing_is_no_work(codes: list[int]) -> None:
     assert Counted.reads < 100
 
 
-def test_an_encoder_may_clear_its_table_somewhat_sooner_than_it_must() -> None:
+def test_clear_code_before_the_table_is_full_is_accepted() -> None:
     text = [i & 255 for i in range(1100)]
     codes = [code for _ in range(30) for code in (CLEAR, *text)]
     assert decompress(packed(*codes, CLEAR, END), 40_000) == bytes(text) * 30

@@ -1,4 +1,4 @@
-"""Maps of named fields, whole and as they come."""
+"""Msgpack maps of named fields, read whole and incrementally."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ def copy(fields: Fields) -> dict[bytes, object]:
         (65536, b"\xdb\x00\x01\x00\x00"),
     ],
 )
-def test_strings_and_bytes_are_written_as_before_2013(length: int, head: bytes) -> None:
+def test_strings_and_bytes_are_written_in_the_raw_format_before_2013(
+    length: int, head: bytes
+) -> None:
     assert pack({"a": bytes(length)}) == b"\x81\xa1a" + head + bytes(length)
     assert pack({"a": "x" * length}) == b"\x81\xa1a" + head + b"x" * length
 
 
-def test_reads_a_map() -> None:
+def test_map_is_read() -> None:
     assert read(pack({"a": 1, "b": "x"}), dict, copy) == {b"a": 1, b"b": b"x"}
 
 
@@ -47,24 +49,24 @@ def test_reads_a_map() -> None:
     [
         b"",
         b"\x05",
-        b"\x80\x80",  # something is left over
-        b"\x81\xa1a",  # something is missing
+        b"\x80\x80",  # trailing bytes
+        b"\x81\xa1a",  # a missing value
         b"\x81\x01\x01",  # a number as a name
-        b"\x81\xa1a\xc1",  # no type at all
+        b"\x81\xa1a\xc1",  # an invalid type
         b"\x81\xa1a\x91\x01",  # an array
         b"\x81\xa1a\xd4\x01\x01",  # an extension
         b"\x81\xa1a\xc7\x00\xff",  # a time without its bytes
         b"\xdf\xff\xff\xff\xff",  # a map of four thousand million fields
-        b"\x81\xa1a\xc6\xff\xff\xff\xff",  # bytes, as many
-        b"\x81\xa1a" * 2000 + b"\x80",  # depth
+        b"\x81\xa1a\xc6\xff\xff\xff\xff",  # bytes of that length
+        b"\x81\xa1a" * 2000 + b"\x80",  # deep nesting
     ],
 )
-def test_what_is_no_map_of_plain_fields_is_refused(data: bytes) -> None:
+def test_anything_but_a_map_of_plain_fields_is_an_error(data: bytes) -> None:
     with pytest.raises(DecodeError):
         read(data, dict, copy)
 
 
-def test_values() -> None:
+def test_values_are_checked_for_type_and_limit() -> None:
     fields: Fields = {b"n": 7, b"r": b"\xff", b"t": "ä".encode(), b"f": True, b"nil": None}
     assert number(fields, b"n", 7) == 7
     assert raw(fields, b"r", 1) == b"\xff"
@@ -87,7 +89,7 @@ def test_values() -> None:
             bad()
 
 
-def test_maps_as_they_come() -> None:
+def test_maps_are_read_incrementally() -> None:
     reader = MapReader(100)
     data = pack({"a": 1}) + pack({"b": b"xyz"}) + b"rest"
     found = []
@@ -101,21 +103,21 @@ def test_maps_as_they_come() -> None:
     assert reader.consumed == len(data)
 
 
-def test_no_more_is_kept_than_the_limit() -> None:
+def test_input_beyond_the_limit_is_an_error() -> None:
     reader = MapReader(100)
     with pytest.raises(OversizedError):
         reader.feed(bytes(101))
 
 
 @pytest.mark.parametrize("data", [b"\x05", b"\xc1", b"\x91\x01", b"\x81\x01\x01"])
-def test_what_comes_and_is_no_map_is_refused(data: bytes) -> None:
+def test_incremental_input_that_is_no_map_is_an_error(data: bytes) -> None:
     reader = MapReader(100)
     reader.feed(data)
     with pytest.raises(DecodeError):
         reader.next(dict, copy)
 
 
-def test_a_reader_that_is_dropped_leaves_nothing_to_the_collector() -> None:
+def test_dropped_reader_leaves_no_reference_cycle() -> None:
     gc.collect()
     reader = MapReader(100)
     reader.feed(b"\x81\xa1a")

@@ -1,4 +1,4 @@
-"""What the speaker and its BFD process say arrives as it was said, and fits."""
+"""Messages between the speaker and its BFD process: decoded as encoded, within the limit."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_path_keeps_its_meaning(path: Path) -> None:
+def test_a_path_is_decoded_as_encoded(path: Path) -> None:
     assert PathName.of(path).path == path
 
 
-def test_commands_and_reports_arrive() -> None:
+def test_commands_and_reports_are_decoded_as_encoded() -> None:
     name = PathName.of(PATHS[1])
     command = Configure((Watch(name, Settings(passive=True)),))
     report = Report(
-        (Change(name, up=True, fell=True, diagnostic=3, on_purpose=True),),
+        (Change(name, up=True, went_down=True, diagnostic=3, peer_admin_down=True),),
         (Totals(name, Counts(1, 2, 3, 4, 5, 6)),),
         ("UDP port 3784 of IPv4: Address already in use",),
     )
@@ -48,7 +48,7 @@ def test_commands_and_reports_arrive() -> None:
     assert decode_report(encode(report)) == report
 
 
-def test_the_largest_messages_fit() -> None:
+def test_the_largest_messages_are_within_the_limit() -> None:
     name = PathName.of(PATHS[2])
     counts = Counts(*[1 << 40] * 6)
     report = Report((Change(name, up=True),) * BATCH, (Totals(name, counts),) * BATCH)

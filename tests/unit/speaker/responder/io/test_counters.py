@@ -1,15 +1,17 @@
+"""Counters of the responder process, and its reports."""
+
 from __future__ import annotations
 
 import errno
 import os
 
 from metallb_py.protocols.ethernet import MacAddress
-from speaker.responder.conflicts import Claim
+from speaker.responder.conflicts import ConflictingFrame
 from speaker.responder.io.counters import Tally
 from speaker.responder.io.messages import (
     BATCH,
-    CLAIMANTS,
-    CLAIMS,
+    MAX_CONFLICTS,
+    MAX_MACS_PER_ADDRESS,
     AddressCounts,
     InterfaceState,
     Report,
@@ -23,18 +25,18 @@ def failed(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def test_a_report_tells_what_was_counted_and_then_it_is_forgotten() -> None:
-    tally = Tally()
-    assert not tally
-    tally.answered([A])
-    tally.not_answered("eth0", A, failed(errno.ENOBUFS))
-    tally.announced(B)
-    tally.drop("Malformed")
-    tally.drop("Malformed")
+def test_counters_are_reset_when_their_report_was_sent() -> None:
+    counters = Tally()
+    assert not counters
+    counters.answered([A])
+    counters.not_answered("eth0", A, failed(errno.ENOBUFS))
+    counters.announced(B)
+    counters.drop("Malformed")
+    counters.drop("Malformed")
     states = (InterfaceState("eth0", "ARP", ""),)
-    assert tally
+    assert counters
 
-    report = tally.report(states)
+    report = counters.report(states)
 
     assert report == Report(
         interfaces=states,
@@ -42,27 +44,27 @@ def test_a_report_tells_what_was_counted_and_then_it_is_forgotten() -> None:
         drops={"Malformed": 2},
         failures=(SendFailures("eth0", False, A, "No buffer space available", 1),),
     )
-    tally.reported(report)
-    assert not tally
-    assert tally.report(None) == Report()
+    counters.reported(report)
+    assert not counters
+    assert counters.report(None) == Report()
 
 
 def test_a_report_that_was_not_sent_loses_nothing() -> None:
-    tally = Tally()
-    tally.answered([A])
-    tally.report(None)
-    tally.answered([A])
-    assert tally.report(None).counts == (AddressCounts(A, 2, 2, 0),)
+    counters = Tally()
+    counters.answered([A])
+    counters.report(None)
+    counters.answered([A])
+    assert counters.report(None).counts == (AddressCounts(A, 2, 2, 0),)
 
 
 def test_failures_of_one_kind_are_counted_together() -> None:
-    tally = Tally()
+    counters = Tally()
     down = failed(errno.ENETDOWN)
-    tally.not_answered("eth0", A, down)
-    tally.not_answered("eth0", A, down)
-    tally.not_announced("eth0", A, down)
-    tally.not_announced("eth1", A, down)
-    failures = tally.report(None).failures
+    counters.not_answered("eth0", A, down)
+    counters.not_answered("eth0", A, down)
+    counters.not_announced("eth0", A, down)
+    counters.not_announced("eth1", A, down)
+    failures = counters.report(None).failures
     assert [(f.interface, f.gratuitous, f.count) for f in failures] == [
         ("eth0", False, 2),
         ("eth0", True, 1),
@@ -70,51 +72,51 @@ def test_failures_of_one_kind_are_counted_together() -> None:
     ]
 
 
-def test_what_is_too_much_for_one_report_comes_with_the_next() -> None:
-    tally = Tally()
+def test_counts_beyond_a_batch_come_with_the_next_report() -> None:
+    counters = Tally()
     addresses = [number.to_bytes(4) for number in range(BATCH + 10)]
     for address in addresses:
-        tally.not_answered("eth0", address, failed(errno.ENETDOWN))
-    told: list[bytes] = []
+        counters.not_answered("eth0", address, failed(errno.ENETDOWN))
+    reported: list[bytes] = []
 
-    while tally:
-        report = tally.report(None)
+    while counters:
+        report = counters.report(None)
         assert len(report.counts) <= BATCH
         assert len(report.failures) <= BATCH
-        told += [counts.address for counts in report.counts]
-        tally.reported(report)
+        reported += [counts.address for counts in report.counts]
+        counters.reported(report)
 
-    assert told == addresses
-
-
-def claim(address: bytes, number: int) -> Claim:
-    return Claim(address, MacAddress(b"\2" + number.to_bytes(5)))
+    assert reported == addresses
 
 
-def test_claims_of_one_kind_are_counted_together() -> None:
-    tally = Tally()
+def conflict(address: bytes, number: int) -> ConflictingFrame:
+    return ConflictingFrame(address, MacAddress(b"\2" + number.to_bytes(5)))
+
+
+def test_conflicts_of_one_kind_are_counted_together() -> None:
+    counters = Tally()
     for _ in range(1000):
-        tally.claimed("eth0", claim(A, 1))
-    (told,) = tally.report(None).claims
-    assert (told.interface, told.address, told.count) == ("eth0", A, 1000)
+        counters.count_conflict("eth0", conflict(A, 1))
+    (reported,) = counters.report(None).conflicts
+    assert (reported.interface, reported.address, reported.count) == ("eth0", A, 1000)
 
 
-def test_invented_claimants_leave_room_for_claims_of_other_addresses() -> None:
-    tally = Tally()
+def test_forged_mac_addresses_leave_room_for_other_conflicts() -> None:
+    counters = Tally()
     for number in range(1000):
-        tally.claimed("eth0", claim(A, number))
-    tally.claimed("eth0", claim(B, 1))
-    claims = tally.report(None).claims
-    assert [told.address for told in claims] == [A] * CLAIMANTS + [B]
+        counters.count_conflict("eth0", conflict(A, number))
+    counters.count_conflict("eth0", conflict(B, 1))
+    conflicts = counters.report(None).conflicts
+    assert [reported.address for reported in conflicts] == [A] * MAX_MACS_PER_ADDRESS + [B]
 
 
-def test_a_report_names_no_more_claims_than_there_is_room_for() -> None:
-    tally = Tally()
+def test_the_number_of_conflicts_in_a_report_is_limited() -> None:
+    counters = Tally()
     for number in range(10_000):
-        tally.claimed("eth0", claim(number.to_bytes(4), number))
-    report = tally.report(None)
-    assert len(report.claims) == CLAIMS
-    tally.reported(report)
-    assert not tally
-    tally.claimed("eth0", claim(A, 1))
-    assert len(tally.report(None).claims) == 1
+        counters.count_conflict("eth0", conflict(number.to_bytes(4), number))
+    report = counters.report(None)
+    assert len(report.conflicts) == MAX_CONFLICTS
+    counters.reported(report)
+    assert not counters
+    counters.count_conflict("eth0", conflict(A, 1))
+    assert len(counters.report(None).conflicts) == 1

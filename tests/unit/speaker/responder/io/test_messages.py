@@ -1,3 +1,5 @@
+"""Messages between the speaker and the responder process: decoded as encoded, within the limit."""
+
 from __future__ import annotations
 
 import msgspec
@@ -6,16 +8,16 @@ import pytest
 from speaker.linux.channel import MESSAGE_LIMIT
 from speaker.responder.io.messages import (
     BATCH,
-    CLAIMS,
+    MAX_CONFLICTS,
     AddressCounts,
-    Claims,
     Command,
+    ConflictCount,
     Disown,
+    InterfaceAddresses,
     InterfaceState,
     Own,
     Report,
     SendFailures,
-    WireState,
     decode_command,
     decode_report,
     decode_settings,
@@ -27,7 +29,7 @@ from speaker.responder.settings import Settings
 A, B = b"\xc0\x00\x02\x01", bytes(16)
 
 
-def test_settings_arrive_as_they_were_given() -> None:
+def test_settings_are_decoded_as_encoded() -> None:
     settings = Settings(excluded=("^veth", '"\\d+'))
     assert decode_settings(encode_settings(settings)) == settings
 
@@ -35,7 +37,7 @@ def test_settings_arrive_as_they_were_given() -> None:
 @pytest.mark.parametrize(
     "command", [Own((A, B), takeover=True), Own((), takeover=False), Disown((A,))]
 )
-def test_a_command_arrives_as_it_was_sent(command: Command) -> None:
+def test_a_command_is_decoded_as_encoded(command: Command) -> None:
     assert decode_command(encode(command)) == command
 
 
@@ -49,27 +51,34 @@ def test_a_command_arrives_as_it_was_sent(command: Command) -> None:
                 InterfaceState("eth0", "ARP", ""),
                 InterfaceState("eth1", "NDP", "Operation not permitted"),
             ),
-            (WireState("eth0", bytes(6), ((A, 24), (B, 64))), WireState("eth1", bytes(6), ())),
+            (
+                InterfaceAddresses("eth0", bytes(6), ((A, 24), (B, 64))),
+                InterfaceAddresses("eth1", bytes(6), ()),
+            ),
             (AddressCounts(A, 1, 2, 3),),
             {"Malformed": 7},
-            (Claims("eth0", A, bytes(6), 2),),
+            (ConflictCount("eth0", A, bytes(6), 2),),
             (SendFailures("eth0", True, B, "Network is down", 9),),
         ),
     ],
 )
-def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
+def test_a_report_is_decoded_as_encoded(report: Report) -> None:
     assert decode_report(encode(report)) == report
 
 
-def test_the_largest_report_fits() -> None:
+def test_the_largest_report_is_within_the_limit() -> None:
     number = 2**63
     report = Report(
         interfaces=tuple(InterfaceState(f"interface{i:06}", "ARP", "") for i in range(2000)),
-        wires=tuple(
-            WireState(f"interface{i:06}", bytes(6), ((bytes(16), 128),)) for i in range(BATCH // 2)
+        interface_addresses=tuple(
+            InterfaceAddresses(f"interface{i:06}", bytes(6), ((bytes(16), 128),))
+            for i in range(BATCH // 2)
         ),
         counts=tuple(AddressCounts(bytes(16), number, number, number) for _ in range(BATCH)),
-        claims=tuple(Claims("interface000000", bytes(16), bytes(6), number) for _ in range(CLAIMS)),
+        conflicts=tuple(
+            ConflictCount("interface000000", bytes(16), bytes(6), number)
+            for _ in range(MAX_CONFLICTS)
+        ),
         drops={f"reason{i}": number for i in range(10)},
         failures=tuple(
             SendFailures("interface000000", True, bytes(16), "e" * 50, number) for _ in range(BATCH)
@@ -81,6 +90,6 @@ def test_the_largest_report_fits() -> None:
 @pytest.mark.parametrize(
     "packet", [b"", b"\x00", encode(Report()), encode(Own((), takeover=True))[:-1]]
 )
-def test_anything_else_is_an_error(packet: bytes) -> None:
+def test_any_other_message_is_a_decode_error(packet: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_command(packet)

@@ -1,0 +1,75 @@
+"""The BGP announcer under test with BFD, in this process, and its log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import textwrap
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from typing import Any
+
+from support.net.background import while_running
+from support.net.timeouts import TIMEOUT
+
+from metallb_py.config.compile.read_config import read_config
+from metallb_py.runtime.log import Level, Logger
+from metallb_py.runtime.metrics import SpeakerMetrics
+from speaker.announcers.bgp import BgpAnnouncer
+from speaker.decision import Announcement
+
+
+class BfdNode:
+    """Drives a BgpAnnouncer; a test can await its log lines."""
+
+    def __init__(self) -> None:
+        self.metrics = SpeakerMetrics()
+        self.lines: list[dict[str, Any]] = []
+        self._arrived = asyncio.Event()
+        self.announcer = BgpAnnouncer("node1", Logger(Level.DEBUG, self._note), self.metrics)
+
+    def configure(self, profile: str, *peers: str) -> None:
+        """Configure these peers, each in YAML, and this BFD profile, named p."""
+        listed = "".join(f"- {{{peer}}}\n" for peer in peers)
+        text = textwrap.dedent(f"""\
+            bfd-profiles: [{{name: p, {profile}}}]
+            address-pools:
+            - {{name: pool, protocol: bgp, addresses: [192.0.2.0/24]}}
+            peers:
+            """)
+        config = read_config(text + listed)
+        self.announcer.configure(config, {})
+        self._pool = config.pools[0]
+
+    def advertise(self, address: str) -> None:
+        """Advertise one service's address."""
+        addresses = (ip_address(address),)
+        self.announcer.announce("default/web", Announcement(addresses, self._pool))
+
+    async def logged(self, event: str, within: float = TIMEOUT) -> dict[str, Any]:
+        """Wait for the next line of an event that no call has returned yet."""
+        async with asyncio.timeout(within):
+            while True:
+                for line in self.lines:
+                    if line.get("event") == event:
+                        self.lines.remove(line)
+                        return line
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def metric(self, name: str, peer: str) -> float | None:
+        """Return the value of a metric."""
+        return self.metrics.registry.get_sample_value(name, {"peer": peer})
+
+    def _note(self, line: str) -> None:
+        self.lines.append(json.loads(line))
+        self._arrived.set()
+
+
+@contextlib.asynccontextmanager
+async def running_bfd_node() -> AsyncIterator[BfdNode]:
+    """Run a node for the length of a block."""
+    node = BfdNode()
+    async with while_running(node.announcer.run()):
+        yield node

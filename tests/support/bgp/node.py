@@ -1,0 +1,90 @@
+"""The speaker's BGP under test, in this process, and the events that it reports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from ipaddress import ip_address, ip_network
+from typing import TypeVar
+
+from support.net.timeouts import TIMEOUT
+
+from metallb_py.addresses import IPNetwork
+from metallb_py.model.routes import Route
+from speaker.bgp.events import BgpEvent, ConnectFailed
+from speaker.bgp.io.listener import BgpListener, ListenerEvent
+from speaker.bgp.io.sessions import BgpSpeaker
+from speaker.bgp.peering import Peering, PeerSession
+from speaker.bgp.settings import ListenAt
+
+E = TypeVar("E", bound=BgpEvent)
+
+
+class Node:
+    """Drives a BgpSpeaker; a test can await its events."""
+
+    def __init__(self, listen: ListenAt | None = None) -> None:
+        self.refused: list[ListenerEvent] = []
+        self.events: list[BgpEvent] = []
+        self._arrived = asyncio.Event()
+        listener = BgpListener(listen, self.refused.append) if listen else None
+        self.speaker = BgpSpeaker("node1", self._note, listener)
+        self._advertised: set[IPNetwork] = set()
+
+    def peer_with(self, *sessions: PeerSession) -> None:
+        """Configure these sessions and no others."""
+        self.speaker.set_peers(Peering(sessions))
+
+    def advertise(self, *routes: Route) -> None:
+        """Advertise these routes and no others."""
+        wanted = {route.prefix: route for route in routes}
+        gone = dict.fromkeys(self._advertised - wanted.keys())
+        self._advertised = set(wanted)
+        self.speaker.change_routes({**gone, **wanted})
+
+    async def next_event(self, kind: type[E], within: float = TIMEOUT) -> E:
+        """Wait for the next event of a kind that no call has returned yet."""
+        async with asyncio.timeout(within):
+            while True:
+                for event in self.events:
+                    if isinstance(event, kind):
+                        self.events.remove(event)
+                        return event
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    async def failed(self, error: str, within: float = TIMEOUT) -> None:
+        """Wait for a connection attempt to fail with this error.
+
+        Other errors are skipped: a router that still starts refuses connections.
+        """
+        async with asyncio.timeout(within):
+            while (await self.next_event(ConnectFailed, within)).error != error:
+                pass
+
+    def _note(self, event: BgpEvent) -> None:
+        self.events.append(event)
+        self._arrived.set()
+
+
+@contextlib.asynccontextmanager
+async def running_node(listen: ListenAt | None = None) -> AsyncIterator[Node]:
+    """Run a node for the length of a block."""
+    node = Node(listen)
+    task = asyncio.create_task(node.speaker.run())
+    try:
+        yield node
+    finally:
+        node.speaker.stop()
+        await task
+
+
+def route(prefix: str, local_pref: int = 0, communities: tuple[int, ...] = ()) -> Route:
+    """Return a route."""
+    return Route(ip_network(prefix), local_pref, communities)
+
+
+def peer(address: str, local_asn: int, peer_asn: int, **more: object) -> PeerSession:
+    """Return the settings of a session with a peer."""
+    return PeerSession(local_asn, peer_asn, ip_address(address), **more)

@@ -1,0 +1,144 @@
+"""Members of a small gossip cluster, and decoding of effects, for tests of the state machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from random import Random
+from typing import TypeVar
+
+from metallb_py.protocols.memberlist.codec.codec import decode, encode
+from metallb_py.protocols.memberlist.codec.envelope import Envelope, StreamReader
+from metallb_py.protocols.memberlist.codec.messages import (
+    Ack,
+    Alive,
+    Endpoint,
+    Message,
+    Ping,
+    State,
+)
+from metallb_py.protocols.memberlist.events import (
+    Effect,
+    Member,
+    OpenStream,
+    Reply,
+    SendPacket,
+)
+from metallb_py.protocols.memberlist.memberlist import Memberlist
+from metallb_py.protocols.memberlist.members import Members
+from metallb_py.protocols.memberlist.settings import FAST, PORT, Settings
+from metallb_py.protocols.memberlist.transmit import Counters, PacketSender
+
+E = TypeVar("E", bound=Effect)
+
+ME = 0
+INCARNATION = 10
+
+
+def endpoint(number: int) -> Endpoint:
+    """Return the endpoint of a member."""
+    return Endpoint(IPv4Address("10.0.0.1") + number, PORT)
+
+
+def name(number: int) -> str:
+    """Return the name of a member."""
+    return f"n{number}"
+
+
+def member(number: int, state: State = State.ALIVE, incarnation: int = INCARNATION) -> Member:
+    """Return a member."""
+    return Member(name(number), endpoint(number), incarnation, state)
+
+
+def alive(number: int, incarnation: int = INCARNATION, meta: bytes = b"") -> Alive:
+    """Return the alive message of a member."""
+    return Alive(incarnation, name(number), endpoint(number), meta)
+
+
+def packets(effects: Iterable[Effect]) -> list[tuple[Endpoint, tuple[Message, ...]]]:
+    """Return the datagrams among effects, decoded, with their destinations."""
+    envelope = Envelope()
+    return [(e.to, envelope.unpack(e.data).messages) for e in effects if isinstance(e, SendPacket)]
+
+
+def sent(effects: Iterable[Effect], to: int | None = None) -> list[Message]:
+    """Return the messages that are sent in datagrams: all, or those to one member."""
+    wanted = None if to is None else endpoint(to)
+    found = packets(effects)
+    return [message for where, messages in found for message in messages if wanted in (None, where)]
+
+
+def stream_message(effect: OpenStream | Reply) -> Message:
+    """Return the message that is sent over a stream."""
+    message = StreamReader(Envelope(), 1 << 20).feed(effect.data)
+    assert message is not None
+    return message
+
+
+def of_kind(effects: Iterable[Effect], kind: type[E]) -> list[E]:
+    """Return the effects of one kind."""
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+@dataclass
+class Bench:
+    """The collaborators of a component under test, for a member with ``others`` other members."""
+
+    others: int
+    settings: Settings = FAST
+    effects: list[Effect] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = Random(1)
+        self.members = Members(member(ME), self.rng, 0.0)
+        for number in range(1, self.others + 1):
+            self.members.put(member(number), 0.0)
+        self.counters = Counters()
+        self.sender = PacketSender(Envelope(), self.settings, self.counters, self.effects.append)
+
+    def taken(self) -> list[Effect]:
+        """Return the effects since the last call."""
+        done = list(self.effects)
+        self.effects.clear()
+        return done
+
+    def broadcasts(self) -> list[Message]:
+        """Return the queued broadcasts."""
+        return [decode(part) for part in self.sender.broadcasts.take(60_000, 1)]
+
+
+def machine(others: int, settings: Settings = FAST, now: float = 0.0) -> Memberlist:
+    """Return a member with ``others`` other members, all of them alive."""
+    made = Memberlist(member(ME), settings, Envelope(), Random(1), now)
+    envelope = Envelope()
+    for number in range(1, others + 1):
+        made.receive(envelope.pack([encode(alive(number))]), endpoint(number), now)
+    return made
+
+
+def receive(made: Memberlist, source: int, *messages: Message, now: float) -> tuple[Effect, ...]:
+    """Deliver a datagram from another member; return the effects."""
+    return made.receive(packed(*messages), endpoint(source), now)
+
+
+def packed(*messages: Message) -> bytes:
+    """Return a datagram with these messages."""
+    return Envelope().pack([encode(message) for message in messages])
+
+
+def run_until(made: Memberlist, until: float, *, answered: bool = False) -> list[Effect]:
+    """Advance the time; return all effects. With ``answered``, each ping gets an ack at once."""
+    effects: list[Effect] = []
+    steps = 0
+    while (now := made.next_deadline()) <= until:
+        steps += 1
+        assert steps < 100_000, "an expired deadline stays due"
+        done = made.handle_timeout(now)
+        effects += done
+        if answered:
+            for to, messages in packets(done):
+                acks = [Ack(message.sequence) for message in messages if isinstance(message, Ping)]
+                for ack in acks:
+                    effects += made.receive(packed(ack), to, now)
+    return effects

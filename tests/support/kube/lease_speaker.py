@@ -1,0 +1,56 @@
+"""A speaker's membership by its Lease, with a record of what it reports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from support.net.timeouts import TIMEOUT
+
+from metallb_py.kube.client import KubeClient
+from speaker.membership.io.lease_driver import Holder, LeaseEvent, LeaseMembers, Listener
+from speaker.membership.lease_detector import Timing
+
+
+class LeaseSpeaker:
+    """A member by its Lease; records the reported members and events."""
+
+    def __init__(
+        self, client: KubeClient, holder: Holder, rng: Callable[[], float], timing: Timing
+    ) -> None:
+        self.reported: list[frozenset[str]] = []
+        self.events: list[LeaseEvent] = []
+        self.synced = 0
+        self._changed = asyncio.Event()
+        listener = Listener(self._on_members, self._on_synced, self._on_event)
+        self.members = LeaseMembers(client, holder, listener, rng, timing)
+        self._task = asyncio.create_task(self.members.run())
+
+    async def until(self, predicate: Callable[[], object]) -> None:
+        async with asyncio.timeout(TIMEOUT):
+            while not predicate():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_members(self, *nodes: str) -> None:
+        await self.until(lambda: self.reported and self.reported[-1] == frozenset(nodes))
+
+    async def until_event(self, kind: type[LeaseEvent]) -> None:
+        await self.until(lambda: any(isinstance(event, kind) for event in self.events))
+
+    async def crash(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _on_members(self, alive: frozenset[str]) -> None:
+        self.reported.append(alive)
+        self._changed.set()
+
+    def _on_synced(self) -> None:
+        assert self.reported, "the members are reported before the sync"
+        self.synced += 1
+        self._changed.set()
+
+    def _on_event(self, event: LeaseEvent) -> None:
+        self.events.append(event)
+        self._changed.set()
