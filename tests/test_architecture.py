@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ TESTED_ELSEWHERE = {
     "metallb_py/lab/inside.py": "e2e/test_inside.py",
     "metallb_py/lab/keep.py": "e2e/test_keep.py",
     "metallb_py/lab/lab.py": "e2e/test_lab.py",
+    "metallb_py/lab/run.py": "e2e/test_lab.py",
     "metallb_py/runtime/daemon.py": "netns/controller/test_app.py",
     "speaker/announcers/bfd.py": "interop/test_bfd_frr.py",
     "speaker/announcers/interface.py": "netns/speaker/announcers/test_bgp.py",
@@ -79,6 +81,30 @@ def imported(module: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def dotted(module: Path) -> str:
+    """Return the name under which a module is imported."""
+    return ".".join(module.with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(module: Path, ours: set[str]) -> set[str]:
+    """Return those of our modules that a module imports, anywhere in its code."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= members & ours or {node.module}
+    return names & ours - {dotted(module)}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    ours = {dotted(module) for module in MODULES}
+    graph = {dotted(module): imported_modules(module, ours) for module in MODULES}
+    assert sum(map(len, graph.values())) > len(graph), "imports were found"
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

@@ -1,10 +1,10 @@
 """Lab: the whole system on one Linux machine, without a cluster (``metallb-py lab``).
 
-``lab.Lab`` starts the parts: machines in network namespaces, a control plane, the daemons, a
-router. ``proofs.prove`` proves from the outside that they work; ``keep`` and ``inside`` serve a
-lab that stays up. This module has the subcommand's parser alone, and imports the rest only when
-the lab runs. The lab may import both daemons, and does I/O; no daemon imports it (contracts in
-setup.cfg). It is also what the end-to-end tests run on.
+``run.main`` runs it. ``lab.Lab`` starts the parts: machines in network namespaces, a control plane,
+the daemons, a router. ``proofs.prove`` proves from the outside that they work; ``keep`` and
+``inside`` serve a lab that stays up. This module has the subcommand's parser alone, and imports the
+rest only when the lab runs. The lab may import both daemons, and does I/O; no daemon imports it
+(contracts in setup.cfg). It is also what the end-to-end tests run on.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     # Not at the top: scapy and pyroute2 cost a second, and other subcommands need neither.
     from metallb_py.lab.folder import lab_folder
     from metallb_py.lab.isolate import IsolationError, run_isolated
-    from metallb_py.lab.lab import main
+    from metallb_py.lab.run import main
 
     try:
         with lab_folder() as folder:

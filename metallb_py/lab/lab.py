@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import secrets
 import sys
 from contextlib import ExitStack
@@ -171,35 +170,3 @@ def _choose_kubernetes(options: LabOptions) -> Kubernetes | None:
             f"({which}) in KUBEBUILDER_ASSETS, on the PATH or in ~/.cache/metallb-py"
         )
     return found
-
-
-def main(args: argparse.Namespace, folder: Path, process: int) -> int:
-    """Run the lab and its proofs; ``process`` is the ID of this process on the host."""
-    from metallb_py.lab import keep, proofs
-
-    options = LabOptions(
-        control_plane=args.control_plane,
-        kubernetes_version=args.kubernetes_version,
-        router=args.router,
-        proxy=args.proxy,
-    )
-    try:
-        config = read_objects(Path(args.config))
-        with Lab(folder, options) as lab:
-            print(f"lab: {lab.description}")
-            for node in NODES:
-                lab.start_speaker(node)
-            lab.start_controller()
-            results = proofs.prove(lab, config)
-            print(proofs.table(results))
-            failed = [result for result in results if not result.held]
-            for result in failed:
-                print(f"{result.service}: {result.proof}: {result.seen}")
-            if failed:
-                print(lab.logs())
-            if args.keep:
-                keep.stay(lab, process, [result.address for result in results])
-            return 1 if failed else 0
-    except LabError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
