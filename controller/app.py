@@ -27,6 +27,7 @@ from controller.effects import (
     StatusContested,
     WriteStatus,
 )
+from controller.metrics import ControllerMetrics
 from controller.options import Options
 from controller.orphaned_addresses import OrphanPolicy
 from controller.simulation import configure
@@ -56,7 +57,6 @@ from metallb_py.runtime.health import Check
 from metallb_py.runtime.httpd import Render
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.mailbox import Mailbox
-from metallb_py.runtime.metrics import ControllerMetrics
 from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.tasks import run_until
 

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 
 from controller.drivers.config_state import StateEvent, StateNotStored, StateStored, StateWriter
 from controller.drivers.config_status import StatusAnnotation
+from controller.metrics import ControllerMetrics
 from metallb_py.config.draining import encode_pools
 from metallb_py.errors import ApiError
 from metallb_py.kube.client import KubeClient
@@ -16,7 +17,6 @@ from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectRefere
 from metallb_py.kube.objects import ConfigMap
 from metallb_py.model.config import Config, Pool
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import ControllerMetrics
 
 
 class ConfigRecord:

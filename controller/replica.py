@@ -25,6 +25,7 @@ from controller.drivers.leader_elector import (
 )
 from controller.drivers.memberlist_secret import ensure_secret
 from controller.drivers.reviewer import Reviewer
+from controller.metrics import ControllerMetrics, StandbyMetrics
 from controller.options import Options
 from metallb_py.errors import ApiError, StartupError
 from metallb_py.kube.client import KubeClient
@@ -33,7 +34,6 @@ from metallb_py.runtime.daemon import run_daemon
 from metallb_py.runtime.health import Check
 from metallb_py.runtime.httpd import Httpd, Render, Sources
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import ControllerMetrics, StandbyMetrics
 from metallb_py.runtime.tasks import run_until
 
 LEASE = "metallb-controller"

@@ -47,7 +47,6 @@ from metallb_py.runtime.health import Check
 from metallb_py.runtime.httpd import Httpd, Sources
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.mailbox import Mailbox
-from metallb_py.runtime.metrics import SpeakerMetrics
 from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.tasks import run_until
 from speaker.announcers.bgp import BgpAnnouncer
@@ -74,6 +73,7 @@ from speaker.layer2.candidates import exclusion
 from speaker.layer2.conflicts import Conflicts
 from speaker.layer2.eligibility import LABELED, NodeState
 from speaker.members import Members
+from speaker.metrics import SpeakerMetrics
 from speaker.node_name import node_name_problem
 from speaker.options import Options
 from speaker.patience import ReportDelay

@@ -11,7 +11,6 @@ from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import Node, Pod
 from metallb_py.kube.reflector import Changed
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
 from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.pacer import Pacer
 from speaker.layer2 import topology
@@ -23,6 +22,7 @@ from speaker.membership.interface import Membership, Usable
 from speaker.membership.lease import LeaseMembership
 from speaker.membership.ready_pods import ReadyPods
 from speaker.membership.settings import GossipSettings, Kind
+from speaker.metrics import MemberMetrics, SpeakerMetrics
 from speaker.options import Options
 
 

@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from controller.assignment import Reason
+from controller.metrics import ControllerMetrics
 from metallb_py.config.communities import WELL_KNOWN
 from metallb_py.config.yaml.schema import SCHEMA
-from metallb_py.runtime.metrics import (
-    BfdMetrics,
-    ControllerMetrics,
-    MemberMetrics,
-    PasswordMetrics,
-    SpeakerMetrics,
-)
+from speaker.metrics import BfdMetrics, MemberMetrics, PasswordMetrics, SpeakerMetrics
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -11,11 +11,11 @@ from metallb_py.protocols.bfd.packet import Diagnostic
 from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import BfdMetrics, SpeakerMetrics
 from speaker.bfd.io.client import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
 from speaker.bfd.targets import BfdTargets, targets_for
 from speaker.bgp.peering import PeerSession
 from speaker.linux.routes import is_neighbor
+from speaker.metrics import BfdMetrics, SpeakerMetrics
 
 
 class BfdWatcher:

@@ -13,7 +13,6 @@ from metallb_py.model.config import Config
 from metallb_py.model.routes import AdvertisedService, names_in
 from metallb_py.rate_limit import Rate
 from metallb_py.runtime.log import LimitedLog, Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bfd import BfdWatcher
 from speaker.bgp.events import (
     BgpEvent,
@@ -41,6 +40,7 @@ from speaker.bgp.route_table import RouteTable
 from speaker.bgp.settings import ListenAt
 from speaker.bgp.shutdown import DRAIN_TIME, ShutdownMode
 from speaker.decision import Announcement
+from speaker.metrics import SpeakerMetrics
 
 REJECTED = Rate(burst=1, per_second=1 / 600)
 """Limit of log lines about rejected connections of one host: no peer, or one with too many."""

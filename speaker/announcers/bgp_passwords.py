@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from metallb_py.kube.client import KubeClient
 from metallb_py.model.config import Config, SecretKey
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import PasswordMetrics, SpeakerMetrics
 from speaker.bgp.io.secrets import PERIOD, SecretFollower
 from speaker.bgp.passwords import (
     Outcome,
@@ -17,6 +16,7 @@ from speaker.bgp.passwords import (
     read_password,
     resolve_passwords,
 )
+from speaker.metrics import PasswordMetrics, SpeakerMetrics
 
 
 class Passwords:

@@ -12,10 +12,10 @@ from typing import assert_never
 from metallb_py.model.config import Config
 from metallb_py.rate_limit import Rate
 from metallb_py.runtime.log import LimitedLog, Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.bgp.shutdown import ShutdownMode
 from speaker.decision import Announcement
 from speaker.layer2.ownership import Owned
+from speaker.metrics import SpeakerMetrics
 from speaker.responder.events import (
     AddressConflict,
     Counters,

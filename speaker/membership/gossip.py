@@ -31,7 +31,6 @@ from metallb_py.protocols.memberlist.events import (
 )
 from metallb_py.rate_limit import Rate, RateLimiter
 from metallb_py.runtime.log import LimitedLog, Logger
-from metallb_py.runtime.metrics import MemberMetrics
 from speaker.layer2 import topology
 from speaker.layer2.topology import NodeInterface
 from speaker.membership.interface import Usable
@@ -39,6 +38,7 @@ from speaker.membership.io.gossip_thread import Gossip, GossipEvent, NotStarted,
 from speaker.membership.io.gossip_transport import MemberConfig
 from speaker.membership.join_scheduler import JoinScheduler
 from speaker.membership.settings import GossipSettings
+from speaker.metrics import MemberMetrics
 
 INTERFACES_TIMEOUT = 2.0
 """Seconds to wait for this node's interfaces, before joining without publishing them."""

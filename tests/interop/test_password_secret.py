@@ -18,10 +18,10 @@ from metallb_py.config.compile.read_config import read_config
 from metallb_py.lab.apiserver.defaults import BY_KIND
 from metallb_py.lab.apiserver.store import Object
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bgp import BgpAnnouncer
 from speaker.announcers.bgp_passwords import Passwords
 from speaker.decision import Announcement
+from speaker.metrics import SpeakerMetrics
 
 pytestmark = pytest.mark.interop
 

@@ -24,9 +24,9 @@ from support.net.router_link import NODE, NODE_SECOND, VethPair, eventually
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bgp import BgpAnnouncer
 from speaker.decision import Announcement
+from speaker.metrics import SpeakerMetrics
 
 pytestmark = pytest.mark.interop
 

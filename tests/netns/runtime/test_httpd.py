@@ -15,7 +15,7 @@ from support.net.timeouts import TIMEOUT
 from metallb_py.runtime.health import Check
 from metallb_py.runtime.httpd import Httpd, Page, Sources, Text
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
+from speaker.metrics import SpeakerMetrics
 
 TYPE = "text/plain; version=0.0.4"
 

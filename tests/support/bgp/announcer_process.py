@@ -22,11 +22,11 @@ from support.net.timeouts import TIMEOUT
 
 from metallb_py.model.config import BfdProfile, BgpAdvertisement, Config, Peer, Pool, Protocol
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from metallb_py.runtime.tasks import run_with_signals
 from speaker.announcers.bgp import BgpAnnouncer
 from speaker.bgp.shutdown import ShutdownMode
 from speaker.decision import Announcement
+from speaker.metrics import SpeakerMetrics
 
 POOL = Pool(
     "bgp",

@@ -15,9 +15,9 @@ from support.net.timeouts import TIMEOUT
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.runtime.log import Level, Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bgp import BgpAnnouncer
 from speaker.decision import Announcement
+from speaker.metrics import SpeakerMetrics
 
 
 class BfdNode:

@@ -24,9 +24,9 @@ from metallb_py.config.compile.read_config import read_config
 from metallb_py.kube.endpoints import from_slices
 from metallb_py.kube.objects import EndpointSlice
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bgp import BgpAnnouncer
 from speaker.core import Adjust, Announce, Effect, Source, Speaker, Withdraw
+from speaker.metrics import SpeakerMetrics
 
 ADDRESSES = ("192.0.2.1", "2001:db8::1")
 PORT = 80

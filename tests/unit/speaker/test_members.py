@@ -22,10 +22,10 @@ from metallb_py.kube.objects import (
 from metallb_py.kube.reflector import Changed
 from metallb_py.runtime.flags import CommonOptions
 from metallb_py.runtime.log import Level, Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.layer2.eligibility import NodeState
 from speaker.members import Members
 from speaker.membership.settings import Kind
+from speaker.metrics import SpeakerMetrics
 from speaker.options import Options
 from speaker.responder.settings import Settings
 

@@ -16,9 +16,9 @@ from metallb_py.model.config import BgpAdvertisement, Community, Config, Peer, P
 from metallb_py.protocols.bgp.codec.messages import Keepalive
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bgp import BgpAnnouncer
 from speaker.decision import Announcement
+from speaker.metrics import SpeakerMetrics
 
 pytestmark = pytest.mark.netns
 

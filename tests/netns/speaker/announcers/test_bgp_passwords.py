@@ -19,8 +19,8 @@ from support.net.timeouts import TIMEOUT
 from metallb_py.lab.apiserver.defaults import BY_KIND
 from metallb_py.model.config import Config, Peer, SecretKey
 from metallb_py.runtime.log import Logger
-from metallb_py.runtime.metrics import SpeakerMetrics
 from speaker.announcers.bgp_passwords import Passwords
+from speaker.metrics import SpeakerMetrics
 
 pytestmark = pytest.mark.netns
 

@@ -25,12 +25,12 @@ from metallb_py.protocols.memberlist.codec.messages import (
 )
 from metallb_py.protocols.memberlist.events import MemberUp
 from metallb_py.runtime.log import Level, Logger
-from metallb_py.runtime.metrics import MemberMetrics, SpeakerMetrics
 from speaker.layer2.topology import MAGIC, NodeInterface
 from speaker.membership.gossip import GossipMembers
 from speaker.membership.interface import Usable
 from speaker.membership.io.gossip_thread import Gossip, GossipEvent, NotStarted, Started, Traffic
 from speaker.membership.settings import GossipSettings
+from speaker.metrics import MemberMetrics, SpeakerMetrics
 
 pytestmark = pytest.mark.netns
 PORT = 17947
