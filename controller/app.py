@@ -14,7 +14,13 @@ from controller.annotation_warnings import AnnotationWarnings
 from controller.assignment import Outcome, Reason
 from controller.config_record import ConfigRecord
 from controller.core import Controller
-from controller.drivers.service_status import StatusEvent, StatusWriter, Written
+from controller.drivers.service_status import (
+    RetryDue,
+    StatusEvent,
+    StatusWriter,
+    WriteFailed,
+    Written,
+)
 from controller.effects import (
     ConfigApplied,
     ConfigRefused,
@@ -241,19 +247,21 @@ class App:
             self._record_of_config.empty()
 
     def _on_status(self, event: StatusEvent) -> None:
-        if isinstance(event, Written):
-            self._log.info("updated service object", event="serviceUpdated", service=event.key)
-            created = self._unwritten.pop(event.key, None)
-            if created is not None:
-                self._metrics.allocation_seconds.observe(max(0.0, time.time() - created))
-            return
-        self._metrics.update_errors.inc()
-        log = self._log.bind(service=event.key, op="updateServiceStatus", error=str(event.error))
-        if isinstance(event.error, ConflictError):
-            log.debug("service changed meanwhile, deciding again")
-        else:
-            log.error("failed to update service status")
-        self._perform(self._core.retry(event.key, time.monotonic()))
+        match event:
+            case Written(key):
+                self._log.info("updated service object", event="serviceUpdated", service=key)
+                created = self._unwritten.pop(key, None)
+                if created is not None:
+                    self._metrics.allocation_seconds.observe(max(0.0, time.time() - created))
+            case WriteFailed(key, error):
+                self._metrics.update_errors.inc()
+                log = self._log.bind(service=key, op="updateServiceStatus", error=str(error))
+                if isinstance(error, ConflictError):
+                    log.debug("service changed meanwhile, deciding again")
+                else:
+                    log.error("failed to update service status")
+            case RetryDue(key):
+                self._perform(self._core.retry(key, time.monotonic()))
 
     # Effects of the core
 

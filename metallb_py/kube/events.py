@@ -4,6 +4,9 @@ A repeated Event increments the count of the first one. An object with many Even
 as in client-go: 25 at once, then one in five minutes; the count includes those that were not
 written. All objects together are limited, too, as a user with the permission can create new ones
 without limit. The queues are bounded: losing an Event never matters more than the work it reports.
+
+They are no ``workqueue.WorkQueue``: an Event does not replace an earlier one of its object, and is
+not retried.
 """
 
 from __future__ import annotations

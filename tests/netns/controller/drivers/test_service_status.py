@@ -10,7 +10,13 @@ from pathlib import Path
 
 from support.kube.api import Api, connected, running_api
 
-from controller.drivers.service_status import StatusEvent, StatusWriter, WriteFailed, Written
+from controller.drivers.service_status import (
+    RetryDue,
+    StatusEvent,
+    StatusWriter,
+    WriteFailed,
+    Written,
+)
 from controller.effects import POOL_ANNOTATION, WriteStatus
 from metallb_py.addresses import IPAddress
 from metallb_py.errors import ConflictError
@@ -69,6 +75,7 @@ async def test_write_on_an_old_resource_version_conflicts_and_is_reported(tmp_pa
         event = await events.get()
         assert isinstance(event, WriteFailed)
         assert isinstance(event.error, ConflictError)
+        assert await events.get() == RetryDue("default/web")
         assert api.ips("web") == ["192.0.2.1"]
 
 
