@@ -55,7 +55,10 @@ class AnnotationWriter:
                 self._queue.add(key, wanted)
 
     async def run(self, on_error: Callable[[ApiError], None]) -> None:
-        """Write until cancelled. A failure is reported once per value, and retried."""
+        """Write until cancelled.
+
+        Reports each rejected value, and of the failures that are retried the first of each value.
+        """
         await self._queue.run(partial(self._write, on_error), workers=1)
 
     async def _write(
@@ -68,9 +71,10 @@ class AnnotationWriter:
         except NotFoundError:
             self._done(key, wanted)  # the object was deleted
         except ApiError as error:
-            if error.status not in CONTENT_REFUSED:
+            is_refused = error.status in CONTENT_REFUSED
+            if not is_refused:
                 self._queue.retry(key, wanted, error)
-            if not wanted.is_reported:
+            if is_refused or not wanted.is_reported:
                 wanted.is_reported = True
                 on_error(error)
         else:

@@ -98,3 +98,15 @@ async def test_refused_annotation_is_not_sent_again_and_delays_no_other(
             assert errors.empty()
             annotation.write(status_of("speaker-a"), {NAME: "small"})
             await api.until(lambda: written(api, "speaker-a").get(NAME) == "small")
+
+
+async def test_refusal_is_reported_after_a_failure_of_the_same_value(tmp_path: Path) -> None:
+    """Its writer shortens what is too long, but not because the API server was away."""
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await add_pod(api, "speaker-a")
+        await api.stop()
+        async with writing(client) as (annotation, errors):
+            annotation.write(status_of("speaker-a"), {NAME: "x" * 300_000})
+            assert (await errors.get()).status == 0
+            await api.start()
+            assert (await errors.get()).status == 422
