@@ -26,6 +26,7 @@ from metallb_py.config.draining import configured_name, pool_name
 from metallb_py.errors import AllocationError
 from metallb_py.model.config import Pool, is_buggy
 from metallb_py.model.pool_access import UNRESTRICTED, ServiceIdentity
+from metallb_py.printable import and_more
 
 MAX_LISTED = 5
 
@@ -367,7 +368,7 @@ class Allocator:
         if request.pool:
             wanted = request.families[0] if len(request.families) == 1 else Family.DUAL
             message += f' in pool "{request.pool}" for {wanted.value} IPFamily'
-        return NoAddressError(f"{message}: {_in_brief(rejections)}", rejections)
+        return NoAddressError(f"{message}: {_first_rejections(rejections)}", rejections)
 
     def _shortage(self, pool: Pool, request: ServiceRequest) -> str:
         refusal = _refusal(pool, request)
@@ -503,9 +504,8 @@ class Allocator:
         pool = self._table.container(address)
         if pool is not None:
             return f'pool "{pool.name}" does not give out {address}: avoid-buggy-ips is set'
-        names = [f'"{pool.name}"' for pool in self._by_priority[:MAX_LISTED]]
-        left = len(self._by_priority) - MAX_LISTED
-        listed = ", ".join(names) + (f" and {left} more" if left > 0 else "")
+        names = ", ".join(f'"{pool.name}"' for pool in self._by_priority[:MAX_LISTED])
+        listed = " ".join([names, *and_more(len(self._by_priority) - MAX_LISTED)])
         return f"{address} is in no pool: " + (
             f"the pools are {listed}" if names else "no pool is configured"
         )
@@ -561,13 +561,12 @@ def _refusal(pool: Pool, request: ServiceRequest) -> str:
     return pool.tenancy.refusal(request.tenant)
 
 
-def _in_brief(rejections: tuple[Rejection, ...]) -> str:
+def _first_rejections(rejections: tuple[Rejection, ...]) -> str:
     """Return the first rejections as text; ``metallb-py explain`` lists all of them."""
     if not rejections:
         return "no pool is configured"
     listed = [f'pool "{each.pool}": {each.detail}' for each in rejections[:MAX_LISTED]]
-    left = len(rejections) - MAX_LISTED
-    return "; ".join([*listed, f"and {left} more pools"] if left > 0 else listed)
+    return "; ".join([*listed, *and_more(len(rejections) - MAX_LISTED, "pools")])
 
 
 def _family_choices(request: ServiceRequest) -> Iterable[tuple[Family, ...]]:

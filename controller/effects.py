@@ -8,11 +8,12 @@ from controller.allocator import Holding
 from controller.assignment import Outcome
 from controller.orphaned_addresses import OrphanPolicy
 from metallb_py.addresses import IPAddress
+from metallb_py.kube.annotation_names import PREFIX
 from metallb_py.kube.objects import Service
 from metallb_py.model.config import Config, Pool
 
 # Name of the pool of a service's addresses (MetalLB since 0.13.9).
-POOL_ANNOTATION = "metallb.universe.tf/ip-allocated-from-pool"
+POOL_ANNOTATION = f"{PREFIX}/ip-allocated-from-pool"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from metallb_py.config.draining import configured_name
 from metallb_py.kube.objects import Service
 from metallb_py.kube.snapshot import Snapshot
 from metallb_py.model.config import Pool
+from metallb_py.printable import and_more
 
 MAX_PROBLEMS = 5
 
@@ -88,8 +89,7 @@ def _no_configuration(snapshot: Snapshot) -> tuple[str, ...]:
     if latest is None:
         return ("there is no ConfigMap of that name (--namespace, --config)",)
     problems = tuple(f"ConfigMap: {problem}" for problem in latest.problems[:MAX_PROBLEMS])
-    more = len(latest.problems) - len(problems)
-    return (*problems, f"and {more} more problems") if more else problems
+    return (*problems, *and_more(len(latest.problems) - len(problems), "problems"))
 
 
 def _service_state(shown: tuple[IPAddress, ...], outcome: Outcome) -> ServiceState:

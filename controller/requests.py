@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from metallb_py.addresses import Family, IPAddress, family_of, go_quote_list, parse_address
+from metallb_py.kube.annotation_names import LATER_PREFIX, PREFIX
 from metallb_py.kube.objects import Labels, ObjectMeta, Service
 from metallb_py.model.pool_access import UNSCOPED, ServiceIdentity
 
-# Order of preference. MetalLB 0.14.9 prefers the second prefix and still honours the first.
-PREFIXES = ("metallb.io/", "metallb.universe.tf/")
 PREFER_DUAL_STACK = "PreferDualStack"
 MAX_QUOTED = 100
 
@@ -72,7 +71,7 @@ class InvalidRequest:
 
 def annotation(meta: ObjectMeta, name: str) -> str:
     """Return the value of one of MetalLB's annotations, under either prefix."""
-    return next(filter(None, (meta.annotation(prefix + name) for prefix in PREFIXES)), "")
+    return meta.annotation(f"{LATER_PREFIX}/{name}") or meta.annotation(f"{PREFIX}/{name}")
 
 
 def parse(

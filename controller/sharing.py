@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 from controller.requests import SharingTerms
 from metallb_py.addresses import IPAddress
+from metallb_py.printable import and_more
 
 MAX_NAMED = 5
 
@@ -71,8 +72,7 @@ def describe_conflict(
         port = "/".join(map(str, min(terms.ports & others[first].ports)))
         detail = f'port {port} is already in use on "{address}" by {first}'
         return SharingConflict(detail, port_clash)
-    left = len(found) - MAX_NAMED
-    users = ",".join([*list(found)[:MAX_NAMED], *([f"and {left} more"] if left > 0 else [])])
+    users = ",".join([*list(found)[:MAX_NAMED], *and_more(len(found) - MAX_NAMED)])
     return SharingConflict(
         f'can\'t change sharing key for "{key}", address also in use by {users}: '
         f"{address}: {_WORDS[why].format(other=first)}",

@@ -105,6 +105,12 @@ def _end_of_range(text: str, which: str, end: str) -> IPAddress:
         ) from error
 
 
+def join_host_port(host: IPAddress | str, port: int | str) -> str:
+    """Return ``10.0.0.1:179`` or ``[fd00::1]:179``, as Go's ``net.JoinHostPort``."""
+    text = str(host)
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+
+
 def family_of(addresses: Sequence[IPAddress]) -> Family:
     """Return the family of a service's one address, or DUAL for one address of each family.
 

@@ -1,4 +1,6 @@
-"""Escaping of text from cluster objects, packets and errors, for terminals, logs and Events.
+"""Text for terminals, logs and Events: escaped, and of bounded length.
+
+It may come from cluster objects, packets and errors.
 
 An unprintable character (control and format characters, C0 and C1, bidirectional controls, line and
 paragraph separators, byte order marks, lone surrogates) is written as an escape. Unescaped, it
@@ -9,6 +11,7 @@ that of Python's ``str.isprintable``: the Unicode categories C* and Z*, except t
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 FIELD_LIMIT: Final = 4096
@@ -39,6 +42,16 @@ def shortened(text: str, limit: int = FIELD_LIMIT) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}... ({len(text) - limit} more characters)"
+
+
+def listed(names: Sequence[str], limit: int, noun: str = "") -> str:
+    """Return the first ``limit`` names and the number of the others: ``a, b and 3 more``."""
+    return " ".join([", ".join(names[:limit]), *and_more(len(names) - limit, noun)])
+
+
+def and_more(left: int, noun: str = "") -> tuple[str, ...]:
+    """Return the last entry of a list that leaves some out (``and 3 more``); none if none is."""
+    return (f"and {left} more {noun}".rstrip(),) if left > 0 else ()
 
 
 def _for_people(match: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ from metallb_py.addresses import IPAddress, go_quote_list, parse_address
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
 from metallb_py.model.config import Config, Pool, Protocol
+from metallb_py.printable import and_more, listed
 from metallb_py.verdict import Checks, Verdict
 from speaker.bgp import eligibility as bgp
 from speaker.bgp.reach import Reach
@@ -186,8 +187,7 @@ def _no_peer(
         return ""
     if not context.config.peers:
         return NO_PEER
-    more = len(candidates) - MAX_NODES
-    names = ", ".join(candidates[:MAX_NODES]) + (f" and {more} more nodes" if more > 0 else "")
+    names = listed(candidates, MAX_NODES, "nodes")
     lacking = " and ".join(map(str, left))
     return f"{names}: no BGP peer for {lacking}, by the selectors and families of peers and pool"
 
@@ -203,5 +203,4 @@ def _each_reason(
         reasons.setdefault(f"{verdict.reason}: {verdict.detail}", []).append(name)
     for reason, nodes in reasons.items():
         yield f"{', '.join(nodes)}: {reason}"
-    if len(names) > MAX_NODES:
-        yield f"and {len(names) - MAX_NODES} more nodes"
+    yield from and_more(len(names) - MAX_NODES, "nodes")

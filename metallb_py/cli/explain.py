@@ -14,6 +14,7 @@ from metallb_py.cli.terminal import print_error, show, show_json
 from metallb_py.errors import ApiError
 from metallb_py.kube.annotation_names import near_misses
 from metallb_py.kube.listing import take_snapshot
+from metallb_py.printable import listed
 from speaker.where import View, Where, where
 
 if TYPE_CHECKING:
@@ -88,8 +89,7 @@ def as_text(explanation: Explanation, reach: Reach = None) -> Iterator[str]:
             if not nodes:
                 yield f"  announced by no node: {why}"
                 return
-            more = len(nodes) - SHOWN_NODES
-            names = ", ".join(nodes[:SHOWN_NODES]) + (f" and {more} more" if more > 0 else "")
+            names = listed(nodes, SHOWN_NODES)
             yield f"  announced by {names} ({protocol}{': ' if why else ''}{why})"
         case forbidden:
             missing = "; ".join(map(str, forbidden))

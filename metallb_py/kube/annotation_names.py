@@ -1,4 +1,4 @@
-"""Detection of misspelled MetalLB annotations on Services, which have no effect."""
+"""Names of MetalLB's annotations, and detection of misspelled ones, which have no effect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 
-PREFIXES = ("metallb.universe.tf", "metallb.io")
+PREFIX = "metallb.universe.tf"
+"""Prefix of MetalLB 0.12, and of everything that these daemons write."""
+LATER_PREFIX = "metallb.io"
+"""Prefix that MetalLB 0.14.9 prefers; it still honours the first."""
+PREFIXES = (PREFIX, LATER_PREFIX)
 REQUEST_ANNOTATIONS = ("address-pool", "allow-shared-ip", "loadBalancerIPs")
 """Annotations that the owner of a Service sets."""
 # Written by MetalLB or these daemons, now or earlier; and MetalLB's labels, which tools copy.
@@ -54,7 +58,7 @@ def intended_annotation(annotation: str) -> str:
     if prefix in PREFIXES and name in _KNOWN:
         return ""
     wanted = _closest_name(name, exactly=not slash)
-    base = _closest_prefix(prefix) if slash else PREFIXES[0]
+    base = _closest_prefix(prefix) if slash else PREFIX
     return f"{base}/{wanted}" if wanted and base else ""
 
 

@@ -25,10 +25,11 @@ import msgspec
 
 from metallb_py.config.problems import one_line
 from metallb_py.errors import MetallbError
+from metallb_py.kube.annotation_names import PREFIX
 from metallb_py.kube.objects import ConfigMap
 from metallb_py.kube.resource import Resource
 
-LABEL = "metallb.universe.tf/config-state"
+LABEL = f"{PREFIX}/config-state"
 FORMAT = "1"
 MAX_LABEL = 63
 PART_BYTES = 640 * 1024

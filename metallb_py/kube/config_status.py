@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from metallb_py.config.problems import one_line
 from metallb_py.kube.configmap import DRAINING, LAST_GOOD, STATUS, ParsedConfig
+from metallb_py.printable import and_more
 
 LIMIT = 8 * 1024
 """Bytes of the status where the other annotations have less than ``ROOMY`` bytes."""
@@ -77,8 +78,7 @@ def in_brief(problems: Iterable[str]) -> str:
     """Return the first problems, for a log line of bounded length, and the number of the rest."""
     every = list(problems)
     shown = _first(every, LIMIT)
-    more = len(every) - len(shown)
-    return "; ".join([*shown, f"and {more} more problems"] if more else shown)
+    return "; ".join([*shown, *and_more(len(every) - len(shown), "problems")])
 
 
 def _first(problems: list[str], room: int) -> list[str]:

@@ -16,16 +16,18 @@ from metallb_py.config.compile.budget import Budget
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.draining import decode_pools, drain
 from metallb_py.config.problems import ConfigError, Problem, one_line
+from metallb_py.kube.annotation_names import PREFIX
 from metallb_py.kube.config_state import StateError, StateNames, Stored, decode
 from metallb_py.kube.objects import ConfigMap
 from metallb_py.kube.resource import Resource
 from metallb_py.model.config import Config, Pool
+from metallb_py.printable import listed
 
 DATA_KEY = "config"
-STATUS = "metallb.universe.tf/config-status"
+STATUS = f"{PREFIX}/config-status"
 # Annotations with the state of earlier versions. Read if no state is stored yet, then removed.
-LAST_GOOD = "metallb.universe.tf/last-good-config"
-DRAINING = "metallb.universe.tf/draining-pools"
+LAST_GOOD = f"{PREFIX}/last-good-config"
+DRAINING = f"{PREFIX}/draining-pools"
 _MAX_KEYS = 5
 
 
@@ -88,10 +90,9 @@ def text_of(item: ConfigMap) -> str | Problem:
     if DATA_KEY in data or not (data or item.binary_data):
         return data.get(DATA_KEY, "")
     keys = sorted({*data, *(item.binary_data or {})})
-    found = ", ".join(f'"{one_line(key)}"' for key in keys[:_MAX_KEYS])
-    more = f" and {len(keys) - _MAX_KEYS} more" if len(keys) > _MAX_KEYS else ""
+    found = listed([f'"{one_line(key)}"' for key in keys], _MAX_KEYS)
     where = " (in binaryData)" if DATA_KEY in keys else ""
-    return Problem(1, "data", f'found the keys {found}{more}{where}: want the key "{DATA_KEY}"')
+    return Problem(1, "data", f'found the keys {found}{where}: want the key "{DATA_KEY}"')
 
 
 def read_item(item: ConfigMap, budget: Budget | None = None) -> ParsedConfig:

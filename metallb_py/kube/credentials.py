@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from metallb_py.addresses import join_host_port
+
 FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REREAD_SECONDS = 60.0
 TOKEN_LIMIT = 64 << 10
@@ -73,9 +75,8 @@ def in_cluster(on_problem: Callable[[str], None], folder: Path = FOLDER) -> InCl
     authority = folder / "ca.crt"
     if not authority.read_bytes().strip():
         raise ValueError(f"{authority}: found nothing, want certificates")
-    literal = f"[{host}]" if ":" in host else host
     token = TokenFile(folder / "token", on_problem)
-    return InCluster(f"https://{literal}:{port}", str(authority), token)
+    return InCluster(f"https://{join_host_port(host, port)}", str(authority), token)
 
 
 def _read_token(path: Path) -> str:

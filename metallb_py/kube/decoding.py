@@ -19,6 +19,7 @@ import msgspec
 from metallb_py.errors import UndecodableError
 from metallb_py.kube.json_repair import repair
 from metallb_py.kube.objects import KubeObject, ObjectMeta
+from metallb_py.printable import and_more
 
 # RecursionError: values nested too deep. ValueError: invalid UTF-8, numbers of too many digits.
 DECODE_ERRORS = (msgspec.MsgspecError, RecursionError, ValueError)
@@ -152,8 +153,7 @@ class _Salvage:
 
     def describe(self) -> str:
         """Return the paths that were omitted, and the reasons."""
-        more = self._count - len(self._errors)
-        return "; ".join(self._errors) + (f"; and {more} more" if more else "")
+        return "; ".join([*self._errors, *and_more(self._count - len(self._errors))])
 
     def value(self, data: msgspec.Raw, kind: object, path: str) -> object:
         """Return a value of this kind, or _LOST where nothing of it can be decoded."""

@@ -8,6 +8,7 @@ from itertools import islice
 
 from metallb_py.addresses import IPAddress
 from metallb_py.model.config import Config
+from metallb_py.printable import and_more
 
 MAX_WARNINGS = 10
 """Number of addresses that are listed; the others are counted."""
@@ -44,5 +45,4 @@ def node_address_warnings(
     """Return a warning for each of the first MAX_WARNINGS addresses, and the number of the rest."""
     found = node_addresses_in(config, nodes)
     shown = tuple(map(str, islice(found, MAX_WARNINGS)))
-    more = sum(1 for _ in found)
-    return (*shown, f"and {more} more addresses of nodes in pools") if more else shown
+    return (*shown, *and_more(sum(1 for _ in found), "addresses of nodes in pools"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
-from metallb_py.addresses import IPAddress
+from metallb_py.addresses import IPAddress, join_host_port
 from metallb_py.model.config import (
     BOTH_FAMILIES,
     AddressFamily,
@@ -70,9 +70,8 @@ class PeerSession:
         """``10.0.0.1:179``, ``[fd00::1]:179``, ``[fe80::1%eth0]:179``, ``eth0:179``."""
         if self.address is None:
             return f"{self.interface}:{self.port}"
-        zone = f"%{self.interface}" if self.interface else ""
-        host = f"[{self.address}{zone}]" if self.address.version == 6 else str(self.address)
-        return f"{host}:{self.port}"
+        zone = f"%{self.interface}" if self.interface and self.address.version == 6 else ""
+        return join_host_port(f"{self.address}{zone}", self.port)
 
 
 @dataclass(frozen=True, slots=True)

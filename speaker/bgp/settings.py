@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metallb_py.addresses import IPAddress
+from metallb_py.addresses import IPAddress, join_host_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,4 @@ class ListenAt:
 
     def __str__(self) -> str:
         """``10.0.0.1:179``, ``[fd00::1]:179``, ``*:179``."""
-        if self.address is None:
-            return f"*:{self.port}"
-        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
-        return f"{host}:{self.port}"
+        return join_host_port(self.address or "*", self.port)

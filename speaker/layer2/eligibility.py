@@ -9,6 +9,7 @@ from metallb_py.addresses import IPAddress, IPNetwork, go_quote_list
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.model.config import Pool
 from metallb_py.model.selectors import LabelSelector
+from metallb_py.printable import listed
 from metallb_py.verdict import Checks, Verdict
 from speaker.layer2.election import ranked
 from speaker.layer2.topology import NodeInterface, has_interface_for, reached, subnets_for
@@ -171,9 +172,10 @@ def eligible(request: AnnouncementRequest, node: str, cluster: Cluster) -> Verdi
         candidates = _on_subnet(request.addresses, candidates, nodes, checks)
     candidates = (candidates - nodes.leaving) or candidates
     order = ranked(request.addresses[0], candidates)
+    first = listed(order, MAX_NAMED)
     if order[0] != node:
-        return checks.failed(ELECTION, NOT_OWNER, f"{order[0]} is first of {_in_brief(order)}")
-    checks.passed(ELECTION, f"first of {_in_brief(order)}")
+        return checks.failed(ELECTION, NOT_OWNER, f"{order[0]} is first of {first}")
+    checks.passed(ELECTION, f"first of {first}")
     return checks.all_passed()
 
 
@@ -208,9 +210,3 @@ def _on_subnet(
     else:
         checks.passed(SUBNET, f"{len(found)} nodes")
     return found
-
-
-def _in_brief(order: tuple[str, ...]) -> str:
-    """Return the first MAX_NAMED candidates and the number of the rest."""
-    more = len(order) - MAX_NAMED
-    return ", ".join(order[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -13,9 +13,10 @@ from ipaddress import ip_address, ip_network
 import msgspec
 
 from metallb_py.addresses import IPAddress, IPNetwork, parse_cidr
+from metallb_py.kube.annotation_names import PREFIX
 from metallb_py.model.config import Pool
 
-ANNOTATION = "metallb.universe.tf/interfaces"
+ANNOTATION = f"{PREFIX}/interfaces"
 MAGIC = b"metallb-py/1:"
 MAX_META = 512
 """Size limit of a member's metadata in memberlist, in bytes."""

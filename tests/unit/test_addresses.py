@@ -14,6 +14,7 @@ from metallb_py.addresses import (
     Family,
     family_of,
     go_quote_list,
+    join_host_port,
     parse_address,
     parse_cidr,
     parse_range,
@@ -132,3 +133,10 @@ def test_address_family_of_one_or_two_addresses() -> None:
 def test_lists_print_as_go_prints_them() -> None:
     assert go_quote_list(map(ip_address, ("10.0.0.1", "fd00::1"))) == '["10.0.0.1" "fd00::1"]'
     assert go_quote_list([]) == "[]"
+
+
+def test_port_follows_an_ipv6_address_in_brackets() -> None:
+    assert join_host_port(ip_address("10.0.0.1"), 179) == "10.0.0.1:179"
+    assert join_host_port(ip_address("fd00::1"), 179) == "[fd00::1]:179"
+    assert join_host_port("fe80::1%eth0", 179) == "[fe80::1%eth0]:179"
+    assert join_host_port("api.example", "443") == "api.example:443"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallb_py.printable import printable, printable_json, shortened
+from metallb_py.printable import and_more, listed, printable, printable_json, shortened
 
 # Characters that must not appear in a line of text, each by its name.
 CONTROLS = {
@@ -79,3 +79,15 @@ def test_any_text_with_surrogates_becomes_printable(text: str) -> None:
 def test_long_text_is_truncated_with_a_note() -> None:
     assert shortened("a" * 10, 10) == "a" * 10
     assert shortened("a" * 15, 10) == "a" * 10 + "... (5 more characters)"
+
+
+def test_list_of_names_ends_with_the_number_of_those_left_out() -> None:
+    assert listed(["a", "b", "c"], 3) == "a, b, c"
+    assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert listed(("a", "b", "c"), 1, "nodes") == "a and 2 more nodes"
+    assert listed([], 3) == ""
+
+
+def test_nothing_is_added_to_a_list_that_is_complete() -> None:
+    assert and_more(0, "pools") == and_more(-2) == ()
+    assert and_more(2, "pools") == ("and 2 more pools",)

@@ -15,6 +15,7 @@ from metallb_py.config.compile.peers import canonical_form
 from metallb_py.config.findings import Findings
 from metallb_py.config.yaml.schema import Record
 from metallb_py.model.config import BgpAdvertisement, Community, LargeCommunity
+from metallb_py.printable import listed
 
 _NAMES_SHOWN = 20  # peers listed in a message
 
@@ -185,7 +186,4 @@ def _listed(names: frozenset[str]) -> str:
     """Return up to _NAMES_SHOWN names, sorted: a longer list is of no use and costs time."""
     if not names:
         return "there are no peers"
-    if len(names) > _NAMES_SHOWN:
-        some = ", ".join(sorted(names)[:_NAMES_SHOWN])
-        return f"{some} and {len(names) - _NAMES_SHOWN} more"
-    return ", ".join(sorted(names))
+    return listed(sorted(names), _NAMES_SHOWN)
