@@ -199,11 +199,6 @@ class Allocator:
         for key, (addresses, terms) in moves.items():
             self._bind(key, Holding(addresses, owners[key] or "", terms))
 
-    def allocate(self, key: str, request: ServiceRequest) -> Holding:
-        """Allocate addresses to a service that holds none. Raises as ``choose`` does."""
-        owner, addresses = self.choose(request, key)
-        return self._bind(key, Holding(addresses, owner, request.terms))
-
     # Queries
 
     def choose(self, request: ServiceRequest, key: str = "") -> tuple[str, tuple[IPAddress, ...]]:

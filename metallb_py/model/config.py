@@ -103,10 +103,6 @@ class Pool:
         """Whether an interface of this name may answer for the pool's addresses."""
         return matches_interface(self.interfaces, name)
 
-    def allocatable(self, address: IPAddress) -> bool:
-        """Whether the address may be assigned to a service."""
-        return self.contains(address) and not (self.avoid_buggy_ips and is_buggy(address))
-
 
 @dataclass(frozen=True, slots=True)
 class BfdProfile:

@@ -70,12 +70,6 @@ class ConfigQueue(Generic[T]):
         self._worker = CompileWorker()
         self._next: Work[T] | None = None
         self._submitted = asyncio.Event()
-        self._running = False
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether every result has been posted."""
-        return not self._running and self._next is None
 
     def submit(self, work: Work[T]) -> None:
         """Queue work, in place of work that has not started."""
@@ -88,8 +82,5 @@ class ConfigQueue(Generic[T]):
             await self._submitted.wait()
             self._submitted.clear()
             work, self._next = self._next, None
-            if work is None:
-                continue
-            self._running = True
-            await self._post(await self._worker.run(work))
-            self._running = False
+            if work is not None:
+                await self._post(await self._worker.run(work))

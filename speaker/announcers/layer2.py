@@ -63,8 +63,7 @@ class Layer2Announcer:
     def announce(self, key: str, announcement: Announcement) -> None:
         """Answer for a service's addresses; replaces its earlier ones."""
         interfaces = announcement.pool.interfaces
-        change = self._owned.announce(key, announcement.addresses)
-        for address in sorted(change.lost, key=int):
+        for address in sorted(self._owned.announce(key, announcement.addresses), key=int):
             self._responder.withdraw(address)
         for address in announcement.addresses:
             self._responder.announce(address, interfaces)
@@ -99,7 +98,7 @@ class Layer2Announcer:
         await asyncio.sleep(self._drained - asyncio.get_running_loop().time())
 
     def _withdraw(self, key: str, *, linger: bool) -> None:
-        for address in sorted(self._owned.withdraw(key).lost, key=int):
+        for address in sorted(self._owned.withdraw(key), key=int):
             self._responder.withdraw(address, linger=linger)
 
     async def run(self) -> None:

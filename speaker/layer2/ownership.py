@@ -1,19 +1,13 @@
-"""Ownership of addresses: this node owns an address while it announces a service with it."""
+"""Addresses that this node owns; apart from the announcer, which does I/O.
+
+It owns an address while it announces a service with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from metallb_py.addresses import IPAddress
-
-
-@dataclass(frozen=True, slots=True)
-class OwnershipChange:
-    """Addresses that became owned, and addresses that no service announces any more."""
-
-    gained: frozenset[IPAddress] = frozenset()
-    lost: frozenset[IPAddress] = frozenset()
 
 
 class Owned:
@@ -37,26 +31,24 @@ class Owned:
         """Every owned address."""
         return frozenset(self._services)
 
-    def announce(self, service: str, addresses: Iterable[IPAddress]) -> OwnershipChange:
-        """Set the addresses that a service announces, by its key; return what changed."""
+    def announce(self, service: str, addresses: Iterable[IPAddress]) -> frozenset[IPAddress]:
+        """Set the addresses that a service announces, by its key.
+
+        Returns the addresses that no service announces any more.
+        """
         before = self._addresses.get(service, frozenset())
         after = frozenset(addresses)
         if after:
             self._addresses[service] = after
         else:
             self._addresses.pop(service, None)
-        gained = frozenset(a for a in after - before if self._add(a, service))
-        lost = frozenset(a for a in before - after if self._remove(a, service))
-        return OwnershipChange(gained, lost)
+        for address in after - before:
+            self._services.setdefault(address, set()).add(service)
+        return frozenset(a for a in before - after if self._remove(a, service))
 
-    def withdraw(self, service: str) -> OwnershipChange:
-        """Remove a service, by its key; return what changed."""
+    def withdraw(self, service: str) -> frozenset[IPAddress]:
+        """Remove a service, by its key; return the addresses that no service announces any more."""
         return self.announce(service, ())
-
-    def _add(self, address: IPAddress, service: str) -> bool:
-        services = self._services.setdefault(address, set())
-        services.add(service)
-        return len(services) == 1
 
     def _remove(self, address: IPAddress, service: str) -> bool:
         services = self._services[address]

@@ -9,6 +9,7 @@ from itertools import pairwise
 from random import Random
 from typing import Protocol
 
+from support.kube.assignment import allocate
 from support.kube.objects import pool
 
 from controller.allocator import Allocator
@@ -33,7 +34,7 @@ class Ours:
         self._allocator.set_pools((pool("a", PREFIX),))
 
     def allocate(self, key: str) -> str:
-        return str(self._allocator.allocate(key, V4).addresses[0])
+        return str(allocate(self._allocator, key, V4).addresses[0])
 
     def release(self, key: str) -> None:
         assert self._allocator.release(key)

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.kube.allocation_model import Addresses, Model, allocatable_addresses
+from support.kube.assignment import allocate
 from support.kube.objects import pool
 
 from controller.allocator import Allocator
@@ -71,7 +72,7 @@ class AllocatorMachine(RuleBasedStateMachine):
         self.release(key)
         expected = self.model.choice(key, request)
         try:
-            held = self.allocator.allocate(key, request)
+            held = allocate(self.allocator, key, request)
         except AllocationError:
             assert not expected
             return

@@ -1,11 +1,11 @@
-"""The assignment decision for one service, and its outcome."""
+"""The assignment decision for one service, its outcome, and the allocation alone."""
 
 from __future__ import annotations
 
-from controller.allocator import Allocator
+from controller.allocator import Allocator, Holding
 from controller.assignment import NEW, Memory, Outcome, decide
 from controller.core import carry_out, outcome_of
-from controller.requests import parse
+from controller.requests import ServiceRequest, parse
 from metallb_py.kube.objects import Labels, Service
 
 
@@ -19,3 +19,9 @@ def converge(
     decision = decide(service, parse(service, namespace_labels), allocator, memory)
     carry_out(service.key, decision, allocator)
     return outcome_of(service.key, decision, allocator)
+
+
+def allocate(allocator: Allocator, key: str, request: ServiceRequest) -> Holding:
+    """Choose addresses for a service that holds none, and assign them."""
+    _, addresses = allocator.choose(request, key)
+    return allocator.assign(key, addresses, request.terms)

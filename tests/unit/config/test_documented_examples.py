@@ -7,6 +7,7 @@ from textwrap import dedent
 
 from support.kube.config_text import problems
 
+from controller.pool_table import PoolTable
 from metallb_py.config.communities import parse_community
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.model.config import BgpAdvertisement, Config, Protocol
@@ -139,9 +140,10 @@ def test_avoid_buggy_ips_excludes_addresses_ending_in_0_or_255() -> None:
           addresses: [203.0.113.0/24]
           avoid-buggy-ips: true
     """).pools
-    assert not pool.allocatable(ip_address("203.0.113.0"))
-    assert not pool.allocatable(ip_address("203.0.113.255"))
-    assert pool.allocatable(ip_address("203.0.113.1"))
+    table = PoolTable([pool])
+    assert table.owner([ip_address("203.0.113.0")]) is None
+    assert table.owner([ip_address("203.0.113.255")]) is None
+    assert table.owner([ip_address("203.0.113.1")]) == pool
 
 
 def test_dual_stack_pool() -> None:

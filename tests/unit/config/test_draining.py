@@ -33,7 +33,8 @@ def test_draining_pool_keeps_its_settings_but_is_not_auto_assigned() -> None:
     made = draining(BGP)
     assert made.draining
     assert not made.auto_assign
-    assert made.allocatable(ip_network("10.0.0.0/25")[0]), "a service keeps its buggy address"
+    assert made.contains(ip_network("10.0.0.0/25")[0])
+    assert not made.avoid_buggy_ips, "a service keeps its buggy address"
     assert made.bgp_advertisements == BGP.bgp_advertisements
     assert configured_name(made.name) == "blue" != made.name
     assert draining(made) == made

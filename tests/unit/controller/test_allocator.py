@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
+from support.kube.assignment import allocate
 from support.kube.objects import pool
 
 from controller.allocator import Allocator
@@ -33,7 +34,7 @@ def shared(key: str, *ports: int) -> SharingTerms:
 
 def test_pools_in_order_and_addresses_ascending() -> None:
     made = allocator(pool("b", "192.0.2.8/31"), pool("a", "192.0.2.0/31"))
-    given = [made.allocate(f"default/s{n}", V4) for n in range(3)]
+    given = [allocate(made, f"default/s{n}", V4) for n in range(3)]
     assert [held.addresses for held in given] == [
         ips("192.0.2.8"),
         ips("192.0.2.9"),
@@ -45,21 +46,21 @@ def test_pools_in_order_and_addresses_ascending() -> None:
 def test_a_released_address_is_allocated_again() -> None:
     made = allocator(pool("a", "192.0.2.0/30"))
     for n in range(4):
-        made.allocate(f"default/s{n}", V4)
+        allocate(made, f"default/s{n}", V4)
     with pytest.raises(AllocationError, match="no available IPs"):
-        made.allocate("default/late", V4)
+        allocate(made, "default/late", V4)
     assert made.release("default/s1")
-    assert made.allocate("default/late", V4).addresses == ips("192.0.2.1")
+    assert allocate(made, "default/late", V4).addresses == ips("192.0.2.1")
 
 
 def test_avoid_buggy_ips() -> None:
     made = allocator(pool("a", "192.0.2.0/24", "198.51.100.0/31", avoid_buggy_ips=True))
-    given = [made.allocate(f"default/s{n}", V4).addresses[0] for n in range(255)]
+    given = [allocate(made, f"default/s{n}", V4).addresses[0] for n in range(255)]
     assert given[0] == ip_address("192.0.2.1")
     assert given[253] == ip_address("192.0.2.254")
     assert given[254] == ip_address("198.51.100.1")
     with pytest.raises(AllocationError):
-        made.allocate("default/late", V4)
+        allocate(made, "default/late", V4)
     used = made.usage()["a"][Family.IPV4]
     assert used.total == used.in_use == 255
     with pytest.raises(AllocationError, match=r'\["192.0.2.0"\] is not allowed in config'):
@@ -69,8 +70,8 @@ def test_avoid_buggy_ips() -> None:
 def test_a_pool_without_auto_assign_is_used_only_on_request() -> None:
     made = allocator(pool("a", "192.0.2.0/30", auto_assign=False))
     with pytest.raises(AllocationError, match="no available IPs"):
-        made.allocate("default/s", V4)
-    held = made.allocate("default/s", ServiceRequest((Family.IPV4,), pool="a"))
+        allocate(made, "default/s", V4)
+    held = allocate(made, "default/s", ServiceRequest((Family.IPV4,), pool="a"))
     assert held.addresses == ips("192.0.2.0")
 
 
@@ -90,12 +91,12 @@ def test_a_pool_without_auto_assign_is_used_only_on_request() -> None:
 )
 def test_allocation_errors_have_metallbs_text(request_: ServiceRequest, message: str) -> None:
     with pytest.raises(AllocationError, match=message):
-        allocator(pool("a", "192.0.2.0/30")).allocate("default/s", request_)
+        allocate(allocator(pool("a", "192.0.2.0/30")), "default/s", request_)
 
 
 def test_dual_stack_takes_both_families_from_one_pool_in_the_services_order() -> None:
     made = allocator(pool("v4", "192.0.2.0/30"), pool("both", "198.51.100.0/30", "2001:db8::/64"))
-    held = made.allocate("default/s", ServiceRequest((Family.IPV6, Family.IPV4)))
+    held = allocate(made, "default/s", ServiceRequest((Family.IPV6, Family.IPV4)))
     assert held.addresses == ips("2001:db8::", "198.51.100.0")
     assert held.pool == "both"
 
@@ -103,9 +104,9 @@ def test_dual_stack_takes_both_families_from_one_pool_in_the_services_order() ->
 def test_prefer_dual_stack_accepts_one_family() -> None:
     made = allocator(pool("v4", "192.0.2.0/30"))
     request = ServiceRequest((Family.IPV6, Family.IPV4), prefers_dual_stack=True)
-    assert made.allocate("default/s", request).addresses == ips("192.0.2.0")
+    assert allocate(made, "default/s", request).addresses == ips("192.0.2.0")
     with pytest.raises(AllocationError):
-        made.allocate("default/t", ServiceRequest((Family.IPV6, Family.IPV4)))
+        allocate(made, "default/t", ServiceRequest((Family.IPV6, Family.IPV4)))
 
 
 def test_sharing_needs_equal_keys_and_different_ports() -> None:
@@ -125,29 +126,29 @@ def test_sharing_needs_equal_keys_and_different_ports() -> None:
 
 def test_services_with_one_sharing_key_get_the_lowest_shared_address() -> None:
     made = allocator(pool("a", "192.0.2.0/30"))
-    made.allocate("default/alone", V4)
-    first = made.allocate("default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
-    second = made.allocate("default/two", ServiceRequest((Family.IPV4,), terms=shared("k", 443)))
-    third = made.allocate("default/three", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
+    allocate(made, "default/alone", V4)
+    first = allocate(made, "default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
+    second = allocate(made, "default/two", ServiceRequest((Family.IPV4,), terms=shared("k", 443)))
+    third = allocate(made, "default/three", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
     assert first.addresses == second.addresses == ips("192.0.2.1")
     assert third.addresses == ips("192.0.2.2")
 
 
 def test_a_shared_address_is_free_when_its_last_user_releases_it() -> None:
     made = allocator(pool("a", "192.0.2.0/32"))
-    made.allocate("default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
-    made.allocate("default/two", ServiceRequest((Family.IPV4,), terms=shared("k", 443)))
+    allocate(made, "default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
+    allocate(made, "default/two", ServiceRequest((Family.IPV4,), terms=shared("k", 443)))
     made.release("default/one")
     with pytest.raises(AllocationError):
-        made.allocate("default/late", V4)
+        allocate(made, "default/late", V4)
     made.release("default/two")
-    assert made.allocate("default/late", V4).addresses == ips("192.0.2.0")
+    assert allocate(made, "default/late", V4).addresses == ips("192.0.2.0")
 
 
 def test_a_refused_assignment_changes_nothing() -> None:
     made = allocator(pool("a", "192.0.2.0/30"))
-    mine = made.allocate("default/mine", V4)
-    made.allocate("default/theirs", V4)
+    mine = allocate(made, "default/mine", V4)
+    allocate(made, "default/theirs", V4)
     with pytest.raises(AllocationError):
         made.assign("default/mine", ips("192.0.2.1"), ALONE)
     assert made.held("default/mine") == mine
@@ -162,8 +163,8 @@ def test_set_pools_keeps_holdings_and_misfits_names_the_orphans() -> None:
     held = made.held("default/a")
     assert held is not None
     assert held.pool == "new"
-    assert made.allocate("default/b", V4).addresses == ips("192.0.2.0")
-    assert made.allocate("default/c", V4).addresses == ips("192.0.2.2")
+    assert allocate(made, "default/b", V4).addresses == ips("192.0.2.0")
+    assert allocate(made, "default/c", V4).addresses == ips("192.0.2.2")
     elsewhere = (pool("else", "198.51.100.0/24"),)
     assert [key for key, _ in made.misfits(elsewhere)] == ["default/a", "default/b", "default/c"]
 
@@ -171,10 +172,10 @@ def test_set_pools_keeps_holdings_and_misfits_names_the_orphans() -> None:
 def test_a_buggy_address_of_a_draining_pool_is_not_in_the_new_pool() -> None:
     old = pool("a", "192.0.2.0/30")
     made = allocator(pool("a", "192.0.2.0/30", avoid_buggy_ips=True), draining(old))
-    assert made.allocate("default/new", V4).addresses == ips("192.0.2.1")
+    assert allocate(made, "default/new", V4).addresses == ips("192.0.2.1")
     made.assign("default/old", ips("192.0.2.0"), shared("k", 80))
     request = ServiceRequest((Family.IPV4,), terms=shared("k", 443))
-    assert made.allocate("default/other", request).addresses == ips("192.0.2.2")
+    assert allocate(made, "default/other", request).addresses == ips("192.0.2.2")
     made.release("default/old")
     made.assign("default/old", ips("192.0.2.0"), ALONE)
 
@@ -202,7 +203,7 @@ def test_a_refused_change_leaves_the_allocators_state_unchanged() -> None:
         lambda: made.assign("default/two", ips("192.0.2.0"), shared("k", 80)),
         lambda: made.assign("default/two", ips("203.0.113.1"), ALONE),
         lambda: made.assign("default/two", ips("192.0.2.2", "203.0.113.1"), ALONE),
-        lambda: made.allocate("default/new", full),
+        lambda: allocate(made, "default/new", full),
         lambda: made.exchange(swap),
         lambda: made.exchange(foreign),
     ):
