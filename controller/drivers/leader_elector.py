@@ -13,12 +13,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import assert_never
 
 from metallb_py.errors import ApiError, ConflictError, NotFoundError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.decoding import decode
 from metallb_py.kube.fence import Fence
 from metallb_py.kube.leader_election import (
     Absent,
@@ -35,9 +33,9 @@ from metallb_py.kube.leader_election import (
     Read,
     Write,
 )
-from metallb_py.kube.objects import Lease
-
-_COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+from metallb_py.kube.lease_client import LeaseClient, micro_time
+from metallb_py.kube.objects import Lease, LeaseSpec
+from metallb_py.runtime.loop_thread import LoopThread
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +94,25 @@ class Leadership:
         take it at once, unless a write is unconfirmed: the next leader might not see its result.
         If ``lead`` fails, the Lease is left to expire.
         """
-        main, own = asyncio.get_running_loop(), asyncio.new_event_loop()
+        main, thread = asyncio.get_running_loop(), LoopThread()
 
         def report(event: ElectionEvent) -> None:
             main.call_soon_threadsafe(self._receive, event)
 
         elector = _Elector(self._candidacy, report)
         work = main.create_task(self._lead_terms(lead), name="leader")
-        thread = main.run_in_executor(None, own.run_until_complete, elector.run())
+        ended = thread.start(elector.run(), name="election")
         try:
-            await asyncio.wait({work, thread}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             work.cancel()
             await asyncio.wait({work})
             in_order = work.cancelled() and not self._term.fence.has_unconfirmed_write
-            own.call_soon_threadsafe(elector.finish, in_order)
-            await asyncio.wait({thread})
-            own.close()
+            thread.call_soon(elector.finish, in_order)
+            await thread.join()
         if not work.cancelled():
             work.result()
-        thread.result()
+        ended.result()
 
     async def _lead_terms(self, lead: Callable[[Term], Awaitable[None]]) -> None:
         while True:
@@ -141,7 +138,6 @@ class _Elector:
 
     def __init__(self, candidacy: Candidacy, report: Callable[[ElectionEvent], object]) -> None:
         self._candidacy = candidacy
-        self._collection = _COLLECTION.format(candidacy.namespace)
         self._report = report
         self._election = Election(candidacy.identity, candidacy.durations, time.monotonic())
         self._term: Term | None = None
@@ -157,16 +153,17 @@ class _Elector:
     async def run(self) -> None:
         """Read, renew and report until ``finish`` is called."""
         client = await KubeClient.connect(self._candidacy.kubeconfig)
+        lease_client = LeaseClient(client, self._candidacy.namespace, self._candidacy.lease)
         try:
             while not self._finish.is_set():
-                await self._perform(client, self._election.handle_timeout(time.monotonic()))
+                await self._perform(lease_client, self._election.handle_timeout(time.monotonic()))
                 deadline = self._election.next_deadline()
                 if deadline is not None:
                     await self._wait(deadline - time.monotonic())
             if self._release:
                 for effect in self._election.release(time.monotonic()):
                     if isinstance(effect, Write):
-                        await self._ask(client, effect)
+                        await self._ask(lease_client, effect)
         finally:
             await client.close()
 
@@ -175,7 +172,7 @@ class _Elector:
             async with asyncio.timeout(seconds):
                 await self._finish.wait()
 
-    async def _perform(self, client: KubeClient, effects: tuple[Effect, ...]) -> None:
+    async def _perform(self, client: LeaseClient, effects: tuple[Effect, ...]) -> None:
         waiting = deque(effects)
         while waiting:
             effect = waiting.popleft()
@@ -206,10 +203,10 @@ class _Elector:
             self._term = None
         self._report(effect)
 
-    async def _ask(self, client: KubeClient, effect: Read | Write) -> Answer:
+    async def _ask(self, client: LeaseClient, effect: Read | Write) -> Answer:
         try:
             async with asyncio.timeout(effect.within):
-                answer = await self._answer(client, effect)
+                lease = await self._answer(client, effect)
         except NotFoundError:
             return Absent()
         except ConflictError:
@@ -219,36 +216,28 @@ class _Elector:
                 self._failing = True
                 self._report(Unreachable(ApiError(str(error) or "no answer in time")))
             return Failed()
+        if lease is None:
+            return Absent()
         self._failing = False
-        return Found(answer)
+        return Found(lease)
 
-    async def _answer(self, client: KubeClient, effect: Read | Write) -> Lease:
-        path = f"{self._collection}/{self._candidacy.lease}"
+    async def _answer(self, client: LeaseClient, effect: Read | Write) -> Lease | None:
         match effect:
             case Read():
-                body = await client.get(path)
+                return await client.read()
             case Write(version=""):
-                body = await client.create(self._collection, self._body(effect))
-            case Write():
-                body = await client.replace(path, self._body(effect))
+                return await client.create(self._spec(effect))
+            case Write(version=version):
+                return await client.replace(self._spec(effect), version)
             case _:
                 assert_never(effect)
-        return decode(body, Lease)
 
-    def _body(self, write: Write) -> dict[str, object]:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        meta = {"name": self._candidacy.lease, "namespace": self._candidacy.namespace}
-        if write.version:
-            meta["resourceVersion"] = write.version
-        return {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": meta,
-            "spec": {
-                "holderIdentity": write.holder,
-                "leaseDurationSeconds": self._candidacy.durations.lease,
-                "acquireTime": write.acquired or now,
-                "renewTime": now,
-                "leaseTransitions": write.transitions,
-            },
-        }
+    def _spec(self, write: Write) -> LeaseSpec:
+        now = micro_time()
+        return LeaseSpec(
+            holder_identity=write.holder,
+            lease_duration_seconds=self._candidacy.durations.lease,
+            acquire_time=write.acquired or now,
+            renew_time=now,
+            lease_transitions=write.transitions,
+        )
