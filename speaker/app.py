@@ -13,7 +13,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TypeVar, assert_never
 
+from metallb_py.errors import ApiError
 from metallb_py.isolation import InternalError, contain
+from metallb_py.kube.annotations import AnnotationWriter
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.config_status import in_brief
@@ -72,7 +74,8 @@ from speaker.core import (
 from speaker.layer2.candidates import exclusion
 from speaker.layer2.conflicts import Conflicts
 from speaker.layer2.eligibility import LABELED, NodeState
-from speaker.members import Members
+from speaker.members import InterfacePublication, Members
+from speaker.membership.choose import choose_membership
 from speaker.metrics import SpeakerMetrics
 from speaker.node_name import node_name_problem
 from speaker.options import Options
@@ -110,7 +113,14 @@ class App:
         )
         self._slices = SliceIndex()
         self._reader = ConfigReader(common.namespace, common.config, follow_state=True)
-        self._members = Members(options, client, log, self._metrics, self._on_members)
+        self._membership = choose_membership(
+            options.membership, options.node_name, client, log, self._metrics
+        )
+        self._members = Members(self._membership, options.rules, self._on_members)
+        self._annotations = AnnotationWriter(client)
+        self._publication = InterfacePublication(
+            options.node_name, self._membership, self._annotations.write
+        )
         self._conflicts = Conflicts()
         self._report_delay = ReportDelay()
         self._damper = StatusDamper(self._is_allowed)
@@ -160,14 +170,14 @@ class App:
                 "services": self._follow(SERVICES, self._on_service, Source.SERVICES),
                 "endpoints": self._follow_endpoints(),
                 "node": self._follow(NODES, self._on_node, Source.NODE),
-                "speakers": self._follow(pods, self._members.pod_changed, Source.SPEAKERS),
+                "speakers": self._follow(pods, self._on_pod, Source.SPEAKERS),
                 "config compiler": self._compiling.run(),
                 "config": self._follow(configmap, self._on_configmap, self._on_config_synced),
                 "stored state": self._follow(states, self._on_state, self._on_state_synced),
                 "layer2": self._announcers[Protocol.LAYER2].run(),
                 "bgp": self._announcers[Protocol.BGP].run(),
                 "passwords": self._passwords.run(),
-                "annotations": self._members.annotate(),
+                "annotations": self._annotations.run(self._on_annotation_error),
                 "events": self._events.run(),
                 "page": self._page.run(self._on_page_error),
             },
@@ -177,13 +187,14 @@ class App:
         """After ``stop``, keep answering until other nodes have taken over; then set ``ended``."""
         await stop.wait()
         options = self._options
-        mode = shutdown_mode(options.on_stop, self._members.own_node, options.rules)
+        node = self._members.node(options.node_name)
+        mode = shutdown_mode(options.on_stop, node, options.rules)
         for announcer in self._announcers.values():
             announcer.begin_shutdown(mode)
         staying = frozenset(
             p for p, announcer in self._announcers.items() if announcer.retains_routes
         )
-        await self._members.leave()
+        await self._membership.leave()
         self._perform(self._core.ending(staying))
         for announcer in self._announcers.values():
             await announcer.wait_drained()
@@ -306,13 +317,20 @@ class App:
         if problem:
             self._log.error(problem, event="unknownNode", op="startup")
 
+    def _on_pod(self, event: Changed[Pod]) -> None:
+        self._members.pod_changed(event)
+        self._publication.pod_changed(event)
+
+    def _on_annotation_error(self, error: ApiError) -> None:
+        self._log.error("failed to annotate own pod", op="annotatePod", error=str(error))
+
     def _on_members(self, usable: frozenset[str], nodes: Mapping[str, NodeState]) -> None:
         self._perform(self._core.cluster_changed(usable, nodes))
 
     def _on_link_event(self, event: LinkEvent) -> None:
         match event:
             case InterfacesChanged(found):
-                self._members.interfaces_changed(found)
+                self._publication.interfaces_changed(found)
             case AddressConflict():
                 self._on_conflict(event)
             case _:

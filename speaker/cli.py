@@ -14,7 +14,7 @@ from speaker.bgp.settings import ListenAt
 from speaker.bgp.shutdown import DRAIN_TIME, OnStop
 from speaker.layer2.candidates import EXCLUDE_LABEL, SPEAKER_LABELS, Rules
 from speaker.membership import flags
-from speaker.membership.settings import GossipSettings, Kind
+from speaker.membership.settings import LeaseSettings, MembershipSettings
 from speaker.options import Options
 from speaker.responder.links import EXCLUDED
 from speaker.responder.settings import Settings
@@ -89,9 +89,9 @@ def parse(argv: list[str] | None = None) -> Options:
         parser.fail("--node-name: not set: want the name of this node's Node object")
     if not common.namespace:
         parser.fail("--namespace: not set, and this is no pod: want the ConfigMap's namespace")
-    membership, gossip = _membership(parser, args)
-    if membership is Kind.LEASE and args.lease_namespace == common.namespace:
-        found = f'--lease-namespace: "{args.lease_namespace}"'
+    membership = _membership(parser, args)
+    if isinstance(membership, LeaseSettings) and membership.namespace == common.namespace:
+        found = f'--lease-namespace: "{membership.namespace}"'
         parser.fail(
             f"{found} holds the controller's Lease: want another namespace, so that no speaker can"
             " write that Lease"
@@ -106,18 +106,16 @@ def parse(argv: list[str] | None = None) -> Options:
             args.l2_exclude_interfaces, args.l2_announce_interval, args.l2_any_interface
         ),
         membership=membership,
-        gossip=gossip,
         rules=Rules(args.ignore_exclude_lb, args.drain_on_cordon),
         on_stop=args.on_stop,
         drain_time=args.drain_time,
         bgp_listen=args.bgp_listen,
-        lease_namespace=args.lease_namespace,
     )
 
 
-def _membership(parser: FlagParser, args: argparse.Namespace) -> tuple[Kind, GossipSettings | None]:
+def _membership(parser: FlagParser, args: argparse.Namespace) -> MembershipSettings:
     try:
-        return flags.choose(args)
+        return flags.membership_settings(args)
     except (ValueError, StartupError) as error:
         parser.fail(str(error))
         raise

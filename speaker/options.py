@@ -8,7 +8,7 @@ from metallb_py.runtime.flags import CommonOptions
 from speaker.bgp.settings import ListenAt
 from speaker.bgp.shutdown import DRAIN_TIME, OnStop
 from speaker.layer2.candidates import DEFAULT, Rules
-from speaker.membership.settings import LEASE_NAMESPACE, GossipSettings, Kind
+from speaker.membership.settings import MembershipSettings
 from speaker.responder.settings import Settings
 
 
@@ -28,10 +28,8 @@ class Options:
     """Whether to read Endpoints in place of EndpointSlices."""
     layer2: Settings
     """Settings of the layer 2 responder."""
-    membership: Kind
+    membership: MembershipSettings
     """The failure detector that decides which speakers are usable."""
-    gossip: GossipSettings | None = None
-    """Settings of memberlist; None unless ``membership`` is memberlist."""
     rules: Rules = DEFAULT
     """Which nodes are excluded or drained."""
     on_stop: OnStop = OnStop.AUTO
@@ -40,5 +38,3 @@ class Options:
     """Seconds between GRACEFUL_SHUTDOWN and the withdrawal, in which peers select other paths."""
     bgp_listen: ListenAt | None = None
     """Where to accept BGP connections; None accepts none."""
-    lease_namespace: str = LEASE_NAMESPACE
-    """Namespace of the speakers' Leases."""

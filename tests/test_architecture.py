@@ -45,9 +45,7 @@ TESTED_ELSEWHERE = {
     "speaker/app.py": "e2e/test_cluster.py",
     "speaker/bgp/io/secrets.py": "netns/speaker/announcers/test_bgp_passwords.py",
     "speaker/bgp/io/transport.py": "netns/speaker/bgp/io/test_session_driver.py",
-    "speaker/membership/gossip.py": "e2e/test_members.py",
     "speaker/membership/interface.py": "e2e/test_members.py",
-    "speaker/membership/lease.py": "e2e/test_members.py",
     "speaker/responder/io/interfaces.py": "netns/speaker/linux/test_netlink.py",
 }
 

@@ -1,8 +1,8 @@
 """Detection of usable speakers: by memberlist gossip, by Leases, or by Ready pods.
 
-Entry point: ``interface.Membership``, with three implementations, one for each value of
-``--membership`` (``flags``, ``settings``): ``gossip.GossipMembers``, ``lease.LeaseMembership`` and
-``ready_pods.ReadyPods``. speaker/members.py chooses one.
+Entry point: ``choose.choose_membership`` returns an ``interface.Membership`` for the settings that
+``--membership`` chose (``flags``, ``settings``): ``gossip.GossipMembership``,
+``io.lease_driver.LeaseMembership`` or ``ready_pods.ReadyPods``.
 
 Pure modules: ``join_scheduler``, ``lease_detector``, ``interface`` and ``settings``. The
 implementations run on asyncio, and use sockets and the Kubernetes API through ``io``. The package

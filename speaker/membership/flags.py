@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import argparse
+from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
+from typing import assert_never
 
 from metallb_py.protocols.memberlist.codec.keyring import KeyLength
 from metallb_py.protocols.memberlist.codec.messages import Endpoint
 from metallb_py.protocols.memberlist.settings import FAST, PORT, WAN
 from metallb_py.runtime.flags import FlagParser, read_port
 from speaker.membership import memberlist_json
-from speaker.membership.settings import LEASE_NAMESPACE, GossipSettings, Kind
+from speaker.membership.settings import (
+    LEASE_NAMESPACE,
+    GossipSettings,
+    LeaseSettings,
+    MembershipSettings,
+)
 
 KEY_NAME = "secretkey"
 """The key in the Secret that MetalLB's controller creates, and so the name of the file."""
+
+
+class Kind(StrEnum):
+    """The values of ``--membership``."""
+
+    MEMBERLIST = "memberlist"
+    LEASE = "lease"
+    NONE = "none"
 
 
 def add(parser: FlagParser) -> None:
@@ -57,11 +72,19 @@ def add(parser: FlagParser) -> None:
     parser.switch("ml-wan-config", "memberlist's preset for wide area networks, as in MetalLB")
 
 
-def choose(args: argparse.Namespace) -> tuple[Kind, GossipSettings | None]:
-    """Return the kind of membership, and memberlist's settings. Raises ValueError, StartupError."""
+def membership_settings(args: argparse.Namespace) -> MembershipSettings:
+    """Return the settings of the chosen kind of membership. Raises ValueError, StartupError."""
     possible = bool(args.ml_bindaddr and args.ml_labels)
     kind: Kind = args.membership or (Kind.MEMBERLIST if possible else Kind.NONE)
-    return kind, _gossip(args) if kind is Kind.MEMBERLIST else None
+    match kind:
+        case Kind.MEMBERLIST:
+            return _gossip(args)
+        case Kind.LEASE:
+            return LeaseSettings(args.lease_namespace)
+        case Kind.NONE:
+            return None
+        case _:
+            assert_never(kind)
 
 
 def _gossip(args: argparse.Namespace) -> GossipSettings:

@@ -29,13 +29,14 @@ from metallb_py.protocols.memberlist.events import (
     RoundTrip,
     SelfSuspected,
 )
+from metallb_py.protocols.memberlist.members import Speakers
 from metallb_py.rate_limit import Rate, RateLimiter
 from metallb_py.runtime.log import LimitedLog, Logger
 from speaker.layer2 import topology
 from speaker.layer2.topology import NodeInterface
 from speaker.membership.interface import Usable
-from speaker.membership.io.gossip_thread import Gossip, GossipEvent, NotStarted, Started, Traffic
-from speaker.membership.io.gossip_transport import MemberConfig
+from speaker.membership.io.gossip_thread import GossipEvent, GossipThread, NotStarted, Started
+from speaker.membership.io.gossip_transport import MemberConfig, Traffic
 from speaker.membership.join_scheduler import JoinScheduler
 from speaker.membership.settings import GossipSettings
 from speaker.metrics import MemberMetrics
@@ -49,23 +50,18 @@ WARNINGS_OF_A_NODE = Rate(burst=5, per_second=0.1)
 WARNINGS = Rate(burst=50, per_second=1.0)
 
 
-class GossipMembers:
-    """A Membership by hashicorp/memberlist's protocol. ``on_usable`` receives each change."""
+class GossipMembership:
+    """A Membership by hashicorp/memberlist's protocol."""
 
     def __init__(
-        self,
-        node: str,
-        settings: GossipSettings,
-        log: Logger,
-        metrics: MemberMetrics,
-        on_usable: Callable[[Usable], None],
+        self, node: str, settings: GossipSettings, log: Logger, metrics: MemberMetrics
     ) -> None:
         self._node = node
         self._settings = settings
         self._log = log
         self._metrics = metrics
-        self._on_usable = on_usable
-        self._gossip = Gossip(self._on_events)
+        self._publish: Callable[[Usable], None] = lambda _: None  # before ``run``
+        self._gossip = GossipThread(self._on_events)
         self._scheduler = JoinScheduler()
         self._changed = asyncio.Event()  # the addresses to join, or the times
         self._interfaces = asyncio.Event()
@@ -75,14 +71,14 @@ class GossipMembers:
         self._events_admitted = RateLimiter(each=EVENTS_OF_A_NODE, total=EVENTS)
         self._warnings = LimitedLog(log, WARNINGS_OF_A_NODE, WARNINGS)
         self._suppressed = 0
-        self._pods_known = False
+        self._expected: Speakers | None = None
         self._started = False
         self._published: Usable | None = None
 
     def pods_changed(self, pods: Collection[Pod]) -> None:
         """Join the speakers' pods that are not members yet."""
-        self._pods_known = True
-        self._gossip.expect(_speakers(pods))
+        self._expected = _speakers(pods)
+        self._gossip.expect(self._expected)
         self._scheduler.pods(self._addresses(pods), time.monotonic())
         self._changed.set()
 
@@ -97,8 +93,9 @@ class GossipMembers:
         self._log.info("leaving memberlist cluster", op="shutdown")
         self._gossip.leave()
 
-    async def run(self) -> None:
+    async def run(self, publish: Callable[[Usable], None]) -> None:
         """Run a member of the gossip cluster until cancelled."""
+        self._publish = publish
         if not self._settings.secret:
             self._log.warn(
                 "no ml-secret-key set, memberlist traffic will not be encrypted", op="startup"
@@ -107,10 +104,10 @@ class GossipMembers:
             async with asyncio.timeout(INTERFACES_TIMEOUT):
                 await self._interfaces.wait()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._gossip.run(self._membership()), name="gossip")
+            group.create_task(self._gossip.run(self._config), name="gossip")
             group.create_task(self._join(), name="gossip-join")
 
-    def _membership(self) -> MemberConfig:
+    def _config(self) -> MemberConfig:
         chosen = self._settings
         keyring = Keyring.of(chosen.secret, chosen.key_bytes) if chosen.secret else None
         envelope = Envelope(
@@ -123,14 +120,14 @@ class GossipMembers:
         )
         # The incarnation is higher than in any earlier run, so messages about that are outdated.
         me = Member(self._node, chosen.bind, int(time.time()), State.ALIVE, self._meta)
-        return MemberConfig(me, chosen.settings, envelope, random.Random())
+        return MemberConfig(me, chosen.settings, envelope, random.Random(), self._expected)
 
     async def _join(self) -> None:
         """Join the addresses that ``JoinScheduler`` returns, when they are due."""
         while True:
             now = time.monotonic()
             self._scheduler.handle_timeout(now)
-            self._publish()
+            self._publish_usable()
             due = self._scheduler.due(now) if self._started else ()
             if due:
                 self._log.info("triggering discovery", op="memberDiscovery")
@@ -150,7 +147,7 @@ class GossipMembers:
             addresses = {other.endpoint.address for other in self._others.values()}
             self._scheduler.members(addresses, time.monotonic())
             self._changed.set()
-            self._publish()
+            self._publish_usable()
 
     def _on_event(self, event: GossipEvent) -> None:
         match event:
@@ -270,9 +267,9 @@ class GossipMembers:
             **({"suppressed": suppressed} if suppressed else {}),
         )
 
-    def _publish(self) -> None:
+    def _publish_usable(self) -> None:
         """Report a change of the usable nodes, once the initial joins are complete."""
-        if not (self._started and self._pods_known and self._scheduler.complete):
+        if not (self._started and self._expected is not None and self._scheduler.complete):
             return
         found = {**self._interfaces_of, self._node: topology.unpack(self._meta)}
         usable = Usable(
@@ -280,7 +277,7 @@ class GossipMembers:
         )
         if usable != self._published:
             self._published = usable
-            self._on_usable(usable)
+            self._publish(usable)
 
     def _count(self, traffic: Traffic) -> None:
         for kind, count in traffic.received.items():

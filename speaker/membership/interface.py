@@ -1,10 +1,10 @@
-"""The interface of speaker membership: which nodes have a usable speaker."""
+"""Interfaces of speaker membership: which nodes have a usable speaker."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from metallb_py.kube.objects import Pod
 from speaker.layer2.topology import NodeInterface
@@ -19,20 +19,29 @@ class Usable:
 
 
 class Membership(Protocol):
-    """Detects the nodes with a usable speaker.
+    """Detects the nodes with a usable speaker. Optional capabilities are protocols of their own."""
 
-    Each change is passed to the callback that the implementation was constructed with; the first
-    call follows once the state of every speaker is known.
-    """
+    async def run(self, publish: Callable[[Usable], None]) -> None:
+        """Run until cancelled. Call it once this node is able to announce services.
 
-    def pods_changed(self, pods: Collection[Pod]) -> None:
-        """Handle a change of the speakers' pods; ``pods`` are all of them."""
-
-    def interfaces_changed(self, interfaces: tuple[NodeInterface, ...]) -> None:
-        """Handle a change of this node's interfaces; ``interfaces`` are all of them."""
+        ``publish`` receives each change, the first once the state of every speaker is known.
+        """
 
     async def leave(self) -> None:
         """Announce that this speaker leaves, so that other nodes take over within a second."""
 
-    async def run(self) -> None:
-        """Run until cancelled. Call it once this node is able to announce services."""
+
+@runtime_checkable
+class PodObserver(Protocol):
+    """A Membership that depends on the speakers' pods."""
+
+    def pods_changed(self, pods: Collection[Pod]) -> None:
+        """Handle a change of the speakers' pods; ``pods`` are all of them."""
+
+
+@runtime_checkable
+class InterfacePublisher(Protocol):
+    """A Membership that publishes this node's interfaces to the other speakers."""
+
+    def interfaces_changed(self, interfaces: tuple[NodeInterface, ...]) -> None:
+        """Handle a change of this node's interfaces; ``interfaces`` are all of them."""

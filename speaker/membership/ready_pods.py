@@ -10,26 +10,28 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from metallb_py.kube.objects import Pod
-from speaker.layer2.topology import NodeInterface
 from speaker.membership.interface import Usable
 
 
 class ReadyPods:
     """A Membership by the Ready condition of the speakers' pods, and nothing else."""
 
-    def __init__(self, on_usable: Callable[[Usable], None]) -> None:
-        self._on_usable = on_usable
+    def __init__(self) -> None:
+        self._publish: Callable[[Usable], None] | None = None
+        self._usable: Usable | None = None
 
     def pods_changed(self, pods: Collection[Pod]) -> None:
-        """Report the nodes whose speaker's pod is Ready as usable."""
-        self._on_usable(Usable(frozenset(pod.spec.node_name for pod in pods if pod.ready)))
-
-    def interfaces_changed(self, interfaces: tuple[NodeInterface, ...]) -> None:
-        """No-op: the pod's annotation publishes them."""
+        """Publish the nodes whose speaker's pod is Ready as usable."""
+        self._usable = Usable(frozenset(pod.spec.node_name for pod in pods if pod.ready))
+        if self._publish is not None:
+            self._publish(self._usable)
 
     async def leave(self) -> None:
         """No-op: the API server reports the pod's end."""
 
-    async def run(self) -> None:
-        """Wait until cancelled: there is nothing to run."""
+    async def run(self, publish: Callable[[Usable], None]) -> None:
+        """Publish each change until cancelled."""
+        self._publish = publish
+        if self._usable is not None:
+            publish(self._usable)
         await asyncio.get_running_loop().create_future()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from metallb_py.protocols.memberlist.codec.keyring import KeyLength
 from metallb_py.protocols.memberlist.codec.messages import Endpoint
@@ -13,17 +12,9 @@ LEASE_NAMESPACE = "metallb-speaker-leases"
 """Namespace of the speakers' Leases: not that of the controller's, which no speaker may write."""
 
 
-class Kind(StrEnum):
-    """The values of ``--membership``."""
-
-    MEMBERLIST = "memberlist"
-    LEASE = "lease"
-    NONE = "none"
-
-
 @dataclass(frozen=True, slots=True)
 class GossipSettings:
-    """Settings of this node's member of the gossip cluster."""
+    """Membership by memberlist: settings of this node's member of the gossip cluster."""
 
     bind: Endpoint
     """Bind address and port, UDP and TCP, at which the other members reach it."""
@@ -35,3 +26,15 @@ class GossipSettings:
     """Label of packets and streams, the same for the whole cluster. MetalLB sets none."""
     settings: Settings = FAST
     """Intervals and timeouts of memberlist."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """Membership by Leases."""
+
+    namespace: str = LEASE_NAMESPACE
+    """Namespace of the speakers' Leases."""
+
+
+MembershipSettings = GossipSettings | LeaseSettings | None
+"""Settings of the failure detector that decides which speakers are usable; None for Ready pods."""

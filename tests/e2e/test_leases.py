@@ -41,7 +41,7 @@ async def lease_speakers(rig: Rig, *nodes: str) -> AsyncIterator[list[LeaseSpeak
     try:
         yield speakers
     finally:
-        await asyncio.gather(*(speaker.members.leave() for speaker in speakers))
+        await asyncio.gather(*(speaker.membership.leave() for speaker in speakers))
         await asyncio.gather(*(speaker.crash() for speaker in speakers))
         await asyncio.gather(*(client.close() for client in clients))
 
@@ -59,7 +59,7 @@ async def test_lease_members_observe_each_other_join_and_leave(rig: Rig) -> None
             await speaker.until_members(*NODES)
         assert set(lease_holders(rig)) == {f"speaker-{node}" for node in NODES}
         async with asyncio.timeout(2):
-            await speakers[2].members.leave()
+            await speakers[2].membership.leave()
             await speakers[0].until_members("lease-1", "lease-2")
         assert "speaker-lease-3" not in lease_holders(rig)
         assert [speaker.events for speaker in speakers] == [[], [], []]

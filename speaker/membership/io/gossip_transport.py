@@ -1,19 +1,21 @@
-"""The sockets of a gossip member, around ``memberlist.Memberlist``, which decides."""
+"""A member of the gossip cluster: sockets and timers around ``Memberlist``, which decides."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from metallb_py.protocols.memberlist.codec.envelope import (
+    Drop,
     Envelope,
     EnvelopeError,
     StreamReader,
 )
-from metallb_py.protocols.memberlist.codec.messages import Endpoint, Message
+from metallb_py.protocols.memberlist.codec.messages import Endpoint, Kind, Message, State
 from metallb_py.protocols.memberlist.events import (
     CloseStream,
     ClusterEvent,
@@ -32,6 +34,8 @@ from metallb_py.protocols.memberlist.settings import Settings
 from speaker.linux.datagrams import Datagrams
 from speaker.membership.io.inbound import STREAM_LIMIT, InboundStreams, Listening
 
+REPORT_INTERVAL: Final = 1.0
+"""Seconds between reports of traffic."""
 STREAMS: Final = 64
 """Most streams that this member opens at once; more wait."""
 _CHUNK: Final = 65536
@@ -39,59 +43,87 @@ _CHUNK: Final = 65536
 
 @dataclass(frozen=True, slots=True)
 class MemberConfig:
-    """Arguments of ``Memberlist``."""
+    """Arguments of ``Memberlist``, at the start."""
 
     me: Member
+    """This member, with its metadata, and the endpoint to bind, UDP and TCP."""
     settings: Settings
+    """Intervals and timeouts."""
     envelope: Envelope
+    """Label, keys and compression of packets and streams."""
     rng: Random
+    """Source of randomness."""
+    expected: Speakers | None = None
+    """Expected members and their addresses; None before they are known."""
 
 
-class GossipNode:
-    """A member while ``run`` runs, on one event loop. ``report`` receives its events."""
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Counters since the last report, and the present state."""
 
-    @classmethod
-    def open(cls, membership: MemberConfig, report: Callable[[ClusterEvent], None]) -> GossipNode:
-        """Bind the port, UDP and TCP. Raises OSError. ``run`` and ``close`` must follow."""
-        datagrams = Datagrams(membership.me.endpoint)
-        try:
-            return cls(membership, report, datagrams)
-        except OSError:
-            datagrams.close()
-            raise
+    received: Counter[Kind]
+    """Messages received since the last report, by kind."""
+    sent: Counter[Kind]
+    """Messages sent since the last report, by kind."""
+    dropped: Counter[Drop]
+    """Datagrams, messages and streams dropped since the last report, by reason."""
+    members: Counter[State]
+    """Members in the table, this one included, by state."""
+    health: int
+    """Local health score; 0 is healthy."""
+
+
+class GossipTransport:
+    """A member while ``run`` runs, on ``loop``, where all other methods must be called, too.
+
+    Constructing it binds the port and may raise OSError; ``run`` must follow, and closes the port.
+    ``report`` receives the member's events.
+    """
 
     def __init__(
-        self, membership: MemberConfig, report: Callable[[ClusterEvent], None], datagrams: Datagrams
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: MemberConfig,
+        report: Callable[[ClusterEvent | Traffic], None],
     ) -> None:
-        self._membership = membership
+        self._loop = loop
+        self._config = config
         self._report = report
-        self._loop = asyncio.get_running_loop()
-        self._datagrams = datagrams
-        self.machine = Memberlist(
-            membership.me,
-            membership.settings,
-            membership.envelope,
-            membership.rng,
-            self._loop.time(),
-        )
+        me, settings, envelope = config.me, config.settings, config.envelope
+        self.machine = Memberlist(me, settings, envelope, config.rng, loop.time())
+        if config.expected is not None:
+            self.machine.expect(config.expected)
         self._timer: asyncio.TimerHandle | None = None
         self._stream_slots = asyncio.Semaphore(STREAMS)
         self._tasks: set[asyncio.Task[None]] = set()
-        limits = Limits.within(membership.settings.tcp_timeout)
-        listening = Listening(self.machine, membership.envelope, limits, self._on_message)
-        self._inbound = InboundStreams(membership.me.endpoint, listening)
+        limits = Limits.within(settings.tcp_timeout)
+        listening = Listening(self.machine, envelope, limits, self._on_message)
+        self._datagrams = Datagrams(me.endpoint)
+        try:
+            self._inbound = InboundStreams(loop, me.endpoint, listening)
+        except OSError:
+            self._datagrams.close()
+            raise
 
     async def run(self) -> None:
-        """Run until cancelled."""
+        """Take part until cancelled. Then close the port, without leaving the cluster."""
         self._loop.add_reader(self._datagrams.fileno(), self._receive)
         try:
             self._schedule()
-            await self._loop.create_future()
+            await self._report_traffic()
         finally:
             self._loop.remove_reader(self._datagrams.fileno())
+            await self._close()
 
-    async def close(self) -> None:
-        """Close the port and all streams, without leaving the cluster."""
+    async def _report_traffic(self) -> None:
+        machine = self.machine
+        while True:
+            await asyncio.sleep(REPORT_INTERVAL)
+            received, sent, dropped = machine.counters.take()
+            members = Counter(member.state for member in machine.members)
+            self._report(Traffic(received, sent, dropped, members, machine.health))
+
+    async def _close(self) -> None:
         self._datagrams.close()
         await self._inbound.close()
         if self._timer is not None:
@@ -102,11 +134,11 @@ class GossipNode:
             await asyncio.wait(self._tasks)
 
     def expect(self, speakers: Speakers) -> None:
-        """Set the expected members."""
+        """Set the expected members and their addresses."""
         self.machine.expect(speakers)
 
     def join(self, endpoints: Iterable[Endpoint]) -> None:
-        """Join at endpoints."""
+        """Join at endpoints. Joined or JoinFailed follows for each."""
         self._perform(self.machine.join(endpoints, self._loop.time()))
 
     def update(self, meta: bytes) -> None:
@@ -181,7 +213,7 @@ class GossipNode:
 
     async def _exchange(self, effect: OpenStream) -> Message:
         address, port = str(effect.to.address), effect.to.port
-        here = (str(self._membership.me.endpoint.address), 0)
+        here = (str(self._config.me.endpoint.address), 0)
         reader, writer = await asyncio.open_connection(address, port, local_addr=here)
         try:
             writer.write(effect.data)
@@ -195,7 +227,7 @@ class GossipNode:
 
     async def _read(self, reader: asyncio.StreamReader) -> Message:
         """Read the answer. Raises EnvelopeError, OSError."""
-        parser = StreamReader(self._membership.envelope, STREAM_LIMIT, reply=True)
+        parser = StreamReader(self._config.envelope, STREAM_LIMIT, reply=True)
         while data := await reader.read(_CHUNK):
             message = parser.feed(data)
             if message is not None:

@@ -54,10 +54,12 @@ class Listening:
 class InboundStreams:
     """Listens from construction until ``close``. Raises OSError if the port can't be bound."""
 
-    def __init__(self, endpoint: Endpoint, listening: Listening) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, listening: Listening
+    ) -> None:
         self.listening = listening
         self.buffer = bytearray(_CHUNK)
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._machine = listening.machine
         self._inbound = Inbound(listening.limits)
         self._streams: dict[StreamId, _Stream] = {}

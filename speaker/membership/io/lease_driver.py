@@ -1,4 +1,7 @@
-"""Driver of failure detection by Leases: renews this node's Lease, and watches all of them.
+"""``--membership=lease``: a speaker is usable while it renews its Lease.
+
+For clusters that block the gossip port. Driver of ``lease_detector``: renews this node's Lease, and
+watches all of them.
 
 If two processes run as the speaker of one node, each takes the Lease from the other: the node is
 alive either way. This is reported once, as it must be a mistake.
@@ -11,13 +14,12 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import assert_never
 
 from metallb_py.errors import ApiError, ConflictError, NotFoundError
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.decoding import decode
-from metallb_py.kube.objects import Lease
+from metallb_py.kube.lease_client import LeaseClient, leases, micro_time
+from metallb_py.kube.objects import Lease, LeaseSpec
 from metallb_py.kube.reflector import (
     Changed,
     Reachable,
@@ -27,8 +29,10 @@ from metallb_py.kube.reflector import (
     Undecodable,
     Unreachable,
 )
-from metallb_py.kube.resource import Resource
+from metallb_py.runtime.log import Logger
+from metallb_py.runtime.object_reports import ObjectReporter
 from speaker.membership import lease_detector
+from speaker.membership.interface import Usable
 from speaker.membership.lease_detector import (
     LABELS,
     PREFIX,
@@ -53,14 +57,14 @@ _Failure = (ApiError, TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Holder of a node's Lease, in the namespace of the speakers' Leases.
-
-    ``identity`` distinguishes this process from any other speaker of the node.
-    """
+    """Holder of a node's Lease."""
 
     namespace: str
+    """Namespace of the speakers' Leases."""
     node: str
+    """The node; the Lease's name ends with it."""
     identity: str
+    """``holderIdentity``, which distinguishes this process from another speaker of the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,47 +84,50 @@ class Unrenewed:
 LeaseEvent = Contested | Unrenewed | Unreachable | Reachable | Undecodable
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Callbacks, called on the event loop.
+def log_event(log: Logger, objects: ObjectReporter, event: LeaseEvent) -> None:
+    """Log an event; report a Lease that can't be decoded."""
+    match event:
+        case Contested(identity):
+            message = "another process has this node's lease: are there two speakers?"
+            log.error(message, event="leaseContested", identity=identity)
+        case Unrenewed(error):
+            log.error("failed to write own lease", op="renewLease", error=str(error))
+        case Unreachable(error):
+            message = "API server does not answer, keeping the members that are known"
+            log.error(message, op="watch", resource="leases", error=str(error))
+        case Reachable():
+            log.info("API server answers again", op="watch", resource="leases")
+        case Undecodable():
+            objects.undecodable(event)
+        case _:
+            assert_never(event)
 
-    ``on_members`` receives the nodes that are alive, whenever they change; for the first time when
-    the first list is complete, and right before ``on_synced``.
-    """
 
-    on_members: Callable[[frozenset[str]], None]
-    on_synced: Callable[[], None]
-    on_event: Callable[[LeaseEvent], None]
+class LeaseMembership:
+    """A Membership by Leases. Construct it on the event loop that runs it.
 
-
-class LeaseMembers:
-    """Detects the nodes that are alive while ``run`` runs, and keeps this one alive for others.
-
-    ``rng`` returns a random number in [0, 1). By default all speakers have the same ``timing``.
+    ``report`` receives the events. ``rng`` returns a random number in [0, 1). By default all
+    speakers have the same ``timing``.
     """
 
     def __init__(
         self,
         client: KubeClient,
         holder: Holder,
-        listener: Listener,
+        report: Callable[[LeaseEvent], None],
         rng: Callable[[], float],
         timing: Timing | None = None,
     ) -> None:
         timing = timing or Timing()
-        self._listener = listener
+        self._publish: Callable[[Usable], None] = lambda _: None  # before ``run``
+        self._report = report
         self._rng = rng
         self._node = holder.node
         self._timing = timing
         self._now = asyncio.get_running_loop().time
-        self._leases = LeaseFailureDetector(holder.node, timing, self._now())
+        self._detector = LeaseFailureDetector(holder.node, timing, self._now())
         self._own = _OwnLease(client, holder, timing.duration, self._on_contested)
-        resource = Resource(
-            _collection(holder.namespace),
-            Lease,
-            {"labelSelector": ",".join(f"{name}={value}" for name, value in LABELS.items())},
-        )
-        self._reflector = Reflector(client, resource, self._on_event)
+        self._reflector = Reflector(client, leases(holder.namespace, LABELS), self._on_event)
         self._observed: dict[str, Lease | None] = {}
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
@@ -131,8 +138,12 @@ class LeaseMembers:
         self._synced = False
         self._failing = False
 
-    async def run(self) -> None:
-        """Renew, watch and report until cancelled. The Lease then stays, as after a crash."""
+    async def run(self, publish: Callable[[Usable], None]) -> None:
+        """Renew, watch and publish until cancelled. The Lease then stays, as after a crash.
+
+        ``publish`` is called for the first time when the first list is complete.
+        """
+        self._publish = publish
         async with asyncio.TaskGroup() as group:
             self._renewing = group.create_task(self._renew(), name="lease")
             group.create_task(self._watch(), name="leases")
@@ -141,7 +152,7 @@ class LeaseMembers:
     async def leave(self) -> None:
         """Delete the own Lease within LEAVE_TIMEOUT seconds, so that other nodes take over.
 
-        After that ``run`` no longer renews, but still reports changes of the members.
+        After that ``run`` no longer renews, but still publishes changes of the members.
         """
         self._left = True
         if self._renewing is not None:
@@ -151,43 +162,43 @@ class LeaseMembers:
             async with asyncio.timeout(LEAVE_TIMEOUT):
                 await self._own.delete()
         except _Failure as error:
-            self._listener.on_event(Unrenewed(_api_error(error)))
+            self._report(Unrenewed(_api_error(error)))
 
     # The own Lease
 
     async def _renew(self) -> None:
         while not self._left:
-            for effect in self._leases.handle_timeout(self._now(), self._rng()):
+            for effect in self._detector.handle_timeout(self._now(), self._rng()):
                 match effect:
                     case Renew(within):
                         answer = await self._write(within)
-                        self._perform(self._leases.receive(answer, self._now()))
+                        self._perform(self._detector.receive(answer, self._now()))
                     case MembersChanged():
                         self._perform((effect,))
                     case _:
                         assert_never(effect)
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(self._leases.next_deadline()):
+                async with asyncio.timeout_at(self._detector.next_deadline()):
                     await self._wake.wait()
 
     async def _write(self, within: float) -> lease_detector.Renewed | lease_detector.Failed:
-        renew_time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        self._leases.renewing(renew_time, self._now())
+        renew_time = micro_time()
+        self._detector.renewing(renew_time, self._now())
         try:
             async with asyncio.timeout(within):
                 await self._own.write(renew_time)
         except _Failure as error:
             if not self._failing:
                 self._failing = True
-                self._listener.on_event(Unrenewed(_api_error(error)))
+                self._report(Unrenewed(_api_error(error)))
             return lease_detector.Failed()
         self._failing = False
         self._expect_event()
         return lease_detector.Renewed()
 
     def _on_contested(self, identity: str) -> None:
-        self._listener.on_event(Contested(identity))
+        self._report(Contested(identity))
 
     # All Leases
 
@@ -219,10 +230,10 @@ class LeaseMembers:
             case Synced():
                 self._listed = True
             case Unreachable():
-                self._perform(self._leases.receive(lease_detector.Unreachable(), self._now()))
-                self._listener.on_event(event)
+                self._perform(self._detector.receive(lease_detector.Unreachable(), self._now()))
+                self._report(event)
             case Reachable() | Undecodable():
-                self._listener.on_event(event)
+                self._report(event)
             case _:
                 assert_never(event)
         self._changed.set()
@@ -236,17 +247,16 @@ class LeaseMembers:
             if own is not None:
                 self._own.observe(own)
             event = lease_detector.LeasesObserved(observed)
-            self._perform(self._leases.receive(event, self._now()))
+            self._perform(self._detector.receive(event, self._now()))
             self._wake.set()
             if self._listed and not self._synced:
                 self._synced = True
-                self._listener.on_members(self._leases.alive)
-                self._listener.on_synced()
+                self._publish(Usable(self._detector.alive))
 
     def _perform(self, effects: tuple[lease_detector.Effect, ...]) -> None:
         for effect in effects:
             if isinstance(effect, MembersChanged) and self._synced:
-                self._listener.on_members(effect.alive)
+                self._publish(Usable(effect.alive))
 
 
 class _OwnLease:
@@ -259,12 +269,11 @@ class _OwnLease:
         duration: int,
         on_contested: Callable[[str], None],
     ) -> None:
-        self._client = client
-        self._holder = holder
+        name = f"{PREFIX}{holder.node}"
+        self._client = LeaseClient(client, holder.namespace, name, LABELS)
+        self._identity = holder.identity
         self._duration = duration
         self._on_contested = on_contested
-        self._collection = _collection(holder.namespace)
-        self._path = f"{self._collection}/{PREFIX}{holder.node}"
         self._stored: Lease | None = None
         self._unanswered: deque[str] = deque(maxlen=UNANSWERED)
         self._held = False
@@ -273,80 +282,54 @@ class _OwnLease:
     async def write(self, renew_time: str) -> None:
         """Create or renew the Lease, whatever its holder. Raises ApiError."""
         self._unanswered.append(renew_time)
+        spec = LeaseSpec(
+            holder_identity=self._identity,
+            lease_duration_seconds=self._duration,
+            renew_time=renew_time,
+        )
         for _ in range(MAX_WRITES):
-            body = self._body(renew_time)
+            stored = self._stored
             try:
-                if self._stored is None:
-                    answer = await self._client.create(self._collection, body)
-                else:
-                    answer = await self._client.replace(self._path, body)
+                if stored is None:
+                    self._stored = await self._client.create(spec)
+                else:  # with the uid, so that a deleted Lease stays deleted
+                    meta = stored.metadata
+                    self._stored = await self._client.replace(spec, meta.resource_version, meta.uid)
             except ConflictError:
-                await self._read()
+                self._stored = await self._client.read()
                 self._check_contested()
             except NotFoundError:
-                if self._stored is None:
+                if stored is None:
                     raise  # the namespace does not exist
                 self._stored = None
             else:
-                self._stored = decode(answer, Lease)
                 self._unanswered.clear()
                 self._held = True
                 return
-        raise ConflictError(f"{self._path}: conflict with another client at every write", 409)
+        path = self._client.path
+        raise ConflictError(f"{path}: conflict with another client at every write", 409)
 
     async def delete(self) -> None:
         """Delete the Lease, unless another process took or contests it. Raises ApiError."""
         for _ in range(MAX_WRITES):
-            await self._read()
-            stored = self._stored
-            if stored is None or stored.holder != self._holder.identity or self._contested:
+            stored = self._stored = await self._client.read()
+            if stored is None or stored.holder != self._identity or self._contested:
                 return
-            meta = stored.metadata
             with contextlib.suppress(ConflictError, NotFoundError):
-                await self._client.delete(self._path, meta.uid, meta.resource_version)
+                await self._client.delete(stored)
                 return
 
     def observe(self, lease: Lease) -> None:
         """Take the Lease from the watch if it is a write of ours whose answer was lost."""
-        if lease.spec.renew_time in self._unanswered and lease.holder == self._holder.identity:
+        if lease.spec.renew_time in self._unanswered and lease.holder == self._identity:
             self._stored = lease
-
-    async def _read(self) -> None:
-        try:
-            self._stored = decode(await self._client.get(self._path), Lease)
-        except NotFoundError:
-            self._stored = None
 
     def _check_contested(self) -> None:
         """Report another holder after we held the Lease; one before that may have crashed."""
         found = self._stored.holder if self._stored is not None else ""
-        if self._held and not self._contested and found not in ("", self._holder.identity):
+        if self._held and not self._contested and found not in ("", self._identity):
             self._contested = True
             self._on_contested(found)
-
-    def _body(self, renew_time: str) -> dict[str, object]:
-        meta: dict[str, object] = {
-            "name": f"{PREFIX}{self._holder.node}",
-            "namespace": self._holder.namespace,
-            "labels": dict(LABELS),
-        }
-        if self._stored is not None:  # the uid, so that a deleted Lease stays deleted
-            meta["uid"] = self._stored.metadata.uid
-            meta["resourceVersion"] = self._stored.metadata.resource_version
-        return {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": meta,
-            "spec": {
-                "holderIdentity": self._holder.identity,
-                "leaseDurationSeconds": self._duration,
-                "renewTime": renew_time,
-            },
-        }
-
-
-def _collection(namespace: str) -> str:
-    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 
 
 def _api_error(error: BaseException) -> ApiError:

@@ -33,8 +33,8 @@ from metallb_py.protocols.memberlist.events import (
     SelfSuspected,
 )
 from metallb_py.protocols.memberlist.settings import LAN, WAN, Settings
-from speaker.membership.io.gossip_thread import Gossip, GossipEvent, NotStarted, Started, Traffic
-from speaker.membership.io.gossip_transport import MemberConfig
+from speaker.membership.io.gossip_thread import GossipEvent, GossipThread, NotStarted, Started
+from speaker.membership.io.gossip_transport import MemberConfig, Traffic
 
 PRESETS = {"own": Settings(), "lan": LAN, "wan": WAN}
 CHANGES: dict[type[GossipEvent], str] = {
@@ -57,7 +57,7 @@ class MemberProgram:
         self._others: dict[str, Member] = {}
         self._joining: dict[Endpoint, asyncio.Future[str]] = {}
         self.started = asyncio.Event()
-        self.gossip = Gossip(self._on_events)
+        self.gossip = GossipThread(self._on_events)
 
     async def execute(self, command: str, *words: str) -> None:
         """Execute a line of the input, and print the result."""
@@ -128,7 +128,7 @@ async def run(options: argparse.Namespace) -> None:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    member = asyncio.create_task(program.gossip.run(config))
+    member = asyncio.create_task(program.gossip.run(lambda: config))
     await program.started.wait()
     if options.join:
         await program.execute("join", *options.join.split(","))

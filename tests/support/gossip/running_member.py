@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
 from typing import TypeVar
@@ -14,14 +15,14 @@ from typing import TypeVar
 from support.net.background import while_running
 from support.net.timeouts import TIMEOUT
 
-from metallb_py.protocols.memberlist.codec.envelope import Envelope
+from metallb_py.protocols.memberlist.codec.envelope import Drop, Envelope
 from metallb_py.protocols.memberlist.codec.keyring import Keyring
 from metallb_py.protocols.memberlist.codec.messages import Endpoint, State
 from metallb_py.protocols.memberlist.events import ClusterEvent, Member
 from metallb_py.protocols.memberlist.settings import FAST, Settings
-from speaker.membership.io.gossip_transport import GossipNode, MemberConfig
+from speaker.membership.io.gossip_transport import GossipTransport, MemberConfig, Traffic
 
-E = TypeVar("E", bound=ClusterEvent)
+E = TypeVar("E", bound=ClusterEvent | Traffic)
 
 
 def endpoint(address: str, port: int) -> Endpoint:
@@ -52,11 +53,11 @@ class RunningMember:
     """A member of ours, and the events that it reported."""
 
     def __init__(self) -> None:
-        self.reported: list[ClusterEvent] = []
-        self.node: GossipNode
+        self.reported: list[ClusterEvent | Traffic] = []
+        self.node: GossipTransport
         self._changed = asyncio.Event()
 
-    def on_event(self, event: ClusterEvent) -> None:
+    def on_event(self, event: ClusterEvent | Traffic) -> None:
         self.reported.append(event)
         self._changed.set()
 
@@ -75,6 +76,11 @@ class RunningMember:
             m.name for m in self.node.machine.members if m.state in (State.ALIVE, State.SUSPECT)
         }
 
+    def dropped(self) -> Counter[Drop]:
+        """Return the number of drops since the start, by reason."""
+        reported = (traffic.dropped for traffic in self.events(Traffic))
+        return sum(reported, start=Counter(self.node.machine.counters.dropped))
+
     def events(self, kind: type[E]) -> list[E]:
         return [event for event in self.reported if isinstance(event, kind)]
 
@@ -90,9 +96,7 @@ class RunningMember:
 async def running(config: MemberConfig) -> AsyncIterator[RunningMember]:
     """Run a member for the length of a block; at the end it closes without leaving (a crash)."""
     member = RunningMember()
-    member.node = GossipNode.open(config, member.on_event)
-    try:
-        async with while_running(member.node.run()):
-            yield member
-    finally:
-        await member.node.close()
+    member.node = GossipTransport(asyncio.get_running_loop(), config, member.on_event)
+    async with while_running(member.node.run()):
+        await asyncio.sleep(0)  # it closes its port only if it runs
+        yield member

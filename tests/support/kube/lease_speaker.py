@@ -8,7 +8,8 @@ from collections.abc import Callable
 from support.net.timeouts import TIMEOUT
 
 from metallb_py.kube.client import KubeClient
-from speaker.membership.io.lease_driver import Holder, LeaseEvent, LeaseMembers, Listener
+from speaker.membership.interface import Usable
+from speaker.membership.io.lease_driver import Holder, LeaseEvent, LeaseMembership
 from speaker.membership.lease_detector import Timing
 
 
@@ -20,11 +21,9 @@ class LeaseSpeaker:
     ) -> None:
         self.reported: list[frozenset[str]] = []
         self.events: list[LeaseEvent] = []
-        self.synced = 0
         self._changed = asyncio.Event()
-        listener = Listener(self._on_members, self._on_synced, self._on_event)
-        self.members = LeaseMembers(client, holder, listener, rng, timing)
-        self._task = asyncio.create_task(self.members.run())
+        self.membership = LeaseMembership(client, holder, self._on_event, rng, timing)
+        self._task = asyncio.create_task(self.membership.run(self._on_usable))
 
     async def until(self, predicate: Callable[[], object]) -> None:
         async with asyncio.timeout(TIMEOUT):
@@ -42,13 +41,8 @@ class LeaseSpeaker:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def _on_members(self, alive: frozenset[str]) -> None:
-        self.reported.append(alive)
-        self._changed.set()
-
-    def _on_synced(self) -> None:
-        assert self.reported, "the members are reported before the sync"
-        self.synced += 1
+    def _on_usable(self, usable: Usable) -> None:
+        self.reported.append(usable.nodes)
         self._changed.set()
 
     def _on_event(self, event: LeaseEvent) -> None:

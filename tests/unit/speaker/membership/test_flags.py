@@ -10,7 +10,7 @@ import pytest
 from metallb_py.protocols.memberlist.codec.messages import Endpoint
 from metallb_py.protocols.memberlist.settings import FAST, WAN
 from speaker.cli import parse
-from speaker.membership.settings import GossipSettings, Kind
+from speaker.membership.settings import GossipSettings, LeaseSettings
 from speaker.options import Options
 
 NODE = ("--node-name=n", "--namespace=metallb-system")
@@ -24,15 +24,21 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def gossip(options: Options) -> GossipSettings:
-    assert options.gossip is not None
-    return options.gossip
+    assert isinstance(options.membership, GossipSettings)
+    return options.membership
 
 
 def test_memberlist_needs_bind_address_and_labels_as_in_metallb() -> None:
-    assert parse([*MEMBERLIST]).membership is Kind.MEMBERLIST
-    assert parse([*NODE]).membership is Kind.NONE
-    assert parse([*NODE, "--ml-bindaddr=192.0.2.1"]).membership is Kind.NONE
-    assert parse([*MEMBERLIST, "--membership=lease"]).membership is Kind.LEASE
+    assert isinstance(parse([*MEMBERLIST]).membership, GossipSettings)
+    assert parse([*NODE]).membership is None
+    assert parse([*NODE, "--ml-bindaddr=192.0.2.1"]).membership is None
+    assert parse([*MEMBERLIST, "--membership=none"]).membership is None
+
+
+def test_lease_membership_needs_no_memberlist_flags() -> None:
+    assert parse([*MEMBERLIST, "--membership=lease"]).membership == LeaseSettings()
+    given = parse([*NODE, "--membership=lease", "--lease-namespace=leases"])
+    assert given.membership == LeaseSettings("leases")
 
 
 def test_metallbs_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:

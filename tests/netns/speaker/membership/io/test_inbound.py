@@ -133,9 +133,8 @@ async def test_idle_or_slow_stream_is_closed_at_its_timeout() -> None:
 
 async def test_source_that_connects_too_often_is_refused() -> None:
     async with running(membership("one", endpoint(*ONE))) as one:
-        dropped = one.node.machine.counters.dropped
         async with asyncio.timeout(TIMEOUT):
-            while not dropped[Drop.LIMITED]:
+            while not one.dropped()[Drop.LIMITED]:
                 (await connect("127.0.4.1")).close()
 
 
@@ -201,7 +200,7 @@ def resident(process: int) -> int:
 @contextlib.asynccontextmanager
 async def member_process(*options: str) -> AsyncIterator[int]:
     """Run a member in a process of its own, to measure its memory apart from the test's."""
-    program = Path(__file__).parents[4] / "support" / "gossip_member.py"
+    program = Path(__file__).parents[4] / "support" / "gossip" / "member_program.py"
     command = [sys.executable, str(program), "-bind", ONE[0], "-port", str(PORT), *options]
     pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     process = await asyncio.create_subprocess_exec(*command, **pipes)

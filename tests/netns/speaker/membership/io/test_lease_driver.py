@@ -64,13 +64,11 @@ async def test_each_speaker_creates_a_lease_and_observes_all(tmp_path: Path) -> 
     async with running_api(tmp_path) as api, lease_speakers(api, "a", "b", "c") as speakers:
         for speaker in speakers:
             await speaker.until_members("a", "b", "c")
-            await speaker.until(lambda speaker=speaker: speaker.synced)
         lease = stored(api)["speaker-a"]
         assert lease.metadata.namespace == NAMESPACE
         assert lease.metadata.labels == {"app": "metallb", "component": "speaker"}
         assert (lease.holder, lease.spec.lease_duration_seconds) == ("a_1", 4)
         await renewals(api, "speaker-a", 3)
-        assert [speaker.synced for speaker in speakers] == [1, 1, 1]
         assert [speaker.events for speaker in speakers] == [[], [], []]
         for speaker in speakers:
             pairs = zip(speaker.reported, speaker.reported[1:], strict=False)
@@ -97,11 +95,11 @@ async def test_leaving_speaker_is_removed_at_once_and_still_observes(tmp_path: P
         await a.until_members("a", "b")
         await b.until_members("a", "b")
         left = time.monotonic()
-        await b.members.leave()
+        await b.membership.leave()
         assert "speaker-b" not in stored(api)
         await a.until_members("a")
         assert time.monotonic() - left < PATIENT.duration
-        await a.members.leave()
+        await a.membership.leave()
         await b.until_members("b")
         assert not stored(api)
         assert a.events == b.events == []
@@ -109,7 +107,7 @@ async def test_leaving_speaker_is_removed_at_once_and_still_observes(tmp_path: P
 
 async def test_leave_before_the_first_renewal_is_no_error(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, lease_speakers(api, "a") as (a,):
-        await a.members.leave()
+        await a.membership.leave()
         assert not stored(api)
         assert a.events == []
 
@@ -152,7 +150,7 @@ async def test_hanging_api_server_expires_no_lease(tmp_path: Path) -> None:
         await api.stop()
         await api.start()
         await renewals(api, "speaker-a", 3)
-        await b.members.leave()
+        await b.membership.leave()
         await a.until_members("a")
 
 
@@ -216,7 +214,7 @@ async def test_contested_lease_is_reported_once_and_outlives_one_holder(
                 await renewals(api, "speaker-b", 10)
                 assert b.events == [Contested("b_2")]
                 assert second.events == [Contested("b_1")]
-                await b.members.leave()
+                await b.membership.leave()
                 await renewals(api, "speaker-b", 3)
                 assert stored(api)["speaker-b"].holder == "b_2"
                 assert len(a.reported) == reported
@@ -235,7 +233,7 @@ async def test_foreign_leases_are_ignored(tmp_path: Path) -> None:
         await api.add(msgspec.convert(made("metallb-controller", ours), dict))
         await api.add(msgspec.convert(made("speaker-", ours), dict))
         async with lease_speakers(api, "a") as (a,):
-            await a.until(lambda: a.synced)
+            await a.until(lambda: a.reported)
             await renewals(api, "speaker-a", 2)
             assert a.reported == [{"a"}]
 
