@@ -126,9 +126,8 @@ class GossipMembership:
         """Join the addresses that ``JoinScheduler`` returns, when they are due."""
         while True:
             now = time.monotonic()
-            self._scheduler.handle_timeout(now)
+            due = self._scheduler.handle_timeout(now) if self._started else ()
             self._publish_usable()
-            due = self._scheduler.due(now) if self._started else ()
             if due:
                 self._log.info("triggering discovery", op="memberDiscovery")
                 port = self._settings.bind.port

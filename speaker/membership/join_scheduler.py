@@ -64,8 +64,9 @@ class JoinScheduler:
                 target.due = now + RETRY.delay(_FAILURES_AFTER_LOSS)
         self._update_complete(now)
 
-    def due(self, now: float) -> tuple[IPAddress, ...]:
+    def handle_timeout(self, now: float) -> tuple[IPAddress, ...]:
         """Return the addresses to join now. Call ``ended`` for each."""
+        self._update_complete(now)
         waiting = [a for a, target in self._targets.items() if self._waits(a) and target.due <= now]
         busy = sum(began + JOIN_TIMEOUT > now for began in self._pending())
         due = waiting[: max(0, MAX_CONCURRENT_JOINS - busy)]
@@ -96,7 +97,7 @@ class JoinScheduler:
         return target.tries == 1
 
     def next_deadline(self) -> float | None:
-        """Return the time at which to call ``due`` and ``handle_timeout``; None without a join."""
+        """Return the time at which to call ``handle_timeout``; None without a join."""
         pending = self._pending()
         free = (
             pending[-MAX_CONCURRENT_JOINS] + JOIN_TIMEOUT
@@ -107,10 +108,6 @@ class JoinScheduler:
         if self._complete_at is not None and not self.complete:
             times.append(self._complete_at)
         return min(times, default=None)
-
-    def handle_timeout(self, now: float) -> None:
-        """Update ``complete`` for the time."""
-        self._update_complete(now)
 
     def _pending(self) -> list[float]:
         """Return the times at which the pending joins began, the earliest first."""

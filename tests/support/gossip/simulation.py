@@ -279,8 +279,7 @@ class Process:
         now = self.network.now
         if self._scheduler is None or self._scheduler_deadline > now:
             return
-        self._scheduler.handle_timeout(now)
-        due = () if self.left else self._scheduler.due(now)
+        due = () if self.left else self._scheduler.handle_timeout(now)
         self._plan_scheduler()
         if due:
             endpoints = [Endpoint(address, PORT) for address in due]
