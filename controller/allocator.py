@@ -21,7 +21,7 @@ from controller.free_intervals import FreeList
 from controller.pool_table import PoolTable
 from controller.requests import ServiceRequest, SharingTerms
 from controller.sharing import SharingConflict, clash, describe_conflict
-from metallb_py.addresses import Family, IPAddress, IPNetwork, go_quote_list
+from metallb_py.addresses import AddressFamily, IPAddress, IPNetwork, go_quote_list
 from metallb_py.config.draining import configured_name, pool_name
 from metallb_py.errors import AllocationError
 from metallb_py.model.config import Pool, is_buggy
@@ -29,6 +29,9 @@ from metallb_py.model.pool_access import UNRESTRICTED, ServiceIdentity
 from metallb_py.printable import and_more
 
 MAX_LISTED = 5
+
+_DUAL = "dual"
+"""MetalLB's word for both families."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class _Prefix:
     def __init__(self, cidr: IPNetwork, *, avoid_buggy: bool) -> None:
         self.cidr = cidr
         self.kind = type(cidr.network_address)
-        self.family = Family.of(cidr.network_address)
+        self.family = AddressFamily.of(cidr.network_address)
         self.avoid_buggy = avoid_buggy
         self.free = FreeList(int(cidr.network_address), int(cidr.broadcast_address))
 
@@ -102,7 +105,7 @@ class _Prefix:
         return None
 
     def size(self) -> int:
-        if not self.avoid_buggy or self.family is not Family.IPV4:
+        if not self.avoid_buggy or self.family is not AddressFamily.IPV4:
             return self.cidr.num_addresses
         if self.cidr.prefixlen <= 24:
             return self.cidr.num_addresses - 2 * (self.cidr.num_addresses // 256)
@@ -234,7 +237,7 @@ class Allocator:
         pool = self._pools[name][0]
         if pool.tenancy.is_undecided(request.tenant):
             raise AllocationError(_undecided(request.tenant))
-        present = set(map(Family.of, addresses))
+        present = set(map(AddressFamily.of, addresses))
         missing = tuple(family for family in request.families if family not in present)
         rejection = _refusal(pool, request)
         found = () if rejection else self._find(name, missing, request.terms)
@@ -242,7 +245,7 @@ class Allocator:
             rejection = rejection or self._missing(name, missing, request.terms)
             raise NoAddressError(
                 f'no available IPs in pool "{configured_name(name)}" for '
-                f"{Family.DUAL.value} IPFamily: {rejection}",
+                f"{_DUAL} IPFamily: {rejection}",
                 (Rejection(name, rejection),),
             )
         return found
@@ -361,21 +364,21 @@ class Allocator:
         )
         message = "no available IPs"
         if request.pool:
-            wanted = request.families[0] if len(request.families) == 1 else Family.DUAL
-            message += f' in pool "{request.pool}" for {wanted.value} IPFamily'
+            wanted = request.families[0].label if len(request.families) == 1 else _DUAL
+            message += f' in pool "{request.pool}" for {wanted} IPFamily'
         return NoAddressError(f"{message}: {_first_rejections(rejections)}", rejections)
 
     def _shortage(self, pool: Pool, request: ServiceRequest) -> str:
         refusal = _refusal(pool, request)
         return refusal or self._missing(pool.name, request.families, request.terms)
 
-    def _missing(self, pool: str, families: tuple[Family, ...], terms: SharingTerms) -> str:
+    def _missing(self, pool: str, families: tuple[AddressFamily, ...], terms: SharingTerms) -> str:
         missing = []
         for family in families:
             if all(prefix.family is not family for prefix in self._pools[pool][1]):
-                missing.append(f"no {family.value} addresses in it")
+                missing.append(f"no {family.label} addresses in it")
             elif self._find_one(pool, family, terms) is None:
-                missing.append(f"no {family.value} address free")
+                missing.append(f"no {family.label} address free")
         return ", ".join(missing)
 
     def owner_of(self, addresses: Iterable[IPAddress]) -> str | None:
@@ -403,30 +406,30 @@ class Allocator:
         """Return all holdings."""
         return self._holdings.values()
 
-    def usage(self) -> dict[str, dict[Family, Usage]]:
+    def usage(self) -> dict[str, dict[AddressFamily, Usage]]:
         """Return each pool's usage, by family. A shared address counts once."""
         # Counted by address, not by holding: a dual-stack holding of a draining pool may have an
         # address that is in a configured pool too.
-        counts = Counter((self.owner_of((each,)), Family.of(each)) for each in self._users)
+        counts = Counter((self.owner_of((each,)), AddressFamily.of(each)) for each in self._users)
         return {
             name: {
                 family: Usage(
                     sum(prefix.size() for prefix in prefixes if prefix.family is family),
                     counts[name, family],
                 )
-                for family in (Family.IPV4, Family.IPV6)
+                for family in AddressFamily
             }
             for name, (_, prefixes) in self._pools.items()
         }
 
     def _find(
-        self, pool: str, families: tuple[Family, ...], terms: SharingTerms, key: str = ""
+        self, pool: str, families: tuple[AddressFamily, ...], terms: SharingTerms, key: str = ""
     ) -> tuple[IPAddress, ...]:
         found = [self._find_one(pool, family, terms, key) for family in families]
         return tuple(address for address in found if address) if all(found) else ()
 
     def _find_one(
-        self, pool: str, family: Family, terms: SharingTerms, key: str = ""
+        self, pool: str, family: AddressFamily, terms: SharingTerms, key: str = ""
     ) -> IPAddress | None:
         held = self._holdings.get(key)
         own = [a for a in held.addresses if not self._others(key, a)] if held else []
@@ -564,7 +567,7 @@ def _first_rejections(rejections: tuple[Rejection, ...]) -> str:
     return "; ".join([*listed, *and_more(len(rejections) - MAX_LISTED, "pools")])
 
 
-def _family_choices(request: ServiceRequest) -> Iterable[tuple[Family, ...]]:
+def _family_choices(request: ServiceRequest) -> Iterable[tuple[AddressFamily, ...]]:
     """Yield the acceptable sets of families, in order of preference."""
     yield request.families
     if request.prefers_dual_stack and len(request.families) > 1:

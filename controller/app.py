@@ -413,7 +413,7 @@ class App:
         def render() -> tuple[bytes, str]:
             metrics.forget_pools_but(usage)
             for pool, families in usage.items():
-                counts = {family.value: (u.total, u.in_use) for family, u in families.items()}
+                counts = {family.label: (u.total, u.in_use) for family, u in families.items()}
                 metrics.show_pool(pool, counts)
             return metrics.render()
 

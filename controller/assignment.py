@@ -24,7 +24,7 @@ from controller.requests import (
     sharing_terms,
 )
 from controller.waiting import Awaited
-from metallb_py.addresses import Family, IPAddress, go_quote_list
+from metallb_py.addresses import AddressFamily, IPAddress, go_quote_list
 from metallb_py.config.draining import configured_name
 from metallb_py.errors import AllocationError
 from metallb_py.isolation import contain
@@ -285,18 +285,18 @@ def _fitting(
 
     If the service's own families can't be parsed, all families are accepted.
     """
-    families = request.families if isinstance(request, ServiceRequest) else tuple(Family)
+    families = request.families if isinstance(request, ServiceRequest) else tuple(AddressFamily)
     kept: tuple[IPAddress, ...] = ()
     cleared: list[Cleared] = []
     for address in present:
-        family = Family.of(address)
+        family = AddressFamily.of(address)
         if family not in families:
-            names = ",".join(each.value for each in families)
+            names = ",".join(each.label for each in families)
             detail = f"{go_quote_list([address])} does not fit {names}"
             cleared.append(Cleared(Reason.LB_IP_FAMILY, detail))
         elif denial := allocator.ownership_denial((*kept, address)):
             cleared.append(Cleared(Reason.NOT_ALLOWED, denial))
-        elif family in map(Family.of, kept):
+        elif family in map(AddressFamily.of, kept):
             detail = f"{go_quote_list((*kept, address))}: want one address of each family"
             cleared.append(Cleared(Reason.LB_IP_FAMILY, detail))
         else:
@@ -443,7 +443,7 @@ class _Case:
         return Awaited((request.families, prospects), terms=terms)
 
     def _may_return(self, request: ServiceRequest, left: tuple[IPAddress, ...]) -> bool:
-        fits = set(map(Family.of, left)) <= set(request.families)
+        fits = set(map(AddressFamily.of, left)) <= set(request.families)
         return fits and not self.allocator.denial(self.key, left, request)
 
     def _assign(

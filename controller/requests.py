@@ -11,7 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from metallb_py.addresses import Family, IPAddress, family_of, go_quote_list, parse_address
+from metallb_py.addresses import (
+    AddressFamily,
+    IPAddress,
+    families_of,
+    go_quote_list,
+    parse_address,
+)
 from metallb_py.kube.annotation_names import LATER_PREFIX, PREFIX
 from metallb_py.kube.objects import Labels, ObjectMeta, Service
 from metallb_py.model.pool_access import UNSCOPED, ServiceIdentity
@@ -39,7 +45,7 @@ class SharingTerms:
 class ServiceRequest:
     """Valid request of a service."""
 
-    families: tuple[Family, ...]
+    families: tuple[AddressFamily, ...]
     """Families of its cluster addresses, in the service's own order."""
     prefers_dual_stack: bool = False
     """``PreferDualStack``: one address is enough while both families are not available."""
@@ -108,7 +114,7 @@ def tenant_of(service: Service, namespace_labels: Labels | None = None) -> Servi
     return ServiceIdentity(meta.namespace, namespace_labels, meta.labels or {})
 
 
-def _families(service: Service) -> tuple[Family, ...] | str:
+def _families(service: Service) -> tuple[AddressFamily, ...] | str:
     """Return the families of a service's cluster addresses, or an error message."""
     addresses = []
     for text in service.cluster_ips:
@@ -117,10 +123,9 @@ def _families(service: Service) -> tuple[Family, ...] | str:
         except ValueError as error:
             return _cluster_problem(service.cluster_ips, _shortened(str(error)))
     try:
-        family_of(addresses)
+        return families_of(addresses)
     except ValueError as error:
         return _cluster_problem(service.cluster_ips, _shortened(str(error)))
-    return tuple(map(Family.of, addresses))
 
 
 def _cluster_problem(texts: Iterable[str], problem: str) -> str:
@@ -154,7 +159,7 @@ def _requested_addresses(service: Service) -> tuple[IPAddress, ...] | str:
     if not addresses:
         return ()
     try:
-        family_of(addresses)
+        families_of(addresses)
     except ValueError as error:
         return f"{_shortened(str(error))}: want one address, or one IPv4 and one IPv6 address"
     return addresses
@@ -174,27 +179,27 @@ def _read_list(text: str) -> tuple[IPAddress, ...] | str:
 
 
 def _misfit(
-    addresses: tuple[IPAddress, ...], families: tuple[Family, ...], prefers_dual: bool
+    addresses: tuple[IPAddress, ...], families: tuple[AddressFamily, ...], prefers_dual: bool
 ) -> str:
     """Return why requested addresses do not match the service's families; empty if they do."""
     if not addresses:
         return ""
-    asked = {Family.of(address) for address in addresses}
+    asked = {AddressFamily.of(address) for address in addresses}
     ours = set(families)
     if asked == ours or (prefers_dual and asked <= ours):
         return ""
-    wanted = "one of each" if len(ours) > 1 else f"one {families[0].value} address"
+    wanted = "one of each" if len(ours) > 1 else f"one {families[0].label} address"
     if asked < ours:
         wanted += ", or ipFamilyPolicy PreferDualStack"
     return (
         f"requested loadBalancer IP(s) {go_quote_list(addresses)} does not match the "
-        f"ipFamily of the service: {_names(map(Family.of, addresses))} requested, "
+        f"ipFamily of the service: {_names(map(AddressFamily.of, addresses))} requested, "
         f"spec.clusterIPs has {_names(families)}: want {wanted}"
     )
 
 
-def _names(families: Iterable[Family]) -> str:
-    return " and ".join(family.value for family in families)
+def _names(families: Iterable[AddressFamily]) -> str:
+    return " and ".join(family.label for family in families)
 
 
 def _quoted(addresses: tuple[IPAddress, ...]) -> str:

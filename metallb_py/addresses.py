@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from enum import Enum
+from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import netaddr
@@ -23,17 +23,26 @@ _LENGTH = re.compile(r"[0-9]{1,3}", re.ASCII)
 _MAPPED = IPv6Network("::ffff:0:0/96")  # IPv4-mapped addresses (RFC 4291 section 2.5.5.2)
 
 
-class Family(Enum):
-    """An address family, or both of them for a dual-stack service."""
+class AddressFamily(IntEnum):
+    """An address family; the value is its number in BGP (AFI, RFC 4760)."""
 
-    IPV4 = "ipv4"
-    IPV6 = "ipv6"
-    DUAL = "dual"
+    IPV4 = 1
+    IPV6 = 2
 
     @classmethod
-    def of(cls, address: IPAddress) -> Family:
-        """Return the family of one address."""
+    def of(cls, address: IPAddress | IPNetwork) -> AddressFamily:
+        """Return the family of an address or a prefix."""
         return cls.IPV4 if address.version == 4 else cls.IPV6
+
+    @property
+    def version(self) -> int:
+        """IP version: 4 or 6."""
+        return 4 if self is AddressFamily.IPV4 else 6
+
+    @property
+    def label(self) -> str:
+        """``ipv4`` or ``ipv6``, as in the configuration, the log and the metrics."""
+        return f"ipv{self.version}"
 
 
 def parse_address(text: str) -> IPAddress:
@@ -111,21 +120,21 @@ def join_host_port(host: IPAddress | str, port: int | str) -> str:
     return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
 
 
-def family_of(addresses: Sequence[IPAddress]) -> Family:
-    """Return the family of a service's one address, or DUAL for one address of each family.
+def families_of(addresses: Sequence[IPAddress]) -> tuple[AddressFamily, ...]:
+    """Return the families of a service's one address, or of its one address of each family.
 
     Raises ValueError in MetalLB's words for any other number or combination of addresses.
     """
-    families = [Family.of(address) for address in addresses]
+    families = tuple(map(AddressFamily.of, addresses))
     if len(families) == 1:
-        return families[0]
+        return families
     if len(families) != 2:
         raise ValueError(
             f"IPFamilyForAddresses: invalid ips length {len(addresses)} {go_quote_list(addresses)}"
         )
     if families[0] is families[1]:
         raise ValueError(f"IPFamilyForAddresses: same address family {go_quote_list(addresses)}")
-    return Family.DUAL
+    return families
 
 
 def go_quote_list(addresses: Iterable[IPAddress]) -> str:

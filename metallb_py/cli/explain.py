@@ -127,7 +127,7 @@ def _allocation(explanation: Explanation) -> Iterator[str]:
 
 
 def _request_text(request: ServiceRequest) -> str:
-    words = [" and ".join(family.value for family in request.families)]
+    words = [" and ".join(family.label for family in request.families)]
     if request.prefers_dual_stack and len(request.families) > 1:
         words.append("or one of them")
     if request.addresses:

@@ -14,11 +14,11 @@ from support.kube.objects import pool
 
 from controller.allocator import Allocator
 from controller.requests import ServiceRequest
-from metallb_py.addresses import Family
+from metallb_py.addresses import AddressFamily
 
 COUNT = 100_000
 PREFIX = "10.64.0.0/12"
-V4 = ServiceRequest((Family.IPV4,))
+V4 = ServiceRequest((AddressFamily.IPV4,))
 
 
 class Contender(Protocol):

@@ -14,7 +14,7 @@ from support.kube.objects import pool
 from controller.allocator import Allocator
 from controller.orphaned_addresses import pools_to_drain
 from controller.requests import ServiceRequest, SharingTerms
-from metallb_py.addresses import Family
+from metallb_py.addresses import AddressFamily
 from metallb_py.errors import AllocationError
 from metallb_py.model.config import Pool
 
@@ -41,7 +41,12 @@ terms = st.builds(
     st.frozensets(st.sampled_from([("TCP", 80), ("TCP", 53), ("UDP", 53)]), min_size=1),
 )
 families = st.sampled_from(
-    [(Family.IPV4,), (Family.IPV6,), (Family.IPV4, Family.IPV6), (Family.IPV6, Family.IPV4)]
+    [
+        (AddressFamily.IPV4,),
+        (AddressFamily.IPV6,),
+        (AddressFamily.IPV4, AddressFamily.IPV6),
+        (AddressFamily.IPV6, AddressFamily.IPV4),
+    ]
 )
 requests = st.builds(
     ServiceRequest,

@@ -19,7 +19,7 @@ from support.kube.objects import config, pool, selector, service
 from controller.core import Controller
 from controller.effects import POOL_ANNOTATION, ConfigApplied, DrainingChanged, Effect, WriteStatus
 from controller.requests import InvalidRequest, ServiceRequest, parse, tenant_of
-from metallb_py.addresses import Family
+from metallb_py.addresses import AddressFamily
 from metallb_py.kube.objects import (
     LoadBalancerIngress,
     LoadBalancerStatus,
@@ -262,7 +262,7 @@ class Churn(RuleBasedStateMachine):
         request = parse(item)
         addresses = self.settled.get(key, ())
         if isinstance(request, ServiceRequest):
-            addresses = tuple(a for a in addresses if Family.of(a) in request.families)
+            addresses = tuple(a for a in addresses if AddressFamily.of(a) in request.families)
         model = self.model()
         return any(
             model.owner((address,)) and model.may_have(key, address, request.terms)
@@ -285,8 +285,8 @@ class Churn(RuleBasedStateMachine):
             and pool.auto_assign
             and not pool.draining
             and admits(pool, tenant)
-            and Family.of(address) in request.families
-            and Family.of(address) is not Family.of(held[0])
+            and AddressFamily.of(address) in request.families
+            and AddressFamily.of(address) is not AddressFamily.of(held[0])
             and model.may_have(key, address, request.terms)
             for pool in model.pools
             for address in allocatable_addresses(pool)

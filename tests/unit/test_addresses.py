@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metallb_py.addresses import (
-    Family,
-    family_of,
+    AddressFamily,
+    families_of,
     go_quote_list,
     join_host_port,
     parse_address,
@@ -119,15 +119,27 @@ def test_a_range_covers_exactly_its_addresses(first: int, size: int) -> None:
 
 def test_address_family_of_one_or_two_addresses() -> None:
     four, six = ip_address("192.0.2.1"), ip_address("2001:db8::1")
-    assert Family.of(six) is Family.IPV6
-    assert family_of([four]) is Family.IPV4
-    assert family_of([six, four]) is Family.DUAL
+    assert AddressFamily.of(six) is AddressFamily.IPV6
+    assert families_of([four]) == (AddressFamily.IPV4,)
+    assert families_of([six, four]) == (AddressFamily.IPV6, AddressFamily.IPV4)
     with pytest.raises(ValueError, match=r'same address family \["192\.0\.2\.1" "192\.0\.2\.1"\]'):
-        family_of([four, four])
+        families_of([four, four])
     with pytest.raises(ValueError, match="invalid ips length 3"):
-        family_of([four, six, six])
+        families_of([four, six, six])
     with pytest.raises(ValueError, match="invalid ips length 0"):
-        family_of([])
+        families_of([])
+
+
+@pytest.mark.parametrize(
+    ("text", "family", "version", "label"),
+    [("192.0.2.1", 1, 4, "ipv4"), ("2001:db8::1", 2, 6, "ipv6")],
+)
+def test_a_family_has_bgps_number_and_a_label(
+    text: str, family: int, version: int, label: str
+) -> None:
+    of_address = AddressFamily.of(ip_address(text))
+    assert of_address == AddressFamily.of(ip_network(text)) == family
+    assert (of_address.version, of_address.label) == (version, label)
 
 
 def test_lists_print_as_go_prints_them() -> None:

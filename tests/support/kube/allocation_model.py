@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from controller.requests import ServiceRequest, SharingTerms
-from metallb_py.addresses import Family, IPAddress
+from metallb_py.addresses import AddressFamily, IPAddress
 from metallb_py.model.config import Pool
 from metallb_py.model.pool_access import ServiceIdentity
 from metallb_py.model.selectors import LabelSelector
@@ -105,17 +105,17 @@ class Model:
             and all(self.may_have(key, address, request.terms) for address in request.addresses)
         )
 
-    def usage(self) -> dict[tuple[str, Family], tuple[int, int]]:
+    def usage(self) -> dict[tuple[str, AddressFamily], tuple[int, int]]:
         """Return the number of addresses, and of those in use, by pool and family."""
         held = {a for had, _ in self.held.values() for a in had}
-        owners = [(self.owner((a,)), Family.of(a)) for a in held]
+        owners = [(self.owner((a,)), AddressFamily.of(a)) for a in held]
         return {
             (p.name, f): (
-                sum(Family.of(a) is f for a in allocatable_addresses(p)),
+                sum(AddressFamily.of(a) is f for a in allocatable_addresses(p)),
                 owners.count((p.name, f)),
             )
             for p in self.pools
-            for f in (Family.IPV4, Family.IPV6)
+            for f in (AddressFamily.IPV4, AddressFamily.IPV6)
         }
 
     def assert_legal(self) -> None:
@@ -124,9 +124,9 @@ class Model:
                 assert self.may_have(key, address, terms), f"{address}: {self.users(address)}"
 
     def _lowest(
-        self, pool: Pool, key: str, family: Family, terms: SharingTerms
+        self, pool: Pool, key: str, family: AddressFamily, terms: SharingTerms
     ) -> IPAddress | None:
         for address in allocatable_addresses(pool):
-            if Family.of(address) is family and self.may_have(key, address, terms):
+            if AddressFamily.of(address) is family and self.may_have(key, address, terms):
                 return address
         return None

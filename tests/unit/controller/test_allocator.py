@@ -10,11 +10,11 @@ from support.kube.objects import pool
 
 from controller.allocator import Allocator
 from controller.requests import ServiceRequest, SharingTerms
-from metallb_py.addresses import Family, IPAddress
+from metallb_py.addresses import AddressFamily, IPAddress
 from metallb_py.config.draining import draining
 from metallb_py.errors import AllocationError
 
-V4 = ServiceRequest((Family.IPV4,))
+V4 = ServiceRequest((AddressFamily.IPV4,))
 ALONE = SharingTerms()
 
 
@@ -61,7 +61,7 @@ def test_avoid_buggy_ips() -> None:
     assert given[254] == ip_address("198.51.100.1")
     with pytest.raises(AllocationError):
         allocate(made, "default/late", V4)
-    used = made.usage()["a"][Family.IPV4]
+    used = made.usage()["a"][AddressFamily.IPV4]
     assert used.total == used.in_use == 255
     with pytest.raises(AllocationError, match=r'\["192.0.2.0"\] is not allowed in config'):
         made.assign("default/x", ips("192.0.2.0"), ALONE)
@@ -71,20 +71,20 @@ def test_a_pool_without_auto_assign_is_used_only_on_request() -> None:
     made = allocator(pool("a", "192.0.2.0/30", auto_assign=False))
     with pytest.raises(AllocationError, match="no available IPs"):
         allocate(made, "default/s", V4)
-    held = allocate(made, "default/s", ServiceRequest((Family.IPV4,), pool="a"))
+    held = allocate(made, "default/s", ServiceRequest((AddressFamily.IPV4,), pool="a"))
     assert held.addresses == ips("192.0.2.0")
 
 
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (ServiceRequest((Family.IPV4,), pool="nope"), 'unknown pool "nope"'),
+        (ServiceRequest((AddressFamily.IPV4,), pool="nope"), 'unknown pool "nope"'),
         (
-            ServiceRequest((Family.IPV6,), pool="a"),
+            ServiceRequest((AddressFamily.IPV6,), pool="a"),
             'no available IPs in pool "a" for ipv6 IPFamily',
         ),
         (
-            ServiceRequest((Family.IPV4, Family.IPV6), pool="a"),
+            ServiceRequest((AddressFamily.IPV4, AddressFamily.IPV6), pool="a"),
             'no available IPs in pool "a" for dual IPFamily',
         ),
     ],
@@ -96,17 +96,17 @@ def test_allocation_errors_have_metallbs_text(request_: ServiceRequest, message:
 
 def test_dual_stack_takes_both_families_from_one_pool_in_the_services_order() -> None:
     made = allocator(pool("v4", "192.0.2.0/30"), pool("both", "198.51.100.0/30", "2001:db8::/64"))
-    held = allocate(made, "default/s", ServiceRequest((Family.IPV6, Family.IPV4)))
+    held = allocate(made, "default/s", ServiceRequest((AddressFamily.IPV6, AddressFamily.IPV4)))
     assert held.addresses == ips("2001:db8::", "198.51.100.0")
     assert held.pool == "both"
 
 
 def test_prefer_dual_stack_accepts_one_family() -> None:
     made = allocator(pool("v4", "192.0.2.0/30"))
-    request = ServiceRequest((Family.IPV6, Family.IPV4), prefers_dual_stack=True)
+    request = ServiceRequest((AddressFamily.IPV6, AddressFamily.IPV4), prefers_dual_stack=True)
     assert allocate(made, "default/s", request).addresses == ips("192.0.2.0")
     with pytest.raises(AllocationError):
-        allocate(made, "default/t", ServiceRequest((Family.IPV6, Family.IPV4)))
+        allocate(made, "default/t", ServiceRequest((AddressFamily.IPV6, AddressFamily.IPV4)))
 
 
 def test_sharing_needs_equal_keys_and_different_ports() -> None:
@@ -121,23 +121,29 @@ def test_sharing_needs_equal_keys_and_different_ports() -> None:
         match='can\'t change sharing key for "default/x", address also in use by default/tls,def',
     ):
         made.assign("default/x", address, shared("other", 22))
-    assert made.usage()["a"][Family.IPV4].in_use == 1
+    assert made.usage()["a"][AddressFamily.IPV4].in_use == 1
 
 
 def test_services_with_one_sharing_key_get_the_lowest_shared_address() -> None:
     made = allocator(pool("a", "192.0.2.0/30"))
     allocate(made, "default/alone", V4)
-    first = allocate(made, "default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
-    second = allocate(made, "default/two", ServiceRequest((Family.IPV4,), terms=shared("k", 443)))
-    third = allocate(made, "default/three", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
+    first = allocate(
+        made, "default/one", ServiceRequest((AddressFamily.IPV4,), terms=shared("k", 80))
+    )
+    second = allocate(
+        made, "default/two", ServiceRequest((AddressFamily.IPV4,), terms=shared("k", 443))
+    )
+    third = allocate(
+        made, "default/three", ServiceRequest((AddressFamily.IPV4,), terms=shared("k", 80))
+    )
     assert first.addresses == second.addresses == ips("192.0.2.1")
     assert third.addresses == ips("192.0.2.2")
 
 
 def test_a_shared_address_is_free_when_its_last_user_releases_it() -> None:
     made = allocator(pool("a", "192.0.2.0/32"))
-    allocate(made, "default/one", ServiceRequest((Family.IPV4,), terms=shared("k", 80)))
-    allocate(made, "default/two", ServiceRequest((Family.IPV4,), terms=shared("k", 443)))
+    allocate(made, "default/one", ServiceRequest((AddressFamily.IPV4,), terms=shared("k", 80)))
+    allocate(made, "default/two", ServiceRequest((AddressFamily.IPV4,), terms=shared("k", 443)))
     made.release("default/one")
     with pytest.raises(AllocationError):
         allocate(made, "default/late", V4)
@@ -174,7 +180,7 @@ def test_a_buggy_address_of_a_draining_pool_is_not_in_the_new_pool() -> None:
     made = allocator(pool("a", "192.0.2.0/30", avoid_buggy_ips=True), draining(old))
     assert allocate(made, "default/new", V4).addresses == ips("192.0.2.1")
     made.assign("default/old", ips("192.0.2.0"), shared("k", 80))
-    request = ServiceRequest((Family.IPV4,), terms=shared("k", 443))
+    request = ServiceRequest((AddressFamily.IPV4,), terms=shared("k", 443))
     assert allocate(made, "default/other", request).addresses == ips("192.0.2.2")
     made.release("default/old")
     made.assign("default/old", ips("192.0.2.0"), ALONE)
@@ -188,11 +194,13 @@ def test_a_refused_change_leaves_the_allocators_state_unchanged() -> None:
 
     def state() -> object:
         holdings = [made.held(f"default/{name}") for name in ("one", "two", "lone", "new")]
-        survey = made.survey(ServiceRequest((Family.IPV4, Family.IPV6), terms=shared("k", 22)))
+        survey = made.survey(
+            ServiceRequest((AddressFamily.IPV4, AddressFamily.IPV6), terms=shared("k", 22))
+        )
         return holdings, survey, made.usage(), made.pools(), made.owner_of(ips("192.0.2.3"))
 
     before = state()
-    full = ServiceRequest((Family.IPV4,), pool="none")
+    full = ServiceRequest((AddressFamily.IPV4,), pool="none")
     swap = {"default/one": (ips("192.0.2.1"), ALONE), "default/two": (ips("192.0.2.1"), ALONE)}
     foreign = {"default/one": (ips("203.0.113.1"), ALONE)}
     for attempt in (

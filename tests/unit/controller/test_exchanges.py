@@ -9,7 +9,7 @@ from support.kube.objects import pool
 from controller.allocator import Allocator
 from controller.exchanges import find_exchange
 from controller.requests import ServiceRequest, SharingTerms
-from metallb_py.addresses import Family, IPAddress
+from metallb_py.addresses import AddressFamily, IPAddress
 
 KEYS = [f"default/s{n}" for n in range(20)]
 
@@ -28,7 +28,7 @@ def address(number: int) -> IPAddress:
 
 
 def request_for(number: int) -> ServiceRequest:
-    return ServiceRequest((Family.IPV4,), addresses=(address(number),))
+    return ServiceRequest((AddressFamily.IPV4,), addresses=(address(number),))
 
 
 def test_two_services_that_request_each_others_address() -> None:

@@ -15,7 +15,7 @@ from controller.requests import (
     parse,
     sharing_terms,
 )
-from metallb_py.addresses import Family
+from metallb_py.addresses import AddressFamily
 from metallb_py.kube.objects import Service, ServicePort
 
 DUAL = ("10.96.0.10", "fd00::10")
@@ -35,7 +35,7 @@ def invalid(item: Service) -> InvalidRequest:
 
 def test_a_plain_service_requests_nothing_special() -> None:
     request = valid(service())
-    assert request.families == (Family.IPV4,)
+    assert request.families == (AddressFamily.IPV4,)
     assert not request.addresses
     assert not request.pool
 
@@ -55,7 +55,7 @@ def test_annotations_count_under_either_prefix(prefix: str) -> None:
 
 def test_families_are_in_the_order_of_the_cluster_ips() -> None:
     request = valid(service(cluster_ips=DUAL[::-1]))
-    assert request.families == (Family.IPV6, Family.IPV4)
+    assert request.families == (AddressFamily.IPV6, AddressFamily.IPV4)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_load_balancer_ip_may_repeat_one_address_of_the_annotation() -> None:
 
 
 def test_a_cluster_ip_with_leading_zeros_is_accepted() -> None:
-    assert valid(service(cluster_ips=("10.96.077.7",))).families == (Family.IPV4,)
+    assert valid(service(cluster_ips=("10.96.077.7",))).families == (AddressFamily.IPV4,)
 
 
 @pytest.mark.parametrize(
