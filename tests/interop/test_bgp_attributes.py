@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 from support.bgp.node import Node, peer, route
-from support.bgp.router import ReceivedRoute, Router, SessionParameters
+from support.bgp.router import ReceivedRoute, Router, RouterSession
 from support.bgp.routers import HOST, HOST_V6, learned
 from support.net.router_link import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, eventually
 
@@ -20,7 +20,7 @@ NO_EXPORT, NO_ADVERTISE = 0xFFFFFF01, 0xFFFFFF02
 
 
 async def test_all_path_attributes_over_ebgp(node: Node, router: Router) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513))
     plain = route(HOST)
     node.advertise(
@@ -50,7 +50,7 @@ async def test_all_path_attributes_over_ebgp(node: Node, router: Router) -> None
 
 
 async def test_all_path_attributes_over_ibgp(node: Node, router: Router) -> None:
-    await router.start(SessionParameters(64512, 64512))
+    await router.start(RouterSession(64512, 64512))
     node.peer_with(peer(ROUTER, 64512, 64512))
     node.advertise(
         replace(route(HOST, 300, (64512 << 16 | 1,)), large_communities=LARGE, med=4_294_967_295)
@@ -68,7 +68,7 @@ async def test_all_path_attributes_over_ibgp(node: Node, router: Router) -> None
 
 
 async def test_as_path_prepend_of_a_four_octet_as_number(node: Node, router: Router) -> None:
-    await router.start(SessionParameters(4_200_000_002, 4_200_000_001))
+    await router.start(RouterSession(4_200_000_002, 4_200_000_001))
     node.peer_with(peer(ROUTER, 4_200_000_001, 4_200_000_002))
     node.advertise(replace(route(HOST), as_path_prepend=3))
 
@@ -76,7 +76,7 @@ async def test_as_path_prepend_of_a_four_octet_as_number(node: Node, router: Rou
 
 
 async def test_the_configured_origin_of_a_peer(node: Node, router: Router) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513, origin=Origin.IGP))
     node.advertise(route(HOST))
 
@@ -84,7 +84,7 @@ async def test_the_configured_origin_of_a_peer(node: Node, router: Router) -> No
 
 
 async def test_ipv6_prefixes_over_an_ipv4_session(node: Node, router: Router) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST), replace(route(HOST_V6), large_communities=LARGE))
 
@@ -99,7 +99,7 @@ async def test_ipv6_prefixes_over_an_ipv4_session(node: Node, router: Router) ->
 async def test_extended_next_hop_ipv4_prefixes_with_an_ipv6_next_hop(
     node: Node, router: Router
 ) -> None:
-    await router.start(SessionParameters(extended_next_hop=True))
+    await router.start(RouterSession(extended_next_hop=True))
     node.peer_with(peer(ROUTER_V6, 64512, 64513))
     node.advertise(route(HOST), route(HOST_V6))
 
@@ -110,7 +110,7 @@ async def test_extended_next_hop_ipv4_prefixes_with_an_ipv6_next_hop(
 
 
 async def test_the_configured_next_hops_of_a_peer(node: Node, router: Router) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     hops = (ip_address(NODE_SECOND), ip_address("fd77::3"))
     node.peer_with(peer(ROUTER, 64512, 64513, next_hops=hops))
     node.advertise(route(HOST), route(HOST_V6))
@@ -125,7 +125,7 @@ async def test_the_configured_next_hops_of_a_peer(node: Node, router: Router) ->
 async def test_a_session_limited_to_one_address_family(
     node: Node, router: Router, family: AddressFamily, wanted: str
 ) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513, address_families=frozenset({family})))
     node.advertise(route(HOST), route(HOST_V6))
 

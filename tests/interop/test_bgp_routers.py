@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from support.bgp.node import Node, peer, route
-from support.bgp.router import ReceivedRoute, Router, SessionParameters
+from support.bgp.router import ReceivedRoute, Router, RouterSession
 from support.bgp.routers import HOST, HOST_V6, learned
 from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, counter, eventually
 
-from speaker.bgp.events import SessionDown, SessionUp
+from metallb_py.protocols.bgp.effects import SessionDown, SessionUp
 
 pytestmark = pytest.mark.interop
 
@@ -18,7 +18,7 @@ async def has_prefixes(router: Router, *prefixes: str) -> None:
 
 
 async def test_ebgp_route_is_advertised_updated_and_withdrawn(node: Node, router: Router) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST, 300, (64512 << 16 | 1, 65535 << 16 | 0xFF02)))
     assert await learned(router) == ReceivedRoute(
@@ -38,7 +38,7 @@ async def test_ebgp_route_is_advertised_updated_and_withdrawn(node: Node, router
 async def test_ibgp_carries_local_pref_and_an_empty_as_path(
     node: Node, router: Router, local_pref: int
 ) -> None:
-    await router.start(SessionParameters(64512, 64512))
+    await router.start(RouterSession(64512, 64512))
     node.peer_with(peer(ROUTER, 64512, 64512))
     node.advertise(route(HOST, local_pref))
 
@@ -50,17 +50,17 @@ async def test_ibgp_carries_local_pref_and_an_empty_as_path(
     [(4_200_000_001, 4_200_000_002), (64512, 4_200_000_002), (4_200_000_001, 64513)],
 )
 async def test_four_octet_as_numbers(node: Node, router: Router, ours: int, theirs: int) -> None:
-    await router.start(SessionParameters(theirs, ours))
+    await router.start(RouterSession(theirs, ours))
     node.peer_with(peer(ROUTER, ours, theirs))
     node.advertise(route(HOST))
 
     assert (await learned(router)).as_path == (ours,)
-    up = await node.next_event(SessionUp)
-    assert (up.local_asn, up.peer_asn) == (ours, theirs)
+    terms = (await node.next_event(SessionUp)).terms
+    assert (terms.local_asn, terms.peer_asn) == (ours, theirs)
 
 
 async def test_ipv6_prefixes_over_an_ipv6_session(node: Node, router: Router) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER_V6, 64512, 64513))
     node.advertise(route(HOST_V6, communities=(64512 << 16 | 1,)), route("2001:db8:1::/48"))
 
@@ -73,7 +73,7 @@ async def test_ipv6_prefixes_over_an_ipv6_session(node: Node, router: Router) ->
 
 
 async def test_both_families_over_a_session_each(node: Node, router: Router) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513), peer(ROUTER_V6, 64512, 64513))
     node.advertise(route(HOST), route(HOST_V6))
     await has_prefixes(router, HOST, HOST_V6)
@@ -83,7 +83,7 @@ async def test_both_families_over_a_session_each(node: Node, router: Router) -> 
 
 
 async def test_md5_over_both_families(node: Node, router: Router) -> None:
-    await router.start(SessionParameters(password="s3cret"))
+    await router.start(RouterSession(password="s3cret"))
     node.peer_with(
         *(peer(address, 64512, 64513, password="s3cret") for address in (ROUTER, ROUTER_V6))
     )
@@ -93,19 +93,19 @@ async def test_md5_over_both_families(node: Node, router: Router) -> None:
 
 
 async def test_md5_needs_the_right_password(node: Node, router: Router, cable: VethPair) -> None:
-    await router.start(SessionParameters(password="s3cret"))
+    await router.start(RouterSession(password="s3cret"))
     node.peer_with(peer(ROUTER, 64512, 64513, password="wrong"))
     # The router's kernel counts the segments that it drops.
     await eventually(lambda: counter(cable.router, "TcpExtTCPMD5Failure"), bool)
 
     assert await router.established_count(NODE) == 0
-    assert not any(isinstance(event, SessionUp) for event in node.events)
+    assert not node.pending(SessionUp)
 
 
 async def test_a_session_survives_changes_of_routes_and_of_other_peers(
     node: Node, router: Router
 ) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513), peer(ROUTER_V6, 64512, 64513))
     node.advertise(route(HOST), route(HOST_V6))
     await has_prefixes(router, HOST, HOST_V6)
@@ -121,11 +121,11 @@ async def test_a_session_survives_changes_of_routes_and_of_other_peers(
     await has_prefixes(router, HOST)
     assert (await router.established_count(NODE), await router.established_count(NODE_V6)) == (1, 1)
     assert await router.notification(NODE) is None
-    assert not any(isinstance(event, SessionDown) for event in node.events)
+    assert not node.pending(SessionDown)
 
 
 async def test_thousands_of_routes_are_advertised_and_withdrawn(node: Node, router: Router) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     routes = [route(f"10.{n >> 8}.{n & 255}.1/32", communities=(n & 3,)) for n in range(5000)]
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(*routes)
@@ -137,7 +137,7 @@ async def test_thousands_of_routes_are_advertised_and_withdrawn(node: Node, rout
 
 
 async def test_a_restarted_router_receives_every_route_again(node: Node, router: Router) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST), route("192.0.2.2/32"))
     await has_prefixes(router, HOST, "192.0.2.2/32")
@@ -152,7 +152,7 @@ async def test_a_restarted_router_receives_every_route_again(node: Node, router:
 async def test_a_node_that_stops_sends_cease_administrative_shutdown(
     node: Node, router: Router
 ) -> None:
-    await router.start(SessionParameters())
+    await router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST))
     await learned(router)
@@ -163,7 +163,7 @@ async def test_a_node_that_stops_sends_cease_administrative_shutdown(
 
 
 async def test_a_wrong_peer_asn_is_refused_and_reported(node: Node, router: Router) -> None:
-    await router.start(SessionParameters(asn=64514))
+    await router.start(RouterSession(asn=64514))
     node.peer_with(peer(ROUTER, 64512, 64513))
 
     await node.failed("unexpected peer ASN 64514, want 64513")
@@ -173,7 +173,7 @@ async def test_a_wrong_peer_asn_is_refused_and_reported(node: Node, router: Rout
 async def test_a_bad_peer_as_notification_of_the_router_is_reported(
     node: Node, router: Router
 ) -> None:
-    await router.start(SessionParameters(node_asn=64599))
+    await router.start(RouterSession(node_asn=64599))
     node.peer_with(peer(ROUTER, 64512, 64513))
 
     await node.failed("got BGP notification code 0x0202 (OPEN message error: bad peer AS)")

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from support.bgp.router import Daemon, DaemonRouter, ReceivedRoute, SessionParameters, provided
+from support.bgp.router import Daemon, DaemonRouter, ReceivedRoute, RouterSession, provided
 from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, eventually, require
 
 _NEIGHBOR = """
@@ -51,7 +51,7 @@ class ExaBgp(DaemonRouter):
         self._events_file = directory / "events.json"
         self._recorder = directory / "recorder"
 
-    async def start(self, parameters: SessionParameters) -> None:
+    async def start(self, parameters: RouterSession) -> None:
         # ExaBGP treats a process with a closed standard output as dead; the shell keeps it open.
         self._recorder.write_text(f"#!/bin/sh\ncat >>{self._events_file}\n")
         self._recorder.chmod(0o755)

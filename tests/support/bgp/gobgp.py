@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from support.bgp.router import Daemon, DaemonRouter, ReceivedRoute, SessionParameters, provided
+from support.bgp.router import Daemon, DaemonRouter, ReceivedRoute, RouterSession, provided
 from support.net.router_link import NODE, NODE_V6, eventually, require
 
 _NEIGHBOR = """
@@ -41,7 +41,7 @@ class GoBgp(DaemonRouter):
         super().__init__(Daemon(namespace, directory / "gobgpd.log"))
         self._config = directory / "gobgpd.toml"
 
-    async def start(self, parameters: SessionParameters) -> None:
+    async def start(self, parameters: RouterSession) -> None:
         neighbors = (
             _NEIGHBOR.format(address=address, asn=parameters.node_asn, password=parameters.password)
             for address in (NODE, NODE_V6)

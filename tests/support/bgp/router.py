@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
-class SessionParameters:
+class RouterSession:
     """Configuration of a router's sessions with the node: it listens, and the node connects."""
 
     asn: int = 64513
@@ -50,7 +50,7 @@ class ReceivedRoute:
 class Router(Protocol):
     """Another BGP implementation, run in a namespace."""
 
-    async def start(self, parameters: SessionParameters) -> None:
+    async def start(self, parameters: RouterSession) -> None:
         """Start, and wait until the router accepts connections of the node."""
 
     async def restart(self) -> None:

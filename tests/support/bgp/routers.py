@@ -11,7 +11,7 @@ from support.bgp.bird import Bird, bird
 from support.bgp.exabgp import exabgp
 from support.bgp.frr import Frr, frr
 from support.bgp.gobgp import gobgp
-from support.bgp.router import ReceivedRoute, Router, SessionParameters
+from support.bgp.router import ReceivedRoute, Router, RouterSession
 from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, eventually
 
 HOST = "192.0.2.1/32"
@@ -40,7 +40,7 @@ class FrrRouter:
     def __init__(self, router: Frr) -> None:
         self._frr = router
 
-    async def start(self, parameters: SessionParameters) -> None:
+    async def start(self, parameters: RouterSession) -> None:
         neighbors = [
             f" neighbor {node} {option}"
             for node in (NODE, NODE_V6)
@@ -88,7 +88,7 @@ class BirdRouter:
     def __init__(self, router: Bird) -> None:
         self._bird = router
 
-    async def start(self, parameters: SessionParameters) -> None:
+    async def start(self, parameters: RouterSession) -> None:
         password = f'password "{parameters.password}";' if parameters.password else ""
         extended = "extended next hop on;" if parameters.extended_next_hop else ""
         sessions = "".join(
