@@ -15,11 +15,12 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from metallb_py.addresses import IPAddress, IPNetwork
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.effects import (
     CloseTcp,
@@ -41,9 +42,12 @@ class Collector:
     """All accepted sessions, and the routes that their peers announced."""
 
     def __init__(
-        self, settings: Settings, router_id: IPv4Address, on_change: Callable[[Table], None]
+        self,
+        parameters: SessionParameters,
+        router_id: IPv4Address,
+        on_change: Callable[[Table], None],
     ) -> None:
-        self._settings = settings
+        self._settings = Settings(replace(parameters, passive=True))
         self._router_id = router_id
         self._on_change = on_change
         self._connections: set[_Connection] = set()
@@ -91,7 +95,7 @@ class Collector:
         self._on_change(self.table)
 
     def _accept(self) -> _Connection:
-        return _Connection(self, Session(self._settings, passive=True), self._router_id)
+        return _Connection(self, Session(self._settings), self._router_id)
 
 
 class _Connection(asyncio.Protocol):
@@ -177,8 +181,10 @@ class StateFile:
 
 async def collect(arguments: argparse.Namespace, stop: asyncio.Event) -> int:
     """Run until a stop signal; return the exit status."""
-    settings = Settings(arguments.asn, arguments.peer_asn, arguments.hold_time)
-    collector = Collector(settings, arguments.router_id, StateFile(arguments.state).write)
+    parameters = SessionParameters(
+        arguments.asn, arguments.peer_asn or 0, hold_time=arguments.hold_time
+    )
+    collector = Collector(parameters, arguments.router_id, StateFile(arguments.state).write)
     server = await collector.serve(arguments.listen, arguments.port)
     await stop.wait()
     server.close()

@@ -13,9 +13,10 @@ from typing import NewType
 
 from metallb_py.addresses import IPAddress, IPNetwork
 from metallb_py.model.interfaces import matches_interface
+from metallb_py.model.peers import BfdProfile, Peer
 from metallb_py.model.pool_access import UNRESTRICTED, Tenancy
 from metallb_py.model.prefix_index import PrefixIndex
-from metallb_py.model.selectors import LabelSelector
+from metallb_py.model.selectors import LabelSelector, selects
 
 Community = NewType("Community", int)
 """A BGP community (RFC 1997) as its 32-bit value: ``64512:1`` is ``64512 << 16 | 1``."""
@@ -105,121 +106,6 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class BfdProfile:
-    """Parameters of Bidirectional Forwarding Detection (RFC 5880). Intervals are in milliseconds.
-
-    None means "not set": the default of the BFD implementation.
-    """
-
-    name: str
-    receive_interval: int | None = None
-    """Shortest interval between received packets that this side supports, 10 to 60000 ms."""
-    transmit_interval: int | None = None
-    """Interval at which this side sends, 10 to 60000 ms."""
-    detect_multiplier: int | None = None
-    """Number of missing packets after which the session is down, 2 to 255."""
-    echo_interval: int | None = None
-    """Shortest interval between received echo packets, 10 to 60000 ms."""
-    echo_mode: bool = False
-    """Whether the echo function is offered to the peer."""
-    passive_mode: bool = False
-    """Whether this side waits for the peer's first packet (RFC 5880 section 6.1)."""
-    minimum_ttl: int | None = None
-    """Lowest TTL that a multihop session accepts, 1 to 254."""
-
-
-class Origin(StrEnum):
-    """The ORIGIN attribute of advertised routes (RFC 4271 section 5.1.1)."""
-
-    IGP = "igp"
-    EGP = "egp"
-    INCOMPLETE = "incomplete"
-
-
-class DynamicAsn(StrEnum):
-    """The accepted AS numbers of a peer without a configured one: the own AS, or any other."""
-
-    INTERNAL = "internal"
-    EXTERNAL = "external"
-
-
-class AddressFamily(StrEnum):
-    """An address family of unicast routes, as written in the configuration."""
-
-    IPV4 = "ipv4"
-    IPV6 = "ipv6"
-
-
-BOTH_FAMILIES = frozenset(AddressFamily)
-
-
-@dataclass(frozen=True, slots=True)
-class SecretKey:
-    """Reference to a value in a Secret of the daemons' own namespace."""
-
-    name: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A BGP peer. Times are in seconds."""
-
-    my_asn: int
-    """Own AS number, 1 to 4294967295."""
-    peer_asn: int
-    """AS number of the peer; 0 only with ``dynamic_asn``."""
-    address: IPAddress | None
-    """Address of the peer; None only for an unnumbered one, at the other end of ``interface``."""
-    port: int = 179
-    """TCP port to connect to; 179 is BGP's (RFC 4271)."""
-    hold_time: int = 90
-    """Proposed hold time in seconds: 0 (no keepalives) or at least 3 (RFC 4271 section 4.2)."""
-    keepalive_time: int | None = None
-    """Seconds between KEEPALIVEs, limited to a third of the hold time; None means that limit."""
-    ebgp_multihop: bool = False
-    """Whether the peer is more than one hop away. Not for an internal peer."""
-    router_id: IPAddress | None = None
-    """BGP Identifier, a nonzero IPv4 address (RFC 6286); None derives one from the node."""
-    source_address: IPAddress | None = None
-    """Local address of the session, of the peer's family; None leaves the choice to the kernel."""
-    node_selectors: tuple[LabelSelector, ...] = ()
-    """Selectors of the nodes that hold a session with the peer; empty means all."""
-    password: str = field(default="", repr=False)
-    """Key of the TCP MD5 signature option (RFC 2385), up to 80 bytes; never printed."""
-    bfd_profile: str = ""
-    """Name of the BFD profile that monitors the peer; empty for none."""
-    name: str = ""
-    """Name by which advertisements refer to the peer; unique if set."""
-    interface: str = ""
-    """Interface of the link to an unnumbered or link-local peer."""
-    dynamic_asn: DynamicAsn | None = None
-    """Accepted AS numbers, in place of ``peer_asn``."""
-    local_asn: int = 0
-    """AS number that replaces ``my_asn`` towards this peer (external only); 0 for none."""
-    origin: Origin = Origin.INCOMPLETE
-    """ORIGIN of the routes sent to the peer."""
-    passive: bool = False
-    """Whether to wait for the peer's connection and never open one."""
-    ttl_security: int | None = None
-    """Greatest number of hops to the peer (GTSM, RFC 5082), 1 to 254; None disables the check."""
-    connect_time: int | None = None
-    """Seconds between attempts to connect, 1 to 65535; None means exponential backoff."""
-    graceful_restart: bool = False
-    """Whether the peer is asked to retain routes while the speaker restarts (RFC 4724)."""
-    password_secret: SecretKey | None = None
-    """Secret that contains the password, in place of ``password``."""
-    address_families: frozenset[AddressFamily] = BOTH_FAMILIES
-    """Address families to offer in the OPEN message."""
-    next_hops: tuple[IPAddress, ...] = ()
-    """Next hops in place of the session's own addresses, at most one of each family."""
-
-    def selects(self, node_labels: Mapping[str, str]) -> bool:
-        """Whether a node with these labels holds a session with this peer."""
-        return selects(self.node_selectors, node_labels)
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """A whole configuration."""
 
@@ -257,8 +143,3 @@ def is_buggy(address: IPAddress) -> bool:
     MetalLB's ``avoid-buggy-ips``: IPv4 addresses that end in .0 or .255.
     """
     return address.version == 4 and int(address) & 0xFF in (0, 0xFF)
-
-
-def selects(selectors: tuple[LabelSelector, ...], labels: Mapping[str, str]) -> bool:
-    """Whether at least one of the selectors matches, or the list is empty."""
-    return not selectors or any(selector.matches(labels) for selector in selectors)

@@ -48,3 +48,8 @@ class LabelSelector:
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether an object with these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)
+
+
+def selects(selectors: tuple[LabelSelector, ...], labels: Mapping[str, str]) -> bool:
+    """Whether at least one of the selectors matches, or the list is empty."""
+    return not selectors or any(selector.matches(labels) for selector in selectors)

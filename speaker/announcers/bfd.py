@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import assert_never
 
 from metallb_py.model.config import Config
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bfd.packet import Diagnostic
 from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp
 from metallb_py.runtime.log import Logger
 from speaker.bfd.io.client import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
 from speaker.bfd.targets import BfdTargets, targets_for
-from speaker.bgp.peering import PeerSession
 from speaker.linux.routes import is_neighbor
 from speaker.metrics import BfdMetrics, SpeakerMetrics
 
@@ -26,7 +26,10 @@ class BfdWatcher:
     """
 
     def __init__(
-        self, log: Logger, metrics: SpeakerMetrics, on_loss: Callable[[PeerSession, str], None]
+        self,
+        log: Logger,
+        metrics: SpeakerMetrics,
+        on_loss: Callable[[SessionParameters, str], None],
     ) -> None:
         self._log = log
         self._metrics = BfdMetrics(metrics)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from metallb_py.model.config import Config
+from metallb_py.model.peers import SessionParameters
 from metallb_py.model.routes import AdvertisedService, names_in
 from metallb_py.rate_limit import Rate
 from metallb_py.runtime.log import LimitedLog, Logger
@@ -35,7 +36,7 @@ from speaker.bgp.io.listener import (
     UnknownPeerRejected,
 )
 from speaker.bgp.io.sessions import BgpSpeaker
-from speaker.bgp.peering import PeerSession, peering_for
+from speaker.bgp.peering import peering_for
 from speaker.bgp.route_table import RouteTable
 from speaker.bgp.settings import ListenAt
 from speaker.bgp.shutdown import DRAIN_TIME, ShutdownMode
@@ -65,7 +66,7 @@ class BgpAnnouncer:
         self._busy = LimitedLog(log, REJECTED, REJECTED_OVERALL)  # peers that connect too often
         self._metrics = metrics
         self._table = RouteTable()
-        self._not_carried: dict[PeerSession, int] = {}
+        self._not_carried: dict[SessionParameters, int] = {}
         self._advertising = False
         self._drain_time = drain_time
         self._drained = 0.0  # when every session may end, on the loop's clock

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from metallb_py.kube.client import KubeClient
-from metallb_py.model.config import Config, SecretKey
+from metallb_py.model.config import Config
+from metallb_py.model.peers import SecretKey
 from metallb_py.runtime.log import Logger
 from speaker.bgp.io.secrets import PERIOD, SecretFollower
 from speaker.bgp.passwords import (

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from metallb_py.addresses import IPAddress
-from metallb_py.model.config import BfdProfile, Config, Peer
+from metallb_py.model.config import Config
+from metallb_py.model.peers import BfdProfile, Peer, SessionParameters
 from metallb_py.protocols.bfd.settings import Path, Settings
-from speaker.bgp.peering import PeerSession, session_of
 
 _MICROSECONDS = 1000
 """Microseconds in a millisecond."""
@@ -19,7 +19,7 @@ class BfdTargets:
     """The BFD sessions of a node, and the BGP sessions that end when one goes down."""
 
     settings: Mapping[Path, Settings] = field(default_factory=dict)
-    peers: Mapping[Path, tuple[PeerSession, ...]] = field(default_factory=dict)
+    peers: Mapping[Path, tuple[SessionParameters, ...]] = field(default_factory=dict)
 
 
 def targets_for(
@@ -33,14 +33,15 @@ def targets_for(
     """
     profiles = {profile.name: profile for profile in config.bfd_profiles}
     settings: dict[Path, Settings] = {}
-    peers: dict[Path, dict[PeerSession, None]] = {}
+    peers: dict[Path, dict[SessionParameters, None]] = {}
     labels = dict(node_labels)
     for peer in config.peers:
-        if peer.bfd_profile and peer.address is not None and peer.selects(labels):
-            multihop = _is_multihop(peer, peer.address, is_neighbor)
-            path = Path(peer.address, peer.source_address, multihop)
+        session = peer.session
+        if peer.bfd_profile and session.address is not None and peer.selects(labels):
+            multihop = _is_multihop(peer, session.address, is_neighbor)
+            path = Path(session.address, session.source_address, multihop)
             settings.setdefault(path, settings_of(profiles[peer.bfd_profile]))
-            peers.setdefault(path, {})[session_of(peer)] = None
+            peers.setdefault(path, {})[session] = None
     return BfdTargets(settings, {path: tuple(sessions) for path, sessions in peers.items()})
 
 
@@ -64,6 +65,6 @@ def _interval(milliseconds: int | None, otherwise: int) -> int:
 
 def _is_multihop(peer: Peer, address: IPAddress, is_neighbor: Callable[[IPAddress], bool]) -> bool:
     """Apply FRR's rule: iBGP is multihop unless a neighbor, eBGP where it is configured to be."""
-    if peer.my_asn == peer.peer_asn:
+    if peer.session.local_asn == peer.session.peer_asn:
         return not is_neighbor(address)
     return peer.ebgp_multihop

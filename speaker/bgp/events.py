@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speaker.bgp.peering import PeerSession, RemovalReason
+from metallb_py.model.peers import SessionParameters
+from speaker.bgp.peering import RemovalReason
 
 
 @dataclass(frozen=True, slots=True)
 class PeerAdded:
     """A peer was added: attempts to establish its session begin."""
 
-    peer: PeerSession
+    peer: SessionParameters
 
 
 @dataclass(frozen=True, slots=True)
 class PeerRemoved:
     """A peer was removed: its session ends, and no event of it follows."""
 
-    peer: PeerSession
+    peer: SessionParameters
     reason: RemovalReason
 
 
@@ -30,7 +31,7 @@ class ShutdownBegun:
     drained, so that the peer moves its traffic to other nodes.
     """
 
-    peer: PeerSession
+    peer: SessionParameters
     graceful_restart: bool
     why: str
 
@@ -39,7 +40,7 @@ class ShutdownBegun:
 class SessionUp:
     """A session is established."""
 
-    peer: PeerSession
+    peer: SessionParameters
     local_asn: int
     """AS number of our side."""
     peer_asn: int
@@ -54,7 +55,7 @@ class SessionUp:
 class SessionDown:
     """An established session went down; it is retried."""
 
-    peer: PeerSession
+    peer: SessionParameters
     reason: str
 
 
@@ -62,7 +63,7 @@ class SessionDown:
 class ConnectFailed:
     """An attempt to establish a session failed; it is retried."""
 
-    peer: PeerSession
+    peer: SessionParameters
     error: str
 
 
@@ -70,7 +71,7 @@ class ConnectFailed:
 class NotificationReceived:
     """The peer ended an established session with a NOTIFICATION. SessionDown follows."""
 
-    peer: PeerSession
+    peer: SessionParameters
     text: str
 
 
@@ -78,7 +79,7 @@ class NotificationReceived:
 class UpdatesSent:
     """``count`` more UPDATE messages were sent, withdrawals included."""
 
-    peer: PeerSession
+    peer: SessionParameters
     count: int
 
 
@@ -89,7 +90,7 @@ class PrefixCounts:
     ``not_carried`` of the latter are of a family that this session cannot carry.
     """
 
-    peer: PeerSession
+    peer: SessionParameters
     announced: int
     pending: int
     not_carried: int
@@ -103,7 +104,7 @@ class UpdateReceived:
     where there is none.
     """
 
-    peer: PeerSession
+    peer: SessionParameters
     problem: str = ""
 
 

@@ -10,8 +10,8 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from metallb_py.model.config import Config, Peer, SecretKey
-from speaker.bgp.peering import session_of
+from metallb_py.model.config import Config
+from metallb_py.model.peers import Peer, SecretKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,9 @@ def resolve_passwords(
             continue
         password = passwords.get(where, Password())
         if password.text:
-            peers.append(replace(peer, password=password.text))
+            session = replace(peer.session, password=password.text)
+            peers.append(replace(peer, session=session))
         if password.problem:
-            name = str(session_of(peer))
+            name = str(peer.session)
             problems.append(PasswordProblem(name, where, password.problem, waits=not password.text))
     return ResolvedConfig(replace(config, peers=tuple(peers)), tuple(problems))

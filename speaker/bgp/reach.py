@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from metallb_py.addresses import IPAddress
-from metallb_py.model.config import AddressFamily, Peer, Pool
-
-_FAMILIES = {4: AddressFamily.IPV4, 6: AddressFamily.IPV6}
+from metallb_py.addresses import AddressFamily, IPAddress
+from metallb_py.model.config import Pool
+from metallb_py.model.peers import Peer
 
 
 class Reach:
@@ -32,7 +31,7 @@ class Reach:
         key = (pool.name, address.version, node)
         found = self._cache.get(key)
         if found is None:
-            found = self._cache[key] = self._has_peer(_FAMILIES[address.version], pool, labels)
+            found = self._cache[key] = self._has_peer(AddressFamily.of(address), pool, labels)
         return found
 
     def _has_peer(self, family: AddressFamily, pool: Pool, labels: Mapping[str, str]) -> bool:
@@ -42,8 +41,8 @@ class Reach:
         to_all = frozenset() in named_by_each
         named = frozenset[str]().union(*named_by_each)
         return any(
-            family in peer.address_families
-            and (to_all or not named.isdisjoint((peer.name, str(peer.address or ""))))
+            family in peer.session.address_families
+            and (to_all or not named.isdisjoint((peer.name, str(peer.session.address or ""))))
             and peer.selects(labels)
             for peer in self._peers
         )

@@ -13,6 +13,7 @@ from time import process_time
 
 import pytest
 
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.effects import Send
@@ -29,7 +30,7 @@ PREFIXES = [IPv4Network((0x0A800000 + number, 32)) for number in range(COUNT)]
 
 def cost(routes: Mapping[IPv4Network, RouteAttributes]) -> tuple[float, int]:
     """Return the seconds that the messages to a new peer take, and their bytes."""
-    session = Session(Settings(64512, 64513))
+    session = Session(Settings(SessionParameters(64512, 64513)))
     session.change_routes(routes)
     session.start(0.0)
     session.connected(LocalAddresses(NODE), NODE, 0.0)

@@ -11,7 +11,8 @@ from support.bgp.router import ReceivedRoute, Router, RouterSession
 from support.bgp.routers import HOST, HOST_V6, learned
 from support.net.router_link import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, eventually
 
-from metallb_py.model.config import AddressFamily, Origin
+from metallb_py.addresses import AddressFamily
+from metallb_py.model.peers import Origin
 
 pytestmark = pytest.mark.interop
 

@@ -9,9 +9,8 @@ from support.bgp.frr import Frr, frr
 from support.bgp.node import Node, route, running_node
 from support.net.router_link import VethPair, eventually
 
-from metallb_py.model.config import DynamicAsn
+from metallb_py.model.peers import DynamicAsn, SessionParameters
 from speaker.bgp.events import ConnectFailed, SessionDown, SessionUp
-from speaker.bgp.peering import PeerSession
 from speaker.bgp.settings import ListenAt
 
 pytestmark = pytest.mark.interop
@@ -41,8 +40,10 @@ def config(*more: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def uplink(**more: object) -> PeerSession:
-    return PeerSession(64512, 0, None, interface="eth0", dynamic_asn=DynamicAsn.EXTERNAL, **more)
+def uplink(**more: object) -> SessionParameters:
+    return SessionParameters(
+        64512, 0, None, interface="eth0", dynamic_asn=DynamicAsn.EXTERNAL, **more
+    )
 
 
 @pytest.fixture

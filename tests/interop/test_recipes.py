@@ -50,8 +50,12 @@ async def speaker(
     """
     config = read_config(yaml.safe_load(text(f"{recipe}/speaker.yaml"))["data"]["config"])
     if address:
-        peers = [replace(peer, source_address=ip_address(address)) for peer in config.peers]
-        config = replace(config, peers=tuple(peers))
+        source = ip_address(address)
+        peers = tuple(
+            replace(peer, session=replace(peer.session, source_address=source))
+            for peer in config.peers
+        )
+        config = replace(config, peers=peers)
     (pool,) = config.pools
     announcer = BgpAnnouncer(address or "node1", Logger(), SpeakerMetrics(), drain_time=0)
     announcer.configure(config, LABELS)

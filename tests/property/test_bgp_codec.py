@@ -8,7 +8,9 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metallb_py.protocols.bgp.codec.attributes import AsSegment, Origin, PathAttributes, SegmentKind
+from metallb_py.addresses import AddressFamily
+from metallb_py.model.peers import Origin, SessionParameters
+from metallb_py.protocols.bgp.codec.attributes import AsSegment, PathAttributes, SegmentKind
 from metallb_py.protocols.bgp.codec.capabilities import (
     MAX_RESTART_TIME,
     EnhancedRouteRefresh,
@@ -23,7 +25,7 @@ from metallb_py.protocols.bgp.codec.capabilities import (
     RestartFamily,
     RouteRefresh,
 )
-from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError, ErrorCode, MessageType
+from metallb_py.protocols.bgp.codec.codes import BgpError, ErrorCode, MessageType
 from metallb_py.protocols.bgp.codec.communities import LinkBandwidth
 from metallb_py.protocols.bgp.codec.framing import (
     MAX_EXTENDED_LENGTH,
@@ -249,13 +251,13 @@ def test_withdrawals_of_both_families_are_all_packed(
 def test_any_open_gives_terms_or_the_documented_error(
     theirs: Open, omit_capabilities: bool
 ) -> None:
-    settings = Settings(64512, None, restart_time=120, hostname="node")
+    settings = Settings(SessionParameters(64512, 0, graceful_restart=True), hostname="node")
     ours = our_open(
         settings, IPv4Address("10.0.0.1"), ipv4_over_ipv6=True, omit_capabilities=omit_capabilities
     )
     codes = []
     try:
-        terms = negotiate(settings, ours, theirs)
+        terms = negotiate(settings.parameters, ours, theirs)
     except BgpError as error:
         codes.append(error.code)
     else:

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bgp.connections import (
     CollisionEffect,
     Connections,
@@ -47,8 +48,10 @@ class Side:
         self, router_id: IPv4Address, local: int, remote: int, restart_time: int | None
     ) -> None:
         self.router_id = router_id
-        settings = Settings(local, remote, hold_time=9, restart_time=restart_time)
-        self.connections = Connections(settings)
+        parameters = SessionParameters(
+            local, remote, hold_time=9, graceful_restart=restart_time is not None
+        )
+        self.connections = Connections(Settings(parameters, restart_time=restart_time or 0))
         self.connections.session.change_routes(ROUTE)
         self.main: End | None = None
         self.incoming: End | None = None

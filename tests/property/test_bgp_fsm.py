@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.bgp.messages import messages
 
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn
 from metallb_py.protocols.bgp.codec.messages import (
     Keepalive,
@@ -150,7 +151,9 @@ class Driven:
     def __init__(self, *, passive: bool) -> None:
         self.passive = passive
         self.now = 0.0
-        self.session = Session(Settings(64512, 64513, connect_time=5), passive=passive)
+        self.session = Session(
+            Settings(SessionParameters(64512, 64513, connect_time=5, passive=passive))
+        )
         self.has_connection = self.is_up = self.stopped = False
         self.perform(self.session.start(self.now))
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bgp.codec.codes import MessageType
 from metallb_py.protocols.bgp.codec.framing import frame
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
@@ -39,7 +40,7 @@ class UnreliableConnection(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.speaker = Session(Settings(64512, 64513, hold_time=9))
+        self.speaker = Session(Settings(SessionParameters(64512, 64513, hold_time=9)))
         self.router: Session | None = None
         self.connecting = self.connected = self.was_up = False
         self.to_router = bytearray()
@@ -75,7 +76,7 @@ class UnreliableConnection(RuleBasedStateMachine):
         self.connected = True
         self.to_router.clear()
         self.to_speaker.clear()
-        self.router = Session(Settings(64513, None, hold_time=9), passive=True)
+        self.router = Session(Settings(SessionParameters(64513, 0, hold_time=9, passive=True)))
         self.from_router(self.router.start(self.now))
         self.from_router(self.router.connected(LocalAddresses(ROUTER), ROUTER, self.now))
         self.from_speaker(self.speaker.connected(LocalAddresses(SPEAKER), SPEAKER, self.now))
@@ -179,7 +180,7 @@ class UnreliableConnection(RuleBasedStateMachine):
 
 
 def established() -> Session:
-    session = Session(Settings(64512, None))
+    session = Session(Settings(SessionParameters(64512, 0)))
     session.start(0.0)
     session.connected(LocalAddresses(SPEAKER), SPEAKER, 0.0)
     session.change_routes(dict.fromkeys(PREFIXES, RouteAttributes()))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from metallb_py.config.findings import Findings
 from metallb_py.config.yaml.schema import Record
-from metallb_py.model.config import BfdProfile
+from metallb_py.model.peers import BfdProfile
 
 # Key -> MetalLB's words in messages, lowest and highest value.
 _BFD_RANGES = {

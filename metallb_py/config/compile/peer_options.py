@@ -6,17 +6,11 @@ import re
 from ipaddress import IPv6Address
 from typing import TypedDict
 
-from metallb_py.addresses import IPAddress, parse_address
+from metallb_py.addresses import AddressFamily, IPAddress, parse_address
 from metallb_py.config.compile.fields import FieldReader
 from metallb_py.config.compile.usable import unusable_as_host
 from metallb_py.config.yaml.schema import Located
-from metallb_py.model.config import (
-    BOTH_FAMILIES,
-    AddressFamily,
-    DynamicAsn,
-    Origin,
-    SecretKey,
-)
+from metallb_py.model.peers import BOTH_FAMILIES, DynamicAsn, Origin, SecretKey
 
 MAX_HOPS = 254  # RFC 5082: packets are sent with a TTL of 255, and the last hop does not decrement
 MAX_CONNECT_TIME = 0xFFFF
@@ -29,43 +23,41 @@ _SECRET_NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
 _SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}", re.ASCII)
 
 
-class PeerOptions(TypedDict):
-    """Fields of ``Peer``, by name, where they are documented."""
+_FAMILIES = {family.label: family for family in AddressFamily}
 
-    name: str
+
+class SessionOptions(TypedDict):
+    """Fields of ``SessionParameters``, by name, where they are documented."""
+
     interface: str
     dynamic_asn: DynamicAsn | None
-    local_asn: int
     origin: Origin
     passive: bool
     ttl_security: int | None
     connect_time: int | None
     graceful_restart: bool
-    password_secret: SecretKey | None
     address_families: frozenset[AddressFamily]
     next_hops: tuple[IPAddress, ...]
 
 
-def read_options(fields: FieldReader) -> PeerOptions:
-    """Read a peer's options; report invalid values and invalid combinations."""
+def read_session_options(fields: FieldReader) -> SessionOptions:
+    """Read the options of a peer's session; report invalid values and invalid combinations."""
     record = fields.record
-    return PeerOptions(
-        name=_name(fields),
+    return SessionOptions(
         interface=_interface(fields),
         dynamic_asn=_dynamic_asn(fields),
-        local_asn=_local_asn(fields),
         origin=fields.choice("origin", Origin, "origin") or Origin.INCOMPLETE,
         passive=record.flag("passive") or False,
         ttl_security=_ttl_security(fields),
         connect_time=_connect_time(fields),
         graceful_restart=record.flag("graceful-restart") or False,
-        password_secret=_password_secret(fields),
         address_families=_address_families(fields),
         next_hops=_next_hops(fields),
     )
 
 
-def _name(fields: FieldReader) -> str:
+def read_name(fields: FieldReader) -> str:
+    """Read the name of a peer; report one that is an address."""
     name = fields.record.string("name")
     if _address(name) is not None:
         message = f'invalid name "{name}": want one that is no address: advertisements may use both'
@@ -106,7 +98,8 @@ def _dynamic_asn(fields: FieldReader) -> DynamicAsn | None:
     return found
 
 
-def _local_asn(fields: FieldReader) -> int:
+def read_local_asn(fields: FieldReader) -> int:
+    """Read the AS number that replaces ``my-asn`` towards an external peer; 0 for none."""
     record = fields.record
     number = record.number("local-asn") or 0
     if not number:
@@ -142,7 +135,8 @@ def _connect_time(fields: FieldReader) -> int | None:
     return int(seconds)
 
 
-def _password_secret(fields: FieldReader) -> SecretKey | None:
+def read_password_secret(fields: FieldReader) -> SecretKey | None:
+    """Read the reference to the Secret with a peer's password."""
     record = fields.record.records.get("password-secret")
     if record is None or record.failed:
         return None
@@ -164,19 +158,18 @@ def _address_families(fields: FieldReader) -> frozenset[AddressFamily]:
     texts = fields.record.string_lists.get(key)
     if texts is None:
         return BOTH_FAMILIES
-    wanted = " and ".join(f'"{family}"' for family in AddressFamily)
+    wanted = " and ".join(f'"{label}"' for label in _FAMILIES)
     if not texts and key not in fields.record.failed:
         fields.report(key, f"no address family: want {wanted}, or one of them")
     found: set[AddressFamily] = set()
     for text in texts:
-        try:
-            family = AddressFamily(text.value)
-        except ValueError:
+        family = _FAMILIES.get(text.value)
+        if family is None:
             message = f'invalid address family "{text.value}": want {wanted}, or one of them'
             fields.report_at(text.line, text.path, message)
             continue
         if family in found:
-            message = f'duplicate definition of address family "{family}"'
+            message = f'duplicate definition of address family "{family.label}"'
             fields.report_at(text.line, text.path, message)
         found.add(family)
     return frozenset(found)

@@ -8,11 +8,16 @@ from dataclasses import replace
 from metallb_py.addresses import IPAddress, parse_address
 from metallb_py.config.compile.fields import FieldReader
 from metallb_py.config.compile.limits import MAX_PASSWORD_BYTES
-from metallb_py.config.compile.peer_options import read_options
+from metallb_py.config.compile.peer_options import (
+    read_local_asn,
+    read_name,
+    read_password_secret,
+    read_session_options,
+)
 from metallb_py.config.compile.usable import unusable_as_host
 from metallb_py.config.findings import Findings
 from metallb_py.config.yaml.schema import Record
-from metallb_py.model.config import Peer
+from metallb_py.model.peers import Peer, SessionParameters
 
 DEFAULT_PORT = 179
 DEFAULT_HOLD_TIME = 90
@@ -27,7 +32,7 @@ def compile_peers(
 
     ``profiles`` are the names of the BFD profiles, None if some could not be read.
     """
-    peers: dict[Peer, Peer] = {}
+    peers: dict[tuple[Peer, int | None, int], Peer] = {}
     names: dict[str, int] = {}
     for number, record in enumerate(records, 1):
         peer = _PeerCompiler(record, number, findings).compile()
@@ -45,8 +50,10 @@ def compile_peers(
             findings.add(record.line_of("name"), record.path_of("name"), message)
         if peer is None:
             continue
-        # Peers that differ in the name only are the same peer.
-        if peers.setdefault(replace(peer, name=""), peer) is not peer:
+        # Peers that differ in the name only are the same peer. In the model ``local-asn`` has
+        # replaced ``my-asn``, so both are compared as written.
+        asns = (record.number("my-asn"), record.number("local-asn") or 0)
+        if peers.setdefault((replace(peer, name=""), *asns), peer) is not peer:
             findings.add(
                 record.line, record.path, f"peer #{number} already exists: want each peer once"
             )
@@ -90,23 +97,30 @@ class _PeerCompiler:
         source = self._source(address)
         self._check_password()
         selectors = fields.selectors("node-selectors")
-        options = read_options(fields)
+        name, secret = read_name(fields), read_password_secret(fields)
+        local_asn = read_local_asn(fields) or my_asn
+        options = read_session_options(fields)
         if fields.failed or hold_time is None:
             return None
-        return Peer(
-            my_asn=my_asn,
+        session = SessionParameters(
+            local_asn=local_asn,
             peer_asn=peer_asn,
             address=address,
             port=record.number("peer-port") or DEFAULT_PORT,
             hold_time=min(hold_time, MAX_HOLD_TIME),
             keepalive_time=keepalive_time,
-            ebgp_multihop=multihop,
             router_id=router_id,
             source_address=source,
-            node_selectors=selectors,
             password=record.string("password"),
-            bfd_profile=record.string("bfd-profile"),
             **options,
+        )
+        return Peer(
+            session,
+            name=name,
+            node_selectors=selectors,
+            ebgp_multihop=multihop,
+            bfd_profile=record.string("bfd-profile"),
+            password_secret=secret,
         )
 
     def _router_id(self) -> IPAddress | None:

@@ -19,7 +19,7 @@ on the incoming connection, any other on the session's own. Call ``handle_timeou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from metallb_py.protocols.bgp.cease import SHUTDOWN, ShutdownRequest, cease
@@ -60,18 +60,14 @@ _LOST = ShutdownRequest(Cease.CONNECTION_COLLISION_RESOLUTION)
 class Connections:
     """All connections with one peer: the session's own and an incoming one.
 
-    A ``passive`` session opens no connection. ``rng`` returns a random number in [0, 1).
+    ``rng`` returns a random number in [0, 1).
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        passive: bool = False,
-        rng: Callable[[], float] = lambda: 0.0,
-    ) -> None:
-        self.session = Session(settings, passive=passive, rng=rng)
-        self._settings = settings
+    def __init__(self, settings: Settings, *, rng: Callable[[], float] = lambda: 0.0) -> None:
+        self.session = Session(settings, rng=rng)
+        # The incoming connection's machine opens none itself.
+        passive = replace(settings.parameters, passive=True)
+        self._incoming_settings = replace(settings, parameters=passive)
         self._incoming: Session | None = None
 
     # Events of the session's own connection.
@@ -108,7 +104,7 @@ class Connections:
             self.session.is_up and not self.session.peer_retains_routes
         ):
             return (RejectConnection(encode(cease(_LOST.subcode, hard=False))),)
-        self._incoming = Session(self._settings, passive=True)
+        self._incoming = Session(self._incoming_settings)
         self._incoming.start(now)
         effects = self._incoming.connected(local, router_id, now)
         return self._resolve_collision(now, incoming_effects=effects)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from ipaddress import IPv4Address
 
-from metallb_py.addresses import IPAddress
-from metallb_py.protocols.bgp.codec.attributes import Origin
+from metallb_py.addresses import AddressFamily
+from metallb_py.model.peers import DynamicAsn, SessionParameters
 from metallb_py.protocols.bgp.codec.capabilities import (
     IPV4_OVER_IPV6,
     Capability,
@@ -23,48 +22,23 @@ from metallb_py.protocols.bgp.codec.capabilities import (
     RouteRefresh,
     encode_capabilities,
 )
-from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError, ErrorCode, OpenError
+from metallb_py.protocols.bgp.codec.codes import BgpError, ErrorCode, OpenError
 from metallb_py.protocols.bgp.codec.framing import MAX_EXTENDED_LENGTH, MAX_LENGTH
 from metallb_py.protocols.bgp.codec.messages import Open, two_octet
 
-
-class Dynamic(Enum):
-    """The ASes that a peer may belong to where its AS number is not configured."""
-
-    INTERNAL = auto()
-    """Our AS (iBGP)."""
-    EXTERNAL = auto()
-    """Any AS but ours (eBGP)."""
+RESTART_TIME = 120
+"""Restart time (RFC 4724) in seconds, for which a peer is asked to keep our routes, as by FRR."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Our side of a session."""
+    """Our side of a session: what is configured, and what only this process knows."""
 
-    local_asn: int
-    """Our AS number."""
-    peer_asn: int | None
-    """The peer's AS number; None accepts any, or those that ``dynamic`` allows."""
-    hold_time: int = 90
-    """Proposed hold time in seconds; 0 proposes neither HoldTimer nor KeepaliveTimer."""
-    keepalive_time: int | None = None
-    """Most seconds between KEEPALIVEs; None or 0: a third of the negotiated hold time.
-
-    A longer time than that third has no effect."""
-    connect_time: int | None = None
-    """Seconds between connection attempts; None: MetalLB's growing delays."""
-    dynamic: Dynamic | None = None
-    """The ASes that are accepted where ``peer_asn`` is None; None accepts any."""
-    origin: Origin = Origin.INCOMPLETE
-    """ORIGIN of the advertised routes."""
-    families: frozenset[AddressFamily] = frozenset(AddressFamily)
-    """Address families to offer, unicast only."""
-    next_hops: tuple[IPAddress, ...] = ()
-    """Next hops to advertise instead of the session's own addresses, at most one of each family."""
-    restart_time: int | None = None
+    parameters: SessionParameters
+    restart_time: int = RESTART_TIME
     """Seconds for which the peer is to retain our routes after a loss of the connection.
 
-    None offers no graceful restart (RFC 4724)."""
+    It is offered with the parameters' ``graceful_restart`` alone (RFC 4724)."""
     keeps_forwarding: bool = False
     """Whether packets were forwarded during our restart (Forwarding State bit, RFC 4724)."""
     hostname: str = ""
@@ -132,7 +106,8 @@ def our_open(
     ``omit_capabilities`` is for peers that reject unknown capabilities (RFC 5492 section 3): the
     OPEN then has none but the 4-octet AS number, and that only if our AS number needs it.
     """
-    asn = settings.local_asn
+    parameters = settings.parameters
+    asn = parameters.local_asn
     if omit_capabilities:
         capabilities: tuple[Capability, ...] = (FourOctetAsn(asn),) if asn > 0xFFFF else ()
     else:
@@ -140,16 +115,17 @@ def our_open(
             *_offer(settings, ipv4_over_ipv6=ipv4_over_ipv6),
             *_offer_restart(settings, restarting=restarting, forwarding=forwarding),
         )
-    return Open(two_octet(asn), settings.hold_time, router_id, capabilities)
+    return Open(two_octet(asn), parameters.hold_time, router_id, capabilities)
 
 
 def _offer(settings: Settings, *, ipv4_over_ipv6: bool) -> Iterator[Capability]:
-    yield from map(Multiprotocol, sorted(settings.families))
+    parameters = settings.parameters
+    yield from map(Multiprotocol, sorted(parameters.address_families))
     yield RouteRefresh()
-    yield FourOctetAsn(settings.local_asn)
+    yield FourOctetAsn(parameters.local_asn)
     yield EnhancedRouteRefresh()
     yield ExtendedMessage()
-    if ipv4_over_ipv6 and AddressFamily.IPV4 in settings.families:
+    if ipv4_over_ipv6 and AddressFamily.IPV4 in parameters.address_families:
         yield ExtendedNextHop()
     if settings.hostname:
         yield Hostname(settings.hostname)
@@ -158,32 +134,33 @@ def _offer(settings: Settings, *, ipv4_over_ipv6: bool) -> Iterator[Capability]:
 def _offer_restart(
     settings: Settings, *, restarting: bool, forwarding: bool
 ) -> Iterator[GracefulRestart]:
-    if settings.restart_time is None:
+    if not settings.parameters.graceful_restart:
         return
-    kept = tuple(RestartFamily(f, forwarding=forwarding) for f in sorted(settings.families))
+    families = sorted(settings.parameters.address_families)
+    kept = tuple(RestartFamily(family, forwarding=forwarding) for family in families)
     yield GracefulRestart(settings.restart_time, restarting, notifications=True, families=kept)
 
 
-def negotiate(settings: Settings, ours: Open, theirs: Open) -> NegotiatedSession:
+def negotiate(parameters: SessionParameters, ours: Open, theirs: Open) -> NegotiatedSession:
     """Combine both OPENs. Raises BgpError where the peer is not the configured one or unusable."""
-    _check_identity(settings, ours, theirs)
+    _check_identity(parameters, ours, theirs)
     if theirs.hold_time in (1, 2):
         raise _refusal(
             f"found a hold time of {theirs.hold_time} s, want 0 or at least 3",
             OpenError.UNACCEPTABLE_HOLD_TIME,
         )
-    if settings.local_asn > 0xFFFF and not _has(theirs, FourOctetAsn):
+    if parameters.local_asn > 0xFFFF and not _has(theirs, FourOctetAsn):
         raise _refusal(
             "peer does not support 4-byte ASNs",
             OpenError.UNSUPPORTED_CAPABILITY,
-            encode_capabilities((FourOctetAsn(settings.local_asn),)),
+            encode_capabilities((FourOctetAsn(parameters.local_asn),)),
         )
     hold_time = min(ours.hold_time, theirs.hold_time)
     keepalive_time = hold_time / 3
-    if settings.keepalive_time:  # 0 must not turn KEEPALIVEs off: the peer's HoldTimer would expire
-        keepalive_time = min(keepalive_time, settings.keepalive_time)
+    if parameters.keepalive_time:  # 0 must not turn KEEPALIVEs off: the peer's HoldTimer expires
+        keepalive_time = min(keepalive_time, parameters.keepalive_time)
     terms = NegotiatedSession(
-        local_asn=settings.local_asn,
+        local_asn=parameters.local_asn,
         peer_asn=theirs.asn,
         peer_router_id=theirs.router_id,
         hold_time=hold_time,
@@ -236,11 +213,11 @@ def _restarts(side: Open) -> GracefulRestart | None:
     return offered[-1] if offered else None  # the last one counts (RFC 4724 section 3)
 
 
-def _check_identity(settings: Settings, ours: Open, theirs: Open) -> None:
-    wanted = _wanted_asn(settings, theirs.asn)
+def _check_identity(parameters: SessionParameters, ours: Open, theirs: Open) -> None:
+    wanted = _wanted_asn(parameters, theirs.asn)
     if wanted:
         raise _refusal(f"unexpected peer ASN {theirs.asn}, want {wanted}", OpenError.BAD_PEER_AS)
-    same = theirs.router_id == ours.router_id and theirs.asn == settings.local_asn
+    same = theirs.router_id == ours.router_id and theirs.asn == parameters.local_asn
     if int(theirs.router_id) == 0 or same:  # RFC 6286 section 2.2
         raise _refusal(
             f"peer's router ID {theirs.router_id} is {'the same as ours' if same else 'not valid'}",
@@ -248,15 +225,15 @@ def _check_identity(settings: Settings, ours: Open, theirs: Open) -> None:
         )
 
 
-def _wanted_asn(settings: Settings, found: int) -> str:
+def _wanted_asn(parameters: SessionParameters, found: int) -> str:
     """Describe the acceptable AS numbers; return "" where the one found is acceptable."""
-    if settings.peer_asn is not None:
-        return "" if found == settings.peer_asn != 0 else str(settings.peer_asn)
-    local = settings.local_asn
-    match settings.dynamic:
-        case Dynamic.INTERNAL if found != local:
+    if parameters.peer_asn:
+        return "" if found == parameters.peer_asn else str(parameters.peer_asn)
+    local = parameters.local_asn
+    match parameters.dynamic_asn:
+        case DynamicAsn.INTERNAL if found != local:
             return f"{local}, ours"
-        case Dynamic.EXTERNAL if found in (0, local):
+        case DynamicAsn.EXTERNAL if found in (0, local):
             return f"another than ours, {local}"
         case _:
             return "" if found else "any other"
@@ -268,7 +245,7 @@ def describe(terms: NegotiatedSession) -> str:
 
 
 def _describe(terms: NegotiatedSession) -> Iterator[str]:
-    families = " and ".join(_FAMILY_NAMES[family] for family in sorted(terms.families))
+    families = " and ".join(f"IPv{family.version}" for family in sorted(terms.families))
     yield f"{families} unicast" if families else "no family in common"
     yield f"hold time {terms.hold_time} s" if terms.hold_time else "no hold time"
     for agreed, text in (
@@ -289,9 +266,6 @@ def _describe(terms: NegotiatedSession) -> Iterator[str]:
         yield "peer has restarted"
     if name := "".join(c if c.isprintable() else "?" for c in terms.peer_hostname):
         yield f'peer host name "{name}"'
-
-
-_FAMILY_NAMES = {AddressFamily.IPV4: "IPv4", AddressFamily.IPV6: "IPv6"}
 
 
 def _refusal(message: str, subcode: OpenError, data: bytes = b"") -> BgpError:

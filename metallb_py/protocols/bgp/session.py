@@ -86,29 +86,23 @@ class Transition:
 
 
 class Session:
-    """One session with one peer. A ``passive`` one opens no connection: it waits for the peer's.
+    """One session with one peer. A passive one opens no connection: it waits for the peer's.
 
     ``rng`` returns a random number in [0, 1).
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        passive: bool = False,
-        rng: Callable[[], float] = lambda: 0.0,
-    ) -> None:
+    def __init__(self, settings: Settings, *, rng: Callable[[], float] = lambda: 0.0) -> None:
         self._settings = settings
-        self._passive = passive
+        self._parameters = settings.parameters
         self._state = State.IDLE
         self._deadlines: dict[Event, float] = {}
-        self._attempts = Attempts(settings.connect_time, rng)
+        self._attempts = Attempts(settings.parameters.connect_time, rng)
         self._up_since = 0.0
         self._frames = FrameReader()
         self._local = LocalAddresses(IPv4Address(0))
         self._router_id = IPv4Address(0)
         self._terms: NegotiatedSession | None = None
-        self._sender = UpdateSender(settings)
+        self._sender = UpdateSender(settings.parameters)
         self._actions = {
             Action.NOTHING: self._no_action,
             Action.DIAL: self._open_connection,
@@ -152,7 +146,7 @@ class Session:
 
     def start(self, now: float) -> tuple[Effect, ...]:
         """Start: open a connection, or if passive, wait for ``connected``."""
-        return self._step(Event.START_PASSIVE if self._passive else Event.START, now)
+        return self._step(Event.START_PASSIVE if self._parameters.passive else Event.START, now)
 
     def stop(self, now: float, shutdown_request: ShutdownRequest = SHUTDOWN) -> tuple[Effect, ...]:
         """End the session without a retry. Messages are as in the request."""
@@ -200,7 +194,7 @@ class Session:
         """
         if self._terms is None:
             return None
-        terms, ours = self._terms, (int(self._router_id), self._settings.local_asn)
+        terms, ours = self._terms, (int(self._router_id), self._parameters.local_asn)
         return ours, (int(terms.peer_router_id), terms.peer_asn)
 
     def adopt_connection(self, incoming: Session, now: float) -> tuple[Effect, ...]:
@@ -283,7 +277,7 @@ class Session:
         """Decode a message; negotiate where it is the expected OPEN. Raises BgpError."""
         message = decode(frame, four_octet=self._terms is None or self._terms.four_octet)
         if isinstance(message, Open) and self._state is State.OPEN_SENT:
-            self._terms = negotiate(self._settings, self._our_open(), message)
+            self._terms = negotiate(self._parameters, self._our_open(), message)
             self._frames.max_length = self._terms.max_length
         return _EVENTS[type(message)], message
 
@@ -389,7 +383,7 @@ class Session:
         lasted = was_up and transition.now - self._up_since >= SETUP_TIME
         if transition.event is not Event.COLLISION_LOST:
             delay = self._attempts.failed(transition.cause, lasted=lasted)
-            if not self._passive:
+            if not self._parameters.passive:
                 self._deadlines[Event.RETRY_DUE] = transition.now + delay
         if was_up:
             return (CloseTcp(), SessionDown(reason), self._sender.counts)

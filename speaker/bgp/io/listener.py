@@ -13,10 +13,10 @@ from ipaddress import ip_address
 from metallb_py.addresses import IPAddress
 from metallb_py.backoff import Backoff
 from metallb_py.errors import LocalProtocolError
+from metallb_py.model.peers import SessionParameters
 from metallb_py.rate_limit import Rate, RateLimiter
 from speaker.bgp.io.socket_options import family_of, send_with_highest_ttl
 from speaker.bgp.io.transport import describe_error
-from speaker.bgp.peering import PeerSession
 from speaker.bgp.settings import ListenAt
 from speaker.linux.tcp_md5 import forget_key, sign_segments
 
@@ -68,11 +68,11 @@ class BgpListener:
     def __init__(self, at: ListenAt, on_event: Callable[[ListenerEvent], None]) -> None:
         self._at = at
         self._on_event = on_event
-        self._peers: Mapping[PeerSession, Accept] = {}
+        self._peers: Mapping[SessionParameters, Accept] = {}
         self._sockets: dict[socket.AddressFamily, _Listening] = {}
         self._limiter = RateLimiter(EACH, ALL, max_sources=16384)
 
-    def expect(self, peers: Mapping[PeerSession, Accept]) -> None:
+    def expect(self, peers: Mapping[SessionParameters, Accept]) -> None:
         """Accept connections of exactly these peers; each is passed to the peer's function."""
         self._peers = peers
         for listening in self._sockets.values():
@@ -144,7 +144,7 @@ class BgpListener:
             self._on_event(ConnectionsRefused(str(theirs), admitted.suppressed))
         return True
 
-    def _is_signed(self, peer: PeerSession) -> bool:
+    def _is_signed(self, peer: SessionParameters) -> bool:
         return any(peer.address in listening.signed for listening in self._sockets.values())
 
     def _apply(self, listening: _Listening) -> None:
@@ -206,7 +206,7 @@ def _bound(family: socket.AddressFamily, at: ListenAt) -> socket.socket:
     return sock
 
 
-def _is_end_of(peer: PeerSession, theirs: IPAddress, zone: str) -> bool:
+def _is_end_of(peer: SessionParameters, theirs: IPAddress, zone: str) -> bool:
     if zone:  # a link-local address is valid on its interface alone
         return peer.interface == zone and peer.address in (None, theirs)
     return peer.address == theirs

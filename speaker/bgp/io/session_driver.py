@@ -18,6 +18,7 @@ from ipaddress import IPv4Address, ip_address
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.errors import LocalProtocolError
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bgp import effects
 from metallb_py.protocols.bgp.cease import SHUTDOWN, ShutdownRequest
 from metallb_py.protocols.bgp.codec.codes import Cease
@@ -28,7 +29,7 @@ from metallb_py.protocols.bgp.connections import (
     RejectConnection,
     SwitchConnection,
 )
-from metallb_py.protocols.bgp.negotiation import describe
+from metallb_py.protocols.bgp.negotiation import RESTART_TIME, Settings, describe
 from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts, RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from speaker.bgp import events
@@ -36,7 +37,7 @@ from speaker.bgp.events import BgpEvent
 from speaker.bgp.io.router_discovery import LinkRouter
 from speaker.bgp.io.socket_options import destination, open_socket, prepare
 from speaker.bgp.io.transport import RECEIVED_AT_ONCE, Connection, describe_error
-from speaker.bgp.peering import PeerSession, router_id_for, settings_of
+from speaker.bgp.peering import router_id_for
 from speaker.bgp.shutdown import ShutdownMode
 from speaker.linux.addresses import addresses_beside
 
@@ -49,7 +50,7 @@ class BgpSession:
 
     def __init__(
         self,
-        peer: PeerSession,
+        peer: SessionParameters,
         node_name: str,
         on_event: Callable[[BgpEvent], None],
         on_found: Callable[[], None] = lambda: None,
@@ -59,8 +60,11 @@ class BgpSession:
         self._link = LinkRouter(peer.interface, self._on_router_found)
         self._node_name = node_name
         self._on_event = on_event
-        settings = settings_of(peer, node_name, time.clock_gettime(time.CLOCK_BOOTTIME))
-        self._connections = Connections(settings, passive=peer.passive, rng=random.random)
+        # The kernel forwards packets whether this daemon runs or not. So the forwarding state was
+        # preserved (RFC 4724), unless the node itself restarted within the restart time.
+        uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
+        settings = Settings(peer, keeps_forwarding=uptime > RESTART_TIME, hostname=node_name)
+        self._connections = Connections(settings, rng=random.random)
         self._session = self._connections.session
         self._shutdown_request = SHUTDOWN
         self._wake = asyncio.Event()
@@ -80,7 +84,7 @@ class BgpSession:
         self._wake.set()
 
     @property
-    def resolved_peer(self) -> PeerSession:
+    def resolved_peer(self) -> SessionParameters:
         """The peer, with the discovered address where the configuration has none."""
         found = self._link.address
         return self._peer if found is None else replace(self._peer, address=found)
@@ -327,7 +331,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _event_for(peer: PeerSession, effect: CollisionEffect) -> BgpEvent | None:
+def _event_for(peer: SessionParameters, effect: CollisionEffect) -> BgpEvent | None:
     match effect:
         case effects.SessionUp(terms):
             hold_time, text = terms.hold_time, describe(terms)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from itertools import chain
 
 from metallb_py.addresses import IPNetwork
+from metallb_py.model.peers import SessionParameters
 from metallb_py.model.routes import UNNAMED, PeerGroup, Route
 from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from speaker.bgp.events import BgpEvent, PeerAdded, PeerRemoved, ShutdownBegun
 from speaker.bgp.io.listener import BgpListener
 from speaker.bgp.io.session_driver import BgpSession
-from speaker.bgp.peering import Peering, PeerSession, changes
+from speaker.bgp.peering import Peering, changes
 from speaker.bgp.shutdown import ShutdownMode
 
 COALESCING = 0.005
@@ -48,7 +49,7 @@ class BgpSpeaker:
         self._routes: dict[PeerGroup, dict[IPNetwork, RouteAttributes]] = {UNNAMED: {}}
         # Prefixes that changed since the sessions were updated.
         self._changed: dict[PeerGroup, dict[IPNetwork, None]] = {}
-        self._running: dict[PeerSession, _Running] = {}
+        self._running: dict[SessionParameters, _Running] = {}
         self._ending: set[tuple[str, asyncio.Task[None]]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -76,7 +77,7 @@ class BgpSpeaker:
             pending[prefix] = None
         self._wake.set()
 
-    def bfd_down(self, peer: PeerSession, why: str) -> None:
+    def bfd_down(self, peer: SessionParameters, why: str) -> None:
         """Close a session whose peer BFD reports as down, for the reason ``why``. It is retried."""
         if running := self._running.get(peer):
             running.session.bfd_down(why)

@@ -8,7 +8,7 @@ import socket
 
 from metallb_py.addresses import IPAddress
 from metallb_py.errors import LocalProtocolError
-from speaker.bgp.peering import PeerSession
+from metallb_py.model.peers import SessionParameters
 from speaker.linux.tcp_md5 import sign_segments
 
 UNSENT = 65536
@@ -22,7 +22,7 @@ _IPV6_MINHOPCOUNT = 73
 Destination = tuple[str, int] | tuple[str, int, int, int]
 
 
-def open_socket(peer: PeerSession, address: IPAddress) -> socket.socket:
+def open_socket(peer: SessionParameters, address: IPAddress) -> socket.socket:
     """Return a socket ready to connect. Raises OSError or LocalProtocolError."""
     sock = socket.socket(family_of(address), socket.SOCK_STREAM)
     with contextlib.ExitStack() as unless_ready:
@@ -37,7 +37,7 @@ def open_socket(peer: PeerSession, address: IPAddress) -> socket.socket:
     return sock
 
 
-def prepare(sock: socket.socket, peer: PeerSession) -> None:
+def prepare(sock: socket.socket, peer: SessionParameters) -> None:
     """Set the options of every connection with this peer, in or out. Raises OSError."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     if peer.ttl_security is not None:
@@ -53,7 +53,7 @@ def send_with_highest_ttl(sock: socket.socket, *, enabled: bool) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
 
 
-def destination(peer: PeerSession, address: IPAddress) -> Destination:
+def destination(peer: SessionParameters, address: IPAddress) -> Destination:
     """Return the address to connect to. Raises LocalProtocolError where it has no interface."""
     if not (address.version == 6 and address.is_link_local):
         return str(address), peer.port

@@ -20,7 +20,8 @@ from typing import Any
 from support.net.background import while_running
 from support.net.timeouts import TIMEOUT
 
-from metallb_py.model.config import BfdProfile, BgpAdvertisement, Config, Peer, Pool, Protocol
+from metallb_py.model.config import BgpAdvertisement, Config, Pool, Protocol
+from metallb_py.model.peers import BfdProfile, Peer, SessionParameters
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.tasks import run_with_signals
 from speaker.announcers.bgp import BgpAnnouncer
@@ -51,7 +52,7 @@ async def announcing(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run an announcer in a namespace for the length of a block, or until it is killed."""
     options = {
-        "peer": {"my_asn": my_asn, "peer_asn": peer_asn, "address": router, **(peer or {})},
+        "peer": {"local_asn": my_asn, "peer_asn": peer_asn, "address": router, **(peer or {})},
         "announce": addresses,
         "shutdown": [graceful_restart, why],
         "drain_time": drain_time,
@@ -85,7 +86,9 @@ async def announce(options: dict[str, Any], stop: asyncio.Event) -> int:
     """Run the announcer in this process; return its exit status."""
     announcer = BgpAnnouncer("node1", Logger(), SpeakerMetrics(), drain_time=options["drain_time"])
     settings = options["peer"]
-    peer = Peer(**{**settings, "address": ip_address(settings["address"])})
+    bfd_profile = settings.pop("bfd_profile", "")
+    session = SessionParameters(**{**settings, "address": ip_address(settings["address"])})
+    peer = Peer(session, bfd_profile=bfd_profile)
     profiles = (BfdProfile("fast", 50, 50, 3),) if peer.bfd_profile else ()
     announcer.configure(Config(peers=(peer,), bfd_profiles=profiles), {})
     addresses = tuple(map(ip_address, options["announce"]))

@@ -11,11 +11,12 @@ from typing import TypeVar
 from support.net.timeouts import TIMEOUT
 
 from metallb_py.addresses import IPNetwork
+from metallb_py.model.peers import SessionParameters
 from metallb_py.model.routes import Route
 from speaker.bgp.events import BgpEvent, ConnectFailed
 from speaker.bgp.io.listener import BgpListener, ListenerEvent
 from speaker.bgp.io.sessions import BgpSpeaker
-from speaker.bgp.peering import Peering, PeerSession
+from speaker.bgp.peering import Peering
 from speaker.bgp.settings import ListenAt
 
 E = TypeVar("E", bound=BgpEvent)
@@ -32,7 +33,7 @@ class Node:
         self.speaker = BgpSpeaker("node1", self._note, listener)
         self._advertised: set[IPNetwork] = set()
 
-    def peer_with(self, *sessions: PeerSession) -> None:
+    def peer_with(self, *sessions: SessionParameters) -> None:
         """Configure these sessions and no others."""
         self.speaker.set_peers(Peering(sessions))
 
@@ -85,6 +86,6 @@ def route(prefix: str, local_pref: int = 0, communities: tuple[int, ...] = ()) -
     return Route(ip_network(prefix), local_pref, communities)
 
 
-def peer(address: str, local_asn: int, peer_asn: int, **more: object) -> PeerSession:
+def peer(address: str, local_asn: int, peer_asn: int, **more: object) -> SessionParameters:
     """Return the settings of a session with a peer."""
-    return PeerSession(local_asn, peer_asn, ip_address(address), **more)
+    return SessionParameters(local_asn, peer_asn, ip_address(address), **more)

@@ -11,10 +11,10 @@ from ipaddress import IPv4Address
 from support.net.timeouts import TIMEOUT
 
 from metallb_py.lab.collector import Collector, Table
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn
 from metallb_py.protocols.bgp.codec.framing import FrameReader
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Message, Open, decode, encode
-from metallb_py.protocols.bgp.negotiation import Settings
 
 
 class RunningCollector:
@@ -46,7 +46,7 @@ async def running_collector(
 ) -> AsyncIterator[RunningCollector]:
     """Run a collector for the length of a block."""
     running = RunningCollector(port)
-    collector = Collector(Settings(asn, None), IPv4Address("10.9.9.9"), running.note)
+    collector = Collector(SessionParameters(asn, 0), IPv4Address("10.9.9.9"), running.note)
     server = await collector.serve(host, port)
     try:
         yield running

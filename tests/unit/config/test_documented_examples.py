@@ -42,8 +42,9 @@ def test_bgp_pool_with_one_router() -> None:
           addresses: [203.0.113.0/26]
     """)
     (peer,) = config.peers
-    assert (peer.address, peer.port) == (ip_address("10.7.0.1"), 179)
-    assert (peer.peer_asn, peer.my_asn, peer.hold_time) == (65010, 65011, 90)
+    session = peer.session
+    assert (session.address, session.port) == (ip_address("10.7.0.1"), 179)
+    assert (session.peer_asn, session.local_asn, session.hold_time) == (65010, 65011, 90)
     assert config.pools[0].bgp_advertisements == (BgpAdvertisement(),)
 
 
@@ -169,8 +170,9 @@ def test_peer_with_password_hold_time_and_source_address() -> None:
           router-id: 10.7.0.9
           password: "s3cret"
     """).peers
-    assert (peer.port, peer.hold_time) == (1790, 120)
-    assert peer.source_address == ip_address("2001:db8:7::9")
-    assert peer.router_id == ip_address("10.7.0.9")
-    assert peer.password == "s3cret"
+    session = peer.session
+    assert (session.port, session.hold_time) == (1790, 120)
+    assert session.source_address == ip_address("2001:db8:7::9")
+    assert session.router_id == ip_address("10.7.0.9")
+    assert session.password == "s3cret"
     assert "s3cret" not in repr(peer)

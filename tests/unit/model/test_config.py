@@ -9,8 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 import pytest
 from support.kube.objects import config, pool
 
-from metallb_py.model.config import Config, Peer, Pool, Protocol, is_buggy
-from metallb_py.model.selectors import LabelSelector, Operator, Requirement
+from metallb_py.model.config import Config, Pool, Protocol, is_buggy
 
 
 @pytest.mark.parametrize(
@@ -34,15 +33,6 @@ def test_pool_of_several_addresses_contains_all_of_them() -> None:
     assert found is not None
     assert found.name == "b"
     assert made.pool_of((ip_address("10.0.0.1"), six)) is None
-
-
-def test_a_peer_selects_nodes_by_any_of_its_selectors() -> None:
-    rack = LabelSelector(frozenset({Requirement("rack", Operator.EXISTS)}))
-    zone = LabelSelector(frozenset({Requirement("zone", Operator.EXISTS)}))
-    peer = Peer(1, 2, ip_address("10.0.0.1"), node_selectors=(rack, zone))
-    assert peer.selects({"zone": "a"})
-    assert not peer.selects({})
-    assert Peer(1, 2, ip_address("10.0.0.1")).selects({})
 
 
 def test_pool_of_an_address_is_found_without_scanning_all_pools() -> None:

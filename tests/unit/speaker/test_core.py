@@ -12,8 +12,10 @@ import pytest
 from msgspec.structs import replace as replace_struct
 from support.kube.objects import config, pool, selector, service
 
+from metallb_py.addresses import AddressFamily
 from metallb_py.kube.endpoints import ServiceEndpoints
-from metallb_py.model.config import AddressFamily, Config, Peer, Protocol
+from metallb_py.model.config import Config, Protocol
+from metallb_py.model.peers import Peer, SessionParameters
 from speaker.core import (
     AddressRejected,
     Adjust,
@@ -35,7 +37,7 @@ from speaker.layer2.topology import NodeInterface
 KEY = "default/web"
 SPEAKERS = ("node1", "node2", "node3")
 LAYER2 = config(pool("l2", "10.20.30.0/24"))
-PEER = Peer(64512, 64513, ip_address("10.0.0.2"))
+PEER = Peer(SessionParameters(64512, 64513, ip_address("10.0.0.2")))
 UNROUTED = config(pool("routed", "10.20.30.0/24", protocol=Protocol.BGP))
 ROUTED = replace(UNROUTED, peers=(PEER,))
 SOME = ServiceEndpoints(1, frozenset({"node2"}))
@@ -368,7 +370,9 @@ def test_a_service_that_a_node_announces_is_not_reported(settings: Config) -> No
     assert not any(reports(node, settings, service=local) for node in SPEAKERS)
 
 
-NO_FAMILY = replace(PEER, address_families=frozenset({AddressFamily.IPV6}))
+NO_FAMILY = replace(
+    PEER, session=replace(PEER.session, address_families=frozenset({AddressFamily.IPV6}))
+)
 
 
 @pytest.mark.parametrize(

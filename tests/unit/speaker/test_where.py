@@ -8,14 +8,16 @@ from ipaddress import ip_address
 import pytest
 from support.kube.objects import config, pool, selector, service
 
+from metallb_py.addresses import AddressFamily
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.kube.objects import Service
-from metallb_py.model.config import AddressFamily, Config, Peer, Protocol
+from metallb_py.model.config import Config, Protocol
+from metallb_py.model.peers import Peer, SessionParameters
 from speaker.decision import NO_PEER
 from speaker.layer2.eligibility import LABELED, Cluster, Exclusion, NodeState
 from speaker.where import NO_SPEAKER, View, Where, where
 
-PEER = Peer(64512, 64513, ip_address("10.0.0.2"))
+PEER = Peer(SessionParameters(64512, 64513, ip_address("10.0.0.2")))
 ROUTED = pool("routed", "198.51.100.0/24", protocol=Protocol.BGP)
 POOLS = Config((pool("l2", "10.20.30.0/24"), ROUTED), (PEER,))
 NAMES = frozenset({"node1", "node2", "node3"})
@@ -130,7 +132,8 @@ def test_bgp_advertisements_select_nodes_and_peers() -> None:
 def test_bgp_peers_are_limited_to_address_families() -> None:
     both = pool("both", "198.51.100.0/24", "2001:db8::/64", protocol=Protocol.BGP)
     dual = service(ips=("198.51.100.1", "2001:db8::1"))
-    only4 = replace(PEER, address_families=frozenset({AddressFamily.IPV4}))
+    ipv4 = replace(PEER.session, address_families=frozenset({AddressFamily.IPV4}))
+    only4 = replace(PEER, session=ipv4)
     found = located(dual, pools=Config((both,), (only4,)))
     assert found.nodes == ("node1", "node2", "node3")
     assert "no BGP peer for 2001:db8::1" in found.why

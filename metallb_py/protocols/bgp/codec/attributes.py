@@ -12,6 +12,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 
 from metallb_py.errors import LocalProtocolError
+from metallb_py.model.peers import Origin
 from metallb_py.protocols.bgp.codec.codes import BgpError, ErrorCode, UpdateError
 from metallb_py.protocols.bgp.codec.communities import (
     LinkBandwidth,
@@ -38,14 +39,6 @@ class AttributeType(IntEnum):
     MP_UNREACH_NLRI = 15
     EXTENDED_COMMUNITIES = 16
     LARGE_COMMUNITY = 32
-
-
-class Origin(IntEnum):
-    """Values of ORIGIN: the source of the route at its originator (RFC 4271 section 5.1.1)."""
-
-    IGP = 0
-    EGP = 1
-    INCOMPLETE = 2
 
 
 class SegmentKind(IntEnum):
@@ -85,6 +78,9 @@ class PathAttributes:
     """Link bandwidth in EXTENDED_COMMUNITIES; None: absent."""
 
 
+_ORIGINS = (Origin.IGP, Origin.EGP, Origin.INCOMPLETE)
+"""Values of ORIGIN in the order of their numbers, from 0 (RFC 4271 section 5.1.1)."""
+
 _OPTIONAL = 0x80
 _TRANSITIVE = 0x40
 _EXTENDED_LENGTH = 0x10
@@ -123,7 +119,7 @@ def encode_attributes(
     NEXT_HOP. Raises LocalProtocolError for an AS number that does not fit.
     """
     fields = [
-        encode_attribute(AttributeType.ORIGIN, bytes((attributes.origin,))),
+        encode_attribute(AttributeType.ORIGIN, bytes((_ORIGINS.index(attributes.origin),))),
         encode_attribute(AttributeType.AS_PATH, _encode_path(attributes.as_path, four_octet)),
     ]
     if next_hop is not None:
@@ -259,8 +255,8 @@ def _decode_path(value: bytes, four_octet: bool) -> tuple[AsSegment, ...]:
 def _decode_origin(value: bytes) -> Origin:
     _want_length(AttributeType.ORIGIN, value, 1)
     try:
-        return Origin(value[0])
-    except ValueError as error:
+        return _ORIGINS[value[0]]
+    except IndexError as error:
         raise _malformed(f"ORIGIN: found {value[0]}", UpdateError.INVALID_ORIGIN) from error
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from metallb_py.protocols.bgp.codec.codes import UNICAST, AddressFamily, BgpError, ErrorCode
+from metallb_py.addresses import AddressFamily
+from metallb_py.protocols.bgp.codec.codes import UNICAST, BgpError, ErrorCode
 from metallb_py.protocols.byte_reader import Reader, TruncatedError
 
 _MULTIPROTOCOL = 1

@@ -23,13 +23,6 @@ class MessageType(IntEnum):
     ROUTE_REFRESH = 5
 
 
-class AddressFamily(IntEnum):
-    """Address families in use, by address family number (AFI, RFC 4760)."""
-
-    IPV4 = 1
-    IPV6 = 2
-
-
 UNICAST = 1
 """The one subsequent address family (SAFI) in use (RFC 4760)."""
 

@@ -8,6 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 from typing import assert_never
 
+from metallb_py.addresses import AddressFamily
 from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.codec.capabilities import (
     Capability,
@@ -19,7 +20,6 @@ from metallb_py.protocols.bgp.codec.codes import (
     AS_TRANS,
     UNICAST,
     VERSION,
-    AddressFamily,
     BgpError,
     Cease,
     ErrorCode,

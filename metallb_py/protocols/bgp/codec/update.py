@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from metallb_py.addresses import IPAddress, IPNetwork
+from metallb_py.addresses import AddressFamily, IPAddress, IPNetwork
 from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.codec.attributes import (
     AttributeType,
@@ -21,13 +21,7 @@ from metallb_py.protocols.bgp.codec.attributes import (
     encode_attributes,
     split_attributes,
 )
-from metallb_py.protocols.bgp.codec.codes import (
-    UNICAST,
-    AddressFamily,
-    BgpError,
-    ErrorCode,
-    UpdateError,
-)
+from metallb_py.protocols.bgp.codec.codes import UNICAST, BgpError, ErrorCode, UpdateError
 from metallb_py.protocols.byte_reader import Reader, TruncatedError
 
 

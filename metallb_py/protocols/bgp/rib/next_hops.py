@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from metallb_py.addresses import IPAddress
-from metallb_py.protocols.bgp.codec.codes import AddressFamily
-from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings
+from metallb_py.addresses import AddressFamily, IPAddress
+from metallb_py.model.peers import SessionParameters
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class NextHop:
 
 
 def next_hops(
-    settings: Settings, terms: NegotiatedSession, local: LocalAddresses
+    parameters: SessionParameters, terms: NegotiatedSession, local: LocalAddresses
 ) -> dict[int, NextHop]:
     """Return the next hop for each IP version whose prefixes the session can carry.
 
@@ -39,11 +39,11 @@ def next_hops(
     was negotiated (RFC 8950), since the peer is then known to support it; else the interface's
     IPv4 address.
     """
-    given = {address.version: NextHop(address) for address in settings.next_hops}
+    given = {address.version: NextHop(address) for address in parameters.next_hops}
     ipv6 = given.get(6) or _ipv6(local)
     ipv4 = given.get(4) or _ipv4(local, ipv6 if terms.extended_next_hop else None)
-    found = {AddressFamily.IPV4: (4, ipv4), AddressFamily.IPV6: (6, ipv6)}
-    usable = (found[family] for family in sorted(terms.families))
+    found = {AddressFamily.IPV4: ipv4, AddressFamily.IPV6: ipv6}
+    usable = ((family.version, found[family]) for family in sorted(terms.families))
     return {version: next_hop for version, next_hop in usable if next_hop is not None}
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from metallb_py.protocols.bgp.codec.attributes import (
-    AsSegment,
-    Origin,
-    PathAttributes,
-    SegmentKind,
-)
+from metallb_py.model.peers import Origin
+from metallb_py.protocols.bgp.codec.attributes import AsSegment, PathAttributes, SegmentKind
 from metallb_py.protocols.bgp.codec.communities import LinkBandwidth
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession
 from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address
 
-from metallb_py.addresses import IPNetwork
+from metallb_py.addresses import AddressFamily, IPNetwork
 from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.codec.attributes import PathAttributes, encode_attributes
-from metallb_py.protocols.bgp.codec.codes import AddressFamily, MessageType
+from metallb_py.protocols.bgp.codec.codes import MessageType
 from metallb_py.protocols.bgp.codec.framing import HEADER_LENGTH, MAX_LENGTH, frame
 from metallb_py.protocols.bgp.codec.update import (
     encode_mp_reach,

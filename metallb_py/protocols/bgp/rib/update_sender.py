@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from metallb_py.addresses import IPNetwork
-from metallb_py.protocols.bgp.codec.codes import AddressFamily, MessageType
+from metallb_py.addresses import AddressFamily, IPNetwork
+from metallb_py.model.peers import SessionParameters
+from metallb_py.protocols.bgp.codec.codes import MessageType
 from metallb_py.protocols.bgp.codec.framing import HEADER_LENGTH
 from metallb_py.protocols.bgp.codec.messages import Refresh, RefreshKind, encode
 from metallb_py.protocols.bgp.codec.update import Update
-from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession
 from metallb_py.protocols.bgp.rib.adj_rib_out import AdjRibOut, Batch, PrefixCounts, RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses, NextHop, next_hops
 from metallb_py.protocols.bgp.rib.path_attributes import path_attributes
@@ -44,8 +45,8 @@ _TYPE_OFFSET = HEADER_LENGTH - 1
 class UpdateSender:
     """Generator of messages from changes of routes, for one peer."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, parameters: SessionParameters) -> None:
+        self._parameters = parameters
         self._routes = AdjRibOut()
         self._terms: NegotiatedSession | None = None
         self._next_hops: dict[int, NextHop] = {}
@@ -94,7 +95,7 @@ class UpdateSender:
         """Start a session: all desired routes are to be advertised."""
         self._terms = terms
         # Prefixes of a family without a next hop cannot be advertised.
-        self._next_hops = next_hops(self._settings, terms, local)
+        self._next_hops = next_hops(self._parameters, terms, local)
         self._end_of_rib_pending = True
         self._routes.open(frozenset(self._next_hops))
 
@@ -108,7 +109,7 @@ class UpdateSender:
 
     def resend(self, family: AddressFamily) -> None:
         """Schedule all routes of the family to be advertised again, as the peer requested."""
-        if _VERSIONS[family] in self._next_hops:
+        if family.version in self._next_hops:
             self._requested[family] = None
 
     def flush(self) -> Flush | None:
@@ -149,7 +150,7 @@ class UpdateSender:
         families = list(self._requested)
         self._requested.clear()
         for family in families:
-            self._routes.resend(_VERSIONS[family])
+            self._routes.resend(family.version)
         if not terms.enhanced_refresh:
             return []
         self._refreshing |= dict.fromkeys(families)
@@ -171,7 +172,7 @@ class UpdateSender:
         messages: list[bytes] = []
         for route, prefixes in batch.announced.items():
             marked = self._with_graceful_shutdown(route)
-            attributes = path_attributes(terms, self._settings.origin, marked)
+            attributes = path_attributes(terms, self._parameters.origin, marked)
             for version, next_hop in self._next_hops.items():
                 messages += pack_announcements(
                     attributes,
@@ -190,9 +191,6 @@ class UpdateSender:
         communities = tuple(sorted({*route.communities, GRACEFUL_SHUTDOWN}))
         # The least LOCAL_PREF, for routers in our AS that do not support the community.
         return replace(route, communities=communities, local_pref=0)
-
-
-_VERSIONS = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
 
 
 def _joined(messages: list[bytes]) -> Flush:

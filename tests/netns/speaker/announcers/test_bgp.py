@@ -12,7 +12,8 @@ from support.bgp.peers import PeerConnection, listening
 from support.net.background import while_running
 from support.net.router_link import NODE, eventually, inside, veth_pair
 
-from metallb_py.model.config import BgpAdvertisement, Community, Config, Peer, Pool, Protocol
+from metallb_py.model.config import BgpAdvertisement, Community, Config, Pool, Protocol
+from metallb_py.model.peers import Peer, SessionParameters
 from metallb_py.protocols.bgp.codec.messages import Keepalive
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.runtime.log import Logger
@@ -22,8 +23,8 @@ from speaker.metrics import SpeakerMetrics
 
 pytestmark = pytest.mark.netns
 
-ONE = Peer(64512, 64513, ip_address("127.0.0.1"), name="one")
-TWO = Peer(64512, 64513, ip_address("127.0.0.2"), name="two")
+ONE = Peer(SessionParameters(64512, 64513, ip_address("127.0.0.1")), name="one")
+TWO = Peer(SessionParameters(64512, 64513, ip_address("127.0.0.2")), name="two")
 SERVICES = {f"default/{n}": (ip_address(f"192.0.2.{n}"),) for n in (1, 2)}
 
 
@@ -37,7 +38,9 @@ async def test_updates_of_a_peer_are_counted_and_malformed_ones_logged() -> None
     lines: list[str] = []
     metrics = SpeakerMetrics()
     announcer = BgpAnnouncer("node1", Logger(write=lines.append), metrics, drain_time=0)
-    announcer.configure(Config(peers=(Peer(64512, 64513, ip_address(NODE)),)), {})
+    announcer.configure(
+        Config(peers=(Peer(SessionParameters(64512, 64513, ip_address(NODE))),)), {}
+    )
     counted = b'metallb_bgp_updates_received_total{peer="10.77.0.1:179"} 2.0'
 
     async def page() -> bytes:
@@ -61,7 +64,9 @@ async def test_malformed_updates_do_not_fill_the_log() -> None:
     lines: list[str] = []
     metrics = SpeakerMetrics()
     announcer = BgpAnnouncer("node1", Logger(write=lines.append), metrics, drain_time=0)
-    announcer.configure(Config(peers=(Peer(64512, 64513, ip_address(NODE)),)), {})
+    announcer.configure(
+        Config(peers=(Peer(SessionParameters(64512, 64513, ip_address(NODE))),)), {}
+    )
     counted = b'metallb_bgp_updates_received_total{peer="10.77.0.1:179"} 1000.0'
 
     async def page() -> bytes:

@@ -17,7 +17,8 @@ from support.net.background import while_running
 from support.net.timeouts import TIMEOUT
 
 from metallb_py.lab.apiserver.defaults import BY_KIND
-from metallb_py.model.config import Config, Peer, SecretKey
+from metallb_py.model.config import Config
+from metallb_py.model.peers import Peer, SecretKey, SessionParameters
 from metallb_py.runtime.log import Logger
 from speaker.announcers.bgp_passwords import Passwords
 from speaker.metrics import SpeakerMetrics
@@ -28,8 +29,11 @@ SECRET = BY_KIND["Secret"]
 NAMESPACE = "metallb-system"
 CONFIG = Config(
     peers=(
-        Peer(1, 2, ip_address("10.0.0.1")),
-        Peer(1, 2, ip_address("10.0.0.2"), password_secret=SecretKey("tor", "md5")),
+        Peer(SessionParameters(1, 2, ip_address("10.0.0.1"))),
+        Peer(
+            SessionParameters(1, 2, ip_address("10.0.0.2")),
+            password_secret=SecretKey("tor", "md5"),
+        ),
     )
 )
 PLAIN, WAITING = [""], {"peer": "10.0.0.2:179"}
@@ -46,7 +50,8 @@ class Followed:
         self._metrics = metrics
 
     def now(self) -> list[str]:
-        return [peer.password for peer in self.passwords.resolve_passwords(CONFIG, {}).peers]
+        peers = self.passwords.resolve_passwords(CONFIG, {}).peers
+        return [peer.session.password for peer in peers]
 
     async def until(self, wanted: list[str]) -> None:
         """Wait until the peers that are not waiting for a Secret have these passwords."""

@@ -7,14 +7,15 @@ from ipaddress import ip_address
 import pytest
 from support.kube.config_text import PEER, problems
 
+from metallb_py.addresses import AddressFamily
 from metallb_py.config.compile.read_config import read_config
-from metallb_py.model.config import (
+from metallb_py.model.peers import (
     BOTH_FAMILIES,
-    AddressFamily,
     DynamicAsn,
     Origin,
     Peer,
     SecretKey,
+    SessionParameters,
 )
 
 ASNS_ONLY = "my-asn: 1, peer-asn: 2"
@@ -27,11 +28,12 @@ def peer(text: str) -> Peer:
 
 def test_absent_peer_options_have_metallbs_defaults() -> None:
     plain = peer(PEER)
-    assert plain == Peer(my_asn=1, peer_asn=2, address=ip_address("10.0.0.1"))
+    assert plain == Peer(SessionParameters(1, 2, ip_address("10.0.0.1")))
     nothing = "name: , interface: ~, dynamic-asn: , local-asn: 0, origin: , passive: no, "
     nothing += "ttl-security: , connect-time: , graceful-restart: n, password-secret: , "
     assert peer(f"{PEER}, {nothing} address-families: , next-hop: ") == plain
-    assert (plain.origin, plain.address_families) == (Origin.INCOMPLETE, BOTH_FAMILIES)
+    session = plain.session
+    assert (session.origin, session.address_families) == (Origin.INCOMPLETE, BOTH_FAMILIES)
 
 
 def test_every_peer_option_is_read() -> None:
@@ -40,22 +42,24 @@ def test_every_peer_option_is_read() -> None:
         "connect-time: 1m, graceful-restart: true, password-secret: {name: bgp.tor, key: md5}, "
         "address-families: [ipv6], next-hop: [10.0.0.9, 'fd00::9']"
     )
-    assert (found.name, found.local_asn, found.origin) == ("tor", 65000, Origin.IGP)
-    assert (found.passive, found.graceful_restart) == (True, True)
-    assert (found.ttl_security, found.connect_time) == (2, 60)
+    assert found.name == "tor"
     assert found.password_secret == SecretKey("bgp.tor", "md5")
-    assert found.address_families == {AddressFamily.IPV6}
-    assert found.next_hops == (ip_address("10.0.0.9"), ip_address("fd00::9"))
+    session = found.session
+    assert (session.local_asn, session.origin) == (65000, Origin.IGP)
+    assert (session.passive, session.graceful_restart) == (True, True)
+    assert (session.ttl_security, session.connect_time) == (2, 60)
+    assert session.address_families == {AddressFamily.IPV6}
+    assert session.next_hops == (ip_address("10.0.0.9"), ip_address("fd00::9"))
 
 
 @pytest.mark.parametrize("origin", Origin)
 def test_origin_is_read(origin: Origin) -> None:
-    assert peer(f"{PEER}, origin: {origin}").origin is origin
+    assert peer(f"{PEER}, origin: {origin}").session.origin is origin
 
 
 @pytest.mark.parametrize(("written", "seconds"), [("1s", 1), ("1500ms", 1), ("65535s", 65535)])
 def test_connect_time_is_truncated_to_whole_seconds(written: str, seconds: int) -> None:
-    assert peer(f"{PEER}, connect-time: {written}").connect_time == seconds
+    assert peer(f"{PEER}, connect-time: {written}").session.connect_time == seconds
 
 
 def test_password_secret_key_defaults_to_password() -> None:
@@ -64,22 +68,22 @@ def test_password_secret_key_defaults_to_password() -> None:
 
 
 def test_next_hop_may_be_a_single_value() -> None:
-    assert peer(f"{PEER}, next-hop: 10.0.0.9").next_hops == (ip_address("10.0.0.9"),)
+    assert peer(f"{PEER}, next-hop: 10.0.0.9").session.next_hops == (ip_address("10.0.0.9"),)
 
 
 def test_unnumbered_peer_has_an_interface_and_a_dynamic_asn() -> None:
-    found = peer("my-asn: 1, dynamic-asn: external, interface: eth0.7")
+    found = peer("my-asn: 1, dynamic-asn: external, interface: eth0.7").session
     assert (found.address, found.interface) == (None, "eth0.7")
     assert (found.peer_asn, found.dynamic_asn) == (0, DynamicAsn.EXTERNAL)
 
 
 def test_link_local_peer_has_an_interface() -> None:
-    found = peer(f"{ASNS_ONLY}, peer-address: 'fe80::1', interface: eth0")
+    found = peer(f"{ASNS_ONLY}, peer-address: 'fe80::1', interface: eth0").session
     assert (found.address, found.interface) == (ip_address("fe80::1"), "eth0")
 
 
 def test_link_local_peer_without_interface_is_valid_as_in_metallb() -> None:
-    assert peer(f"{ASNS_ONLY}, peer-address: 'fe80::1'").interface == ""
+    assert peer(f"{ASNS_ONLY}, peer-address: 'fe80::1'").session.interface == ""
 
 
 @pytest.mark.parametrize(

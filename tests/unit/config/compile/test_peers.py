@@ -48,7 +48,7 @@ def test_invalid_peer_is_reported(peer: str, expected: str) -> None:
 )
 def test_hold_time_is_whole_seconds_in_two_octets(written: str, seconds: int) -> None:
     (peer,) = read_config(f"peers: [{{{PEER}, hold-time: {written}}}]").peers
-    assert peer.hold_time == seconds
+    assert peer.session.hold_time == seconds
 
 
 def test_peer_with_another_port_is_not_a_duplicate() -> None:
@@ -59,6 +59,14 @@ def test_peers_differing_only_in_name_are_duplicates() -> None:
     ((_, path, message),) = problems(f"peers: [{{{PEER}, name: a}}, {{{PEER}, name: b}}]")
     assert message == "peer #2 already exists: want each peer once"
     assert path == 'peers[1] "10.0.0.1"'
+
+
+@pytest.mark.parametrize("other", ["my-asn: 3, local-asn: 4", "my-asn: 4"])
+def test_peers_differing_only_in_my_asn_are_no_duplicates(other: str) -> None:
+    address = "peer-asn: 2, peer-address: 10.0.0.1"
+    text = f"peers: [{{my-asn: 1, local-asn: 4, {address}}}, {{{other}, {address}}}]"
+    first, second = read_config(text).peers
+    assert first == second
 
 
 def test_duplicate_peer_name_is_reported() -> None:

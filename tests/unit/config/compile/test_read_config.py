@@ -10,7 +10,8 @@ from support.kube.config_text import PEER, POOL, problems
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError
-from metallb_py.model.config import BgpAdvertisement, Config, Peer, Pool, Protocol
+from metallb_py.model.config import BgpAdvertisement, Config, Pool, Protocol
+from metallb_py.model.peers import Peer, SessionParameters
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 
 
@@ -82,16 +83,18 @@ def test_all_bgp_keys_are_read() -> None:
     )
     (peer,) = config.peers
     assert peer == Peer(
-        my_asn=64500,
-        peer_asn=4200000000,
-        address=ip_address("10.0.0.1"),
-        port=1790,
-        hold_time=90,
-        keepalive_time=10,
+        SessionParameters(
+            local_asn=64500,
+            peer_asn=4200000000,
+            address=ip_address("10.0.0.1"),
+            port=1790,
+            hold_time=90,
+            keepalive_time=10,
+            router_id=ip_address("10.9.9.9"),
+            source_address=ip_address("10.0.0.5"),
+            password="0123",
+        ),
         ebgp_multihop=True,
-        router_id=ip_address("10.9.9.9"),
-        source_address=ip_address("10.0.0.5"),
-        password="0123",
         bfd_profile="fast",
         node_selectors=(
             LabelSelector(
@@ -128,7 +131,8 @@ def test_defaults_of_peer_and_advertisement_are_metallbs() -> None:
         "address-pools: [{name: a, protocol: bgp, addresses: [10.1.0.0/16]}]"
     )
     (peer,) = config.peers
-    assert (peer.port, peer.hold_time, peer.keepalive_time) == (179, 90, None)
+    session = peer.session
+    assert (session.port, session.hold_time, session.keepalive_time) == (179, 90, None)
     assert peer.selects({})
     assert config.pools[0].bgp_advertisements == (BgpAdvertisement(),)
 

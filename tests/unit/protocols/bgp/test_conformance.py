@@ -10,20 +10,21 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from metallb_py.addresses import AddressFamily
+from metallb_py.model.peers import DynamicAsn, SessionParameters
 from metallb_py.protocols.bgp.codec.capabilities import ExtendedMessage, FourOctetAsn, Multiprotocol
-from metallb_py.protocols.bgp.codec.codes import AddressFamily
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.effects import CloseTcp, Effect, Send, UpdateReceived
 from metallb_py.protocols.bgp.fsm import State
-from metallb_py.protocols.bgp.negotiation import Dynamic, Settings
+from metallb_py.protocols.bgp.negotiation import Settings
 from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 LOCAL = IPv4Address("10.0.0.1")
 MARKER = "ff" * 16
-SETTINGS = Settings(64512, 64513)
+SETTINGS = Settings(SessionParameters(64512, 64513))
 CAPABILITIES = (*map(Multiprotocol, AddressFamily), FourOctetAsn(64513))
 PEER = Open(64513, 90, IPv4Address("10.0.0.2"), CAPABILITIES)
 PREFIX = "20 c0000201"
@@ -139,12 +140,12 @@ OPENS = [
     # "If the Autonomous System field of the OPEN message is unacceptable"
     (SETTINGS, "04 fc02 005a 0a000002 00", 2, ""),
     (SETTINGS, "04 fc01 005a 0a000002 08 02 06 41 04 0000fc02", 2, ""),
-    (Settings(64512, None), "04 0000 005a 0a000002 00", 2, ""),  # RFC 7607
-    (Settings(64512, None, dynamic=Dynamic.INTERNAL), FIXED + "00", 2, ""),
-    (Settings(64513, None, dynamic=Dynamic.EXTERNAL), FIXED + "00", 2, ""),
+    (Settings(SessionParameters(64512, 0)), "04 0000 005a 0a000002 00", 2, ""),  # RFC 7607
+    (Settings(SessionParameters(64512, 0, dynamic_asn=DynamicAsn.INTERNAL)), FIXED + "00", 2, ""),
+    (Settings(SessionParameters(64513, 0, dynamic_asn=DynamicAsn.EXTERNAL)), FIXED + "00", 2, ""),
     # "If the BGP Identifier field ... is syntactically incorrect" (RFC 6286: zero, or ours)
     (SETTINGS, "04 fc01 005a 00000000 00", 3, ""),
-    (Settings(64513, 64513), "04 fc01 005a 0a000001 00", 3, ""),
+    (Settings(SessionParameters(64513, 64513)), "04 fc01 005a 0a000001 00", 3, ""),
     # "If one of the Optional Parameters in the OPEN message is not recognized"
     (SETTINGS, FIXED + "03 63 01 00", 4, ""),
     (SETTINGS, FIXED + "0a" + FOUR_OCTET + "63 00", 4, ""),
@@ -152,7 +153,7 @@ OPENS = [
     (SETTINGS, "04 fc01 0001 0a000002 00", 6, ""),
     (SETTINGS, "04 fc01 0002 0a000002 00", 6, ""),
     # RFC 5492 section 5, RFC 6793: a capability that is required
-    (Settings(65536, 64513), FIXED + "00", 7, "41 04 00010000"),
+    (Settings(SessionParameters(65536, 64513)), FIXED + "00", 7, "41 04 00010000"),
     # "... is recognized, but is malformed": Unspecific
     (SETTINGS, FIXED + "04 02 03 41 04", 0, ""),
     (SETTINGS, FIXED + "06 02 04 41 02 fc01", 0, ""),

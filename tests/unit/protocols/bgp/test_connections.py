@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from support.bgp.messages import messages
 
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn, GracefulRestart
 from metallb_py.protocols.bgp.codec.messages import (
     Keepalive,
@@ -53,7 +54,8 @@ class Peer:
         restart_time: int | None = None,
     ) -> None:
         self.ours = ours
-        self.connections = Connections(Settings(64512, asn, restart_time=restart_time))
+        parameters = SessionParameters(64512, asn, graceful_restart=restart_time is not None)
+        self.connections = Connections(Settings(parameters, restart_time=restart_time or 0))
         restarts = () if restart_time is None else (GracefulRestart(restart_time),)
         self.open = encode(Open(asn, 90, theirs, (FourOctetAsn(asn), *restarts)))
         self.connections.session.change_routes({IPv4Network("192.0.2.1/32"): RouteAttributes()})
@@ -85,7 +87,7 @@ def test_incoming_connection_is_adopted_by_a_session_without_one() -> None:
 
 
 def test_passive_session_never_connects() -> None:
-    connections = Connections(Settings(64512, 64513), passive=True)
+    connections = Connections(Settings(SessionParameters(64512, 64513, passive=True)))
     assert connections.session.start(0.0) == ()
     assert connections.next_deadline() is None
     assert isinstance(sent(connections.accepted(LocalAddresses(LOW), LOW, 0.0))[0], Open)

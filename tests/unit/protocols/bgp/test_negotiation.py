@@ -5,6 +5,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from metallb_py.addresses import AddressFamily
+from metallb_py.model.peers import DynamicAsn, SessionParameters
 from metallb_py.protocols.bgp.codec.capabilities import (
     Capability,
     EnhancedRouteRefresh,
@@ -19,10 +21,9 @@ from metallb_py.protocols.bgp.codec.capabilities import (
     RestartFamily,
     RouteRefresh,
 )
-from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError
+from metallb_py.protocols.bgp.codec.codes import BgpError
 from metallb_py.protocols.bgp.codec.messages import Open, encode
 from metallb_py.protocols.bgp.negotiation import (
-    Dynamic,
     NegotiatedSession,
     Settings,
     describe,
@@ -32,13 +33,18 @@ from metallb_py.protocols.bgp.negotiation import (
 
 OURS = IPv4Address("10.0.0.1")
 THEIRS = IPv4Address("10.0.0.2")
-SETTINGS = Settings(local_asn=64512, peer_asn=64513)
+SETTINGS = Settings(SessionParameters(local_asn=64512, peer_asn=64513))
+RESTARTS = SessionParameters(64512, 64513, graceful_restart=True)
 OPEN = Open(64513, 90, THEIRS, (FourOctetAsn(64513),))
+
+
+ANY_OURS = SessionParameters(64512, 0, dynamic_asn=DynamicAsn.INTERNAL)
+ANY_BUT_64513 = SessionParameters(64513, 0, dynamic_asn=DynamicAsn.EXTERNAL)
 
 
 def agreed(settings: Settings, theirs: Open) -> NegotiatedSession:
     """Return the session negotiated when every capability is offered."""
-    return negotiate(settings, our_open(settings, OURS, ipv4_over_ipv6=True), theirs)
+    return negotiate(settings.parameters, our_open(settings, OURS, ipv4_over_ipv6=True), theirs)
 
 
 def test_open_starts_with_the_capabilities_of_metallb() -> None:
@@ -53,13 +59,8 @@ def test_open_starts_with_the_capabilities_of_metallb() -> None:
 
 
 def test_open_offers_the_configured_capabilities() -> None:
-    settings = Settings(
-        64512,
-        64513,
-        families=frozenset({AddressFamily.IPV6}),
-        restart_time=120,
-        hostname="node",
-    )
+    ipv6 = replace(RESTARTS, address_families=frozenset({AddressFamily.IPV6}))
+    settings = Settings(ipv6, hostname="node")
 
     assert our_open(settings, OURS, restarting=True, forwarding=True).capabilities == (
         Multiprotocol(AddressFamily.IPV6),
@@ -76,10 +77,11 @@ def test_open_offers_the_configured_capabilities() -> None:
 def test_open_that_omits_capabilities_keeps_only_four_octet_asn(
     asn: int, capabilities: tuple[Capability, ...]
 ) -> None:
-    settings = Settings(asn, 64513, restart_time=120, hostname="node")
+    settings = Settings(replace(RESTARTS, local_asn=asn), hostname="node")
     ours = our_open(settings, OURS, ipv4_over_ipv6=True, omit_capabilities=True)
-    theirs = our_open(Settings(64513, None, restart_time=120), THEIRS, ipv4_over_ipv6=True)
-    terms = negotiate(settings, ours, theirs)
+    router = SessionParameters(64513, 0, graceful_restart=True)
+    theirs = our_open(Settings(router), THEIRS, ipv4_over_ipv6=True)
+    terms = negotiate(settings.parameters, ours, theirs)
 
     assert ours.capabilities == capabilities
     assert describe(terms) == "IPv4 unicast, hold time 90 s" + ", 4-byte ASNs" * bool(capabilities)
@@ -87,9 +89,10 @@ def test_open_that_omits_capabilities_keeps_only_four_octet_asn(
 
 
 def test_capabilities_that_both_offer_are_negotiated() -> None:
-    settings = Settings(64512, 64513, restart_time=120, hostname="node")
+    settings = Settings(RESTARTS, hostname="node")
+    router = SessionParameters(64513, 64512, graceful_restart=True)
     restarting = our_open(
-        Settings(64513, 64512, restart_time=60, hostname="tor\n1"),
+        Settings(router, restart_time=60, hostname="tor\n1"),
         THEIRS,
         restarting=True,
         ipv4_over_ipv6=True,
@@ -128,16 +131,17 @@ def test_capabilities_that_both_offer_are_negotiated() -> None:
     ],
 )
 def test_each_negotiated_capability_is_described(capability: Capability, description: str) -> None:
-    settings = Settings(64512, 64513, restart_time=120)
-    terms = agreed(settings, replace(OPEN, capabilities=(capability,)))
+    terms = agreed(Settings(RESTARTS), replace(OPEN, capabilities=(capability,)))
 
     assert describe(terms) == f"IPv4 unicast, hold time 90 s{description}"
 
 
 def test_capability_that_was_not_offered_is_not_negotiated() -> None:
-    settings = Settings(64512, 64513, 0, families=frozenset({AddressFamily.IPV4}))
-    everything = our_open(Settings(64513, 64512, restart_time=9), THEIRS, ipv4_over_ipv6=True)
-    terms = negotiate(settings, our_open(settings, OURS), everything)
+    ipv4 = frozenset({AddressFamily.IPV4})
+    settings = Settings(SessionParameters(64512, 64513, hold_time=0, address_families=ipv4))
+    router = SessionParameters(64513, 64512, graceful_restart=True)
+    everything = our_open(Settings(router, restart_time=9), THEIRS, ipv4_over_ipv6=True)
+    terms = negotiate(settings.parameters, our_open(settings, OURS), everything)
 
     assert terms.families == {AddressFamily.IPV4}
     assert not terms.extended_next_hop
@@ -146,20 +150,21 @@ def test_capability_that_was_not_offered_is_not_negotiated() -> None:
 
 
 def test_no_family_in_common_is_described() -> None:
-    settings = Settings(64512, 64513, families=frozenset({AddressFamily.IPV6}))
+    ipv6 = frozenset({AddressFamily.IPV6})
+    settings = Settings(SessionParameters(64512, 64513, address_families=ipv6))
 
     assert describe(agreed(settings, OPEN)).startswith("no family in common, ")
 
 
 def test_last_of_several_graceful_restart_capabilities_is_used() -> None:
     several = (GracefulRestart(1), GracefulRestart(2))
-    terms = agreed(Settings(64512, 64513, restart_time=9), replace(OPEN, capabilities=several))
+    terms = agreed(Settings(RESTARTS, restart_time=9), replace(OPEN, capabilities=several))
 
     assert terms.peer_restart == GracefulRestart(2)
 
 
 def test_asn_above_65535_is_sent_as_as_trans() -> None:
-    ours = our_open(Settings(65536, None), OURS)
+    ours = our_open(Settings(SessionParameters(65536, 0)), OURS)
 
     assert (ours.my_as, ours.asn) == (23456, 65536)
 
@@ -179,7 +184,9 @@ def test_asn_above_65535_is_sent_as_as_trans() -> None:
 def test_negotiated_hold_time_is_the_shorter_one(
     ours: tuple[int, int | None], theirs: int, hold: int, keepalive: float
 ) -> None:
-    terms = agreed(Settings(64512, 64513, *ours), replace(OPEN, hold_time=theirs))
+    hold_time, keepalive_time = ours
+    parameters = SessionParameters(64512, 64513, hold_time=hold_time, keepalive_time=keepalive_time)
+    terms = agreed(Settings(parameters), replace(OPEN, hold_time=theirs))
 
     assert (terms.hold_time, terms.keepalive_time) == (hold, keepalive)
 
@@ -203,41 +210,61 @@ def test_negotiated_families_are_those_that_the_peer_offers(
 
 
 def test_session_within_one_as_is_internal() -> None:
-    same = agreed(Settings(64513, 64513), OPEN)
+    same = agreed(Settings(SessionParameters(64513, 64513)), OPEN)
 
     assert same.internal
     assert not agreed(SETTINGS, OPEN).internal
 
 
 def test_peer_of_any_asn_is_accepted_where_none_is_configured() -> None:
-    assert agreed(Settings(64512, None), OPEN).peer_asn == 64513
+    assert agreed(Settings(SessionParameters(64512, 0)), OPEN).peer_asn == 64513
 
 
 @pytest.mark.parametrize(
     ("settings", "theirs", "subcode", "problem"),
     [
-        (Settings(64512, 64514), OPEN, 2, "unexpected peer ASN 64513, want 64514"),
-        (Settings(64512, None), replace(OPEN, my_as=0, capabilities=()), 2, "peer ASN 0"),
-        (Settings(64512, None), replace(OPEN, capabilities=(FourOctetAsn(0),)), 2, "peer ASN 0"),
-        (Settings(64512, None, dynamic=Dynamic.INTERNAL), OPEN, 2, "64513, want 64512, ours"),
         (
-            Settings(64513, None, dynamic=Dynamic.EXTERNAL),
+            Settings(SessionParameters(64512, 64514)),
+            OPEN,
+            2,
+            "unexpected peer ASN 64513, want 64514",
+        ),
+        (
+            Settings(SessionParameters(64512, 0)),
+            replace(OPEN, my_as=0, capabilities=()),
+            2,
+            "peer ASN 0",
+        ),
+        (
+            Settings(SessionParameters(64512, 0)),
+            replace(OPEN, capabilities=(FourOctetAsn(0),)),
+            2,
+            "peer ASN 0",
+        ),
+        (Settings(ANY_OURS), OPEN, 2, "64513, want 64512, ours"),
+        (
+            Settings(ANY_BUT_64513),
             OPEN,
             2,
             "64513, want another than ours, 64513",
         ),
         (
-            Settings(64513, None, dynamic=Dynamic.EXTERNAL),
+            Settings(ANY_BUT_64513),
             replace(OPEN, my_as=0, capabilities=()),
             2,
             "ASN 0, want another",
         ),
         (SETTINGS, replace(OPEN, router_id=IPv4Address(0)), 3, "0.0.0.0 is not valid"),
-        (Settings(64513, 64513), replace(OPEN, router_id=OURS), 3, "10.0.0.1 is the same as ours"),
+        (
+            Settings(SessionParameters(64513, 64513)),
+            replace(OPEN, router_id=OURS),
+            3,
+            "10.0.0.1 is the same as ours",
+        ),
         (SETTINGS, replace(OPEN, hold_time=1), 6, "hold time of 1 s"),
         (SETTINGS, replace(OPEN, hold_time=2), 6, "hold time of 2 s"),
         (
-            Settings(65536, 64513),
+            Settings(SessionParameters(65536, 64513)),
             replace(OPEN, capabilities=()),
             7,
             "peer does not support 4-byte ASNs",
@@ -254,13 +281,13 @@ def test_unacceptable_open_raises_the_open_error_of_rfc_4271(
 
 
 @pytest.mark.parametrize(
-    ("local_asn", "dynamic"), [(64513, Dynamic.INTERNAL), (64512, Dynamic.EXTERNAL)]
+    ("local_asn", "dynamic"), [(64513, DynamicAsn.INTERNAL), (64512, DynamicAsn.EXTERNAL)]
 )
-def test_a_dynamic_peer_has_our_asn_or_another(local_asn: int, dynamic: Dynamic) -> None:
-    terms = agreed(Settings(local_asn, None, dynamic=dynamic), OPEN)
+def test_a_dynamic_peer_has_our_asn_or_another(local_asn: int, dynamic: DynamicAsn) -> None:
+    terms = agreed(Settings(SessionParameters(local_asn, 0, dynamic_asn=dynamic)), OPEN)
 
     assert terms.peer_asn == 64513
-    assert terms.internal is (dynamic is Dynamic.INTERNAL)
+    assert terms.internal is (dynamic is DynamicAsn.INTERNAL)
 
 
 def test_external_peer_may_have_an_equal_router_id() -> None:

@@ -7,11 +7,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 import pytest
 from support.bgp.messages import messages
 
-from metallb_py.addresses import IPAddress
+from metallb_py.addresses import AddressFamily, IPAddress
+from metallb_py.model.peers import Origin, SessionParameters
 from metallb_py.protocols.bgp.cease import ShutdownRequest
-from metallb_py.protocols.bgp.codec.attributes import AsSegment, Origin, PathAttributes, SegmentKind
+from metallb_py.protocols.bgp.codec.attributes import AsSegment, PathAttributes, SegmentKind
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn, Multiprotocol
-from metallb_py.protocols.bgp.codec.codes import AddressFamily, Cease
+from metallb_py.protocols.bgp.codec.codes import Cease
 from metallb_py.protocols.bgp.codec.messages import (
     Keepalive,
     Message,
@@ -71,7 +72,7 @@ def receive(session: Session, *messages: Message, now: float = 0.0) -> tuple[Eff
 
 def open_sent(settings: Settings | None = None, local: IPAddress = LOCAL) -> Session:
     """Return a session in OpenSent."""
-    session = Session(settings or Settings(64512, 64513))
+    session = Session(settings or Settings(SessionParameters(64512, 64513)))
     session.start(0.0)
     session.connected(LocalAddresses(local), LOCAL, 0.0)
     return session
@@ -97,7 +98,7 @@ def advance(session: Session) -> tuple[float, tuple[Effect, ...]]:
 
 
 def test_session_from_start_to_established() -> None:
-    session = Session(Settings(64512, 64513))
+    session = Session(Settings(SessionParameters(64512, 64513)))
 
     assert session.start(0.0) == (Connect(),)
     (ours,) = sent(session.connected(LocalAddresses(LOCAL), LOCAL, 1.0))
@@ -111,20 +112,20 @@ def test_session_from_start_to_established() -> None:
 
 
 def test_passive_session_waits_for_the_connection_of_the_peer() -> None:
-    session = Session(Settings(64512, None), passive=True)
+    session = Session(Settings(SessionParameters(64512, 0, passive=True)))
 
     assert session.start(0.0) == ()
     assert session.next_deadline() is None
     assert len(sent(session.connected(LocalAddresses(LOCAL), LOCAL, 1.0))) == 1
     assert reported(receive(session, PEER, Keepalive()))[0] == SessionUp(
-        established(settings=Settings(64512, None))._agreed()
+        established(settings=Settings(SessionParameters(64512, 0)))._agreed()
     )
     session.connection_failed("gone", 2.0)
     assert session.next_deadline() is None
 
 
 def test_connect_and_open_exchange_have_ten_seconds_together() -> None:
-    session = Session(Settings(64512, 64513))
+    session = Session(Settings(SessionParameters(64512, 64513)))
     session.start(0.0)
     assert session.next_deadline() == 10.0
     session.connected(LocalAddresses(LOCAL), LOCAL, 9.0)
@@ -137,7 +138,7 @@ def test_connect_and_open_exchange_have_ten_seconds_together() -> None:
 
 
 def test_connect_is_given_up_after_ten_seconds() -> None:
-    session = Session(Settings(64512, 64513))
+    session = Session(Settings(SessionParameters(64512, 64513)))
     session.start(0.0)
 
     now, effects = advance(session)
@@ -157,7 +158,7 @@ def test_setup_timer_ends_open_confirm_with_hold_time_zero() -> None:
 
 
 def test_connect_retry_delays_are_those_of_metallb() -> None:
-    session = Session(Settings(64512, 64513))
+    session = Session(Settings(SessionParameters(64512, 64513)))
     session.start(0.0)
     now, delays = 0.0, []
     for _ in range(10):
@@ -171,7 +172,7 @@ def test_connect_retry_delays_are_those_of_metallb() -> None:
 
 
 def test_rejected_open_is_a_failed_attempt_with_its_reason() -> None:
-    session = open_sent(Settings(64512, 64514))
+    session = open_sent(Settings(SessionParameters(64512, 64514)))
     effects = receive(session, PEER)
 
     assert sent(effects) == [Notification(2, 2)]
@@ -258,7 +259,7 @@ def test_bfd_down_closes_the_session_and_retries_at_once() -> None:
 
 
 def test_bfd_down_without_a_session_does_nothing() -> None:
-    session = Session(Settings(64512, 64513))
+    session = Session(Settings(SessionParameters(64512, 64513)))
     session.start(0.0)
 
     assert session.bfd_down("silence", 1.0) == ()
@@ -311,7 +312,7 @@ def test_external_peer_gets_our_as_and_no_local_pref() -> None:
 
 
 def test_internal_peer_gets_an_empty_as_path_and_local_pref_even_zero() -> None:
-    session = established(INTERNAL_PEER, Settings(64512, 64512))
+    session = established(INTERNAL_PEER, Settings(SessionParameters(64512, 64512)))
     session.change_routes({A: PLAIN})
 
     assert flushed(session) == [
@@ -454,7 +455,7 @@ def test_short_lived_session_counts_as_a_failed_attempt() -> None:
 
 
 def test_long_lived_session_reconnects_at_once() -> None:
-    session = Session(Settings(64512, 64513))
+    session = Session(Settings(SessionParameters(64512, 64513)))
     session.start(0.0)
     for _ in range(5):
         session.connection_failed("connection refused", 0.0)
@@ -497,9 +498,9 @@ def test_stop_sends_cease_and_does_not_reconnect(subcode: Cease) -> None:
 
 
 def test_stop_without_a_connection_sends_nothing() -> None:
-    connecting = Session(Settings(64512, 64513))
+    connecting = Session(Settings(SessionParameters(64512, 64513)))
     connecting.start(0.0)
-    waiting = Session(Settings(64512, 64513))
+    waiting = Session(Settings(SessionParameters(64512, 64513)))
     waiting.start(0.0)
     waiting.connection_failed("connection refused", 0.0)
 
@@ -534,7 +535,7 @@ def test_send_hold_timer_stops_once_the_peer_reads_again() -> None:
 
 
 def test_unsupported_capability_notification_omits_capabilities_next() -> None:
-    session = Session(Settings(64512, 64513))
+    session = Session(Settings(SessionParameters(64512, 64513)))
     session.start(0.0)
     (full,) = sent(session.connected(LocalAddresses(LOCAL), LOCAL, 0.0))
     assert isinstance(full, Open)

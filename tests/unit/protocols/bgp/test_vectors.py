@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from metallb_py.model.peers import Origin
 from metallb_py.protocols.bgp.codec.capabilities import (
     Capability,
     ExtendedNextHop,
@@ -124,7 +125,7 @@ def facts_of_update(update: Update) -> Facts:
     }
     if (attributes := update.attributes) is not None:
         fields |= {
-            "origin": texts(attributes.origin),
+            "origin": texts(list(Origin).index(attributes.origin)),
             "as_path": texts(*(asn for segment in attributes.as_path for asn in segment.asns)),
             "med": texts(*(() if attributes.med is None else (attributes.med,))),
             "local_pref": texts(

@@ -7,14 +7,16 @@ from ipaddress import ip_address
 
 import pytest
 
-from metallb_py.model.config import BfdProfile, Config, Peer
+from metallb_py.model.config import Config
+from metallb_py.model.peers import BfdProfile, Peer, SessionParameters
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from metallb_py.protocols.bfd.settings import Path, Settings
 from speaker.bfd.targets import settings_of, targets_for
-from speaker.bgp.peering import session_of
 
 ROUTER, LOCAL = ip_address("10.0.0.2"), ip_address("10.0.0.1")
-PEER = Peer(64512, 64513, ROUTER, bfd_profile="fast")
+SESSION = SessionParameters(64512, 64513, ROUTER)
+PEER = Peer(SESSION, bfd_profile="fast")
+IBGP = replace(PEER, session=replace(SESSION, peer_asn=64512))
 FAST = BfdProfile("fast", receive_interval=50, transmit_interval=60, detect_multiplier=5)
 SLOW = BfdProfile("slow")
 
@@ -54,8 +56,8 @@ def test_only_peers_that_select_the_node_have_a_bfd_session() -> None:
         (PEER, True, False),
         (PEER, False, False),
         (replace(PEER, ebgp_multihop=True), True, True),
-        (replace(PEER, peer_asn=64512), True, False),
-        (replace(PEER, peer_asn=64512), False, True),
+        (IBGP, True, False),
+        (IBGP, False, True),
     ],
 )
 def test_multihop_bfd_for_ebgp_multihop_and_distant_ibgp_peers(
@@ -65,12 +67,13 @@ def test_multihop_bfd_for_ebgp_multihop_and_distant_ibgp_peers(
 
 
 def test_the_source_address_is_the_local_end_of_the_path() -> None:
-    assert list(paths(replace(PEER, source_address=LOCAL))) == [Path(ROUTER, LOCAL)]
+    bound = replace(PEER, session=replace(SESSION, source_address=LOCAL))
+    assert list(paths(bound)) == [Path(ROUTER, LOCAL)]
 
 
 def test_bgp_sessions_with_one_router_share_the_first_bfd_session() -> None:
-    other = replace(PEER, port=1790, bfd_profile="slow")
+    other = Peer(replace(SESSION, port=1790), bfd_profile="slow")
     targets = targets_for(Config(peers=(PEER, other), bfd_profiles=(FAST, SLOW)), {}, bool)
 
     assert targets.settings == {Path(ROUTER): settings_of(FAST)}
-    assert targets.peers == {Path(ROUTER): (session_of(PEER), session_of(other))}
+    assert targets.peers == {Path(ROUTER): (SESSION, other.session)}

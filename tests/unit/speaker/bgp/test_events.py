@@ -8,10 +8,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from metallb_py.model.peers import SessionParameters
 from speaker.bgp.events import BgpEvent
-from speaker.bgp.peering import PeerSession
 
-PEER = PeerSession(64512, 64513, ip_address("10.0.0.2"), password="s3cret")
+PEER = SessionParameters(64512, 64513, ip_address("10.0.0.2"), password="s3cret")
 
 
 @pytest.mark.parametrize("kind", typing.get_args(BgpEvent), ids=lambda kind: kind.__name__)

@@ -7,7 +7,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from metallb_py.model.config import Config, Peer, SecretKey
+from metallb_py.model.config import Config
+from metallb_py.model.peers import Peer, SecretKey, SessionParameters
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from speaker.bgp.passwords import (
     Contents,
@@ -25,7 +26,8 @@ RACK = LabelSelector(frozenset({Requirement("rack", Operator.IN, frozenset({"1"}
 
 
 def peer(number: int, secret: SecretKey | None = None, **more: object) -> Peer:
-    return Peer(1, 2, ip_address(f"10.0.0.{number}"), password_secret=secret, **more)  # type: ignore[arg-type]
+    session = SessionParameters(1, 2, ip_address(f"10.0.0.{number}"))
+    return Peer(session, password_secret=secret, **more)  # type: ignore[arg-type]
 
 
 def secret(**data: bytes) -> Contents:
@@ -76,7 +78,7 @@ def test_only_the_peers_of_this_node_need_their_secrets() -> None:
 def test_a_peer_without_its_password_waits_and_others_do_not() -> None:
     config = Config(peers=(peer(1), peer(2, WHERE), peer(3, ELSEWHERE)))
     resolved = resolve_passwords(config, {}, {ELSEWHERE: Password("x")})
-    assert [(str(p.address), p.password) for p in resolved.config.peers] == [
+    assert [(str(p.session.address), p.session.password) for p in resolved.config.peers] == [
         ("10.0.0.1", ""),
         ("10.0.0.3", "x"),
     ]
@@ -87,7 +89,7 @@ def test_password_problems_name_the_peer_and_whether_it_waits() -> None:
     config = Config(peers=(peer(2, WHERE), peer(3, ELSEWHERE)))
     known = {WHERE: Password("", "gone"), ELSEWHERE: Password("x", "gone")}
     resolved = resolve_passwords(config, {}, known)
-    assert [p.password for p in resolved.config.peers] == ["x"]
+    assert [p.session.password for p in resolved.config.peers] == ["x"]
     assert resolved.problems == (
         PasswordProblem("10.0.0.2:179", WHERE, "gone", waits=True),
         PasswordProblem("10.0.0.3:179", ELSEWHERE, "gone", waits=False),

@@ -8,12 +8,19 @@ from ipaddress import ip_address
 import pytest
 from support.kube.objects import pool, selector
 
-from metallb_py.model.config import AddressFamily, BgpAdvertisement, Peer, Protocol
+from metallb_py.addresses import AddressFamily
+from metallb_py.model.config import BgpAdvertisement, Protocol
+from metallb_py.model.peers import Peer, SessionParameters
 from speaker.bgp.reach import Reach
 
 V4, V6 = ip_address("198.51.100.1"), ip_address("2001:db8::1")
-PEER = Peer(64512, 64513, ip_address("10.0.0.2"), name="tor")
-OTHER = replace(PEER, address=ip_address("10.0.0.3"), name="spine")
+SESSION = SessionParameters(64512, 64513, ip_address("10.0.0.2"))
+PEER = Peer(SESSION, name="tor")
+OTHER = Peer(replace(SESSION, address=ip_address("10.0.0.3")), name="spine")
+ONLY_V4, ONLY_V6 = (
+    replace(PEER, session=replace(SESSION, address_families=frozenset({family})))
+    for family in AddressFamily
+)
 POOL = pool("routed", "198.51.100.0/24", "2001:db8::/64", protocol=Protocol.BGP)
 RACK1 = (selector(rack="1"),)
 LABELS = {"rack": "1"}
@@ -35,8 +42,8 @@ def reaches(
         ((PEER,), (True, True)),
         ((replace(PEER, node_selectors=(selector(rack="2"),)),), (False, False)),
         ((replace(PEER, node_selectors=(selector(rack="2"),)), OTHER), (True, True)),
-        ((replace(PEER, address_families=frozenset({AddressFamily.IPV4})),), (True, False)),
-        ((replace(PEER, address_families=frozenset({AddressFamily.IPV6})),), (False, True)),
+        ((ONLY_V4,), (True, False)),
+        ((ONLY_V6,), (False, True)),
     ],
 )
 def test_peers_are_reached_by_node_selector_and_address_family(

@@ -24,6 +24,7 @@ from support.net.router_link import (
 )
 from support.net.timeouts import TIMEOUT
 
+from metallb_py.model.peers import SessionParameters
 from speaker.bgp.io.listener import (
     BgpListener,
     ConnectionsRefused,
@@ -31,7 +32,6 @@ from speaker.bgp.io.listener import (
     ListenFailed,
     UnknownPeerRejected,
 )
-from speaker.bgp.peering import PeerSession
 from speaker.bgp.settings import ListenAt
 from speaker.linux.tcp_md5 import sign_segments
 
@@ -54,12 +54,14 @@ class Listening:
         self.events: asyncio.Queue[ListenerEvent] = asyncio.Queue()
         self.listener = BgpListener(at, self.events.put_nowait)
 
-    def expect(self, *peers: PeerSession) -> None:
+    def expect(self, *peers: SessionParameters) -> None:
         self.listener.expect(dict.fromkeys(peers, self.accepted.put_nowait))
 
 
 @contextlib.asynccontextmanager
-async def listening(*peers: PeerSession, at: ListenAt | None = None) -> AsyncIterator[Listening]:
+async def listening(
+    *peers: SessionParameters, at: ListenAt | None = None
+) -> AsyncIterator[Listening]:
     made = Listening(at or ListenAt())
     made.expect(*peers)
     try:
@@ -167,7 +169,9 @@ async def test_unnumbered_peer_with_a_password_is_rejected_until_discovered(
         add_address(namespace, address)
     with inside(cable.router):
         ours = f"fe80::1%{socket.if_nametoindex('eth0')}"
-    async with listening(PeerSession(1, 2, None, interface="eth0", password=password)) as node:
+    async with listening(
+        SessionParameters(1, 2, None, interface="eth0", password=password)
+    ) as node:
         with await connect(cable, ours) as sock:
             if password:
                 assert await asyncio.to_thread(sock.recv, 1) == b""

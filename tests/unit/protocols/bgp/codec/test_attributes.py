@@ -5,9 +5,9 @@ from ipaddress import IPv4Address
 import pytest
 
 from metallb_py.errors import LocalProtocolError
+from metallb_py.model.peers import Origin
 from metallb_py.protocols.bgp.codec.attributes import (
     AsSegment,
-    Origin,
     PathAttributes,
     SegmentKind,
     decode_attributes,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from metallb_py.addresses import AddressFamily
 from metallb_py.protocols.bgp.codec.capabilities import (
     MAX_RESTART_TIME,
     Capability,
@@ -19,7 +20,7 @@ from metallb_py.protocols.bgp.codec.capabilities import (
     decode_capabilities,
     encode_capabilities,
 )
-from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError
+from metallb_py.protocols.bgp.codec.codes import BgpError
 
 CASES: list[tuple[str, Capability]] = [
     ("01 04 0001 00 01", Multiprotocol(AddressFamily.IPV4)),

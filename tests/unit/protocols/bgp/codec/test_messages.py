@@ -4,9 +4,10 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from metallb_py.addresses import AddressFamily
 from metallb_py.errors import LocalProtocolError
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn, Multiprotocol, OtherCapability
-from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError, MessageType
+from metallb_py.protocols.bgp.codec.codes import BgpError, MessageType
 from metallb_py.protocols.bgp.codec.framing import Frame
 from metallb_py.protocols.bgp.codec.messages import (
     Keepalive,

@@ -4,9 +4,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
+from metallb_py.addresses import AddressFamily
 from metallb_py.errors import LocalProtocolError
-from metallb_py.protocols.bgp.codec.attributes import Origin, PathAttributes
-from metallb_py.protocols.bgp.codec.codes import AddressFamily, BgpError
+from metallb_py.model.peers import Origin
+from metallb_py.protocols.bgp.codec.attributes import PathAttributes
+from metallb_py.protocols.bgp.codec.codes import BgpError
 from metallb_py.protocols.bgp.codec.update import (
     Reach,
     Update,

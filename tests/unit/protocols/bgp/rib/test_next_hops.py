@@ -4,8 +4,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from metallb_py.protocols.bgp.codec.codes import AddressFamily
-from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings
+from metallb_py.addresses import AddressFamily
+from metallb_py.model.peers import SessionParameters
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses, NextHop, next_hops
 
 V4 = IPv4Address("10.0.0.1")
@@ -25,7 +26,7 @@ def terms(
 def chosen(
     local: LocalAddresses, *given: IPv4Address | IPv6Address, extended: bool = False
 ) -> dict[int, NextHop]:
-    return next_hops(Settings(1, 2, next_hops=given), terms(extended=extended), local)
+    return next_hops(SessionParameters(1, 2, next_hops=given), terms(extended=extended), local)
 
 
 @pytest.mark.parametrize("extended", [False, True])
@@ -76,4 +77,6 @@ def test_configured_next_hops_take_precedence() -> None:
 def test_family_that_was_not_negotiated_has_no_next_hop() -> None:
     only_v6 = terms(families=frozenset({AddressFamily.IPV6}))
 
-    assert next_hops(Settings(1, 2), only_v6, LocalAddresses(V4, ipv6=V6)) == {6: NextHop(V6)}
+    assert next_hops(SessionParameters(1, 2), only_v6, LocalAddresses(V4, ipv6=V6)) == {
+        6: NextHop(V6)
+    }

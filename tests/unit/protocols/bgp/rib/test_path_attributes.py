@@ -4,10 +4,11 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pytest
 
+from metallb_py.addresses import AddressFamily
 from metallb_py.config.compile.advertisements import MAX_PREPEND
+from metallb_py.model.peers import Origin
 from metallb_py.model.routes import MAX_COMMUNITY_BYTES
-from metallb_py.protocols.bgp.codec.attributes import AsSegment, Origin, SegmentKind
-from metallb_py.protocols.bgp.codec.codes import AddressFamily
+from metallb_py.protocols.bgp.codec.attributes import AsSegment, SegmentKind
 from metallb_py.protocols.bgp.codec.communities import LinkBandwidth
 from metallb_py.protocols.bgp.codec.framing import MAX_LENGTH
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession

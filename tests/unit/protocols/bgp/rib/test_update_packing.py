@@ -6,7 +6,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 import pytest
 
 from metallb_py.errors import LocalProtocolError
-from metallb_py.protocols.bgp.codec.attributes import Origin, PathAttributes
+from metallb_py.model.peers import Origin
+from metallb_py.protocols.bgp.codec.attributes import PathAttributes
 from metallb_py.protocols.bgp.codec.framing import MAX_EXTENDED_LENGTH, FrameReader
 from metallb_py.protocols.bgp.codec.messages import decode
 from metallb_py.protocols.bgp.codec.update import Update

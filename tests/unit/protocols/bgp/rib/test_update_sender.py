@@ -6,12 +6,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 import pytest
 from support.bgp.messages import messages
 
-from metallb_py.addresses import IPAddress
+from metallb_py.addresses import AddressFamily, IPAddress
+from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bgp.codec.capabilities import GracefulRestart
-from metallb_py.protocols.bgp.codec.codes import AddressFamily
 from metallb_py.protocols.bgp.codec.messages import Refresh, RefreshKind
 from metallb_py.protocols.bgp.codec.update import Update
-from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings
+from metallb_py.protocols.bgp.negotiation import NegotiatedSession
 from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.rib.update_sender import (
@@ -37,7 +37,7 @@ def terms(*, peer_asn: int = 64513, families: frozenset[AddressFamily] = BOTH) -
 
 
 def connected(local: IPAddress = LOCAL, *, peer_asn: int = 64513) -> UpdateSender:
-    sender = UpdateSender(Settings(64512, 64513))
+    sender = UpdateSender(SessionParameters(64512, 64513))
     sender.open(terms(peer_asn=peer_asn), LocalAddresses(local))
     return sender
 
@@ -84,7 +84,7 @@ def test_end_of_rib_is_sent_without_any_route() -> None:
 def test_each_negotiated_family_gets_end_of_rib_even_if_not_carried(
     family: AddressFamily, end: bytes
 ) -> None:
-    sender = UpdateSender(Settings(64512, 64513))
+    sender = UpdateSender(SessionParameters(64512, 64513))
     sender.open(terms(families=frozenset({family})), LocalAddresses(LOCAL))
     sender.initial_sync_done()
     assert sender.flush() == Flush(end, 1)
@@ -143,7 +143,7 @@ def test_withdraw_all_withdraws_every_sent_route_at_once() -> None:
 
 
 def test_withdraw_all_omits_routes_that_were_never_sent() -> None:
-    sender = UpdateSender(Settings(64512, 64513))
+    sender = UpdateSender(SessionParameters(64512, 64513))
     sender.change({A: RouteAttributes()})
     assert sender.withdraw_all() == NOTHING
     sender.open(terms(), LocalAddresses(LOCAL))
@@ -178,7 +178,7 @@ def summary(flush: Flush | None) -> list[str]:
 
 def both_families(*, enhanced: bool, restarts: bool = False) -> UpdateSender:
     """Return an open sender with a route in each family, nothing sent yet."""
-    sender = UpdateSender(Settings(64512, 64513))
+    sender = UpdateSender(SessionParameters(64512, 64513))
     agreed = replace(
         terms(), enhanced_refresh=enhanced, peer_restart=GracefulRestart(0) if restarts else None
     )
