@@ -51,7 +51,7 @@ from metallb_py.runtime.log import Logger
 from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.tasks import run_until
-from speaker.announcers.bgp import BgpAnnouncer
+from speaker.announcers.bgp import bgp_announcer
 from speaker.announcers.bgp_passwords import Passwords
 from speaker.announcers.interface import Announcer
 from speaker.announcers.layer2 import Layer2Announcer, LinkEvent
@@ -131,7 +131,7 @@ class App:
         self._layer2 = Layer2Announcer(options.layer2, log, self._metrics, self._on_link_event)
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: self._layer2,
-            Protocol.BGP: BgpAnnouncer(
+            Protocol.BGP: bgp_announcer(
                 options.node_name,
                 log,
                 self._metrics,

@@ -13,7 +13,8 @@ from support.bgp.node import Node, peer, route
 from support.net.router_link import NODE, NODE_V6, ROUTER, VethPair, eventually
 
 from metallb_py.model.routes import Route
-from speaker.bgp.events import SessionUp
+from metallb_py.protocols.bgp.effects import SessionUp
+from metallb_py.protocols.bgp.negotiation import describe
 
 pytestmark = pytest.mark.interop
 
@@ -206,4 +207,4 @@ async def test_bird_accepts_extended_messages(node: Node, bird_router: Bird) -> 
 
     wanted = {str(one.prefix) for one in many}
     await eventually(bird_router.prefixes, lambda prefixes: prefixes == wanted)
-    assert "up to 65535 bytes" in (await node.next_event(SessionUp)).terms
+    assert "up to 65535 bytes" in describe((await node.next_event(SessionUp)).terms)

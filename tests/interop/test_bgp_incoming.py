@@ -11,7 +11,7 @@ from support.bgp.frr import Frr, frr
 from support.bgp.node import Node, peer, route, running_node
 from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
 
-from speaker.bgp.events import SessionDown, SessionUp
+from metallb_py.protocols.bgp.effects import SessionDown, SessionUp
 from speaker.bgp.settings import ListenAt
 
 pytestmark = pytest.mark.interop
@@ -115,7 +115,7 @@ async def test_connection_collision_leaves_one_connection(
     )
     # An FRR that resumes with two connections may close the right one, too, and accept another.
     # It sends nothing then: a NOTIFICATION would mean that the two sides chose differently.
-    downs = [event.reason for event in listener.events if isinstance(event, SessionDown)]
+    downs = [down.reason for down in listener.pending(SessionDown)]
     assert downs in ([], ["connection closed by peer"], ["connection reset by peer"])
 
 

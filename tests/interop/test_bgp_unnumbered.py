@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from ipaddress import ip_address
 
 import pytest
 from support.bgp.frr import Frr, frr
@@ -10,7 +11,7 @@ from support.bgp.node import Node, route, running_node
 from support.net.router_link import VethPair, eventually
 
 from metallb_py.model.peers import DynamicAsn, SessionParameters
-from speaker.bgp.events import ConnectFailed, SessionDown, SessionUp
+from metallb_py.protocols.bgp.effects import ConnectFailed, SessionDown, SessionUp
 from speaker.bgp.settings import ListenAt
 
 pytestmark = pytest.mark.interop
@@ -93,14 +94,14 @@ async def test_a_router_with_a_new_link_local_address_is_found_again(
 ) -> None:
     node.peer_with(uplink(password="s3cret", hold_time=3))
     await router.start(config("neighbor eth0 password s3cret", "neighbor eth0 timers 1 3"))
-    before = (await node.next_event(SessionUp)).terms
+    before = (await node.next_peer_event(SessionUp)).router
 
     for command in ("flush dev eth0 scope link", "add fe80::77/64 dev eth0 nodad"):
         await router.in_namespace("ip", "-6", "address", *command.split())
     await node.next_event(SessionDown)
-    after = (await node.next_event(SessionUp)).terms
-    assert "router at fe80::77" in after
-    assert "router at fe80::77" not in before
+    after = (await node.next_peer_event(SessionUp)).router
+    assert before is not None
+    assert before != after == ip_address("fe80::77")
 
 
 async def test_a_link_without_router_advertisements_is_reported(node: Node) -> None:

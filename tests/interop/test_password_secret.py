@@ -18,7 +18,7 @@ from metallb_py.config.compile.read_config import read_config
 from metallb_py.lab.apiserver.defaults import BY_KIND
 from metallb_py.lab.apiserver.store import Object
 from metallb_py.runtime.log import Logger
-from speaker.announcers.bgp import BgpAnnouncer
+from speaker.announcers.bgp import bgp_announcer
 from speaker.announcers.bgp_passwords import Passwords
 from speaker.decision import Announcement
 from speaker.metrics import SpeakerMetrics
@@ -58,7 +58,7 @@ async def running_bgp(api: Api, lines: list[str]) -> AsyncIterator[None]:
     """Run the BGP part of the speaker, wired as in the speaker."""
     async with connected(api) as client:
         log, metrics = Logger(write=lines.append), SpeakerMetrics()
-        announcer = BgpAnnouncer("node1", log, metrics, drain_time=0)
+        announcer = bgp_announcer("node1", log, metrics, drain_time=0)
 
         def configure() -> None:
             announcer.configure(passwords.resolve_passwords(CONFIG, {}), {})

@@ -24,7 +24,7 @@ from support.net.router_link import NODE, NODE_SECOND, VethPair, eventually
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.runtime.log import Logger
-from speaker.announcers.bgp import BgpAnnouncer
+from speaker.announcers.bgp import BgpAnnouncer, bgp_announcer
 from speaker.decision import Announcement
 from speaker.metrics import SpeakerMetrics
 
@@ -57,7 +57,7 @@ async def speaker(
         )
         config = replace(config, peers=peers)
     (pool,) = config.pools
-    announcer = BgpAnnouncer(address or "node1", Logger(), SpeakerMetrics(), drain_time=0)
+    announcer = bgp_announcer(address or "node1", Logger(), SpeakerMetrics(), drain_time=0)
     announcer.configure(config, LABELS)
     announcer.announce("default/web", Announcement((ip_address(SERVICE),), pool, endpoints))
     async with while_running(announcer.run()):

@@ -68,11 +68,8 @@ class UpdateReceived:
     update: Update
 
 
-Effect = (
-    Connect
-    | CloseTcp
-    | Send
-    | SessionUp
+Report = (
+    SessionUp
     | SessionDown
     | ConnectFailed
     | NotificationReceived
@@ -80,3 +77,6 @@ Effect = (
     | UpdateReceived
     | PrefixCounts
 )
+"""What a driver passes on, for the log and the metrics."""
+
+Effect = Connect | CloseTcp | Send | Report

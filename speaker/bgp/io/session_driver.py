@@ -19,7 +19,6 @@ from ipaddress import IPv4Address, ip_address
 from metallb_py.addresses import IPNetwork
 from metallb_py.errors import LocalProtocolError
 from metallb_py.model.peers import SessionParameters
-from metallb_py.protocols.bgp import effects
 from metallb_py.protocols.bgp.cease import SHUTDOWN, ShutdownRequest
 from metallb_py.protocols.bgp.codec.codes import Cease
 from metallb_py.protocols.bgp.connections import (
@@ -29,11 +28,11 @@ from metallb_py.protocols.bgp.connections import (
     RejectConnection,
     SwitchConnection,
 )
-from metallb_py.protocols.bgp.negotiation import RESTART_TIME, Settings, describe
-from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts, RouteAttributes
+from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Report, Send, SessionUp
+from metallb_py.protocols.bgp.negotiation import RESTART_TIME, Settings
+from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
-from speaker.bgp import events
-from speaker.bgp.events import BgpEvent
+from speaker.bgp.events import PeerEvent
 from speaker.bgp.io.router_discovery import LinkRouter
 from speaker.bgp.io.socket_options import destination, open_socket, prepare
 from speaker.bgp.io.transport import RECEIVED_AT_ONCE, Connection, describe_error
@@ -52,7 +51,7 @@ class BgpSession:
         self,
         peer: SessionParameters,
         node_name: str,
-        on_event: Callable[[BgpEvent], None],
+        on_event: Callable[[PeerEvent], None],
         on_found: Callable[[], None] = lambda: None,
     ) -> None:
         self._peer = peer
@@ -267,28 +266,30 @@ class BgpSession:
     def _perform(self, wanted: Iterable[CollisionEffect]) -> None:
         for effect in wanted:
             match effect:
-                case effects.Connect():
+                case Connect():
                     name = f"dial {self._peer}"
                     self._dialling = self._group.create_task(self._dial(), name=name)
-                case effects.Send(data):
+                case Send(data):
                     if self._connection is not None:
                         self._connection.transport.write(data)
-                case effects.CloseTcp():
+                case CloseTcp():
                     self._close_connection()
                 case OnIncoming(action):
                     self._perform_on_incoming(action)
                 case SwitchConnection():
                     self._connection, self._incoming = self._incoming, None
+                case RejectConnection():
+                    pass  # of the connection that was just accepted: _take_accepted performs it
                 case _:
                     self._report(effect)
 
-    def _perform_on_incoming(self, action: effects.Send | effects.CloseTcp) -> None:
+    def _perform_on_incoming(self, action: Send | CloseTcp) -> None:
         if self._incoming is None:
             return
         match action:
-            case effects.Send(data):
+            case Send(data):
                 self._incoming.transport.write(data)
-            case effects.CloseTcp():
+            case CloseTcp():
                 self._close(self._incoming)
                 self._incoming = None
 
@@ -308,18 +309,10 @@ class BgpSession:
         self._closing.add(connection)
         connection.close()
 
-    def _report(self, effect: CollisionEffect) -> None:
-        if (
-            isinstance(effect, effects.SessionUp)
-            and not effect.terms.hold_time
-            and self._connection
-        ):
+    def _report(self, effect: Report) -> None:
+        if isinstance(effect, SessionUp) and not effect.terms.hold_time and self._connection:
             self._connection.enable_tcp_keepalive()
-        event = _event_for(self._peer, effect)
-        if isinstance(event, events.SessionUp) and self._link.address is not None:
-            event = replace(event, terms=f"router at {self._link.address}, {event.terms}")
-        if event is not None:
-            self._on_event(event)
+        self._on_event(PeerEvent(self._peer, effect, self._link.address))
 
     def _describe(self, error: Exception) -> str:
         if isinstance(error, OSError):
@@ -329,23 +322,3 @@ class BgpSession:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _event_for(peer: SessionParameters, effect: CollisionEffect) -> BgpEvent | None:
-    match effect:
-        case effects.SessionUp(terms):
-            hold_time, text = terms.hold_time, describe(terms)
-            return events.SessionUp(peer, terms.local_asn, terms.peer_asn, hold_time, text)
-        case effects.SessionDown(reason):
-            return events.SessionDown(peer, reason)
-        case effects.ConnectFailed(error):
-            return events.ConnectFailed(peer, error)
-        case effects.NotificationReceived(text):
-            return events.NotificationReceived(peer, text)
-        case effects.UpdatesSent(count):
-            return events.UpdatesSent(peer, count)
-        case PrefixCounts(announced, desired, not_carried):
-            return events.PrefixCounts(peer, announced, desired, not_carried)
-        case effects.UpdateReceived(update):
-            return events.UpdateReceived(peer, update.malformed or "")
-    return None

@@ -24,7 +24,7 @@ from metallb_py.model.config import BgpAdvertisement, Config, Pool, Protocol
 from metallb_py.model.peers import BfdProfile, Peer, SessionParameters
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.tasks import run_with_signals
-from speaker.announcers.bgp import BgpAnnouncer
+from speaker.announcers.bgp import bgp_announcer
 from speaker.bgp.shutdown import ShutdownMode
 from speaker.decision import Announcement
 from speaker.metrics import SpeakerMetrics
@@ -84,7 +84,7 @@ async def next_log_entry(
 
 async def announce(options: dict[str, Any], stop: asyncio.Event) -> int:
     """Run the announcer in this process; return its exit status."""
-    announcer = BgpAnnouncer("node1", Logger(), SpeakerMetrics(), drain_time=options["drain_time"])
+    announcer = bgp_announcer("node1", Logger(), SpeakerMetrics(), drain_time=options["drain_time"])
     settings = options["peer"]
     bfd_profile = settings.pop("bfd_profile", "")
     session = SessionParameters(**{**settings, "address": ip_address(settings["address"])})

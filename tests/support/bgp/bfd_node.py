@@ -15,19 +15,19 @@ from support.net.timeouts import TIMEOUT
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.runtime.log import Level, Logger
-from speaker.announcers.bgp import BgpAnnouncer
+from speaker.announcers.bgp import bgp_announcer
 from speaker.decision import Announcement
 from speaker.metrics import SpeakerMetrics
 
 
 class BfdNode:
-    """Drives a BgpAnnouncer; a test can await its log lines."""
+    """Drives a BGP announcer; a test can await its log lines."""
 
     def __init__(self) -> None:
         self.metrics = SpeakerMetrics()
         self.lines: list[dict[str, Any]] = []
         self._arrived = asyncio.Event()
-        self.announcer = BgpAnnouncer("node1", Logger(Level.DEBUG, self._note), self.metrics)
+        self.announcer = bgp_announcer("node1", Logger(Level.DEBUG, self._note), self.metrics)
 
     def configure(self, profile: str, *peers: str) -> None:
         """Configure these peers, each in YAML, and this BFD profile, named p."""

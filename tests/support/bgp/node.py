@@ -13,13 +13,14 @@ from support.net.timeouts import TIMEOUT
 from metallb_py.addresses import IPNetwork
 from metallb_py.model.peers import SessionParameters
 from metallb_py.model.routes import Route
-from speaker.bgp.events import BgpEvent, ConnectFailed
+from metallb_py.protocols.bgp.effects import ConnectFailed, Report
+from speaker.bgp.events import BgpEvent, PeerAdded, PeerEvent, PeerRemoved, ShutdownBegun
 from speaker.bgp.io.listener import BgpListener, ListenerEvent
 from speaker.bgp.io.sessions import BgpSpeaker
 from speaker.bgp.peering import Peering
 from speaker.bgp.settings import ListenAt
 
-E = TypeVar("E", bound=BgpEvent)
+E = TypeVar("E", bound=PeerAdded | PeerRemoved | ShutdownBegun | Report)
 
 
 class Node:
@@ -45,11 +46,27 @@ class Node:
         self.speaker.change_routes({**gone, **wanted})
 
     async def next_event(self, kind: type[E], within: float = TIMEOUT) -> E:
-        """Wait for the next event of a kind that no call has returned yet."""
+        """Wait for the next event of a kind that no call has returned yet.
+
+        Of a session's event it is the effect.
+        """
+        return effect_of(await self._next(kind, within))
+
+    async def next_peer_event(self, kind: type[Report], within: float = TIMEOUT) -> PeerEvent:
+        """Wait for the next event of a session with an effect of this kind, as ``next_event``."""
+        event = await self._next(kind, within)
+        assert isinstance(event, PeerEvent)
+        return event
+
+    def pending(self, kind: type[E]) -> list[E]:
+        """Return the events of a kind that no call has returned yet."""
+        return [found for found in map(effect_of, self.events) if isinstance(found, kind)]
+
+    async def _next(self, kind: type[E], within: float) -> BgpEvent:
         async with asyncio.timeout(within):
             while True:
                 for event in self.events:
-                    if isinstance(event, kind):
+                    if isinstance(effect_of(event), kind):
                         self.events.remove(event)
                         return event
                 self._arrived.clear()
@@ -67,6 +84,11 @@ class Node:
     def _note(self, event: BgpEvent) -> None:
         self.events.append(event)
         self._arrived.set()
+
+
+def effect_of(event: BgpEvent) -> PeerAdded | PeerRemoved | ShutdownBegun | Report:
+    """Return the effect that a session reported; any other event is its own."""
+    return event.effect if isinstance(event, PeerEvent) else event
 
 
 @contextlib.asynccontextmanager

@@ -24,7 +24,7 @@ from metallb_py.config.compile.read_config import read_config
 from metallb_py.kube.endpoints import from_slices
 from metallb_py.kube.objects import EndpointSlice
 from metallb_py.runtime.log import Logger
-from speaker.announcers.bgp import BgpAnnouncer
+from speaker.announcers.bgp import bgp_announcer
 from speaker.core import Adjust, Announce, Effect, Source, Speaker, Withdraw
 from speaker.metrics import SpeakerMetrics
 
@@ -78,7 +78,7 @@ def slice_of(endpoints: dict[str, int]) -> EndpointSlice:
 async def run_node(name: str, text: str) -> None:
     """Run the node in this process."""
     core, config = Speaker(name), read_config(text)
-    announcer = BgpAnnouncer(name, Logger(), SpeakerMetrics(), drain_time=0)
+    announcer = bgp_announcer(name, Logger(), SpeakerMetrics(), drain_time=0)
 
     def perform(effects: tuple[Effect, ...]) -> None:
         for effect in effects:

@@ -17,7 +17,7 @@ from metallb_py.model.peers import Peer, SessionParameters
 from metallb_py.protocols.bgp.codec.messages import Keepalive
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.runtime.log import Logger
-from speaker.announcers.bgp import BgpAnnouncer
+from speaker.announcers.bgp import bgp_announcer
 from speaker.decision import Announcement
 from speaker.metrics import SpeakerMetrics
 
@@ -37,7 +37,7 @@ def namespace() -> Iterator[None]:
 async def test_updates_of_a_peer_are_counted_and_malformed_ones_logged() -> None:
     lines: list[str] = []
     metrics = SpeakerMetrics()
-    announcer = BgpAnnouncer("node1", Logger(write=lines.append), metrics, drain_time=0)
+    announcer = bgp_announcer("node1", Logger(write=lines.append), metrics, drain_time=0)
     announcer.configure(
         Config(peers=(Peer(SessionParameters(64512, 64513, ip_address(NODE))),)), {}
     )
@@ -63,7 +63,7 @@ async def test_updates_of_a_peer_are_counted_and_malformed_ones_logged() -> None
 async def test_malformed_updates_do_not_fill_the_log() -> None:
     lines: list[str] = []
     metrics = SpeakerMetrics()
-    announcer = BgpAnnouncer("node1", Logger(write=lines.append), metrics, drain_time=0)
+    announcer = bgp_announcer("node1", Logger(write=lines.append), metrics, drain_time=0)
     announcer.configure(
         Config(peers=(Peer(SessionParameters(64512, 64513, ip_address(NODE))),)), {}
     )
@@ -90,7 +90,7 @@ class Changing:
     def __init__(self) -> None:
         self.lines: list[str] = []
         logger = Logger(write=self.lines.append)
-        self.announcer = BgpAnnouncer("node1", logger, SpeakerMetrics(), drain_time=0)
+        self.announcer = bgp_announcer("node1", logger, SpeakerMetrics(), drain_time=0)
         self._marks = 0
 
     def apply(self, peers: tuple[Peer, ...], *advertisements: BgpAdvertisement) -> None:

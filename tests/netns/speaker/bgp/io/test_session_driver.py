@@ -15,14 +15,14 @@ from support.net.router_link import NODE, NODE_SECOND, NODE_V6, eventually, insi
 from support.net.timeouts import TIMEOUT
 
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Notification, Open
-from speaker.bgp.events import (
+from metallb_py.protocols.bgp.effects import (
     ConnectFailed,
     NotificationReceived,
-    PrefixCounts,
     SessionDown,
     SessionUp,
     UpdateReceived,
 )
+from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
 
 pytestmark = pytest.mark.netns
 
@@ -46,7 +46,7 @@ async def test_refused_connection_is_reported_and_retried(node: Node) -> None:
     assert failed[0].error == 'dial "10.77.0.1:179": connection refused'
 
     async with running_collector(NODE):  # the third attempt comes a second later
-        assert (await node.next_event(SessionUp)).peer_asn == 64513
+        assert (await node.next_event(SessionUp)).terms.peer_asn == 64513
 
 
 async def test_source_address_is_used_and_becomes_the_next_hop(node: Node) -> None:
@@ -113,7 +113,7 @@ async def test_received_notification_is_reported_and_the_session_reconnects(node
         node.peer_with(peer(NODE, 64512, 64513))
         first = await accepted.get()
         first.accept_open(await first.receive())
-        assert (await node.next_event(SessionUp)).hold_time == 90
+        assert (await node.next_event(SessionUp)).terms.hold_time == 90
         first.send(Notification(6, 4, b"\x06coffee"))
         text = 'got BGP notification code 0x0604 (cease: administrative reset: "coffee")'
 
@@ -169,7 +169,7 @@ async def test_hold_time_0_enables_tcp_keepalive(
         node.peer_with(peer(NODE, 64512, 64513))
         first = await accepted.get()
         first.accept_open(await first.receive(), hold_time)
-        assert (await node.next_event(SessionUp)).hold_time == hold_time
+        assert (await node.next_event(SessionUp)).terms.hold_time == hold_time
 
         # Until all data is acknowledged, the kernel reports another timer.
         timer = await eventually(timer_of_the_session, lambda text: "timer:(on" not in text)
@@ -185,11 +185,11 @@ async def test_malformed_updates_are_reported_and_keep_the_session(node: Node) -
         await node.next_event(SessionUp)
         first.writer.write(b"\xff" * 16 + bytes.fromhex("001c 02 0000 0000 20c0000201"))
 
-        problem = (await node.next_event(UpdateReceived)).problem
+        problem = (await node.next_event(UpdateReceived)).update.malformed
         assert problem
         assert "ORIGIN" not in problem
         first.writer.write(b"\xff" * 16 + bytes.fromhex("0017 02 0000 0000"))  # End-of-RIB
-        assert (await node.next_event(UpdateReceived)).problem == ""
+        assert (await node.next_event(UpdateReceived)).update.malformed == ""
         node.advertise(route("192.0.2.1/32"))
         async with asyncio.timeout(TIMEOUT):
             while (await node.next_event(PrefixCounts)).announced != 1:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
-from support.bgp.node import Node, peer, route, running_node
+from support.bgp.node import Node, effect_of, peer, route, running_node
 from support.bgp.peers import listening, running_collector
 from support.net.router_link import inside, veth_pair
 from support.net.timeouts import TIMEOUT
@@ -16,7 +16,9 @@ from support.net.timeouts import TIMEOUT
 from metallb_py.addresses import IPNetwork
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Notification, Open
 from metallb_py.protocols.bgp.codec.update import Update
-from speaker.bgp.events import PeerAdded, PeerRemoved, PrefixCounts, SessionUp, UpdatesSent
+from metallb_py.protocols.bgp.effects import SessionUp, UpdatesSent
+from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
+from speaker.bgp.events import PeerAdded, PeerRemoved
 from speaker.bgp.io.sessions import BgpSpeaker
 from speaker.bgp.peering import Peering, RemovalReason
 
@@ -57,7 +59,7 @@ async def test_one_address_with_two_ports_is_two_peers(node: Node) -> None:
 
         await one.wait_table(bool)
         await two.wait_table(bool)
-        assert {str((await node.next_event(SessionUp)).peer) for _ in range(2)} == {
+        assert {str((await node.next_peer_event(SessionUp)).peer) for _ in range(2)} == {
             "127.0.0.1:1791",
             "127.0.0.1:1792",
         }
@@ -74,7 +76,7 @@ async def test_burst_of_route_changes_is_sent_as_one_update(node: Node) -> None:
 
         await one.wait_table(lambda table: len(table) == 10)
         assert (await node.next_event(UpdatesSent)).count == 1
-        assert not any(isinstance(event, UpdatesSent) for event in node.events)
+        assert not node.pending(UpdatesSent)
 
 
 async def test_reload_disturbs_only_changed_peers(node: Node) -> None:
@@ -115,7 +117,7 @@ async def test_changed_peer_is_closed_before_its_successor_connects(node: Node) 
         successor = await (await accepted.get()).receive()
         assert isinstance(successor, Open)
         assert successor.hold_time == 30
-        assert [type(event) for event in node.events] == [
+        assert [type(effect_of(event)) for event in node.events] == [
             PeerAdded,
             PrefixCounts,
             PeerRemoved,
