@@ -16,12 +16,13 @@ from controller.core import Controller
 from controller.effects import ConfigRefused
 from controller.orphaned_addresses import OrphanPolicy
 from controller.simulation import simulate
-from metallb_py.addresses import IPAddress
+from metallb_py.addresses import IPAddress, IPNetwork
 from metallb_py.config.draining import configured_name
 from metallb_py.kube.objects import Service
 from metallb_py.kube.snapshot import Snapshot
 from metallb_py.model.config import Config, Pool
-from metallb_py.model.routes import AdvertisedService, Route, names_in, routes_for
+from metallb_py.model.route_attributes import RouteAttributes
+from metallb_py.model.routes import AdvertisedService, names_in, routes_for
 
 
 class Change(StrEnum):
@@ -79,10 +80,10 @@ class Plan:
     """Every service that this controller serves."""
     pools: Mapping[str, PoolChange]
     """Pools that change, by configured name."""
-    routes_advertised: tuple[Route, ...]
-    """Routes that would be advertised in addition."""
-    routes_withdrawn: tuple[Route, ...]
-    """Routes that would be withdrawn."""
+    routes_advertised: Mapping[IPNetwork, RouteAttributes]
+    """Routes that would be advertised in addition, in ascending order."""
+    routes_withdrawn: Mapping[IPNetwork, RouteAttributes]
+    """Routes that would be withdrawn, in ascending order."""
     refusal: tuple[str, ...] = ()
     """Reasons why the configuration would have to wait and change nothing; empty if it would be
     applied."""
@@ -116,7 +117,7 @@ class _Allocations:
     def pool(self, key: str) -> Pool | None:
         return self.pools[self.holdings[key].pool] if key in self.holdings else None
 
-    def routes(self) -> frozenset[Route]:
+    def routes(self) -> Mapping[IPNetwork, RouteAttributes]:
         all_peers = names_in(ad for pool in self.pools.values() for ad in pool.bgp_advertisements)
         return routes_for(
             (
@@ -142,8 +143,8 @@ def make_plan(
     return Plan(
         tuple(_service_plan(service, before, after, core) for service in ours),
         dict(_pool_changes(before.pools, after.pools)),
-        _in_order(new_routes - old_routes),
-        _in_order(old_routes - new_routes),
+        _in_order(new_routes.items() - old_routes.items()),
+        _in_order(old_routes.items() - new_routes.items()),
         refused[0].problems if refused else (),
     )
 
@@ -206,10 +207,11 @@ def _pool_changes(
             yield configured_name(name), PoolChange.APPEARS
 
 
-def _in_order(routes: Iterable[Route]) -> tuple[Route, ...]:
-    def rank(route: Route) -> tuple[int, int, int, int, tuple[int, ...]]:
-        prefix = route.prefix
-        where = (prefix.version, int(prefix.network_address), prefix.prefixlen)
-        return (*where, route.local_pref, route.communities)
+def _in_order(
+    routes: Iterable[tuple[IPNetwork, RouteAttributes]],
+) -> Mapping[IPNetwork, RouteAttributes]:
+    def rank(route: tuple[IPNetwork, RouteAttributes]) -> tuple[int, int, int]:
+        prefix, _ = route
+        return (prefix.version, int(prefix.network_address), prefix.prefixlen)
 
-    return tuple(sorted(routes, key=rank))
+    return dict(sorted(routes, key=rank))

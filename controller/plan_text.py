@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from controller.plan import Change, Plan, ServicePlan
-from metallb_py.model.routes import Route
+from metallb_py.addresses import IPNetwork
+from metallb_py.model.route_attributes import RouteAttributes
 
 # API servers truncate longer warnings, and drop those beyond 4096 characters in total.
 MAX_WARNINGS = 15
@@ -27,10 +28,10 @@ def describe(plan: Plan) -> Iterator[str]:
         yield f'pool "{name}" {change}'
     for problem in plan.refusal:
         yield f"refused: {problem}"
-    for route in plan.routes_advertised:
-        yield f"route {describe_route(route)} appears"
-    for route in plan.routes_withdrawn:
-        yield f"route {describe_route(route)} goes"
+    for prefix, attributes in plan.routes_advertised.items():
+        yield f"route {describe_route(prefix, attributes)} appears"
+    for prefix, attributes in plan.routes_withdrawn.items():
+        yield f"route {describe_route(prefix, attributes)} goes"
     for service in plan.affected:
         yield _service(service)
     counts = [
@@ -56,22 +57,21 @@ def _service(service: ServicePlan) -> str:
     assert_never(service.change)
 
 
-def describe_route(route: Route) -> str:
+def describe_route(prefix: IPNetwork, attributes: RouteAttributes) -> str:
     """Return a route's prefix and attributes as text."""
-    words = [str(route.prefix)]
-    if route.local_pref:
-        words.append(f"localpref {route.local_pref}")
-    if route.communities:
-        words.append(
-            "communities " + " ".join(f"{c >> 16}:{c & 0xFFFF}" for c in route.communities)
-        )
-    if route.large_communities:
-        large = (":".join(map(str, numbers)) for numbers in route.large_communities)
+    words = [str(prefix)]
+    if attributes.local_pref:
+        words.append(f"localpref {attributes.local_pref}")
+    if attributes.communities:
+        plain = (f"{c >> 16}:{c & 0xFFFF}" for c in sorted(attributes.communities))
+        words.append("communities " + " ".join(plain))
+    if attributes.large_communities:
+        large = (":".join(map(str, numbers)) for numbers in sorted(attributes.large_communities))
         words.append("large communities " + " ".join(large))
-    if route.med is not None:
-        words.append(f"med {route.med}")
-    if route.as_path_prepend:
-        words.append(f"as-path-prepend {route.as_path_prepend}")
+    if attributes.med is not None:
+        words.append(f"med {attributes.med}")
+    if attributes.as_path_prepend:
+        words.append(f"as-path-prepend {attributes.as_path_prepend}")
     return " ".join(words)
 
 

@@ -94,8 +94,8 @@ def as_json(plan: Plan) -> Mapping[str, object]:
     return {
         "refusal": plan.refusal,
         "pools": plan.pools,
-        "routesAppearing": [describe_route(route) for route in plan.routes_advertised],
-        "routesGoing": [describe_route(route) for route in plan.routes_withdrawn],
+        "routesAppearing": [describe_route(*route) for route in plan.routes_advertised.items()],
+        "routesGoing": [describe_route(*route) for route in plan.routes_withdrawn.items()],
         "services": [
             {
                 "service": service.key,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from metallb_py.model.config import Community, LargeCommunity
+from metallb_py.model.route_attributes import Community, LargeCommunity
 
 WELL_KNOWN = {
     "graceful-shutdown": Community(0xFFFF0000),  # RFC 8326

@@ -19,8 +19,9 @@ import msgspec
 from metallb_py.addresses import parse_cidr
 from metallb_py.config.compile.limits import MAX_DRAINING_BLOCKS, MAX_PREPEND
 from metallb_py.config.problems import ConfigError, Problem, one_line
-from metallb_py.model.config import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.model.config import BgpAdvertisement, Pool, Protocol
 from metallb_py.model.pool_access import UNRESTRICTED
+from metallb_py.model.route_attributes import Community, RouteAttributes
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 
 # The suffix of a draining pool's name. A configured pool whose own name has this suffix gets the
@@ -44,7 +45,10 @@ class _Requirement(msgspec.Struct, frozen=True):
 
 
 class _Advertisement(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Stored form of a BgpAdvertisement, which documents the fields. Each selector is a list."""
+    """Stored form of a BgpAdvertisement and its RouteAttributes, which document the fields.
+
+    Each selector is a list.
+    """
 
     aggregation_length: Annotated[int, msgspec.Meta(ge=0, le=32)]
     aggregation_length_v6: Annotated[int, msgspec.Meta(ge=0, le=128)]
@@ -181,32 +185,35 @@ def _pool(record: _Pool) -> Pool:
 
 
 def _record(advertisement: BgpAdvertisement) -> _Advertisement:
+    attributes = advertisement.attributes
     return _Advertisement(
-        advertisement.aggregation_length,
-        advertisement.aggregation_length_v6,
-        advertisement.local_pref,
-        sorted(advertisement.communities),
-        sorted(advertisement.large_communities),
-        advertisement.med,
-        advertisement.as_path_prepend,
-        advertisement.weight_by_endpoints,
-        sorted(advertisement.peers),
-        [_requirements(selector) for selector in advertisement.node_selectors],
+        aggregation_length=advertisement.aggregation_length,
+        aggregation_length_v6=advertisement.aggregation_length_v6,
+        local_pref=attributes.local_pref,
+        communities=sorted(attributes.communities),
+        large_communities=sorted(attributes.large_communities),
+        med=attributes.med,
+        as_path_prepend=attributes.as_path_prepend,
+        weight_by_endpoints=advertisement.weight_by_endpoints,
+        peers=sorted(advertisement.peers),
+        node_selectors=[_requirements(selector) for selector in advertisement.node_selectors],
     )
 
 
 def _advertisement(record: _Advertisement) -> BgpAdvertisement:
     return BgpAdvertisement(
-        record.aggregation_length,
-        record.aggregation_length_v6,
-        record.local_pref,
-        frozenset(map(Community, record.communities)),
-        frozenset(record.large_communities),
-        record.med,
-        record.as_path_prepend,
-        record.weight_by_endpoints,
-        frozenset(record.peers),
-        _selectors(record.node_selectors),
+        aggregation_length=record.aggregation_length,
+        aggregation_length_v6=record.aggregation_length_v6,
+        attributes=RouteAttributes(
+            local_pref=record.local_pref,
+            communities=frozenset(map(Community, record.communities)),
+            large_communities=frozenset(record.large_communities),
+            med=record.med,
+            as_path_prepend=record.as_path_prepend,
+        ),
+        weight_by_endpoints=record.weight_by_endpoints,
+        peers=frozenset(record.peers),
+        node_selectors=_selectors(record.node_selectors),
     )
 
 

@@ -9,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
 
 from metallb_py.addresses import IPAddress, IPNetwork
 from metallb_py.model.interfaces import matches_interface
 from metallb_py.model.peers import BfdProfile, Peer
 from metallb_py.model.pool_access import UNRESTRICTED, Tenancy
 from metallb_py.model.prefix_index import PrefixIndex
+from metallb_py.model.route_attributes import RouteAttributes
 from metallb_py.model.selectors import LabelSelector, selects
-
-Community = NewType("Community", int)
-"""A BGP community (RFC 1997) as its 32-bit value: ``64512:1`` is ``64512 << 16 | 1``."""
-
-
-LargeCommunity = tuple[int, int, int]
-"""A large community (RFC 8092): three 32-bit numbers, the first of them an AS number."""
 
 
 class Protocol(StrEnum):
@@ -41,16 +34,8 @@ class BgpAdvertisement:
     """Prefix length of an IPv4 route, 0 to 32. The default is a host route."""
     aggregation_length_v6: int = 128
     """Prefix length of an IPv6 route, 0 to 128. The default is a host route."""
-    local_pref: int = 0
-    """LOCAL_PREF (RFC 4271 section 5.1.5)."""
-    communities: frozenset[Community] = frozenset()
-    """Communities (RFC 1997)."""
-    large_communities: frozenset[LargeCommunity] = frozenset()
-    """Large communities (RFC 8092)."""
-    med: int | None = None
-    """MULTI_EXIT_DISC (RFC 4271 section 5.1.4); None omits the attribute."""
-    as_path_prepend: int = 0
-    """Number of times that the own AS number is repeated in AS_PATH."""
+    attributes: RouteAttributes = field(default_factory=RouteAttributes)
+    """Path attributes; without the weight, which depends on the node and the service."""
     weight_by_endpoints: bool = False
     """Whether a node advertises its number of ready endpoints."""
     peers: frozenset[str] = frozenset()

@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from metallb_py.addresses import IPNetwork
+from metallb_py.model.route_attributes import RouteAttributes
 from metallb_py.model.routes import (
     UNNAMED,
     AdvertisedService,
-    Contribution,
+    Contributions,
     PeerGroup,
-    Route,
+    attributes_for,
     contributions_of,
-    route,
 )
 
-Changes = Mapping[IPNetwork, Route | None]
+Changes = Mapping[IPNetwork, RouteAttributes | None]
 """Routes that changed; None for prefixes that have no route any more."""
 
 
@@ -34,13 +34,13 @@ class RouteTable:
     def __init__(self) -> None:
         self._labels: Mapping[str, str] = {}
         self._offers: dict[str, AdvertisedService] = {}
-        self._by_service: dict[str, Mapping[IPNetwork, Contribution]] = {}
-        self._contributions: dict[IPNetwork, dict[Contribution, int]] = {}
+        self._by_service: dict[str, Mapping[IPNetwork, Contributions]] = {}
+        self._counts: dict[IPNetwork, dict[Contributions, int]] = {}
         self._stale: dict[IPNetwork, None] = {}  # a set that keeps its order
-        self._routes: dict[PeerGroup, dict[IPNetwork, Route]] = {UNNAMED: {}}
+        self._routes: dict[PeerGroup, dict[IPNetwork, RouteAttributes]] = {UNNAMED: {}}
         self._removed: dict[PeerGroup, Changes] = {}
 
-    def routes(self, group: PeerGroup = UNNAMED) -> Mapping[IPNetwork, Route]:
+    def routes(self, group: PeerGroup = UNNAMED) -> Mapping[IPNetwork, RouteAttributes]:
         """Return all routes of a group of peers, as of the last ``changes``."""
         return self._routes[group]
 
@@ -51,7 +51,7 @@ class RouteTable:
             self._removed[group] = dict.fromkeys(self._routes.pop(group))
         if new := wanted - self._routes.keys():
             self._routes |= {group: {} for group in new}
-            self._stale |= dict.fromkeys(self._contributions)
+            self._stale |= dict.fromkeys(self._counts)
         if labels != self._labels:
             self._labels = dict(labels)
             for key, offer in list(self._offers.items()):
@@ -66,21 +66,21 @@ class RouteTable:
         by_prefix = self._by_service[key] = contributions_of(
             AdvertisedService(offer.addresses, selected, offer.local_endpoints)
         )
-        for prefix, contribution in by_prefix.items():
-            counter = self._contributions.setdefault(prefix, {})
-            counter[contribution] = counter.get(contribution, 0) + 1
+        for prefix, contributions in by_prefix.items():
+            counts = self._counts.setdefault(prefix, {})
+            counts[contributions] = counts.get(contributions, 0) + 1
             self._stale[prefix] = None
 
     def withdraw(self, key: str) -> None:
         """Withdraw a service. One that is not announced is ignored."""
         self._offers.pop(key, None)
-        for prefix, contribution in self._by_service.pop(key, {}).items():
-            counter = self._contributions[prefix]
-            counter[contribution] -= 1
-            if not counter[contribution]:
-                del counter[contribution]
-            if not counter:
-                del self._contributions[prefix]
+        for prefix, contributions in self._by_service.pop(key, {}).items():
+            counts = self._counts[prefix]
+            counts[contributions] -= 1
+            if not counts[contributions]:
+                del counts[contributions]
+            if not counts:
+                del self._counts[prefix]
             self._stale[prefix] = None
 
     def changes(self) -> Mapping[PeerGroup, Changes]:
@@ -90,7 +90,7 @@ class RouteTable:
         routes.
         """
         removed, self._removed = self._removed, {}
-        changed: dict[PeerGroup, dict[IPNetwork, Route | None]] = {
+        changed: dict[PeerGroup, dict[IPNetwork, RouteAttributes | None]] = {
             group: dict(removed.get(group, {})) for group in (*removed, *self._routes)
         }
         for prefix in self._stale:
@@ -105,9 +105,9 @@ class RouteTable:
         self._stale.clear()
         return changed
 
-    def _routes_to(self, prefix: IPNetwork) -> Mapping[PeerGroup, Route | None]:
+    def _routes_to(self, prefix: IPNetwork) -> Mapping[PeerGroup, RouteAttributes | None]:
         """Return each group's route to a prefix, computed once where it is the same for all."""
-        counts = self._contributions.get(prefix, {})
-        if any(each.peers for contribution in counts for each in contribution):
-            return {group: route(prefix, counts, group) for group in self._routes}
-        return dict.fromkeys(self._routes, route(prefix, counts, UNNAMED))
+        counts = self._counts.get(prefix, {})
+        if any(each.peers for contributions in counts for each in contributions):
+            return {group: attributes_for(group, counts) for group in self._routes}
+        return dict.fromkeys(self._routes, attributes_for(UNNAMED, counts))

@@ -14,11 +14,11 @@ from time import process_time
 import pytest
 
 from metallb_py.model.peers import SessionParameters
+from metallb_py.model.route_attributes import Community, RouteAttributes
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.effects import Send
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
@@ -45,7 +45,7 @@ def cost(routes: Mapping[IPv4Network, RouteAttributes]) -> tuple[float, int]:
 
 @pytest.mark.parametrize("kinds", [1, 100, 10_000])
 def test_update_encoding_of_a_hundred_thousand_routes(kinds: int) -> None:
-    attributes = [RouteAttributes(communities=(number,)) for number in range(kinds)]
+    attributes = [RouteAttributes(communities=frozenset({Community(n)})) for n in range(kinds)]
     routes = {prefix: attributes[n % kinds] for n, prefix in enumerate(PREFIXES)}
     times, sizes = zip(*(cost(routes) for _ in range(ROUNDS)), strict=True)
     assert min(sizes) > 5 * COUNT

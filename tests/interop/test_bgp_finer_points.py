@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import AsyncIterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 import pytest
 from support.bgp.bird import Bird, bird
@@ -12,7 +12,6 @@ from support.bgp.frr import Frr, frr
 from support.bgp.node import Node, peer, route
 from support.net.router_link import NODE, NODE_V6, ROUTER, VethPair, eventually
 
-from metallb_py.model.routes import Route
 from metallb_py.protocols.bgp.effects import SessionUp
 from metallb_py.protocols.bgp.negotiation import describe
 
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.interop
 
 HOST = "192.0.2.1/32"
 HOST_V6 = "2001:db8::1/128"
-WEIGHED = Route(ip_network(HOST), weight=2)
+WEIGHED = route(HOST, weight=2)
 
 
 @pytest.fixture
@@ -205,6 +204,6 @@ async def test_bird_accepts_extended_messages(node: Node, bird_router: Bird) -> 
     many = [route(f"10.{n >> 8}.{n & 255}.1/32") for n in range(4000)]
     node.advertise(*many)
 
-    wanted = {str(one.prefix) for one in many}
+    wanted = {str(prefix) for prefix, _ in many}
     await eventually(bird_router.prefixes, lambda prefixes: prefixes == wanted)
     assert "up to 65535 bytes" in describe((await node.next_event(SessionUp)).terms)

@@ -146,7 +146,7 @@ async def test_thousands_of_routes_are_received_packed_and_complete(
     routes = [route(f"10.{n >> 8}.{n & 255}.1/32", communities=(n & 3,)) for n in range(5000)]
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(*routes)
-    wanted = {str(one.prefix) for one in routes}
+    wanted = {str(prefix) for prefix, _ in routes}
 
     await eventually(router.prefixes, lambda prefixes: prefixes == wanted)
     received = (await router.neighbor(NODE))["messageStats"]["updatesRecv"]

@@ -129,7 +129,7 @@ async def test_thousands_of_routes_are_advertised_and_withdrawn(node: Node, rout
     routes = [route(f"10.{n >> 8}.{n & 255}.1/32", communities=(n & 3,)) for n in range(5000)]
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(*routes)
-    await has_prefixes(router, *(str(one.prefix) for one in routes))
+    await has_prefixes(router, *(str(prefix) for prefix, _ in routes))
 
     node.advertise(routes[0])
     await has_prefixes(router, "10.0.0.1/32")

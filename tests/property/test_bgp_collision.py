@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from metallb_py.model.peers import SessionParameters
+from metallb_py.model.route_attributes import RouteAttributes
 from metallb_py.protocols.bgp.connections import (
     CollisionEffect,
     Connections,
@@ -19,7 +20,6 @@ from metallb_py.protocols.bgp.connections import (
 )
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 
 LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")

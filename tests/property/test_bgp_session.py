@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from metallb_py.model.peers import SessionParameters
+from metallb_py.model.route_attributes import Community, RouteAttributes
 from metallb_py.protocols.bgp.codec.codes import MessageType
 from metallb_py.protocols.bgp.codec.framing import frame
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
@@ -23,7 +24,7 @@ from metallb_py.protocols.bgp.effects import (
 )
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts, RouteAttributes
+from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
@@ -31,7 +32,11 @@ SPEAKER = IPv4Address("10.0.0.1")
 ROUTER = IPv4Address("10.0.0.2")
 PREFIXES = [IPv4Network(((10 << 24) + number, 32)) for number in range(6)]
 prefixes = st.sampled_from(PREFIXES)
-attributes = st.builds(RouteAttributes, st.integers(0, 2), st.sampled_from([(), (1,), (1, 2)]))
+attributes = st.builds(
+    RouteAttributes,
+    st.integers(0, 2),
+    st.sampled_from([(), (1,), (1, 2)]).map(lambda values: frozenset(map(Community, values))),
+)
 
 
 class UnreliableConnection(RuleBasedStateMachine):
@@ -116,7 +121,7 @@ class UnreliableConnection(RuleBasedStateMachine):
                 break
             self.wait(2.5)
         assert self.adj_rib_in == {
-            prefix: route.communities for prefix, route in self.wanted.items()
+            prefix: tuple(sorted(route.communities)) for prefix, route in self.wanted.items()
         }
 
     @invariant()

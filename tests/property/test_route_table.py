@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from random import Random
 from typing import TypeVar
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.model.config import BgpAdvertisement, Community
-from metallb_py.model.routes import UNNAMED, AdvertisedService, PeerGroup, Route, routes_for
+from metallb_py.model.config import BgpAdvertisement
+from metallb_py.model.route_attributes import Community, RouteAttributes
+from metallb_py.model.routes import UNNAMED, AdvertisedService, PeerGroup, routes_for
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from speaker.bgp.route_table import RouteTable
 
@@ -30,15 +32,20 @@ def some(values: list[T], most: int = 2) -> st.SearchStrategy[frozenset[T]]:
 
 
 NAMES = ["a", "b", "c"]
-ADVERTISEMENTS = st.builds(
-    BgpAdvertisement,
-    aggregation_length=st.sampled_from([28, 32]),
-    aggregation_length_v6=st.sampled_from([124, 128]),
+ATTRIBUTES = st.builds(
+    RouteAttributes,
     local_pref=st.integers(0, 2),
     communities=some([1, 2, 3]).map(lambda values: frozenset(map(Community, values))),
     large_communities=some([1, 2]).map(lambda values: frozenset((n, n, n) for n in values)),
     med=st.none() | st.integers(0, 2),
     as_path_prepend=st.integers(0, 2),
+    weight=st.none(),
+)
+ADVERTISEMENTS = st.builds(
+    BgpAdvertisement,
+    aggregation_length=st.sampled_from([28, 32]),
+    aggregation_length_v6=st.sampled_from([124, 128]),
+    attributes=ATTRIBUTES,
     weight_by_endpoints=st.booleans(),
     peers=some(NAMES),
     node_selectors=st.lists(st.sampled_from(SELECTORS), max_size=1).map(tuple),
@@ -74,7 +81,7 @@ class Mirror:
         self.services: dict[str, AdvertisedService] = {}
         self.labels: dict[str, str] = {}
         self.groups: frozenset[PeerGroup] = frozenset({UNNAMED})
-        self.known: dict[PeerGroup, dict[IPNetwork, Route]] = {}
+        self.known: dict[PeerGroup, dict[IPNetwork, RouteAttributes]] = {}
         self.removed: set[PeerGroup] = set()  # removed at some time since the last check
 
     def announce(self, key: str, service: AdvertisedService) -> None:
@@ -104,10 +111,9 @@ class Mirror:
         for group in self.known.keys() - self.groups:
             assert self.known.pop(group) == {}
         for group in self.groups:
-            assert frozenset(self.known[group].values()) == self.wanted(group)
-            assert self.known[group] == self.table.routes(group)
+            assert self.known[group] == self.wanted(group) == self.table.routes(group)
 
-    def wanted(self, group: PeerGroup) -> frozenset[Route]:
+    def wanted(self, group: PeerGroup) -> Mapping[IPNetwork, RouteAttributes]:
         here = [
             AdvertisedService(
                 service.addresses,

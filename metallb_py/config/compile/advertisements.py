@@ -14,7 +14,8 @@ from metallb_py.config.compile.limits import MAX_PREPEND
 from metallb_py.config.compile.peers import canonical_form
 from metallb_py.config.findings import Findings
 from metallb_py.config.yaml.schema import Record
-from metallb_py.model.config import BgpAdvertisement, Community, LargeCommunity
+from metallb_py.model.config import BgpAdvertisement
+from metallb_py.model.route_attributes import Community, LargeCommunity, RouteAttributes
 from metallb_py.printable import listed
 
 _NAMES_SHOWN = 20  # peers listed in a message
@@ -96,11 +97,13 @@ class _AdvertisementCompiler:
         return BgpAdvertisement(
             aggregation_length=self._aggregation_length(4),
             aggregation_length_v6=self._aggregation_length(6),
-            local_pref=record.number("localpref") or 0,
-            communities=plain,
-            large_communities=large,
-            med=record.number("med"),
-            as_path_prepend=self._prepend(),
+            attributes=RouteAttributes(
+                local_pref=record.number("localpref") or 0,
+                communities=plain,
+                large_communities=large,
+                med=record.number("med"),
+                as_path_prepend=self._prepend(),
+            ),
             weight_by_endpoints=record.flag("weight-by-endpoints") or False,
             peers=self._peers(),
             node_selectors=self._fields.selectors("node-selectors"),

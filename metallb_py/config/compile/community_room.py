@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.model.config import BgpAdvertisement, Community, LargeCommunity, Pool
-from metallb_py.model.routes import MAX_COMMUNITY_BYTES
+from metallb_py.model.config import Pool
+from metallb_py.model.route_attributes import (
+    MAX_COMMUNITY_BYTES,
+    Community,
+    LargeCommunity,
+    RouteAttributes,
+    communities_size,
+)
 
 _BITS = {4: 32, 6: 128}
 _STEP = 16  # communities whose union takes about the time of one step
@@ -27,7 +33,7 @@ class _Group:
     @property
     def size(self) -> int:
         """Size of the communities in a message, in bytes."""
-        return 4 * len(self.plain) + 12 * len(self.large)
+        return communities_size(self.plain, self.large)
 
     def add(self, plain: Iterable[Community], large: Iterable[LargeCommunity]) -> None:
         self.plain.update(plain)
@@ -108,9 +114,9 @@ def _starts(pool: Pool, version: int, spend: Spend) -> list[int]:
 def _union_size(pools: Iterable[Pool], spend: Spend) -> int:
     """Return the size of the communities of all pools, each counted once, in bytes."""
     union = _Group(-1)
-    for advertisement in (ad for pool in pools for ad in pool.bgp_advertisements):
-        _spend_for(advertisement, spend)
-        union.add(advertisement.communities, advertisement.large_communities)
+    for attributes in (ad.attributes for pool in pools for ad in pool.bgp_advertisements):
+        _spend_for(attributes, spend)
+        union.add(attributes.communities, attributes.large_communities)
     return union.size
 
 
@@ -119,11 +125,12 @@ def _by_length(pools: Iterable[Pool]) -> Mapping[tuple[int, int], list[_Group]]:
     for index, pool in enumerate(pools):
         groups: dict[tuple[int, int], _Group] = {}
         for ad in pool.bgp_advertisements:
-            if not ad.communities and not ad.large_communities:
+            plain, large = ad.attributes.communities, ad.attributes.large_communities
+            if not plain and not large:
                 continue
             for key in ((4, ad.aggregation_length), (6, ad.aggregation_length_v6)):
                 group = groups.setdefault(key, _Group(index))
-                group.add(ad.communities, ad.large_communities)
+                group.add(plain, large)
         for key, group in groups.items():
             found.setdefault(key, []).append(group)
     return found
@@ -147,8 +154,8 @@ def _size(groups: Sequence[_Group], known: dict[tuple[int, ...], int], spend: Sp
     return known[key]
 
 
-def _spend_for(advertisement: BgpAdvertisement, spend: Spend) -> None:
-    spend(1 + (len(advertisement.communities) + len(advertisement.large_communities)) // _STEP)
+def _spend_for(attributes: RouteAttributes, spend: Spend) -> None:
+    spend(1 + (len(attributes.communities) + len(attributes.large_communities)) // _STEP)
 
 
 def _network(version: int, first: int, length: int) -> IPNetwork:

@@ -18,7 +18,7 @@ from metallb_py.config.yaml.schema import Located, Record
 from metallb_py.model.config import BgpAdvertisement, Pool, Protocol
 from metallb_py.model.patterns import WANTED, PatternError, compile_pattern
 from metallb_py.model.pool_access import Tenancy
-from metallb_py.model.routes import MAX_COMMUNITY_BYTES
+from metallb_py.model.route_attributes import MAX_COMMUNITY_BYTES
 from metallb_py.model.selectors import LabelSelector
 
 _ADS = "bgp-advertisements"

@@ -17,7 +17,8 @@ from metallb_py.config.compile.peers import compile_peers, peer_names
 from metallb_py.config.compile.pools import compile_pools
 from metallb_py.config.findings import Findings
 from metallb_py.config.yaml.schema import Record, decode
-from metallb_py.model.config import Community, Config
+from metallb_py.model.config import Config
+from metallb_py.model.route_attributes import Community
 
 
 def read_config(text: str, first_line: int = 1, budget: Budget | None = None) -> Config:

@@ -23,6 +23,7 @@ from ipaddress import IPv4Address
 from metallb_py.addresses import IPNetwork
 from metallb_py.backoff import BGP_CONNECT
 from metallb_py.errors import LocalProtocolError
+from metallb_py.model.route_attributes import RouteAttributes
 from metallb_py.protocols.bgp.cease import SHUTDOWN, ShutdownRequest, cease
 from metallb_py.protocols.bgp.codec.codes import (
     BgpError,
@@ -56,7 +57,6 @@ from metallb_py.protocols.bgp.effects import (
 )
 from metallb_py.protocols.bgp.fsm import Action, Event, State, step
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings, negotiate, our_open
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.rib.update_sender import NOTHING, UpdateSender
 

@@ -19,6 +19,7 @@ from ipaddress import IPv4Address, ip_address
 from metallb_py.addresses import IPNetwork
 from metallb_py.errors import LocalProtocolError
 from metallb_py.model.peers import SessionParameters
+from metallb_py.model.route_attributes import RouteAttributes
 from metallb_py.protocols.bgp.cease import SHUTDOWN, ShutdownRequest
 from metallb_py.protocols.bgp.codec.codes import Cease
 from metallb_py.protocols.bgp.connections import (
@@ -30,7 +31,6 @@ from metallb_py.protocols.bgp.connections import (
 )
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Report, Send, SessionUp
 from metallb_py.protocols.bgp.negotiation import RESTART_TIME, Settings
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from speaker.bgp.events import PeerEvent
 from speaker.bgp.io.router_discovery import LinkRouter

@@ -9,8 +9,8 @@ from itertools import chain
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.model.peers import SessionParameters
-from metallb_py.model.routes import UNNAMED, PeerGroup, Route
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
+from metallb_py.model.route_attributes import RouteAttributes
+from metallb_py.model.routes import UNNAMED, PeerGroup
 from speaker.bgp.events import BgpEvent, PeerAdded, PeerRemoved, ShutdownBegun
 from speaker.bgp.io.listener import BgpListener
 from speaker.bgp.io.session_driver import BgpSession
@@ -64,16 +64,16 @@ class BgpSpeaker:
         self._wake.set()
 
     def change_routes(
-        self, changed: Mapping[IPNetwork, Route | None], group: PeerGroup = UNNAMED
+        self, changed: Mapping[IPNetwork, RouteAttributes | None], group: PeerGroup = UNNAMED
     ) -> None:
         """Advertise these routes to a group of peers; withdraw prefixes that have None."""
         routes = self._routes.setdefault(group, {})
         pending = self._changed.setdefault(group, {})
-        for prefix, route in changed.items():
-            if route is None:
+        for prefix, attributes in changed.items():
+            if attributes is None:
                 routes.pop(prefix, None)
             else:
-                routes[prefix] = attributes_of(route)
+                routes[prefix] = attributes
             pending[prefix] = None
         self._wake.set()
 
@@ -182,18 +182,6 @@ class BgpSpeaker:
         for group in [each for each, routes in self._routes.items() if not routes]:
             if group not in used:
                 del self._routes[group]
-
-
-def attributes_of(route: Route) -> RouteAttributes:
-    """Return the path attributes of a route."""
-    return RouteAttributes(
-        route.local_pref,
-        route.communities,
-        route.large_communities,
-        route.med,
-        route.as_path_prepend,
-        route.weight,
-    )
 
 
 async def _hold(session: BgpSession, before: list[asyncio.Task[None]]) -> None:

@@ -12,15 +12,22 @@ from support.net.timeouts import TIMEOUT
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.model.peers import SessionParameters
-from metallb_py.model.routes import Route
+from metallb_py.model.route_attributes import Community, RouteAttributes
 from metallb_py.protocols.bgp.effects import ConnectFailed, Report
-from speaker.bgp.events import BgpEvent, PeerAdded, PeerEvent, PeerRemoved, ShutdownBegun
+from speaker.bgp.events import (
+    BgpEvent,
+    PeerAdded,
+    PeerEvent,
+    PeerRemoved,
+    ShutdownBegun,
+)
 from speaker.bgp.io.listener import BgpListener, ListenerEvent
 from speaker.bgp.io.sessions import BgpSpeaker
 from speaker.bgp.peering import Peering
 from speaker.bgp.settings import ListenAt
 
 E = TypeVar("E", bound=PeerAdded | PeerRemoved | ShutdownBegun | Report)
+Route = tuple[IPNetwork, RouteAttributes]
 
 
 class Node:
@@ -40,7 +47,7 @@ class Node:
 
     def advertise(self, *routes: Route) -> None:
         """Advertise these routes and no others."""
-        wanted = {route.prefix: route for route in routes}
+        wanted = dict(routes)
         gone = dict.fromkeys(self._advertised - wanted.keys())
         self._advertised = set(wanted)
         self.speaker.change_routes({**gone, **wanted})
@@ -103,9 +110,12 @@ async def running_node(listen: ListenAt | None = None) -> AsyncIterator[Node]:
         await task
 
 
-def route(prefix: str, local_pref: int = 0, communities: tuple[int, ...] = ()) -> Route:
-    """Return a route."""
-    return Route(ip_network(prefix), local_pref, communities)
+def route(
+    prefix: str, local_pref: int = 0, communities: tuple[int, ...] = (), **more: object
+) -> Route:
+    """Return a route; ``more`` are other attributes."""
+    values = frozenset(map(Community, communities))
+    return ip_network(prefix), RouteAttributes(local_pref, values, **more)
 
 
 def peer(address: str, local_asn: int, peer_asn: int, **more: object) -> SessionParameters:

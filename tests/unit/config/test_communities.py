@@ -13,7 +13,7 @@ from metallb_py.config.communities import (
     resolve_community,
     resolve_large,
 )
-from metallb_py.model.config import Community
+from metallb_py.model.route_attributes import Community
 
 
 def test_community_is_two_numbers_of_16_bits() -> None:

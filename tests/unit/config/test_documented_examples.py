@@ -11,6 +11,7 @@ from controller.pool_table import PoolTable
 from metallb_py.config.communities import parse_community
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.model.config import BgpAdvertisement, Config, Protocol
+from metallb_py.model.route_attributes import RouteAttributes
 
 
 def read(text: str) -> Config:
@@ -63,9 +64,9 @@ def test_aggregate_for_all_and_host_routes_with_no_advertise() -> None:
           stay-here: 65535:65282
     """).pools
     near, far = pool.bgp_advertisements
-    assert (near.aggregation_length, near.local_pref) == (32, 150)
-    assert near.communities == {parse_community("65535:65282")}
-    assert (far.aggregation_length, far.local_pref, far.communities) == (24, 0, frozenset())
+    assert (near.aggregation_length, near.attributes.local_pref) == (32, 150)
+    assert near.attributes.communities == {parse_community("65535:65282")}
+    assert (far.aggregation_length, far.attributes) == (24, RouteAttributes())
 
 
 def test_aggregate_wider_than_the_pool_is_rejected() -> None:

@@ -18,14 +18,15 @@ from metallb_py.config.draining import (
     pool_name,
 )
 from metallb_py.config.problems import ConfigError
-from metallb_py.model.config import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.model.config import BgpAdvertisement, Pool, Protocol
+from metallb_py.model.route_attributes import Community, RouteAttributes
 
 BGP = Pool(
     name="blue",
     protocol=Protocol.BGP,
     cidrs=(ip_network("10.0.0.0/25"), ip_network("10.0.0.128/31"), ip_network("2001:db8::/64")),
     avoid_buggy_ips=True,
-    bgp_advertisements=(BgpAdvertisement(25, 64, 100, frozenset({Community(7)})),),
+    bgp_advertisements=(BgpAdvertisement(25, 64, RouteAttributes(100, frozenset({Community(7)}))),),
 )
 
 
@@ -48,9 +49,9 @@ def test_encoded_draining_pools_decode_to_the_same() -> None:
     )
     full = BgpAdvertisement(
         24,
-        large_communities=frozenset({(64512, 2, 3), (64512, 1, 1)}),
-        med=0,
-        as_path_prepend=3,
+        attributes=RouteAttributes(
+            large_communities=frozenset({(64512, 2, 3), (64512, 1, 1)}), med=0, as_path_prepend=3
+        ),
         weight_by_endpoints=True,
         peers=frozenset({"tor-1", "10.0.0.9"}),
         node_selectors=(selector(rack="1"),),

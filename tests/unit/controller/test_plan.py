@@ -71,7 +71,7 @@ def test_an_address_that_is_announced_by_another_protocol() -> None:
     by_bgp = config(pool("a", "192.0.2.0/31", protocol=Protocol.BGP))
     plan = make_plan(snapshot(NOW, WEB), by_bgp, OrphanPolicy.DRAIN)
     assert changes(plan) == {"default/web": Change.CHANGES}
-    assert [route.prefix for route in plan.routes_advertised] == [ip_network("192.0.2.0/32")]
+    assert list(plan.routes_advertised) == [ip_network("192.0.2.0/32")]
     assert not plan.routes_withdrawn
 
 
@@ -81,7 +81,7 @@ def test_routes_for_selected_peers_are_listed_as_well() -> None:
     by_bgp = config(replace(plain, bgp_advertisements=(wide, BgpAdvertisement())))
     plan = make_plan(snapshot(NOW, WEB), by_bgp, OrphanPolicy.DRAIN)
     prefixes = [ip_network("192.0.2.0/24"), ip_network("192.0.2.0/32")]
-    assert [route.prefix for route in plan.routes_advertised] == prefixes
+    assert list(plan.routes_advertised) == prefixes
 
 
 def test_services_of_other_types_and_classes_are_left_out() -> None:

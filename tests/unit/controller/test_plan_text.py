@@ -10,8 +10,8 @@ from support.kube.snapshots import snapshot
 from controller.orphaned_addresses import OrphanPolicy
 from controller.plan import make_plan
 from controller.plan_text import MAX_WARNINGS, describe, describe_route, warnings
-from metallb_py.model.config import Community, Protocol
-from metallb_py.model.routes import Route
+from metallb_py.model.config import Protocol
+from metallb_py.model.route_attributes import Community, RouteAttributes
 
 NOW = "{name: a, protocol: bgp, addresses: [192.0.2.0/24]}"
 WEB = service("web", ips=("192.0.2.7",), pool="a")
@@ -51,17 +51,16 @@ def test_warnings_are_few_and_short() -> None:
 
 
 def test_a_route_is_described_with_its_attributes() -> None:
-    plain = Route(ip_network("192.0.2.0/24"))
-    assert describe_route(plain) == "192.0.2.0/24"
-    rich = Route(
-        plain.prefix,
+    prefix = ip_network("192.0.2.0/24")
+    assert describe_route(prefix, RouteAttributes()) == "192.0.2.0/24"
+    rich = RouteAttributes(
         100,
-        (Community(64512 << 16 | 1), Community(64512 << 16 | 2)),
-        ((64512, 1, 2),),
+        frozenset({Community(0xFFFFFF01), Community(64512 << 16 | 1), Community(64512 << 16 | 2)}),
+        frozenset({(64512, 1, 2), (64512, 0, 9), (7, 8, 9)}),
         med=0,
         as_path_prepend=2,
     )
-    assert describe_route(rich) == (
-        "192.0.2.0/24 localpref 100 communities 64512:1 64512:2 "
-        "large communities 64512:1:2 med 0 as-path-prepend 2"
+    assert describe_route(prefix, rich) == (
+        "192.0.2.0/24 localpref 100 communities 64512:1 64512:2 65535:65281 "
+        "large communities 7:8:9 64512:0:9 64512:1:2 med 0 as-path-prepend 2"
     )

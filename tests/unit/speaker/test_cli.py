@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from speaker.cli import SPEAKER_LABELS, parse
+from speaker.cli import parse
+from speaker.layer2.candidates import SPEAKER_LABELS
 
 
 @pytest.fixture(autouse=True)

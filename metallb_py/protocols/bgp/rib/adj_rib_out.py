@@ -11,26 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from metallb_py.addresses import IPNetwork
-
-
-@dataclass(frozen=True, slots=True)
-class RouteAttributes:
-    """Attributes of a route as the operator configured them, independent of the session."""
-
-    local_pref: int = 0
-    """LOCAL_PREF, sent to internal peers only."""
-    communities: tuple[int, ...] = ()
-    """COMMUNITIES: 32-bit values in ascending order."""
-    large_communities: tuple[tuple[int, int, int], ...] = ()
-    """LARGE_COMMUNITY: triples of 32-bit values in ascending order."""
-    med: int | None = None
-    """MULTI_EXIT_DISC; None sends none."""
-    as_path_prepend: int = 0
-    """The number of additional copies of our AS number in AS_PATH, up to 254."""
-    weight: int | None = None
-    """Link bandwidth (RFC 10005), in a unit of any size that is the same on all nodes.
-
-    None sends none."""
+from metallb_py.model.route_attributes import RouteAttributes
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from metallb_py.model.peers import Origin
+from metallb_py.model.route_attributes import RouteAttributes
 from metallb_py.protocols.bgp.codec.attributes import AsSegment, PathAttributes, SegmentKind
 from metallb_py.protocols.bgp.codec.communities import LinkBandwidth
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 
 BANDWIDTH_OF_ONE = 125_000_000.0
 """Bytes per second of one unit of weight: 1 Gbit/s, as if each endpoint had a link of its own.
@@ -29,8 +29,8 @@ def path_attributes(
         as_path=() if terms.internal else (path,),
         med=route.med,
         local_pref=route.local_pref if terms.internal else None,
-        communities=route.communities,
-        large_communities=route.large_communities,
+        communities=tuple(sorted(route.communities)),
+        large_communities=tuple(sorted(route.large_communities)),
         link_bandwidth=_link_bandwidth(terms, route),
     )
 

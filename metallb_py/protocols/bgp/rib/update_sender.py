@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 
 from metallb_py.addresses import AddressFamily, IPNetwork
 from metallb_py.model.peers import SessionParameters
+from metallb_py.model.route_attributes import Community, RouteAttributes
 from metallb_py.protocols.bgp.codec.codes import MessageType
 from metallb_py.protocols.bgp.codec.framing import HEADER_LENGTH
 from metallb_py.protocols.bgp.codec.messages import Refresh, RefreshKind, encode
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession
-from metallb_py.protocols.bgp.rib.adj_rib_out import AdjRibOut, Batch, PrefixCounts, RouteAttributes
+from metallb_py.protocols.bgp.rib.adj_rib_out import AdjRibOut, Batch, PrefixCounts
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses, NextHop, next_hops
 from metallb_py.protocols.bgp.rib.path_attributes import path_attributes
 from metallb_py.protocols.bgp.rib.update_packing import pack_announcements, pack_withdrawals
 
-GRACEFUL_SHUTDOWN = 0xFFFF0000
+GRACEFUL_SHUTDOWN = Community(0xFFFF0000)
 """Community of routes that will be withdrawn soon (RFC 8326)."""
 
 _BATCH = 4096
@@ -188,7 +189,7 @@ class UpdateSender:
         """Return the route as it is advertised: with GRACEFUL_SHUTDOWN while draining."""
         if not self._draining:
             return route
-        communities = tuple(sorted({*route.communities, GRACEFUL_SHUTDOWN}))
+        communities = route.communities | {GRACEFUL_SHUTDOWN}
         # The least LOCAL_PREF, for routers in our AS that do not support the community.
         return replace(route, communities=communities, local_pref=0)
 

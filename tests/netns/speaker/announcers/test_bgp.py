@@ -12,8 +12,9 @@ from support.bgp.peers import PeerConnection, listening
 from support.net.background import while_running
 from support.net.router_link import NODE, eventually, inside, veth_pair
 
-from metallb_py.model.config import BgpAdvertisement, Community, Config, Pool, Protocol
+from metallb_py.model.config import BgpAdvertisement, Config, Pool, Protocol
 from metallb_py.model.peers import Peer, SessionParameters
+from metallb_py.model.route_attributes import Community, RouteAttributes
 from metallb_py.protocols.bgp.codec.messages import Keepalive
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.runtime.log import Logger
@@ -172,7 +173,8 @@ async def test_changed_advertisements_send_the_difference_in_the_same_session() 
         assert await change(wide, by_name, peers=renamed) == ([], [both])
         for_two = replace(hosts, peers=frozenset({"two"}))
         assert await change(wide, for_two, peers=renamed) == ([gone], [])
-        marked = replace(by_name, communities=frozenset({Community(7)}))
+        seven = RouteAttributes(communities=frozenset({Community(7)}))
+        marked = replace(by_name, attributes=seven)
         assert await change(wide, marked, peers=renamed) == ([both], [both])
         assert await change(marked, peers=renamed) == ([{"-192.0.2.0/24"}], [{"-192.0.2.0/24"}])
         assert node.sessions() == ["sessionUp", "sessionUp"]

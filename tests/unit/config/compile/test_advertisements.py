@@ -8,6 +8,7 @@ from support.kube.config_text import BGP, PEER, problems
 from metallb_py.config.communities import parse_community
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.model.config import BgpAdvertisement
+from metallb_py.model.route_attributes import RouteAttributes
 
 PEERS = f"peers: [{{{PEER}, name: tor}}, {{my-asn: 1, peer-asn: 2, peer-address: 'FD00:0::1'}}]"
 
@@ -34,21 +35,24 @@ def test_every_advertisement_option_is_read() -> None:
         "peers: [tor, 'fd00:0:0::1', 10.0.0.1], node-selectors: [{match-labels: {rack: '1'}}]",
         top=f"bgp-communities: {{far: 'large:64512:9:9'}}\n{PEERS}",
     )
-    assert found.large_communities == {(64512, 1, 2), (1, 0, 0), (64512, 9, 9), (1, 2, 3)}
-    assert found.communities == frozenset()
-    assert (found.med, found.as_path_prepend, found.weight_by_endpoints) == (2**32 - 1, 16, True)
+    assert found.attributes == RouteAttributes(
+        large_communities=frozenset({(64512, 1, 2), (1, 0, 0), (64512, 9, 9), (1, 2, 3)}),
+        med=2**32 - 1,
+        as_path_prepend=16,
+    )
+    assert found.weight_by_endpoints
     assert found.peers == {"tor", "fd00::1", "10.0.0.1"}
     assert found.selects({"rack": "1"})
     assert not found.selects({"rack": "2"})
 
 
 def test_med_zero_differs_from_no_med() -> None:
-    assert [found.med for found in advertised("med: 0", "")] == [0, None]
+    assert [found.attributes.med for found in advertised("med: 0", "")] == [0, None]
 
 
 def test_well_known_community_name_is_resolved() -> None:
     (found,) = advertised("communities: [no-export]")
-    assert found.communities == {parse_community("65535:65281")}
+    assert found.attributes.communities == {parse_community("65535:65281")}
 
 
 @pytest.mark.parametrize(

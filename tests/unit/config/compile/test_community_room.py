@@ -5,7 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 from metallb_py.config.compile.community_room import find_oversized
-from metallb_py.model.config import BgpAdvertisement, Community, Pool, Protocol
+from metallb_py.model.config import BgpAdvertisement, Pool, Protocol
+from metallb_py.model.route_attributes import Community, RouteAttributes
 
 
 def pool(name: str, block: str, *advertisements: tuple[int, int, int]) -> Pool:
@@ -16,7 +17,10 @@ def pool(name: str, block: str, *advertisements: tuple[int, int, int]) -> Pool:
         (ip_network(block),),
         bgp_advertisements=tuple(
             BgpAdvertisement(
-                length, communities=frozenset(map(Community, range(first, first + count)))
+                length,
+                attributes=RouteAttributes(
+                    communities=frozenset(map(Community, range(first, first + count)))
+                ),
             )
             for length, first, count in advertisements
         ),

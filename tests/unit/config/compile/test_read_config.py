@@ -12,6 +12,7 @@ from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError
 from metallb_py.model.config import BgpAdvertisement, Config, Pool, Protocol
 from metallb_py.model.peers import Peer, SessionParameters
+from metallb_py.model.route_attributes import Community, RouteAttributes
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 
 
@@ -115,8 +116,10 @@ def test_all_bgp_keys_are_read() -> None:
     assert pool.avoid_buggy_ips
     assert pool.bgp_advertisements == (
         BgpAdvertisement(
-            local_pref=100,
-            communities=frozenset({0xFFFFFF02, 64512 << 16 | 1}),  # type: ignore[arg-type]
+            attributes=RouteAttributes(
+                local_pref=100,
+                communities=frozenset({Community(0xFFFFFF02), Community(64512 << 16 | 1)}),
+            )
         ),
         BgpAdvertisement(aggregation_length=24, aggregation_length_v6=64),
     )

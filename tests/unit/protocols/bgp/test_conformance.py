@@ -12,13 +12,13 @@ import pytest
 
 from metallb_py.addresses import AddressFamily
 from metallb_py.model.peers import DynamicAsn, SessionParameters
+from metallb_py.model.route_attributes import RouteAttributes
 from metallb_py.protocols.bgp.codec.capabilities import ExtendedMessage, FourOctetAsn, Multiprotocol
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.effects import CloseTcp, Effect, Send, UpdateReceived
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 

@@ -7,6 +7,7 @@ import pytest
 from support.bgp.messages import messages
 
 from metallb_py.model.peers import SessionParameters
+from metallb_py.model.route_attributes import RouteAttributes
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn, GracefulRestart
 from metallb_py.protocols.bgp.codec.messages import (
     Keepalive,
@@ -25,7 +26,6 @@ from metallb_py.protocols.bgp.connections import (
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 
 LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.9")

@@ -9,6 +9,7 @@ from support.bgp.messages import messages
 
 from metallb_py.addresses import AddressFamily, IPAddress
 from metallb_py.model.peers import Origin, SessionParameters
+from metallb_py.model.route_attributes import Community, RouteAttributes
 from metallb_py.protocols.bgp.cease import ShutdownRequest
 from metallb_py.protocols.bgp.codec.attributes import AsSegment, PathAttributes, SegmentKind
 from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn, Multiprotocol
@@ -36,7 +37,7 @@ from metallb_py.protocols.bgp.effects import (
 )
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts, RouteAttributes
+from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
@@ -297,7 +298,7 @@ def flushed(session: Session) -> list[Update]:
 
 def test_external_peer_gets_our_as_and_no_local_pref() -> None:
     session = established()
-    session.change_routes({A: RouteAttributes(100, (1, 2))})
+    session.change_routes({A: RouteAttributes(100, frozenset({Community(1), Community(2)}))})
 
     assert flushed(session) == [
         Update(

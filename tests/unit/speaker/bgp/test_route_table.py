@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import gc
 import sys
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.model.config import BgpAdvertisement, Community
-from metallb_py.model.routes import UNNAMED, AdvertisedService, PeerGroup, Route
+from metallb_py.model.config import BgpAdvertisement
+from metallb_py.model.route_attributes import Community, RouteAttributes
+from metallb_py.model.routes import UNNAMED, AdvertisedService, PeerGroup
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
-from metallb_py.protocols.bgp.rib.adj_rib_out import AdjRibOut, RouteAttributes
+from metallb_py.protocols.bgp.rib.adj_rib_out import AdjRibOut
 from speaker.bgp.route_table import RouteTable
 
 HOSTS = (BgpAdvertisement(),)
+ATTRIBUTES = [RouteAttributes(communities=frozenset({Community(number)})) for number in range(4)]
 WIDE = (
-    BgpAdvertisement(local_pref=100, communities=frozenset({Community(1)})),
-    BgpAdvertisement(aggregation_length=26, communities=frozenset({Community(2)})),
+    BgpAdvertisement(attributes=replace(ATTRIBUTES[1], local_pref=100)),
+    BgpAdvertisement(aggregation_length=26, attributes=ATTRIBUTES[2]),
 )
-MARKED = (BgpAdvertisement(aggregation_length=26, communities=frozenset({Community(3)})),)
+MARKED = (BgpAdvertisement(aggregation_length=26, attributes=ATTRIBUTES[3]),)
 ONE, OTHER = "198.51.100.1", "198.51.100.2"
 HOST = ip_network("198.51.100.1/32")
 A, B = frozenset({"a"}), frozenset({"b"})
@@ -29,7 +32,7 @@ def advertised(address: str, advertisements: tuple[BgpAdvertisement, ...]) -> Ad
     return AdvertisedService((ip_address(address),), advertisements)
 
 
-def only_changes(table: RouteTable) -> dict[IPNetwork, Route | None]:
+def only_changes(table: RouteTable) -> dict[IPNetwork, RouteAttributes | None]:
     """Return the changes of the only peer group."""
     ((group, changes),) = table.changes().items()
     assert group == UNNAMED
@@ -47,7 +50,7 @@ def changed_prefixes(table: RouteTable) -> dict[PeerGroup, set[str]]:
 def test_a_route_is_reported_as_changed_once() -> None:
     table = RouteTable()
     table.announce("ns/one", advertised(ONE, HOSTS))
-    assert only_changes(table) == {HOST: Route(HOST)}
+    assert only_changes(table) == {HOST: RouteAttributes()}
     assert only_changes(table) == {}
     table.announce("ns/one", advertised(ONE, HOSTS))
     assert only_changes(table) == {}, "no change"
@@ -83,7 +86,7 @@ def test_another_number_of_endpoints_is_another_weight() -> None:
     weighing = (BgpAdvertisement(weight_by_endpoints=True),)
     for count in (1, 2):
         table.announce("ns/one", AdvertisedService((ip_address(ONE),), weighing, count))
-        assert only_changes(table) == {HOST: Route(HOST, weight=count)}
+        assert only_changes(table) == {HOST: RouteAttributes(weight=count)}
 
 
 def test_one_more_service_changes_its_own_prefixes_only() -> None:
@@ -113,6 +116,15 @@ def test_a_route_of_several_peer_groups_is_one_object() -> None:
     table.announce("ns/one", advertised(ONE, HOSTS))
     table.changes()
     assert table.routes(A)[HOST] is table.routes(B)[HOST]
+
+
+def test_routes_of_one_advertisement_share_its_attributes() -> None:
+    """The Adj-RIB-Out compares and hashes each object once."""
+    table = RouteTable()
+    table.announce("ns/one", advertised(ONE, MARKED))
+    table.announce("ns/other", advertised(OTHER, MARKED))
+    table.announce("ns/far", advertised("198.51.100.200", MARKED))
+    assert [each is ATTRIBUTES[3] for each in only_changes(table).values()] == [True, True]
 
 
 def test_a_new_peer_group_gets_every_route_and_a_removed_one_loses_all() -> None:
@@ -155,7 +167,7 @@ def calls_for_one_more(services: int) -> int:
 
     def advertise() -> None:
         changes = only_changes(table)
-        wanted = {prefix: RouteAttributes(r.local_pref) for prefix, r in changes.items() if r}
+        wanted = {prefix: route for prefix, route in changes.items() if route}
         peer.change(wanted, changes.keys() - wanted.keys())
         peer.take(4096)
 

@@ -5,12 +5,8 @@ from ipaddress import ip_network
 import pytest
 
 from metallb_py.addresses import IPNetwork
-from metallb_py.protocols.bgp.rib.adj_rib_out import (
-    AdjRibOut,
-    Batch,
-    PrefixCounts,
-    RouteAttributes,
-)
+from metallb_py.model.route_attributes import RouteAttributes
+from metallb_py.protocols.bgp.rib.adj_rib_out import AdjRibOut, Batch, PrefixCounts
 
 PLAIN = RouteAttributes()
 LOCAL = RouteAttributes(local_pref=100)

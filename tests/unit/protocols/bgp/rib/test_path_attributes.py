@@ -5,22 +5,21 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 import pytest
 
 from metallb_py.addresses import AddressFamily
-from metallb_py.config.compile.advertisements import MAX_PREPEND
+from metallb_py.config.compile.limits import MAX_PREPEND
 from metallb_py.model.peers import Origin
-from metallb_py.model.routes import MAX_COMMUNITY_BYTES
+from metallb_py.model.route_attributes import MAX_COMMUNITY_BYTES, Community, RouteAttributes
 from metallb_py.protocols.bgp.codec.attributes import AsSegment, SegmentKind
 from metallb_py.protocols.bgp.codec.communities import LinkBandwidth
 from metallb_py.protocols.bgp.codec.framing import MAX_LENGTH
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import NextHop
 from metallb_py.protocols.bgp.rib.path_attributes import path_attributes
 from metallb_py.protocols.bgp.rib.update_packing import pack_announcements
 
 EVERYTHING = RouteAttributes(
     local_pref=300,
-    communities=(1, 2),
-    large_communities=((64512, 1, 2),),
+    communities=frozenset({Community(0xFFFFFF01), Community(64512 << 16 | 1), Community(7)}),
+    large_communities=frozenset({(64512, 1, 2), (64512, 0, 9), (7, 8, 9)}),
     med=7,
     as_path_prepend=2,
     weight=3,
@@ -43,7 +42,8 @@ def test_external_peer_gets_as_path_and_no_local_pref() -> None:
     assert attributes.as_path == (sequence(64512, 64512, 64512),)
     assert attributes.local_pref is None
     assert attributes.med == 7
-    assert (attributes.communities, attributes.large_communities) == ((1, 2), ((64512, 1, 2),))
+    assert attributes.communities == (7, 64512 << 16 | 1, 0xFFFFFF01), "in ascending order"
+    assert attributes.large_communities == ((7, 8, 9), (64512, 0, 9), (64512, 1, 2))
     assert attributes.link_bandwidth == LinkBandwidth(64512, 375e6)
 
 
@@ -72,8 +72,8 @@ def test_largest_configurable_path_attributes_fit_one_message(
     plain = MAX_COMMUNITY_BYTES // 4 - 3 * large + 1  # one more: GRACEFUL_SHUTDOWN
     route = RouteAttributes(
         300,
-        tuple(range(plain)),
-        tuple((n, n, n) for n in range(large)),
+        frozenset(map(Community, range(plain))),
+        frozenset((n, n, n) for n in range(large)),
         med=1,
         as_path_prepend=MAX_PREPEND,
         weight=1,

@@ -8,11 +8,11 @@ from support.bgp.messages import messages
 
 from metallb_py.addresses import AddressFamily, IPAddress
 from metallb_py.model.peers import SessionParameters
+from metallb_py.model.route_attributes import Community, RouteAttributes
 from metallb_py.protocols.bgp.codec.capabilities import GracefulRestart
 from metallb_py.protocols.bgp.codec.messages import Refresh, RefreshKind
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession
-from metallb_py.protocols.bgp.rib.adj_rib_out import RouteAttributes
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from metallb_py.protocols.bgp.rib.update_sender import (
     GRACEFUL_SHUTDOWN,
@@ -117,7 +117,9 @@ def test_drain_readvertises_every_route_with_graceful_shutdown(
     peer_asn: int, local_pref: int | None
 ) -> None:
     sender = connected(peer_asn=peer_asn)
-    sender.change({A: RouteAttributes(300, (64512 << 16,)), B: RouteAttributes(300)})
+    sender.change(
+        {A: RouteAttributes(300, frozenset({Community(64512 << 16)})), B: RouteAttributes(300)}
+    )
     sender.flush()
     sender.drain()
 
