@@ -61,6 +61,44 @@ def test_encoded_draining_pools_decode_to_the_same() -> None:
     assert decode_pools(encode_pools(pools)) == pools
 
 
+def test_stored_form_of_an_advertisement_is_flat_and_omits_defaults() -> None:
+    """Text that another release wrote must stay readable."""
+    full = {
+        "aggregation_length": 25,
+        "aggregation_length_v6": 64,
+        "local_pref": 100,
+        "communities": [7, 0xFFFFFF01],
+        "large_communities": [[64512, 1, 1], [64512, 2, 3]],
+        "med": 0,
+        "as_path_prepend": 3,
+        "weight_by_endpoints": True,
+        "peers": ["10.0.0.9", "tor-1"],
+        "node_selectors": [[{"key": "rack", "operator": "In", "values": ["1"]}]],
+    }
+    least = {
+        "aggregation_length": 32,
+        "aggregation_length_v6": 128,
+        "local_pref": 0,
+        "communities": [],
+    }
+    record = {"name": "blue", "protocol": "bgp", "cidrs": ["10.0.0.0/25"]}
+    stored = json.dumps([{**record, "advertisements": [full, least]}])
+    (pool,) = decode_pools(stored)
+    attributes = RouteAttributes(
+        100,
+        frozenset({Community(7), Community(0xFFFFFF01)}),
+        frozenset({(64512, 1, 1), (64512, 2, 3)}),
+        med=0,
+        as_path_prepend=3,
+    )
+    peers, racks = frozenset({"tor-1", "10.0.0.9"}), (selector(rack="1"),)
+    assert pool.bgp_advertisements == (
+        BgpAdvertisement(25, 64, attributes, True, peers, racks),
+        BgpAdvertisement(),
+    )
+    assert encode_pools([pool]) == stored
+
+
 def test_draining_pools_of_one_name_get_distinct_names() -> None:
     pools = drain([BGP, pool("blue", "192.0.2.0/30")])
     assert len({made.name for made in pools}) == 2
