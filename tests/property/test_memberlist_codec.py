@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.gossip.packet_fuzz import Fuzzer
 
-from metallb_py.protocols.memberlist.codec.codec import decode, encode
+from metallb_py.protocols.memberlist.codec.decode import decode
+from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.envelope import (
     Drop,
     Envelope,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from metallb_py.protocols.memberlist.codec.codec import encode
+from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.envelope import Envelope
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,

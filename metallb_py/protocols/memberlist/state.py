@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Final
 
 from metallb_py.protocols.memberlist.awareness import Awareness
-from metallb_py.protocols.memberlist.codec.codec import encode
+from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.envelope import Drop
 from metallb_py.protocols.memberlist.codec.messages import (
     VERSIONS,

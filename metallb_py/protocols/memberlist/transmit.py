@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from metallb_py.protocols.memberlist.broadcasts import PART_OVERHEAD, Broadcasts
-from metallb_py.protocols.memberlist.codec.codec import encode
+from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.envelope import Drop, Envelope
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,

@@ -8,7 +8,8 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import TypeVar
 
-from metallb_py.protocols.memberlist.codec.codec import decode, encode
+from metallb_py.protocols.memberlist.codec.decode import decode
+from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.envelope import Envelope, StreamReader
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,

@@ -7,7 +7,7 @@ from random import Random
 
 from support.gossip.memberlist_vectors import captures
 
-from metallb_py.protocols.memberlist.codec.codec import encode, encode_compressed
+from metallb_py.protocols.memberlist.codec.encode import encode, encode_compressed
 from metallb_py.protocols.memberlist.codec.envelope import Envelope
 from metallb_py.protocols.memberlist.codec.keyring import Keyring
 from metallb_py.protocols.memberlist.codec.lzw import compress

@@ -1,7 +1,7 @@
 """The wire format of hashicorp/memberlist: bytes to messages and back.
 
 Entry points: ``envelope.Envelope`` packs and unpacks datagrams, ``envelope.StreamReader`` reads
-the message of a stream. Below it: ``codec`` and ``decode`` (messages), ``messages`` (the records),
+the message of a stream. Below it: ``encode`` and ``decode`` (messages), ``messages`` (the records),
 ``msgpack_fields`` (MessagePack), ``compound``, ``lzw`` and ``keyring`` (AES-GCM).
 
 Whatever arrives is untrusted: each decoder raises its one documented error, and uses memory and

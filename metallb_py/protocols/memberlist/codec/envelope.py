@@ -18,15 +18,15 @@ from typing import Final
 from zlib import crc32
 
 from metallb_py.errors import RemoteProtocolError
-from metallb_py.protocols.memberlist.codec.codec import (
+from metallb_py.protocols.memberlist.codec.compound import HEAD, join, split
+from metallb_py.protocols.memberlist.codec.decode import (
+    Compressed,
     MessageReader,
     UnknownKindError,
     decode,
     decode_compressed,
-    encode_compressed,
 )
-from metallb_py.protocols.memberlist.codec.compound import HEAD, join, split
-from metallb_py.protocols.memberlist.codec.decode import Compressed
+from metallb_py.protocols.memberlist.codec.encode import encode_compressed
 from metallb_py.protocols.memberlist.codec.keyring import (
     NONCE,
     OVERHEAD,

@@ -1,9 +1,8 @@
-"""Maps of named fields in MessagePack, as Go's codec writes them, decoded with every check.
+"""Maps of named fields in MessagePack, as Go's codec writes them.
 
 Strings and bytes are both written as raw (MessagePack before 2013), so 32 bytes and more have a
-16-bit length. Strings and bytes of today's types are accepted as well. A missing field and nil are
-the zero value, unknown fields are ignored. A map contains only numbers, strings and booleans, so
-nested values are rejected before they can accumulate.
+16-bit length. Strings and bytes of today's types are accepted as well. A map contains only numbers,
+strings and booleans, so nested values are rejected before they can accumulate.
 """
 
 from __future__ import annotations
@@ -119,50 +118,3 @@ class _Hook:
 
     def __call__(self, fields: Fields) -> object:
         return self.reader(fields)
-
-
-def number(fields: Fields, name: bytes, most: int) -> int:
-    """Return a number from 0 to ``most``; 0 if it is missing. Raises DecodeError."""
-    value = fields.get(name)
-    if value is None:
-        return 0
-    if type(value) is not int or not 0 <= value <= most:
-        raise _wrong(name, value, f"a number up to {most}")
-    return value
-
-
-def raw(fields: Fields, name: bytes, most: int) -> bytes:
-    """Return up to ``most`` bytes; none if they are missing. Raises DecodeError."""
-    value = fields.get(name)
-    if value is None:
-        return b""
-    if type(value) is not bytes or len(value) > most:
-        raise _wrong(name, value, f"up to {most} bytes")
-    return value
-
-
-def text(fields: Fields, name: bytes, most: int) -> str:
-    """Return UTF-8 text of up to ``most`` bytes; empty if it is missing. Raises DecodeError."""
-    try:
-        return raw(fields, name, most).decode()
-    except UnicodeDecodeError as error:
-        raise DecodeError(f"{name.decode()}: want UTF-8: {error}") from error
-
-
-def flag(fields: Fields, name: bytes) -> bool:
-    """Return a boolean; False if it is missing. Raises DecodeError."""
-    value = fields.get(name)
-    if value is None:
-        return False
-    if type(value) is not bool:
-        raise _wrong(name, value, "a boolean")
-    return value
-
-
-def _wrong(name: bytes, value: object, want: str) -> DecodeError:
-    found = type(value).__name__
-    if isinstance(value, bytes):
-        found = f"{len(value)} bytes"
-    elif type(value) is int:
-        found = str(value)
-    return DecodeError(f"{name.decode()}: found {found}, want {want}")

@@ -13,7 +13,7 @@ from support.net.background import while_running
 from support.net.timeouts import TIMEOUT
 
 from metallb_py.kube.objects import ObjectMeta, Pod, PodIP, PodSpec, PodStatus
-from metallb_py.protocols.memberlist.codec.codec import encode
+from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.messages import (
     META_LIMIT,
     NodeState,

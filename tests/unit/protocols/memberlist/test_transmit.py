@@ -5,7 +5,7 @@ from random import Random
 
 from support.gossip.members import Bench, alive, endpoint, member, packets, sent
 
-from metallb_py.protocols.memberlist.codec.codec import encode
+from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.messages import Ack, Kind, Ping, Versions
 from metallb_py.protocols.memberlist.events import SendPacket
 from metallb_py.protocols.memberlist.settings import FAST

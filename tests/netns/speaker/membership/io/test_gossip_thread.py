@@ -13,8 +13,10 @@ from support.gossip.running_member import endpoint, membership, running
 from support.net.background import while_running
 from support.net.timeouts import TIMEOUT
 
-from metallb_py.protocols.memberlist.codec.codec import encode
-from metallb_py.protocols.memberlist.codec.messages import Ping
+from metallb_py.protocols.memberlist.codec.encode import encode
+from metallb_py.protocols.memberlist.codec.messages import (
+    Ping,
+)
 from metallb_py.protocols.memberlist.events import MemberUp
 from speaker.membership.io.gossip_thread import GossipEvent, GossipThread, NotStarted, Started
 from speaker.membership.io.gossip_transport import Traffic

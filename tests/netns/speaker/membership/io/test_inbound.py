@@ -15,7 +15,7 @@ import pytest
 from support.gossip.running_member import RunningMember, endpoint, membership, running
 from support.net.timeouts import TIMEOUT
 
-from metallb_py.protocols.memberlist.codec.codec import encode
+from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.envelope import Drop
 from metallb_py.protocols.memberlist.codec.messages import (
     NodeState,

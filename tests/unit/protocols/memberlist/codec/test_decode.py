@@ -1,26 +1,35 @@
-"""Decoding of message fields: defaults, accepted forms and errors."""
+"""Decoding of messages: defaults, accepted forms and errors, whole and incrementally."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 
 import msgpack
 import pytest
+from support.gossip.messages import MESSAGES, V4
 
-from metallb_py.protocols.memberlist.codec.codec import decode
+from metallb_py.protocols.memberlist.codec.decode import (
+    FIELDS_LIMIT,
+    MEMBERS_LIMIT,
+    MessageReader,
+    decode,
+)
+from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,
     Alive,
     Endpoint,
+    IndirectPing,
     Kind,
+    Message,
     Nack,
     Ping,
     Suspect,
+    User,
     Versions,
 )
-from metallb_py.protocols.memberlist.codec.msgpack_fields import DecodeError
+from metallb_py.protocols.memberlist.codec.msgpack_fields import DecodeError, OversizedError
 
-V4 = Endpoint(IPv4Address("192.0.2.1"), 7946)
 MAPPED = IPv6Address("::ffff:192.0.2.1").packed
 
 
@@ -35,6 +44,12 @@ def test_absent_fields_and_nil_are_zero() -> None:
     assert decode(fields(Kind.SUSPECT, Node="a")) == Suspect(0, "a", "")
     alive = Alive(0, "a", Endpoint(V4.address, 0), versions=Versions(0, 0, 0, 0, 0, 0))
     assert decode(fields(Kind.ALIVE, Node="a", Addr=V4.address.packed)) == alive
+
+
+def test_nil_is_false_and_no_text() -> None:
+    empty = fields(Kind.INDIRECT_PING, Target=MAPPED, Port=None, Node=None, Nack=None)
+    assert decode(empty) == IndirectPing(0, Endpoint(V4.address, 0), "")
+    assert decode(fields(Kind.INDIRECT_PING, Target=MAPPED)) == decode(empty)
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -109,3 +124,82 @@ def test_invalid_field_is_named_in_the_error(
 ) -> None:
     with pytest.raises(DecodeError, match=problem):
         decode(fields(kind, **values))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
+def test_truncated_or_extended_message_is_an_error(message: Message) -> None:
+    if isinstance(message, User):
+        return
+    data = encode(message)
+    for length in range(len(data)):
+        with pytest.raises(DecodeError):
+            decode(data[:length])
+    with pytest.raises(DecodeError):
+        decode(data + b"\xc0")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x02\x05", b"\x02\xc0", b"\x02\xa1x", b"\x02\x81\x01\x01"])
+def test_anything_but_a_map_is_an_error(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode(data)
+
+
+def test_oversized_map_is_an_error() -> None:
+    with pytest.raises(OversizedError):
+        decode(fields(Kind.ACK, Payload=bytes(FIELDS_LIMIT)))
+
+
+def test_push_pull_that_states_more_than_its_bytes_hold_is_an_error() -> None:
+    with pytest.raises(OversizedError, match="found 4294967295 members"):
+        decode(fields(Kind.PUSH_PULL, Nodes=0xFFFFFFFF))
+    with pytest.raises(OversizedError, match="5000 bytes of state"):
+        decode(fields(Kind.PUSH_PULL, UserStateLen=5000))
+
+
+def test_push_pull_of_more_members_than_the_limit_is_an_error() -> None:
+    most = fields(Kind.PUSH_PULL, Nodes=MEMBERS_LIMIT)
+    assert feed_all(most, 1000, limit=10_000_000) == [None]
+    more = fields(Kind.PUSH_PULL, Nodes=MEMBERS_LIMIT + 1)
+    with pytest.raises(OversizedError, match="found 20001 members"):
+        feed_all(more, 1000, limit=10_000_000)
+
+
+def test_nested_maps_in_a_push_pull_are_an_error() -> None:
+    head = fields(Kind.PUSH_PULL, Nodes=1)
+    with pytest.raises(DecodeError, match="Name: found nothing"):
+        decode(head + b"\x81\xa1x\x8f" + b"\xa1y\x80" * 15)
+
+
+def feed_all(data: bytes, step: int, limit: int = 10_000) -> list[object]:
+    """Feed a stream in pieces; return the result of each."""
+    reader = MessageReader(data[0], limit)
+    return [reader.feed(data[at : at + step]) for at in range(1, len(data), step)]
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 1000])
+@pytest.mark.parametrize(
+    "message",
+    [MESSAGES[1], MESSAGES[5], MESSAGES[-3], MESSAGES[-1]],
+    ids=lambda m: type(m).__name__,
+)
+def test_stream_message_is_complete_with_its_last_byte(message: Message, step: int) -> None:
+    *before, last = feed_all(encode(message), step)
+    assert set(before) <= {None}
+    assert last == message
+
+
+def test_user_message_over_a_stream_has_a_length_header() -> None:
+    assert feed_all(fields(Kind.USER, UserMsgLen=3) + b"abc", 1)[-2:] == [None, User(b"abc")]
+
+
+@pytest.mark.parametrize("kind", [Kind.ALIVE, Kind.COMPOUND, Kind.ENCRYPT, 99])
+def test_kind_that_is_not_allowed_in_a_stream_is_an_error(kind: int) -> None:
+    with pytest.raises(DecodeError, match=f"found kind {kind}"):
+        MessageReader(kind, 100)
+
+
+def test_stream_beyond_its_limit_is_an_error() -> None:
+    with pytest.raises(OversizedError):
+        feed_all(fields(Kind.ACK, Payload=bytes(2000)), 3000, limit=1000)
+    with pytest.raises(OversizedError):
+        feed_all(encode(MESSAGES[-1])[:20] + bytes(2000), 3000, limit=1000)

@@ -8,8 +8,8 @@ from itertools import count
 import pytest
 from support.gossip.memberlist_vectors import Capture, captures
 
-from metallb_py.protocols.memberlist.codec.codec import encode, encode_compressed
 from metallb_py.protocols.memberlist.codec.compound import join
+from metallb_py.protocols.memberlist.codec.encode import encode, encode_compressed
 from metallb_py.protocols.memberlist.codec.envelope import (
     DATAGRAM_LIMIT,
     WORTH_COMPRESSING,

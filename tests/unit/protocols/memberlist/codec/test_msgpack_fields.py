@@ -11,12 +11,8 @@ from metallb_py.protocols.memberlist.codec.msgpack_fields import (
     Fields,
     MapReader,
     OversizedError,
-    flag,
-    number,
     pack,
-    raw,
     read,
-    text,
 )
 
 
@@ -64,29 +60,6 @@ def test_map_is_read() -> None:
 def test_anything_but_a_map_of_plain_fields_is_an_error(data: bytes) -> None:
     with pytest.raises(DecodeError):
         read(data, dict, copy)
-
-
-def test_values_are_checked_for_type_and_limit() -> None:
-    fields: Fields = {b"n": 7, b"r": b"\xff", b"t": "ä".encode(), b"f": True, b"nil": None}
-    assert number(fields, b"n", 7) == 7
-    assert raw(fields, b"r", 1) == b"\xff"
-    assert text(fields, b"t", 2) == "ä"
-    assert flag(fields, b"f") is True
-    for name in (b"nil", b"absent"):
-        assert number(fields, name, 0) == 0
-        assert raw(fields, name, 0) == b""
-        assert text(fields, name, 0) == ""
-        assert flag(fields, name) is False
-    for bad in (
-        lambda: number(fields, b"n", 6),
-        lambda: number(fields, b"f", 6),
-        lambda: raw(fields, b"r", 0),
-        lambda: raw(fields, b"n", 9),
-        lambda: text(fields, b"r", 9),
-        lambda: flag(fields, b"n"),
-    ):
-        with pytest.raises(DecodeError):
-            bad()
 
 
 def test_maps_are_read_incrementally() -> None:
