@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Final
 
 from metallb_py.addresses import IPAddress
@@ -100,8 +99,8 @@ class Members:
         """Whether a member of this name is expected at an address."""
         return self._expected is not None and host in self._expected.get(name, ())
 
-    def put(self, member: Member, now: float) -> None:
-        """Add or replace a member, and end its suspicion."""
+    def put(self, member: Member, now: float, suspicion: Suspicion | None = None) -> None:
+        """Add or replace a member, with its suspicion if it is suspect."""
         record = self._records.get(member.name)
         if record is None:
             record = self._records[member.name] = Record(member, now)
@@ -119,15 +118,17 @@ class Members:
             self.present -= record.present
             record.member = member
             self.present += record.present
-            record.suspicion = None
             self.suspected.pop(member.name, None)
         self._name_at[member.endpoint] = member.name
-
-    def suspect(self, record: Record, incarnation: int, suspicion: Suspicion, now: float) -> None:
-        """Mark a member suspect, with this suspicion."""
-        self.put(replace(record.member, state=State.SUSPECT, incarnation=incarnation), now)
         record.suspicion = suspicion
-        self.suspected[record.member.name] = suspicion
+        if suspicion is not None:
+            self.suspected[member.name] = suspicion
+
+    def confirm(self, name: str, reporter: str) -> None:
+        """Record that one more member suspects a suspect."""
+        suspicion = self.suspected.get(name)
+        if suspicion is not None:
+            suspicion.confirm(reporter)
 
     def answered(self, member: Member, now: float) -> None:
         """Record that a member answered a probe."""

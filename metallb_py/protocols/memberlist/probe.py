@@ -15,7 +15,6 @@ that answers gets its time to refute again, even if its refutation is lost (susp
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -31,9 +30,9 @@ from metallb_py.protocols.memberlist.codec.messages import (
     Suspect,
 )
 from metallb_py.protocols.memberlist.events import Member, RoundTrip
-from metallb_py.protocols.memberlist.members import Members
+from metallb_py.protocols.memberlist.members import PRESENT, Members
 from metallb_py.protocols.memberlist.settings import Settings
-from metallb_py.protocols.memberlist.transmit import PacketSender
+from metallb_py.protocols.memberlist.transmit import SendMessages
 
 MAX_RELAYS: Final = 256
 """Most indirect pings that are relayed at once."""
@@ -93,33 +92,38 @@ class _Relay:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """A failed probe. ``certain``: the process is gone, so the member needs no suspicion."""
+class TcpPing:
+    """Send a ping over TCP; its answer arrives as ``acked`` or ``tcp_failed``."""
+
+    to: Endpoint
+    ping: Ping
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A member answered a probe, so it gets its time to refute again if it is suspect."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFailed:
+    """A probe failed. ``certain``: the process is gone, so the member needs no suspicion."""
 
     member: Member
     certain: bool
 
 
+ProbeEffect = SendMessages | TcpPing | RoundTrip | Answered | ProbeFailed
+
+
 class Prober:
-    """The pending probes, and the pings relayed for other members.
+    """The pending probes, and the pings relayed for other members. It only reads ``members``."""
 
-    ``ping_over_tcp`` begins a ping over a stream until a deadline; its answer arrives as ``acked``
-    or ``tcp_failed``. ``report`` reports a round-trip time.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        members: Members,
-        sender: PacketSender,
-        ping_over_tcp: Callable[[Member, Ping, float], None],
-        report: Callable[[RoundTrip], None],
-    ) -> None:
+    def __init__(self, settings: Settings, members: Members) -> None:
         self._settings = settings
         self._members = members
-        self._sender = sender
-        self._ping_over_tcp = ping_over_tcp
-        self._report = report
         self._sequence = 0
         self._probes: dict[int, _Probe] = {}
         self._sequence_of: dict[str, int] = {}  # of each member's probe
@@ -137,79 +141,60 @@ class Prober:
         """Whether a probe of a member is pending."""
         return name in self._sequence_of
 
-    def probe(self, member: Member, now: float, *, regular: bool) -> float:
-        """Begin a probe, unless one is pending. Return the time at which it ends at the latest."""
-        pending = self._sequence_of.get(member.name)
-        if pending is not None:
-            return self._probes[pending].ends
+    def end_of_probe(self, name: str) -> float:
+        """Return the time at which the pending probe of a member ends at the latest."""
+        return self._probes[self._sequence_of[name]].ends
+
+    def probe(self, member: Member, now: float, *, regular: bool) -> tuple[ProbeEffect, ...]:
+        """Begin a probe, unless one is pending."""
+        if member.name in self._sequence_of:
+            return ()
         ends = now + self.health.scaled(self._settings.probe_interval)
         sequence = self._next_sequence()
         probe = _Probe(member, sequence, regular, now, ends, now + self._settings.probe_timeout)
         self._probes[sequence] = probe
         self._sequence_of[member.name] = sequence
-        self._send_ping(probe)
-        return ends
+        return (self._direct_ping(probe),)
 
-    def _send_ping(self, probe: _Probe) -> None:
-        member = probe.member
-        ping = self._ping(probe.sequence, member.name)
-        if member.state is State.ALIVE:
-            self._sender.send(member.endpoint, ping, member=member)
-        else:  # with the suspicion, so that it can refute
-            me = self._members.me.name
-            suspect = Suspect(member.incarnation, member.name, me)
-            self._sender.send(member.endpoint, ping, suspect, member=member)
-
-    def forget(self, name: str) -> None:
-        """Cancel the probe of a member, if one is pending."""
-        sequence = self._sequence_of.pop(name, None)
-        if sequence is not None:
-            del self._probes[sequence]
-
-    def refused(self, member: Member, now: float) -> None:
+    def refused(self, member: Member, now: float) -> tuple[ProbeEffect, ...]:
         """Handle an ICMP port unreachable from a member's host."""
         for relay in [r for r in self._relays.values() if r.target == member.endpoint]:
             relay.ends = now
-        if member.state not in (State.ALIVE, State.SUSPECT):
-            return
-        if member.name not in self._sequence_of:
-            self.probe(member, now, regular=False)
+        if member.state not in PRESENT:
+            return ()
+        effects = self.probe(member, now, regular=False)
         probe = self._probes[self._sequence_of[member.name]]
         probe.refused = True
-        if not probe.indirect_sent:
-            self._send_indirect_pings(probe)
+        return effects if probe.indirect_sent else (*effects, *self._indirect_pings(probe))
 
-    def relay(self, request: IndirectPing, requester: Endpoint, now: float) -> None:
-        """Ping a member on behalf of another."""
-        target = self._members.at(request.target)
+    def relay(
+        self, request: IndirectPing, requester: Endpoint, target: Member | None, now: float
+    ) -> tuple[ProbeEffect, ...]:
+        """Ping a member on behalf of another. ``target``: the known member at that endpoint."""
         if target is None or len(self._relays) >= MAX_RELAYS:
             # Relay only to known members, so that no host can use this one as a reflector.
-            if request.nack:
-                self._sender.send(requester, Nack(request.sequence))
-            return
+            return (SendMessages(requester, (Nack(request.sequence),)),) if request.nack else ()
         sequence = self._next_sequence()
         ends = now + self._settings.probe_timeout
         self._relays[sequence] = _Relay(
             requester, request.sequence, request.target, ends, request.nack
         )
-        self._sender.send(request.target, self._ping(sequence, request.node), member=target.member)
+        return (SendMessages(request.target, (self._ping(sequence, request.node),), target),)
 
-    def acked(self, sequence: int, now: float) -> None:
+    def acked(self, sequence: int, now: float) -> tuple[ProbeEffect, ...]:
         """Handle an Ack: direct, relayed by another member, or over TCP."""
         relay = self._relays.pop(sequence, None)
         if relay is not None:
-            self._sender.send(relay.requester, Ack(relay.sequence))
-            return
+            return (SendMessages(relay.requester, (Ack(relay.sequence),)),)
         probe = self._probes.get(sequence)
         if probe is None:
-            return
-        if not probe.indirect_sent:
-            self._report(RoundTrip(probe.member.name, now - probe.sent))
+            return ()
+        self._forget(probe)
         if probe.regular:
             self.health.change(-1)
-        if self._settings.fast_detection:
-            self._members.answered(probe.member, now)
-        self.forget(probe.member.name)
+        if probe.indirect_sent:  # it is unknown which ping was answered
+            return (Answered(probe.member),)
+        return RoundTrip(probe.member.name, now - probe.sent), Answered(probe.member)
 
     def nacked(self, sequence: int, now: float) -> None:
         """Handle a Nack: a relaying member got no Ack."""
@@ -225,39 +210,49 @@ class Prober:
             probe.tcp_refused = refused
             self._check_refused(probe, now)
 
-    def handle_timeout(self, now: float) -> list[Outcome]:
-        """Perform what is due. Return the probes that have failed."""
+    def handle_timeout(self, now: float) -> tuple[ProbeEffect, ...]:
+        """Perform what is due. Probes that failed come last."""
+        effects: list[ProbeEffect] = []
         for sequence, relay in list(self._relays.items()):
             if relay.ends <= now:
                 del self._relays[sequence]
                 if relay.nack:
-                    self._sender.send(relay.requester, Nack(relay.sequence))
+                    effects.append(SendMessages(relay.requester, (Nack(relay.sequence),)))
         failed = []
         for probe in list(self._probes.values()):
             if min(probe.ends, probe.certain_from) <= now:
-                self.forget(probe.member.name)
+                self._forget(probe)
                 self._update_awareness(probe)
-                failed.append(Outcome(probe.member, certain=probe.certain_from <= now))
+                failed.append(ProbeFailed(probe.member, certain=probe.certain_from <= now))
             elif probe.next_step <= now:
-                self._take_step(probe, now)
-        return failed
+                effects += self._take_step(probe, now)
+        return (*effects, *failed)
 
-    def _take_step(self, probe: _Probe, now: float) -> None:
-        probe.next_step = (
-            now + self._settings.probe_timeout if self._settings.fast_detection else inf
-        )
-        if not probe.indirect_sent:
-            self._send_indirect_pings(probe)
-        if self._settings.fast_detection:
-            self._send_ping(probe)
+    def _take_step(self, probe: _Probe, now: float) -> list[ProbeEffect]:
+        repeats = self._settings.fast_detection
+        probe.next_step = now + self._settings.probe_timeout if repeats else inf
+        effects = [] if probe.indirect_sent else self._indirect_pings(probe)
+        if repeats:
+            effects.append(self._direct_ping(probe))
+        return effects
 
-    def _send_indirect_pings(self, probe: _Probe) -> None:
+    def _direct_ping(self, probe: _Probe) -> SendMessages:
+        member = probe.member
+        ping = self._ping(probe.sequence, member.name)
+        if member.state is State.ALIVE:
+            return SendMessages(member.endpoint, (ping,), member)
+        suspect = Suspect(member.incarnation, member.name, self._members.me.name)
+        return SendMessages(member.endpoint, (ping, suspect), member)  # so that it can refute
+
+    def _indirect_pings(self, probe: _Probe) -> list[ProbeEffect]:
+        """Return the indirect pings, and the ping over TCP."""
         probe.indirect_sent = True
         member, me = probe.member, self._members.me
         relays = self._members.sample(
             self._settings.indirect_checks,
             lambda r: r.member.state is State.ALIVE and r.member.name != member.name,
         )
+        effects: list[ProbeEffect] = []
         for relay in relays:
             nack = relay.member.versions.most >= NACK_SINCE
             probe.nacks_expected += nack
@@ -265,9 +260,11 @@ class Prober:
             request = IndirectPing(
                 probe.sequence, member.endpoint, member.name, nack, me.endpoint, me.name
             )
-            self._sender.send(relay.member.endpoint, request, member=relay.member)
+            effects.append(SendMessages(relay.member.endpoint, (request,), relay.member))
         if self._settings.tcp_pings and member.versions.most >= TCP_PING_SINCE:
-            self._ping_over_tcp(member, self._ping(probe.sequence, member.name), probe.ends)
+            ping = self._ping(probe.sequence, member.name)
+            effects.append(TcpPing(member.endpoint, ping, probe.ends))
+        return effects
 
     def _check_refused(self, probe: _Probe, now: float) -> None:
         """Set the time from which a member that refused both ways is certainly gone."""
@@ -285,6 +282,10 @@ class Prober:
         """
         if probe.regular and not probe.refused:
             self.health.change(probe.nacks_expected - probe.nacks if probe.nacks_expected else 1)
+
+    def _forget(self, probe: _Probe) -> None:
+        del self._probes[probe.sequence]
+        del self._sequence_of[probe.member.name]
 
     def _ping(self, sequence: int, name: str) -> Ping:
         me = self._members.me

@@ -1,132 +1,96 @@
-"""Streams of the memberlist machine: push-pull exchanges of all state, and pings over TCP.
+"""Push-pull exchanges of all state, and the streams that this member opens.
 
 As in memberlist, a push-pull runs at a join, and at intervals with a random member. Pings over TCP
-reach a member where datagrams may be lost.
+reach a member where datagrams may be lost. Streams of other hosts are answered without state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from metallb_py.protocols.memberlist.codec.encode import encode
-from metallb_py.protocols.memberlist.codec.envelope import Envelope
 from metallb_py.protocols.memberlist.codec.messages import (
-    Ack,
+    Alive,
+    Dead,
     Endpoint,
     Message,
     NodeState,
-    Ping,
     PushPull,
     RemoteError,
+    State,
+    Suspect,
 )
 from metallb_py.protocols.memberlist.events import (
-    CloseStream,
-    Effect,
     Joined,
     JoinFailed,
     Member,
     OpenStream,
-    Reply,
     StreamId,
 )
-from metallb_py.protocols.memberlist.members import Members
-from metallb_py.protocols.memberlist.transmit import Counters
+from metallb_py.protocols.memberlist.probe import TcpPing
+from metallb_py.protocols.memberlist.state import StateMessage
 
 
 @dataclass(frozen=True, slots=True)
 class PushPullRequest:
     """A push-pull with the member at an endpoint. ``join``: report how it ends."""
 
-    endpoint: Endpoint
+    to: Endpoint
     join: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TcpPing:
-    """A ping over TCP, with the sequence number of the probe."""
-
-    sequence: int
-
-
 class Streams:
-    """The streams that this member opened. Those of other hosts are answered without state."""
+    """The open streams of this member, and the request that each was opened for."""
 
-    def __init__(
-        self,
-        members: Members,
-        envelope: Envelope,
-        counters: Counters,
-        emit: Callable[[Effect], None],
-    ) -> None:
-        self._members = members
-        self._envelope = envelope
-        self._counters = counters
-        self._emit = emit
+    __slots__ = ("_last", "_open")
+
+    def __init__(self) -> None:
         self._open: dict[StreamId, PushPullRequest | TcpPing] = {}
         self._last = 0
 
-    def exchange(self, endpoint: Endpoint, deadline: float, *, join: bool) -> None:
-        """Begin a push-pull: send all state, and request the same. ``join``: report how it ends."""
-        state = self._all_states(join=join)
-        self._begin(endpoint, state, deadline, PushPullRequest(endpoint, join))
-
-    def ping(self, member: Member, ping: Ping, deadline: float) -> None:
-        """Begin a ping over TCP."""
-        self._begin(member.endpoint, ping, deadline, TcpPing(ping.sequence))
-
-    def ended(self, stream: StreamId) -> PushPullRequest | TcpPing | None:
-        """Forget a stream that ended. Return its purpose, or None if another host opened it."""
-        return self._open.pop(stream, None)
-
-    def succeeded(self, exchange: PushPullRequest) -> None:
-        """Report a join whose push-pull succeeded."""
-        if exchange.join:
-            self._emit(Joined(exchange.endpoint))
-
-    def failed(self, exchange: PushPullRequest, answer: Message | str) -> None:
-        """Report a join whose push-pull failed, or got an unexpected answer."""
-        if isinstance(answer, RemoteError):
-            answer = answer.text
-        elif not isinstance(answer, str):
-            answer = "unexpected answer"
-        if exchange.join:
-            self._emit(JoinFailed(exchange.endpoint, answer))
-
-    def reply_push_pull(self, stream: StreamId, *, join: bool) -> None:
-        """Answer a push-pull with all state."""
-        self._reply(stream, self._all_states(join=join))
-
-    def reply_ack(self, stream: StreamId, ping: Ping) -> None:
-        """Answer a ping for this member; close the stream of one for another."""
-        if ping.node in ("", self._members.me.name):
-            self._reply(stream, Ack(ping.sequence))
-        else:
-            self.close(stream)
-
-    def close(self, stream: StreamId) -> None:
-        """Close a stream without an answer."""
-        self._emit(CloseStream(stream))
-
-    def _begin(
-        self, to: Endpoint, message: Message, deadline: float, about: PushPullRequest | TcpPing
-    ) -> None:
+    def open(self, request: PushPullRequest | TcpPing, data: bytes, deadline: float) -> OpenStream:
+        """Open a stream to send ``data``, the packed request."""
         self._last += 2
         stream = StreamId(self._last)
-        self._open[stream] = about
-        data = encode(message)
-        self._counters.count_sent(data)
-        self._emit(OpenStream(stream, to, self._envelope.pack_stream(data), deadline))
+        self._open[stream] = request
+        return OpenStream(stream, request.to, data, deadline)
 
-    def _reply(self, stream: StreamId, message: Message) -> None:
-        data = encode(message)
-        self._counters.count_sent(data)
-        self._emit(Reply(stream, self._envelope.pack_stream(data, reply=True)))
+    def ended(self, stream: StreamId) -> PushPullRequest | TcpPing | None:
+        """Forget a stream that ended. Return its request, or None if another host opened it."""
+        return self._open.pop(stream, None)
 
-    def _all_states(self, *, join: bool) -> PushPull:
-        members = (record.member for record in self._members)
-        states = tuple(
-            NodeState(m.name, m.endpoint, m.incarnation, m.state, m.meta, m.versions)
-            for m in members
-        )
-        return PushPull(states, join)
+
+def states_of(members: Iterable[Member], *, join: bool) -> PushPull:
+    """Return the push-pull of all members."""
+    states = tuple(
+        NodeState(m.name, m.endpoint, m.incarnation, m.state, m.meta, m.versions) for m in members
+    )
+    return PushPull(states, join)
+
+
+def messages_of(states: Iterable[NodeState], me: str) -> Iterator[StateMessage]:
+    """Return the messages to which the states of a push-pull amount.
+
+    A dead member there is only suspected here, as in memberlist: the other state may be outdated.
+    """
+    for each in states:
+        match each.state:
+            case State.ALIVE:
+                yield Alive(each.incarnation, each.node, each.endpoint, each.meta, each.versions)
+            case State.LEFT:
+                yield Dead(each.incarnation, each.node, each.node)
+            case State.SUSPECT | State.DEAD:
+                yield Suspect(each.incarnation, each.node, me)
+
+
+def join_result(request: PushPullRequest, answer: Message | str) -> tuple[Joined | JoinFailed, ...]:
+    """Return the report on a join; nothing for another push-pull. A string is an error."""
+    if not request.join:
+        return ()
+    match answer:
+        case PushPull():
+            return (Joined(request.to),)
+        case str(error) | RemoteError(error):
+            return (JoinFailed(request.to, error),)
+        case _:
+            return (JoinFailed(request.to, "unexpected answer"),)

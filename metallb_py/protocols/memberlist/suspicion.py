@@ -82,9 +82,10 @@ class Suspicion:
         """Postpone the deadline to ``until``, the end of a probe."""
         self._not_before = until
 
-    def confirm(self, reporter: str) -> bool:
-        """Add a reporter. Return whether it shortens the timeout and is to be rebroadcast."""
-        if self.confirmations >= self._needed or reporter in self._reporters:
-            return False
+    def is_shortened_by(self, reporter: str) -> bool:
+        """Whether one more reporter shortens the timeout, and so is to be rebroadcast."""
+        return self.confirmations < self._needed and reporter not in self._reporters
+
+    def confirm(self, reporter: str) -> None:
+        """Add a reporter that shortens the timeout."""
         self._reporters.add(reporter)
-        return True

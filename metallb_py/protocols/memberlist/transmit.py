@@ -1,9 +1,10 @@
-"""Datagrams: messages, with broadcasts piggybacked in the remaining space (SWIM, section 4.1)."""
+"""Packing of messages: in datagrams, broadcasts fill the remaining space (SWIM, section 4.1)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from metallb_py.protocols.memberlist.broadcasts import PART_OVERHEAD, Broadcasts
@@ -24,7 +25,7 @@ from metallb_py.protocols.memberlist.codec.messages import (
     Suspect,
     User,
 )
-from metallb_py.protocols.memberlist.events import Effect, Member, SendPacket
+from metallb_py.protocols.memberlist.events import Member, SendPacket
 from metallb_py.protocols.memberlist.settings import Settings
 from metallb_py.protocols.memberlist.suspicion import retransmit_limit
 
@@ -71,20 +72,24 @@ class Counters:
         return counted
 
 
-class PacketSender:
-    """Packs messages into datagrams, counts them, and emits SendPacket."""
+@dataclass(frozen=True, slots=True)
+class SendMessages:
+    """Messages to send in one datagram. ``member``: the member at that endpoint, if any."""
 
-    def __init__(
-        self,
-        envelope: Envelope,
-        settings: Settings,
-        counters: Counters,
-        emit: Callable[[Effect], None],
-    ) -> None:
+    to: Endpoint
+    messages: tuple[Message, ...]
+    member: Member | None = None
+
+
+class Packer:
+    """Packs messages into datagrams and streams, and counts them. Keeps the queued broadcasts."""
+
+    __slots__ = ("_counters", "_envelope", "_room", "_settings", "broadcasts", "limit")
+
+    def __init__(self, envelope: Envelope, settings: Settings, counters: Counters) -> None:
         self._envelope = envelope
         self._settings = settings
         self._counters = counters
-        self._emit = emit
         self._room = settings.udp_buffer_size - envelope.overhead
         self.broadcasts = Broadcasts()
         self.limit = retransmit_limit(settings, 1)
@@ -94,8 +99,12 @@ class PacketSender:
         """Adapt the number of transmissions to the number of members."""
         self.limit = retransmit_limit(self._settings, members)
 
-    def send(self, to: Endpoint, *messages: Message, member: Member | None = None) -> None:
-        """Send messages. ``member``: the member at that endpoint, which gets broadcasts as well.
+    def broadcast(self, message: Alive | Suspect | Dead) -> None:
+        """Queue a broadcast, in place of an older one about the same member."""
+        self.broadcasts.add(message.node, encode(message))
+
+    def pack(self, to: Endpoint, *messages: Message, member: Member | None = None) -> SendPacket:
+        """Pack messages. ``member``: the member at that endpoint, which gets broadcasts as well.
 
         A host that is not a member gets none: each broadcast is sent a limited number of times, and
         unknown hosts that ping would use them up.
@@ -104,21 +113,25 @@ class PacketSender:
         if member is not None:
             room = self._room - sum(len(part) + PART_OVERHEAD for part in parts)
             parts += self.broadcasts.take(room, self.limit)
-        self._send(to, parts, member)
+        return self._packed(to, parts, member)
 
-    def send_alone(self, member: Member, message: Message) -> None:
-        """Send a message without broadcasts, which would be spent on a member that has them."""
-        self._send(member.endpoint, [encode(message)], member)
+    def pack_alone(self, member: Member, message: Message) -> SendPacket:
+        """Pack a message without broadcasts, which would be spent on a member that has them."""
+        return self._packed(member.endpoint, [encode(message)], member)
 
-    def gossip(self, member: Member) -> bool:
-        """Send pending broadcasts to a member. Return whether there were any."""
+    def pack_broadcasts(self, member: Member) -> SendPacket | None:
+        """Pack queued broadcasts for a member; None if there are none."""
         parts = self.broadcasts.take(self._room, self.limit)
-        if parts:
-            self._send(member.endpoint, parts, member)
-        return bool(parts)
+        return self._packed(member.endpoint, parts, member) if parts else None
 
-    def _send(self, to: Endpoint, parts: list[bytes], member: Member | None) -> None:
+    def pack_stream(self, message: Message, *, reply: bool = False) -> bytes:
+        """Return the bytes of a message for a stream; ``reply``: the other side opened it."""
+        data = encode(message)
+        self._counters.count_sent(data)
+        return self._envelope.pack_stream(data, reply=reply)
+
+    def _packed(self, to: Endpoint, parts: list[bytes], member: Member | None) -> SendPacket:
         for part in parts:
             self._counters.count_sent(part)
         checksum = member is not None and member.versions.most >= CHECKSUM_SINCE
-        self._emit(SendPacket(to, self._envelope.pack(parts, checksum=checksum)))
+        return SendPacket(to, self._envelope.pack(parts, checksum=checksum))

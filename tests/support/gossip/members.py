@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from random import Random
 from typing import TypeVar
 
-from metallb_py.protocols.memberlist.codec.decode import decode
 from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.envelope import Envelope, StreamReader
 from metallb_py.protocols.memberlist.codec.messages import (
@@ -29,7 +27,6 @@ from metallb_py.protocols.memberlist.events import (
 from metallb_py.protocols.memberlist.memberlist import Memberlist
 from metallb_py.protocols.memberlist.members import Members
 from metallb_py.protocols.memberlist.settings import FAST, PORT, Settings
-from metallb_py.protocols.memberlist.transmit import Counters, PacketSender
 
 E = TypeVar("E", bound=Effect)
 
@@ -82,31 +79,12 @@ def of_kind(effects: Iterable[Effect], kind: type[E]) -> list[E]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-@dataclass
-class Bench:
-    """The collaborators of a component under test, for a member with ``others`` other members."""
-
-    others: int
-    settings: Settings = FAST
-    effects: list[Effect] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.rng = Random(1)
-        self.members = Members(member(ME), self.rng, 0.0)
-        for number in range(1, self.others + 1):
-            self.members.put(member(number), 0.0)
-        self.counters = Counters()
-        self.sender = PacketSender(Envelope(), self.settings, self.counters, self.effects.append)
-
-    def taken(self) -> list[Effect]:
-        """Return the effects since the last call."""
-        done = list(self.effects)
-        self.effects.clear()
-        return done
-
-    def broadcasts(self) -> list[Message]:
-        """Return the queued broadcasts."""
-        return [decode(part) for part in self.sender.broadcasts.take(60_000, 1)]
+def table(others: int) -> Members:
+    """Return the member table of a member with ``others`` other members, all of them alive."""
+    members = Members(member(ME), Random(1), 0.0)
+    for number in range(1, others + 1):
+        members.put(member(number), 0.0)
+    return members
 
 
 def machine(others: int, settings: Settings = FAST, now: float = 0.0) -> Memberlist:

@@ -114,6 +114,33 @@ def test_push_pull_of_a_joining_member_is_answered_and_merged() -> None:
     assert MemberUp(member(9)) in effects
 
 
+def test_push_pull_suspects_members_once_and_probes_them() -> None:
+    made = machine(4)
+    dead = NodeState(name(1), endpoint(1), INCARNATION, State.DEAD)
+    suspect = NodeState(name(2), endpoint(2), INCARNATION, State.SUSPECT)
+    left = NodeState(name(3), endpoint(3), INCARNATION, State.LEFT)
+    unknown = NodeState(name(8), endpoint(8), INCARNATION, State.DEAD)
+    effects = made.stream_received(THEIRS, PushPull((dead, suspect, left, unknown)), 1.0)
+    suspected = of_kind(effects, MemberSuspected)
+    assert suspected == [MemberSuspected(member(n, State.SUSPECT), name(ME)) for n in (1, 2)], (
+        "the other's state may be outdated"
+    )
+    assert of_kind(effects, MemberDown) == [MemberDown(member(3, State.LEFT), name(3))]
+    assert [m.name for m in made.members] == [name(n) for n in range(5)]
+    for number in (1, 2):
+        assert any(isinstance(message, Ping) for message in sent(effects, to=number))
+    assert not of_kind(made.stream_received(THEIRS, PushPull((dead,)), 2.0), MemberSuspected)
+
+
+def test_alive_message_about_a_tombstone_is_verified_with_the_member() -> None:
+    made = machine(2)
+    receive(made, 1, Dead(INCARNATION, name(1), name(2)), now=1.0)
+    run_until(made, 60.0, answered=True)
+    effects = receive(made, 2, alive(1), now=60.0)
+    assert packets(effects) == [(endpoint(1), (Suspect(INCARNATION, name(1), name(ME)),))]
+    assert not of_kind(effects, MemberUp)
+
+
 def test_new_member_is_gossiped_within_a_gossip_interval() -> None:
     made = machine(3)
     run_until(made, 5.0)
@@ -150,6 +177,7 @@ def test_ping_over_a_stream_is_acked_on_the_stream() -> None:
     assert isinstance(reply, Reply)
     assert stream_message(reply) == Ack(5)
     assert made.stream_received(THEIRS, User(b"?"), 1.0) == (CloseStream(THEIRS),)
+    assert made.stream_received(THEIRS, Ping(6, "another"), 1.0) == (CloseStream(THEIRS),)
 
 
 def test_members_are_probed_in_turn() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from random import Random
 
-from support.gossip.members import ME, endpoint, member, name
+from support.gossip.members import ME, endpoint, member, name, table
 
 from metallb_py.protocols.memberlist.codec.messages import State
 from metallb_py.protocols.memberlist.members import TOMBSTONE_SECONDS, Members
@@ -10,18 +10,9 @@ from metallb_py.protocols.memberlist.settings import FAST
 from metallb_py.protocols.memberlist.suspicion import Suspicion
 
 
-def table(others: int) -> Members:
-    members = Members(member(ME), Random(1), 0.0)
-    for number in range(1, others + 1):
-        members.put(member(number), 0.0)
-    return members
-
-
 def suspect(members: Members, number: int, now: float) -> Suspicion:
-    record = members.get(name(number))
-    assert record is not None
     suspicion = Suspicion(FAST, members.present, "x", now)
-    members.suspect(record, record.member.incarnation, suspicion, now)
+    members.put(member(number, State.SUSPECT), now, suspicion)
     return suspicion
 
 
@@ -52,6 +43,7 @@ def test_suspect_is_present() -> None:
     assert record is not None
     assert record.member.state is State.SUSPECT
     assert members.present == 3
+    assert record.suspicion is suspicion
     assert members.suspected == {name(1): suspicion}
 
 
@@ -61,6 +53,15 @@ def test_suspicion_is_overdue_at_its_deadline() -> None:
     assert members.overdue(suspicion.deadline - 0.01) == []
     ((record, found),) = members.overdue(suspicion.deadline)
     assert (record.member.name, found) == (name(1), suspicion)
+
+
+def test_confirmation_is_added_to_the_suspicion_of_a_suspect_only() -> None:
+    members = table(4)
+    suspicion = suspect(members, 1, 5.0)
+    members.confirm(name(1), "y")
+    members.confirm(name(2), "y")
+    assert suspicion.confirmations == 1
+    assert members.suspected.keys() == {name(1)}
 
 
 def test_alive_or_dead_state_ends_the_suspicion() -> None:

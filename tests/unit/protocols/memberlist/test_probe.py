@@ -1,109 +1,132 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from support.gossip.members import INCARNATION, ME, Bench, endpoint, member, name, of_kind, sent
+from support.gossip.members import INCARNATION, ME, endpoint, member, name, table
 
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,
     IndirectPing,
+    Message,
     Nack,
     Ping,
     State,
     Suspect,
     Versions,
 )
-from metallb_py.protocols.memberlist.events import Member, RoundTrip
-from metallb_py.protocols.memberlist.probe import MAX_RELAYS, Outcome, Prober
-from metallb_py.protocols.memberlist.settings import FAST, LAN
+from metallb_py.protocols.memberlist.events import RoundTrip
+from metallb_py.protocols.memberlist.probe import (
+    MAX_RELAYS,
+    Answered,
+    ProbeEffect,
+    ProbeFailed,
+    Prober,
+    TcpPing,
+)
+from metallb_py.protocols.memberlist.settings import FAST, LAN, Settings
+from metallb_py.protocols.memberlist.transmit import SendMessages
 
 TARGET = member(1)
 PING = Ping(1, name(1), endpoint(ME), name(ME))
+TCP_PING = TcpPing(endpoint(1), PING, FAST.probe_interval)
+CERTAIN = ProbeFailed(TARGET, certain=True)
+UNCERTAIN = ProbeFailed(TARGET, certain=False)
+Effects = Sequence[ProbeEffect]
 
 
-@dataclass
-class Case(Bench):
+class Case:
     """A prober with ``others`` other members."""
 
-    tcp: list[tuple[Member, Ping, float]] = field(default_factory=list)
+    def __init__(self, others: int, settings: Settings = FAST) -> None:
+        self.members = table(others)
+        self.prober = Prober(settings, self.members)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.prober = Prober(
-            self.settings, self.members, self.sender, self._tcp, self.effects.append
-        )
-
-    def _tcp(self, to: Member, ping: Ping, deadline: float) -> None:
-        self.tcp.append((to, ping, deadline))
-
-    def run_until(self, until: float) -> list[Outcome]:
-        failed: list[Outcome] = []
+    def run_until(self, until: float) -> list[ProbeEffect]:
+        effects: list[ProbeEffect] = []
         while (due := self.prober.next_deadline()) is not None and due <= until:
-            failed += self.prober.handle_timeout(due)
-        return failed
+            effects += self.prober.handle_timeout(due)
+        return effects
+
+
+def sent(effects: Effects, to: int | None = None) -> list[Message]:
+    """Return the messages that are sent in datagrams: all, or those to one member."""
+    packets = [effect for effect in effects if isinstance(effect, SendMessages)]
+    wanted = [each for each in packets if to is None or each.to == endpoint(to)]
+    return [message for each in wanted for message in each.messages]
+
+
+def results(effects: Effects) -> list[ProbeEffect]:
+    """Return all effects but what is sent."""
+    return [effect for effect in effects if not isinstance(effect, SendMessages | TcpPing)]
+
+
+def tcp_pings(effects: Effects) -> list[ProbeEffect]:
+    return [effect for effect in effects if isinstance(effect, TcpPing)]
+
+
+def indirect_pings(effects: Effects) -> list[IndirectPing]:
+    return [message for message in sent(effects) if isinstance(message, IndirectPing)]
 
 
 def test_probe_sends_a_ping_and_ends_with_its_ack() -> None:
     case = Case(3)
-    assert case.prober.probe(TARGET, 0.0, regular=True) == FAST.probe_interval
-    assert sent(case.taken()) == [PING]
+    effects = case.prober.probe(TARGET, 0.0, regular=True)
+    assert effects == (SendMessages(endpoint(1), (PING,), TARGET),)
     assert case.prober.is_probing(name(1))
-    case.prober.acked(1, 0.01)
-    assert case.effects == [RoundTrip(name(1), 0.01)]
+    assert case.prober.end_of_probe(name(1)) == FAST.probe_interval
+    assert case.prober.acked(1, 0.01) == (RoundTrip(name(1), 0.01), Answered(TARGET))
     assert not case.prober.is_probing(name(1))
     assert case.prober.next_deadline() is None
 
 
 def test_ack_nack_or_tcp_failure_without_a_probe_is_ignored() -> None:
     case = Case(3)
-    case.prober.acked(99, 0.01)
+    assert case.prober.acked(99, 0.01) == ()
     case.prober.nacked(99, 0.01)
     case.prober.tcp_failed(99, 0.01, refused=True)
-    assert case.effects == []
+    assert case.prober.next_deadline() is None
 
 
 def test_missing_ack_starts_indirect_pings_and_a_tcp_ping() -> None:
     case = Case(5)
     case.prober.probe(TARGET, 0.0, regular=True)
-    case.taken()
-    assert case.run_until(FAST.probe_timeout) == []
-    effects = case.taken()
+    effects = case.run_until(FAST.probe_timeout)
+    assert results(effects) == []
     request = IndirectPing(1, endpoint(1), name(1), True, endpoint(ME), name(ME))
     assert sent(effects).count(request) == FAST.indirect_checks
     assert sent(effects, to=1) == [PING]  # the second direct ping
-    assert case.tcp == [(TARGET, PING, FAST.probe_interval)]
-    case.prober.acked(1, 0.3)
-    assert of_kind(case.effects, RoundTrip) == []  # it is unknown which ping was acked
+    assert tcp_pings(effects) == [TCP_PING]
+    # It is unknown which ping was acked, so no round trip is reported.
+    assert case.prober.acked(1, 0.3) == (Answered(TARGET),)
 
 
 def test_probe_without_ack_fails_after_the_probe_interval() -> None:
     case = Case(5)
     case.prober.probe(TARGET, 0.0, regular=True)
-    assert case.run_until(FAST.probe_interval - 0.001) == []
-    assert case.run_until(FAST.probe_interval) == [Outcome(TARGET, certain=False)]
+    assert results(case.run_until(FAST.probe_interval - 0.001)) == []
+    assert results(case.run_until(FAST.probe_interval)) == [UNCERTAIN]
     assert not case.prober.is_probing(name(1))
 
 
 def test_direct_ping_is_repeated_only_with_fast_detection() -> None:
     for settings, pings in ((FAST, 3), (replace(FAST, fast_detection=False), 1)):
         case = Case(5, settings)
-        case.prober.probe(TARGET, 0.0, regular=True)
-        case.run_until(10.0)
-        assert sent(case.effects, to=1).count(PING) == pings
+        effects = [*case.prober.probe(TARGET, 0.0, regular=True), *case.run_until(10.0)]
+        assert sent(effects, to=1).count(PING) == pings
 
 
 def test_one_probe_of_a_member_at_a_time() -> None:
     case = Case(3)
-    ends = case.prober.probe(TARGET, 0.0, regular=True)
-    case.taken()
-    assert case.prober.probe(TARGET, 0.3, regular=False) == ends
-    assert case.effects == []
+    case.prober.probe(TARGET, 0.0, regular=True)
+    assert case.prober.probe(TARGET, 0.3, regular=False) == ()
+    assert case.prober.end_of_probe(name(1)) == FAST.probe_interval
 
 
 def test_ping_of_a_suspect_carries_the_suspect_message() -> None:
     case = Case(3)
-    case.prober.probe(member(1, State.SUSPECT), 0.0, regular=False)
-    assert sent(case.taken()) == [PING, Suspect(INCARNATION, name(1), name(ME))]
+    effects = case.prober.probe(member(1, State.SUSPECT), 0.0, regular=False)
+    assert sent(effects) == [PING, Suspect(INCARNATION, name(1), name(ME))]
 
 
 def test_failed_probe_with_missing_nacks_raises_the_awareness_score() -> None:
@@ -111,8 +134,8 @@ def test_failed_probe_with_missing_nacks_raises_the_awareness_score() -> None:
     case.prober.probe(TARGET, 0.0, regular=True)
     case.run_until(10.0)
     assert case.prober.health.score == 3
-    ends = case.prober.probe(TARGET, 10.0, regular=True)
-    assert ends == 10.0 + 4 * FAST.probe_interval
+    case.prober.probe(TARGET, 10.0, regular=True)
+    assert case.prober.end_of_probe(name(1)) == 10.0 + 4 * FAST.probe_interval
 
 
 def test_failed_probe_with_all_nacks_keeps_the_awareness_score() -> None:
@@ -156,14 +179,10 @@ def refused(case: Case) -> None:
 def test_refusal_starts_indirect_pings_and_a_tcp_ping_at_once() -> None:
     case = Case(5)
     case.prober.probe(TARGET, 0.0, regular=True)
-    case.taken()
-    case.prober.refused(TARGET, 0.001)
-    assert len(indirect_pings(case)) == FAST.indirect_checks
-    assert case.tcp == [(TARGET, PING, FAST.probe_interval)]
-
-
-def indirect_pings(case: Case) -> list[IndirectPing]:
-    return [message for message in sent(case.effects) if isinstance(message, IndirectPing)]
+    effects = case.prober.refused(TARGET, 0.001)
+    assert len(indirect_pings(effects)) == FAST.indirect_checks
+    assert tcp_pings(effects) == [TCP_PING]
+    assert case.prober.refused(TARGET, 0.002) == ()
 
 
 def test_refusal_by_udp_and_tcp_with_all_nacks_is_certain() -> None:
@@ -172,26 +191,26 @@ def test_refusal_by_udp_and_tcp_with_all_nacks_is_certain() -> None:
     for _ in range(3):
         assert case.run_until(0.003) == []
         case.prober.nacked(1, 0.003)
-    assert case.run_until(0.003) == [Outcome(TARGET, certain=True)]
+    assert case.run_until(0.003) == [CERTAIN]
 
 
 def test_refusal_waits_for_missing_nacks_for_one_probe_timeout() -> None:
     case = Case(5)
     refused(case)
-    assert case.run_until(0.002 + FAST.probe_timeout - 0.001) == []
-    assert case.run_until(0.002 + FAST.probe_timeout) == [Outcome(TARGET, certain=True)]
+    assert results(case.run_until(0.002 + FAST.probe_timeout - 0.001)) == []
+    assert results(case.run_until(0.002 + FAST.probe_timeout)) == [CERTAIN]
 
 
 def test_refusal_by_udp_and_tcp_is_certain_without_other_members() -> None:
     case = Case(1)
     refused(case)
-    assert case.run_until(0.002) == [Outcome(TARGET, certain=True)]
+    assert case.run_until(0.002) == [CERTAIN]
 
 
 def test_ack_of_an_indirect_ping_overrides_a_refusal() -> None:
     case = Case(5)
     refused(case)
-    case.prober.acked(1, 0.003)
+    assert case.prober.acked(1, 0.003) == (Answered(TARGET),)
     assert case.run_until(10.0) == []
 
 
@@ -200,56 +219,55 @@ def test_refusal_without_tcp_refusal_waits_for_the_probe_interval() -> None:
     case.prober.probe(TARGET, 0.0, regular=True)
     case.prober.refused(TARGET, 0.001)
     case.prober.tcp_failed(1, 0.4, refused=False)
-    assert case.run_until(10.0) == [Outcome(TARGET, certain=False)]
+    assert results(case.run_until(10.0)) == [UNCERTAIN]
 
 
 def test_unexpected_refusal_starts_a_probe_unless_the_member_is_dead() -> None:
     case = Case(5)
-    case.prober.refused(TARGET, 0.0)
+    effects = case.prober.refused(TARGET, 0.0)
+    assert sent(effects, to=1) == [PING]
+    assert len(indirect_pings(effects)) == FAST.indirect_checks
     assert case.prober.is_probing(name(1))
-    case.prober.refused(member(2, State.DEAD), 0.0)
+    assert case.prober.refused(member(2, State.DEAD), 0.0) == ()
     assert not case.prober.is_probing(name(2))
 
 
 # Indirect pings for other members
 
 REQUEST = IndirectPing(77, endpoint(1), name(1), True)
+NACK = SendMessages(endpoint(2), (Nack(77),))
 
 
 def test_indirect_ping_is_relayed_and_its_ack_forwarded() -> None:
     case = Case(3)
-    case.prober.relay(REQUEST, endpoint(2), 0.0)
-    assert sent(case.taken(), to=1) == [PING]
-    case.prober.acked(1, 0.1)
-    assert sent(case.taken(), to=2) == [Ack(77)]
+    effects = case.prober.relay(REQUEST, endpoint(2), TARGET, 0.0)
+    assert effects == (SendMessages(endpoint(1), (PING,), TARGET),)
+    assert case.prober.acked(1, 0.1) == (SendMessages(endpoint(2), (Ack(77),)),)
+    assert case.prober.next_deadline() is None
 
 
 def test_relay_without_ack_sends_a_nack_if_requested() -> None:
-    for nack, expected in ((True, [Nack(77)]), (False, [])):
+    for nack, expected in ((True, [NACK]), (False, [])):
         case = Case(3)
-        case.prober.relay(replace(REQUEST, nack=nack), endpoint(2), 0.0)
-        case.run_until(FAST.probe_timeout)
-        assert sent(case.effects, to=2) == expected
+        case.prober.relay(replace(REQUEST, nack=nack), endpoint(2), TARGET, 0.0)
+        assert case.run_until(FAST.probe_timeout) == expected
         assert case.prober.next_deadline() is None
 
 
 def test_refused_relay_sends_a_nack_at_once() -> None:
     case = Case(3)
-    case.prober.relay(REQUEST, endpoint(2), 0.0)
+    case.prober.relay(REQUEST, endpoint(2), TARGET, 0.0)
     case.prober.refused(TARGET, 0.001)
-    case.run_until(0.001)
-    assert Nack(77) in sent(case.effects, to=2)
+    assert NACK in case.run_until(0.001)
 
 
 def test_indirect_ping_of_an_unknown_target_or_too_many_is_nacked() -> None:
     case = Case(3)
-    case.prober.relay(replace(REQUEST, target=endpoint(99)), endpoint(2), 0.0)
-    assert sent(case.taken()) == [Nack(77)]
+    assert case.prober.relay(REQUEST, endpoint(2), None, 0.0) == (NACK,)
+    assert case.prober.relay(replace(REQUEST, nack=False), endpoint(2), None, 0.0) == ()
     for _ in range(MAX_RELAYS):
-        case.prober.relay(REQUEST, endpoint(2), 0.0)
-    case.taken()
-    case.prober.relay(REQUEST, endpoint(2), 0.0)
-    assert sent(case.taken()) == [Nack(77)]
+        case.prober.relay(REQUEST, endpoint(2), TARGET, 0.0)
+    assert case.prober.relay(REQUEST, endpoint(2), TARGET, 0.0) == (NACK,)
 
 
 def test_old_members_get_no_tcp_ping_and_no_nack_request() -> None:
@@ -260,14 +278,14 @@ def test_old_members_get_no_tcp_ping_and_no_nack_request() -> None:
     target = case.members.get(name(1))
     assert target is not None
     case.prober.probe(target.member, 0.0, regular=True)
-    case.run_until(LAN.probe_timeout)
-    assert case.tcp == []
-    assert [request.nack for request in indirect_pings(case)] == [False, False]
+    effects = case.run_until(LAN.probe_timeout)
+    assert tcp_pings(effects) == []
+    assert [request.nack for request in indirect_pings(effects)] == [False, False]
 
 
 def test_refusal_does_not_change_the_awareness_score() -> None:
     case = Case(2)
     case.prober.probe(TARGET, 0.0, regular=True)
     case.prober.refused(TARGET, 0.01)
-    assert [outcome.member for outcome in case.run_until(10.0)] == [TARGET]
+    assert results(case.run_until(10.0)) == [UNCERTAIN]
     assert case.prober.health.score == 0

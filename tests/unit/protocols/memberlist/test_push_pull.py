@@ -1,89 +1,80 @@
 from __future__ import annotations
 
 import pytest
-from support.gossip.members import ME, Bench, endpoint, member, name, of_kind, stream_message
+from support.gossip.members import INCARNATION, ME, alive, endpoint, member, name, table
 
-from metallb_py.protocols.memberlist.codec.envelope import Envelope
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,
-    Kind,
+    Dead,
     Message,
+    NodeState,
     Ping,
     PushPull,
     RemoteError,
+    State,
+    Suspect,
 )
-from metallb_py.protocols.memberlist.events import (
-    CloseStream,
-    Joined,
-    JoinFailed,
-    OpenStream,
-    Reply,
-    StreamId,
+from metallb_py.protocols.memberlist.events import Joined, JoinFailed, OpenStream, StreamId
+from metallb_py.protocols.memberlist.probe import TcpPing
+from metallb_py.protocols.memberlist.push_pull import (
+    PushPullRequest,
+    Streams,
+    join_result,
+    messages_of,
+    states_of,
 )
-from metallb_py.protocols.memberlist.push_pull import PushPullRequest, Streams, TcpPing
 
-THEIRS = StreamId(7)
-
-
-class Case(Bench):
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.streams = Streams(self.members, Envelope(), self.counters, self.effects.append)
-
-    def opened(self) -> OpenStream:
-        (stream,) = of_kind(self.taken(), OpenStream)
-        return stream
+JOIN = PushPullRequest(endpoint(1), join=True)
+PUSH_PULL = PushPullRequest(endpoint(1), join=False)
 
 
-def test_push_pull_request_has_the_states_of_all_members() -> None:
-    case = Case(2)
-    case.streams.exchange(endpoint(1), 3.0, join=True)
-    stream = case.opened()
-    request = stream_message(stream)
-    assert (stream.to, stream.deadline) == (endpoint(1), 3.0)
-    assert isinstance(request, PushPull)
-    assert [state.node for state in request.states] == [name(n) for n in range(3)]
-    assert request.join
-    assert case.counters.sent == {Kind.PUSH_PULL: 1}
+def state(number: int, of: State) -> NodeState:
+    return NodeState(name(number), endpoint(number), INCARNATION, of)
+
+
+def test_push_pull_has_the_states_of_all_members() -> None:
+    members = table(2)
+    members.put(member(2, State.DEAD), 1.0)
+    sent = states_of((record.member for record in members), join=True)
+    assert sent == PushPull(
+        (state(0, State.ALIVE), state(1, State.ALIVE), state(2, State.DEAD)), join=True
+    )
+
+
+def test_received_states_amount_to_messages_with_dead_members_only_suspected() -> None:
+    states = [state(number, of) for number, of in enumerate(State, 1)]
+    assert list(messages_of(states, name(ME))) == [
+        alive(1),
+        Suspect(INCARNATION, name(2), name(ME)),
+        Suspect(INCARNATION, name(3), name(ME)),
+        Dead(INCARNATION, name(4), name(4)),
+    ]
 
 
 def test_outgoing_streams_have_even_numbers_and_end_once() -> None:
-    case = Case(1)
-    case.streams.exchange(endpoint(1), 3.0, join=False)
-    case.streams.ping(member(1), Ping(9, name(1)), 0.5)
-    first, second = of_kind(case.taken(), OpenStream)
+    streams = Streams()
+    ping = TcpPing(endpoint(2), Ping(9, name(2)), 0.5)
+    first, second = streams.open(PUSH_PULL, b"1", 3.0), streams.open(ping, b"2", 0.5)
+    assert first == OpenStream(first.stream, endpoint(1), b"1", 3.0)
+    assert second == OpenStream(second.stream, endpoint(2), b"2", 0.5)
     assert first.stream % 2 == second.stream % 2 == 0
-    assert case.streams.ended(first.stream) == PushPullRequest(endpoint(1), join=False)
-    assert case.streams.ended(second.stream) == TcpPing(9)
-    assert case.streams.ended(second.stream) is None
-    assert case.streams.ended(THEIRS) is None
+    assert streams.ended(first.stream) == PUSH_PULL
+    assert streams.ended(second.stream) == ping
+    assert streams.ended(second.stream) is None
+    assert streams.ended(StreamId(7)) is None
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
-    [("no route", "no route"), (RemoteError("go"), "go"), (Ack(1), "unexpected answer")],
+    ("answer", "report"),
+    [
+        (PushPull(()), Joined(endpoint(1))),
+        ("no route", JoinFailed(endpoint(1), "no route")),
+        (RemoteError("go"), JoinFailed(endpoint(1), "go")),
+        (Ack(1), JoinFailed(endpoint(1), "unexpected answer")),
+    ],
 )
 def test_result_of_a_join_is_reported_but_not_of_another_push_pull(
-    answer: Message | str, reason: str
+    answer: Message | str, report: Joined | JoinFailed
 ) -> None:
-    case = Case(1)
-    for join in (False, True):
-        case.streams.succeeded(PushPullRequest(endpoint(1), join))
-        case.streams.failed(PushPullRequest(endpoint(1), join), answer)
-    assert case.taken() == [Joined(endpoint(1)), JoinFailed(endpoint(1), reason)]
-
-
-def test_push_pull_and_ping_are_replied_to() -> None:
-    case = Case(1)
-    case.streams.reply_push_pull(THEIRS, join=True)
-    case.streams.reply_ack(THEIRS, Ping(5, name(ME)))
-    push_pull, ack = (stream_message(reply) for reply in of_kind(case.taken(), Reply))
-    assert isinstance(push_pull, PushPull)
-    assert len(push_pull.states) == 2
-    assert ack == Ack(5)
-
-
-def test_ping_for_another_member_closes_the_stream() -> None:
-    case = Case(1)
-    case.streams.reply_ack(THEIRS, Ping(5, "another"))
-    assert case.taken() == [CloseStream(THEIRS)]
+    assert join_result(JOIN, answer) == (report,)
+    assert join_result(PUSH_PULL, answer) == ()

@@ -48,19 +48,20 @@ def test_push_pull_interval_grows_with_the_cluster(members: int, factor: int) ->
 def test_each_confirmation_shortens_the_suspicion_timeout() -> None:
     suspicion = suspected(10)
     assert timeout(suspicion) == pytest.approx(24.0)
-    assert suspicion.confirm("b")
+    suspicion.confirm("b")
     assert timeout(suspicion) == pytest.approx(24.0 - 20.0 * 0.6309, abs=0.001)  # log 2 / log 3
-    assert suspicion.confirm("c")
+    suspicion.confirm("c")
     assert timeout(suspicion) == pytest.approx(4.0)
 
 
 def test_reporter_confirms_once_and_only_as_many_as_needed_count() -> None:
     suspicion = suspected(10)
-    assert not suspicion.confirm("a")
-    suspicion.confirm("b")
-    assert not suspicion.confirm("b")
-    suspicion.confirm("c")
-    assert not suspicion.confirm("d")
+    assert not suspicion.is_shortened_by("a")
+    for reporter in ("b", "c"):
+        assert suspicion.is_shortened_by(reporter)
+        suspicion.confirm(reporter)
+        assert not suspicion.is_shortened_by(reporter)
+    assert not suspicion.is_shortened_by("d")
     assert suspicion.confirmations == 2
 
 
