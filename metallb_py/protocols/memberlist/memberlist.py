@@ -334,12 +334,19 @@ class Memberlist:
             return self._probe(suspect, now)
         return ()
 
-    def _suspect(self, member: Member, now: float) -> list[Effect]:
-        """Suspect a member whose probe failed, at the incarnation probed, and probe it again."""
+    def _probe_failed(self, failed: ProbeFailed, now: float) -> Sequence[Effect]:
+        """Declare a member dead, or suspect it, at the incarnation probed, unless it has moved."""
+        member = failed.member
         record = self._members.get(member.name)
-        if record is None or not record.present or self._left:
-            return []
-        suspect = Suspect(member.incarnation, member.name, self.me.name)
+        if record is None or not record.present or record.member.endpoint != member.endpoint:
+            return ()
+        if failed.certain:
+            return self._declare_dead(member, now)
+        return () if self._left else self._suspect(record, member.incarnation, now)
+
+    def _suspect(self, record: Record, incarnation: int, now: float) -> list[Effect]:
+        """Suspect a member whose probe failed, and probe it again."""
+        suspect = Suspect(incarnation, record.member.name, self.me.name)
         effects = [*self._apply(suspect, now)]
         if record.suspicion is not None:
             record.suspicion.probe_failed = True
@@ -383,10 +390,8 @@ class Memberlist:
                 case Answered(member):
                     if self._settings.fast_detection:
                         self._members.answered(member, now)
-                case ProbeFailed(member, certain=True):
-                    effects += self._declare_dead(member, now)
-                case ProbeFailed(member):
-                    effects += self._suspect(member, now)
+                case ProbeFailed():
+                    effects += self._probe_failed(effect, now)
                 case _:
                     assert_never(effect)
         return effects

@@ -164,8 +164,13 @@ class Prober:
             return ()
         effects = self.probe(member, now, regular=False)
         probe = self._probes[self._sequence_of[member.name]]
+        if probe.member.endpoint != member.endpoint:  # the member has moved since
+            return ()
         probe.refused = True
-        return effects if probe.indirect_sent else (*effects, *self._indirect_pings(probe))
+        if not probe.indirect_sent:
+            return (*effects, *self._indirect_pings(probe))
+        self._check_refused(probe, now)
+        return effects
 
     def relay(
         self, request: IndirectPing, requester: Endpoint, target: Member | None, now: float

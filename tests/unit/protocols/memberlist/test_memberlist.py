@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
+import pytest
 from support.gossip.members import (
     INCARNATION,
     ME,
@@ -230,6 +232,27 @@ def test_refused_member_is_declared_dead_without_suspicion() -> None:
     effects = run_until(made, now)
     assert of_kind(effects, MemberSuspected) == []
     assert of_kind(effects, MemberDown) == [MemberDown(member(1, State.DEAD), name(ME))]
+
+
+def taken_over_while_probed(*, refused: bool) -> list[Effect]:
+    """Probe a host that claims n1, until the expected host has the name; return what follows."""
+    made = machine(0)
+    made.expect({name(1): frozenset({endpoint(1).address})})
+    receive(made, 9, replace(alive(1, INCARNATION + 1000), endpoint=endpoint(9)), now=0.0)
+    now, _, to = pinged(made)
+    assert to == endpoint(9)
+    stream = streams(made.refused(to, now)) if refused else []
+    receive(made, 1, alive(1), now=now)
+    effects: list[Effect] = []
+    for opened in stream:
+        effects += made.stream_failed(opened.stream, "refused", now, refused=True)
+    return [*effects, *run_until(made, now + FAST.probe_interval + 0.01)]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_failed_probe_of_another_host_does_not_concern_the_member(refused: bool) -> None:
+    effects = taken_over_while_probed(refused=refused)
+    assert of_kind(effects, MemberSuspected) == of_kind(effects, MemberDown) == []
 
 
 def test_ack_over_tcp_ends_the_probe() -> None:

@@ -201,6 +201,24 @@ def test_refusal_waits_for_missing_nacks_for_one_probe_timeout() -> None:
     assert results(case.run_until(0.002 + FAST.probe_timeout)) == [CERTAIN]
 
 
+def test_refusals_are_certain_in_either_order() -> None:
+    case = Case(1)
+    case.prober.probe(TARGET, 0.0, regular=True)  # this ping is lost, its repetition refused
+    case.run_until(FAST.probe_timeout)
+    case.prober.tcp_failed(1, 0.201, refused=True)
+    assert case.run_until(0.201) == []
+    case.prober.refused(TARGET, 0.202)
+    assert case.run_until(0.202) == [CERTAIN]
+
+
+def test_refusal_at_another_endpoint_does_not_concern_the_probe() -> None:
+    case = Case(1)
+    case.prober.probe(TARGET, 0.0, regular=True)
+    assert case.prober.refused(replace(TARGET, endpoint=endpoint(9)), 0.001) == ()
+    case.prober.tcp_failed(1, 0.002, refused=True)
+    assert results(case.run_until(10.0)) == [UNCERTAIN]
+
+
 def test_refusal_by_udp_and_tcp_is_certain_without_other_members() -> None:
     case = Case(1)
     refused(case)
