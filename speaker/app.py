@@ -81,6 +81,7 @@ from speaker.node_name import node_name_problem
 from speaker.options import Options
 from speaker.patience import ReportDelay
 from speaker.responder.events import AddressConflict, InterfacesChanged
+from speaker.responder.io.client import Responder
 from speaker.status_damper import StatusDamper
 
 COMPONENT = "metallb-speaker"
@@ -128,7 +129,9 @@ class App:
         self._now = asyncio.get_running_loop().time
         self._mailbox = Mailbox()
         self._compiling = ConfigQueue(self._mailbox.handler(self._use))
-        self._layer2 = Layer2Announcer(options.layer2, log, self._metrics, self._on_link_event)
+        self._layer2 = Layer2Announcer(
+            Responder(options.layer2), log, self._metrics, self._on_link_event
+        )
         self._announcers: dict[Protocol, Announcer] = {
             Protocol.LAYER2: self._layer2,
             Protocol.BGP: bgp_announcer(

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from metallb_py.model.config import Config
 from metallb_py.model.peers import SessionParameters
 from metallb_py.protocols.bfd.packet import Diagnostic
 from metallb_py.protocols.bfd.session import Counts
-from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp
+from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp, Settings
 from metallb_py.runtime.log import Logger
-from speaker.bfd.io.client import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
+from speaker.bfd.io.client import BfdEvent, Counted, SocketsFailed
 from speaker.bfd.targets import BfdTargets, targets_for
 from speaker.linux.routes import is_neighbor
+from speaker.linux.worker_process import WorkerEvent, WorkerNotStarted, WorkerRestarted
 from speaker.metrics import BfdMetrics, SpeakerMetrics
+
+
+class Bfd(Protocol):
+    """The BFD sessions of this node: ``speaker.bfd.io.client.Bfd``, or a test's twin of it."""
+
+    def watch(self, wanted: Mapping[Path, Settings]) -> int:
+        """Hold exactly these sessions, or the first of them; return how many are held."""
+
+    async def run(self, on_event: Callable[[BfdEvent | WorkerEvent], None]) -> None:
+        """Run the sessions until cancelled."""
 
 
 class BfdWatcher:
@@ -27,16 +38,17 @@ class BfdWatcher:
 
     def __init__(
         self,
+        bfd: Bfd,
         log: Logger,
         metrics: SpeakerMetrics,
         on_loss: Callable[[SessionParameters, str], None],
     ) -> None:
+        self._bfd = bfd
         self._log = log
         self._metrics = BfdMetrics(metrics)
         self._on_loss = on_loss
         self._targets = BfdTargets()
         self._counted: dict[Path, dict[str, int]] = {}
-        self._bfd = Bfd(self._on_event)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
         """Watch the peers with a BFD profile that select a node with these labels."""
@@ -53,13 +65,15 @@ class BfdWatcher:
             self._log_for(path).info(
                 "BFD session configured", event="bfdAdded", multihop=path.multihop
             )
-        self._bfd.watch(now)
+        held = self._bfd.watch(now)
+        if held < len(now):
+            self._log_problem(f"{len(now)} sessions are wanted, and at most {held} can be held")
 
     async def run(self) -> None:
         """Run the BFD sessions until cancelled."""
-        await self._bfd.run()
+        await self._bfd.run(self._on_event)
 
-    def _on_event(self, event: BfdEvent) -> None:
+    def _on_event(self, event: BfdEvent | WorkerEvent) -> None:
         match event:
             case SessionUp(path):
                 self._metrics.session_up.labels(str(path.peer)).set(1)
@@ -70,8 +84,10 @@ class BfdWatcher:
                 self._count(path, counts)
             case SocketsFailed(errors):
                 for error in errors:
-                    self._log.error("BFD is degraded", op="openBfd", error=error)
-            case BfdRestarted(status):
+                    self._log_problem(error)
+            case WorkerNotStarted(error):
+                self._log_problem(f"the BFD process is not started: {error}")
+            case WorkerRestarted(status):
                 self._counted.clear()
                 for path in self._targets.settings:
                     self._metrics.session_up.labels(str(path.peer)).set(0)
@@ -96,6 +112,9 @@ class BfdWatcher:
         now = asdict(counts)
         self._metrics.count(str(path.peer), self._counted.get(path, {}), now)
         self._counted[path] = now
+
+    def _log_problem(self, error: str) -> None:
+        self._log.error("BFD is degraded", op="openBfd", error=error)
 
     def _log_for(self, path: Path) -> Logger:
         return self._log.bind(peer=str(path.peer))

@@ -10,6 +10,7 @@ from metallb_py.model.routes import AdvertisedService, names_in
 from metallb_py.runtime.log import Logger
 from speaker.announcers.bfd import BfdWatcher
 from speaker.announcers.bgp_reporter import BgpReporter
+from speaker.bfd.io.client import Bfd
 from speaker.bgp.io.listener import BgpListener
 from speaker.bgp.io.sessions import BgpSpeaker
 from speaker.bgp.peering import peering_for
@@ -32,7 +33,7 @@ def bgp_announcer(
     reporter = BgpReporter(log, metrics, listens=listen is not None)
     listener = BgpListener(listen, reporter.on_listener) if listen is not None else None
     speaker = BgpSpeaker(node_name, reporter.on_event, listener)
-    bfd = BfdWatcher(log, metrics, on_loss=speaker.bfd_down)
+    bfd = BfdWatcher(Bfd(), log, metrics, on_loss=speaker.bfd_down)
     return BgpAnnouncer(speaker, bfd, drain_time)
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import assert_never
+from typing import Protocol, assert_never
 
+from metallb_py.addresses import IPAddress
 from metallb_py.model.config import Config
 from metallb_py.rate_limit import Rate
 from metallb_py.runtime.log import LimitedLog, Logger
 from speaker.bgp.shutdown import ShutdownMode
 from speaker.decision import Announcement
 from speaker.layer2.ownership import Owned
+from speaker.linux.worker_process import WorkerEvent, WorkerNotStarted, WorkerRestarted
 from speaker.metrics import SpeakerMetrics
 from speaker.responder.events import (
     AddressConflict,
@@ -24,13 +26,9 @@ from speaker.responder.events import (
     InterfaceRemoved,
     InterfacesChanged,
     ResponderEvent,
-    ResponderNotStarted,
-    ResponderRestarted,
     SendFailed,
 )
 from speaker.responder.handover import LINGER
-from speaker.responder.io.client import Responder
-from speaker.responder.settings import Settings
 
 LinkEvent = InterfacesChanged | AddressConflict
 """Events of the responder that are handled outside of the announcer."""
@@ -39,23 +37,40 @@ INTERFACES = Rate(burst=2000, per_second=5)
 """Limit of log lines about interfaces: every pod that starts or ends on the node causes one."""
 
 
+class Responder(Protocol):
+    """Answers for addresses: ``speaker.responder.io.client.Responder``, or a test's twin of it."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs."""
+
+    def announce(self, address: IPAddress, interfaces: tuple[str, ...] = ()) -> None:
+        """Answer for an address from now on, on interfaces that match one of the patterns."""
+
+    def withdraw(self, address: IPAddress, *, linger: bool = False) -> None:
+        """Stop answering for an address, with ``linger`` once its new owner announces it."""
+
+    async def run(self, on_event: Callable[[ResponderEvent | WorkerEvent], None]) -> None:
+        """Run until cancelled."""
+
+
 class Layer2Announcer:
     """Announces by ARP replies and neighbor advertisements, from the responder process."""
 
     def __init__(
         self,
-        settings: Settings,
+        responder: Responder,
         log: Logger,
         metrics: SpeakerMetrics,
         on_link_event: Callable[[LinkEvent], None],
     ) -> None:
+        self._responder = responder
         self._log = log
         self._interfaces = LimitedLog(log, INTERFACES, INTERFACES)
         self._on_link_event = on_link_event
         self._metrics = metrics
         self._owned = Owned()
         self._drained = 0.0  # when the last handover ends, on the loop's clock
-        self._responder = Responder(self._on_event, settings)
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
         """No-op: announcements carry all settings of layer 2."""
@@ -103,9 +118,9 @@ class Layer2Announcer:
 
     async def run(self) -> None:
         """Keep the responder running until cancelled."""
-        await self._responder.run()
+        await self._responder.run(self._on_event)
 
-    def _on_event(self, event: ResponderEvent) -> None:
+    def _on_event(self, event: ResponderEvent | WorkerEvent) -> None:
         match event:
             case Counters():
                 self._count(event)
@@ -132,13 +147,13 @@ class Layer2Announcer:
                 self._log_send_failure(event)
             case InterfacesChanged() | AddressConflict():
                 self._on_link_event(event)
-            case ResponderRestarted(status):
+            case WorkerRestarted(status):
                 self._log.error(
                     "layer 2 responder died, a new one took over",
                     event="responderRestarted",
                     status=status,
                 )
-            case ResponderNotStarted(error):
+            case WorkerNotStarted(error):
                 self._log.error(
                     "layer 2 responder can't be started", op="startResponder", error=error
                 )

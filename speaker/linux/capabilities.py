@@ -14,7 +14,7 @@ CAP_SETUID = 7
 CAP_NET_RAW = 13
 
 NOBODY = 65534
-"""User and group of helper processes, if the kernel permits the change."""
+"""User and group of worker processes, if the kernel permits the change."""
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
@@ -42,7 +42,7 @@ def become_nobody() -> bool:
     """Change to the user NOBODY, which owns nothing, and keep capabilities; return whether it did.
 
     A container's root may lack the capabilities for it. Without CAP_KILL the user is not changed,
-    because the speaker could not kill a helper process of another user.
+    because the speaker could not kill a worker process of another user.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     needed = (CAP_KILL, CAP_SETGID, CAP_SETUID)

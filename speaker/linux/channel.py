@@ -1,9 +1,9 @@
-"""Channel between the speaker and a helper process: messages of any size in bounded memory.
+"""Channel between the speaker and a worker process: messages of any size in bounded memory.
 
 A message crosses the SOCK_SEQPACKET pair in parts that fit the kernel's buffers (sending a larger
 packet fails with EMSGSIZE; a packet larger than the reader's buffer is truncated). The first byte
 of a part states whether more parts of the message follow. The speaker's end is in
-``speaker.linux.subprocess``, apart from this, because every import of a helper process costs
+``speaker.linux.worker_process``, apart from this, because every import of a worker process costs
 memory.
 """
 
@@ -29,6 +29,10 @@ _MORE: Final = b"\x01"
 
 class MessageTooLongError(LocalProtocolError):
     """A message exceeds the limit. Nothing of it was sent."""
+
+
+class ChannelBusyError(LocalProtocolError):
+    """The speaker has not read the previous message. Nothing of the new one was sent."""
 
 
 class ChannelBrokenError(LocalProtocolError):
@@ -80,7 +84,7 @@ class Assembly:
 
 
 class Channel:
-    """A helper process' end, which never blocks. At most one outgoing message is queued."""
+    """A worker process' end, which never blocks. At most one outgoing message is queued."""
 
     def __init__(self, control: socket.socket) -> None:
         control.setblocking(False)
@@ -115,21 +119,15 @@ class Channel:
             if message is not None:
                 yield message
 
-    def send(self, message: bytes) -> bool:
-        """Send a message; return False, without sending, if the speaker has not read earlier ones.
+    def send(self, message: bytes) -> None:
+        """Send a message, or queue what the socket's buffer does not take; ``flush`` sends that.
 
-        Raises MessageTooLongError.
+        Raises ChannelBusyError while ``is_busy``, and MessageTooLongError.
         """
-        parts = split(message)
-        self.flush()
         if self._outgoing:
-            return False
-        first = next(parts)
-        if not self._send(first):
-            return False
-        self._outgoing.extend(parts)
+            raise ChannelBusyError("the previous message is still queued")
+        self._outgoing.extend(split(message))
         self.flush()
-        return True
 
     def flush(self) -> None:
         """Send the remaining parts of a message, until the socket's buffer is full."""

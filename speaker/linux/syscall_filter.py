@@ -1,6 +1,6 @@
-"""Seccomp filter for helper processes: system calls that they never need fail with EPERM.
+"""Seccomp filter for worker processes: system calls that they never need fail with EPERM.
 
-It denies an attacker that controls a helper process the calls to run programs, start processes,
+It denies an attacker that controls a worker process the calls to run programs, start processes,
 inspect other processes, change mounts and namespaces, or reach rarely used parts of the kernel.
 Threads are allowed. All other calls are allowed whatever their arguments, which kernels since 5.11
 decide from a bitmap, without running the filter (seccomp(2)).

@@ -1,12 +1,15 @@
-"""Events that the layer 2 responder reports to the speaker."""
+"""Events of the responder in the speaker, made of the reports of its process."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from metallb_py.addresses import IPAddress
+from metallb_py.protocols.ethernet import MacAddress, format_mac
 from speaker.layer2.topology import NodeInterface
+from speaker.responder.report import AddressCounters, InterfaceAddresses, InterfaceState, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,6 @@ class InterfaceFailed:
     interface: str
     protocol: str
     error: str
-
-
-@dataclass(frozen=True, slots=True)
-class AddressCounters:
-    """Packets received and sent for one address since the last report."""
-
-    requests: int
-    responses: int
-    gratuitous: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +81,6 @@ class InterfacesChanged:
     interfaces: tuple[NodeInterface, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ResponderRestarted:
-    """The process died; a new one answers for every address. ``status`` is its exit status.
-
-    A negative status is the number of the signal that killed it.
-    """
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResponderNotStarted:
-    """The process can't be started; this is retried. ``error`` is text."""
-
-    error: str
-
-
 ResponderEvent = (
     InterfaceAdded
     | InterfaceRemoved
@@ -112,6 +89,50 @@ ResponderEvent = (
     | SendFailed
     | AddressConflict
     | InterfacesChanged
-    | ResponderRestarted
-    | ResponderNotStarted
 )
+
+
+def events_in(report: Report, before: tuple[InterfaceState, ...]) -> Iterator[ResponderEvent]:
+    """Yield the events in a report; ``before`` are the interfaces of the last report with any.
+
+    Raises ValueError where an address is not one.
+    """
+    if report.interfaces is not None:
+        yield from _changes(before, report.interfaces)
+    if report.interface_addresses is not None:
+        yield InterfacesChanged(tuple(map(_interface, report.interface_addresses)))
+    if report.counts or report.drops:
+        counts = {ip_address(address): each for address, each in report.counts.items()}
+        yield Counters(counts, report.drops)
+    for conflict, count in report.conflicts.items():
+        mac = format_mac(MacAddress(conflict.mac))
+        yield AddressConflict(conflict.interface, ip_address(conflict.address), mac, count)
+    for (interface, address, gratuitous, error), count in report.failures.items():
+        yield SendFailed(interface, ip_address(address), gratuitous, error, count)
+
+
+def _changes(
+    before: tuple[InterfaceState, ...], now: tuple[InterfaceState, ...]
+) -> Iterator[InterfaceAdded | InterfaceRemoved | InterfaceFailed]:
+    """Yield the changes of the interfaces; none if a restarted process has the same ones."""
+    errors_before = {(state.name, state.protocol): state.error for state in before}
+    errors = {(state.name, state.protocol): state.error for state in now}
+    for key, error in errors_before.items():
+        if not error and errors.get(key) != "":
+            yield InterfaceRemoved(*key)
+    for key, error in errors.items():
+        if errors_before.get(key) == error:
+            continue
+        if error:
+            yield InterfaceFailed(*key, error)
+        else:
+            yield InterfaceAdded(*key)
+
+
+def _interface(reported: InterfaceAddresses) -> NodeInterface:
+    return NodeInterface(
+        reported.name,
+        format_mac(MacAddress(reported.mac)),
+        tuple(map(ip_network, reported.subnets)),
+        tuple(map(ip_address, reported.addresses)),
+    )

@@ -1,42 +1,20 @@
-"""Handle on the speaker's BFD process: starts, configures and restarts it, receives its reports.
+"""Handle on the speaker's BFD process: sends it the wanted sessions, returns events.
 
 The process runs only while a session is wanted.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-import msgspec
-
 from metallb_py.protocols.bfd.packet import Diagnostic
 from metallb_py.protocols.bfd.session import Counts
 from metallb_py.protocols.bfd.settings import Path, SessionDown, SessionUp, Settings
-from speaker.bfd.io.messages import (
-    SESSIONS,
-    Change,
-    Configure,
-    PathName,
-    Report,
-    Watch,
-    decode_report,
-    encode,
-)
-from speaker.linux.channel import Assembly, ChannelBrokenError
-from speaker.linux.subprocess import (
-    RESTART,
-    STABLE_AFTER,
-    NotStartedError,
-    helper_process,
-    receive,
-    send,
-)
+from speaker.bfd.io.messages import SESSIONS, Configure, PathName, Watch, decode_report, encode
+from speaker.linux.worker_process import WorkerEvent, WorkerProcess
 
 _PROCESS: Final = "speaker.bfd.io.process"
 
@@ -56,110 +34,50 @@ class SocketsFailed:
     errors: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BfdRestarted:
-    """The process died with exit status ``status``; a new one starts all sessions anew."""
-
-    status: int
-
-
-BfdEvent = SessionUp | SessionDown | Counted | SocketsFailed | BfdRestarted
+BfdEvent = SessionUp | SessionDown | Counted | SocketsFailed
 
 
 class Bfd:
     """Holds BFD sessions through a process of its own.
 
-    The wanted sessions are kept here, so the process can be replaced at any time. ``watch`` is
-    called from the loop that runs ``run``, and does not block.
+    ``watch`` is called from the loop that runs ``run``, and does not block.
     """
 
-    def __init__(self, on_event: Callable[[BfdEvent], None]) -> None:
-        self._on_event = on_event
+    def __init__(self) -> None:
+        self._process: WorkerProcess[BfdEvent] = WorkerProcess(
+            _PROCESS, commands=self._take_commands, decode=self._decode, needed=False
+        )
         self._wanted: dict[Path, Settings] = {}
-        self._changed = asyncio.Event()
 
-    def watch(self, wanted: Mapping[Path, Settings]) -> None:
-        """Hold exactly these sessions. Those that exist already are not disturbed."""
+    def watch(self, wanted: Mapping[Path, Settings]) -> int:
+        """Hold exactly these sessions, or the first SESSIONS of them; return how many are held.
+
+        Those that exist already are not disturbed.
+        """
         self._wanted = dict(islice(wanted.items(), SESSIONS))
-        self._changed.set()
-        if len(wanted) > SESSIONS:
-            text = f"{len(wanted)} sessions are wanted, and at most {SESSIONS} can be held"
-            self._on_event(SocketsFailed((text,)))
+        self._process.update(needed=bool(self._wanted))
+        return len(self._wanted)
 
-    async def run(self) -> None:
+    async def run(self, on_event: Callable[[BfdEvent | WorkerEvent], None]) -> None:
         """Keep a process running while sessions are wanted, until cancelled."""
-        loop = asyncio.get_running_loop()
-        status: int | None = None
-        failures = 0
-        while True:
-            await self._wait_until_needed()
-            started = loop.time()
-            try:
-                async with helper_process(_PROCESS) as (process, control):
-                    if status is not None:
-                        self._on_event(BfdRestarted(status))
-                    await self._run_channel(control)
-                    needless = not self._wanted
-            except NotStartedError as error:
-                self._on_event(SocketsFailed((f"the BFD process is not started: {error}",)))
-                failures += 1
-                await asyncio.sleep(RESTART.delay(failures))
-                continue
-            if needless:
-                status = None
-                continue
-            status = process.returncode or 0
-            failures = 0 if loop.time() - started >= STABLE_AFTER else failures + 1
-            await asyncio.sleep(RESTART.delay(failures - 1))
+        await self._process.run(on_event)
 
-    async def _wait_until_needed(self) -> None:
-        while not self._wanted:
-            self._changed.clear()
-            await self._changed.wait()
+    def _take_commands(self, _fresh: bool) -> list[bytes]:
+        watches = (Watch(PathName.of(path), s) for path, s in self._wanted.items())
+        return [encode(Configure(tuple(watches)))]
 
-    async def _run_channel(self, control: socket.socket) -> None:
-        """Send commands and receive reports until the process ends, or is no longer needed."""
-        self._changed.set()
-        async with asyncio.TaskGroup() as group:
-            receiving = group.create_task(self._receive_loop(control), name="bfd-receive")
-            sending = group.create_task(self._send_loop(control), name="bfd-send")
-            await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
-            receiving.cancel()
-            sending.cancel()
-
-    async def _send_loop(self, control: socket.socket) -> None:
-        """Send the wanted sessions, as they change, until there are none."""
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await self._changed.wait()
-                self._changed.clear()
-                if not self._wanted:
-                    return
-                watches = (Watch(PathName.of(path), s) for path, s in self._wanted.items())
-                await send(control, encode(Configure(tuple(watches))))
-
-    async def _receive_loop(self, control: socket.socket) -> None:
-        assembly = Assembly()
-        # A process that sends an invalid report is replaced.
-        broken = (ConnectionError, ChannelBrokenError, msgspec.DecodeError, ValueError)
-        with contextlib.suppress(*broken):
-            while (message := await receive(control, assembly)) is not None:
-                self._publish(decode_report(message))
-
-    def _publish(self, report: Report) -> None:
+    def _decode(self, message: bytes) -> Iterator[BfdEvent]:
+        report = decode_report(message)
         for change in report.changes:
-            self._publish_change(change)
+            # A change may have been sent before the process removed the session.
+            if (path := change.path.path) in self._wanted:
+                if change.went_down:
+                    diagnostic = Diagnostic(change.diagnostic)
+                    yield SessionDown(path, diagnostic, change.peer_admin_down)
+                if change.up:
+                    yield SessionUp(path)
         for totals in report.totals:
             if (path := totals.path.path) in self._wanted:
-                self._on_event(Counted(path, totals.counts))
+                yield Counted(path, totals.counts)
         if report.errors is not None:
-            self._on_event(SocketsFailed(report.errors))
-
-    def _publish_change(self, change: Change) -> None:
-        path = change.path.path
-        if path not in self._wanted:
-            return  # it was sent before the process removed the session
-        if change.went_down:
-            self._on_event(SessionDown(path, Diagnostic(change.diagnostic), change.peer_admin_down))
-        if change.up:
-            self._on_event(SessionUp(path))
+            yield SocketsFailed(report.errors)

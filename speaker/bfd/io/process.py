@@ -1,9 +1,9 @@
 """The BFD process: exchanges packets with routers on time, whatever the load of the speaker.
 
-One loop, which waits only for the kernel: with 50 ms between packets and a detect multiplier of 3,
-routers would declare a speaker down that reads ten thousand services. Received packets are handled
-before expired deadlines, so that a machine that was halted for a short time does not declare its
-peers down because of its own delay.
+With 50 ms between packets and a detect multiplier of 3, routers would declare a speaker down that
+reads ten thousand services. The event loop handles received packets before expired deadlines, so
+that a machine that was halted for a short time does not declare its peers down because of its own
+delay.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import errno
 import gc
 import random
 import resource
-import select
 import socket
 import sys
 from collections import deque
@@ -43,26 +42,23 @@ from speaker.bfd.io.messages import (
 )
 from speaker.bfd.io.sockets import SOURCE_PORTS, Listener, Place, Port, Sender
 from speaker.linux.capabilities import confine
-from speaker.linux.channel import Channel
+from speaker.linux.event_loop import EventLoop
 from speaker.linux.routes import forwards
 
 REPORT_INTERVAL: Final = 1.0
 """Seconds between reports of the sessions' counters."""
 RETRY_INTERVAL: Final = 1.0
 """Seconds until failed sockets are opened again."""
-_BUSY: Final = 0.01  # seconds until a report that the speaker did not read is sent again
 _NEXT_BATCH: Final = 0.05  # seconds until the totals of the next batch of sessions are sent
 # Errors that end a round of opening sockets: the others would fail in the same way.
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class BfdProcess:
-    """State and loop of the process. ``control`` is its end of the socket pair."""
+    """The program of the process, called by its event loop."""
 
-    def __init__(self, control: socket.socket) -> None:
-        self._channel = Channel(control)
-        self._epoll = select.epoll()
-        self._handlers: dict[int, Callable[[], None]] = {}
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
         self._sessions = Sessions(random.random)
         self._wanted: dict[Path, Settings] = {}
         self._listeners: dict[Place, Listener] = {}
@@ -75,50 +71,28 @@ class BfdProcess:
         self._next_retry: float | None = None
         self._unreported: deque[Path] = deque()  # those whose totals are due in this round
 
-    def run(self) -> None:
-        """Run until the speaker ends; then signal AdminDown to the peers (RFC 5880 6.8.16)."""
-        self._watch(self._channel.fileno(), self._receive_commands)
-        while not self._channel.ended:
-            self._epoll.poll(self._poll_timeout())
-            # All that was received until now is handled before a deadline of now expires.
-            now = monotonic()
-            for descriptor, _ in self._epoll.poll(0):
-                # It may have been closed by an earlier handler of this round.
-                if handler := self._handlers.get(descriptor):
-                    handler()
-            self._handle_timeouts(now)
+    def end_sessions(self) -> None:
+        """Signal AdminDown to the peers (RFC 5880 section 6.8.16)."""
         self._perform(self._sessions.configure({}, monotonic()))
 
-    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
-        self._handlers[descriptor] = handler
-        self._epoll.register(descriptor, select.EPOLLIN)
+    def next_deadline(self) -> float | None:
+        """Return when to call ``handle_timeout`` next."""
+        deadlines = (self._sessions.next_deadline(), self._next_retry)
+        return min((at for at in deadlines if at is not None), default=None)
 
-    def _unwatch(self, descriptor: int) -> None:
-        del self._handlers[descriptor]
-        self._epoll.unregister(descriptor)
-
-    def _poll_timeout(self) -> float:
-        """Return the seconds to wait for the kernel."""
-        busy = monotonic() + _BUSY if self._channel.is_busy or self._changes else None
-        deadlines = (self._sessions.next_deadline(), self._next_report, self._next_retry, busy)
-        return max(0.0, min(at for at in deadlines if at is not None) - monotonic())
-
-    def _handle_timeouts(self, now: float) -> None:
+    def handle_timeout(self, now: float) -> None:
+        """Act on the deadlines of the sessions; open sockets that failed again."""
         self._perform(self._sessions.handle_timeout(now))
         if self._next_retry is not None and now >= self._next_retry:
             self._apply()
-        self._channel.flush()
-        if not self._channel.is_busy and (self._changes or now >= self._next_report):
-            self._report(now)
 
     # Commands
 
-    def _receive_commands(self) -> None:
-        messages = list(self._channel.receive())
-        if messages:
-            command = decode_command(messages[-1])  # each replaces those before it
-            self._wanted = {watch.path.path: watch.settings for watch in command.watches}
-            self._apply()
+    def receive_commands(self, messages: list[bytes]) -> None:
+        """Apply the last command, which replaces those before it."""
+        command = decode_command(messages[-1])
+        self._wanted = {watch.path.path: watch.settings for watch in command.watches}
+        self._apply()
 
     def _apply(self) -> None:
         """Open the wanted sockets and sessions; record an error for each that fails."""
@@ -150,7 +124,7 @@ class BfdProcess:
         wanted = set(_places(self._wanted))
         for place in self._listeners.keys() - wanted:
             listener = self._listeners.pop(place)
-            self._unwatch(listener.fileno())
+            self._loop.unwatch(listener.fileno())
             listener.close()
         for place in wanted - self._listeners.keys():
             try:
@@ -159,7 +133,7 @@ class BfdProcess:
                 errors.append(f"{place}: {error.strerror}")
                 continue
             self._listeners[place] = listener
-            self._watch(listener.fileno(), self._handler(listener))
+            self._loop.watch(listener.fileno(), self._handler(listener))
 
     # Packets
 
@@ -204,22 +178,23 @@ class BfdProcess:
 
     # Reports
 
-    def _report(self, now: float) -> None:
-        changes = tuple(self._changes.values())[:BATCH]
+    def next_report(self) -> float | None:
+        """Return when the next report is due: at once if a session changed."""
+        return 0.0 if self._changes else self._next_report
+
+    def report(self, now: float) -> bytes | None:
+        """Return a report of what changed, None if nothing did."""
+        paths = list(self._changes)[:BATCH]
+        changes = tuple(self._changes.pop(path) for path in paths)
         totals = self._new_totals() if now >= self._next_report else {}
         errors = None if self._errors == self._reported_errors else self._errors
-        if changes or totals or errors is not None:
-            report = Report(changes, tuple(totals.values()), errors)
-            if not self._channel.send(encode(report)):
-                self._unreported.extendleft(totals)
-                self._next_report = now + _BUSY
-                return
-        for change in changes:
-            del self._changes[change.path.path]
         self._totals.update(totals)
         self._reported_errors = self._errors
         if now >= self._next_report:
             self._next_report = now + (_NEXT_BATCH if self._unreported else REPORT_INTERVAL)
+        if not changes and not totals and errors is None:
+            return None
+        return encode(Report(changes, tuple(totals.values()), errors))
 
     def _new_totals(self) -> dict[Path, Totals]:
         """Return the totals of the next batch of sessions, as far as they changed.
@@ -274,9 +249,11 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     _allow_descriptors()
     confine()  # UDP needs no capability
-    process = BfdProcess(control)
+    loop = EventLoop(control)
+    process = BfdProcess(loop)
     gc.freeze()  # what exists now stays: no later collection needs to visit it
-    process.run()
+    loop.run(process)
+    process.end_sessions()
 
 
 if __name__ == "__main__":

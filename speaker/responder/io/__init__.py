@@ -1,8 +1,8 @@
 """I/O of the responder: its process, sockets and messages, and the speaker's client of it.
 
 ``process`` is the entry point of the responder process; ``sockets`` receives and answers frames
-there, with ``packet_socket``, ``multicast``, ``interfaces`` and ``counters``. ``client`` is the
-speaker's handle on the process, and ``messages`` the format between the two.
+there, with ``packet_socket``, ``multicast`` and ``interfaces``. ``client`` is the speaker's handle
+on the process, and ``messages`` the format between the two.
 
-``process`` has its own loop over epoll and imports no asyncio, since every import costs memory.
+``process`` and the modules that it uses import no asyncio, since every import costs memory.
 """

@@ -1,44 +1,34 @@
 """Main program of the responder process: answers for the owned addresses and announces them.
 
-One event loop over epoll. It has few imports, so that it is small and starts fast. It ends with
-the speaker, when the socket pair between them is closed.
+It has few imports, so that it is small and starts fast. It ends with the speaker, when the socket
+pair between them is closed.
 """
 
 from __future__ import annotations
 
 import gc
-import select
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Final, assert_never
 
 from speaker.linux.capabilities import CAP_NET_RAW, confine
-from speaker.linux.channel import Channel
+from speaker.linux.event_loop import EventLoop
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst, Gratuitous, Refresh
 from speaker.responder.handover import Handover
-from speaker.responder.io.counters import Tally
 from speaker.responder.io.interfaces import follow_links, follow_subnets
-from speaker.responder.io.messages import (
-    Disown,
-    InterfaceAddresses,
-    InterfaceState,
-    Own,
-    decode_command,
-    decode_settings,
-    encode,
-)
+from speaker.responder.io.messages import Disown, Own, decode_command, decode_settings, encode
 from speaker.responder.io.sockets import PendingAnnouncements, ResponderSockets
 from speaker.responder.links import excluding
+from speaker.responder.report import InterfaceAddresses, InterfaceState, Tally
 from speaker.responder.settings import Settings
 
 RESYNC_INTERVAL: Final = 10.0
 """Seconds between complete lists from the kernel, and between attempts to open failed sockets."""
 REPORT_INTERVAL: Final = 1.0
 """Seconds between reports of counters; a changed interface is reported at once."""
-_BUSY: Final = 0.01  # seconds until the rest of a report is sent that the speaker did not read yet
 # A thousand addresses may be taken over at once. Their announcements are sent in small batches,
 # _BURST_PAUSE seconds apart: replies are sent in between, and no queue on the way overflows.
 _FRAMES_PER_TURN: Final = 64
@@ -49,17 +39,14 @@ _Reported = tuple[tuple[InterfaceState, ...], tuple[InterfaceAddresses, ...]]
 
 
 class ResponderProcess:
-    """State and event loop of the process. ``control`` is its end of the socket pair."""
+    """The program of the process, called by its event loop."""
 
-    def __init__(self, control: socket.socket, settings: Settings) -> None:
-        self._channel = Channel(control)
-        self._epoll = select.epoll()
-        self._handlers: dict[int, Callable[[], None]] = {}
+    def __init__(self, loop: EventLoop, settings: Settings) -> None:
         self._tally = Tally()
         self._ports = ResponderSockets(
             self._tally,
-            self._watch,
-            self._unwatch,
+            loop.watch,
+            loop.unwatch,
             excluding(settings.excluded),
             self._on_conflict,
             any_interface=settings.any_interface,
@@ -75,45 +62,23 @@ class ResponderProcess:
         self._subnets = follow_subnets()
         self._next_resync = monotonic() + RESYNC_INTERVAL
         self._next_report = 0.0
-
-    def run(self) -> None:
-        """Run until the speaker closes the channel."""
         self._follow_interfaces()
-        self._watch(self._channel.fileno(), self._receive_commands)
-        self._watch(self._links.fileno(), self._receive_links)
-        self._watch(self._subnets.fileno(), self._receive_subnets)
-        while not self._channel.ended:
-            self._handle_timeouts(monotonic())
-            for descriptor, _ in self._epoll.poll(self._poll_timeout()):
-                # A socket may have been closed by an earlier handler of this round.
-                if handler := self._handlers.get(descriptor):
-                    handler()
+        loop.watch(self._links.fileno(), self._receive_links)
+        loop.watch(self._subnets.fileno(), self._receive_subnets)
 
-    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
-        self._handlers[descriptor] = handler
-        self._epoll.register(descriptor, select.EPOLLIN)
-
-    def _unwatch(self, descriptor: int) -> None:
-        del self._handlers[descriptor]
-        self._epoll.unregister(descriptor)
-
-    def _poll_timeout(self) -> float:
-        """Return how long to wait in epoll, in seconds."""
-        deadlines = [
+    def next_deadline(self) -> float | None:
+        """Return when to call ``handle_timeout`` next."""
+        deadlines = (
             self._next_resync,
             self._gratuitous.next_deadline(),
             self._refresh.next_deadline(),
             self._handover.next_deadline(),
-        ]
-        if self._bursts:
-            deadlines.append(self._next_bursts)
-        if self._channel.is_busy:
-            deadlines.append(monotonic() + _BUSY)
-        elif self._has_unreported():
-            deadlines.append(self._next_report)
-        return max(0.0, min(d for d in deadlines if d is not None) - monotonic())
+            self._next_bursts if self._bursts else None,
+        )
+        return min(at for at in deadlines if at is not None)
 
-    def _handle_timeouts(self, now: float) -> None:
+    def handle_timeout(self, now: float) -> None:
+        """Announce what is due, end handovers, and list the interfaces again."""
         self._bursts += self._gratuitous.handle_timeout(now)
         self._bursts += self._refresh.handle_timeout(now)
         if self._bursts and now >= self._next_bursts:
@@ -126,16 +91,12 @@ class ResponderProcess:
             self._links.resync()
             self._subnets.resync()
             self._follow_interfaces()  # retries sockets that could not be opened
-        self._channel.flush()
-        if now >= self._next_report and not self._channel.is_busy and self._has_unreported():
-            self._next_report = now + REPORT_INTERVAL
-            self._report()
 
-    def _receive_commands(self) -> None:
+    def receive_commands(self, messages: Iterable[bytes]) -> None:
+        """Apply commands together, so that the filters are compiled once for them."""
         owned = dict(self._owned)
         takeovers: list[bytes] = []
-        # Queued commands are applied together, so that the filters are compiled once for them.
-        for message in self._channel.receive():
+        for message in messages:
             command = decode_command(message)
             match command:
                 case Own(addresses, takeover, interfaces):
@@ -209,30 +170,33 @@ class ResponderProcess:
     def _states(self) -> _Reported:
         return (self._ports.states, self._ports.interface_addresses)
 
-    def _has_unreported(self) -> bool:
-        return bool(self._tally) or self._states() != self._reported
+    def next_report(self) -> float | None:
+        """Return when the next report is due; None if nothing is to be reported."""
+        unreported = bool(self._tally) or self._states() != self._reported
+        return self._next_report if unreported else None
 
-    def _report(self) -> None:
+    def report(self, now: float) -> bytes:
+        """Return a report of the interfaces, if they changed, and of the counters."""
+        self._next_report = now + REPORT_INTERVAL
         self._ports.count_overruns()
-        states, addresses = now = self._states()
+        states, addresses = now_reported = self._states()
         known_states, known_addresses = self._reported
-        report = self._tally.report(
+        self._reported = now_reported
+        report = self._tally.take_report(
             None if states == known_states else states,
             None if addresses == known_addresses else addresses,
         )
-        if not self._channel.send(encode(report)):
-            return  # the speaker has not read the previous report; the counters are kept
-        self._reported = now
-        self._tally.reported(report)
+        return encode(report)
 
 
 def main() -> None:
     """Run the responder. Arguments: descriptor of the channel's socket, encoded settings."""
     control = socket.socket(fileno=int(sys.argv[1]))
     confine(CAP_NET_RAW)
-    process = ResponderProcess(control, decode_settings(sys.argv[2]))
+    loop = EventLoop(control)
+    process = ResponderProcess(loop, decode_settings(sys.argv[2]))
     gc.freeze()  # objects that exist now live on: the collector need not examine them again
-    process.run()
+    loop.run(process)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ from metallb_py.protocols.ndp import solicited_group
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, Link
 from speaker.responder.arp import DropReason
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst
-from speaker.responder.io.counters import Tally
-from speaker.responder.io.messages import BATCH, InterfaceAddresses, InterfaceState
 from speaker.responder.io.multicast import Groups, ipv6_enabled
 from speaker.responder.io.packet_socket import FRAME_LIMIT, PacketSocket
 from speaker.responder.links import answers_arp
 from speaker.responder.placement import Placed, Placement
 from speaker.responder.protocols import ARP, NDP, AddressResolutionProtocol
+from speaker.responder.report import InterfaceAddresses, InterfaceState, Tally, reportable
 from speaker.responder.requesters import RecentRequesters
 from speaker.responder.subnets import Subnet
 
@@ -269,19 +268,7 @@ class ResponderSockets:
             for port in self._ports.values()
         )
         self.states = (*working, *self._errors.values())
-        found = tuple(
-            InterfaceAddresses(
-                link.name,
-                link.mac,
-                tuple(
-                    sorted((s.first, s.prefix_length) for s in self._subnets.get(link.index, ()))
-                ),
-                tuple(sorted(self._addresses.get(link.index, ()))),
-            )
-            for link in sorted(answering, key=lambda link: link.name)
-        )
-        size = sum(1 + len(each.subnets) + len(each.addresses) for each in found)
-        self.interface_addresses = () if size > BATCH else found
+        self.interface_addresses = reportable(answering, self._subnets, self._addresses)
 
     def _serve(self, port: InterfaceSocket) -> None:
         """Answer the queued requests of a socket. The hot path: each call in it costs a percent."""

@@ -23,6 +23,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from support.net.router_link import inside, require
 from support.net.timeouts import TIMEOUT
 
+from speaker.linux.worker_process import WorkerEvent
 from speaker.responder.events import ResponderEvent
 from speaker.responder.io.client import Responder
 from speaker.responder.settings import Settings
@@ -38,7 +39,8 @@ ETH_P_IPV6 = 0x86DD
 ETH_P_ALL = 0x0003
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
-E = TypeVar("E", bound=ResponderEvent)
+Event = ResponderEvent | WorkerEvent
+E = TypeVar("E", bound=Event)
 
 _numbers = itertools.count()
 _senders = (f"198.18.{n >> 8}.{n & 255}" for n in itertools.count(1))
@@ -212,10 +214,10 @@ class Node:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.events: list[ResponderEvent] = []
-        self.history: list[ResponderEvent] = []
+        self.events: list[Event] = []
+        self.history: list[Event] = []
         self._arrived = asyncio.Event()
-        self.responder = Responder(self._record, settings)
+        self.responder = Responder(settings)
 
     def announce(self, *addresses: str) -> None:
         """Announce these addresses."""
@@ -249,7 +251,8 @@ class Node:
         """Kill the responder process (SIGKILL)."""
         os.kill(self.process(), signal.SIGKILL)
 
-    def _record(self, event: ResponderEvent) -> None:
+    def record(self, event: Event) -> None:
+        """Record an event of the responder."""
         self.events.append(event)
         self.history.append(event)
         self._arrived.set()
@@ -260,7 +263,7 @@ async def running_node(*addresses: str, settings: Settings | None = None) -> Asy
     """Run a responder that announces these addresses for the length of a block."""
     node = Node(settings)
     node.announce(*addresses)
-    task = asyncio.create_task(node.responder.run())
+    task = asyncio.create_task(node.responder.run(node.record))
     try:
         yield node
     finally:

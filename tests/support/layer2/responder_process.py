@@ -13,15 +13,8 @@ from pathlib import Path
 from support.net.timeouts import TIMEOUT
 
 from speaker.linux.channel import PART_LIMIT, Assembly, split
-from speaker.responder.io.messages import (
-    BATCH,
-    Disown,
-    Own,
-    Report,
-    decode_report,
-    encode,
-    encode_settings,
-)
+from speaker.responder.io.messages import Disown, Own, decode_report, encode, encode_settings
+from speaker.responder.report import BATCH, Report
 from speaker.responder.settings import Settings
 
 ROOT = Path(__file__).parents[3]

@@ -120,7 +120,7 @@ from speaker.responder.io.client import Responder
 async def main():
     keep_only(12)  # CAP_NET_ADMIN
     first = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(Responder(first.set_result).run())
+    task = asyncio.create_task(Responder().run(first.set_result))
     print(await first)
     task.cancel()
     await asyncio.wait([task])

@@ -36,7 +36,7 @@ async def settled(node: Node, *subnets: str) -> None:
     """Wait until the responder reports these subnets."""
 
     def matches(event: InterfacesChanged) -> bool:
-        there = {subnet for each in event.wires for subnet in each.subnets}
+        there = {subnet for each in event.interfaces for subnet in each.subnets}
         return there == {ip_network(subnet) for subnet in subnets}
 
     await node.next_event(InterfacesChanged, matches)
@@ -79,7 +79,8 @@ async def test_first_report_of_an_interface_has_its_subnets(cables: VethPair) ->
     cables.on_node("address", "add", HERE, "dev", "eth0")
     async with running_node() as node:
         interfaces = {
-            each.name: each.subnets for each in (await node.next_event(InterfacesChanged)).wires
+            each.name: each.subnets
+            for each in (await node.next_event(InterfacesChanged)).interfaces
         }
         assert interfaces == {"eth0": (ip_network("192.0.2.0/24"),), "eth1": ()}
 

@@ -16,10 +16,11 @@ from speaker.linux.channel import (
     Assembly,
     Channel,
     ChannelBrokenError,
+    ChannelBusyError,
     MessageTooLongError,
     split,
 )
-from speaker.linux.subprocess import receive, send
+from speaker.linux.worker_process import receive, send
 
 SIZES = (0, 1, PART_LIMIT - 2, PART_LIMIT - 1, PART_LIMIT, 2 * (PART_LIMIT - 1), 1_000_003)
 
@@ -83,7 +84,7 @@ async def test_large_messages_cross_in_both_directions(
 
     assembly, returned = Assembly(), []
     for message in messages:
-        assert channel.send(message)
+        channel.send(message)
         receiving = asyncio.create_task(receive(ours, assembly))
         while not receiving.done():
             channel.flush()
@@ -98,16 +99,36 @@ async def test_a_busy_reader_keeps_at_most_one_message_pending(
 ) -> None:
     ours, theirs = ends
     channel = Channel(theirs)
-    assert channel.send(content(1_000_003))
+    channel.send(content(1_000_003))
     assert channel.is_busy
-    assert not channel.send(b"another")
+    with pytest.raises(ChannelBusyError):
+        channel.send(b"another")
 
     receiving = asyncio.create_task(receive(ours, Assembly()))
     while not receiving.done():
         channel.flush()
         await asyncio.sleep(0)
     assert receiving.result() == content(1_000_003)
-    assert channel.send(b"another")
+    assert not channel.is_busy
+    channel.send(b"another")
+    assert await receive(ours, Assembly()) == b"another"
+
+
+async def test_a_message_for_which_the_buffer_has_no_room_is_sent_later(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    channel = Channel(theirs)
+    sent = 0
+    while not channel.is_busy:
+        channel.send(b"%d" % sent)
+        sent += 1
+    assembly = Assembly()
+    assert [await receive(ours, assembly) for _ in range(sent - 1)] == [
+        b"%d" % number for number in range(sent - 1)
+    ]
+    channel.flush()
+    assert await receive(ours, assembly) == b"%d" % (sent - 1)
 
 
 async def test_the_close_of_a_channel_is_detected_at_both_ends(
@@ -115,7 +136,7 @@ async def test_the_close_of_a_channel_is_detected_at_both_ends(
 ) -> None:
     ours, theirs = ends
     channel = Channel(theirs)
-    assert channel.send(b"the last one")
+    channel.send(b"the last one")
     ours.close()
     assert list(channel.receive()) == []
     assert channel.ended

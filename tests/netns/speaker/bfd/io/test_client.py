@@ -15,9 +15,10 @@ from support.net.background import while_running
 from support.net.router_link import ROUTER, VethPair, eventually, inside, veth_pair
 
 from metallb_py.protocols.bfd.settings import Path, Settings
-from speaker.bfd.io.client import Bfd, BfdEvent, BfdRestarted, Counted, SocketsFailed
+from speaker.bfd.io.client import Bfd, BfdEvent, Counted, SocketsFailed
 from speaker.bfd.io.messages import SESSIONS
 from speaker.bfd.io.sockets import Listener, Place, Port
+from speaker.linux.worker_process import WorkerEvent, WorkerRestarted
 
 pytestmark = pytest.mark.netns
 
@@ -31,10 +32,10 @@ def cable() -> Iterator[VethPair]:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[tuple[Bfd, list[BfdEvent]]]:
-    events: list[BfdEvent] = []
-    bfd = Bfd(events.append)
-    async with while_running(bfd.run()):
+async def running() -> AsyncIterator[tuple[Bfd, list[BfdEvent | WorkerEvent]]]:
+    events: list[BfdEvent | WorkerEvent] = []
+    bfd = Bfd()
+    async with while_running(bfd.run(events.append)):
         yield bfd, events
 
 
@@ -60,7 +61,7 @@ async def test_bfd_process_runs_only_while_sessions_are_configured(cable: VethPa
             await eventually(processes, bool)
             bfd.watch({})
             await eventually(processes, lambda found: not found)
-    assert not [event for event in events if isinstance(event, BfdRestarted)]
+    assert not [event for event in events if isinstance(event, WorkerRestarted)]
 
 
 async def test_a_process_that_dies_is_replaced(cable: VethPair) -> None:
@@ -70,14 +71,14 @@ async def test_a_process_that_dies_is_replaced(cable: VethPair) -> None:
         os.kill(first, signal.SIGKILL)
         await eventually(processes, lambda found: found not in ([], [first]))
 
-        assert BfdRestarted(-signal.SIGKILL) in events
+        assert WorkerRestarted(-signal.SIGKILL) in events
     assert await processes() == []
 
 
 async def test_counters_and_socket_errors_are_reported(cable: VethPair) -> None:
     taken = Listener(Place(4, Port.SINGLE_HOP))
 
-    async def reported() -> list[BfdEvent]:
+    async def reported() -> list[BfdEvent | WorkerEvent]:
         return events
 
     async with running() as (bfd, events):
@@ -108,19 +109,17 @@ async def test_thousands_of_sessions_are_held_and_reported(cable: VethPair) -> N
         bfd.watch({PATH: Settings()} | dict.fromkeys(paths, Settings(passive=True)))
         await eventually(reported, lambda count: count == len(paths) + 1, 60.0)
         assert await processes() == [process]
-    assert not [event for event in events if isinstance(event, BfdRestarted)]
+    assert not [event for event in events if isinstance(event, WorkerRestarted)]
 
 
-async def test_sessions_beyond_the_limit_are_reported_and_the_others_held(
+async def test_sessions_up_to_the_limit_are_held(
     cable: VethPair,
 ) -> None:
     first = int(ip_address("10.78.0.0"))
     paths = [PATH, *(Path(ip_address(first + n), multihop=True) for n in range(SESSIONS))]
 
     async with running() as (bfd, events):
-        bfd.watch(dict.fromkeys(paths, Settings(passive=True)))
-        text = f"{SESSIONS + 1} sessions are wanted, and at most {SESSIONS} can be held"
-        assert events == [SocketsFailed((text,))]
+        assert bfd.watch(dict.fromkeys(paths, Settings(passive=True))) == SESSIONS
 
         async def counted() -> bool:
             return any(isinstance(event, Counted) and event.path == PATH for event in events)

@@ -31,11 +31,8 @@ from support.layer2.client_link import (
 from support.net.router_link import eventually, require
 from support.net.timeouts import TIMEOUT
 
-from speaker.responder.events import (
-    InterfaceAdded,
-    InterfaceRemoved,
-    ResponderRestarted,
-)
+from speaker.linux.worker_process import WorkerRestarted
+from speaker.responder.events import InterfaceAdded, InterfaceRemoved
 from speaker.responder.settings import Settings
 
 pytestmark = pytest.mark.netns
@@ -280,7 +277,7 @@ async def test_a_killed_process_is_replaced_at_once(cables: VethPair, client: Cl
         await gone(first)
         await client.answered()
 
-        assert (await node.next_event(ResponderRestarted)).status == -signal.SIGKILL
+        assert (await node.next_event(WorkerRestarted)).status == -signal.SIGKILL
         assert node.process() != first
         assert len(await client.replies()) == 1
         # The restart is not reported as a change of the interfaces.
@@ -342,9 +339,9 @@ from ipaddress import ip_address
 from speaker.responder.io.client import Responder
 
 async def main():
-    responder = Responder(print)
+    responder = Responder()
     responder.announce(ip_address("{VIP}"))
-    await responder.run()
+    await responder.run(print)
 
 asyncio.run(main())
 """

@@ -14,14 +14,8 @@ from support.layer2.client_link import CLIENT_IP, FENCE, VIP, Client, VethPair, 
 from support.layer2.responder_process import Process, packed, running_process
 from support.net.timeouts import TIMEOUT
 
-from speaker.responder.io.messages import (
-    BATCH,
-    Disown,
-    InterfaceAddresses,
-    InterfaceState,
-    Own,
-    Report,
-)
+from speaker.responder.io.messages import Disown, Own
+from speaker.responder.report import BATCH, InterfaceAddresses, InterfaceState, Report
 
 pytestmark = pytest.mark.netns
 
@@ -80,9 +74,9 @@ async def test_reports_count_requests_and_responses(process: Process, cables: Ve
 
     counts: dict[bytes, int] = {}
     while counts.get(packed(FENCE)[0], 0) < 10:
-        for each in process.report().counts:
+        for address, each in process.report().counts.items():
             assert (each.requests, each.gratuitous) == (each.responses, 0)
-            counts[each.address] = counts.get(each.address, 0) + each.responses
+            counts[address] = counts.get(address, 0) + each.responses
     assert counts[packed(FENCE)[0]] == 10
     assert counts[packed(VIP)[0]] >= 11
 

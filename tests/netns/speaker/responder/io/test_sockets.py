@@ -12,11 +12,10 @@ from support.layer2.client_link import BROADCAST, VIP, Client, VethPair, veth_pa
 
 from metallb_py.protocols.rtnetlink import Link
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst
-from speaker.responder.io.counters import Tally
 from speaker.responder.io.interfaces import follow_links
-from speaker.responder.io.messages import AddressCounts, InterfaceState
 from speaker.responder.io.sockets import REPLIES_LIMIT, ResponderSockets
 from speaker.responder.links import excluding
+from speaker.responder.report import AddressCounters, InterfaceState, SendFailure, Tally
 
 pytestmark = pytest.mark.netns
 
@@ -92,7 +91,7 @@ def test_failed_interface_does_not_keep_the_others_from_answering(
         with Client(cables, name) as client:
             client.ask()
             harness.serve()
-    assert harness.counters.report(None).counts == (AddressCounts(OWNED, 2, 2, 0),)
+    assert harness.counters.take_report().counts == {OWNED: AddressCounters(2, 2, 0)}
 
 
 def test_failed_interface_is_retried_and_removed_with_its_link(
@@ -147,7 +146,7 @@ async def test_cached_replies_follow_ownership_and_mac_address(
                 reply = await client.frame()
                 assert (reply[ARP].hwsrc, reply[ARP].psrc) == (mac, VIP)
         assert client.is_drained()
-    assert harness.counters.report(None).counts == (AddressCounts(OWNED, 4, 4, 0),)
+    assert harness.counters.take_report().counts == {OWNED: AddressCounters(4, 4, 0)}
 
 
 async def test_reply_cache_is_bounded(
@@ -162,9 +161,9 @@ async def test_reply_cache_is_bounded(
             client.socket.send(request[:28] + (number + 1).to_bytes(4) + request[32:])
             if number % 32 == 31:
                 harness.serve()
-    assert harness.counters.report(None).counts == (
-        AddressCounts(OWNED, 2 * REPLIES_LIMIT, 2 * REPLIES_LIMIT, 0),
-    )
+    assert harness.counters.take_report().counts == {
+        OWNED: AddressCounters(2 * REPLIES_LIMIT, 2 * REPLIES_LIMIT, 0)
+    }
     assert harness.sockets.remembered <= REPLIES_LIMIT
 
 
@@ -204,7 +203,7 @@ async def test_burst_is_sent_on_its_interface_or_on_every_one(
 
         assert await operations(first, 2) == [1, 2]
         assert await operations(second, 4) == [1, 2, 1, 2]
-    assert harness.counters.report(None).counts == (AddressCounts(OWNED, 0, 0, 6),)
+    assert harness.counters.take_report().counts == {OWNED: AddressCounters(0, 0, 6)}
 
 
 def test_frames_that_the_kernel_refuses_are_counted(
@@ -216,9 +215,7 @@ def test_frames_that_the_kernel_refuses_are_counted(
     harness.sockets.burst(Burst(OWNED, EVERY_INTERFACE))
     harness.serve()  # a read returns the error, too, once
 
-    report = harness.counters.report(None)
-    (failure,) = report.failures
-    assert (failure.interface, failure.gratuitous, failure.count) == ("eth0", True, 2)
-    assert failure.error == "Network is down"
+    report = harness.counters.take_report()
+    assert report.failures == {SendFailure("eth0", OWNED, True, "Network is down"): 2}
     assert report.drops == {"Error": 1}
-    assert report.counts == (AddressCounts(OWNED, 0, 0, 2),)  # through eth1
+    assert report.counts == {OWNED: AddressCounters(0, 0, 2)}  # through eth1

@@ -7,22 +7,24 @@ import pytest
 
 from speaker.linux.channel import MESSAGE_LIMIT
 from speaker.responder.io.messages import (
-    BATCH,
-    MAX_CONFLICTS,
-    AddressCounts,
     Command,
-    ConflictCount,
     Disown,
-    InterfaceAddresses,
-    InterfaceState,
     Own,
-    Report,
-    SendFailures,
     decode_command,
     decode_report,
     decode_settings,
     encode,
     encode_settings,
+)
+from speaker.responder.report import (
+    BATCH,
+    MAX_CONFLICTS,
+    AddressCounters,
+    Conflict,
+    InterfaceAddresses,
+    InterfaceState,
+    Report,
+    SendFailure,
 )
 from speaker.responder.settings import Settings
 
@@ -55,10 +57,10 @@ def test_a_command_is_decoded_as_encoded(command: Command) -> None:
                 InterfaceAddresses("eth0", bytes(6), ((A, 24), (B, 64))),
                 InterfaceAddresses("eth1", bytes(6), ()),
             ),
-            (AddressCounts(A, 1, 2, 3),),
+            {A: AddressCounters(1, 2, 3)},
             {"Malformed": 7},
-            (ConflictCount("eth0", A, bytes(6), 2),),
-            (SendFailures("eth0", True, B, "Network is down", 9),),
+            {Conflict("eth0", A, bytes(6)): 2},
+            {SendFailure("eth0", B, True, "Network is down"): 9},
         ),
     ],
 )
@@ -74,15 +76,19 @@ def test_the_largest_report_is_within_the_limit() -> None:
             InterfaceAddresses(f"interface{i:06}", bytes(6), ((bytes(16), 128),))
             for i in range(BATCH // 2)
         ),
-        counts=tuple(AddressCounts(bytes(16), number, number, number) for _ in range(BATCH)),
-        conflicts=tuple(
-            ConflictCount("interface000000", bytes(16), bytes(6), number)
-            for _ in range(MAX_CONFLICTS)
-        ),
+        counts={
+            address.to_bytes(16): AddressCounters(number, number, number)
+            for address in range(BATCH)
+        },
+        conflicts={
+            Conflict("interface000000", address.to_bytes(16), bytes(6)): number
+            for address in range(MAX_CONFLICTS)
+        },
         drops={f"reason{i}": number for i in range(10)},
-        failures=tuple(
-            SendFailures("interface000000", True, bytes(16), "e" * 50, number) for _ in range(BATCH)
-        ),
+        failures={
+            SendFailure("interface000000", address.to_bytes(16), True, "e" * 50): number
+            for address in range(BATCH)
+        },
     )
     assert len(encode(report)) < MESSAGE_LIMIT
 

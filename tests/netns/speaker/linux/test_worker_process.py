@@ -16,11 +16,17 @@ from support.net.router_link import eventually, require
 
 from metallb_py.protocols.bfd.settings import Path as BfdPath
 from metallb_py.protocols.bfd.settings import Settings as BfdSettings
-from speaker.bfd.io.client import Bfd, BfdEvent, Counted, SocketsFailed
+from speaker.bfd.io.client import Bfd, BfdEvent, Counted
 from speaker.bfd.io.messages import Configure, PathName, Watch
 from speaker.bfd.io.messages import encode as encode_bfd
 from speaker.linux.channel import Assembly
-from speaker.linux.subprocess import helper_process, receive, send
+from speaker.linux.worker_process import (
+    WorkerEvent,
+    WorkerNotStarted,
+    receive,
+    send,
+    worker_process,
+)
 from speaker.responder.io.messages import encode_settings
 from speaker.responder.settings import Settings
 
@@ -36,18 +42,18 @@ def is_there(process: int) -> bool:
     return True
 
 
-async def test_stopped_helper_process_is_killed() -> None:
-    async with helper_process(MODULE) as (process, _):
+async def test_stopped_worker_process_is_killed() -> None:
+    async with worker_process(MODULE) as (process, _):
         process.send_signal(signal.SIGSTOP)
     assert process.returncode == -signal.SIGKILL
     assert not is_there(process.pid)
 
 
-async def test_helper_process_is_killed_although_the_wait_is_cancelled() -> None:
+async def test_worker_process_is_killed_although_the_wait_is_cancelled() -> None:
     entered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def run() -> None:
-        async with helper_process(MODULE) as (process, _):
+        async with worker_process(MODULE) as (process, _):
             process.send_signal(signal.SIGSTOP)
             entered.set_result(process.pid)
 
@@ -66,7 +72,7 @@ async def test_helper_process_is_killed_although_the_wait_is_cancelled() -> None
         ("speaker.responder.io.process", (encode_settings(Settings()),), 1 << 13),  # NET_RAW
     ],
 )
-async def test_helper_process_has_no_secrets_and_minimal_privileges(
+async def test_worker_process_has_no_secrets_and_minimal_privileges(
     monkeypatch: pytest.MonkeyPatch, module: str, arguments: tuple[str, ...], capabilities: int
 ) -> None:
     require(os.geteuid() == 0, "root, to have privileges to drop")
@@ -75,7 +81,7 @@ async def test_helper_process_has_no_secrets_and_minimal_privileges(
     before = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(before, True)
     try:
-        async with helper_process(module, *arguments) as (process, control):
+        async with worker_process(module, *arguments) as (process, control):
             if module == MODULE:  # which has nothing to report before there is a session
                 watch = Watch(PathName.of(BfdPath(ip_address("192.0.2.1"))), BfdSettings())
                 await send(control, encode_bfd(Configure((watch,))))
@@ -100,21 +106,23 @@ async def test_helper_process_has_no_secrets_and_minimal_privileges(
 
 async def test_file_descriptor_exhaustion_is_retried_and_ends_no_task() -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    events: list[BfdEvent] = []
-    bfd = Bfd(events.append)
+    events: list[BfdEvent | WorkerEvent] = []
+    bfd = Bfd()
     bfd.watch({BfdPath(ip_address("192.0.2.1")): BfdSettings()})
-    async with while_running(bfd.run()):
+    async with while_running(bfd.run(events.append)):
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
         try:
             await eventually(reader_of(events), lambda seen: len(seen) >= 2)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        assert all(isinstance(event, SocketsFailed) for event in events)
+        assert all(isinstance(event, WorkerNotStarted) for event in events)
         await eventually(reader_of(events), lambda seen: any(isinstance(e, Counted) for e in seen))
 
 
-def reader_of(events: list[BfdEvent]) -> Callable[[], Awaitable[list[BfdEvent]]]:
-    async def read() -> list[BfdEvent]:
+def reader_of(
+    events: list[BfdEvent | WorkerEvent],
+) -> Callable[[], Awaitable[list[BfdEvent | WorkerEvent]]]:
+    async def read() -> list[BfdEvent | WorkerEvent]:
         return events
 
     return read

@@ -1,4 +1,4 @@
-"""Counters of the responder process, and its reports."""
+"""Reports of the responder process, and its counters."""
 
 from __future__ import annotations
 
@@ -6,26 +6,31 @@ import errno
 import os
 
 from metallb_py.protocols.ethernet import MacAddress
+from metallb_py.protocols.rtnetlink import ARPHRD_ETHER, Link
 from speaker.responder.conflicts import ConflictingFrame
-from speaker.responder.io.counters import Tally
-from speaker.responder.io.messages import (
+from speaker.responder.report import (
     BATCH,
     MAX_CONFLICTS,
     MAX_MACS_PER_ADDRESS,
-    AddressCounts,
+    AddressCounters,
+    Conflict,
+    InterfaceAddresses,
     InterfaceState,
     Report,
-    SendFailures,
+    SendFailure,
+    Tally,
+    reportable,
 )
+from speaker.responder.subnets import Subnet
 
-A, B = b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02"
+A, B, C = b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02", b"\xc6\x33\x64\x01"
 
 
 def failed(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def test_counters_are_reset_when_their_report_was_sent() -> None:
+def test_a_report_resets_the_counters() -> None:
     counters = Tally()
     assert not counters
     counters.answered([A])
@@ -36,25 +41,22 @@ def test_counters_are_reset_when_their_report_was_sent() -> None:
     states = (InterfaceState("eth0", "ARP", ""),)
     assert counters
 
-    report = counters.report(states)
-
-    assert report == Report(
+    assert counters.take_report(states) == Report(
         interfaces=states,
-        counts=(AddressCounts(A, 2, 1, 0), AddressCounts(B, 0, 0, 1)),
+        counts={A: AddressCounters(2, 1, 0), B: AddressCounters(0, 0, 1)},
         drops={"Malformed": 2},
-        failures=(SendFailures("eth0", False, A, "No buffer space available", 1),),
+        failures={SendFailure("eth0", A, False, "No buffer space available"): 1},
     )
-    counters.reported(report)
     assert not counters
-    assert counters.report(None) == Report()
+    assert counters.take_report() == Report()
 
 
-def test_a_report_that_was_not_sent_loses_nothing() -> None:
+def test_a_report_has_what_was_counted_since_the_one_before() -> None:
     counters = Tally()
     counters.answered([A])
-    counters.report(None)
+    counters.take_report()
     counters.answered([A])
-    assert counters.report(None).counts == (AddressCounts(A, 2, 2, 0),)
+    assert counters.take_report().counts == {A: AddressCounters(1, 1, 0)}
 
 
 def test_failures_of_one_kind_are_counted_together() -> None:
@@ -64,8 +66,8 @@ def test_failures_of_one_kind_are_counted_together() -> None:
     counters.not_answered("eth0", A, down)
     counters.not_announced("eth0", A, down)
     counters.not_announced("eth1", A, down)
-    failures = counters.report(None).failures
-    assert [(f.interface, f.gratuitous, f.count) for f in failures] == [
+    failures = counters.take_report().failures
+    assert [(f.interface, f.gratuitous, count) for f, count in failures.items()] == [
         ("eth0", False, 2),
         ("eth0", True, 1),
         ("eth1", True, 1),
@@ -77,16 +79,17 @@ def test_counts_beyond_a_batch_come_with_the_next_report() -> None:
     addresses = [number.to_bytes(4) for number in range(BATCH + 10)]
     for address in addresses:
         counters.not_answered("eth0", address, failed(errno.ENETDOWN))
-    reported: list[bytes] = []
+    counted: list[bytes] = []
+    failed_for: list[bytes] = []
 
     while counters:
-        report = counters.report(None)
+        report = counters.take_report()
         assert len(report.counts) <= BATCH
         assert len(report.failures) <= BATCH
-        reported += [counts.address for counts in report.counts]
-        counters.reported(report)
+        counted += report.counts
+        failed_for += [failure.address for failure in report.failures]
 
-    assert reported == addresses
+    assert counted == failed_for == addresses
 
 
 def conflict(address: bytes, number: int) -> ConflictingFrame:
@@ -97,8 +100,7 @@ def test_conflicts_of_one_kind_are_counted_together() -> None:
     counters = Tally()
     for _ in range(1000):
         counters.count_conflict("eth0", conflict(A, 1))
-    (reported,) = counters.report(None).conflicts
-    assert (reported.interface, reported.address, reported.count) == ("eth0", A, 1000)
+    assert counters.take_report().conflicts == {Conflict("eth0", *conflict(A, 1)): 1000}
 
 
 def test_forged_mac_addresses_leave_room_for_other_conflicts() -> None:
@@ -106,7 +108,7 @@ def test_forged_mac_addresses_leave_room_for_other_conflicts() -> None:
     for number in range(1000):
         counters.count_conflict("eth0", conflict(A, number))
     counters.count_conflict("eth0", conflict(B, 1))
-    conflicts = counters.report(None).conflicts
+    conflicts = counters.take_report().conflicts
     assert [reported.address for reported in conflicts] == [A] * MAX_MACS_PER_ADDRESS + [B]
 
 
@@ -114,9 +116,29 @@ def test_the_number_of_conflicts_in_a_report_is_limited() -> None:
     counters = Tally()
     for number in range(10_000):
         counters.count_conflict("eth0", conflict(number.to_bytes(4), number))
-    report = counters.report(None)
-    assert len(report.conflicts) == MAX_CONFLICTS
-    counters.reported(report)
+    assert len(counters.take_report().conflicts) == MAX_CONFLICTS
     assert not counters
     counters.count_conflict("eth0", conflict(A, 1))
-    assert len(counters.report(None).conflicts) == 1
+    assert len(counters.take_report().conflicts) == 1
+
+
+def link(index: int, name: str) -> Link:
+    return Link(index, name, ARPHRD_ETHER, 0, MacAddress(bytes([2, 0, 0, 0, 0, index])), 0)
+
+
+def test_interfaces_are_reported_by_name_with_their_subnets_and_addresses() -> None:
+    subnets = {2: frozenset({Subnet.of(B, 24), Subnet.of(C, 24)})}
+    found = reportable([link(3, "eth1"), link(2, "eth0")], subnets, {2: frozenset({B, A})})
+    assert found == (
+        InterfaceAddresses(
+            "eth0", b"\2\0\0\0\0\2", ((A[:3] + b"\0", 24), (C[:3] + b"\0", 24)), (A, B)
+        ),
+        InterfaceAddresses("eth1", b"\2\0\0\0\0\3", ()),
+    )
+
+
+def test_no_interface_is_reported_if_a_report_cannot_hold_all() -> None:
+    many = {2: frozenset(number.to_bytes(4) for number in range(BATCH))}
+    few = {2: frozenset(number.to_bytes(4) for number in range(BATCH - 1))}
+    assert reportable([link(2, "eth0")], {}, many) == ()
+    assert len(reportable([link(2, "eth0")], {}, few)) == 1
