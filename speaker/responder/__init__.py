@@ -2,8 +2,8 @@
 
 The modules here are the pure part, which runs in the responder process: ``arp.answer`` and
 ``ndp.answer_solicitation`` (one frame in, one reply out), ``protocols`` (what the two protocols
-have in common), ``gratuitous``, ``handover``, ``placement``, ``conflicts``, ``report``
-and the BPF programs of ``bpf``; and ``events``, which the speaker makes of the reports.
+have in common), ``gratuitous``, ``handover``, ``placement``, ``socket_plan``, ``conflicts``,
+``report`` and the BPF programs of ``bpf``; and ``events``, which the speaker makes of the reports.
 ``io`` holds the process, its sockets and the speaker's client of it.
 
 The package imports ``metallb_py`` and ``speaker.layer2``; outside of ``io`` neither asyncio,

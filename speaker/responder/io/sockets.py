@@ -9,16 +9,17 @@ from typing import Final
 
 from metallb_py.protocols.ethernet import MacAddress
 from metallb_py.protocols.ndp import solicited_group
-from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, Link
+from metallb_py.protocols.rtnetlink import Link
 from speaker.responder.arp import DropReason
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst
 from speaker.responder.io.multicast import Groups, ipv6_enabled
 from speaker.responder.io.packet_socket import FRAME_LIMIT, PacketSocket
 from speaker.responder.links import answers_arp
-from speaker.responder.placement import Placed, Placement
-from speaker.responder.protocols import ARP, NDP, AddressResolutionProtocol
+from speaker.responder.placement import Placement
+from speaker.responder.protocols import NDP, AddressResolutionProtocol
 from speaker.responder.report import InterfaceAddresses, InterfaceState, Tally, reportable
 from speaker.responder.requesters import RecentRequesters
+from speaker.responder.socket_plan import SocketKey, SocketSpec, plan_sockets
 from speaker.responder.subnets import Subnet
 
 # Number of frames that are read from one socket before the other sockets are served.
@@ -31,9 +32,7 @@ ANSWERS_AT_ONCE: Final = 16
 EMPTY_POLLS: Final = 10
 # Number of distinct frames whose replies are cached, for each socket.
 REPLIES_LIMIT: Final = 4096
-_PROTOCOLS: Final = (ARP, NDP)
 _GROUP_BIT: Final = 1
-_Key = tuple[int, AddressResolutionProtocol]
 _NO_ADDRESSES: Final[Mapping[int, frozenset[bytes]]] = MappingProxyType({})
 PendingAnnouncements = Mapping[int, frozenset[bytes]]
 
@@ -43,15 +42,13 @@ class InterfaceSocket:
 
     __slots__ = ("error", "groups", "link", "owned", "protocol", "replies", "socket", "solicited")
 
-    def __init__(
-        self, link: Link, protocol: AddressResolutionProtocol, owned: frozenset[bytes]
-    ) -> None:
-        self.link = link
+    def __init__(self, protocol: AddressResolutionProtocol, spec: SocketSpec) -> None:
+        self.link = spec.link
         """The interface; replaced when its MAC address or its carrier changes."""
         self.protocol = protocol
-        self.owned = owned
+        self.owned = spec.owned
         """The packed addresses that are answered for on this socket."""
-        self.solicited = _groups(owned)
+        self.solicited = _groups(spec.owned)
         """The solicited-node groups of ``owned``."""
         self.error = ""
         """Error that affects some addresses alone, as when a group can't be joined; else empty."""
@@ -60,20 +57,27 @@ class InterfaceSocket:
         byte for byte."""
         self.groups: Groups | None = None
         """Multicast memberships; None for ARP, whose requests are broadcast."""
-        self.socket = PacketSocket(link.name, protocol.ether_type, protocol.program(owned))
+        program = protocol.program(spec.owned)
+        self.socket = PacketSocket(spec.link.name, protocol.ether_type, program)
         if protocol is NDP:
             try:
-                self.groups = Groups(link.index)
+                self.groups = Groups(spec.link.index)
             except OSError:
                 self.socket.close()
                 raise
 
-    def own(self, owned: frozenset[bytes]) -> None:
+    @property
+    def spec(self) -> SocketSpec:
+        """The interface and the addresses."""
+        return SocketSpec(self.link, self.owned)
+
+    def update(self, spec: SocketSpec) -> None:
         """Answer for exactly these addresses. Raises OSError; then the state is unchanged."""
-        if owned is not self.owned:
-            self.socket.attach(self.protocol.program(owned))
-            self.owned = owned
-            self.solicited = _groups(owned)
+        if spec.owned is not self.owned:
+            self.socket.attach(self.protocol.program(spec.owned))
+            self.owned = spec.owned
+            self.solicited = _groups(spec.owned)
+        self.link = spec.link
 
     def close(self) -> None:
         """Close the socket and leave its groups."""
@@ -115,8 +119,8 @@ class ResponderSockets:
         self._known: Set[bytes] = frozenset()  # the owned addresses at the last reconciliation
         self._requesters = RecentRequesters()
         self._macs: frozenset[bytes] = frozenset()  # of the interfaces that answer
-        self._ports: dict[_Key, InterfaceSocket] = {}
-        self._errors: dict[_Key, InterfaceState] = {}
+        self._ports: dict[SocketKey, InterfaceSocket] = {}
+        self._errors: dict[SocketKey, InterfaceState] = {}
         self.states: tuple[InterfaceState, ...] = ()
         """State of every interface that should answer, for each protocol."""
         self.interface_addresses: tuple[InterfaceAddresses, ...] = ()
@@ -150,24 +154,43 @@ class ResponderSockets:
         interfaces answered for before.
         """
         self._links, self._subnets, self._addresses = links, subnets, addresses
-        answering = self._answering()
-        wanted = _wanted(answering, self._placement.follow(self._owned, answering, subnets))
-        for port in self._ports.values():
-            port.replies.clear()  # they depend on the owned addresses and the MAC address
-        for key in self._errors.keys() - wanted.keys():
+        answering = {
+            index: link
+            for index, link in links.items()
+            if answers_arp(link) and not self._excluded(link.name)
+        }
+        plan = plan_sockets(
+            answering,
+            self._placement.follow(self._owned, answering, subnets),
+            {key: port.spec for key, port in self._ports.items()},
+            known=self._known,
+            has_ipv6=ipv6_enabled,
+        )
+        for key in self._errors.keys() - plan.wanted.keys():
             del self._errors[key]
-        for key, port in tuple(self._ports.items()):
-            if key not in wanted or wanted[key][0].name != port.link.name:
-                self._close(key)
+        for key in plan.closed:
+            self._close(key)
         pending: dict[int, frozenset[bytes]] = {}
-        for key, (link, owned) in wanted.items():
-            pending[key[0]] = pending.get(key[0], frozenset()) | self._update(key, link, owned)
+        for key, spec in plan.wanted.items():
+            if key in self._ports and self._update(key, spec):
+                fresh = plan.announced[key]
+            else:
+                fresh = spec.new if self._open(key, spec) else frozenset()
+            pending[key[0]] = pending.get(key[0], frozenset()) | fresh
         for port in self._ports.values():
+            # They depend on the owned addresses and the MAC address. Not earlier, since an update
+            # may still answer for the addresses of before.
+            port.replies.clear()
             if port.groups is not None:
                 port.error = port.groups.follow(port.solicited)
         self._known = self._owned.keys()
         self._macs = frozenset(port.link.mac for port in self._ports.values())
-        self._update_report(answering.values())
+        working = (
+            InterfaceState(port.link.name, port.protocol.name, port.error)
+            for port in self._ports.values()
+        )
+        self.states = (*working, *self._errors.values())
+        self.interface_addresses = reportable(answering.values(), subnets, addresses)
         return {index: addresses for index, addresses in pending.items() if addresses}
 
     def burst(self, burst: Burst) -> int:
@@ -203,13 +226,6 @@ class ResponderSockets:
             if overruns := port.socket.overruns():
                 self._tally.drop(DropReason.OVERRUN, overruns)
 
-    def _answering(self) -> dict[int, Link]:
-        return {
-            index: link
-            for index, link in self._links.items()
-            if answers_arp(link) and not self._excluded(link.name)
-        }
-
     def _announce(self, port: InterfaceSocket, address: bytes, frame: bytes) -> None:
         try:
             port.socket.send(frame)
@@ -225,50 +241,36 @@ class ResponderSockets:
         except OSError as error:
             self._tally.not_announced(port.link.name, address, error)
 
-    def _update(self, key: _Key, link: Link, owned: frozenset[bytes]) -> frozenset[bytes]:
-        """Open or update a socket. Return the addresses to announce on it."""
-        port = self._ports.get(key)
-        if port is not None:
-            earlier, had = port.link, port.owned
-            if had - owned:
-                self._serve(port)  # answers requests that were queued while they were owned
-            try:
-                port.own(owned)
-            except OSError:
-                self._close(key)  # opening it again reports the error
-            else:
-                port.link = link
-                if _has_returned(earlier, link) or earlier.mac != link.mac:
-                    return owned
-                return (owned - had) & self._known
-        opened = self._open(key, link, owned)
-        return owned if opened and link.flags & IFF_LOWER_UP else frozenset()
+    def _update(self, key: SocketKey, spec: SocketSpec) -> bool:
+        """Update a socket. Return False if that failed, with the socket closed."""
+        port = self._ports[key]
+        if port.owned - spec.owned:
+            self._serve(port)  # answers requests that were queued while they were owned
+        try:
+            port.update(spec)
+        except OSError:
+            self._close(key)  # opening it again reports the error
+            return False
+        return True
 
-    def _open(self, key: _Key, link: Link, owned: frozenset[bytes]) -> bool:
+    def _open(self, key: SocketKey, spec: SocketSpec) -> bool:
+        """Open a socket. Return whether that succeeded; else record the error."""
         protocol = key[1]
         try:
-            port = InterfaceSocket(link, protocol, owned)
+            port = InterfaceSocket(protocol, spec)
         except OSError as error:
             text = error.strerror or str(error)
-            self._errors[key] = InterfaceState(link.name, protocol.name, text)
+            self._errors[key] = InterfaceState(spec.link.name, protocol.name, text)
             return False
         self._errors.pop(key, None)
         self._ports[key] = port
         self._watch(port.socket.fileno(), lambda: self._serve(port))
         return True
 
-    def _close(self, key: _Key) -> None:
+    def _close(self, key: SocketKey) -> None:
         port = self._ports.pop(key)
         self._unwatch(port.socket.fileno())
         port.close()
-
-    def _update_report(self, answering: Iterable[Link]) -> None:
-        working = (
-            InterfaceState(port.link.name, port.protocol.name, port.error)
-            for port in self._ports.values()
-        )
-        self.states = (*working, *self._errors.values())
-        self.interface_addresses = reportable(answering, self._subnets, self._addresses)
 
     def _serve(self, port: InterfaceSocket) -> None:
         """Answer the queued requests of a socket. The hot path: each call in it costs a percent."""
@@ -333,29 +335,6 @@ class ResponderSockets:
             self._requesters.record(address, port.link.index, mac, requester, monotonic())
         found = port.replies[frame] = (reply, address)
         return found
-
-
-def _wanted(
-    answering: Mapping[int, Link], placement: Placed
-) -> dict[_Key, tuple[Link, frozenset[bytes]]]:
-    """Return the sockets to have open, each with its link and the addresses to answer for.
-
-    All IPv6 traffic of a node passes the filter of a neighbor discovery socket, so there is none
-    on an interface without IPv6 addresses to answer for.
-    """
-    wanted: dict[_Key, tuple[Link, frozenset[bytes]]] = {}
-    for index, link in answering.items():
-        for protocol in _PROTOCOLS:
-            mine = placement[index, protocol.address_length]
-            if protocol is ARP or (mine and ipv6_enabled(link.name)):
-                wanted[index, protocol] = (link, mine)
-    return wanted
-
-
-def _has_returned(earlier: Link, link: Link) -> bool:
-    """Whether the carrier was lost and is back, also if both happened between two updates."""
-    carriers = (bool(earlier.flags & IFF_LOWER_UP), earlier.carriers)
-    return bool(link.flags & IFF_LOWER_UP) and carriers != (True, link.carriers)
 
 
 def _groups(addresses: Iterable[bytes]) -> frozenset[bytes]:

@@ -149,6 +149,28 @@ async def test_cached_replies_follow_ownership_and_mac_address(
     assert harness.counters.take_report().counts == {OWNED: AddressCounters(4, 4, 0)}
 
 
+async def test_withdrawn_address_is_not_answered_from_the_cache(
+    harness: Harness, cables: VethPair, links: dict[int, Link]
+) -> None:
+    index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
+    harness.reconcile({index: eth0})
+    withdrawn = "10.0.0.1"
+    others = ["10.0.0.0", "10.0.0.2", *(f"10.{number}.0.0" for number in range(1, 70))]
+    owned = {IPv4Address(address).packed: () for address in others}
+    harness.sockets.own(owned | {IPv4Address(withdrawn).packed: ()})
+    with Client(cables) as client:
+        client.ask(withdrawn)
+        harness.sockets.own(owned)  # answers the queued request
+        # The filter, which merges near addresses, still accepts requests for it.
+        client.ask(withdrawn)
+        harness.serve()
+        assert (await client.frame())[ARP].psrc == withdrawn
+        assert client.is_drained()
+    report = harness.counters.take_report()
+    assert report.counts == {IPv4Address(withdrawn).packed: AddressCounters(1, 1, 0)}
+    assert report.drops == {"AnnounceIP": 1}
+
+
 async def test_reply_cache_is_bounded(
     harness: Harness, cables: VethPair, links: dict[int, Link]
 ) -> None:
