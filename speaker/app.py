@@ -42,7 +42,6 @@ from metallb_py.kube.reflector import (
     Unreachable,
 )
 from metallb_py.kube.resource import ENDPOINTS, NODES, SERVICES, SLICES, Resource
-from metallb_py.model.config import Protocol
 from metallb_py.runtime.compile_worker import ConfigQueue
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
 from metallb_py.runtime.health import Check
@@ -51,10 +50,10 @@ from metallb_py.runtime.log import Logger
 from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.object_reports import ObjectReporter
 from metallb_py.runtime.tasks import run_until
-from speaker.announcers.bgp import bgp_announcer
 from speaker.announcers.bgp_passwords import Passwords
-from speaker.announcers.interface import Announcer
-from speaker.announcers.layer2 import Layer2Announcer, LinkEvent
+from speaker.announcers.interface import Checked, Configurable, RouteAnnouncer
+from speaker.announcers.layer2 import LinkEvent
+from speaker.announcers.registry import announcers
 from speaker.bgp.shutdown import shutdown_mode
 from speaker.core import (
     AddressRejected,
@@ -81,7 +80,6 @@ from speaker.node_name import node_name_problem
 from speaker.options import Options
 from speaker.patience import ReportDelay
 from speaker.responder.events import AddressConflict, InterfacesChanged
-from speaker.responder.io.client import Responder
 from speaker.status_damper import StatusDamper
 
 COMPONENT = "metallb-speaker"
@@ -129,19 +127,7 @@ class App:
         self._now = asyncio.get_running_loop().time
         self._mailbox = Mailbox()
         self._compiling = ConfigQueue(self._mailbox.handler(self._use))
-        self._layer2 = Layer2Announcer(
-            Responder(options.layer2), log, self._metrics, self._on_link_event
-        )
-        self._announcers: dict[Protocol, Announcer] = {
-            Protocol.LAYER2: self._layer2,
-            Protocol.BGP: bgp_announcer(
-                options.node_name,
-                log,
-                self._metrics,
-                drain_time=options.drain_time,
-                listen=options.bgp_listen,
-            ),
-        }
+        self._announcers = announcers(options, log, self._metrics, self._on_link_event)
         self._passwords = Passwords(client, common.namespace, log, self._metrics, self._configure)
         self._events = EventRecorder(client, COMPONENT)
         # For the kinds that the controller watches, too, the controller records the Events.
@@ -177,8 +163,7 @@ class App:
                 "config compiler": self._compiling.run(),
                 "config": self._follow(configmap, self._on_configmap, self._on_config_synced),
                 "stored state": self._follow(states, self._on_state, self._on_state_synced),
-                "layer2": self._announcers[Protocol.LAYER2].run(),
-                "bgp": self._announcers[Protocol.BGP].run(),
+                **{protocol.value: each.run() for protocol, each in self._announcers.items()},
                 "passwords": self._passwords.run(),
                 "annotations": self._annotations.run(self._on_annotation_error),
                 "events": self._events.run(),
@@ -192,10 +177,10 @@ class App:
         options = self._options
         node = self._members.node(options.node_name)
         mode = shutdown_mode(options.on_stop, node, options.rules)
-        for announcer in self._announcers.values():
-            announcer.begin_shutdown(mode)
         staying = frozenset(
-            p for p, announcer in self._announcers.items() if announcer.retains_routes
+            protocol
+            for protocol, announcer in self._announcers.items()
+            if isinstance(announcer, RouteAnnouncer) and announcer.begin_shutdown(mode)
         )
         await self._membership.leave()
         self._perform(self._core.ending(staying))
@@ -411,7 +396,7 @@ class App:
             Check("synced", self._core.is_synced, "not every resource was listed yet"),
             Check("config", not self._core.waits_for_config, "no valid configuration yet"),
             Check("membership", self._members.is_running, "it reported no usable speakers yet"),
-            Check("layer2-responder", self._layer2.is_running, "its process is not running"),
+            *(each.ready() for each in self._announcers.values() if isinstance(each, Checked)),
         )
 
     def _on_page_error(self, error: OSError) -> None:
@@ -477,13 +462,15 @@ class App:
     def _initial_sync_done(self) -> None:
         self._members.allow_join()
         for announcer in self._announcers.values():
-            announcer.initial_sync_done()
+            if isinstance(announcer, RouteAnnouncer):
+                announcer.initial_sync_done()
 
     def _configure(self) -> None:
         labels = self._core.labels
         config = self._passwords.resolve_passwords(self._core.config, labels)
         for announcer in self._announcers.values():
-            announcer.configure(config, labels)
+            if isinstance(announcer, Configurable):
+                announcer.configure(config, labels)
 
     def _update_announcers(self, effect: Announce | Adjust | Withdraw) -> None:
         match effect:
@@ -517,8 +504,7 @@ class App:
 
     def _withdraw(self, effect: Withdraw) -> None:
         protocol = effect.announcement.protocol
-        announcer = self._announcers[protocol]
-        (announcer.hand_over if effect.handed_over else announcer.withdraw)(effect.key)
+        self._announcers[protocol].withdraw(effect.key, handed_over=effect.handed_over)
         ips = [str(address) for address in effect.announcement.addresses]
         self._metrics.clear_announced(effect.key, protocol.value, self._options.node_name, ips)
         self._log.info(

@@ -50,7 +50,6 @@ class BgpAnnouncer:
         self._advertising = False
         self._drained = 0.0  # when every session may end, on the loop's clock
         self._synced = False
-        self._retains_routes = False
 
     def configure(self, config: Config, labels: Mapping[str, str]) -> None:
         """Run a session with each peer that selects a node with these labels."""
@@ -71,13 +70,15 @@ class BgpAnnouncer:
         self._table.announce(key, offer)
         self._advertise()
 
-    def withdraw(self, key: str) -> None:
-        """Stop advertising a service's addresses, except prefixes that other services need."""
-        self._table.withdraw(key)
-        self._advertise()
+    def withdraw(self, key: str, *, handed_over: bool) -> None:
+        """Stop advertising a service's addresses, except prefixes that other services need.
 
-    def hand_over(self, key: str) -> None:
-        """No-op: routes are handed over at the end of the speaker alone, by ``begin_shutdown``."""
+        Routes that are handed over stay: that is the end of the speaker, where each session ends
+        in the mode of ``begin_shutdown``.
+        """
+        if not handed_over:
+            self._table.withdraw(key)
+            self._advertise()
 
     def initial_sync_done(self) -> None:
         """Send End-of-RIB, so that helpers flush stale routes (RFC 4724 section 4.1)."""
@@ -87,16 +88,12 @@ class BgpAnnouncer:
                 self._speaker.initial_sync_done
             )  # after the routes
 
-    def begin_shutdown(self, mode: ShutdownMode) -> None:
-        """Begin to shut down every session in the given mode."""
-        self._retains_routes = not self._speaker.begin_shutdown(mode)
-        if not self._retains_routes:
+    def begin_shutdown(self, mode: ShutdownMode) -> bool:
+        """Begin to shut down every session; return whether each peer retains the routes."""
+        drains = self._speaker.begin_shutdown(mode)
+        if drains:
             self._drained = asyncio.get_running_loop().time() + self._drain_time
-
-    @property
-    def retains_routes(self) -> bool:
-        """Whether every peer retains the routes while the speaker restarts (graceful restart)."""
-        return self._retains_routes
+        return not drains
 
     async def wait_drained(self) -> None:
         """Wait out the drain time, in which routers select other paths."""
@@ -117,5 +114,5 @@ class BgpAnnouncer:
 
     def _advertise_now(self) -> None:
         self._advertising = False
-        for audience, changes in self._table.changes().items():
-            self._speaker.change_routes(changes, audience)
+        for group, changes in self._table.changes().items():
+            self._speaker.change_routes(changes, group)

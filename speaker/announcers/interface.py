@@ -1,14 +1,16 @@
 """Interface of the announcers, one for each protocol that makes addresses reachable.
 
-Short: the interface alone.
+Short: the interfaces alone. ``Announcer`` is what every announcer has; the others are optional
+capabilities, which ``speaker.app`` looks for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from metallb_py.model.config import Config
+from metallb_py.runtime.health import Check
 from speaker.bgp.shutdown import ShutdownMode
 from speaker.decision import Announcement
 
@@ -16,29 +18,13 @@ from speaker.decision import Announcement
 class Announcer(Protocol):
     """Makes the addresses of announced services reachable; writes its own logs and metrics."""
 
-    def configure(self, config: Config, labels: Mapping[str, str]) -> None:
-        """Use this configuration, on a node with these labels."""
-
     def announce(self, key: str, announcement: Announcement) -> None:
         """Announce a service; replaces its earlier announcement."""
 
-    def withdraw(self, key: str) -> None:
-        """Stop announcing a service. One that is not announced is ignored."""
+    def withdraw(self, key: str, *, handed_over: bool) -> None:
+        """Stop announcing a service; with ``handed_over`` another node announces it from now on.
 
-    def hand_over(self, key: str) -> None:
-        """Stop announcing a service that another node announces from now on."""
-
-    def initial_sync_done(self) -> None:
-        """The initial sync is complete: every service has been announced. Idempotent."""
-
-    def begin_shutdown(self, mode: ShutdownMode) -> None:
-        """Begin shutdown in the given mode."""
-
-    @property
-    def retains_routes(self) -> bool:
-        """Whether every peer retains the routes while the speaker restarts (graceful restart).
-
-        Decided by ``begin_shutdown``.
+        One that is not announced is ignored.
         """
 
     async def wait_drained(self) -> None:
@@ -46,3 +32,33 @@ class Announcer(Protocol):
 
     async def run(self) -> None:
         """Run until cancelled; then shut down in order."""
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """Capability: has settings apart from those of the announcements."""
+
+    def configure(self, config: Config, labels: Mapping[str, str]) -> None:
+        """Use this configuration, on a node with these labels."""
+
+
+@runtime_checkable
+class RouteAnnouncer(Protocol):
+    """Capability: announces to routers, which may keep the routes while this speaker restarts."""
+
+    def initial_sync_done(self) -> None:
+        """The initial sync is complete: every service has been announced. Idempotent."""
+
+    def begin_shutdown(self, mode: ShutdownMode) -> bool:
+        """Begin shutdown in the given mode.
+
+        Return whether every peer retains the routes while the speaker restarts (graceful restart).
+        """
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """Capability: has a condition without which this node can't announce."""
+
+    def ready(self) -> Check:
+        """Return the condition, for the readiness probe."""

@@ -6,14 +6,13 @@ Also the log and metrics of the responder.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from metallb_py.addresses import IPAddress
-from metallb_py.model.config import Config
 from metallb_py.rate_limit import Rate
+from metallb_py.runtime.health import Check
 from metallb_py.runtime.log import LimitedLog, Logger
-from speaker.bgp.shutdown import ShutdownMode
 from speaker.decision import Announcement
 from speaker.layer2.ownership import Owned
 from speaker.linux.worker_process import WorkerEvent, WorkerNotStarted, WorkerRestarted
@@ -72,9 +71,6 @@ class Layer2Announcer:
         self._owned = Owned()
         self._drained = 0.0  # when the last handover ends, on the loop's clock
 
-    def configure(self, config: Config, labels: Mapping[str, str]) -> None:
-        """No-op: announcements carry all settings of layer 2."""
-
     def announce(self, key: str, announcement: Announcement) -> None:
         """Answer for a service's addresses; replaces its earlier ones."""
         interfaces = announcement.pool.interfaces
@@ -83,38 +79,23 @@ class Layer2Announcer:
         for address in announcement.addresses:
             self._responder.announce(address, interfaces)
 
-    def withdraw(self, key: str) -> None:
-        """Stop answering for a service's addresses, except those that other services share."""
-        self._withdraw(key, linger=False)
+    def withdraw(self, key: str, *, handed_over: bool) -> None:
+        """Stop answering for a service's addresses, except those that other services share.
 
-    def hand_over(self, key: str) -> None:
-        """Stop answering once the new owner has announced the addresses, or after LINGER."""
-        self._withdraw(key, linger=True)
-        self._drained = asyncio.get_running_loop().time() + LINGER
+        One that is handed over is answered for until the new owner announced it, or for LINGER.
+        """
+        for address in sorted(self._owned.withdraw(key), key=int):
+            self._responder.withdraw(address, linger=handed_over)
+        if handed_over:
+            self._drained = asyncio.get_running_loop().time() + LINGER
 
-    def initial_sync_done(self) -> None:
-        """No-op for layer 2."""
-
-    def begin_shutdown(self, mode: ShutdownMode) -> None:
-        """No-op: other nodes take over in every mode."""
-
-    @property
-    def retains_routes(self) -> bool:
-        """False: other nodes take over at once."""
-        return False
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the responder process runs."""
-        return self._responder.is_running
+    def ready(self) -> Check:
+        """Return whether the responder process runs."""
+        return Check("layer2-responder", self._responder.is_running, "its process is not running")
 
     async def wait_drained(self) -> None:
         """Wait until every handover has ended."""
         await asyncio.sleep(self._drained - asyncio.get_running_loop().time())
-
-    def _withdraw(self, key: str, *, linger: bool) -> None:
-        for address in sorted(self._owned.withdraw(key), key=int):
-            self._responder.withdraw(address, linger=linger)
 
     async def run(self) -> None:
         """Keep the responder running until cancelled."""

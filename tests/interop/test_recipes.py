@@ -82,7 +82,7 @@ async def has_both(cable: VethPair, service_by: str) -> None:
 
 async def check_own_route_stays(cable: VethPair, announcer: BgpAnnouncer) -> None:
     """Withdraw the service, and check that the node's own route stays."""
-    announcer.withdraw("default/web")
+    announcer.withdraw("default/web", handed_over=False)
     await eventually(lambda: kernel(cable.router), lambda found: found == {PODS: NODE})
 
 

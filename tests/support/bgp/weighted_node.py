@@ -86,7 +86,7 @@ async def run_node(name: str, text: str) -> None:
                 case Announce(_, announcement, _) | Adjust(_, announcement):
                     announcer.announce(WEB.key, announcement)
                 case Withdraw():
-                    announcer.withdraw(WEB.key)
+                    announcer.withdraw(WEB.key, handed_over=False)
 
     def send_name(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(name.encode())

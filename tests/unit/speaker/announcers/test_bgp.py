@@ -202,7 +202,7 @@ async def test_an_aggregate_stays_until_its_last_service_is_withdrawn() -> None:
         node.announce(f"web{number}", f"192.0.2.{number}", announced)
     left = []
     for number in (1, 2):
-        node.announcer.withdraw(f"default/web{number}")
+        node.announcer.withdraw(f"default/web{number}", handed_over=False)
         await turn()
         left.append(node.sessions.routes[UNNAMED])
 
@@ -215,11 +215,22 @@ async def test_changes_of_one_turn_of_the_loop_are_advertised_together() -> None
     node.configure(TOR, pools=(announced,))
     for number in range(1, 5):
         node.announce(f"web{number}", f"192.0.2.{number}", announced)
-    node.announcer.withdraw("default/web4")
+    node.announcer.withdraw("default/web4", handed_over=False)
     await turn()
 
     hosts = [f"192.0.2.{number}/32" for number in (1, 2, 3)]
     assert node.sessions.calls == [("routes", UNNAMED, hosts)]
+
+
+async def test_routes_that_are_handed_over_stay_until_the_sessions_end() -> None:
+    node = Node()
+    announced = routed()
+    node.configure(TOR, pools=(announced,))
+    node.announce("web", "192.0.2.1", announced)
+    await turn()
+    node.announcer.withdraw("default/web", handed_over=True)
+    await turn()
+    assert node.sessions.routes[UNNAMED] == ["192.0.2.1/32"]
 
 
 async def test_end_of_rib_follows_the_initial_routes_once() -> None:
@@ -241,11 +252,8 @@ async def test_routes_are_retained_where_every_session_restarts_gracefully(
     drains: bool, mode: ShutdownMode
 ) -> None:
     node = Node(drains=drains, drain_time=FOREVER)
-    assert not node.announcer.retains_routes
-    node.announcer.begin_shutdown(mode)
-
+    assert node.announcer.begin_shutdown(mode) is not drains
     assert node.sessions.calls == [mode]
-    assert node.announcer.retains_routes is not drains
 
 
 async def test_a_drained_session_gets_the_drain_time() -> None:

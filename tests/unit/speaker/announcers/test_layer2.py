@@ -70,7 +70,7 @@ class Harness:
     async def run(self) -> None:
         """Run the announcer until the responder has reported its events."""
         task = asyncio.create_task(self.announcer.run())
-        while not self.announcer.is_running:
+        while not self.responder.is_running:
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
@@ -112,11 +112,11 @@ def test_a_shared_address_is_withdrawn_with_its_last_service() -> None:
     for key in ("default/dns-tcp", "default/dns-udp"):
         harness.announcer.announce(key, announcement(A))
     harness.responder.calls.clear()
-    harness.announcer.withdraw("default/dns-tcp")
+    harness.announcer.withdraw("default/dns-tcp", handed_over=False)
     assert harness.responder.calls == []
-    harness.announcer.withdraw("default/dns-udp")
+    harness.announcer.withdraw("default/dns-udp", handed_over=False)
     assert harness.responder.calls == [("withdraw", A, False)]
-    harness.announcer.withdraw("default/dns-udp")
+    harness.announcer.withdraw("default/dns-udp", handed_over=False)
     assert len(harness.responder.calls) == 1
 
 
@@ -125,7 +125,7 @@ async def test_a_service_that_is_handed_over_lingers_and_delays_the_end() -> Non
     harness.announcer.announce("default/web", announcement(A, B))
     harness.responder.calls.clear()
     await harness.announcer.wait_drained()  # at once: no handover has begun
-    harness.announcer.hand_over("default/web")
+    harness.announcer.withdraw("default/web", handed_over=True)
     assert harness.responder.calls == [("withdraw", B, True), ("withdraw", A, True)]
     draining = asyncio.create_task(harness.announcer.wait_drained())
     await asyncio.sleep(0)
@@ -240,5 +240,8 @@ async def test_interfaces_and_conflicts_are_passed_on_in_order() -> None:
     assert harness.log == []
 
 
-def test_other_nodes_take_over_at_once_so_that_no_route_is_retained() -> None:
-    assert not Harness().announcer.retains_routes
+async def test_node_is_ready_while_the_responder_process_runs() -> None:
+    harness = Harness()
+    assert not harness.announcer.ready().ok
+    await harness.run()
+    assert harness.announcer.ready().ok
