@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from support.bgp.route_senders import Receiver, our_process
-from support.net.router_link import VethPair, eventually, veth_pair
+from support.net.router_link import RouterLink, router_link
+from support.net.waiting import eventually
 
 SESSIONS = [(f"10.77.0.{100 + number}", f"10.77.0.{200 + number}") for number in range(50)]
 ROUTES = 10_000
@@ -34,7 +35,7 @@ def memory(process: int, kind: str) -> float:
     return int(found[1]) / 1024
 
 
-def add_addresses(cable: VethPair) -> None:
+def add_addresses(cable: RouterLink) -> None:
     """Give both ends an address for each session."""
     for namespace, addresses in zip(
         (cable.node, cable.router), zip(*SESSIONS, strict=True), strict=True
@@ -45,7 +46,7 @@ def add_addresses(cable: VethPair) -> None:
 
 
 async def test_memory_and_processor_time_of_fifty_bgp_sessions(tmp_path: Path) -> None:
-    with veth_pair() as cable:
+    with router_link() as cable:
         add_addresses(cable)
         receiver = Receiver(cable, tmp_path)
         await receiver.start(*SESSIONS)

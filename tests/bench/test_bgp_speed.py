@@ -13,14 +13,14 @@ from pathlib import Path
 from statistics import median
 
 from support.bgp.route_senders import Receiver, Sender, bird, exabgp, gobgp, ours
-from support.net.router_link import NODE, ROUTER, VethPair, veth_pair
+from support.net.router_link import NODE, ROUTER, RouterLink, router_link
 
 COUNT = 100_000
 ROUNDS = int(os.environ.get("METALLB_PY_BENCH_ROUNDS", "5"))
 SENDERS: dict[str, Sender] = {"ours": ours, "BIRD": bird, "GoBGP": gobgp, "ExaBGP": exabgp}
 
 
-async def seconds(cable: VethPair, sender: Sender, directory: Path) -> float:
+async def seconds(cable: RouterLink, sender: Sender, directory: Path) -> float:
     """Return the seconds that one sender takes."""
     receiver = Receiver(cable, directory)
     async with sender(cable, directory, COUNT):
@@ -33,7 +33,7 @@ async def seconds(cable: VethPair, sender: Sender, directory: Path) -> float:
 
 async def test_time_to_send_a_hundred_thousand_routes(tmp_path: Path) -> None:
     taken: dict[str, list[float]] = {name: [] for name in SENDERS}
-    with veth_pair() as cable:
+    with router_link() as cable:
         for number in range(ROUNDS):
             for name, sender in SENDERS.items():
                 directory = tmp_path / f"{name}{number}"

@@ -23,7 +23,7 @@ from statistics import median
 from typing import TypeVar
 
 import pytest
-from support.layer2.client_link import VethPair, veth_pair
+from support.layer2.client_link import ClientLink, client_link
 from support.layer2.load import (
     Rate,
     Requester,
@@ -47,7 +47,7 @@ T = TypeVar("T")
 V6_NEW = [str(IPv6Address("fe80::5:0") + n) for n in range(NEW)]
 
 
-def of_kernel(cables: VethPair, addresses: Sequence[str], work: Callable[[], T]) -> T:
+def of_kernel(cables: ClientLink, addresses: Sequence[str], work: Callable[[], T]) -> T:
     """Call a function while the node's kernel has these addresses."""
     length, nodad = (32, "") if "." in addresses[0] else (128, "nodad")
     lines = [f"{a}/{length} dev eth0 {nodad}" for a in addresses]
@@ -59,7 +59,7 @@ def of_kernel(cables: VethPair, addresses: Sequence[str], work: Callable[[], T])
 
 
 def compare(
-    cables: VethPair,
+    cables: ClientLink,
     requester: Requester,
     addresses: Sequence[str],
     requests: Sequence[bytes],
@@ -94,25 +94,25 @@ def compare(
 
 @pytest.mark.parametrize("count", [40, 1000])
 def test_arp_replies_per_second(count: int) -> None:
-    with veth_pair() as cables, arp_requester(cables) as requester:
+    with client_link() as cables, arp_requester(cables) as requester:
         again = arp_requests(requester.mac, V4[:REQUESTED])
         compare(cables, requester, V4[:count], again, f"arp, {count} addresses, again")
 
 
 def test_arp_replies_per_second_to_new_hosts() -> None:
-    with veth_pair() as cables, arp_requester(cables) as requester:
+    with client_link() as cables, arp_requester(cables) as requester:
         new = arp_requests(requester.mac, V4[:REQUESTED], V4_NEW)
         compare(cables, requester, V4[:REQUESTED], new, "arp, 40 addresses, new")
 
 
 @pytest.mark.parametrize("count", [40, 1000])
 def test_neighbor_discovery_replies_per_second(count: int) -> None:
-    with veth_pair(ipv6=True) as cables, nd_requester(cables) as requester:
+    with client_link(ipv6=True) as cables, nd_requester(cables) as requester:
         again = solicitations(requester.mac, V6[:REQUESTED])
         compare(cables, requester, V6[:count], again, f"nd, {count} addresses, again")
 
 
 def test_neighbor_discovery_replies_per_second_to_new_hosts() -> None:
-    with veth_pair(ipv6=True) as cables, nd_requester(cables) as requester:
+    with client_link(ipv6=True) as cables, nd_requester(cables) as requester:
         new = solicitations(requester.mac, V6[:REQUESTED], V6_NEW)
         compare(cables, requester, V6[:REQUESTED], new, "nd, 40 addresses, new")

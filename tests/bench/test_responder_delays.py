@@ -13,7 +13,7 @@ import os
 import time
 from statistics import median
 
-from support.layer2.client_link import VIP, VethPair, gone, running_node, veth_pair
+from support.layer2.client_link import VIP, ClientLink, client_link, gone, running_node
 from support.layer2.load import (
     Delay,
     Requester,
@@ -47,7 +47,11 @@ def flood(requester: Requester, seconds: float) -> float:
 
 def test_delay_among_requests_for_other_hosts() -> None:
     """The filter runs in the sender's time here, so its cost is the increase of that time."""
-    with veth_pair() as cables, arp_requester(cables) as requester, arp_requester(cables) as other:
+    with (
+        client_link() as cables,
+        arp_requester(cables) as requester,
+        arp_requester(cables) as other,
+    ):
         (request,) = arp_requests(requester.mac, [VIP])
         for number in range(ROUNDS):
             alone = ForkedCall(lambda: flood(other, SECONDS)).result()
@@ -74,7 +78,7 @@ def summary(delays: list[Delay]) -> str:
 
 
 async def test_delay_after_a_link_returns() -> None:
-    with veth_pair() as cables, arp_requester(cables) as requester:
+    with client_link() as cables, arp_requester(cables) as requester:
         (request,) = arp_requests(requester.mac, [VIP])
         async with running_node(VIP):
             await asyncio.to_thread(requester.until_answered, request)
@@ -85,7 +89,7 @@ async def test_delay_after_a_link_returns() -> None:
     print(f"a link that returns answers after {median(taken):.1f} ms, at most {max(taken):.1f} ms")
 
 
-def after_link_returned(cables: VethPair, requester: Requester, request: bytes) -> float:
+def after_link_returned(cables: ClientLink, requester: Requester, request: bytes) -> float:
     cables.on_node("link", "set", "eth0", "down")
     time.sleep(0.2)  # really down: after a shorter time the sockets need not be opened again
     started = time.monotonic()
@@ -95,7 +99,7 @@ def after_link_returned(cables: VethPair, requester: Requester, request: bytes) 
 
 async def test_delay_after_the_process_was_killed() -> None:
     addresses = [f"10.1.{n >> 8}.{n & 255}" for n in range(1000)]
-    with veth_pair() as cables, arp_requester(cables) as requester:
+    with client_link() as cables, arp_requester(cables) as requester:
         (request,) = arp_requests(requester.mac, [addresses[-1]])
         measured = [await after_death(requester, request, addresses) for _ in range(2 * ROUNDS)]
     taken, busy = zip(*measured, strict=True)

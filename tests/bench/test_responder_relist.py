@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from support.kube.api import Api
-from support.layer2.client_link import veth_pair
+from support.layer2.client_link import client_link
 from support.layer2.load import Delay, arp_requester, arp_requests, percentile
 from support.layer2.responder_process import ROOT, busy_for
 from support.net.forked_call import ForkedCall
@@ -138,7 +138,7 @@ async def relist(folder: Path, go: int) -> tuple[float, float, float]:
 
 
 def test_delay_of_replies_during_a_relist(tmp_path: Path) -> None:
-    with veth_pair() as cables, arp_requester(cables) as requester:
+    with client_link() as cables, arp_requester(cables) as requester:
         requests = arp_requests(requester.mac, [address_of(n) for n in range(0, SERVICES, 100)])
         signals, go = os.pipe()
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.kube.rig import Rig, eventually
+from support.kube.rig import Rig
 from support.net.requirements import METALLB_SPEAKER, require
+from support.net.waiting import poll_until
 
 from metallb_py.lab.binaries import find, find_kubernetes
 from metallb_py.lab.isolate import IsolationError, isolate_this_process
@@ -58,5 +59,5 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             lab.start_speaker(node)
         lab.start_controller()
         rig.apply_config()
-        eventually(rig.is_ready, what="every daemon has a configuration")
+        poll_until(rig.is_ready, what="every daemon has a configuration")
         yield rig

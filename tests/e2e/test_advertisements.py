@@ -6,7 +6,8 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
+from support.net.waiting import poll_until
 
 from metallb_py.lab.network import NODES
 
@@ -18,24 +19,24 @@ WEIGHING = CONFIG + "  bgp-advertisements: [{aggregation-length: 28, weight-by-e
 def test_weights_follow_endpoints_and_no_session_ends(rig: Rig) -> None:
     rig.add_service(NAME, "routed", externalTrafficPolicy="Local", selector={})
     place(rig, 2, 1)
-    address = eventually(lambda: rig.address(NAME))
+    address = poll_until(lambda: rig.address(NAME))
     host, aggregate = (str(ip_network(f"{address}/{n}", strict=False)) for n in (32, 28))
-    eventually(lambda: weights(rig, host) == [1, 1], what="two nodes, equal ones")
+    poll_until(lambda: weights(rig, host) == [1, 1], what="two nodes, equal ones")
     sessions = rig.sessions_established()
     rig.apply_config(WEIGHING)
     try:
         for prefix in (aggregate, host):
-            eventually(lambda p=prefix: ratio(rig, p) == 2.0, what=f"2:1 for {prefix}")
+            poll_until(lambda p=prefix: ratio(rig, p) == 2.0, what=f"2:1 for {prefix}")
         announced = lines(rig)
         place(rig, 1, 1)
         for prefix in (aggregate, host):
-            eventually(lambda p=prefix: ratio(rig, p) == 1.0, what=f"1:1 for {prefix}")
+            poll_until(lambda p=prefix: ratio(rig, p) == 1.0, what=f"1:1 for {prefix}")
         assert lines(rig) == announced, "a changed endpoint count is not logged"
     finally:
         rig.apply_config()
         rig.kubectl("delete", "service", NAME)
         rig.kubectl("delete", "endpointslice", NAME)
-    eventually(lambda: not weights(rig, aggregate), what="no aggregate")
+    poll_until(lambda: not weights(rig, aggregate), what="no aggregate")
     assert rig.sessions_established() == sessions
 
 

@@ -14,8 +14,9 @@ from ipaddress import ip_address, ip_network
 from random import Random
 
 import pytest
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
 from support.kube.services_admin import POOL, ServicesAdmin
+from support.net.waiting import poll_until
 
 from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
@@ -200,6 +201,6 @@ def test_killed_controller_loses_and_duplicates_no_address(rig: Rig) -> None:
         rig.kubectl("delete", "service", "-n", NAMESPACE, "--all", "--wait=false")
         rig.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
         rig.apply_config()
-        eventually(
+        poll_until(
             lambda: not rig.draining(), what="draining pools are removed with their last service"
         )

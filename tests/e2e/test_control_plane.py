@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kube.rig import Rig, eventually
+from support.kube.rig import Rig
 from support.net.requirements import find_kubectl, require
+from support.net.waiting import poll_until
 
 from metallb_py.lab.processes import Programs, wait_until
 
@@ -275,9 +276,9 @@ def test_pods_become_endpoints(kubectl: Kubectl) -> None:
         ]
 
     report("True")
-    eventually(lambda: endpoints() == [("10.244.1.9", True, "node1")], what="a ready endpoint")
+    poll_until(lambda: endpoints() == [("10.244.1.9", True, "node1")], what="a ready endpoint")
     report("False")
-    eventually(lambda: endpoints() == [("10.244.1.9", False, "node1")], what="one not ready")
+    poll_until(lambda: endpoints() == [("10.244.1.9", False, "node1")], what="one not ready")
     kubectl("delete", "pod", "backed-1", "--force", "--grace-period=0")
-    eventually(lambda: endpoints() == [], what="no endpoint")
+    poll_until(lambda: endpoints() == [], what="no endpoint")
     kubectl("delete", "service", "backed")

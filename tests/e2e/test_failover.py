@@ -20,8 +20,9 @@ from itertools import cycle
 from random import Random
 
 import pytest
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
 from support.kube.services_admin import ServicesAdmin
+from support.net.waiting import poll_until
 
 from metallb_py.kube.objects import Lease, Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
@@ -256,10 +257,10 @@ def failing(rig: Rig) -> Iterator[Rig]:
     rig.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
     rig.lab.start_controller()
     rig.apply_config()
-    eventually(
+    poll_until(
         lambda: not rig.draining(), what="draining pools are removed with their last service"
     )
-    eventually(rig.is_ready)
+    poll_until(rig.is_ready)
 
 
 def test_leader_failover_in_3_seconds_loses_and_duplicates_no_address(failing: Rig) -> None:

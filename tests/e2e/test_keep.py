@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.kube.lab_command import ROOT, KeptLab, environment, kept_lab, proofs
-from support.kube.rig import eventually
 from support.net.requirements import find_kubectl, require
+from support.net.waiting import poll_until
 
 from metallb_py.lab.binaries import find
 
@@ -68,7 +68,7 @@ def test_kubectl_edits_the_configuration_and_the_controller_reads_it(lab: KeptLa
     log = folder / "controller.log"
     loaded = log.read_text().count("configLoaded")
     paste(lab, suggested(lab, "edit the configuration"), EDITOR="sed -i s/219/218/")
-    eventually(lambda: log.read_text().count("configLoaded") > loaded, what="a new configuration")
+    poll_until(lambda: log.read_text().count("configLoaded") > loaded, what="a new configuration")
 
 
 def test_arping_and_curl(lab: KeptLab) -> None:
@@ -84,14 +84,14 @@ def test_suggested_command_shows_the_routers_routes(lab: KeptLab) -> None:
 
 def test_killed_speaker_fails_over_and_takes_its_addresses_back(lab: KeptLab) -> None:
     require(find("arping"), "arping")
-    before = eventually(lambda: owner(lab))
+    before = poll_until(lambda: owner(lab))
     failing = suggested(lab, "kill a speaker")
     line = next(line for line in lab.output.splitlines() if "one node answers ARP" in line)
     elected = next(word for word in line.split() if word.startswith("node"))
     paste(lab, failing.replace("speaker-node1", f"speaker-{elected}"))
-    successor = eventually(lambda: owner(lab) not in ("", before) and owner(lab), what="failover")
+    successor = poll_until(lambda: owner(lab) not in ("", before) and owner(lab), what="failover")
     assert successor != before
-    eventually(lambda: owner(lab) == before, what="its restart")
+    poll_until(lambda: owner(lab) == before, what="its restart")
 
 
 def test_killed_controller_is_restarted(lab: KeptLab) -> None:
@@ -99,7 +99,7 @@ def test_killed_controller_is_restarted(lab: KeptLab) -> None:
     log = folder / "controller.log"
     starts = log.read_text().count("controller starting")
     assert lab("kill", "controller").returncode == 0
-    eventually(lambda: log.read_text().count("controller starting") > starts, what="its restart")
+    poll_until(lambda: log.read_text().count("controller starting") > starts, what="its restart")
 
 
 def test_only_commands_of_installed_programs_are_suggested(lab: KeptLab) -> None:

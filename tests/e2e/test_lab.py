@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 from support.kube.lab_command import ROOT, Proof, kept_lab, leftovers, proofs, run_lab
-from support.kube.rig import eventually
 from support.net.requirements import require
+from support.net.waiting import poll_until
 
 from metallb_py.lab.binaries import find, find_kubernetes
 from metallb_py.lab.routers import FRR_FOLDER
@@ -151,7 +151,7 @@ def test_killed_lab_leaves_no_process_and_the_next_run_cleans_up(tmp_path: Path)
         assert len(processes) > 5
         lab.process.kill()
         lab.process.wait(20)
-        eventually(lambda: not leftovers(tmp_path)[1], what="every process is gone")
+        poll_until(lambda: not leftovers(tmp_path)[1], what="every process is gone")
     run_lab("--config=nowhere.yaml", folder=tmp_path)  # the next run cleans up, even if it fails
     assert leftovers(tmp_path) == NOTHING
 

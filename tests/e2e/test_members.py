@@ -16,9 +16,10 @@ from statistics import median
 from typing import Any
 
 import pytest
-from support.kube.rig import Rig, eventually
+from support.kube.rig import Rig
 from support.layer2 import arp_monitor
 from support.layer2.arp_monitor import ArpMonitor
+from support.net.waiting import poll_until
 
 from metallb_py.lab.enter import command
 from metallb_py.lab.network import NODES, WIRE, Node, mac_of
@@ -77,9 +78,9 @@ class Browser:
 def address(rig: Rig) -> Iterator[str]:
     """The address of a layer 2 service, once a node answers for it."""
     rig.add_service("members", "wire")
-    found = eventually(lambda: rig.address("members"))
-    eventually(lambda: rig.owner(found), what="one answers")
-    eventually(lambda: rig.page(found), what="a page")
+    found = poll_until(lambda: rig.address("members"))
+    poll_until(lambda: rig.owner(found), what="one answers")
+    poll_until(lambda: rig.page(found), what="a page")
     yield found
     rig.delete_service("members")
 
@@ -98,7 +99,7 @@ def members_seen(rig: Rig, node: Node) -> float:
 
 def all_see_all(rig: Rig) -> None:
     for node in NODES:
-        eventually(lambda node=node: members_seen(rig, node) == len(NODES), what=node.name)
+        poll_until(lambda node=node: members_seen(rig, node) == len(NODES), what=node.name)
 
 
 def check_median(what: str, seconds: list[float], promised: float) -> None:
@@ -117,7 +118,7 @@ def take_over(
     """Fail and restore the owner repeatedly; return the seconds until another node answered."""
     seconds = []
     all_see_all(rig)
-    owner = eventually(lambda: rig.owner(address))
+    owner = poll_until(lambda: rig.owner(address))
     alone = {mac_of(owner)}
     for _ in range(RUNS or 2):
         asker = ask(address)
@@ -127,7 +128,7 @@ def take_over(
         asker.end()
         back(owner)
         # A node that was cut off never stopped answering, and is reachable again at once.
-        eventually(lambda: set(rig.arping(address, 3, 2)) == alone, what="it returns")
+        poll_until(lambda: set(rig.arping(address, 3, 2)) == alone, what="it returns")
         all_see_all(rig)
     return seconds
 
@@ -165,14 +166,14 @@ def test_an_unreachable_node_with_its_link_up_is_replaced(rig: Rig, address: str
 def test_speaker_shutdown_loses_no_request(rig: Rig, address: str) -> None:
     for _ in range(RUNS or 2):
         all_see_all(rig)
-        owner = eventually(lambda: rig.owner(address))
+        owner = poll_until(lambda: rig.owner(address))
         asker, browser = ask(address, 0.01), Browser(address)
         ended = time.monotonic()
         rig.lab.speakers[owner].end()
         asker.wait_other_answer(TIMEOUT)
         rig.lab.start_speaker(node_of(owner))
         all_see_all(rig)
-        eventually(lambda owner=owner: rig.owner(address) == owner, what="it returns")
+        poll_until(lambda owner=owner: rig.owner(address) == owner, what="it returns")
         seen = asker.end()
         asked, failed = browser.end()
         print(
@@ -186,16 +187,16 @@ def test_speaker_shutdown_loses_no_request(rig: Rig, address: str) -> None:
 
 def test_handover_has_two_nodes_answer_for_at_most_a_second(rig: Rig, address: str) -> None:
     all_see_all(rig)
-    owner = eventually(lambda: rig.owner(address))
+    owner = poll_until(lambda: rig.owner(address))
     asker = ask(address, 0.01)
     rig.lab.speakers[owner].end()
     asker.wait_other_answer(TIMEOUT)
-    eventually(lambda: rig.owner(address) not in ("", owner), what="one answers alone")
+    poll_until(lambda: rig.owner(address) not in ("", owner), what="one answers alone")
     seen = asker.end()
     print(f"both answered for {seen['both'] * 1000:.0f} ms")
     assert seen["both"] <= BOTH_AT_MOST * 1.5
     rig.lab.start_speaker(node_of(owner))
-    eventually(lambda: rig.owner(address) == owner, what="it returns")
+    poll_until(lambda: rig.owner(address) == owner, what="it returns")
 
 
 def announced(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -206,18 +207,18 @@ def test_only_addresses_of_the_failed_member_move(rig: Rig) -> None:
     names = [f"stays-{n}" for n in range(8)]
     for name in names:
         rig.add_service(name, "wire")
-    addresses = {name: eventually(lambda n=name: rig.address(n)) for name in names}
-    owners = {n: eventually(lambda a=a: rig.owner(a)) for n, a in addresses.items()}
+    addresses = {name: poll_until(lambda n=name: rig.address(n)) for name in names}
+    owners = {n: poll_until(lambda a=a: rig.owner(a)) for n, a in addresses.items()}
     all_see_all(rig)
     leaver = owners[names[0]]
     before = {node.name: len(rig.log(f"speaker-{node.name}")) for node in NODES}
     rig.lab.speakers[leaver].kill()
     for name, address in addresses.items():
         if owners[name] == leaver:
-            eventually(lambda a=address: rig.owner(a) not in ("", leaver), what=name)
+            poll_until(lambda a=address: rig.owner(a) not in ("", leaver), what=name)
     rig.lab.start_speaker(node_of(leaver))
     for name, address in addresses.items():
-        eventually(lambda n=name, a=address: rig.owner(a) == owners[n], what=name)
+        poll_until(lambda n=name, a=address: rig.owner(a) == owners[n], what=name)
     moved = {f"default/{name}" for name in names if owners[name] == leaver}
     for node in NODES:
         if node.name != leaver:
@@ -230,14 +231,14 @@ def test_only_addresses_of_the_failed_member_move(rig: Rig) -> None:
 def test_drain_on_cordon_hands_over(rig: Rig, address: str) -> None:
     restart_all(rig, "--drain-on-cordon")
     try:
-        owner = eventually(lambda: rig.owner(address))
+        owner = poll_until(lambda: rig.owner(address))
         asker = ask(address, 0.01)
         rig.kubectl("cordon", owner)
         asker.wait_other_answer(TIMEOUT)
         assert asker.end()["unanswered"] == []
         for node in NODES:
             rig.kubectl("cordon", node.name)
-        eventually(
+        poll_until(
             lambda: rig.owner(address) == owner, what="with all nodes cordoned, none is excluded"
         )
     finally:
@@ -251,8 +252,8 @@ def restart_all(rig: Rig, *options: str) -> None:
     for node in NODES:
         rig.lab.speakers[node.name].end()
         rig.lab.start_speaker(node, *options)
-        eventually(lambda node=node: rig.log(f"speaker-{node.name}"), what="it starts")
-    eventually(rig.is_ready, what="every daemon has a configuration")
+        poll_until(lambda node=node: rig.log(f"speaker-{node.name}"), what="it starts")
+    poll_until(rig.is_ready, what="every daemon has a configuration")
 
 
 def test_membership_lease_takes_over_without_gossip(rig: Rig, address: str) -> None:
@@ -260,7 +261,7 @@ def test_membership_lease_takes_over_without_gossip(rig: Rig, address: str) -> N
     rig.kubectl("apply", "-f", str(manifest))
     restart_all(rig, "--membership=lease")
     try:
-        owner = eventually(lambda: rig.owner(address))
+        owner = poll_until(lambda: rig.owner(address))
         names = rig.kubectl("get", "leases", "-n", "metallb-speaker-leases", "-o", "name").split()
         assert {f"lease.coordination.k8s.io/speaker-{node.name}" for node in NODES} <= set(names)
         asker = ask(address)
@@ -270,7 +271,7 @@ def test_membership_lease_takes_over_without_gossip(rig: Rig, address: str) -> N
         asker.end()
         print(f"speaker killed, with leases: {seconds:.2f} s")
         rig.lab.start_speaker(node_of(owner), "--membership=lease")
-        eventually(lambda: rig.owner(address) == owner, what="it returns")
+        poll_until(lambda: rig.owner(address) == owner, what="it returns")
         asker = ask(address, 0.01)
         ending = time.monotonic()
         rig.lab.speakers[owner].end()
@@ -279,7 +280,7 @@ def test_membership_lease_takes_over_without_gossip(rig: Rig, address: str) -> N
         # that, over the API server on a busy machine, requests in between have no answer.
         assert asker.end()["unanswered"] == [] or taken > LINGER
         rig.lab.start_speaker(node_of(owner), "--membership=lease")
-        eventually(lambda: rig.owner(address) == owner, what="it returns")
+        poll_until(lambda: rig.owner(address) == owner, what="it returns")
     finally:
         restart_all(rig)
 
@@ -287,11 +288,11 @@ def test_membership_lease_takes_over_without_gossip(rig: Rig, address: str) -> N
 def test_membership_none_follows_the_readiness_of_pods(rig: Rig, address: str) -> None:
     restart_all(rig, "--membership=none")
     try:
-        owner = eventually(lambda: rig.owner(address))
+        owner = poll_until(lambda: rig.owner(address))
         node = node_of(owner)
         rig.lab.cluster.set_speaker_ready(node, ready=False)
-        eventually(lambda: rig.owner(address) not in ("", owner), what="another node answers")
+        poll_until(lambda: rig.owner(address) not in ("", owner), what="another node answers")
         rig.lab.cluster.set_speaker_ready(node, ready=True)
-        eventually(lambda: rig.owner(address) == owner, what="the hash decides again")
+        poll_until(lambda: rig.owner(address) == owner, what="the hash decides again")
     finally:
         restart_all(rig)

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
+from support.net.waiting import poll_until
 
 from metallb_py.lab.enter import command
 from metallb_py.lab.network import NODES, mac_of
@@ -73,15 +74,15 @@ class Move:
         self._rig = rig
         self._name = name
         rig.add_service(name, "wire", **spec)
-        self.address = eventually(lambda: rig.address(name))
-        self.owner = eventually(lambda: rig.owner(self.address))
-        eventually(lambda: rig.page(self.address))
+        self.address = poll_until(lambda: rig.address(name))
+        self.owner = poll_until(lambda: rig.owner(self.address))
+        poll_until(lambda: rig.page(self.address))
         self._client = PageClient(self.address)
 
     def moved(self) -> None:
         """Wait until another node alone answers; check the client's longest gap."""
-        eventually(lambda: self._rig.owner(self.address) not in ("", self.owner), what="it moves")
-        eventually(
+        poll_until(lambda: self._rig.owner(self.address) not in ("", self.owner), what="it moves")
+        poll_until(
             lambda: who_has(self._rig, self.address)[0] == 0, what="the elected node alone answers"
         )
         gap = self._client.longest_gap()
@@ -90,7 +91,7 @@ class Move:
 
     def end(self, *, returns: bool) -> None:
         if returns:
-            eventually(lambda: self._rig.owner(self.address) == self.owner, what="it returns")
+            poll_until(lambda: self._rig.owner(self.address) == self.owner, what="it returns")
         self._rig.delete_service(self._name)
 
 
@@ -111,7 +112,7 @@ def test_traffic_policy_local_moves_before_its_endpoint_terminates(
     assert rig.page(move.address) == pods[move.owner]
     # As in a rollout: the pod has a grace period, and serves until its end.
     rig.kubectl("delete", "pod", pods[move.owner], "--grace-period=30", "--wait=false")
-    eventually(lambda: rig.page(move.address) not in ("", pods[move.owner]), what="traffic follows")
+    poll_until(lambda: rig.page(move.address) not in ("", pods[move.owner]), what="traffic follows")
     rig.kubectl("delete", "pod", pods[move.owner], "--force")
     move.moved()
     move.end(returns=False)
@@ -147,7 +148,7 @@ def test_each_speaker_annotates_its_pod_with_its_interfaces(rig: Rig) -> None:
             found: dict[str, dict[str, object]] = json.loads(text or "{}")
             return found
 
-        interfaces = eventually(reported, what="the annotation")
+        interfaces = poll_until(reported, what="the annotation")
         (interface,) = (each for each in interfaces.values() if each["mac"] == mac_of(node.name))
         assert "172.30.0.0/24" in str(interface["subnets"])
 
@@ -170,23 +171,23 @@ def test_off_subnet_address_gets_an_event_and_node_selectors_apply(rig: Rig) -> 
     rig.add_service("far", "far")
     rig.add_service("right", "right")
     message = 'no node is on the subnet of ["198.18.0.7"]'
-    eventually(lambda: message in str(rig.events("Service", "far")), what="the Event")
-    address = eventually(lambda: rig.address("right"))
-    assert eventually(lambda: rig.owner(address)) == "node3"
+    poll_until(lambda: message in str(rig.events("Service", "far")), what="the Event")
+    address = poll_until(lambda: rig.address("right"))
+    assert poll_until(lambda: rig.owner(address)) == "node3"
     rig.delete_service("far")
     rig.delete_service("right")
     rig.apply_config()
-    eventually(lambda: rig.config_status()["state"] == "applied")
+    poll_until(lambda: rig.config_status()["state"] == "applied")
 
 
 def test_address_conflict_is_reported_in_an_event(rig: Rig) -> None:
     rig.in_client("ip", "address", "add", "172.30.0.219/32", "dev", "eth0")
     try:
         rig.add_service("taken", "wire", loadBalancerIP="172.30.0.219")
-        eventually(lambda: rig.address("taken"))
+        poll_until(lambda: rig.address("taken"))
         mac = json.loads(rig.in_client("ip", "-j", "link", "show", "eth0"))[0]["address"]
         message = f"the host with MAC {mac}"
-        eventually(lambda: message in str(rig.events("Service", "taken")), what="the Event")
+        poll_until(lambda: message in str(rig.events("Service", "taken")), what="the Event")
     finally:
         rig.in_client("ip", "address", "del", "172.30.0.219/32", "dev", "eth0")
         rig.delete_service("taken")
@@ -194,13 +195,13 @@ def test_address_conflict_is_reported_in_an_event(rig: Rig) -> None:
 
 def test_who_has_names_the_answering_node_and_the_elected_one(rig: Rig) -> None:
     rig.add_service("asked", "wire")
-    address = eventually(lambda: rig.address("asked"))
-    owner = eventually(lambda: rig.owner(address))
+    address = poll_until(lambda: rig.address("asked"))
+    owner = poll_until(lambda: rig.owner(address))
     status, (answer, verdict) = who_has(rig, address)
     assert answer == f"{mac_of(owner)}  {owner}  elected"
     assert verdict.startswith(f"{owner} should answer for {address} (of default/asked): ")
     assert status == 0
     rig.delete_service("asked")
-    eventually(lambda: rig.owner(address) == "")
+    poll_until(lambda: rig.owner(address) == "")
     no_owner = f"no node should answer for {address}: no service has this address"
     assert who_has(rig, address) == (1, [f"no host answers for {address}", no_owner])

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
+from support.net.waiting import poll_until
 
 from metallb_py.lab.network import NODES
 
@@ -21,27 +22,27 @@ def address(rig: Rig) -> Iterator[str]:
     """Provide an address that every node advertises over sessions with graceful restart."""
     rig.apply_config(GRACEFUL_RESTART)
     rig.add_service("kept", "routed")
-    made = eventually(lambda: rig.address("kept"))
-    eventually(lambda: rig.next_hops(made) == ALL_NODES, what="all advertise it")
-    eventually(
+    made = poll_until(lambda: rig.address("kept"))
+    poll_until(lambda: rig.next_hops(made) == ALL_NODES, what="all advertise it")
+    poll_until(
         lambda: neighbor(rig).get("gracefulRestartInfo", {}), what="graceful restart is negotiated"
     )
     yield made
     rig.delete_service("kept")
     rig.apply_config()
-    eventually(rig.is_ready, what="sessions without graceful restart")
+    poll_until(rig.is_ready, what="sessions without graceful restart")
 
 
 def test_graceful_restart_keeps_routes_while_a_speaker_restarts(rig: Rig, address: str) -> None:
     rig.lab.speakers[NODE.name].end()
     assert last_logged(rig, "peerKeepsRoutes")["reason"] == "speaker restarts"
-    eventually(lambda: rig.sessions()[NODE.address] != "Established", what="its session is down")
+    poll_until(lambda: rig.sessions()[NODE.address] != "Established", what="its session is down")
     assert rig.next_hops(address) == ALL_NODES
     assert rig.page(address)
 
     rig.lab.start_speaker(NODE)
-    eventually(lambda: rig.sessions()[NODE.address] == "Established", what="it is back")
-    eventually(lambda: not path(rig, address).get("stale"), what="its routes are fresh")
+    poll_until(lambda: rig.sessions()[NODE.address] == "Established", what="it is back")
+    poll_until(lambda: not path(rig, address).get("stale"), what="its routes are fresh")
     assert rig.next_hops(address) == ALL_NODES
     assert rig.page(address)
 
@@ -49,20 +50,20 @@ def test_graceful_restart_keeps_routes_while_a_speaker_restarts(rig: Rig, addres
 def test_shutdown_on_a_cordoned_node_sends_graceful_shutdown(rig: Rig, address: str) -> None:
     rig.kubectl("cordon", NODE.name)
     try:
-        eventually(lambda: node_is_cordoned(rig), what="it is cordoned")
+        poll_until(lambda: node_is_cordoned(rig), what="it is cordoned")
         rig.lab.speakers[NODE.name].process.terminate()
-        eventually(
+        poll_until(
             lambda: "community" in path(rig, address), what="GRACEFUL_SHUTDOWN is advertised"
         )
         assert path(rig, address)["community"]["string"] == "graceful-shutdown"
         rig.lab.speakers[NODE.name].end()
-        eventually(lambda: rig.next_hops(address) == ALL_NODES - {NODE.address})
+        poll_until(lambda: rig.next_hops(address) == ALL_NODES - {NODE.address})
         assert neighbor(rig)["lastShutdownDescription"] == "node is cordoned"
         assert last_logged(rig, "sessionDraining")["reason"] == "node is cordoned"
     finally:
         rig.kubectl("uncordon", NODE.name)
         rig.lab.start_speaker(NODE)
-    eventually(lambda: rig.next_hops(address) == ALL_NODES, what="it is back")
+    poll_until(lambda: rig.next_hops(address) == ALL_NODES, what="it is back")
 
 
 def node_is_cordoned(rig: Rig) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.kube.rig import Rig, eventually
+from support.kube.rig import Rig
+from support.net.waiting import poll_until
 
 from metallb_py.lab.network import NODES
 from metallb_py.lab.processes import pid_file
@@ -32,10 +33,10 @@ def frozen_api_server(rig: Rig) -> Iterator[None]:
 def test_hanging_api_server_withdraws_nothing_and_is_followed_again(rig: Rig) -> None:
     rig.add_service("hung-l2", "wire")
     rig.add_service("hung-bgp", "routed")
-    wire, routed = (eventually(lambda n=n: rig.address(n)) for n in ("hung-l2", "hung-bgp"))
-    owner = eventually(lambda: rig.owner(wire))
-    eventually(lambda: rig.next_hops(routed) == ALL_NODES)
-    eventually(lambda: rig.page(routed), what="a page")
+    wire, routed = (poll_until(lambda n=n: rig.address(n)) for n in ("hung-l2", "hung-bgp"))
+    owner = poll_until(lambda: rig.owner(wire))
+    poll_until(lambda: rig.next_hops(routed) == ALL_NODES)
+    poll_until(lambda: rig.page(routed), what="a page")
     sessions = rig.sessions_established()
     with frozen_api_server(rig):
         until = time.monotonic() + FROZEN_SECONDS
@@ -45,8 +46,8 @@ def test_hanging_api_server_withdraws_nothing_and_is_followed_again(rig: Rig) ->
             assert rig.page(wire)
             assert rig.page(routed)
     rig.add_service("thawed", "routed")
-    address = eventually(lambda: rig.address("thawed"), what="an address in status")
-    eventually(lambda: rig.next_hops(address) == ALL_NODES)
+    address = poll_until(lambda: rig.address("thawed"), what="an address in status")
+    poll_until(lambda: rig.next_hops(address) == ALL_NODES)
     assert rig.owner(wire) == owner
     assert rig.sessions_established() == sessions
     rig.kubectl("delete", "service", "thawed", "hung-l2", "hung-bgp")

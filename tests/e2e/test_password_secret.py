@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
+from support.net.waiting import poll_until
 
 from metallb_py.lab.control_plane import NAMESPACE
 from metallb_py.lab.network import NODES
@@ -34,7 +35,7 @@ def protected(rig: Rig) -> Iterator[Rig]:
     configure_frr(rig, *(f"no neighbor {node.address} password" for node in NODES))
     rig.kubectl("delete", "secret", "-n", NAMESPACE, "bgp-passwords", "--ignore-not-found")
     rig.apply_config()
-    eventually(rig.is_ready)
+    poll_until(rig.is_ready)
 
 
 def missing_secrets(rig: Rig, node: str) -> list[str]:
@@ -47,7 +48,7 @@ def test_sessions_wait_for_their_password_secret(protected: Rig) -> None:
     rig = protected
     rig.apply_config(WITH_SECRET)
     for node in NODES:
-        eventually(
+        poll_until(
             lambda node=node: missing_secrets(rig, node.name), what=f"the log of {node.name}"
         )
         assert missing_secrets(rig, node.name) == ["there is no such Secret"]
@@ -56,6 +57,6 @@ def test_sessions_wait_for_their_password_secret(protected: Rig) -> None:
     meta = {"namespace": NAMESPACE, "name": "bgp-passwords"}
     kind = {"apiVersion": "v1", "kind": "Secret"}
     rig.apply({**kind, "metadata": meta, "stringData": {"md5": PASSWORD}})
-    eventually(rig.is_ready, what="sessions")
+    poll_until(rig.is_ready, what="sessions")
     for node in NODES:
         assert PASSWORD not in json.dumps(rig.log(f"speaker-{node.name}"))

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
+from support.net.waiting import poll_until
 
 from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.configmap import STATUS
@@ -92,7 +93,7 @@ def alone(rig: Rig) -> Iterator[Rig]:
         rig.kubectl("delete", "-n", NAMESPACE, what)
     rig.apply_config()
     rig.lab.start_controller()
-    eventually(rig.is_ready)
+    poll_until(rig.is_ready)
 
 
 def logged(rig: Rig, message: str) -> bool:
@@ -112,31 +113,31 @@ def in_system(rig: Rig, *arguments: str) -> dict[str, Any]:
 
 def test_rbac_permits_everything_that_the_controller_does(alone: Rig) -> None:
     controller = start(alone)
-    eventually(lambda: logged(alone, "leading from now on"))
+    poll_until(lambda: logged(alone, "leading from now on"))
     assert logged(alone, "secret succesfully created")
     secret = in_system(alone, "secret", "memberlist")
     deployment = in_system(alone, "deployment", "controller")
     assert secret["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"]
     alone.add_service("rights", "wire")
-    eventually(lambda: alone.address("rights"))
-    eventually(lambda: alone.events("Service", "rights"))
+    poll_until(lambda: alone.address("rights"))
+    poll_until(lambda: alone.events("Service", "rights"))
     annotations = in_system(alone, "configmap", "config")["metadata"]["annotations"]
     assert STATUS in annotations
-    eventually(lambda: alone.stored().text == CONFIG)
-    eventually(lambda: in_system(alone, *WEBHOOK)["webhooks"][0]["clientConfig"].get("caBundle"))
+    poll_until(lambda: alone.stored().text == CONFIG)
+    poll_until(lambda: in_system(alone, *WEBHOOK)["webhooks"][0]["clientConfig"].get("caBundle"))
     before = stale_events(alone)
     for _ in range(2):  # the second time the Event is patched
         alone.apply_config(BROKEN)
-        eventually(lambda: alone.config_status()["state"] == "refused", what="it is refused")
+        poll_until(lambda: alone.config_status()["state"] == "refused", what="it is refused")
         alone.apply_config()
-        eventually(lambda: alone.config_status()["state"] == "applied")
-    eventually(lambda: stale_events(alone) >= before + 2)
+        poll_until(lambda: alone.config_status()["state"] == "applied")
+    poll_until(lambda: stale_events(alone) >= before + 2)
     alone.delete_service("rights")
     controller.end()
     holder = in_system(alone, "lease", "metallb-controller")["spec"].get("holderIdentity", "")
     assert holder == "", "released"
     controller = start(alone)
-    eventually(lambda: logged(alone, "secret already exists, nothing to do"))
+    poll_until(lambda: logged(alone, "secret already exists, nothing to do"))
     controller.end()
     errors = [line for line in alone.log(REPLICA) if "403" in line.get("error", "")]
     assert not errors

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
 from support.kube.services_admin import ServicesAdmin
 from support.kube.soak import (
     TENANTS,
@@ -23,6 +23,7 @@ from support.kube.soak import (
     footprint,
     request_forever,
 )
+from support.net.waiting import poll_until
 
 from metallb_py.lab.network import CLIENT, NODES, ROUTER
 
@@ -62,7 +63,7 @@ def soaked(rig: Rig) -> Iterator[Rig]:
         rig.apply_config()
         rig.lab.controller.kill()
         rig.lab.start_controller()
-        eventually(
+        poll_until(
             lambda: not rig.draining(),
             60,
             what="draining pools are removed with their last service",
@@ -157,7 +158,7 @@ def test_hostile_writers_disturb_no_served_address(soaked: Rig) -> None:
     print(f"METALLB_PY_SOAK_SEED={SEED}")
     addresses = asyncio.run(add_services(rig))
     of_bgp = sum(address.startswith("10.80.") for address in addresses.values())
-    eventually(lambda: routes(rig) == of_bgp, 120, what="every route with every next hop")
+    poll_until(lambda: routes(rig) == of_bgp, 120, what="every route with every next hop")
     sessions, logged, began = rig.sessions_established(), lines(rig), time.monotonic()
     answers, before, writers = asyncio.run(soak(rig, addresses))
     after, seconds = footprints(rig), time.monotonic() - began
@@ -179,11 +180,11 @@ def test_hostile_writers_disturb_no_served_address(soaked: Rig) -> None:
     # Once the writers have ended, every service has its address again, the victims included.
     rig.apply_config(SOAK)
     admin_config = str(rig.lab.control_plane.kubeconfig("admin"))
-    restored = eventually(
+    restored = poll_until(
         lambda: asyncio.run(_addresses(admin_config)) == addresses, 300, what="every address"
     )
     assert restored
-    eventually(lambda: routes(rig) == of_bgp, 60, what="every route is there")
+    poll_until(lambda: routes(rig) == of_bgp, 60, what="every route is there")
 
 
 async def _addresses(kubeconfig: str) -> dict[str, str]:

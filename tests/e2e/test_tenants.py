@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
+from support.net.waiting import poll_until
 
 pytestmark = pytest.mark.e2e
 SHOP = """\
@@ -32,15 +33,15 @@ def metallb(rig: Rig, *arguments: str, text: str = "") -> tuple[int, str]:
 
 def test_namespace_selectors_restrict_a_pool_to_labelled_namespaces(rig: Rig) -> None:
     rig.add_service("stranger", "shop")
-    refused = eventually(lambda: rig.events("Service", "stranger"), what="the Event")
+    refused = poll_until(lambda: rig.events("Service", "stranger"), what="the Event")
     assert 'unknown pool "shop"' in refused[0]["message"]
     status, output = metallb(rig, "plan", "-", text=WITH_SHOP)
     assert (status, output.splitlines()[0]) == (0, 'pool "shop" appears')
 
     rig.apply_config(WITH_SHOP)
-    eventually(lambda: rig.config_status()["state"] == "applied")
+    poll_until(lambda: rig.config_status()["state"] == "applied")
     message = 'pool "shop": not for namespace "default"'
-    eventually(
+    poll_until(
         lambda: message in str(rig.events("Service", "stranger")), what="the Event with the reason"
     )
     status, output = metallb(rig, "explain", "stranger", "--json")
@@ -49,7 +50,7 @@ def test_namespace_selectors_restrict_a_pool_to_labelled_namespaces(rig: Rig) ->
     assert pools["shop"] == 'not for namespace "default"'
 
     rig.kubectl("label", "namespace", "default", "team=shop")
-    address = eventually(lambda: rig.address("stranger"), what="its namespace is permitted")
+    address = poll_until(lambda: rig.address("stranger"), what="its namespace is permitted")
     assert address == "172.30.0.230"
     assert metallb(rig, "explain", "default/stranger")[0] == 0
     rig.kubectl("label", "namespace", "default", "team-")
@@ -60,7 +61,7 @@ def test_namespace_selectors_restrict_a_pool_to_labelled_namespaces(rig: Rig) ->
     status, output = metallb(rig, "plan", "-", text=CONFIG)
     assert 'default/stranger keeps 172.30.0.230, and pool "shop" drains' in output
     rig.apply_config()
-    eventually(rig.draining)
+    poll_until(rig.draining)
     assert rig.address("stranger") == address
     rig.delete_service("stranger")
-    eventually(lambda: not rig.draining())
+    poll_until(lambda: not rig.draining())

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from support.kube.rig import CONFIG, Rig, eventually
+from support.kube.rig import CONFIG, Rig
+from support.net.waiting import poll_until
 
 from metallb_py.kube.configmap import STATUS
 from metallb_py.lab.control_plane import NAMESPACE
@@ -66,13 +67,13 @@ def policy(rig: Rig, request: pytest.FixtureRequest) -> Iterator[str]:
         rig.apply(item)
     restart_controller(rig)
     kind = "validatingwebhookconfigurations"
-    eventually(lambda: "caBundle" in rig.kubectl("get", kind, NAME, "-o", "yaml"))
+    poll_until(lambda: "caBundle" in rig.kubectl("get", kind, NAME, "-o", "yaml"))
     yield chosen
     rig.kubectl("delete", "validatingwebhookconfigurations", NAME)
     rig.lab.controller.kill()
     rig.lab.start_controller()
     rig.apply_config()
-    eventually(rig.is_ready)
+    poll_until(rig.is_ready)
 
 
 def refusal(rig: Rig, text: str) -> str:
@@ -86,7 +87,7 @@ def refusal(rig: Rig, text: str) -> str:
 def test_webhook_refuses_an_invalid_configmap_with_every_problem(rig: Rig, policy: str) -> None:
     # kubectl sends no unchanged text: each attempt has its own.
     texts = (f"{BROKEN}# attempt {number}\n" for number in count())
-    error = eventually(lambda: refusal(rig, next(texts)), what="a review by the webhook")
+    error = poll_until(lambda: refusal(rig, next(texts)), what="a review by the webhook")
     assert "config.metallb.universe.tf" in error
     assert 'unknown protocol "arp"' in error
     assert "line 7" in error
@@ -99,7 +100,7 @@ def test_webhook_refuses_an_invalid_configmap_with_every_problem(rig: Rig, polic
 
 def test_webhook_warns_of_effects_on_services(rig: Rig, policy: str) -> None:
     rig.add_service("warned", "wire")
-    address = eventually(lambda: rig.address("warned"))
+    address = poll_until(lambda: rig.address("warned"))
     elsewhere = CONFIG.replace("172.30.0.200-172.30.0.219", "172.30.0.220-172.30.0.229")
     meta = {"namespace": NAMESPACE, "name": "config"}
     item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"config": ""}}
@@ -120,11 +121,11 @@ def test_webhook_warns_of_effects_on_services(rig: Rig, policy: str) -> None:
     restart_controller(
         rig, f"--webhook-client-ca={rig.lab.folder}/ca.crt", f"--webhook-client-names={CLIENT}"
     )
-    assert kept in eventually(warning, what="a review with the API server's client certificate")
+    assert kept in poll_until(warning, what="a review with the API server's client certificate")
     restart_controller(rig)
     # A refusal shows that this controller answers; its review of a valid text names no services.
     texts = (f"{BROKEN}# attempt {number}\n" for number in count())
-    eventually(
+    poll_until(
         lambda: "unknown protocol" in refusal(rig, next(texts)), what="a review by the webhook"
     )
     done = dry_run()
@@ -139,11 +140,11 @@ def test_stored_invalid_configmap_can_still_be_annotated(rig: Rig, policy: str) 
     rig.apply(shipped(policy)[-1])
     restart_controller(rig)
     texts = (f"{BROKEN}# attempt {number}\n" for number in count())
-    eventually(
+    poll_until(
         lambda: "unknown protocol" in refusal(rig, next(texts)), what="a review by the webhook"
     )
     config = ("configmap", "config", "-n", NAMESPACE)
     rig.kubectl("annotate", "--overwrite", *config, "touched=yes", f"{STATUS}-")
     restart_controller(rig)
-    eventually(lambda: STATUS in rig.kubectl("get", *config, "-o", "yaml"), what="the state")
+    poll_until(lambda: STATUS in rig.kubectl("get", *config, "-o", "yaml"), what="the state")
     assert "unknown protocol" in str(rig.config_status())

@@ -8,26 +8,20 @@ import pytest
 from support.bgp.node import Node, running_node
 from support.bgp.router import Router
 from support.bgp.routers import ROUTERS
-from support.net.router_link import VethPair, inside, veth_pair
+from support.net.namespaces import inside
+from support.net.router_link import RouterLink
 from support.net.segment import Segment, segment
 
 
 @pytest.fixture
-def cable() -> Iterator[VethPair]:
-    """Provide two namespaces; the test runs in the node's."""
-    with veth_pair() as made, inside(made.node):
-        yield made
-
-
-@pytest.fixture
-async def node(cable: VethPair) -> AsyncIterator[Node]:
+async def node(cable: RouterLink) -> AsyncIterator[Node]:
     """Provide our speaker, running in the node's namespace."""
     async with running_node() as made:
         yield made
 
 
 @pytest.fixture(params=ROUTERS)
-async def router(request: pytest.FixtureRequest, cable: VethPair) -> AsyncIterator[Router]:
+async def router(request: pytest.FixtureRequest, cable: RouterLink) -> AsyncIterator[Router]:
     """Provide each of the routers in turn; the test starts it."""
     async with ROUTERS[request.param](cable.router) as made:
         yield made

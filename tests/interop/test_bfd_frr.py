@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from support.bgp.bfd_node import BfdNode, running_bfd_node
 from support.bgp.frr import Frr, frr
-from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
-from support.net.timeouts import TIMEOUT
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
+from support.net.waiting import TIMEOUT, eventually
 
 pytestmark = [pytest.mark.interop, pytest.mark.punctual]
 
@@ -25,13 +25,13 @@ FAST = "receive-interval: 50, transmit-interval: 50, detect-multiplier: 3"
 
 
 @pytest.fixture
-async def router(cable: VethPair) -> AsyncIterator[Frr]:
+async def router(cable: RouterLink) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         yield made
 
 
 @pytest.fixture
-async def node(cable: VethPair) -> AsyncIterator[BfdNode]:
+async def node(cable: RouterLink) -> AsyncIterator[BfdNode]:
     async with running_bfd_node() as made:
         yield made
 
@@ -74,7 +74,7 @@ async def steady(node: BfdNode, router: Frr) -> None:
         lambda it: it.get("status") == "up" and it["uptime"] >= 2,
     )
     await learned(router)
-    node.lines.clear()
+    node.events.clear()
 
 
 async def learned(router: Frr) -> dict[str, Any]:
@@ -100,13 +100,13 @@ async def run(*command: str, feed: str = "") -> None:
     assert process.returncode == 0
 
 
-async def cut(cable: VethPair) -> None:
+async def cut(cable: RouterLink) -> None:
     """Drop every packet, while both interfaces keep their carrier."""
     rules = "*filter\n-A INPUT -i eth0 -j DROP\n-A OUTPUT -o eth0 -j DROP\nCOMMIT\n"
     await run("ip", "netns", "exec", cable.router, "iptables-restore", "-n", feed=rules)
 
 
-async def mend(cable: VethPair) -> None:
+async def mend(cable: RouterLink) -> None:
     await run("ip", "netns", "exec", cable.router, "iptables", "-F")
 
 
@@ -118,7 +118,7 @@ async def notification_time(router: Frr) -> float:
 
 
 async def test_the_route_is_gone_within_200_ms_of_a_cut_link(
-    cable: VethPair, node: BfdNode, router: Frr
+    cable: RouterLink, node: BfdNode, router: Frr
 ) -> None:
     await router.start(bgpd(), bfdd(*FAST_FRR))
     node.configure(FAST, peer())
@@ -210,7 +210,7 @@ async def test_bfd_timers_change_on_both_sides_while_the_session_stays_up(
     await asyncio.sleep(2)
 
     assert (await router.bfd_peer(NODE))["status"] == "up"
-    assert not [line for line in node.lines if line.get("event") in ("bfdDown", "sessionDown")]
+    assert not [line for line in node.events if line.get("event") in ("bfdDown", "sessionDown")]
 
 
 async def test_bfd_admin_down_of_the_router_removes_no_route(node: BfdNode, router: Frr) -> None:
@@ -222,7 +222,7 @@ async def test_bfd_admin_down_of_the_router_removes_no_route(node: BfdNode, rout
 
     assert "AdminDown" in (await node.logged("bfdDown"))["reason"]
     await asyncio.sleep(1)
-    assert not [line for line in node.lines if line.get("event") == "sessionDown"]
+    assert not [line for line in node.events if line.get("event") == "sessionDown"]
     await router.configure("bfd", "profile p", "no shutdown")
     await node.logged("bfdUp")
     await learned(router)
@@ -275,7 +275,7 @@ async def test_a_blocked_event_loop_does_not_end_the_bfd_session(
     stall()
     await asyncio.sleep(0.5)
 
-    assert not [line for line in node.lines if line.get("event") in ("bfdDown", "sessionDown")]
+    assert not [line for line in node.events if line.get("event") in ("bfdDown", "sessionDown")]
     assert (await router.bfd_peer(NODE))["status"] == "up"
 
 
@@ -360,6 +360,6 @@ async def test_bfd_echo_is_not_offered_by_a_host_that_does_not_forward(
     await node.logged("sessionUp")
 
     assert (await has_bfd(router, "up"))["remote-echo-receive-interval"] == 0
-    assert [line["error"] for line in node.lines if line.get("op") == "openBfd"] == [
+    assert [line["error"] for line in node.events if line.get("op") == "openBfd"] == [
         f"echo with {ROUTER}: this host does not forward IPv4"
     ]

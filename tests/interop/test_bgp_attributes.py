@@ -8,7 +8,8 @@ import pytest
 from support.bgp.node import Node, peer, route
 from support.bgp.router import ReceivedRoute, Router, RouterSession
 from support.bgp.routers import HOST, HOST_V6, learned
-from support.net.router_link import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, eventually
+from support.net.router_link import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6
+from support.net.waiting import eventually
 
 from metallb_py.addresses import AddressFamily
 from metallb_py.model.peers import Origin

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from support.bgp.bird import Bird, bird
 from support.bgp.node import Node, peer, route
-from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
+from support.net.waiting import eventually
 
 from metallb_py.protocols.bgp.effects import SessionUp
 
@@ -17,7 +18,7 @@ HOST = "192.0.2.1/32"
 
 
 @pytest.fixture
-async def router(cable: VethPair) -> AsyncIterator[Bird]:
+async def router(cable: RouterLink) -> AsyncIterator[Bird]:
     async with bird(cable.router) as made:
         yield made
 

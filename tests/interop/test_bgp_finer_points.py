@@ -10,7 +10,8 @@ import pytest
 from support.bgp.bird import Bird, bird
 from support.bgp.frr import Frr, frr
 from support.bgp.node import Node, peer, route
-from support.net.router_link import NODE, NODE_V6, ROUTER, VethPair, eventually
+from support.net.router_link import NODE, NODE_V6, ROUTER, RouterLink
+from support.net.waiting import eventually
 
 from metallb_py.protocols.bgp.effects import SessionUp
 from metallb_py.protocols.bgp.negotiation import describe
@@ -23,13 +24,13 @@ WEIGHED = route(HOST, weight=2)
 
 
 @pytest.fixture
-async def frr_router(cable: VethPair) -> AsyncIterator[Frr]:
+async def frr_router(cable: RouterLink) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         yield made
 
 
 @pytest.fixture
-async def bird_router(cable: VethPair) -> AsyncIterator[Bird]:
+async def bird_router(cable: RouterLink) -> AsyncIterator[Bird]:
     async with bird(cable.router) as made:
         yield made
 
@@ -87,7 +88,7 @@ def leave_link_local(namespace: str) -> None:
     )
 
 
-async def settled_links(cable: VethPair) -> tuple[str, str]:
+async def settled_links(cable: RouterLink) -> tuple[str, str]:
     """Return both ends' link-local addresses, after duplicate address detection."""
     ends = (cable.node, cable.router)
 
@@ -119,7 +120,7 @@ async def check_withdrawal(node: Node, router: Frr | Bird) -> None:
 
 @pytest.mark.parametrize("addressed", [True, False])
 async def test_frr_receives_both_families_over_a_link_local_session(
-    cable: VethPair, node: Node, frr_router: Frr, addressed: bool
+    cable: RouterLink, node: Node, frr_router: Frr, addressed: bool
 ) -> None:
     ours, theirs = await settled_links(cable)
     if not addressed:
@@ -170,7 +171,7 @@ async def test_frr_requests_a_route_refresh_of_one_family(node: Node, frr_router
 
 @pytest.mark.parametrize("addressed", [True, False])
 async def test_bird_receives_both_families_over_a_link_local_session(
-    cable: VethPair, node: Node, bird_router: Bird, addressed: bool
+    cable: RouterLink, node: Node, bird_router: Bird, addressed: bool
 ) -> None:
     ours, theirs = await settled_links(cable)
     if not addressed:

@@ -10,7 +10,8 @@ import pytest
 from support.bgp.announcer_process import announcing
 from support.bgp.frr import Frr, frr
 from support.bgp.node import Node, peer, route
-from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
+from support.net.waiting import eventually
 
 from metallb_py.protocols.bgp.effects import (
     NotificationReceived,
@@ -26,7 +27,7 @@ HOST = "192.0.2.1/32"
 
 
 @pytest.fixture
-async def router(cable: VethPair) -> AsyncIterator[Frr]:
+async def router(cable: RouterLink) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         yield made
 
@@ -224,7 +225,7 @@ async def test_updates_of_the_router_are_counted_and_not_used(node: Node, router
 
 
 async def test_routes_of_a_killed_node_are_removed_and_learned_again(
-    cable: VethPair, router: Frr
+    cable: RouterLink, router: Frr
 ) -> None:
     await router.start(config())
     for _ in range(2):

@@ -9,7 +9,8 @@ import pytest
 from support.bgp.bird import bird
 from support.bgp.frr import Frr, frr
 from support.bgp.node import Node, peer, route, running_node
-from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
+from support.net.waiting import eventually
 
 from metallb_py.protocols.bgp.effects import SessionDown, SessionUp
 from speaker.bgp.settings import ListenAt
@@ -20,13 +21,13 @@ HOST = "192.0.2.1/32"
 
 
 @pytest.fixture
-async def listener(cable: VethPair) -> AsyncIterator[Node]:
+async def listener(cable: RouterLink) -> AsyncIterator[Node]:
     async with running_node(ListenAt()) as made:
         yield made
 
 
 @pytest.fixture
-async def router(cable: VethPair) -> AsyncIterator[Frr]:
+async def router(cable: RouterLink) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         yield made
 
@@ -61,7 +62,7 @@ async def test_frr_connects_to_a_passive_peer(listener: Node, router: Frr, addre
     assert (neighbor["portForeign"], neighbor["portLocal"] != 179) == (179, True)
 
 
-async def test_bird_connects_to_a_passive_peer(listener: Node, cable: VethPair) -> None:
+async def test_bird_connects_to_a_passive_peer(listener: Node, cable: RouterLink) -> None:
     listener.peer_with(peer(ROUTER, 64512, 64513, passive=True))
     listener.advertise(route(HOST))
     async with bird(cable.router) as router:
@@ -180,7 +181,7 @@ def _minttl_drops(netstat: str) -> int:
     return int(dict(zip(lines[0], lines[1], strict=True))["TCPMinTTLDrop"])
 
 
-async def test_a_link_local_peer(listener: Node, router: Frr, cable: VethPair) -> None:
+async def test_a_link_local_peer(listener: Node, router: Frr, cable: RouterLink) -> None:
     theirs, ours = await _link_local(cable.router), await _link_local(cable.node)
     listener.peer_with(peer(theirs, 64512, 64513, interface="eth0"))
     listener.advertise(route("2001:db8::1/128"))

@@ -8,7 +8,8 @@ from ipaddress import ip_address
 import pytest
 from support.bgp.frr import Frr, frr
 from support.bgp.node import Node, route, running_node
-from support.net.router_link import VethPair, eventually
+from support.net.router_link import RouterLink
+from support.net.waiting import eventually
 
 from metallb_py.model.peers import DynamicAsn, SessionParameters
 from metallb_py.protocols.bgp.effects import ConnectFailed, SessionDown, SessionUp
@@ -48,7 +49,7 @@ def uplink(**more: object) -> SessionParameters:
 
 
 @pytest.fixture
-async def router(cable: VethPair) -> AsyncIterator[Frr]:
+async def router(cable: RouterLink) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         yield made
 
@@ -77,7 +78,7 @@ async def test_frr_receives_both_families_over_an_unnumbered_session(
 
 @pytest.mark.parametrize("password", ["", "s3cret"])
 async def test_frr_connects_to_a_passive_unnumbered_peer(
-    cable: VethPair, router: Frr, password: str
+    cable: RouterLink, router: Frr, password: str
 ) -> None:
     async with running_node(ListenAt()) as node:
         node.peer_with(uplink(passive=True, password=password))
@@ -90,7 +91,7 @@ async def test_frr_connects_to_a_passive_unnumbered_peer(
 
 
 async def test_a_router_with_a_new_link_local_address_is_found_again(
-    cable: VethPair, node: Node, router: Frr
+    cable: RouterLink, node: Node, router: Frr
 ) -> None:
     node.peer_with(uplink(password="s3cret", hold_time=3))
     await router.start(config("neighbor eth0 password s3cret", "neighbor eth0 timers 1 3"))

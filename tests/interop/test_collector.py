@@ -15,17 +15,8 @@ from pathlib import Path
 import pytest
 from support.bgp.frr import Frr, frr
 from support.bgp.node import Node, peer, route
-from support.net.router_link import (
-    NODE,
-    NODE_SECOND,
-    NODE_V6,
-    ROUTER,
-    ROUTER_V6,
-    VethPair,
-    eventually,
-    exists,
-)
-from support.net.timeouts import TIMEOUT
+from support.net.router_link import NODE, NODE_SECOND, NODE_V6, ROUTER, ROUTER_V6, RouterLink
+from support.net.waiting import TIMEOUT, eventually, exists
 
 pytestmark = pytest.mark.interop
 
@@ -80,14 +71,14 @@ async def collector(
 
 
 @pytest.fixture
-async def speaker(cable: VethPair) -> AsyncIterator[Frr]:
+async def speaker(cable: RouterLink) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         await made.start(CONFIG)
         yield made
 
 
 async def test_the_collector_follows_updates_and_withdrawals_of_frr(
-    cable: VethPair, speaker: Frr, tmp_path: Path
+    cable: RouterLink, speaker: Frr, tmp_path: Path
 ) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE, 64513) as running:
         await eventually(
@@ -101,14 +92,14 @@ async def test_the_collector_follows_updates_and_withdrawals_of_frr(
 
 
 async def test_the_collector_learns_ipv6_routes(
-    cable: VethPair, speaker: Frr, tmp_path: Path
+    cable: RouterLink, speaker: Frr, tmp_path: Path
 ) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE_V6, 64513) as running:
         await eventually(running.table, lambda table: table.get("2001:db8::1/128") == [ROUTER_V6])
 
 
 async def test_a_prefix_has_a_next_hop_for_each_session(
-    cable: VethPair, node: Node, tmp_path: Path
+    cable: RouterLink, node: Node, tmp_path: Path
 ) -> None:
     async with collector(cable.router, tmp_path / "routes.json", ROUTER, 64512) as running:
         sources = [ip_address(NODE), ip_address(NODE_SECOND)]
@@ -123,7 +114,7 @@ async def test_a_prefix_has_a_next_hop_for_each_session(
 
 
 async def test_hold_timer_expiry_removes_the_routes_of_a_frozen_speaker(
-    cable: VethPair, speaker: Frr, tmp_path: Path
+    cable: RouterLink, speaker: Frr, tmp_path: Path
 ) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE, 64513) as running:
         await eventually(running.table, bool)
@@ -132,7 +123,7 @@ async def test_hold_timer_expiry_removes_the_routes_of_a_frozen_speaker(
 
 
 async def test_the_collector_refuses_another_peer_asn(
-    cable: VethPair, speaker: Frr, tmp_path: Path
+    cable: RouterLink, speaker: Frr, tmp_path: Path
 ) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE, 64999) as running:
         reset = await eventually(
@@ -145,7 +136,7 @@ async def test_the_collector_refuses_another_peer_asn(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_collector_sends_cease_when_it_is_stopped(
-    cable: VethPair, speaker: Frr, tmp_path: Path, number: signal.Signals
+    cable: RouterLink, speaker: Frr, tmp_path: Path, number: signal.Signals
 ) -> None:
     async with collector(cable.node, tmp_path / "routes.json", NODE, 64513) as running:
         await eventually(running.table, bool)

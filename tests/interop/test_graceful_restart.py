@@ -12,7 +12,9 @@ import pytest
 from support.bgp.announcer_process import announcing, next_log_entry
 from support.bgp.bird import Bird, bird
 from support.bgp.frr import Frr, frr
-from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
+from support.net.namespaces import add_address
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
+from support.net.waiting import eventually
 
 pytestmark = pytest.mark.interop
 
@@ -21,17 +23,12 @@ RESTARTING = {"graceful_restart": True}
 
 
 @pytest.fixture
-async def router(cable: VethPair) -> AsyncIterator[Frr]:
+async def router(cable: RouterLink) -> AsyncIterator[Frr]:
     for address in (f"{VIP}/32", f"{VIP_V6}/128"):
-        add_address(cable.node, address)
+        add_address(cable.node, address, "lo")
     async with frr(cable.router) as made:
         await made.start(CONFIG)
         yield made
-
-
-def add_address(namespace: str, address: str) -> None:
-    command = ["ip", "-n", namespace, "address", "add", address, "dev", "lo", "nodad"]
-    subprocess.run(command, check=True, capture_output=True)
 
 
 CONFIG = f"""
@@ -117,7 +114,7 @@ async def end_of_rib(router: Frr, address: str, family: str) -> None:
 )
 @pytest.mark.parametrize("how", ["killed", "terminated"])
 async def test_graceful_restart_keeps_routes_while_the_speaker_restarts(
-    cable: VethPair, router: Frr, how: str, peer: str, neighbor: str, vip: str, family: str
+    cable: RouterLink, router: Frr, how: str, peer: str, neighbor: str, vip: str, family: str
 ) -> None:
     async with announcing(cable.node, peer, vip, peer=RESTARTING, graceful_restart=True) as first:
         await end_of_rib(router, neighbor, family)
@@ -141,7 +138,7 @@ async def test_graceful_restart_keeps_routes_while_the_speaker_restarts(
 
 
 async def test_graceful_restart_removes_stale_routes_afterwards(
-    cable: VethPair, router: Frr
+    cable: RouterLink, router: Frr
 ) -> None:
     async with announcing(cable.node, ROUTER, VIP, "192.0.2.2", peer=RESTARTING) as first:
         await end_of_rib(router, NODE, "ipv4Unicast")
@@ -153,7 +150,7 @@ async def test_graceful_restart_removes_stale_routes_afterwards(
         await installed(router, VIP)
 
 
-async def test_stale_routes_stay_until_end_of_rib(cable: VethPair, router: Frr) -> None:
+async def test_stale_routes_stay_until_end_of_rib(cable: RouterLink, router: Frr) -> None:
     async with announcing(cable.node, ROUTER, VIP, "192.0.2.2", peer=RESTARTING) as first:
         await end_of_rib(router, NODE, "ipv4Unicast")
         await installed(router, "192.0.2.2")
@@ -166,7 +163,7 @@ async def test_stale_routes_stay_until_end_of_rib(cable: VethPair, router: Frr) 
 
 
 async def test_without_graceful_restart_a_crash_removes_the_routes(
-    cable: VethPair, router: Frr
+    cable: RouterLink, router: Frr
 ) -> None:
     async with announcing(cable.node, ROUTER, VIP) as process:
         await installed(router, VIP)
@@ -175,9 +172,9 @@ async def test_without_graceful_restart_a_crash_removes_the_routes(
 
 
 @pytest.fixture
-async def bfd_router(cable: VethPair) -> AsyncIterator[Frr]:
+async def bfd_router(cable: RouterLink) -> AsyncIterator[Frr]:
     """Provide a router that has a BFD session with the node as well."""
-    add_address(cable.node, f"{VIP}/32")
+    add_address(cable.node, f"{VIP}/32", "lo")
     timers = "receive-interval 50\n  transmit-interval 50\n  detect-multiplier 3"
     async with frr(cable.router) as made:
         await made.start(
@@ -203,7 +200,7 @@ async def bfd_up(router: Frr) -> None:
 @pytest.mark.punctual
 @pytest.mark.parametrize("how", ["killed", "terminated"])
 async def test_bfd_removes_no_route_during_a_graceful_restart(
-    cable: VethPair, bfd_router: Frr, how: str
+    cable: RouterLink, bfd_router: Frr, how: str
 ) -> None:
     async with announcing(cable.node, ROUTER, VIP, peer=WITH_BFD, graceful_restart=True) as first:
         await bfd_up(bfd_router)
@@ -221,7 +218,7 @@ async def test_bfd_removes_no_route_during_a_graceful_restart(
 
 @pytest.mark.punctual
 async def test_bfd_removes_the_routes_of_an_unreachable_node(
-    cable: VethPair, bfd_router: Frr
+    cable: RouterLink, bfd_router: Frr
 ) -> None:
     async with announcing(cable.node, ROUTER, VIP, peer=WITH_BFD):
         await bfd_up(bfd_router)
@@ -230,7 +227,7 @@ async def test_bfd_removes_the_routes_of_an_unreachable_node(
 
 
 async def test_draining_sends_graceful_shutdown_then_cease_with_the_reason(
-    cable: VethPair, router: Frr
+    cable: RouterLink, router: Frr
 ) -> None:
     why = "node is cordoned"
     async with announcing(
@@ -248,7 +245,7 @@ async def test_draining_sends_graceful_shutdown_then_cease_with_the_reason(
     assert neighbor["lastShutdownDescription"] == why
 
 
-async def test_bird_keeps_routes_during_a_graceful_restart(cable: VethPair) -> None:
+async def test_bird_keeps_routes_during_a_graceful_restart(cable: RouterLink) -> None:
     async with bird(cable.router) as router:
         await router.start(BIRD)
         async with announcing(cable.node, ROUTER, VIP, peer=RESTARTING) as first:

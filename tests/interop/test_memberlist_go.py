@@ -13,8 +13,8 @@ from functools import partial
 
 import pytest
 from support.gossip.memberlist_peer import CURRENT, OLDEST, OURS, Options, Peer, peer
-from support.net.router_link import eventually
 from support.net.segment import Segment
+from support.net.waiting import eventually
 
 pytestmark = pytest.mark.interop
 

@@ -12,7 +12,8 @@ import pytest
 from support.bgp.frr import Frr, frr
 from support.kube.api import Api, connected, running_api
 from support.net.background import while_running
-from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, VethPair, eventually
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
+from support.net.waiting import eventually
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.lab.apiserver.defaults import BY_KIND
@@ -47,7 +48,7 @@ router bgp 64513
 
 
 @pytest.fixture
-async def router(cable: VethPair) -> AsyncIterator[Frr]:
+async def router(cable: RouterLink) -> AsyncIterator[Frr]:
     async with frr(cable.router) as made:
         await made.start(ROUTERS)
         yield made

@@ -20,7 +20,8 @@ import yaml
 from support.bgp.bird import Bird, bird
 from support.bgp.frr import Frr, frr
 from support.net.background import while_running
-from support.net.router_link import NODE, NODE_SECOND, VethPair, eventually
+from support.net.router_link import NODE, NODE_SECOND, RouterLink
+from support.net.waiting import eventually
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.runtime.log import Logger
@@ -74,20 +75,20 @@ async def kernel(namespace: str) -> dict[str, str]:
     return {words[0]: words[words.index("via") + 1] for words in found if "via" in words}
 
 
-async def has_both(cable: VethPair, service_by: str) -> None:
+async def has_both(cable: RouterLink, service_by: str) -> None:
     """Wait until the router has both routes to the node."""
     wanted = {SERVICE: service_by, PODS: NODE}
     await eventually(lambda: kernel(cable.router), lambda found: found == wanted, 20)
 
 
-async def check_own_route_stays(cable: VethPair, announcer: BgpAnnouncer) -> None:
+async def check_own_route_stays(cable: RouterLink, announcer: BgpAnnouncer) -> None:
     """Withdraw the service, and check that the node's own route stays."""
     announcer.withdraw("default/web", handed_over=False)
     await eventually(lambda: kernel(cable.router), lambda found: found == {PODS: NODE})
 
 
 @contextlib.asynccontextmanager
-async def daemons(cable: VethPair) -> AsyncIterator[tuple[Frr, Frr, Bird, Bird]]:
+async def daemons(cable: RouterLink) -> AsyncIterator[tuple[Frr, Frr, Bird, Bird]]:
     """Provide an FRR and a BIRD of the node's and of the router's, none of them started."""
     async with (
         frr(cable.node) as own_frr,
@@ -98,7 +99,7 @@ async def daemons(cable: VethPair) -> AsyncIterator[tuple[Frr, Frr, Bird, Bird]]
         yield own_frr, router_frr, own_bird, router_bird
 
 
-async def test_through_the_nodes_own_frr(cable: VethPair) -> None:
+async def test_through_the_nodes_own_frr(cable: RouterLink) -> None:
     async with daemons(cable) as (own, router, _, _), speaker("loopback-frr") as announcer:
         await own.start(text("loopback-frr/node-frr.conf"))
         await router.start(text("loopback-frr/router-frr.conf"))
@@ -111,7 +112,7 @@ async def test_through_the_nodes_own_frr(cable: VethPair) -> None:
         await check_own_route_stays(cable, announcer)
 
 
-async def test_through_the_nodes_own_bird(cable: VethPair) -> None:
+async def test_through_the_nodes_own_bird(cable: RouterLink) -> None:
     async with daemons(cable) as (_, _, own, router), speaker("loopback-bird") as announcer:
         await own.start(text("loopback-bird/node-bird.conf"))
         await router.start(text("loopback-bird/router-bird.conf"))
@@ -124,7 +125,7 @@ async def test_through_the_nodes_own_bird(cable: VethPair) -> None:
 
 
 @pytest.mark.parametrize("daemon", ["frr", "bird"])
-async def test_beside_the_nodes_own_daemon(cable: VethPair, daemon: str) -> None:
+async def test_beside_the_nodes_own_daemon(cable: RouterLink, daemon: str) -> None:
     recipe = "source-address"
     async with daemons(cable) as (own_frr, router, own_bird, _), speaker(recipe) as announcer:
         own = own_frr if daemon == "frr" else own_bird
@@ -147,7 +148,9 @@ async def weights(namespace: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("daemon", ["frr", "bird"])
-async def test_a_node_with_two_endpoints_has_twice_the_weight(cable: VethPair, daemon: str) -> None:
+async def test_a_node_with_two_endpoints_has_twice_the_weight(
+    cable: RouterLink, daemon: str
+) -> None:
     recipe = "weights"
     async with (
         daemons(cable) as (_, router_frr, _, router_bird),

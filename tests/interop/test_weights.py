@@ -12,7 +12,7 @@ import pytest
 from support.bgp.frr import Frr, frr
 from support.bgp.weighted_node import ADDRESSES, PORT, WeightedNode, weighted_node
 from support.net.multipath import Paths, paths
-from support.net.router_link import eventually
+from support.net.waiting import eventually
 
 pytestmark = pytest.mark.interop
 

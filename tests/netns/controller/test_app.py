@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 import pytest
 from support.kube.api import Api, running_api
-from support.kube.controller import controlling
+from support.kube.controller import controlling, page
 from support.net.ports import free_port
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, eventually
 
 from controller.options import Options
 from controller.orphaned_addresses import OrphanPolicy
@@ -69,7 +67,7 @@ async def test_metrics_of_pools_and_pending_services(tmp_path: Path) -> None:
             lines: list[str] = []
             async with asyncio.timeout(TIMEOUT):
                 while "metallb_controller_allocation_seconds_count 1.0" not in lines:
-                    lines = (await asyncio.to_thread(_page, port)).splitlines()
+                    lines = (await page(port)).text.splitlines()
     assert 'metallb_allocator_ipv4_addresses_total{pool="a"} 1.0' in lines
     assert 'metallb_allocator_ipv4_addresses_in_use_total{pool="a"} 1.0' in lines
     assert 'metallb_allocator_ipv6_addresses_total{pool="a"} 0.0' in lines
@@ -81,45 +79,24 @@ async def test_readyz_passes_after_the_first_lists_and_during_an_outage(
     tmp_path: Path,
 ) -> None:
     async with running_api(tmp_path) as api, controlling(api, port=(port := free_port())):
-        async with asyncio.timeout(TIMEOUT):
-            while (await asyncio.to_thread(_probe, port, "readyz"))[0] != 200:
-                await asyncio.sleep(0.02)
-        status, text = await asyncio.to_thread(_probe, port, "readyz")
+        await eventually(lambda: page(port, "readyz"), lambda found: found.status == 200)
+        status, text = await page(port, "readyz")
         assert status == 200, "also without a configuration, which the webhook may have to see"
         assert "[+]services-synced ok\n[+]config-synced ok\n" in text
         await api.stop()
         for _ in range(10):
-            assert (await asyncio.to_thread(_probe, port, "readyz"))[0] == 200
-            assert (await asyncio.to_thread(_probe, port, "healthz"))[0] == 200
+            assert (await page(port, "readyz")).status == 200
+            assert (await page(port, "healthz")).status == 200
 
 
 async def test_healthz_passes_and_readyz_fails_before_the_first_lists(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.stop()
         async with controlling(api, port=(port := free_port())):
-            async with asyncio.timeout(TIMEOUT):
-                while (await asyncio.to_thread(_probe, port, "healthz"))[0] != 200:
-                    await asyncio.sleep(0.02)
-            status, text = await asyncio.to_thread(_probe, port, "readyz")
+            await eventually(lambda: page(port, "healthz"), lambda found: found.status == 200)
+            status, text = await page(port, "readyz")
             assert status == 503
             assert "[-]services-synced failed: not listed yet" in text
-
-
-def _probe(port: int, name: str) -> tuple[int, str]:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=TIMEOUT) as answer:
-            return answer.status, answer.read().decode()
-    except HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except URLError as error:
-        return 0, str(error)
-
-
-def _page(port: int) -> str:
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 async def test_namespace_selectors_of_a_pool_follow_namespace_labels(tmp_path: Path) -> None:

@@ -6,15 +6,13 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import msgspec
 import pytest
 from aiohttp import web
 from support.kube.api import Api, connected, running_api
-from support.kube.controller import controlling
+from support.kube.controller import controlling, page
 from support.net.ports import free_port
-from support.net.timeouts import TIMEOUT
 
 from controller.orphaned_addresses import OrphanPolicy
 from metallb_py.kube.config_state import StateNames, Stored, decode
@@ -251,20 +249,14 @@ async def test_state_that_cannot_be_stored_is_reported_and_retried(
             await api.until(lambda: "no right to" in warnings(api, "configStateNotStored"))
             await api.until(lambda: state(api) == "applied")
             assert "no right to" in json.loads(annotations(api)[STATUS])["stateNotStored"]
-            page = await asyncio.to_thread(metrics, port)
-            assert "metallb_controller_config_state_write_failing_bool 1.0" in page
+            metrics = (await page(port)).text
+            assert "metallb_controller_config_state_write_failing_bool 1.0" in metrics
             refusing.clear()
             await api.until(lambda: stored(api).text == GOOD)
             await api.until(lambda: "stateNotStored" not in annotations(api)[STATUS])
-            page = await asyncio.to_thread(metrics, port)
-            assert "metallb_controller_config_state_write_failing_bool 0.0" in page
+            metrics = (await page(port)).text
+            assert "metallb_controller_config_state_write_failing_bool 0.0" in metrics
     assert capfd.readouterr().out.count('"event":"configStateNotStored"') == 1
-
-
-def metrics(port: int) -> str:
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 async def test_state_in_annotations_of_an_earlier_version_is_migrated(tmp_path: Path) -> None:

@@ -7,12 +7,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import aiohttp
 import pytest
-from support.kube.api import HOST, Api, running_api
-from support.kube.controller import controlling, options
+from support.kube.api import Api, running_api
+from support.kube.controller import controlling, options, page
 from support.net.ports import free_port
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, eventually, until
 
 from controller.options import Options
 from controller.replica import LEASE, run
@@ -60,11 +59,7 @@ async def test_leadership_ends_in_an_outage_and_is_regained_afterwards(
             elected = logged(capfd, "leaderElected")
             assert elected[0]["lease"] == f"metallb-system/{LEASE}"
             await api.stop()
-            lost: list[dict[str, str]] = []
-            async with asyncio.timeout(TIMEOUT):
-                while not lost:
-                    lost = logged(capfd, "leaderLost")
-                    await asyncio.sleep(0.01)
+            lost = await until(lambda: logged(capfd, "leaderLost"))
             assert lost[0]["reason"] == "the lease could not be renewed in time"
             await api.start()
             await api.add_service("after")
@@ -80,14 +75,6 @@ def page_options(api: Api, port: int) -> Options:
     return replace(wanted, common=replace(wanted.common, port=port))
 
 
-async def page(port: int, path: str = "metrics") -> str:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://{HOST}:{port}/{path}") as answer,
-    ):
-        return await answer.text()
-
-
 async def test_metrics_and_readyz_of_leader_and_standby(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.set_config(CONFIG)
@@ -96,14 +83,9 @@ async def test_metrics_and_readyz_of_leader_and_standby(tmp_path: Path) -> None:
             await api.until(lambda: api.ips("web"))
             port, stop = free_port(), asyncio.Event()
             second = asyncio.create_task(run(page_options(api, port), stop))
+            text = (await eventually(lambda: page(port), lambda found: found.status == 200)).text
             async with asyncio.timeout(TIMEOUT):
-                while True:
-                    try:
-                        text = await page(port)
-                        break
-                    except aiohttp.ClientConnectorError:
-                        await asyncio.sleep(0.01)
-                while (ready := await page(port, "readyz")) != "[+]election ok\n" + PASSED:
+                while (ready := (await page(port, "readyz")).text) != "[+]election ok\n" + PASSED:
                     assert ready.startswith("[-]election failed"), "a standby that can't take over"
                     await asyncio.sleep(0.01)
         assert f'leader_election_master_status{{name="{LEASE}"}} 0.0' in text
@@ -112,7 +94,7 @@ async def test_metrics_and_readyz_of_leader_and_standby(tmp_path: Path) -> None:
         await api.until(lambda: holder(api) not in ("", first))
         await api.add_service("more")
         await api.until(lambda: api.ips("more"))
-        text = await page(port)
+        text = (await page(port)).text
         assert f'leader_election_master_status{{name="{LEASE}"}} 1.0' in text
         assert "metallb_k8s_client_config_loaded_bool 1.0" in text
         stop.set()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.kube.api import Api, connected, running_api
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, until
 
 from metallb_py.kube import events
 from metallb_py.kube.events import BURST, Event, EventRecorder, EventType, ObjectReference
@@ -84,9 +84,7 @@ async def test_event_rate_is_limited_for_each_object(tmp_path: Path) -> None:
         recorder.record(event("mine", other))
         await api.until(lambda: len(api.events()) == BURST + 1)
         assert "mine" in {e["message"] for e in api.events()}
-        async with asyncio.timeout(TIMEOUT):
-            while recorder.dropped < 10:
-                await asyncio.sleep(0.01)
+        await until(lambda: recorder.dropped >= 10)
         assert len(api.events()) == BURST + 1
 
 
@@ -94,9 +92,7 @@ async def lose(text: str, api: Api, recorder: EventRecorder) -> None:
     """Record an Event while the API server is away, until it is dropped."""
     await api.stop()
     recorder.record(event(text))
-    async with asyncio.timeout(TIMEOUT):
-        while not recorder.dropped:
-            await asyncio.sleep(0.01)
+    await until(lambda: recorder.dropped)
     await api.start()
 
 
@@ -127,9 +123,7 @@ async def test_event_evicted_during_its_update_does_not_end_the_writer(
     async def answer(request: web.Request) -> web.Response:
         if request.method == "PATCH":
             patched.set()
-            async with asyncio.timeout(TIMEOUT):
-                while "other" not in written:
-                    await asyncio.sleep(0.01)
+            await until(lambda: "other" in written)
             return web.json_response({"kind": "Status", "code": 404}, status=404)
         written.append((await request.json())["message"])
         return web.json_response({}, status=201)
@@ -147,9 +141,7 @@ async def test_event_evicted_during_its_update_does_not_end_the_writer(
             numbers = range(64)  # some of them go through another worker
             for about in (ObjectReference("Service", "d", f"{n}", f"uid{n}") for n in numbers):
                 recorder.record(event("other", about))
-            async with asyncio.timeout(TIMEOUT):
-                while len(written) < 2 + len(numbers):
-                    await asyncio.sleep(0.01)
+            await until(lambda: len(written) >= 2 + len(numbers))
     finally:
         await api.stop()
     assert written.count("first") == 2
@@ -190,9 +182,7 @@ async def test_queued_events_of_one_object_take_no_room_from_others(tmp_path: Pa
             recorder.record(event("mine", other))
         task = asyncio.create_task(recorder.run())
         try:
-            async with asyncio.timeout(60):
-                while len(api.events()) < BURST + len(others):
-                    await asyncio.sleep(0.05)
+            await until(lambda: len(api.events()) >= BURST + len(others))
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

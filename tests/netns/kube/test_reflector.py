@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 from support.kube.api import Api, connected, running_api
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.kube.objects import Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent

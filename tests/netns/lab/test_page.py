@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.net.isolated import isolated
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.lab import network
 from metallb_py.lab.processes import Programs, wait_until

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.net.isolated import add_address, isolated
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.lab import network
 from metallb_py.lab.network import NODES, ROUTER

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.net.isolated import add_route, isolated
 from support.net.requirements import require
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.lab import network
 from metallb_py.lab.binaries import find

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
-from support.layer2.client_link import VIP, Client, VethPair, running_node, veth_pair
-from support.net.router_link import inside
+from support.layer2.client_link import VIP, Client, ClientLink, client_link, running_node
+from support.net.namespaces import inside
 
 from metallb_py.addresses import parse_address
 from metallb_py.lab.resolve import resolve
@@ -25,12 +25,12 @@ print(*resolve(parse_address(sys.argv[1]), sys.argv[2]))
 
 
 @pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair(ipv6=True) as built:
+def cables() -> Iterator[ClientLink]:
+    with client_link(ipv6=True) as built:
         yield built
 
 
-async def resolved(cables: VethPair, address: str, interface: str = "eth0") -> list[str]:
+async def resolved(cables: ClientLink, address: str, interface: str = "eth0") -> list[str]:
     """Resolve in a process of its own: scapy reads the list of interfaces when it starts."""
     with inside(cables.client):
         process = await asyncio.create_subprocess_exec(
@@ -42,31 +42,31 @@ async def resolved(cables: VethPair, address: str, interface: str = "eth0") -> l
 
 
 @pytest.mark.parametrize("interface", ["eth0", ""])
-async def test_arp_resolution_returns_one_answer(cables: VethPair, interface: str) -> None:
+async def test_arp_resolution_returns_one_answer(cables: ClientLink, interface: str) -> None:
     async with running_node(VIP):
         with Client(cables) as client:
             await client.answered()
         assert await resolved(cables, VIP, interface) == [cables.node_mac()]
 
 
-async def test_ndp_resolution_returns_one_answer(cables: VethPair) -> None:
+async def test_ndp_resolution_returns_one_answer(cables: ClientLink) -> None:
     async with running_node(VIP, VIP6):
         with Client(cables) as client:
             await client.answered()
         assert await resolved(cables, VIP6) == [cables.node_mac()]
 
 
-async def test_resolution_without_an_answer_is_empty(cables: VethPair) -> None:
+async def test_resolution_without_an_answer_is_empty(cables: ClientLink) -> None:
     assert await resolved(cables, "192.0.2.9") == []
 
 
-async def test_duplicate_arp_answer_is_returned(cables: VethPair) -> None:
+async def test_duplicate_arp_answer_is_returned(cables: ClientLink) -> None:
     """The test itself is a second host, on the node's side of the link."""
     other = "06:00:00:00:00:01"
     async with running_node(VIP):
         with Client(cables) as client:
             await client.answered()
-        with Client(VethPair(cables.client, cables.node)) as second:
+        with Client(ClientLink(cables.client, cables.node)) as second:
 
             async def answer() -> None:
                 while True:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from support.net.ports import free_port
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.runtime.health import Check
 from metallb_py.runtime.httpd import Httpd, Page, Sources, Text

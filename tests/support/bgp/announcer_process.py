@@ -18,7 +18,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from support.net.background import while_running
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.model.config import BgpAdvertisement, Config, Pool, Protocol
 from metallb_py.model.peers import BfdProfile, Peer, SessionParameters

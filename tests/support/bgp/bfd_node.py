@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import textwrap
@@ -11,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from support.net.background import while_running
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, Recorder
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.runtime.log import Level, Logger
@@ -20,14 +19,14 @@ from speaker.decision import Announcement
 from speaker.metrics import SpeakerMetrics
 
 
-class BfdNode:
+class BfdNode(Recorder[dict[str, Any]]):
     """Drives a BGP announcer; a test can await its log lines."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.metrics = SpeakerMetrics()
-        self.lines: list[dict[str, Any]] = []
-        self._arrived = asyncio.Event()
-        self.announcer = bgp_announcer("node1", Logger(Level.DEBUG, self._note), self.metrics)
+        logger = Logger(Level.DEBUG, lambda line: self.record(json.loads(line)))
+        self.announcer = bgp_announcer("node1", logger, self.metrics)
 
     def configure(self, profile: str, *peers: str) -> None:
         """Configure these peers, each in YAML, and this BFD profile, named p."""
@@ -49,22 +48,11 @@ class BfdNode:
 
     async def logged(self, event: str, within: float = TIMEOUT) -> dict[str, Any]:
         """Wait for the next line of an event that no call has returned yet."""
-        async with asyncio.timeout(within):
-            while True:
-                for line in self.lines:
-                    if line.get("event") == event:
-                        self.lines.remove(line)
-                        return line
-                self._arrived.clear()
-                await self._arrived.wait()
+        return await self.next_event(dict, lambda line: line.get("event") == event, within)
 
     def metric(self, name: str, peer: str) -> float | None:
         """Return the value of a metric."""
         return self.metrics.registry.get_sample_value(name, {"peer": peer})
-
-    def _note(self, line: str) -> None:
-        self.lines.append(json.loads(line))
-        self._arrived.set()
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from support.bgp.router import provided
-from support.net.router_link import exists, require
+from support.net.requirements import require
+from support.net.waiting import exists
 
 _ATTRIBUTE = re.compile(r"^\s+(?:BGP\.)?(\w+): (.*)$")
 _PREFIX = re.compile(r"^(\S+/\d+)\s")

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from support.net.router_link import eventually, exists, require
+from support.net.requirements import require
+from support.net.waiting import eventually, exists
 
 _DAEMONS = Path("/usr/lib/frr")
 

@@ -9,8 +9,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from support.bgp.router import Daemon, DaemonRouter, ReceivedRoute, RouterSession, provided
-from support.net.router_link import NODE, NODE_V6, eventually, require
+from support.bgp.router import (
+    Daemon,
+    DaemonRouter,
+    ReceivedRoute,
+    RouterSession,
+    provided,
+)
+from support.net.requirements import require
+from support.net.router_link import NODE, NODE_V6
+from support.net.waiting import eventually
 
 _NEIGHBOR = """
 [[neighbors]]

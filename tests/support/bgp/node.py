@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, Recorder
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.model.peers import SessionParameters
@@ -30,15 +30,14 @@ E = TypeVar("E", bound=PeerAdded | PeerRemoved | ShutdownBegun | Report)
 Route = tuple[IPNetwork, RouteAttributes]
 
 
-class Node:
+class Node(Recorder[BgpEvent]):
     """Drives a BgpSpeaker; a test can await its events."""
 
     def __init__(self, listen: ListenAt | None = None) -> None:
+        super().__init__()
         self.refused: list[ListenerEvent] = []
-        self.events: list[BgpEvent] = []
-        self._arrived = asyncio.Event()
         listener = BgpListener(listen, self.refused.append) if listen else None
-        self.speaker = BgpSpeaker("node1", self._note, listener)
+        self.speaker = BgpSpeaker("node1", self.record, listener)
         self._advertised: set[IPNetwork] = set()
 
     def peer_with(self, *sessions: SessionParameters) -> None:
@@ -52,32 +51,29 @@ class Node:
         self._advertised = set(wanted)
         self.speaker.change_routes({**gone, **wanted})
 
-    async def next_event(self, kind: type[E], within: float = TIMEOUT) -> E:
-        """Wait for the next event of a kind that no call has returned yet.
+    async def next_event(
+        self, kind: type[E], that: Callable[[E], bool] = lambda _: True, within: float = TIMEOUT
+    ) -> E:
+        """Wait for the first event of a kind that no call has returned yet.
 
         Of a session's event it is the effect.
         """
-        return effect_of(await self._next(kind, within))
+
+        def matches(event: BgpEvent) -> bool:
+            effect = effect_of(event)
+            return isinstance(effect, kind) and that(effect)
+
+        return effect_of(await super().next_event(object, matches, within))
 
     async def next_peer_event(self, kind: type[Report], within: float = TIMEOUT) -> PeerEvent:
         """Wait for the next event of a session with an effect of this kind, as ``next_event``."""
-        event = await self._next(kind, within)
-        assert isinstance(event, PeerEvent)
-        return event
+        return await super().next_event(
+            PeerEvent, lambda each: isinstance(each.effect, kind), within
+        )
 
     def pending(self, kind: type[E]) -> list[E]:
         """Return the events of a kind that no call has returned yet."""
         return [found for found in map(effect_of, self.events) if isinstance(found, kind)]
-
-    async def _next(self, kind: type[E], within: float) -> BgpEvent:
-        async with asyncio.timeout(within):
-            while True:
-                for event in self.events:
-                    if isinstance(effect_of(event), kind):
-                        self.events.remove(event)
-                        return event
-                self._arrived.clear()
-                await self._arrived.wait()
 
     async def failed(self, error: str, within: float = TIMEOUT) -> None:
         """Wait for a connection attempt to fail with this error.
@@ -85,12 +81,8 @@ class Node:
         Other errors are skipped: a router that still starts refuses connections.
         """
         async with asyncio.timeout(within):
-            while (await self.next_event(ConnectFailed, within)).error != error:
+            while (await self.next_event(ConnectFailed)).error != error:
                 pass
-
-    def _note(self, event: BgpEvent) -> None:
-        self.events.append(event)
-        self._arrived.set()
 
 
 def effect_of(event: BgpEvent) -> PeerAdded | PeerRemoved | ShutdownBegun | Report:

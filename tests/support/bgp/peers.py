@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from ipaddress import IPv4Address
 
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, Observable
 
 from metallb_py.lab.collector import Collector, Table
 from metallb_py.model.peers import SessionParameters
@@ -17,26 +17,23 @@ from metallb_py.protocols.bgp.codec.framing import FrameReader
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Message, Open, decode, encode
 
 
-class RunningCollector:
+class RunningCollector(Observable):
     """A running collector and its routing tables, the latest one last."""
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         self.port = port
         self.tables: list[Table] = []
-        self._changed = asyncio.Event()
 
     def note(self, table: Table) -> None:
         self.tables.append(table)
-        self._changed.set()
+        self.notify()
 
     async def wait_table(
         self, condition: Callable[[Table], bool], within: float = TIMEOUT
     ) -> Table:
         """Wait for a table that meets a condition; return it."""
-        async with asyncio.timeout(within):
-            while not self.tables or not condition(self.tables[-1]):
-                self._changed.clear()
-                await self._changed.wait()
+        await self.until(lambda: self.tables and condition(self.tables[-1]), within)
         return self.tables[-1]
 
 

@@ -21,16 +21,18 @@ from pathlib import Path
 from support.bgp.bird import Bird
 from support.bgp.node import peer, route, running_node
 from support.bgp.router import Daemon
-from support.net.router_link import NODE, ROUTER, VethPair, eventually, require
+from support.net.requirements import require
+from support.net.router_link import NODE, ROUTER, RouterLink
+from support.net.waiting import eventually
 
 FIRST = IPv4Address("10.128.0.0")
 NODE_ASN, ROUTER_ASN = 64512, 64513
 
-Sender = Callable[[VethPair, Path, int], contextlib.AbstractAsyncContextManager[Daemon]]
+Sender = Callable[[RouterLink, Path, int], contextlib.AbstractAsyncContextManager[Daemon]]
 
 
 @contextlib.asynccontextmanager
-async def ours(cable: VethPair, directory: Path, count: int) -> AsyncIterator[Daemon]:
+async def ours(cable: RouterLink, directory: Path, count: int) -> AsyncIterator[Daemon]:
     """Run the speaker's BGP with ``count`` routes for the router."""
     async with our_process(cable, directory, count, (NODE, ROUTER)) as daemon:
         yield daemon
@@ -38,7 +40,7 @@ async def ours(cable: VethPair, directory: Path, count: int) -> AsyncIterator[Da
 
 @contextlib.asynccontextmanager
 async def our_process(
-    cable: VethPair, directory: Path, count: int, *sessions: tuple[str, str]
+    cable: RouterLink, directory: Path, count: int, *sessions: tuple[str, str]
 ) -> AsyncIterator[Daemon]:
     """Run the speaker's BGP with ``count`` routes for sessions of (source, destination) address."""
     environment = (f"PYTHONPATH={os.pathsep.join(sys.path)}", f"PATH={os.environ['PATH']}")
@@ -49,7 +51,7 @@ async def our_process(
 
 
 @contextlib.asynccontextmanager
-async def bird(cable: VethPair, directory: Path, count: int) -> AsyncIterator[Daemon]:
+async def bird(cable: RouterLink, directory: Path, count: int) -> AsyncIterator[Daemon]:
     """Run BIRD with ``count`` static routes."""
     require(shutil.which("bird"), "BIRD")
     routes = "\n".join(f"route {FIRST + n}/32 blackhole;" for n in range(count))
@@ -77,7 +79,7 @@ protocol bgp {{
 
 
 @contextlib.asynccontextmanager
-async def gobgp(cable: VethPair, directory: Path, count: int) -> AsyncIterator[Daemon]:
+async def gobgp(cable: RouterLink, directory: Path, count: int) -> AsyncIterator[Daemon]:
     """Run GoBGP with ``count`` routes injected from an MRT table dump."""
     require(shutil.which("gobgpd"), "GoBGP")
     config, dump = directory / "gobgpd.toml", directory / "table.mrt"
@@ -107,7 +109,7 @@ async def gobgp(cable: VethPair, directory: Path, count: int) -> AsyncIterator[D
 
 
 @contextlib.asynccontextmanager
-async def exabgp(cable: VethPair, directory: Path, count: int) -> AsyncIterator[Daemon]:
+async def exabgp(cable: RouterLink, directory: Path, count: int) -> AsyncIterator[Daemon]:
     """Run ExaBGP with ``count`` static routes."""
     require(shutil.which("exabgp"), "ExaBGP")
     blocks = summarize_address_range(FIRST, FIRST + count - 1)
@@ -131,7 +133,7 @@ neighbor {ROUTER} {{
 class Receiver:
     """A BIRD instance that imports every route and counts them."""
 
-    def __init__(self, cable: VethPair, directory: Path) -> None:
+    def __init__(self, cable: RouterLink, directory: Path) -> None:
         self._bird = Bird(cable.router, directory)
         self._socket = directory / "bird.ctl"
 

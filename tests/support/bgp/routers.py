@@ -12,7 +12,8 @@ from support.bgp.exabgp import exabgp
 from support.bgp.frr import Frr, frr
 from support.bgp.gobgp import gobgp
 from support.bgp.router import ReceivedRoute, Router, RouterSession
-from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, eventually
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6
+from support.net.waiting import eventually
 
 HOST = "192.0.2.1/32"
 HOST_V6 = "2001:db8::1/128"

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from support.net.program import Program, program
 from support.net.requirements import require
 from support.net.segment import Host
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 CURRENT = "0.5.3"
 OLDEST = "0.1.7"

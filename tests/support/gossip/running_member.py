@@ -8,12 +8,12 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from typing import TypeVar
 
 from support.net.background import while_running
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import Observable
 
 from metallb_py.protocols.memberlist.codec.envelope import Drop, Envelope
 from metallb_py.protocols.memberlist.codec.keyring import Keyring
@@ -49,17 +49,17 @@ def membership(
     return MemberConfig(me, settings, envelope, random.Random())
 
 
-class RunningMember:
+class RunningMember(Observable):
     """A member of ours, and the events that it reported."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.reported: list[ClusterEvent | Traffic] = []
         self.node: GossipTransport
-        self._changed = asyncio.Event()
 
     def on_event(self, event: ClusterEvent | Traffic) -> None:
         self.reported.append(event)
-        self._changed.set()
+        self.notify()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -83,13 +83,6 @@ class RunningMember:
 
     def events(self, kind: type[E]) -> list[E]:
         return [event for event in self.reported if isinstance(event, kind)]
-
-    async def until(self, condition: Callable[[], bool], seconds: float = TIMEOUT) -> None:
-        """Wait until a condition holds, evaluated after every event. Raises TimeoutError."""
-        async with asyncio.timeout(seconds):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ from typing import Literal
 from support.net.program import Program, output, program
 from support.net.requirements import require
 from support.net.segment import Host
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 PORT = 7946
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 from aiohttp import web
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.objects import Service

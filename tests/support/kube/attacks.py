@@ -17,8 +17,8 @@ from random import Random
 import aiohttp
 from support.kube.hostile import GOOD_CONFIG, HostileGenerator, encode, hostile_configs, nested
 from support.kube.hostile_api import HostileApi
-from support.net.router_link import inside
-from support.net.timeouts import TIMEOUT
+from support.net.namespaces import inside
+from support.net.waiting import TIMEOUT
 
 from metallb_py.lab import network
 from metallb_py.lab.apiserver.store import Object

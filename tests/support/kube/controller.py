@@ -1,12 +1,14 @@
-"""A complete controller in the test process."""
+"""A complete controller in the test process, and its HTTP pages."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
-from support.kube.api import Api
+import aiohttp
+from support.kube.api import HOST, Api
 
 from controller.options import Options
 from controller.orphaned_addresses import OrphanPolicy
@@ -35,3 +37,22 @@ async def controlling(
     finally:
         stop.set()
         assert await task == 0
+
+
+class Page(NamedTuple):
+    """A response of the controller's HTTP server."""
+
+    status: int
+    text: str
+
+
+async def page(port: int, path: str = "metrics") -> Page:
+    """Return one of the controller's pages; status 0 while it does not listen."""
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{HOST}:{port}/{path}") as answer,
+        ):
+            return Page(answer.status, await answer.text())
+    except aiohttp.ClientConnectorError as error:
+        return Page(0, str(error))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.kube.rig import eventually
+from support.net.waiting import poll_until
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
@@ -108,7 +108,7 @@ def kept_lab(folder: Path, *arguments: str) -> Iterator[KeptLab]:
             env=environment(folder),
         )
     try:
-        eventually(
+        poll_until(
             lambda: "kubeconfig" in output.read_text() or process.poll() is not None,
             what="the lab is up",
         )

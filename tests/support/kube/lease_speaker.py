@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import Observable
 
 from metallb_py.kube.client import KubeClient
 from speaker.membership.interface import Usable
@@ -13,23 +13,17 @@ from speaker.membership.io.lease_driver import Holder, LeaseEvent, LeaseMembersh
 from speaker.membership.lease_detector import Timing
 
 
-class LeaseSpeaker:
+class LeaseSpeaker(Observable):
     """A member by its Lease; records the reported members and events."""
 
     def __init__(
         self, client: KubeClient, holder: Holder, rng: Callable[[], float], timing: Timing
     ) -> None:
+        super().__init__()
         self.reported: list[frozenset[str]] = []
         self.events: list[LeaseEvent] = []
-        self._changed = asyncio.Event()
         self.membership = LeaseMembership(client, holder, self._on_event, rng, timing)
         self._task = asyncio.create_task(self.membership.run(self._on_usable))
-
-    async def until(self, predicate: Callable[[], object]) -> None:
-        async with asyncio.timeout(TIMEOUT):
-            while not predicate():
-                self._changed.clear()
-                await self._changed.wait()
 
     async def until_members(self, *nodes: str) -> None:
         await self.until(lambda: self.reported and self.reported[-1] == frozenset(nodes))
@@ -43,8 +37,8 @@ class LeaseSpeaker:
 
     def _on_usable(self, usable: Usable) -> None:
         self.reported.append(usable.nodes)
-        self._changed.set()
+        self.notify()
 
     def _on_event(self, event: LeaseEvent) -> None:
         self.events.append(event)
-        self._changed.set()
+        self.notify()

@@ -22,7 +22,7 @@ from scapy.layers.l2 import ARP, Ether
 from support.kube.services_admin import ServicesAdmin
 from support.layer2.client_link import BROADCAST, ETH_P_ARP, SO_RCVBUFFORCE
 from support.net.isolated import set_port
-from support.net.router_link import inside
+from support.net.namespaces import inside
 
 from metallb_py.lab.cluster import Object
 from metallb_py.lab.control_plane import NAMESPACE

@@ -6,8 +6,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from support.net.requirements import find_kubectl
@@ -33,25 +32,6 @@ address-pools:
   protocol: bgp
   addresses: [198.51.100.0/24]
 """
-T = TypeVar("T")
-
-
-TIMEOUT = 120.0
-"""Time limit in seconds for what must happen; generous, since the machine may be busy."""
-
-
-def eventually(condition: Callable[[], T], seconds: float = TIMEOUT, *, what: str = "") -> T:
-    """Poll until a condition is true, and return its value.
-
-    Raises AssertionError with the last value after ``seconds``; ``what`` names the condition.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"{what or condition}: not within {seconds} s: {value}"
-        time.sleep(0.02)
 
 
 class Rig:

@@ -25,8 +25,8 @@ from typing import Final
 
 from support.kube.hostile import HostileGenerator, encode, hostile_configs, nested
 from support.kube.rig import Rig
-from support.layer2.client_link import Client, VethPair
-from support.net.router_link import inside
+from support.layer2.client_link import Client, ClientLink
+from support.net.namespaces import inside
 
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.problems import ConfigError
@@ -69,7 +69,7 @@ async def request_forever(addresses: Sequence[str], answers: Answers, period: fl
                 if asked is not None:
                     answers.longest = max(answers.longest, time.monotonic() - asked)
 
-    with Client(VethPair(WIRE, "client")) as client:
+    with Client(ClientLink(WIRE, "client")) as client:
         receiving = asyncio.create_task(receive(client))
         try:
             for number in range(10**9):

@@ -14,14 +14,13 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TypeVar
 
 from scapy.layers.l2 import ARP, Dot1Q, Ether
-from support.net.router_link import inside, require
-from support.net.timeouts import TIMEOUT
+from support.net.namespaces import add_address, connect, execute, inside, ip, namespaces, run
+from support.net.waiting import TIMEOUT, Recorder
 
 from speaker.linux.worker_process import WorkerEvent
 from speaker.responder.events import ResponderEvent
@@ -40,14 +39,12 @@ ETH_P_ALL = 0x0003
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 Event = ResponderEvent | WorkerEvent
-E = TypeVar("E", bound=Event)
 
-_numbers = itertools.count()
 _senders = (f"198.18.{n >> 8}.{n & 255}" for n in itertools.count(1))
 
 
 @dataclass(frozen=True)
-class VethPair:
+class ClientLink:
     """The names of the two network namespaces."""
 
     node: str
@@ -55,8 +52,7 @@ class VethPair:
 
     def connect(self, name: str = "eth0") -> None:
         """Create a veth pair with this name on both ends, and set both up."""
-        ip("-n", self.node, "link", "add", name, "type", "veth", "peer", name,
-           "netns", self.client)  # fmt: skip
+        connect(self.node, self.client, name, name)
         for namespace in (self.client, self.node):
             ip("-n", namespace, "link", "set", name, "up")
 
@@ -70,8 +66,11 @@ class VethPair:
 
     def set_on_client(self, setting: str, value: int) -> bool:
         """Change a sysctl of the client; return whether its kernel has it."""
-        command = ("ip", "netns", "exec", self.client, "sysctl", "-qw", f"{setting}={value}")
-        return subprocess.run(command, check=False).returncode == 0
+        try:
+            execute(self.client, "sysctl", "-qw", f"{setting}={value}")
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def batch(self, commands: str) -> None:
         """Run a batch of ``ip`` commands, one a line, in the node's namespace."""
@@ -81,7 +80,7 @@ class VethPair:
 
     def full_queue(self, name: str) -> None:
         """Set the transmit queue limit to 0, so that the kernel refuses every frame."""
-        _run("tc", "-n", self.node, "qdisc", "add", "dev", name, "root", "pfifo", "limit", "0")
+        run("tc", "-n", self.node, "qdisc", "add", "dev", name, "root", "pfifo", "limit", "0")
 
     def node_mac(self, name: str = "eth0") -> str:
         """Return the MAC address of one of the node's interfaces."""
@@ -90,36 +89,29 @@ class VethPair:
 
 
 @contextlib.contextmanager
-def veth_pair(*, connected: bool = True, ipv6: bool = False) -> Iterator[VethPair]:
+def client_link(*, connected: bool = True, ipv6: bool = False) -> Iterator[ClientLink]:
     """Create both namespaces, and run a block in the node's.
 
     With ``connected`` they get a veth pair. Without ``ipv6`` the kernels send no frames of their
     own, so that tests can count frames.
     """
-    require(os.geteuid() == 0, "root, to make network namespaces")
-    prefix = f"ml2-{os.getpid()}-{next(_numbers)}"
-    pair = VethPair(f"{prefix}n", f"{prefix}c")
-    with contextlib.ExitStack() as cleanup:
-        for name in (pair.node, pair.client):
-            ip("netns", "add", name)
-            cleanup.callback(ip, "netns", "del", name)
-            setting = f"net.ipv6.conf.default.disable_ipv6={0 if ipv6 else 1}"
-            ip("netns", "exec", name, "sysctl", "-qw", setting)
-            ip("-n", name, "link", "set", "lo", "up")
+    disable = f"disable_ipv6={0 if ipv6 else 1}"
+    with namespaces("node", "client", default=disable) as (node, client):
+        link = ClientLink(node, client)
         if connected:
-            pair.connect()
-            pair.on_client("address", "add", f"{CLIENT_IP}/24", "dev", "eth0")
-        cleanup.enter_context(inside(pair.node))
-        yield pair
+            link.connect()
+            add_address(client, f"{CLIENT_IP}/24")
+        with inside(node):
+            yield link
 
 
 class Client:
     """A packet socket at the client's end: sends requests, and receives every ARP frame."""
 
     def __init__(
-        self, veth_pair: VethPair, interface: str = "eth0", protocol: int = ETH_P_ARP
+        self, link: ClientLink, interface: str = "eth0", protocol: int = ETH_P_ARP
     ) -> None:
-        with inside(veth_pair.client):
+        with inside(link.client):
             self.socket = socket.socket(
                 socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(protocol)
             )
@@ -207,16 +199,11 @@ class Client:
                 pass
 
 
-class Node:
-    """A responder under test, and its events.
-
-    ``events`` are those that no call has returned yet, ``history`` all of them.
-    """
+class Node(Recorder[Event]):
+    """A responder under test, and its events."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.events: list[Event] = []
-        self.history: list[Event] = []
-        self._arrived = asyncio.Event()
+        super().__init__()
         self.responder = Responder(settings)
 
     def announce(self, *addresses: str) -> None:
@@ -229,19 +216,6 @@ class Node:
         for address in addresses:
             self.responder.withdraw(ip_address(address))
 
-    async def next_event(
-        self, kind: type[E], that: Callable[[E], bool] = lambda _: True, within: float = TIMEOUT
-    ) -> E:
-        """Wait for the next event of a kind that no call has returned yet."""
-        async with asyncio.timeout(within):
-            while True:
-                for event in self.events:
-                    if isinstance(event, kind) and that(event):
-                        self.events.remove(event)
-                        return event
-                self._arrived.clear()
-                await self._arrived.wait()
-
     def process(self) -> int:
         """Return the process ID of the responder process."""
         (child,) = responder_processes(os.getpid())
@@ -250,12 +224,6 @@ class Node:
     def kill(self) -> None:
         """Kill the responder process (SIGKILL)."""
         os.kill(self.process(), signal.SIGKILL)
-
-    def record(self, event: Event) -> None:
-        """Record an event of the responder."""
-        self.events.append(event)
-        self.history.append(event)
-        self._arrived.set()
 
 
 @contextlib.asynccontextmanager
@@ -276,7 +244,7 @@ def responder_processes(parent: int) -> list[int]:
     """Return the process IDs of a process's responder processes."""
     return [
         int(line.split()[0])
-        for line in _run("ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)).splitlines()
+        for line in run("ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)).splitlines()
         if "speaker.responder.io.process" in line
     ]
 
@@ -293,12 +261,3 @@ async def gone(process: int, within: float = TIMEOUT) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-
-
-def ip(*arguments: str) -> str:
-    """Run the ``ip`` program."""
-    return _run("ip", *arguments)
-
-
-def _run(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6, in6_getnsma, in6_getnsmac
 from scapy.layers.l2 import ARP, Ether
-from support.layer2.client_link import BROADCAST, CLIENT_IP, SO_RCVBUFFORCE, VethPair
-from support.net.router_link import inside
-from support.net.timeouts import TIMEOUT
+from support.layer2.client_link import BROADCAST, CLIENT_IP, SO_RCVBUFFORCE, ClientLink
+from support.net.namespaces import inside
+from support.net.waiting import TIMEOUT
 
 from metallb_py.protocols.ethernet import EtherType
 from speaker.responder.io.packet_socket import attach_filter
@@ -80,7 +80,7 @@ def percentile(delays: Sequence[Delay], part: float) -> float:
 class Requester:
     """Sends requests and receives replies only: a filter in the kernel drops all other frames."""
 
-    def __init__(self, pair: VethPair, ether_type: EtherType, answer: tuple[int, int]) -> None:
+    def __init__(self, pair: ClientLink, ether_type: EtherType, answer: tuple[int, int]) -> None:
         with inside(pair.client):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
@@ -163,7 +163,7 @@ class Requester:
 
 
 @contextlib.contextmanager
-def arp_requester(pair: VethPair) -> Iterator[Requester]:
+def arp_requester(pair: ClientLink) -> Iterator[Requester]:
     """Open a requester that receives ARP replies."""
     requester = Requester(pair, EtherType.ARP, ARP_REPLY)
     with contextlib.closing(requester):
@@ -171,7 +171,7 @@ def arp_requester(pair: VethPair) -> Iterator[Requester]:
 
 
 @contextlib.contextmanager
-def nd_requester(pair: VethPair) -> Iterator[Requester]:
+def nd_requester(pair: ClientLink) -> Iterator[Requester]:
     """Open a requester that receives neighbor advertisements."""
     requester = Requester(pair, EtherType.IPV6, ADVERTISEMENT)
     with contextlib.closing(requester):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from speaker.linux.channel import PART_LIMIT, Assembly, split
 from speaker.responder.io.messages import Disown, Own, decode_report, encode, encode_settings

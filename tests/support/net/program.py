@@ -9,7 +9,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from support.kube.api import Api, connected, running_api
 from support.kube.config_states import LARGE, OTHER_LARGE
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from controller.drivers.config_state import StateEvent, StateNotStored, StateStored, StateWriter
 from metallb_py.kube.client import KubeClient

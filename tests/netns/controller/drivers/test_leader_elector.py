@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from support.kube.api import HOST, Api, connected, running_api
 from support.net.ports import free_port
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, Observable
 
 from controller.drivers.leader_elector import (
     Candidacy,
@@ -36,29 +36,24 @@ D = Durations(lease=1, deadline=0.7, renew=0.1, poll=0.1, attempt=0.5)
 PATIENT = Durations(lease=3, deadline=2.5, renew=0.1, poll=0.1, attempt=2.0)
 
 
-class Candidate:
+class Candidate(Observable):
     """A candidate; records its events."""
 
     def __init__(self, kubeconfig: Path, name: str, durations: Durations = D) -> None:
+        super().__init__()
         self.events: list[ElectionEvent] = []
         self.term: Term | None = None
-        self.changed = asyncio.Event()
         candidacy = Candidacy(str(kubeconfig), NAMESPACE, LEASE, name, durations)
         leadership = Leadership(candidacy, self._record)
         self._task = asyncio.create_task(leadership.run(self._lead))
 
     async def until_leading(self) -> Term:
-        async with asyncio.timeout(TIMEOUT):
-            while self.term is None:
-                self.changed.clear()
-                await self.changed.wait()
-        return self.term
+        term = await self.until(lambda: self.term)
+        assert term is not None
+        return term
 
     async def until_event(self, kind: type[ElectionEvent]) -> None:
-        async with asyncio.timeout(TIMEOUT):
-            while not any(isinstance(event, kind) for event in self.events):
-                self.changed.clear()
-                await self.changed.wait()
+        await self.until(lambda: any(isinstance(event, kind) for event in self.events))
 
     async def leave(self) -> None:
         self._task.cancel()
@@ -66,11 +61,11 @@ class Candidate:
 
     def _record(self, event: ElectionEvent) -> None:
         self.events.append(event)
-        self.changed.set()
+        self.notify()
 
     async def _lead(self, term: Term) -> None:
         self.term = term
-        self.changed.set()
+        self.notify()
         try:
             await term.ended.wait()
         finally:

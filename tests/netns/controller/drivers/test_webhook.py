@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 from support.kube.api import HOST
 from support.net.ports import free_port
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, until
 
 from controller.admission import AdmissionError
 from controller.drivers import webhook as module
@@ -321,9 +321,7 @@ async def test_port_in_use_is_reported_once_and_retried(
         task = asyncio.create_task(webhook.run(errors.append))
         try:
             await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
-            async with asyncio.timeout(TIMEOUT):
-                while not errors:
-                    await asyncio.sleep(0.01)
+            await until(lambda: errors)
             taken.close()
             status = 0
             async with asyncio.timeout(TIMEOUT):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
 from support.bgp.peers import PeerConnection, listening
 from support.net.background import while_running
-from support.net.router_link import NODE, eventually, inside, veth_pair
+from support.net.router_link import NODE
+from support.net.waiting import eventually
 
 from metallb_py.model.config import BgpAdvertisement, Config, Pool, Protocol
 from metallb_py.model.peers import Peer, SessionParameters
@@ -22,17 +22,11 @@ from speaker.announcers.bgp import bgp_announcer
 from speaker.decision import Announcement
 from speaker.metrics import SpeakerMetrics
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("cable")]
 
 ONE = Peer(SessionParameters(64512, 64513, ip_address("127.0.0.1")), name="one")
 TWO = Peer(SessionParameters(64512, 64513, ip_address("127.0.0.2")), name="two")
 SERVICES = {f"default/{n}": (ip_address(f"192.0.2.{n}"),) for n in (1, 2)}
-
-
-@pytest.fixture(autouse=True)
-def namespace() -> Iterator[None]:
-    with veth_pair() as made, inside(made.node):
-        yield
 
 
 async def test_updates_of_a_peer_are_counted_and_malformed_ones_logged() -> None:

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from support.kube.api import Api, connected, running_api
 from support.net.background import while_running
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.lab.apiserver.defaults import BY_KIND
 from metallb_py.model.config import Config

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
-from support.net.router_link import NODE, NODE_V6, inside, veth_pair
+from support.net.router_link import NODE, NODE_V6
 
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
 from speaker.linux.addresses import addresses_beside
 
-pytestmark = pytest.mark.netns
-
-
-@pytest.fixture(autouse=True)
-def namespace() -> Iterator[None]:
-    with veth_pair() as made, inside(made.node):
-        yield
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("cable")]
 
 
 def link_local() -> IPv6Address:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.net.router_link import require
+from support.net.requirements import require
 
 pytestmark = pytest.mark.netns
 

@@ -6,8 +6,8 @@ import select
 import time
 
 import pytest
-from support.layer2.client_link import VethPair, veth_pair
-from support.net.timeouts import TIMEOUT
+from support.layer2.client_link import ClientLink, client_link
+from support.net.waiting import TIMEOUT
 
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, IFF_UP
 from speaker.linux.netlink import Netlink
@@ -37,7 +37,7 @@ def drain(interfaces: Netlink[LinkTable]) -> None:
 
 
 def test_link_table_is_complete_from_the_start() -> None:
-    with veth_pair() as cables:
+    with client_link() as cables:
         interfaces = follow_links()
         eth0 = next(link for link in interfaces.table.entries.values() if link.name == "eth0")
         interfaces.close()
@@ -52,7 +52,7 @@ def test_link_table_is_complete_from_the_start() -> None:
 
 
 def test_link_table_follows_added_changed_and_deleted_interfaces() -> None:
-    with veth_pair() as cables:
+    with client_link() as cables:
         interfaces = follow_links()
         cables.on_node("link", "add", "br0", "type", "bridge")
         follow(interfaces, {"lo", "eth0", "br0"})
@@ -72,7 +72,7 @@ def test_link_table_follows_added_changed_and_deleted_interfaces() -> None:
 
 
 def test_lost_netlink_events_lead_to_a_resync() -> None:
-    with veth_pair(connected=False) as cables:
+    with client_link(connected=False) as cables:
         interfaces = follow_links()
         flood(cables)
 
@@ -80,7 +80,7 @@ def test_lost_netlink_events_lead_to_a_resync() -> None:
         interfaces.close()
 
 
-def flood(cables: VethPair) -> None:
+def flood(cables: ClientLink) -> None:
     """Cause more events than a socket's buffer holds."""
     commands = "".join(
         "link add flood0 type veth peer flood1\n"
@@ -91,7 +91,7 @@ def flood(cables: VethPair) -> None:
 
 
 def test_subnet_table_is_complete_from_the_start_and_followed() -> None:
-    with veth_pair() as cables:
+    with client_link() as cables:
         cables.on_node("address", "add", "192.0.2.1/24", "dev", "eth0")
         cables.on_node("address", "add", "192.0.2.9/24", "dev", "eth0")
         followed = follow_subnets()

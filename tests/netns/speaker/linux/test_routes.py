@@ -8,7 +8,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from support.net.router_link import ROUTER, ROUTER_V6, VethPair, inside, veth_pair
+from support.net.namespaces import inside
+from support.net.router_link import ROUTER, ROUTER_V6, RouterLink, router_link
 
 from speaker.linux.routes import forwards, is_neighbor
 
@@ -16,8 +17,8 @@ pytestmark = pytest.mark.netns
 
 
 @pytest.fixture(autouse=True)
-def cable() -> Iterator[VethPair]:
-    with veth_pair() as made, inside(made.node):
+def cable() -> Iterator[RouterLink]:
+    with router_link() as made, inside(made.node):
         for route in (
             ("10.99.0.0/16", "via", ROUTER),
             ("10.99.5.0/24", "dev", "eth0"),

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
-from support.net.router_link import inside, veth_pair
 
 from metallb_py.errors import LocalProtocolError
 from speaker.linux.tcp_md5 import MAX_PASSWORD, sign_segments
 
-pytestmark = pytest.mark.netns
-
-
-@pytest.fixture(autouse=True)
-def namespace() -> Iterator[None]:
-    with veth_pair() as made, inside(made.node):
-        yield
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("cable")]
 
 
 def connect(host: str, ours: str | None, theirs: str) -> None:

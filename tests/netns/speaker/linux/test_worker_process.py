@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from support.net.background import while_running
-from support.net.router_link import eventually, require
+from support.net.requirements import require
+from support.net.waiting import eventually
 
 from metallb_py.protocols.bfd.settings import Path as BfdPath
 from metallb_py.protocols.bfd.settings import Settings as BfdSettings

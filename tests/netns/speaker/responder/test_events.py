@@ -18,8 +18,8 @@ from support.layer2.client_link import (
     FENCE,
     VIP,
     Client,
+    client_link,
     running_node,
-    veth_pair,
 )
 
 from speaker.responder.events import (
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[4]
 
 
 async def test_interfaces_are_reported_once_each() -> None:
-    with veth_pair() as cables:
+    with client_link() as cables:
         async with running_node() as node:
             assert (await node.next_event(InterfaceAdded)).interface == "eth0"
             cables.connect("eth1")
@@ -50,7 +50,7 @@ async def test_interfaces_are_reported_once_each() -> None:
 
 
 async def test_counters_add_up_to_the_frames_that_the_client_received() -> None:
-    with veth_pair() as cables:
+    with client_link() as cables:
         async with running_node(VIP, FENCE) as node:
             with Client(cables) as client:
                 await client.answered(FENCE)
@@ -68,7 +68,7 @@ async def test_counters_add_up_to_the_frames_that_the_client_received() -> None:
 
 
 async def test_dropped_requests_are_counted_by_reason() -> None:
-    with veth_pair(ipv6=True) as cables:
+    with client_link(ipv6=True) as cables:
         async with running_node(VIP, "2001:db8::64", FENCE) as node:
             with Client(cables) as client, Client(cables, protocol=ETH_P_IPV6) as client6:
                 await client.answered(FENCE)
@@ -89,7 +89,7 @@ async def test_dropped_requests_are_counted_by_reason() -> None:
 
 
 async def test_frames_that_cannot_be_sent_are_reported() -> None:
-    with veth_pair() as cables:
+    with client_link() as cables:
         async with running_node() as node:
             await node.next_event(InterfaceAdded)
             cables.full_queue("eth0")
@@ -102,7 +102,7 @@ async def test_frames_that_cannot_be_sent_are_reported() -> None:
 
 
 async def test_missing_cap_net_raw_is_reported_for_each_interface() -> None:
-    with veth_pair():
+    with client_link():
         speaker = await asyncio.create_subprocess_exec(
             sys.executable, "-c", POWERLESS, cwd=ROOT, stdout=asyncio.subprocess.PIPE
         )

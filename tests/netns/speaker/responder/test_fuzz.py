@@ -15,10 +15,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from support.layer2.client_link import ETH_P_ALL, VIP, Client, veth_pair
+from support.layer2.client_link import ETH_P_ALL, VIP, Client, client_link
 from support.layer2.frame_fuzz import Fuzzer
 from support.layer2.responder_process import Process, running_process
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 pytestmark = pytest.mark.netns
 
@@ -90,7 +90,7 @@ async def flood(client: Client, checker: Checker, fuzzer: Fuzzer, seconds: float
 async def test_fuzzed_frames_cause_no_wrong_answer_and_no_memory_growth() -> None:
     print(f"METALLB_PY_FUZZ_SEED={SEED}")
     with (
-        veth_pair(ipv6=True) as cables,
+        client_link(ipv6=True) as cables,
         Client(cables, protocol=ETH_P_ALL) as client,
         running_process() as process,
     ):

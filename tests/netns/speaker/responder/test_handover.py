@@ -15,12 +15,12 @@ from support.layer2.client_link import (
     FENCE,
     VIP,
     Client,
+    ClientLink,
     Node,
-    VethPair,
+    client_link,
     running_node,
-    veth_pair,
 )
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from speaker.responder.events import AddressConflict
 from speaker.responder.handover import LINGER, SETTLING
@@ -30,15 +30,9 @@ VIP6 = "2001:db8::64"
 
 
 @pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair(ipv6=True) as built:
+def cables() -> Iterator[ClientLink]:
+    with client_link(ipv6=True) as built:
         yield built
-
-
-@pytest.fixture
-def client(cables: VethPair) -> Iterator[Client]:
-    with Client(cables) as opened:
-        yield opened
 
 
 def announce(client: Client, address: str = VIP, operation: int = 1) -> None:
@@ -101,7 +95,7 @@ async def test_withdrawal_without_handover_is_not_answered(client: Client) -> No
         assert not await client.replies()
 
 
-async def test_arp_probe_detects_an_address_conflict(cables: VethPair, client: Client) -> None:
+async def test_arp_probe_detects_an_address_conflict(cables: ClientLink, client: Client) -> None:
     """The client's kernel has the address, and answers as any host does."""
     cables.on_client("address", "add", f"{VIP}/24", "dev", "eth0")
     async with running_node(VIP, FENCE) as node:
@@ -114,7 +108,7 @@ async def test_arp_probe_detects_an_address_conflict(cables: VethPair, client: C
         assert await client.replies(), "it is answered all the same"
 
 
-async def test_ipv6_address_conflict_is_detected(cables: VethPair, client: Client) -> None:
+async def test_ipv6_address_conflict_is_detected(cables: ClientLink, client: Client) -> None:
     cables.on_client("address", "add", f"{VIP6}/64", "dev", "eth0", "nodad")
     async with running_node(VIP6) as node:
         conflict = await node.next_event(AddressConflict)
@@ -122,7 +116,7 @@ async def test_ipv6_address_conflict_is_detected(cables: VethPair, client: Clien
 
 
 async def test_later_address_conflict_is_reported_and_own_frames_are_not(
-    cables: VethPair, client: Client
+    cables: ClientLink, client: Client
 ) -> None:
     cables.connect("eth1")  # on one link, the node would receive its own frames on both
     async with running_node(VIP, FENCE) as node:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 import pytest
@@ -23,11 +22,11 @@ from support.layer2.client_link import (
     FENCE,
     VIP,
     Client,
-    VethPair,
+    ClientLink,
+    client_link,
     running_node,
-    veth_pair,
 )
-from support.net.router_link import eventually
+from support.net.waiting import eventually
 
 from speaker.responder.events import InterfaceAdded, InterfaceRemoved
 
@@ -37,13 +36,7 @@ VIP6 = "2001:db8::64"
 GROUP6 = in6_getnsma(IPv6Address(VIP6).packed)
 
 
-@pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair() as built:
-        yield built
-
-
-def need(cables: VethPair, kind: str, *arguments: str) -> None:
+def need(cables: ClientLink, kind: str, *arguments: str) -> None:
     """Add a link of a kind on the node; skip the test if the kernel lacks that kind."""
     try:
         cables.on_node("link", "add", *arguments, "type", *kind.split())
@@ -75,7 +68,7 @@ async def advertised_mac(client: Client) -> str:
 
 
 async def test_bridge_with_multicast_snooping_answers_arp_and_ndp() -> None:
-    with veth_pair(ipv6=True) as cables, Client(cables) as arp:
+    with client_link(ipv6=True) as cables, Client(cables) as arp:
         mac = "02:00:00:00:00:55"
         cables.on_node(
             "link", "add", "br0", "address", mac, "type", "bridge", "mcast_snooping", "1"
@@ -91,7 +84,7 @@ async def test_bridge_with_multicast_snooping_answers_arp_and_ndp() -> None:
                 assert (await node.next_event(InterfaceAdded)).interface == "br0"
 
 
-async def test_vlan_interface_answers_with_its_own_mac_address(cables: VethPair) -> None:
+async def test_vlan_interface_answers_with_its_own_mac_address(cables: ClientLink) -> None:
     vlan = ("link", "eth0", "name", "eth0.5")
     need(cables, "vlan id 5", *vlan)
     cables.on_client("link", "add", *vlan, "type", "vlan", "id", "5")
@@ -106,7 +99,7 @@ async def test_vlan_interface_answers_with_its_own_mac_address(cables: VethPair)
                 assert reply[ARP].hwsrc == cables.node_mac(name)
 
 
-async def test_a_bond_answers_for_its_members(cables: VethPair) -> None:
+async def test_a_bond_answers_for_its_members(cables: ClientLink) -> None:
     need(cables, "bond mode active-backup", "bond0")
     cables.connect("eth1")
     for name in ("eth0", "eth1"):
@@ -121,7 +114,7 @@ async def test_a_bond_answers_for_its_members(cables: VethPair) -> None:
         assert added == ["bond0"]
 
 
-async def test_noarp_interface_is_left_out(cables: VethPair) -> None:
+async def test_noarp_interface_is_left_out(cables: ClientLink) -> None:
     async with running_node(VIP) as node:
         assert (await node.next_event(InterfaceAdded)).interface == "eth0"
         cables.on_node("link", "set", "eth0", "arp", "off")
@@ -132,7 +125,7 @@ async def test_noarp_interface_is_left_out(cables: VethPair) -> None:
             await client.answered()
 
 
-async def test_vxlan_interface_answers(cables: VethPair) -> None:
+async def test_vxlan_interface_answers(cables: ClientLink) -> None:
     need(cables, "vxlan id 7 dstport 4789 remote 198.51.100.2 local 198.51.100.1 dev eth0", "over0")
     cables.on_node("address", "add", "198.51.100.1/24", "dev", "eth0")
     cables.on_client("address", "add", "198.51.100.2/24", "dev", "eth0")
@@ -148,7 +141,7 @@ async def test_vxlan_interface_answers(cables: VethPair) -> None:
             assert reply[ARP].hwsrc == cables.node_mac("over0")
 
 
-async def test_each_interface_answers_with_its_own_mac_address(cables: VethPair) -> None:
+async def test_each_interface_answers_with_its_own_mac_address(cables: ClientLink) -> None:
     cables.connect("eth1")
     async with running_node(VIP, FENCE):
         for name in ("eth0", "eth1"):

@@ -24,13 +24,13 @@ from support.layer2.client_link import (
     BROADCAST,
     ETH_P_IPV6,
     Client,
-    VethPair,
+    ClientLink,
+    client_link,
     gone,
     running_node,
-    veth_pair,
 )
-from support.net.router_link import eventually, require
-from support.net.timeouts import TIMEOUT
+from support.net.requirements import require
+from support.net.waiting import TIMEOUT, eventually
 
 from speaker.responder.events import Counters, InterfaceAdded, InterfaceRemoved
 
@@ -47,8 +47,8 @@ SOURCES = (f"fe80::{number:x}" for number in count(1))
 class Client6(Client):
     """A client that sends neighbor solicitations."""
 
-    def __init__(self, veth_pair: VethPair, interface: str = "eth0") -> None:
-        super().__init__(veth_pair, interface, ETH_P_IPV6)
+    def __init__(self, client_link: ClientLink, interface: str = "eth0") -> None:
+        super().__init__(client_link, interface, ETH_P_IPV6)
 
     def solicit(
         self, target: str = VIP6, to: str = "", source: str = CLIENT6, *, source_option: bool = True
@@ -101,19 +101,19 @@ class Client6(Client):
 
 
 @pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair(ipv6=True) as built:
+def cables() -> Iterator[ClientLink]:
+    with client_link(ipv6=True) as built:
         yield built
 
 
 @pytest.fixture
-def client(cables: VethPair) -> Iterator[Client6]:
+def client(cables: ClientLink) -> Iterator[Client6]:
     with Client6(cables) as opened:
         yield opened
 
 
 async def test_every_kind_of_solicitation_gets_exactly_one_answer(
-    cables: VethPair, client: Client6
+    cables: ClientLink, client: Client6
 ) -> None:
     mac = cables.node_mac()
     async with running_node(VIP6, FENCE6):
@@ -135,7 +135,7 @@ async def test_solicitations_of_other_addresses_are_ignored(client: Client6) -> 
 
 
 async def test_duplicate_address_detection_fails_for_an_owned_address(
-    cables: VethPair, client: Client6
+    cables: ClientLink, client: Client6
 ) -> None:
     async with running_node(VIP6):
         await client.resolved()
@@ -149,7 +149,7 @@ async def test_duplicate_address_detection_fails_for_an_owned_address(
 
 
 async def test_kernel_neighbor_entry_becomes_and_stays_reachable(
-    cables: VethPair,
+    cables: ClientLink,
 ) -> None:
     mac = cables.node_mac()
     cables.on_client("address", "add", "2001:db8::2/64", "dev", "eth0", "nodad")
@@ -171,7 +171,7 @@ async def test_kernel_neighbor_entry_becomes_and_stays_reachable(
         assert mac in await eventually(neighbor, lambda entry: "REACHABLE" in entry)
 
 
-async def test_ndisc6_resolves_the_address(cables: VethPair, client: Client6) -> None:
+async def test_ndisc6_resolves_the_address(cables: ClientLink, client: Client6) -> None:
     require(shutil.which("ndisc6") is not None, "ndisc6")
     cables.on_client("address", "add", "2001:db8::2/64", "dev", "eth0", "nodad")
     async with running_node(VIP6):
@@ -186,7 +186,7 @@ async def test_ndisc6_resolves_the_address(cables: VethPair, client: Client6) ->
 
 
 async def test_takeover_sends_unsolicited_na_to_all_nodes_and_routers(
-    cables: VethPair, client: Client6
+    cables: ClientLink, client: Client6
 ) -> None:
     async with running_node(FENCE6) as node:
         await client.resolved(FENCE6)
@@ -203,7 +203,7 @@ async def test_takeover_sends_unsolicited_na_to_all_nodes_and_routers(
 
 
 async def test_takeover_sends_unsolicited_na_to_recent_requesters(
-    cables: VethPair, client: Client6
+    cables: ClientLink, client: Client6
 ) -> None:
     async with running_node(VIP6, FENCE6) as node:
         await client.resolved(FENCE6)
@@ -218,7 +218,7 @@ async def test_takeover_sends_unsolicited_na_to_recent_requesters(
     assert (frame[ICMPv6ND_NA].tgt, frame[ICMPv6ND_NA].O, frame[ICMPv6ND_NA].R) == (VIP6, 1, 0)
 
 
-async def test_solicited_node_groups_follow_addresses_and_interfaces(cables: VethPair) -> None:
+async def test_solicited_node_groups_follow_addresses_and_interfaces(cables: ClientLink) -> None:
     async def groups(interface: str) -> str:
         return cables.on_node("-6", "maddress", "show", "dev", interface)
 
@@ -232,7 +232,7 @@ async def test_solicited_node_groups_follow_addresses_and_interfaces(cables: Vet
         await eventually(lambda: groups("late0"), lambda text: "ff02::1:ff00:64" not in text)
 
 
-async def test_arp_and_ndp_side_by_side(cables: VethPair, client: Client6) -> None:
+async def test_arp_and_ndp_side_by_side(cables: ClientLink, client: Client6) -> None:
     async with running_node(VIP4, VIP6, FENCE6) as node:
         await client.resolved(FENCE6)
         assert len(await client.advertisements()) == 1
@@ -258,7 +258,7 @@ async def test_arp_and_ndp_side_by_side(cables: VethPair, client: Client6) -> No
 
 
 async def test_interface_without_ipv6_answers_in_arp_alone() -> None:
-    with veth_pair(ipv6=False) as cables:
+    with client_link(ipv6=False) as cables:
         async with running_node(VIP4, VIP6) as node:
             with Client(cables) as client:
                 reply = await client.answered(VIP4)

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from support.layer2.client_link import FENCE, VIP, Client, VethPair, running_node, veth_pair
-from support.net.router_link import eventually, require
-from support.net.timeouts import TIMEOUT
+from support.layer2.client_link import FENCE, VIP, Client, ClientLink, client_link, running_node
+from support.net.requirements import require
+from support.net.waiting import TIMEOUT, eventually
 
 from speaker.responder.events import InterfaceAdded
 
@@ -21,13 +21,13 @@ OTHER6 = "2001:db8::65"
 
 
 @pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair(ipv6=True) as built:
+def cables() -> Iterator[ClientLink]:
+    with client_link(ipv6=True) as built:
         built.on_client("address", "add", "2001:db8::2/64", "dev", "eth0", "nodad")
         yield built
 
 
-async def start(cables: VethPair, *command: str) -> asyncio.subprocess.Process:
+async def start(cables: ClientLink, *command: str) -> asyncio.subprocess.Process:
     """Start a program on the client."""
     require(shutil.which(command[0]) is not None, command[0])
     return await asyncio.create_subprocess_exec(
@@ -37,13 +37,13 @@ async def start(cables: VethPair, *command: str) -> asyncio.subprocess.Process:
     )
 
 
-async def output_of(cables: VethPair, *command: str) -> str:
+async def output_of(cables: ClientLink, *command: str) -> str:
     """Run a program on the client; return its output."""
     output, _ = await (await start(cables, *command)).communicate()
     return output.decode()
 
 
-async def answering(cables: VethPair) -> None:
+async def answering(cables: ClientLink) -> None:
     """Wait until the node answers in both protocols."""
     with Client(cables) as client:
         await client.answered()
@@ -54,7 +54,7 @@ async def answering(cables: VethPair) -> None:
     await eventually(ask, lambda text: ":" in text)
 
 
-async def test_arp_scan_finds_exactly_the_owned_addresses_once(cables: VethPair) -> None:
+async def test_arp_scan_finds_exactly_the_owned_addresses_once(cables: ClientLink) -> None:
     require(shutil.which("arp-scan") is not None, "arp-scan")
     async with running_node(VIP, FENCE):
         with Client(cables) as client:
@@ -66,7 +66,7 @@ async def test_arp_scan_finds_exactly_the_owned_addresses_once(cables: VethPair)
 
 
 @pytest.mark.parametrize("address", [VIP, VIP6])
-async def test_neighbor_unreachability_detection_succeeds(cables: VethPair, address: str) -> None:
+async def test_neighbor_unreachability_detection_succeeds(cables: ClientLink, address: str) -> None:
     mac = cables.node_mac()
 
     async def state() -> str:
@@ -82,7 +82,7 @@ async def test_neighbor_unreachability_detection_succeeds(cables: VethPair, addr
 
 
 @pytest.mark.parametrize("address", [VIP, VIP6])
-async def test_kernel_resolves_the_address_when_it_sends(cables: VethPair, address: str) -> None:
+async def test_kernel_resolves_the_address_when_it_sends(cables: ClientLink, address: str) -> None:
     family = 10 if ":" in address else 2
     send = f"import socket; socket.socket({family}, 2).sendto(b'x', ('{address}', 9))"
 
@@ -96,7 +96,7 @@ async def test_kernel_resolves_the_address_when_it_sends(cables: VethPair, addre
         assert cables.node_mac() in await eventually(state, lambda entry: "REACHABLE" in entry)
 
 
-async def test_alive6_finds_the_owned_address_and_no_other(cables: VethPair) -> None:
+async def test_alive6_finds_the_owned_address_and_no_other(cables: ClientLink) -> None:
     require(shutil.which("atk6-alive6") is not None, "atk6-alive6, of thc-ipv6")
     async with running_node(VIP, VIP6):
         await answering(cables)
@@ -106,7 +106,7 @@ async def test_alive6_finds_the_owned_address_and_no_other(cables: VethPair) -> 
         assert "Alive" not in await output_of(cables, "atk6-alive6", "eth0", OTHER6)
 
 
-async def test_detect_sniffer6_detects_no_sniffer(cables: VethPair) -> None:
+async def test_detect_sniffer6_detects_no_sniffer(cables: ClientLink) -> None:
     require(shutil.which("atk6-detect_sniffer6") is not None, "atk6-detect_sniffer6, of thc-ipv6")
     async with running_node(VIP, VIP6):
         await answering(cables)
@@ -117,7 +117,7 @@ async def test_detect_sniffer6_detects_no_sniffer(cables: VethPair) -> None:
         )
 
 
-async def test_passive_discovery6_detects_a_takeover(cables: VethPair) -> None:
+async def test_passive_discovery6_detects_a_takeover(cables: ClientLink) -> None:
     require(shutil.which("atk6-passive_discovery6") is not None, "passive_discovery6, of thc-ipv6")
     async with running_node() as node:
         await node.next_event(InterfaceAdded)

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 from scapy.layers.l2 import ARP
-from support.layer2.client_link import VIP, Client, Node, VethPair, running_node, veth_pair
+from support.layer2.client_link import VIP, Client, ClientLink, Node, client_link, running_node
 
 from speaker.responder.events import InterfacesChanged
 from speaker.responder.settings import Settings
@@ -19,8 +19,8 @@ SUBNETS = {"eth0": ip_network("192.0.2.0/24"), "eth1": ip_network("198.51.100.0/
 
 
 @pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair() as built:
+def cables() -> Iterator[ClientLink]:
+    with client_link() as built:
         built.connect("eth1")
         yield built
 
@@ -43,7 +43,7 @@ async def settled(node: Node, *subnets: str) -> None:
 
 
 async def test_only_the_interface_on_the_subnet_answers_and_announces(
-    cables: VethPair,
+    cables: ClientLink,
 ) -> None:
     cables.on_node("address", "add", HERE, "dev", "eth0")
     cables.on_node("address", "add", THERE, "dev", "eth1")
@@ -61,7 +61,7 @@ async def test_only_the_interface_on_the_subnet_answers_and_announces(
 
 
 async def test_added_and_removed_node_addresses_move_the_answering_interface(
-    cables: VethPair,
+    cables: ClientLink,
 ) -> None:
     with Client(cables, "eth0") as first, Client(cables, "eth1") as second:
         async with running_node(VIP, ELSEWHERE) as node:
@@ -74,7 +74,7 @@ async def test_added_and_removed_node_addresses_move_the_answering_interface(
             assert await answering(first, second) == [True, True]
 
 
-async def test_first_report_of_an_interface_has_its_subnets(cables: VethPair) -> None:
+async def test_first_report_of_an_interface_has_its_subnets(cables: ClientLink) -> None:
     """Otherwise every restart of a speaker would move its node's addresses away and back."""
     cables.on_node("address", "add", HERE, "dev", "eth0")
     async with running_node() as node:
@@ -85,7 +85,7 @@ async def test_first_report_of_an_interface_has_its_subnets(cables: VethPair) ->
         assert interfaces == {"eth0": (ip_network("192.0.2.0/24"),), "eth1": ()}
 
 
-async def test_any_interface_setting_lets_all_interfaces_answer(cables: VethPair) -> None:
+async def test_any_interface_setting_lets_all_interfaces_answer(cables: ClientLink) -> None:
     cables.on_node("address", "add", HERE, "dev", "eth0")
     with Client(cables, "eth0") as first, Client(cables, "eth1") as second:
         async with running_node(VIP, ELSEWHERE, settings=Settings(any_interface=True)) as node:
@@ -93,7 +93,7 @@ async def test_any_interface_setting_lets_all_interfaces_answer(cables: VethPair
             assert await answering(first, second) == [True, True]
 
 
-async def test_only_the_named_interfaces_answer(cables: VethPair) -> None:
+async def test_only_the_named_interfaces_answer(cables: ClientLink) -> None:
     with Client(cables, "eth0") as first, Client(cables, "eth1") as second:
         async with running_node(VIP, ELSEWHERE) as node:
             assert await answering(first, second) == [True, True]

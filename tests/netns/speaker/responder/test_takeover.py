@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -14,12 +13,12 @@ from support.layer2.client_link import (
     CLIENT_IP,
     VIP,
     Client,
+    ClientLink,
     Node,
-    VethPair,
+    client_link,
     running_node,
-    veth_pair,
 )
-from support.net.router_link import eventually
+from support.net.waiting import eventually
 
 from speaker.responder.events import Counters, InterfaceAdded
 from speaker.responder.settings import Settings
@@ -30,18 +29,6 @@ OTHER = "192.0.2.101"
 VIP6 = "2001:db8::64"
 # Routers by RFC 9131: unsolicited advertisements create neighbor cache entries.
 ACCEPT = "accept_untracked_na"
-
-
-@pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair() as built:
-        yield built
-
-
-@pytest.fixture
-def client(cables: VethPair) -> Iterator[Client]:
-    with Client(cables) as opened:
-        yield opened
 
 
 async def gratuitous(client: Client, address: str, within: float) -> list[Ether]:
@@ -69,7 +56,7 @@ async def lose_and_take_over(node: Node, client: Client) -> None:
 
 
 async def test_takeover_is_announced_unicast_to_recent_requesters(
-    cables: VethPair, client: Client
+    cables: ClientLink, client: Client
 ) -> None:
     async with running_node(VIP) as node:
         await client.answered()
@@ -104,7 +91,7 @@ async def test_requester_since_the_takeover_gets_no_unicast_announcement(client:
     assert late <= 1  # a late reply
 
 
-async def test_host_without_broadcasts_learns_a_changed_mac_address(cables: VethPair) -> None:
+async def test_host_without_broadcasts_learns_a_changed_mac_address(cables: ClientLink) -> None:
     cables.on_client("address", "flush", "dev", "eth0")
     cables.on_client("address", "add", "192.0.2.2/24", "dev", "eth0")
 
@@ -134,7 +121,7 @@ async def test_owned_addresses_are_announced_periodically(client: Client) -> Non
         assert await gratuitous(client, OTHER, within=1.5) == []
 
 
-async def test_gratuitous_arp_of_the_other_interface_is_dropped_as_own(cables: VethPair) -> None:
+async def test_gratuitous_arp_of_the_other_interface_is_dropped_as_own(cables: ClientLink) -> None:
     cables.connect("eth1")
     cables.on_client("link", "add", "br0", "type", "bridge")
     cables.on_client("link", "set", "br0", "up")
@@ -157,7 +144,7 @@ async def test_gratuitous_arp_of_the_other_interface_is_dropped_as_own(cables: V
 
 
 async def test_router_has_a_neighbor_entry_before_any_solicitation() -> None:
-    with veth_pair(ipv6=True) as cables:
+    with client_link(ipv6=True) as cables:
         for name in ("forwarding", ACCEPT):
             if not cables.set_on_client(f"net.ipv6.conf.eth0.{name}", 1):
                 pytest.skip(f"this kernel has no setting {name}")

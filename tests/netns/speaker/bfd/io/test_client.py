@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path as FilePath
 
 import pytest
 from support.net.background import while_running
-from support.net.router_link import ROUTER, VethPair, eventually, inside, veth_pair
+from support.net.router_link import ROUTER, RouterLink
+from support.net.waiting import eventually
 
 from metallb_py.protocols.bfd.settings import Path, Settings
 from speaker.bfd.io.client import Bfd, BfdEvent, Counted, SocketsFailed
@@ -23,12 +24,6 @@ from speaker.linux.worker_process import WorkerEvent, WorkerRestarted
 pytestmark = pytest.mark.netns
 
 PATH = Path(ip_address(ROUTER))
-
-
-@pytest.fixture
-def cable() -> Iterator[VethPair]:
-    with veth_pair() as made, inside(made.node):
-        yield made
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +47,7 @@ def bfd_children() -> list[int]:
     ]
 
 
-async def test_bfd_process_runs_only_while_sessions_are_configured(cable: VethPair) -> None:
+async def test_bfd_process_runs_only_while_sessions_are_configured(cable: RouterLink) -> None:
     async with running() as (bfd, events):
         await asyncio.sleep(0)
         assert await processes() == []
@@ -64,7 +59,7 @@ async def test_bfd_process_runs_only_while_sessions_are_configured(cable: VethPa
     assert not [event for event in events if isinstance(event, WorkerRestarted)]
 
 
-async def test_a_process_that_dies_is_replaced(cable: VethPair) -> None:
+async def test_a_process_that_dies_is_replaced(cable: RouterLink) -> None:
     async with running() as (bfd, events):
         bfd.watch({PATH: Settings()})
         (first,) = await eventually(processes, bool)
@@ -75,7 +70,7 @@ async def test_a_process_that_dies_is_replaced(cable: VethPair) -> None:
     assert await processes() == []
 
 
-async def test_counters_and_socket_errors_are_reported(cable: VethPair) -> None:
+async def test_counters_and_socket_errors_are_reported(cable: RouterLink) -> None:
     taken = Listener(Place(4, Port.SINGLE_HOP))
 
     async def reported() -> list[BfdEvent | WorkerEvent]:
@@ -92,7 +87,7 @@ async def test_counters_and_socket_errors_are_reported(cable: VethPair) -> None:
         await eventually(reported, lambda seen: SocketsFailed(()) in seen)
 
 
-async def test_thousands_of_sessions_are_held_and_reported(cable: VethPair) -> None:
+async def test_thousands_of_sessions_are_held_and_reported(cable: RouterLink) -> None:
     first = int(ip_address("10.78.0.0"))
     paths = [Path(ip_address(first + number), multihop=True) for number in range(5000)]
     async with running() as (bfd, events):
@@ -113,7 +108,7 @@ async def test_thousands_of_sessions_are_held_and_reported(cable: VethPair) -> N
 
 
 async def test_sessions_up_to_the_limit_are_held(
-    cable: VethPair,
+    cable: RouterLink,
 ) -> None:
     first = int(ip_address("10.78.0.0"))
     paths = [PATH, *(Path(ip_address(first + n), multihop=True) for n in range(SESSIONS))]

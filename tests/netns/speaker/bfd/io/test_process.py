@@ -17,8 +17,9 @@ from pathlib import Path as FilePath
 from statistics import median
 
 import pytest
-from support.net.router_link import NODE, ROUTER, VethPair, inside, veth_pair
-from support.net.timeouts import TIMEOUT
+from support.net.namespaces import inside
+from support.net.router_link import NODE, ROUTER, RouterLink, router_link
+from support.net.waiting import TIMEOUT
 
 from metallb_py.protocols.bfd.packet import ControlPacket, Diagnostic, State, decode, encode
 from metallb_py.protocols.bfd.session import ADMIN_DOWN_TRANSMISSIONS
@@ -70,7 +71,7 @@ class Process:
 class Router:
     """The other end of the veth pair, driven by hand."""
 
-    def __init__(self, cable: VethPair) -> None:
+    def __init__(self, cable: RouterLink) -> None:
         with inside(cable.router):
             self._listener = Listener(Place(4, Port.SINGLE_HOP))
             self._echoes = Listener(Place(4, Port.ECHO))
@@ -108,8 +109,8 @@ class Router:
 
 
 @pytest.fixture
-def cable() -> Iterator[VethPair]:
-    with veth_pair() as made, inside(made.node):
+def cable() -> Iterator[RouterLink]:
+    with router_link() as made, inside(made.node):
         forward("1")
         yield made
 
@@ -119,14 +120,14 @@ def forward(value: str) -> None:
 
 
 @pytest.fixture
-def router(cable: VethPair) -> Iterator[Router]:
+def router(cable: RouterLink) -> Iterator[Router]:
     made = Router(cable)
     yield made
     made.close()
 
 
 @pytest.fixture
-def process(cable: VethPair) -> Iterator[Process]:
+def process(cable: RouterLink) -> Iterator[Process]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-m", "speaker.bfd.io.process", str(theirs.fileno())]
     ours.settimeout(TIMEOUT)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import errno
 import select
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from support.net.namespaces import inside
 from support.net.router_link import (
     NODE,
     NODE_SECOND,
     NODE_V6,
     ROUTER,
     ROUTER_V6,
-    VethPair,
-    inside,
-    veth_pair,
+    RouterLink,
 )
 
 from metallb_py.protocols.bfd.sessions import Arrival
@@ -28,13 +26,7 @@ from speaker.bfd.io.sockets import SOURCE_PORTS, Listener, Place, Port, Sender
 pytestmark = pytest.mark.netns
 
 
-@pytest.fixture
-def cable() -> Iterator[VethPair]:
-    with veth_pair() as made, inside(made.node):
-        yield made
-
-
-def listen(cable: VethPair, version: int, port: Port) -> Listener:
+def listen(cable: RouterLink, version: int, port: Port) -> Listener:
     with inside(cable.router):
         return Listener(Place(version, port))
 
@@ -56,7 +48,7 @@ def next_of(listener: Listener) -> tuple[bytes, Arrival]:
     ],
 )
 def test_control_packet_arrives_with_ttl_255(
-    cable: VethPair, path: Path, arrival: tuple[str, str]
+    cable: RouterLink, path: Path, arrival: tuple[str, str]
 ) -> None:
     port = Port.MULTIHOP if path.multihop else Port.SINGLE_HOP
     listener, sender = listen(cable, path.peer.version, port), Sender(path, 7)
@@ -69,7 +61,9 @@ def test_control_packet_arrives_with_ttl_255(
 
 
 @pytest.mark.parametrize(("address", "version"), [(ROUTER, 4), (ROUTER_V6, 6)])
-def test_echo_packet_is_returned_with_ttl_254(cable: VethPair, address: str, version: int) -> None:
+def test_echo_packet_is_returned_with_ttl_254(
+    cable: RouterLink, address: str, version: int
+) -> None:
     listener, sender = listen(cable, version, Port.ECHO), Sender(Path(ip_address(address)), 7)
     sender.return_echo(b"echo")
 
@@ -79,7 +73,7 @@ def test_echo_packet_is_returned_with_ttl_254(cable: VethPair, address: str, ver
     listener.close()
 
 
-def test_source_port_is_in_the_rfc_5881_range_and_constant(cable: VethPair) -> None:
+def test_source_port_is_in_the_rfc_5881_range_and_constant(cable: RouterLink) -> None:
     with inside(cable.router):
         other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         other.bind(("", Port.SINGLE_HOP))
@@ -96,13 +90,13 @@ def test_source_port_is_in_the_rfc_5881_range_and_constant(cable: VethPair) -> N
     other.close()
 
 
-def test_missing_source_address_is_an_error(cable: VethPair) -> None:
+def test_missing_source_address_is_an_error(cable: RouterLink) -> None:
     with pytest.raises(OSError, match="assign") as caught:
         Sender(Path(ip_address(ROUTER), ip_address("10.77.0.99")), 0)
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
-def test_port_in_use_is_an_error(cable: VethPair) -> None:
+def test_port_in_use_is_an_error(cable: RouterLink) -> None:
     place = Place(4, Port.SINGLE_HOP)
     first = Listener(place)
     with pytest.raises(OSError, match="in use"):
@@ -111,7 +105,7 @@ def test_port_in_use_is_an_error(cable: VethPair) -> None:
     first.close()
 
 
-def test_packet_without_a_route_is_lost_without_an_error(cable: VethPair) -> None:
+def test_packet_without_a_route_is_lost_without_an_error(cable: RouterLink) -> None:
     sender = Sender(Path(ip_address("192.0.2.1")), 0)  # there is no route
     sender.send(b"control")
     sender.close()

@@ -6,23 +6,22 @@ import asyncio
 import contextlib
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
 
 import pytest
 from support.bgp.node import peer
 from support.net.background import while_running
+from support.net.namespaces import add_address, inside
 from support.net.router_link import (
     NODE,
     NODE_SECOND,
     NODE_V6,
     ROUTER,
     ROUTER_V6,
-    VethPair,
-    inside,
-    veth_pair,
+    RouterLink,
 )
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.model.peers import SessionParameters
 from speaker.bgp.io.listener import (
@@ -38,12 +37,6 @@ from speaker.linux.tcp_md5 import sign_segments
 pytestmark = pytest.mark.netns
 
 Accepted = asyncio.Queue[socket.socket]
-
-
-@pytest.fixture
-def cable() -> Iterator[VethPair]:
-    with veth_pair() as made, inside(made.node):
-        yield made
 
 
 class Listening:
@@ -73,7 +66,7 @@ async def listening(
 
 
 def dial(
-    cable: VethPair,
+    cable: RouterLink,
     to: str,
     port: int = 179,
     sign: Callable[[socket.socket], None] | None = None,
@@ -92,12 +85,7 @@ def dial(
     return sock
 
 
-def add_address(namespace: str, address: str) -> None:
-    words = ["address", "add", f"{address}/64", "dev", "eth0", "nodad"]
-    subprocess.run(["ip", "-n", namespace, *words], check=True)
-
-
-async def connect(cable: VethPair, to: str, **more: object) -> socket.socket:
+async def connect(cable: RouterLink, to: str, **more: object) -> socket.socket:
     """Connect from the router, once the node listens. Raises OSError."""
     async with asyncio.timeout(TIMEOUT):
         while True:
@@ -107,7 +95,7 @@ async def connect(cable: VethPair, to: str, **more: object) -> socket.socket:
 
 @pytest.mark.parametrize(("ours", "theirs"), [(NODE, ROUTER), (NODE_V6, ROUTER_V6)])
 async def test_connection_of_a_configured_peer_is_accepted(
-    cable: VethPair, ours: str, theirs: str
+    cable: RouterLink, ours: str, theirs: str
 ) -> None:
     async with listening(peer("10.77.0.9", 1, 2), peer(theirs, 1, 2)) as node:
         with await connect(cable, ours) as sock:
@@ -117,7 +105,7 @@ async def test_connection_of_a_configured_peer_is_accepted(
             taken.close()
 
 
-async def test_connection_of_an_unknown_peer_is_rejected_and_reported(cable: VethPair) -> None:
+async def test_connection_of_an_unknown_peer_is_rejected_and_reported(cable: RouterLink) -> None:
     async with listening(peer("10.77.0.9", 1, 2)) as node:
         for _ in range(3):
             with await connect(cable, NODE) as sock:
@@ -125,7 +113,7 @@ async def test_connection_of_an_unknown_peer_is_rejected_and_reported(cable: Vet
         assert [node.events.get_nowait() for _ in range(3)] == [UnknownPeerRejected(ROUTER)] * 3
 
 
-async def test_peer_must_connect_to_its_source_address(cable: VethPair) -> None:
+async def test_peer_must_connect_to_its_source_address(cable: RouterLink) -> None:
     wanted = peer(ROUTER, 1, 2, source_address=ip_address(NODE_SECOND))
     async with listening(wanted) as node:
         with await connect(cable, NODE) as sock:
@@ -135,7 +123,7 @@ async def test_peer_must_connect_to_its_source_address(cable: VethPair) -> None:
                 (await node.accepted.get()).close()
 
 
-async def test_port_in_use_is_reported(cable: VethPair) -> None:
+async def test_port_in_use_is_reported(cable: RouterLink) -> None:
     at = ListenAt(ip_address(NODE), 1179)
     with socket.create_server((NODE, 1179)):
         async with listening(peer(ROUTER, 1, 2), at=at) as node:
@@ -145,7 +133,7 @@ async def test_port_in_use_is_reported(cable: VethPair) -> None:
             assert str(at) == "10.77.0.1:1179"
 
 
-async def test_password_is_required_while_it_is_configured(cable: VethPair) -> None:
+async def test_password_is_required_while_it_is_configured(cable: RouterLink) -> None:
     def sign(sock: socket.socket) -> None:
         sign_segments(sock, ip_address(NODE), "s3cret")
 
@@ -163,9 +151,9 @@ async def test_password_is_required_while_it_is_configured(cable: VethPair) -> N
 
 @pytest.mark.parametrize("password", ["", "s3cret"])
 async def test_unnumbered_peer_with_a_password_is_rejected_until_discovered(
-    cable: VethPair, password: str
+    cable: RouterLink, password: str
 ) -> None:
-    for namespace, address in ((cable.node, "fe80::1"), (cable.router, "fe80::2")):
+    for namespace, address in ((cable.node, "fe80::1/64"), (cable.router, "fe80::2/64")):
         add_address(namespace, address)
     with inside(cable.router):
         ours = f"fe80::1%{socket.if_nametoindex('eth0')}"
@@ -182,7 +170,7 @@ async def test_unnumbered_peer_with_a_password_is_rejected_until_discovered(
 
 
 async def test_connection_rate_of_a_peer_is_limited_and_delays_no_other(
-    cable: VethPair,
+    cable: RouterLink,
 ) -> None:
     other = "10.77.0.4"
     words = ["address", "add", f"{other}/24", "dev", "eth0"]

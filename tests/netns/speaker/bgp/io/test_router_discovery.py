@@ -14,8 +14,9 @@ from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6ND_RS, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from support.net.background import while_running
-from support.net.router_link import VethPair, inside, veth_pair
-from support.net.timeouts import TIMEOUT
+from support.net.namespaces import inside
+from support.net.router_link import RouterLink
+from support.net.waiting import TIMEOUT
 
 from metallb_py.errors import LocalProtocolError
 from speaker.bgp.io.router_discovery import LinkRouter
@@ -24,12 +25,6 @@ from speaker.linux.addresses import link_local_address
 pytestmark = pytest.mark.netns
 
 ROUTER = "fe80::42"
-
-
-@pytest.fixture
-def cable() -> Iterator[VethPair]:
-    with veth_pair() as made, inside(made.node):
-        yield made
 
 
 class Router:
@@ -62,7 +57,7 @@ class Router:
 
 
 @pytest.fixture
-def router(cable: VethPair) -> Iterator[Router]:
+def router(cable: RouterLink) -> Iterator[Router]:
     made = Router(cable.router)
     with contextlib.closing(made.socket):
         yield made
@@ -74,7 +69,7 @@ async def found() -> asyncio.Queue[None]:
 
 
 @pytest.fixture
-async def link(cable: VethPair, found: asyncio.Queue[None]) -> AsyncIterator[LinkRouter]:
+async def link(cable: RouterLink, found: asyncio.Queue[None]) -> AsyncIterator[LinkRouter]:
     async with discovering("eth0", found) as made:
         yield made
 
@@ -130,7 +125,7 @@ async def test_router_solicitation_is_answered(router: Router, link: LinkRouter)
 
 
 async def test_interface_that_is_added_later_is_used(
-    cable: VethPair, router: Router, found: asyncio.Queue[None]
+    cable: RouterLink, router: Router, found: asyncio.Queue[None]
 ) -> None:
     async with discovering("late0", found) as link:
         with pytest.raises(LocalProtocolError, match='interface "late0": no interface with'):

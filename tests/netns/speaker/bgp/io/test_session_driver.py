@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from support.bgp.node import Node, peer, route, running_node
+from support.bgp.node import Node, peer, route
 from support.bgp.peers import listening, running_collector
-from support.net.router_link import NODE, NODE_SECOND, NODE_V6, eventually, inside, veth_pair
-from support.net.timeouts import TIMEOUT
+from support.net.router_link import NODE, NODE_SECOND, NODE_V6
+from support.net.waiting import TIMEOUT, eventually
 
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Notification, Open
 from metallb_py.protocols.bgp.effects import (
@@ -24,19 +23,7 @@ from metallb_py.protocols.bgp.effects import (
 )
 from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
 
-pytestmark = pytest.mark.netns
-
-
-@pytest.fixture(autouse=True)
-def namespace() -> Iterator[None]:
-    with veth_pair() as made, inside(made.node):
-        yield
-
-
-@pytest.fixture
-async def node(namespace: None) -> AsyncIterator[Node]:
-    async with running_node() as made:
-        yield made
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("cable")]
 
 
 async def test_refused_connection_is_reported_and_retried(node: Node) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
-from support.bgp.node import Node, effect_of, peer, route, running_node
+from support.bgp.node import Node, effect_of, peer, route
 from support.bgp.peers import listening, running_collector
-from support.net.router_link import inside, veth_pair
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.addresses import IPNetwork
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Notification, Open
@@ -22,21 +20,9 @@ from speaker.bgp.events import PeerAdded, PeerRemoved
 from speaker.bgp.io.sessions import BgpSpeaker
 from speaker.bgp.peering import Peering, RemovalReason
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("cable")]
 
 ONE, TWO = "127.0.0.1", "127.0.0.2"
-
-
-@pytest.fixture(autouse=True)
-def namespace() -> Iterator[None]:
-    with veth_pair() as made, inside(made.node):
-        yield
-
-
-@pytest.fixture
-async def node(namespace: None) -> AsyncIterator[Node]:
-    async with running_node() as made:
-        yield made
 
 
 async def test_every_route_is_advertised_to_every_peer(node: Node) -> None:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
 from support.bgp.node import peer
-from support.net.router_link import NODE, NODE_V6, inside, veth_pair
+from support.net.router_link import NODE, NODE_V6
 
 from metallb_py.errors import LocalProtocolError
 from speaker.bgp.io.socket_options import destination, open_socket
 
-pytestmark = pytest.mark.netns
-
-
-@pytest.fixture(autouse=True)
-def namespace() -> Iterator[None]:
-    with veth_pair() as made, inside(made.node):
-        yield
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("cable")]
 
 
 @pytest.mark.parametrize("host", [NODE, NODE_V6])

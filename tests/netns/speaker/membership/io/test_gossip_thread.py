@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from support.gossip.running_member import endpoint, membership, running
 from support.net.background import while_running
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, until
 
 from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.messages import (
@@ -23,13 +22,6 @@ from speaker.membership.io.gossip_transport import Traffic
 
 pytestmark = pytest.mark.netns
 PORT = 17947
-
-
-async def until(true: Callable[[], bool], seconds: float = TIMEOUT) -> None:
-    """Let the loop run until something is true."""
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def place(number: int) -> str:

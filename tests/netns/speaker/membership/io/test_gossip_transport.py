@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from support.gossip.running_member import RunningMember, endpoint, membership, running
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.protocols.memberlist.codec.messages import State
 from metallb_py.protocols.memberlist.events import (

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.gossip.running_member import RunningMember, endpoint, membership, running
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from metallb_py.protocols.memberlist.codec.encode import encode
 from metallb_py.protocols.memberlist.codec.envelope import Drop

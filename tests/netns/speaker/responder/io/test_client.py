@@ -9,7 +9,6 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,14 +21,14 @@ from support.layer2.client_link import (
     FENCE,
     VIP,
     Client,
-    VethPair,
+    ClientLink,
+    client_link,
     gone,
     responder_processes,
     running_node,
-    veth_pair,
 )
-from support.net.router_link import eventually, require
-from support.net.timeouts import TIMEOUT
+from support.net.requirements import require
+from support.net.waiting import TIMEOUT, eventually
 
 from speaker.linux.worker_process import WorkerRestarted
 from speaker.responder.events import InterfaceAdded, InterfaceRemoved
@@ -40,20 +39,8 @@ pytestmark = pytest.mark.netns
 ROOT = Path(__file__).parents[5]
 
 
-@pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair() as built:
-        yield built
-
-
-@pytest.fixture
-def client(cables: VethPair) -> Iterator[Client]:
-    with Client(cables) as opened:
-        yield opened
-
-
 async def test_broadcast_and_unicast_requests_get_exactly_one_answer(
-    cables: VethPair, client: Client
+    cables: ClientLink, client: Client
 ) -> None:
     mac = cables.node_mac()
     async with running_node(VIP, FENCE):
@@ -65,7 +52,7 @@ async def test_broadcast_and_unicast_requests_get_exactly_one_answer(
             assert (reply.dst, reply[ARP].hwdst) == (client.mac, client.mac)
 
 
-async def test_arp_probe_is_answered(cables: VethPair, client: Client) -> None:
+async def test_arp_probe_is_answered(cables: ClientLink, client: Client) -> None:
     async with running_node(VIP):
         await client.answered()
 
@@ -78,7 +65,7 @@ async def test_arp_probe_is_answered(cables: VethPair, client: Client) -> None:
 
 
 async def test_requests_for_other_addresses_or_to_other_hosts_are_ignored(
-    cables: VethPair, client: Client
+    cables: ClientLink, client: Client
 ) -> None:
     async with running_node(VIP, FENCE):
         await client.answered()
@@ -113,7 +100,7 @@ async def test_addresses_announced_and_withdrawn_in_one_loop_turn(client: Client
         assert len(await client.replies("192.0.2.101")) == 1
 
 
-async def test_arping_and_the_kernel_resolve_the_address(cables: VethPair) -> None:
+async def test_arping_and_the_kernel_resolve_the_address(cables: ClientLink) -> None:
     require(shutil.which("arping") is not None, "arping")
     mac = cables.node_mac()
     async with running_node(VIP, FENCE):
@@ -138,7 +125,7 @@ async def test_arping_and_the_kernel_resolve_the_address(cables: VethPair) -> No
 
 
 async def test_takeover_sends_five_gratuitous_requests_and_replies(
-    cables: VethPair, client: Client
+    cables: ClientLink, client: Client
 ) -> None:
     async with running_node(FENCE) as node:
         await node.next_event(InterfaceAdded)
@@ -166,7 +153,7 @@ async def test_withdrawn_address_gets_no_further_gratuitous_arp(client: Client) 
         assert await gratuitous(client, VIP, within=1.5) == []
 
 
-async def test_excluded_interfaces_do_not_answer(cables: VethPair, client: Client) -> None:
+async def test_excluded_interfaces_do_not_answer(cables: ClientLink, client: Client) -> None:
     cables.connect("veth0")  # as containers have it
     cables.connect("uplink0")
     async with running_node(VIP, settings=Settings(("^veth", "link"))) as node:
@@ -184,7 +171,7 @@ async def test_excluded_interfaces_do_not_answer(cables: VethPair, client: Clien
 
 
 async def test_later_interface_answers_and_sends_gratuitous_arp() -> None:
-    with veth_pair(connected=False) as cables:
+    with client_link(connected=False) as cables:
         async with running_node(VIP) as node:
             cables.connect("late0")
             with Client(cables, "late0") as client:
@@ -194,7 +181,7 @@ async def test_later_interface_answers_and_sends_gratuitous_arp() -> None:
 
 
 async def test_link_that_was_down_answers_when_it_is_up_again(
-    cables: VethPair, client: Client
+    cables: ClientLink, client: Client
 ) -> None:
     async with running_node(VIP) as node:
         await client.answered()
@@ -206,7 +193,7 @@ async def test_link_that_was_down_answers_when_it_is_up_again(
         await client.answered()
 
 
-async def test_returned_carrier_sends_gratuitous_arp(cables: VethPair, client: Client) -> None:
+async def test_returned_carrier_sends_gratuitous_arp(cables: ClientLink, client: Client) -> None:
     async with running_node(VIP) as node:
         await client.answered()
         # The takeover's window must be over, or its bursts could be mistaken for new ones.
@@ -219,7 +206,7 @@ async def test_returned_carrier_sends_gratuitous_arp(cables: VethPair, client: C
         assert not any(isinstance(event, InterfaceRemoved) for event in node.history)
 
 
-async def test_a_changed_mac_address_is_used_at_once(cables: VethPair, client: Client) -> None:
+async def test_a_changed_mac_address_is_used_at_once(cables: ClientLink, client: Client) -> None:
     async with running_node(VIP, FENCE):
         await client.answered()
 
@@ -232,7 +219,7 @@ async def test_a_changed_mac_address_is_used_at_once(cables: VethPair, client: C
         assert (reply.src, reply[ARP].hwsrc) == ("02:00:00:00:00:77", "02:00:00:00:00:77")
 
 
-async def test_bridge_answers_in_place_of_its_port(cables: VethPair, client: Client) -> None:
+async def test_bridge_answers_in_place_of_its_port(cables: ClientLink, client: Client) -> None:
     async with running_node(VIP, FENCE) as node:
         await client.answered()
         cables.on_node("link", "add", "br0", "address", "02:00:00:00:00:55", "type", "bridge")
@@ -252,7 +239,7 @@ async def test_bridge_answers_in_place_of_its_port(cables: VethPair, client: Cli
 
 
 async def test_request_in_a_foreign_vlan_is_ignored(
-    cables: VethPair,
+    cables: ClientLink,
 ) -> None:
     async with running_node(VIP, FENCE):
         with Client(cables, protocol=ETH_P_ALL) as client:
@@ -268,7 +255,7 @@ async def test_request_in_a_foreign_vlan_is_ignored(
             assert reply[ARP].pdst == "198.19.0.1"
 
 
-async def test_a_killed_process_is_replaced_at_once(cables: VethPair, client: Client) -> None:
+async def test_a_killed_process_is_replaced_at_once(cables: ClientLink, client: Client) -> None:
     async with running_node(VIP, FENCE) as node:
         await client.answered()
         first = node.process()
@@ -347,7 +334,7 @@ asyncio.run(main())
 """
 
 
-async def on_client(cables: VethPair, *command: str) -> str:
+async def on_client(cables: ClientLink, *command: str) -> str:
     """Run a program in the client's namespace and return what it prints, whatever its status."""
     process = await asyncio.create_subprocess_exec(
         "ip", "netns", "exec", cables.client, *command, stdout=asyncio.subprocess.PIPE

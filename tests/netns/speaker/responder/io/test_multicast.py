@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 import pytest
-from support.layer2.client_link import VethPair, veth_pair
+from support.layer2.client_link import ClientLink, client_link
 
 from speaker.responder.io.multicast import Groups, ipv6_enabled
 
@@ -17,18 +17,18 @@ A, B = (IPv6Address(f"ff02::1:ff00:{last}").packed for last in (1, 2))
 
 
 @pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair(ipv6=True) as built:
+def cables() -> Iterator[ClientLink]:
+    with client_link(ipv6=True) as built:
         yield built
 
 
-def joined(cables: VethPair) -> set[str]:
+def joined(cables: ClientLink) -> set[str]:
     """Return the solicited-node groups on eth0, as ``ip`` shows them."""
     words = cables.on_node("-6", "maddress", "show", "dev", "eth0").split()
     return {word for word in words if word.startswith("ff02::1:ff00:")}
 
 
-def test_groups_are_joined_and_left(cables: VethPair) -> None:
+def test_groups_are_joined_and_left(cables: ClientLink) -> None:
     groups = Groups(socket.if_nametoindex("eth0"))
     assert groups.follow(frozenset({A, B})) == ""
     assert joined(cables) == {"ff02::1:ff00:1", "ff02::1:ff00:2"}
@@ -39,7 +39,7 @@ def test_groups_are_joined_and_left(cables: VethPair) -> None:
     assert joined(cables) == set()
 
 
-def test_more_groups_are_joined_than_one_socket_can_join(cables: VethPair) -> None:
+def test_more_groups_are_joined_than_one_socket_can_join(cables: ClientLink) -> None:
     prefix = A[:13]
     many = frozenset(prefix + number.to_bytes(3) for number in range(4000))
     groups = Groups(socket.if_nametoindex("eth0"))
@@ -53,7 +53,7 @@ def test_more_groups_are_joined_than_one_socket_can_join(cables: VethPair) -> No
     assert joined(cables) == set()
 
 
-def test_failed_group_join_is_retried(cables: VethPair) -> None:
+def test_failed_group_join_is_retried(cables: ClientLink) -> None:
     cables.on_node("link", "add", "br0", "index", "77", "type", "bridge")
     cables.on_node("link", "del", "br0")
     groups = Groups(77)
@@ -63,9 +63,9 @@ def test_failed_group_join_is_retried(cables: VethPair) -> None:
     groups.close()
 
 
-def test_ipv6_enabled_of_an_interface(cables: VethPair) -> None:
+def test_ipv6_enabled_of_an_interface(cables: ClientLink) -> None:
     assert ipv6_enabled("eth0")
     assert not ipv6_enabled("ghost0")
-    with veth_pair(ipv6=False):
+    with client_link(ipv6=False):
         assert not ipv6_enabled("eth0")
     assert ipv6_enabled("eth0")

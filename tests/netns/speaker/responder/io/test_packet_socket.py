@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
-from support.layer2.client_link import CLIENT_IP, VIP, Client, veth_pair
+from support.layer2.client_link import CLIENT_IP, VIP, Client, client_link
 
 from metallb_py.protocols.ethernet import EtherType
 from speaker.responder.bpf import MAX_RANGES, arp_filter
@@ -18,12 +18,6 @@ from speaker.responder.io.packet_socket import FRAME_LIMIT, PacketSocket, attach
 pytestmark = pytest.mark.netns
 
 OWNED = IPv4Address(VIP).packed
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    with veth_pair() as cables, Client(cables) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -64,7 +58,7 @@ async def test_sent_frame_arrives(client: Client) -> None:
 
 
 def test_missing_interface_is_an_error() -> None:
-    with veth_pair(connected=False), pytest.raises(OSError, match="No such device"):
+    with client_link(connected=False), pytest.raises(OSError, match="No such device"):
         PacketSocket("eth0", EtherType.ARP, arp_filter([]))
 
 

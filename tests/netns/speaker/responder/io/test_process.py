@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
-from support.layer2.client_link import CLIENT_IP, FENCE, VIP, Client, VethPair, veth_pair
+from support.layer2.client_link import CLIENT_IP, FENCE, VIP, Client, ClientLink
 from support.layer2.responder_process import Process, packed, running_process
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT
 
 from speaker.responder.io.messages import Disown, Own
 from speaker.responder.report import BATCH, InterfaceAddresses, InterfaceState, Report
@@ -21,18 +21,12 @@ pytestmark = pytest.mark.netns
 
 
 @pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair() as built:
-        yield built
-
-
-@pytest.fixture
-def process(cables: VethPair) -> Iterator[Process]:
+def process(cables: ClientLink) -> Iterator[Process]:
     with running_process() as started:
         yield started
 
 
-def test_the_first_report_names_the_interfaces(process: Process, cables: VethPair) -> None:
+def test_the_first_report_names_the_interfaces(process: Process, cables: ClientLink) -> None:
     mac = bytes.fromhex(cables.node_mac().replace(":", ""))
     assert process.report() == Report(
         interfaces=(InterfaceState("eth0", "ARP", ""),),
@@ -64,7 +58,7 @@ def test_process_is_small_holds_one_capability_and_imports_little(process: Proce
     assert "_ssl" not in maps  # asyncio and the Kubernetes client would load it
 
 
-async def test_reports_count_requests_and_responses(process: Process, cables: VethPair) -> None:
+async def test_reports_count_requests_and_responses(process: Process, cables: ClientLink) -> None:
     process.report()
     with Client(cables) as client:
         process.send(Own(packed(VIP, FENCE), takeover=False))
@@ -82,7 +76,7 @@ async def test_reports_count_requests_and_responses(process: Process, cables: Ve
 
 
 async def test_takeover_sends_gratuitous_arp_at_once_and_other_commands_none(
-    process: Process, cables: VethPair
+    process: Process, cables: ClientLink
 ) -> None:
     process.report()
     with Client(cables) as client:
@@ -93,7 +87,7 @@ async def test_takeover_sends_gratuitous_arp_at_once_and_other_commands_none(
             assert (frame[ARP].op, frame[ARP].psrc, frame[ARP].pdst) == (operation, VIP, VIP)
 
 
-async def test_thousands_of_addresses(process: Process, cables: VethPair) -> None:
+async def test_thousands_of_addresses(process: Process, cables: ClientLink) -> None:
     process.report()
     first = int(IPv4Address("10.0.0.0"))
     addresses = [(first + 2 * i).to_bytes(4) for i in range(5000)]
@@ -111,7 +105,9 @@ async def test_thousands_of_addresses(process: Process, cables: VethPair) -> Non
         assert len(await client.replies(str(IPv4Address(first + 9998)))) == 1
 
 
-async def test_fifty_thousand_addresses_in_one_command(process: Process, cables: VethPair) -> None:
+async def test_fifty_thousand_addresses_in_one_command(
+    process: Process, cables: ClientLink
+) -> None:
     process.report()
     first = int(IPv4Address("10.0.0.0"))
     addresses = tuple((first + 2 * i).to_bytes(4) for i in range(50_000))
@@ -126,7 +122,7 @@ async def test_fifty_thousand_addresses_in_one_command(process: Process, cables:
 
 
 async def test_gratuitous_arp_of_1000_takeovers_is_ordered_and_interleaved(
-    process: Process, cables: VethPair
+    process: Process, cables: ClientLink
 ) -> None:
     process.report()
     first = int(IPv4Address("10.0.0.0"))
@@ -150,7 +146,7 @@ async def test_gratuitous_arp_of_1000_takeovers_is_ordered_and_interleaved(
     assert answered_after < 500
 
 
-async def test_malformed_frames_change_nothing(process: Process, cables: VethPair) -> None:
+async def test_malformed_frames_change_nothing(process: Process, cables: ClientLink) -> None:
     process.report()
     process.send(Own(packed(VIP, FENCE), takeover=False))
     with Client(cables) as client:

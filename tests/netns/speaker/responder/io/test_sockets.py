@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
-from support.layer2.client_link import BROADCAST, VIP, Client, VethPair, veth_pair
+from support.layer2.client_link import BROADCAST, VIP, Client, ClientLink, client_link
 
 from metallb_py.protocols.rtnetlink import Link
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst
@@ -50,14 +50,14 @@ class Harness:
 
 
 @pytest.fixture
-def cables() -> Iterator[VethPair]:
-    with veth_pair() as built:
+def cables() -> Iterator[ClientLink]:
+    with client_link() as built:
         built.connect("eth1")
         yield built
 
 
 @pytest.fixture
-def links(cables: VethPair) -> dict[int, Link]:
+def links(cables: ClientLink) -> dict[int, Link]:
     interfaces = follow_links()
     interfaces.close()
     return dict(interfaces.table.entries)
@@ -78,7 +78,7 @@ def ghost(links: dict[int, Link]) -> Link:
 
 
 def test_failed_interface_does_not_keep_the_others_from_answering(
-    harness: Harness, cables: VethPair, links: dict[int, Link]
+    harness: Harness, cables: ClientLink, links: dict[int, Link]
 ) -> None:
     harness.reconcile({99: ghost(links), **links})
 
@@ -124,7 +124,7 @@ def test_interfaces_are_excluded_by_their_current_name(
 
 
 async def test_cached_replies_follow_ownership_and_mac_address(
-    harness: Harness, cables: VethPair, links: dict[int, Link]
+    harness: Harness, cables: ClientLink, links: dict[int, Link]
 ) -> None:
     index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
     harness.reconcile({index: eth0})
@@ -150,7 +150,7 @@ async def test_cached_replies_follow_ownership_and_mac_address(
 
 
 async def test_withdrawn_address_is_not_answered_from_the_cache(
-    harness: Harness, cables: VethPair, links: dict[int, Link]
+    harness: Harness, cables: ClientLink, links: dict[int, Link]
 ) -> None:
     index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
     harness.reconcile({index: eth0})
@@ -172,7 +172,7 @@ async def test_withdrawn_address_is_not_answered_from_the_cache(
 
 
 async def test_reply_cache_is_bounded(
-    harness: Harness, cables: VethPair, links: dict[int, Link]
+    harness: Harness, cables: ClientLink, links: dict[int, Link]
 ) -> None:
     index, eth0 = next((i, link) for i, link in links.items() if link.name == "eth0")
     harness.reconcile({index: eth0})
@@ -210,7 +210,7 @@ def test_reconcile_returns_the_interfaces_to_announce_on(
 
 
 async def test_burst_is_sent_on_its_interface_or_on_every_one(
-    harness: Harness, cables: VethPair, links: dict[int, Link]
+    harness: Harness, cables: ClientLink, links: dict[int, Link]
 ) -> None:
     harness.reconcile(links)
     index = next(i for i, link in links.items() if link.name == "eth1")
@@ -229,7 +229,7 @@ async def test_burst_is_sent_on_its_interface_or_on_every_one(
 
 
 def test_frames_that_the_kernel_refuses_are_counted(
-    harness: Harness, cables: VethPair, links: dict[int, Link]
+    harness: Harness, cables: ClientLink, links: dict[int, Link]
 ) -> None:
     harness.reconcile(links)
     cables.on_node("link", "set", "eth0", "down")
