@@ -33,13 +33,23 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^-\w ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
+def links_in(page: Path) -> list[tuple[str, str]]:
+    """Return path and anchor of a page's links within the tree."""
+    return [link for link in LINK.findall(page.read_text()) if "://" not in link[0]]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_have_existing_targets(page: Path) -> None:
-    links = [link for link in LINK.findall(page.read_text()) if "://" not in link[0]]
-    for path, anchor in links:
+    for path, anchor in links_in(page):
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), anchor
+
+
+def test_some_links_have_paths_and_some_have_anchors() -> None:
+    links = [link for page in PAGES for link in links_in(page)]
+    assert any(path for path, _ in links)
+    assert any(anchor for _, anchor in links)
 
 
 @pytest.mark.parametrize("type_name", ["peer", "bgpAdvertisement"])

@@ -29,6 +29,7 @@ def resident(process: int) -> int:
 
 @pytest.mark.idle
 def test_each_process_of_a_speaker_stays_under_65_megabytes(rig: Rig) -> None:
+    assert rig.lab.speakers
     for speaker in rig.lab.speakers.values():
         sizes = [resident(process) for process in process_tree(speaker.process.pid)]
         print(f"{speaker.name}: {[size // MEGABYTE for size in sizes]} MB")

@@ -191,7 +191,9 @@ def test_no_role_has_wildcards_or_may_escalate() -> None:
 
 
 def test_every_service_reaches_a_port_of_a_workload() -> None:
-    for service in (item for item in OBJECTS if item["kind"] == "Service"):
+    services = [item for item in OBJECTS if item["kind"] == "Service"]
+    assert services
+    for service in services:
         (workload,) = (w for w in WORKLOADS if labels_of(w) == service["spec"]["selector"])
         names = {p["name"] for c in pod_of(workload)["containers"] for p in c["ports"]}
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= names

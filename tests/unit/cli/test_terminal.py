@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,12 @@ def test_lines_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
-    show_json({"service": HOSTILE, "other": "\x7f"})
-    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
+    item: dict[str, object] = {"service": HOSTILE, "other": "\x7f"}
+    show_json(item)
+    shown = capsys.readouterr().out
+    assert shown.isascii()
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert json.loads(shown) == item
 
 
 def test_control_characters_in_file_name_and_config_are_escaped(
@@ -35,7 +40,9 @@ def test_control_characters_in_file_name_and_config_are_escaped(
     file = tmp_path / "a\x1b[31m\u202eb"
     file.write_text("peers: [{my-asn: '\u202e\u2028 x'}]\n\u061c: 1\n")
     assert validate.run(argparse.Namespace(file=str(file), cluster=False)) == 1
-    assert all(line.isprintable() for line in capsys.readouterr().out.split("\n"))
+    shown = capsys.readouterr().out
+    assert "my-asn" in shown
+    assert all(line.isprintable() for line in shown.split("\n"))
 
 
 @pytest.mark.parametrize("module", sorted(COMMANDS.glob("*.py")), ids=lambda path: path.name)

@@ -213,4 +213,6 @@ def test_a_status_address_that_is_no_longer_requested_is_reclaimed_last(
 
 def test_a_malformed_request_does_not_prevent_reclaiming(allocator: Allocator) -> None:
     reclaim(service(ips=("192.0.2.0",), load_balancer_ip="x"), allocator)
-    assert allocator.held("default/web") is not None
+    held = allocator.held("default/web")
+    assert held is not None
+    assert held.addresses == (ip_address("192.0.2.0"),)
