@@ -1,9 +1,15 @@
-"""Decoding of sent bytes into BGP messages."""
+"""Decoding of sent bytes and of effects into BGP messages.
+
+Short: what both the tests of one session and those of its connections need.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from metallb_py.protocols.bgp.codec.framing import FrameReader
 from metallb_py.protocols.bgp.codec.messages import Message, decode
+from metallb_py.protocols.bgp.effects import Send
 
 
 def messages(data: bytes, *, four_octet: bool = True) -> list[Message]:
@@ -14,3 +20,9 @@ def messages(data: bytes, *, four_octet: bool = True) -> list[Message]:
     while (frame := reader.next_frame()) is not None:
         found.append(decode(frame, four_octet=four_octet))
     return found
+
+
+def sent(effects: Iterable[object], *, four_octet: bool = True) -> list[Message]:
+    """Return the messages that the ``Send`` effects among these carry."""
+    data = b"".join(effect.data for effect in effects if isinstance(effect, Send))
+    return messages(data, four_octet=four_octet)

@@ -66,7 +66,7 @@ class Recorder(Observable, Generic[R]):
             return [event for event in self.events if isinstance(event, kind) and that(event)]
 
         event = (await self.until(matching, within))[0]
-        self.events[:] = [other for other in self.events if other is not event]
+        self.events.remove(event)  # type: ignore[arg-type]
         return event
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from support.bgp.messages import messages
+from support.bgp.messages import sent
 
 from metallb_py.model.peers import SessionParameters
 from metallb_py.model.route_attributes import RouteAttributes
@@ -23,7 +23,7 @@ from metallb_py.protocols.bgp.connections import (
     RejectConnection,
     SwitchConnection,
 )
-from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
+from metallb_py.protocols.bgp.effects import CloseTcp, Connect, SessionDown, SessionUp
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.negotiation import Settings
 from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
@@ -32,15 +32,9 @@ LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.9")
 LOST = Notification(6, 7)
 
 
-def sent(effects: Iterable[CollisionEffect]) -> list[Message]:
-    """Return the messages sent on the session's connection."""
-    return messages(b"".join(e.data for e in effects if isinstance(e, Send)))
-
-
 def sent_on_incoming(effects: Iterable[CollisionEffect]) -> list[Message]:
     """Return the messages sent on the incoming connection."""
-    sends = (e.effect for e in effects if isinstance(e, OnIncoming))
-    return messages(b"".join(e.data for e in sends if isinstance(e, Send)))
+    return sent(effect.effect for effect in effects if isinstance(effect, OnIncoming))
 
 
 class Peer:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
-from support.bgp.messages import messages
+from support.bgp.messages import sent
 
 from metallb_py.addresses import AddressFamily, IPAddress
 from metallb_py.model.peers import Origin, SessionParameters
@@ -54,12 +54,6 @@ PEER = Open(
     (*map(Multiprotocol, AddressFamily), FourOctetAsn(64513)),
 )
 INTERNAL_PEER = replace(PEER, my_as=64512, capabilities=(FourOctetAsn(64512),))
-
-
-def sent(effects: Iterable[Effect], *, four_octet: bool = True) -> list[Message]:
-    """Return the messages among the effects."""
-    data = b"".join(effect.data for effect in effects if isinstance(effect, Send))
-    return messages(data, four_octet=four_octet)
 
 
 def reported(effects: Iterable[Effect]) -> list[Effect]:
