@@ -56,6 +56,7 @@ def test_no_objects_decode_to_no_state() -> None:
 
 def test_interrupted_write_leaves_the_previous_state_intact() -> None:
     before = state_objects(NAMES, LARGE)
+    after = state_objects(NAMES, OTHER_LARGE, before)
     steps = write_steps(NAMES, before, OTHER_LARGE)
     names = [step.name for step in steps]
     assert names.index(NAMES.index) == sum(isinstance(step, Put) for step in steps) - 1
@@ -65,15 +66,14 @@ def test_interrupted_write_leaves_the_previous_state_intact() -> None:
         for step in steps[:end]:
             match step:
                 case Put(name, _):
-                    objects[name] = state_objects(NAMES, OTHER_LARGE, before)[name]
+                    objects[name] = after[name]
                 case Delete(name):
                     del objects[name]
         wanted = OTHER_LARGE if end > names.index(NAMES.index) else LARGE
         assert decode(NAMES, objects) == wanted
-        assert decode(NAMES, state_objects(NAMES, SMALL, objects)) == SMALL, (
-            "the next write succeeds"
-        )
-        assert state_objects(NAMES, SMALL, objects).keys() == {NAMES.index}
+        rewritten = state_objects(NAMES, SMALL, objects)
+        assert decode(NAMES, rewritten) == SMALL, "the next write succeeds"
+        assert rewritten.keys() == {NAMES.index}
 
 
 def test_state_that_is_too_large_is_not_written() -> None:

@@ -153,8 +153,9 @@ def test_drop_reason_of_a_frame_without_reply(frame: Packet, reason: DropReason)
     assert answer_solicitation(bytes(frame), MAC, OWNED) is reason
 
 
-@pytest.mark.parametrize("length", range(86))
-def test_a_frame_that_ends_early_is_truncated(length: int) -> None:
+def test_a_frame_that_ends_early_is_truncated() -> None:
     frame = bytes(solicitation())
     assert len(frame) == 86
-    assert answer_solicitation(frame[:length], MAC, OWNED) is DropReason.TRUNCATED
+    for length in range(86):
+        found = answer_solicitation(frame[:length], MAC, OWNED)
+        assert found is DropReason.TRUNCATED, length

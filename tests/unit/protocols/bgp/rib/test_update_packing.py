@@ -78,16 +78,16 @@ def test_withdrawals_are_split_at_the_message_length() -> None:
 
 
 def test_extended_messages_hold_more_prefixes() -> None:
-    prefixes = many_v4(20000)
+    prefixes = many_v4(14000)
     announced = list(
         pack_announcements(ATTRIBUTES, NEXT_HOP, prefixes, four_octet=True, max_length=65535)
     )
-    withdrawn = list(pack_withdrawals(many_v6(5000), max_length=65535))
+    withdrawn = list(pack_withdrawals(many_v6(4000), max_length=65535))
 
     assert [len(messages) for messages in (announced, withdrawn)] == [2, 2]
     assert max(map(len, announced + withdrawn)) <= 65535
     assert tuple(p for u in decoded(announced) for p in u.reach[0].prefixes) == prefixes
-    assert len([p for u in decoded(withdrawn) for p in u.withdrawn]) == 5000
+    assert len([p for u in decoded(withdrawn) for p in u.withdrawn]) == 4000
 
 
 def test_attributes_that_leave_no_room_are_a_local_error() -> None:
