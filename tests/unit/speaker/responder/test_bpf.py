@@ -113,7 +113,8 @@ def test_arp_filter_beyond_its_limit_still_accepts_every_owned_address() -> None
     owned = [(0x0A000000 + 3 * i).to_bytes(4) for i in range(1000)]
     program = arp_filter(owned)
 
-    assert all(accepts(program, bytes(request(str(IPv4Address(a))))) for a in owned)
+    request_up_to_target = bytes(request("0.0.0.0"))[:-4]
+    assert all(accepts(program, request_up_to_target + address) for address in owned)
     assert not accepts(program, bytes(request("9.255.255.255")))
     assert not accepts(program, bytes(request("10.0.11.182")))
 
