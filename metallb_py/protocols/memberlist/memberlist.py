@@ -156,8 +156,8 @@ class Memberlist:
         return self._done([self._begin_push_pull(request, now) for request in requests], now)
 
     def update(self, meta: bytes, now: float) -> tuple[Effect, ...]:
-        """Announce new metadata of this member, with a higher incarnation."""
-        if meta != self.me.meta:
+        """Announce new metadata of this member, with a higher incarnation; no-op once it left."""
+        if meta != self.me.meta and not self._left:
             me = replace(self.me, meta=meta, incarnation=self.me.incarnation + 1)
             self._members.put(me, now)
             self._packer.broadcast(alive(me))

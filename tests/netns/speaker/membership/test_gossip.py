@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from support.gossip.running_member import endpoint, membership
 from support.net.background import while_running
-from support.net.timeouts import TIMEOUT
+from support.net.waiting import TIMEOUT, until
 
 from metallb_py.kube.objects import ObjectMeta, Pod, PodIP, PodSpec, PodStatus
 from metallb_py.protocols.memberlist.codec.encode import encode
@@ -30,13 +30,6 @@ from speaker.metrics import MemberMetrics, SpeakerMetrics
 pytestmark = pytest.mark.netns
 PORT = 17947
 MANY = 1000
-
-
-async def until(true: Callable[[], bool], seconds: float = TIMEOUT) -> None:
-    """Let the loop run until something is true."""
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def place(number: int) -> str:

@@ -337,6 +337,7 @@ def test_leave_is_sent_to_every_member_and_ends_all_activity() -> None:
     informed = {to for to, messages in packets(effects) if departure in messages}
     assert informed == {endpoint(n) for n in range(1, 5)}
     assert made.leave(1.0) == ()
+    assert made.update(b"x", 1.0) == ()
     later = run_until(made, 20.0)
     assert not any(isinstance(message, Ping | Alive) for message in sent(later))
     assert not of_kind(later, OpenStream)
