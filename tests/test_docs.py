@@ -16,6 +16,7 @@ from metallb_py.config.yaml.schema import SCHEMA
 from speaker.metrics import BfdMetrics, MemberMetrics, PasswordMetrics, SpeakerMetrics
 
 ROOT = Path(__file__).parent.parent
+TESTS = ROOT / "tests" / "README.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Reason for a Service that is not the controller's: in the log alone.
 UNRECORDED = {Reason.NOT_LOAD_BALANCER}
@@ -24,6 +25,9 @@ BGP = (DOCS / "bgp.md").read_text()
 CONFIGURATION = (DOCS / "configuration.md").read_text()
 METRICS_AND_EVENTS = (DOCS / "metrics-and-events.md").read_text()
 OPERATIONS = (DOCS / "operations.md").read_text()
+FOLDERS = ("metallb_py", "speaker", "controller", "config", "manifests", "tests", ".ci")
+# A file that a page names, whole or by the last parts of its path.
+NAMED_FILE = re.compile(r"`([\w./-]*/[\w.-]+\.(?:py|yaml))`")
 LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
 
 
@@ -44,6 +48,13 @@ def test_links_have_existing_targets(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), anchor
+
+
+def test_every_file_that_a_page_names_exists() -> None:
+    files = [f"/{path.relative_to(ROOT)}" for each in FOLDERS for path in (ROOT / each).rglob("*")]
+    named = {name for page in [*PAGES, TESTS] for name in NAMED_FILE.findall(page.read_text())}
+    assert len(named) > 20
+    assert {name for name in named if not any(file.endswith(f"/{name}") for file in files)} == set()
 
 
 def test_some_links_have_paths_and_some_have_anchors() -> None:
