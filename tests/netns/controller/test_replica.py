@@ -94,8 +94,10 @@ async def test_metrics_and_readyz_of_leader_and_standby(tmp_path: Path) -> None:
         await api.until(lambda: holder(api) not in ("", first))
         await api.add_service("more")
         await api.until(lambda: api.ips("more"))
-        text = (await page(port)).text
-        assert f'leader_election_master_status{{name="{LEASE}"}} 1.0' in text
-        assert "metallb_k8s_client_config_loaded_bool 1.0" in text
+        shown = {
+            f'leader_election_master_status{{name="{LEASE}"}} 1.0',
+            "metallb_k8s_client_config_loaded_bool 1.0",
+        }
+        await eventually(lambda: page(port), lambda found: shown <= set(found.text.splitlines()))
         stop.set()
         assert await second == 0
