@@ -246,18 +246,19 @@ class Session:
         return min(self._deadlines.values(), default=None)
 
     def change_routes(
-        self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
+        self,
+        wanted: Mapping[IPNetwork, RouteAttributes],
+        unwanted: Iterable[IPNetwork] = (),
+        *,
+        complete: bool = False,
     ) -> tuple[Effect, ...]:
-        """Add or replace the ``wanted`` routes, remove the ``unwanted``; ``flush`` sends them."""
-        self._sender.change(wanted, unwanted)
-        return (self._sender.counts,)
+        """Add or replace the ``wanted`` routes, remove the ``unwanted``; ``flush`` sends them.
 
-    def initial_sync_done(self) -> None:
-        """Record that the initial set of routes is complete.
-
-        End-of-RIB is sent after the last of them (RFC 4724 section 4.1).
+        ``complete``: these complete the initial set of routes. End-of-RIB is sent after the last of
+        them (RFC 4724 section 4.1).
         """
-        self._sender.initial_sync_done()
+        self._sender.change(wanted, unwanted, complete=complete)
+        return (self._sender.counts,)
 
     def drain(self) -> None:
         """Re-advertise every route with GRACEFUL_SHUTDOWN (RFC 8326); ``flush`` sends them."""

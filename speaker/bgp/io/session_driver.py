@@ -76,10 +76,17 @@ class BgpSession:
         self._closing: set[Connection] = set()
 
     def change_routes(
-        self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
+        self,
+        wanted: Mapping[IPNetwork, RouteAttributes],
+        unwanted: Iterable[IPNetwork] = (),
+        *,
+        complete: bool,
     ) -> None:
-        """Advertise the ``wanted`` routes, and withdraw the ``unwanted`` prefixes."""
-        self._perform(self._session.change_routes(wanted, unwanted))
+        """Advertise the ``wanted`` routes, and withdraw the ``unwanted`` prefixes.
+
+        ``complete``: these complete the initial set, after which End-of-RIB is sent.
+        """
+        self._perform(self._session.change_routes(wanted, unwanted, complete=complete))
         self._wake.set()
 
     @property
@@ -98,11 +105,6 @@ class BgpSession:
     def bfd_down(self, why: str) -> None:
         """Close the session at once: BFD reports the peer as down, for the reason ``why``."""
         self._perform(self._session.bfd_down(why, _now()))
-        self._wake.set()
-
-    def initial_sync_done(self) -> None:
-        """Send End-of-RIB after the routes so far, which are the initial set (RFC 4724 4.1)."""
-        self._session.initial_sync_done()
         self._wake.set()
 
     def deconfigure(self) -> None:

@@ -139,9 +139,7 @@ class BgpSpeaker:
             self._on_event(PeerAdded(peer))
             session = BgpSession(peer, self._node_name, self._on_event, self._on_found)
             group = self._peering.peer_groups.get(peer, UNNAMED)
-            session.change_routes(self._routes.get(group, {}))
-            if self._complete:
-                session.initial_sync_done()
+            session.change_routes(self._routes.get(group, {}), complete=self._complete)
             before = [task for name, task in self._ending if name == str(peer)]
             task = tasks.create_task(_hold(session, before), name=f"bgp {peer}")
             self._running[peer] = _Running(session, task, group)
@@ -152,6 +150,7 @@ class BgpSpeaker:
 
     def _apply_routes(self) -> None:
         changed, self._changed = self._changed, {}
+        newly_complete = self._complete and not self._completed
         updates = {group: self._update_of(group, prefixes) for group, prefixes in changed.items()}
         for peer, running in self._running.items():
             before, group = running.group, self._peering.peer_groups.get(peer, running.group)
@@ -159,11 +158,14 @@ class BgpSpeaker:
                 running.group = group
                 earlier = (changed.get(before, {}), self._routes.get(before, {}))
                 prefixes = dict.fromkeys(chain(*earlier, self._routes[group]))
-                running.session.change_routes(*self._update_of(group, prefixes))
+                update = self._update_of(group, prefixes)
             elif changed.get(before):
-                running.session.change_routes(*updates[before])
-            if self._complete and not self._completed:
-                running.session.initial_sync_done()
+                update = updates[before]
+            elif newly_complete:
+                update = {}, frozenset()
+            else:
+                continue
+            running.session.change_routes(*update, complete=self._complete)
         self._completed = self._complete
         self._remove_unused_groups()
 

@@ -75,14 +75,19 @@ class UpdateSender:
         return not self._routes.in_sync or self._end_of_rib_is_due or self._refresh_is_due
 
     def change(
-        self, wanted: Mapping[IPNetwork, RouteAttributes], unwanted: Iterable[IPNetwork] = ()
+        self,
+        wanted: Mapping[IPNetwork, RouteAttributes],
+        unwanted: Iterable[IPNetwork] = (),
+        *,
+        complete: bool = False,
     ) -> None:
-        """Add or replace the ``wanted`` routes and remove the ``unwanted`` prefixes."""
-        self._routes.change(wanted, unwanted)
+        """Add or replace the ``wanted`` routes and remove the ``unwanted`` prefixes.
 
-    def initial_sync_done(self) -> None:
-        """Record that the initial set of routes is complete: from now on End-of-RIB is sent."""
-        self._complete = True
+        ``complete``: with these the initial set of routes is complete, so that from now on
+        End-of-RIB is sent after the routes (RFC 4724 section 4.1).
+        """
+        self._routes.change(wanted, unwanted)
+        self._complete = self._complete or complete
 
     def drain(self) -> None:
         """Schedule every route to be re-advertised with GRACEFUL_SHUTDOWN (RFC 8326).

@@ -53,7 +53,7 @@ def updates(flush: Flush | None) -> list[Update]:
 def test_end_of_rib_follows_all_routes_after_the_initial_sync() -> None:
     sender = connected()
     sender.change({A: RouteAttributes()})
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
 
     (route, *ends) = updates(sender.flush())
     assert route.reach[0].prefixes == (A,)
@@ -67,14 +67,14 @@ def test_end_of_rib_is_not_sent_before_the_initial_sync_is_done() -> None:
     assert len(updates(sender.flush())) == 1
     assert not sender.has_pending
 
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
     assert sender.has_pending
     assert sender.flush() == END
 
 
 def test_end_of_rib_is_sent_without_any_route() -> None:
     sender = connected()
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
     assert sender.flush() == END
 
 
@@ -86,13 +86,13 @@ def test_each_negotiated_family_gets_end_of_rib_even_if_not_carried(
 ) -> None:
     sender = UpdateSender(SessionParameters(64512, 64513))
     sender.open(terms(families=frozenset({family})), LocalAddresses(LOCAL))
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
     assert sender.flush() == Flush(end, 1)
 
 
 def test_every_session_gets_end_of_rib() -> None:
     sender = connected()
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
     sender.flush()
     sender.close()
     assert not sender.has_pending
@@ -104,7 +104,7 @@ def test_every_session_gets_end_of_rib() -> None:
 def test_end_of_rib_follows_thousands_of_routes() -> None:
     sender = connected()
     sender.change({IPv4Network((number, 32)): RouteAttributes() for number in range(5000)})
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
 
     first, second = updates(sender.flush()), updates(sender.flush())
     assert not any(update.end_of_rib for update in first)
@@ -202,7 +202,7 @@ def test_route_refresh_resends_only_its_family() -> None:
 
 def test_enhanced_route_refresh_is_bracketed_by_borr_and_eorr() -> None:
     sender = both_families(enhanced=True)
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
     sender.flush()
 
     sender.resend(AddressFamily.IPV4)
@@ -221,7 +221,7 @@ def test_enhanced_route_refresh_is_bracketed_by_borr_and_eorr() -> None:
 def test_eorr_follows_all_resent_routes() -> None:
     sender = both_families(enhanced=True)
     sender.change({IPv4Network((number, 32)): RouteAttributes() for number in range(5000)})
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
     while sender.has_pending:
         sender.flush()
 
@@ -238,7 +238,7 @@ def test_route_refresh_waits_for_end_of_rib_with_graceful_restart() -> None:
     sender.resend(AddressFamily.IPV4)
     assert not sender.has_pending
 
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
     assert summary(sender.flush()) == ["RIB IPV4", "RIB IPV6"]
     assert summary(sender.flush()) == ["BEGIN IPV4", str(A), "END IPV4"]
 
@@ -263,7 +263,7 @@ def test_pending_route_refresh_is_dropped_with_its_session() -> None:
     sender = both_families(enhanced=True)
     sender.resend(AddressFamily.IPV4)
     sender.close()
-    sender.initial_sync_done()
+    sender.change({}, complete=True)
     sender.open(replace(terms(), enhanced_refresh=True), LocalAddresses(LOCAL))
 
     assert summary(sender.flush()) == [str(A), "RIB IPV4", "RIB IPV6"]
