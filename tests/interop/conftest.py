@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from support.bgp.frr import Frr, frr
 from support.bgp.node import Node, running_node
 from support.bgp.router import Router
 from support.bgp.routers import ROUTERS
@@ -20,8 +21,15 @@ async def node(cable: RouterLink) -> AsyncIterator[Node]:
         yield made
 
 
+@pytest.fixture
+async def router(cable: RouterLink) -> AsyncIterator[Frr]:
+    """Provide FRR at the router's end; the test starts its daemons."""
+    async with frr(cable.router) as made:
+        yield made
+
+
 @pytest.fixture(params=ROUTERS)
-async def router(request: pytest.FixtureRequest, cable: RouterLink) -> AsyncIterator[Router]:
+async def any_router(request: pytest.FixtureRequest, cable: RouterLink) -> AsyncIterator[Router]:
     """Provide each of the routers in turn; the test starts it."""
     async with ROUTERS[request.param](cable.router) as made:
         yield made

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.bgp.bfd_node import BfdNode, running_bfd_node
-from support.bgp.frr import Frr, frr
+from support.bgp.frr import Frr
 from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
 from support.net.waiting import TIMEOUT, eventually
 
@@ -22,12 +22,6 @@ pytestmark = [pytest.mark.interop, pytest.mark.punctual]
 
 HOST = "192.0.2.1"
 FAST = "receive-interval: 50, transmit-interval: 50, detect-multiplier: 3"
-
-
-@pytest.fixture
-async def router(cable: RouterLink) -> AsyncIterator[Frr]:
-    async with frr(cable.router) as made:
-        yield made
 
 
 @pytest.fixture

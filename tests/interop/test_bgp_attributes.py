@@ -20,8 +20,8 @@ LARGE = frozenset({(64512, 0, 7), (4_200_000_001, 4_294_967_295, 1)})
 NO_EXPORT, NO_ADVERTISE = 0xFFFFFF01, 0xFFFFFF02
 
 
-async def test_all_path_attributes_over_ebgp(node: Node, router: Router) -> None:
-    await router.start(RouterSession())
+async def test_all_path_attributes_over_ebgp(node: Node, any_router: Router) -> None:
+    await any_router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(
         route(
@@ -33,7 +33,7 @@ async def test_all_path_attributes_over_ebgp(node: Node, router: Router) -> None
             as_path_prepend=2,
         )
     )
-    assert await learned(router) == ReceivedRoute(
+    assert await learned(any_router) == ReceivedRoute(
         NODE,
         (64512, 64512, 64512),
         "incomplete",
@@ -46,15 +46,15 @@ async def test_all_path_attributes_over_ebgp(node: Node, router: Router) -> None
     wanted = ReceivedRoute(
         NODE, (64512,), "incomplete", med=0, large_communities=frozenset({(64512, 0, 7)})
     )
-    await eventually(lambda: router.received_route(HOST), lambda found: found == wanted)
+    await eventually(lambda: any_router.received_route(HOST), lambda found: found == wanted)
 
 
-async def test_all_path_attributes_over_ibgp(node: Node, router: Router) -> None:
-    await router.start(RouterSession(64512, 64512))
+async def test_all_path_attributes_over_ibgp(node: Node, any_router: Router) -> None:
+    await any_router.start(RouterSession(64512, 64512))
     node.peer_with(peer(ROUTER, 64512, 64512))
     node.advertise(route(HOST, 300, (64512 << 16 | 1,), large_communities=LARGE, med=4_294_967_295))
 
-    assert await learned(router) == ReceivedRoute(
+    assert await learned(any_router) == ReceivedRoute(
         NODE,
         (),
         "incomplete",
@@ -65,67 +65,67 @@ async def test_all_path_attributes_over_ibgp(node: Node, router: Router) -> None
     )
 
 
-async def test_as_path_prepend_of_a_four_octet_as_number(node: Node, router: Router) -> None:
-    await router.start(RouterSession(4_200_000_002, 4_200_000_001))
+async def test_as_path_prepend_of_a_four_octet_as_number(node: Node, any_router: Router) -> None:
+    await any_router.start(RouterSession(4_200_000_002, 4_200_000_001))
     node.peer_with(peer(ROUTER, 4_200_000_001, 4_200_000_002))
     node.advertise(route(HOST, as_path_prepend=3))
 
-    assert (await learned(router)).as_path == (4_200_000_001,) * 4
+    assert (await learned(any_router)).as_path == (4_200_000_001,) * 4
 
 
-async def test_the_configured_origin_of_a_peer(node: Node, router: Router) -> None:
-    await router.start(RouterSession())
+async def test_the_configured_origin_of_a_peer(node: Node, any_router: Router) -> None:
+    await any_router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513, origin=Origin.IGP))
     node.advertise(route(HOST))
 
-    assert await learned(router) == ReceivedRoute(NODE, (64512,), "igp")
+    assert await learned(any_router) == ReceivedRoute(NODE, (64512,), "igp")
 
 
-async def test_ipv6_prefixes_over_an_ipv4_session(node: Node, router: Router) -> None:
-    await router.start(RouterSession())
+async def test_ipv6_prefixes_over_an_ipv4_session(node: Node, any_router: Router) -> None:
+    await any_router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513))
     node.advertise(route(HOST), route(HOST_V6, large_communities=LARGE))
 
-    assert await learned(router, HOST_V6) == ReceivedRoute(
+    assert await learned(any_router, HOST_V6) == ReceivedRoute(
         NODE_V6, (64512,), "incomplete", large_communities=LARGE
     )
-    assert await learned(router) == ReceivedRoute(NODE, (64512,), "incomplete")
+    assert await learned(any_router) == ReceivedRoute(NODE, (64512,), "incomplete")
     node.advertise(route(HOST))
-    await eventually(router.prefixes, lambda prefixes: prefixes == {HOST})
+    await eventually(any_router.prefixes, lambda prefixes: prefixes == {HOST})
 
 
 async def test_extended_next_hop_ipv4_prefixes_with_an_ipv6_next_hop(
-    node: Node, router: Router
+    node: Node, any_router: Router
 ) -> None:
-    await router.start(RouterSession(extended_next_hop=True))
+    await any_router.start(RouterSession(extended_next_hop=True))
     node.peer_with(peer(ROUTER_V6, 64512, 64513))
     node.advertise(route(HOST), route(HOST_V6))
 
     for prefix in (HOST, HOST_V6):
-        assert await learned(router, prefix) == ReceivedRoute(NODE_V6, (64512,), "incomplete")
+        assert await learned(any_router, prefix) == ReceivedRoute(NODE_V6, (64512,), "incomplete")
     node.advertise(route(HOST_V6))
-    await eventually(router.prefixes, lambda prefixes: prefixes == {HOST_V6})
+    await eventually(any_router.prefixes, lambda prefixes: prefixes == {HOST_V6})
 
 
-async def test_the_configured_next_hops_of_a_peer(node: Node, router: Router) -> None:
-    await router.start(RouterSession())
+async def test_the_configured_next_hops_of_a_peer(node: Node, any_router: Router) -> None:
+    await any_router.start(RouterSession())
     hops = (ip_address(NODE_SECOND), ip_address("fd77::3"))
     node.peer_with(peer(ROUTER, 64512, 64513, next_hops=hops))
     node.advertise(route(HOST), route(HOST_V6))
 
-    assert (await learned(router)).next_hop == NODE_SECOND
-    assert (await learned(router, HOST_V6)).next_hop == "fd77::3"
+    assert (await learned(any_router)).next_hop == NODE_SECOND
+    assert (await learned(any_router, HOST_V6)).next_hop == "fd77::3"
 
 
 @pytest.mark.parametrize(
     ("family", "wanted"), [(AddressFamily.IPV4, HOST), (AddressFamily.IPV6, HOST_V6)]
 )
 async def test_a_session_limited_to_one_address_family(
-    node: Node, router: Router, family: AddressFamily, wanted: str
+    node: Node, any_router: Router, family: AddressFamily, wanted: str
 ) -> None:
-    await router.start(RouterSession())
+    await any_router.start(RouterSession())
     node.peer_with(peer(ROUTER, 64512, 64513, address_families=frozenset({family})))
     node.advertise(route(HOST), route(HOST_V6))
 
-    await learned(router, wanted)
-    assert await router.prefixes() == {wanted}
+    await learned(any_router, wanted)
+    assert await any_router.prefixes() == {wanted}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from ipaddress import ip_address
 
 import pytest
 from support.bgp.announcer_process import announcing
-from support.bgp.frr import Frr, frr
+from support.bgp.frr import Frr
 from support.bgp.node import Node, peer, route
 from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
 from support.net.waiting import eventually
@@ -24,12 +23,6 @@ from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
 pytestmark = pytest.mark.interop
 
 HOST = "192.0.2.1/32"
-
-
-@pytest.fixture
-async def router(cable: RouterLink) -> AsyncIterator[Frr]:
-    async with frr(cable.router) as made:
-        yield made
 
 
 def config(*more: str, local: int = 64513, remote: int = 64512) -> str:

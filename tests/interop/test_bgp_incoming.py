@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from support.bgp.bird import bird
-from support.bgp.frr import Frr, frr
+from support.bgp.frr import Frr
 from support.bgp.node import Node, peer, route, running_node
 from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
 from support.net.waiting import eventually
@@ -23,12 +23,6 @@ HOST = "192.0.2.1/32"
 @pytest.fixture
 async def listener(cable: RouterLink) -> AsyncIterator[Node]:
     async with running_node(ListenAt()) as made:
-        yield made
-
-
-@pytest.fixture
-async def router(cable: RouterLink) -> AsyncIterator[Frr]:
-    async with frr(cable.router) as made:
         yield made
 
 

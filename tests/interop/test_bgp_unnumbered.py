@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from ipaddress import ip_address
 
 import pytest
-from support.bgp.frr import Frr, frr
+from support.bgp.frr import Frr
 from support.bgp.node import Node, route, running_node
 from support.net.router_link import RouterLink
 from support.net.waiting import eventually
@@ -46,12 +45,6 @@ def uplink(**more: object) -> SessionParameters:
     return SessionParameters(
         64512, 0, None, interface="eth0", dynamic_asn=DynamicAsn.EXTERNAL, **more
     )
-
-
-@pytest.fixture
-async def router(cable: RouterLink) -> AsyncIterator[Frr]:
-    async with frr(cable.router) as made:
-        yield made
 
 
 async def test_frr_receives_both_families_over_an_unnumbered_session(

@@ -23,12 +23,11 @@ RESTARTING = {"graceful_restart": True}
 
 
 @pytest.fixture
-async def router(cable: RouterLink) -> AsyncIterator[Frr]:
+async def router(router: Frr, cable: RouterLink) -> Frr:
     for address in (f"{VIP}/32", f"{VIP_V6}/128"):
         add_address(cable.node, address, "lo")
-    async with frr(cable.router) as made:
-        await made.start(CONFIG)
-        yield made
+    await router.start(CONFIG)
+    return router
 
 
 CONFIG = f"""

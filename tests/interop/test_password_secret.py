@@ -9,10 +9,10 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from support.bgp.frr import Frr, frr
+from support.bgp.frr import Frr
 from support.kube.api import Api, connected, running_api
 from support.net.background import while_running
-from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
+from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6
 from support.net.waiting import eventually
 
 from metallb_py.config.compile.read_config import read_config
@@ -48,10 +48,9 @@ router bgp 64513
 
 
 @pytest.fixture
-async def router(cable: RouterLink) -> AsyncIterator[Frr]:
-    async with frr(cable.router) as made:
-        await made.start(ROUTERS)
-        yield made
+async def router(router: Frr) -> Frr:
+    await router.start(ROUTERS)
+    return router
 
 
 @contextlib.asynccontextmanager
