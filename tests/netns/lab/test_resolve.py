@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
-from support.layer2.client_link import VIP, Client, ClientLink, client_link, running_node
+from support.layer2.client_link import VIP, Client, ClientLink, client_link_fixture, running_node
 from support.net.namespaces import inside
 
 from metallb_py.addresses import parse_address
@@ -24,10 +23,7 @@ print(*resolve(parse_address(sys.argv[1]), sys.argv[2]))
 """
 
 
-@pytest.fixture
-def cables() -> Iterator[ClientLink]:
-    with client_link(ipv6=True) as built:
-        yield built
+cables = client_link_fixture(ipv6=True)
 
 
 async def resolved(cables: ClientLink, address: str, interface: str = "eth0") -> list[str]:

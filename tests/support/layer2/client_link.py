@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+import pytest
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from support.net.namespaces import add_address, connect, execute, inside, ip, namespaces, run
 from support.net.waiting import TIMEOUT, Recorder
@@ -103,6 +104,22 @@ def client_link(*, connected: bool = True, ipv6: bool = False) -> Iterator[Clien
             add_address(client, f"{CLIENT_IP}/24")
         with inside(node):
             yield link
+
+
+def client_link_fixture(*more: str, ipv6: bool = False) -> object:
+    """Return a fixture with ``eth0`` and the links ``more``; the test runs in the node's namespace.
+
+    A test module assigns it to the fixture's name, ``cables``.
+    """
+
+    @pytest.fixture
+    def cables() -> Iterator[ClientLink]:
+        with client_link(ipv6=ipv6) as made:
+            for name in more:
+                made.connect(name)
+            yield made
+
+    return cables
 
 
 class Client:

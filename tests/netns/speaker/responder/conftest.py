@@ -8,14 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.layer2.client_link import Client, ClientLink, client_link
+from support.layer2.client_link import Client, ClientLink, client_link_fixture
 
-
-@pytest.fixture
-def cables() -> Iterator[ClientLink]:
-    """Provide a node and a client, without IPv6; the test runs in the node's namespace."""
-    with client_link() as made:
-        yield made
+cables = client_link_fixture()  # without IPv6
 
 
 @pytest.fixture

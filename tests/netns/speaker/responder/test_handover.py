@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -17,7 +16,7 @@ from support.layer2.client_link import (
     Client,
     ClientLink,
     Node,
-    client_link,
+    client_link_fixture,
     running_node,
 )
 from support.net.waiting import TIMEOUT
@@ -29,10 +28,7 @@ pytestmark = pytest.mark.netns
 VIP6 = "2001:db8::64"
 
 
-@pytest.fixture
-def cables() -> Iterator[ClientLink]:
-    with client_link(ipv6=True) as built:
-        yield built
+cables = client_link_fixture(ipv6=True)
 
 
 def announce(client: Client, address: str = VIP, operation: int = 1) -> None:

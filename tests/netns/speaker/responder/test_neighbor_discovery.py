@@ -26,6 +26,7 @@ from support.layer2.client_link import (
     Client,
     ClientLink,
     client_link,
+    client_link_fixture,
     gone,
     running_node,
 )
@@ -100,10 +101,7 @@ class Client6(Client):
                 return
 
 
-@pytest.fixture
-def cables() -> Iterator[ClientLink]:
-    with client_link(ipv6=True) as built:
-        yield built
+cables = client_link_fixture(ipv6=True)
 
 
 @pytest.fixture

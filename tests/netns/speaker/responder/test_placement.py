@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 import pytest
 from scapy.layers.l2 import ARP
-from support.layer2.client_link import VIP, Client, ClientLink, Node, client_link, running_node
+from support.layer2.client_link import (
+    VIP,
+    Client,
+    ClientLink,
+    Node,
+    client_link_fixture,
+    running_node,
+)
 
 from speaker.responder.events import InterfacesChanged
 from speaker.responder.settings import Settings
@@ -18,11 +24,7 @@ HERE, THERE = "192.0.2.1/24", "198.51.100.1/24"
 SUBNETS = {"eth0": ip_network("192.0.2.0/24"), "eth1": ip_network("198.51.100.0/24")}
 
 
-@pytest.fixture
-def cables() -> Iterator[ClientLink]:
-    with client_link() as built:
-        built.connect("eth1")
-        yield built
+cables = client_link_fixture("eth1")
 
 
 async def answering(*clients: Client) -> list[bool]:

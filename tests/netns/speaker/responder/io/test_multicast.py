@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 import pytest
-from support.layer2.client_link import ClientLink, client_link
+from support.layer2.client_link import ClientLink, client_link, client_link_fixture
 
 from speaker.responder.io.multicast import Groups, ipv6_enabled
 
@@ -16,10 +15,7 @@ pytestmark = pytest.mark.netns
 A, B = (IPv6Address(f"ff02::1:ff00:{last}").packed for last in (1, 2))
 
 
-@pytest.fixture
-def cables() -> Iterator[ClientLink]:
-    with client_link(ipv6=True) as built:
-        yield built
+cables = client_link_fixture(ipv6=True)
 
 
 def joined(cables: ClientLink) -> set[str]:

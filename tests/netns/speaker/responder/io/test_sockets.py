@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
-from support.layer2.client_link import BROADCAST, VIP, Client, ClientLink, client_link
+from support.layer2.client_link import BROADCAST, VIP, Client, ClientLink, client_link_fixture
 
 from metallb_py.protocols.rtnetlink import Link
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst
@@ -49,11 +49,7 @@ class Harness:
             receive()
 
 
-@pytest.fixture
-def cables() -> Iterator[ClientLink]:
-    with client_link() as built:
-        built.connect("eth1")
-        yield built
+cables = client_link_fixture("eth1")
 
 
 @pytest.fixture
