@@ -131,7 +131,7 @@ class Churn:
     async def _delete(self) -> None:
         name = self._random.choice(self._live)
         self._live.remove(name)
-        await self._admin.delete(name)
+        await self._admin.remove(name)
 
 
 async def kill_repeatedly(rig: Rig, observer: ServiceObserver, random: Random) -> None:

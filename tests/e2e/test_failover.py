@@ -196,7 +196,7 @@ class Rounds:
             await observer.until_written(len(names))
         print(f"{number}: {disruption}, {there} had an address: {took:.2f} s to the first write")
         assert set(observer.has) == {f"{NAMESPACE}/{name}" for name in names}
-        await self._admin.delete_all()
+        await self._admin.remove_all()
         async with asyncio.timeout(180):
             await observer.until_empty()
 
@@ -227,7 +227,7 @@ class Rounds:
         """Delete some pending services, so that the next leader has to decide differently."""
         waiting = [name for name in names if f"{NAMESPACE}/{name}" not in self._observer.has]
         for name in waiting[:DELETED]:
-            await self._admin.delete(name)
+            await self._admin.remove(name)
             names.remove(name)
 
     async def _freeze_api_server(self) -> None:

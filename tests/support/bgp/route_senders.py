@@ -161,6 +161,7 @@ protocol bgp from{number} {{
         reader, writer = await asyncio.open_unix_connection(str(self._socket))
         try:
             await reader.readline()
+            output = ""
             up = None
             deadline = time.monotonic() + within
             while time.monotonic() < deadline:

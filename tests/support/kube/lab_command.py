@@ -79,7 +79,7 @@ def proofs(output: str) -> list[Proof]:
 class KeptLab:
     """A running lab; calling it runs a ``lab`` command on it."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     folder: Path
     output: str
 

@@ -41,12 +41,12 @@ class ServicesAdmin(KubeClient):
     async def change(self, name: str, change: dict[str, object]) -> None:
         await self.patch(f"{self.path}/{name}", change)
 
-    async def delete(self, name: str) -> None:
+    async def remove(self, name: str) -> None:
         await self._read("DELETE", f"{self.path}/{name}")
 
-    async def delete_all(self) -> None:
-        """Delete them one by one: for all in one request a busy server takes over half a minute."""
-        await _for_each([item.metadata.name for item in await self.services()], self.delete)
+    async def remove_all(self) -> None:
+        """Delete all, one by one: for all in one request a busy server takes over half a minute."""
+        await _for_each([item.metadata.name for item in await self.services()], self.remove)
 
     async def services(self) -> list[Service]:
         items = msgspec.json.decode(await self.get(self.path), type=ObjectList).items or ()

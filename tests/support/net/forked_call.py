@@ -34,7 +34,8 @@ class ForkedCall(Generic[T]):
         """Wait for the return value of the function. Raises EOFError if it failed."""
         with os.fdopen(self._receiving, "rb") as pipe:
             try:
-                return pickle.load(pipe)
+                result: T = pickle.load(pipe)
+                return result
             finally:
                 os.waitpid(self.process, 0)
 
