@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from support.net.ports import free_port
-from support.net.waiting import TIMEOUT
+from support.net.waiting import TIMEOUT, retry
 
 from metallb_py.runtime.health import Check
 from metallb_py.runtime.httpd import Httpd, Page, Sources, Text
@@ -40,13 +40,7 @@ class Daemon:
         page = Httpd("127.0.0.1", port, sources, Logger())
         task = asyncio.create_task(page.run(errors.append))
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            async with asyncio.timeout(TIMEOUT):
-                while True:
-                    try:
-                        await session.get("/healthz")
-                        break
-                    except aiohttp.ClientConnectorError:
-                        await asyncio.sleep(0.01)
+            await retry(lambda: session.get("/healthz"), aiohttp.ClientConnectorError)
             yield session
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -134,14 +128,9 @@ async def test_port_in_use_is_reported_once_and_retried() -> None:
         )
         async with asyncio.timeout(TIMEOUT):
             assert "in use" in str(await reported.get())
-    async with asyncio.timeout(TIMEOUT), aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
-                    assert await answer.read() == b"metallb 1\n"
-                    break
-            except aiohttp.ClientConnectorError:
-                await asyncio.sleep(0.05)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        answer = await retry(lambda: session.get("/metrics"), aiohttp.ClientConnectorError)
+        assert await answer.read() == b"metallb 1\n"
     assert reported.empty()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -86,6 +86,21 @@ async def eventually(
     return result
 
 
+async def retry(
+    query: Callable[[], Awaitable[T]], *errors: type[Exception], within: float = TIMEOUT
+) -> T:
+    """Repeat a query while it raises one of these errors, and return its result.
+
+    For a server that is not up yet. Raises TimeoutError after ``within`` seconds.
+    """
+    async with asyncio.timeout(within):
+        while True:
+            try:
+                return await query()
+            except errors:
+                await asyncio.sleep(POLL_INTERVAL)
+
+
 async def until(condition: Callable[[], T], within: float = TIMEOUT) -> T:
     """Poll until a condition is true, as ``eventually`` does; it does not block the loop."""
 

@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 from support.kube.api import HOST
 from support.net.ports import free_port
-from support.net.waiting import TIMEOUT, until
+from support.net.waiting import TIMEOUT, retry, until
 
 from controller.admission import AdmissionError
 from controller.drivers import webhook as module
@@ -30,6 +30,8 @@ from metallb_py.runtime.log import Logger
 from metallb_py.runtime.pki import Authority
 
 NAME = "metallb-webhook-configuration"
+REFUSED = (aiohttp.ClientError, ssl.SSLError, ConnectionError)
+"""Errors of a client whose certificate the webhook does not accept."""
 
 
 class Registration:
@@ -184,16 +186,12 @@ async def test_changed_client_ca_file_is_followed(
     certificate = certified(tmp_path, "kube-apiserver", new)
     async with registering(tmp_path) as (registration, client), serving(client, file) as (_, url):
         await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
-        with pytest.raises((aiohttp.ClientError, ssl.SSLError, ConnectionError)):
+        with pytest.raises(REFUSED):
             await post(url, registration.bundle(), b"who", certificate)
         file.write_bytes(new.certificate)
-        async with asyncio.timeout(TIMEOUT):
-            while True:
-                try:
-                    answer = await post(url, registration.bundle(), b"who", certificate)
-                    break
-                except (aiohttp.ClientError, ssl.SSLError, ConnectionError):
-                    await asyncio.sleep(0.02)
+        answer = await retry(
+            lambda: post(url, registration.bundle(), b"who", certificate), *REFUSED
+        )
         assert answer == (200, "True")
 
 
@@ -323,14 +321,11 @@ async def test_port_in_use_is_reported_once_and_retried(
             await asyncio.wait_for(registration.changed.wait(), TIMEOUT)
             await until(lambda: errors)
             taken.close()
-            status = 0
-            async with asyncio.timeout(TIMEOUT):
-                while status != 200:
-                    try:
-                        url = f"https://{HOST}:{port}/validate"
-                        status, _ = await post(url, registration.bundle())
-                    except aiohttp.ClientConnectorError:
-                        await asyncio.sleep(0.01)
+            url = f"https://{HOST}:{port}/validate"
+            answer = await retry(
+                lambda: post(url, registration.bundle()), aiohttp.ClientConnectorError
+            )
+            assert answer[0] == 200
             assert len(errors) == 1
             assert isinstance(errors[0], OSError)
         finally:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
+from support.net import virtual_time
+from support.net.waiting import Observable
 
 from controller.drivers.review_gate import (
     MAX_OTHERS,
@@ -23,10 +24,11 @@ def other(number: int) -> Caller:
     return Caller(f"10.0.1.{number}", trusted=False)
 
 
-class Gate:
+class Gate(Observable):
     """A ReviewGate whose reviews end when the test ends them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._gate = ReviewGate()
         self.begun: list[Caller] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -38,20 +40,19 @@ class Gate:
         await asyncio.sleep(0)
         return task
 
-    async def end_one(self) -> None:
+    def end_one(self) -> None:
         self._ends[-1].set()
-        await self.until(lambda: len(self._ends) == len(self.begun))
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                await asyncio.sleep(0.001)
+    async def has_begun(self, count: int) -> None:
+        """Wait until this number of reviews have begun."""
+        await self.until(lambda: len(self.begun) == count)
 
     async def _review(self, caller: Caller) -> None:
         async with self._gate.turn(caller):
             end = asyncio.Event()
             self._ends.append(end)
             self.begun.append(caller)
+            self.notify()
             await end.wait()
 
 
@@ -61,10 +62,10 @@ async def test_reviews_run_one_at_a_time_and_trusted_callers_first() -> None:
         await gate.submit(caller)
     for count in range(1, 5):
         assert len(gate.begun) == count
-        await gate.end_one()
-        await gate.until(lambda count=count: len(gate.begun) == count + 1)  # type: ignore[misc]
+        gate.end_one()
+        await gate.has_begun(count + 1)
     assert gate.begun == [other(1), API_SERVER, API_SERVER, other(2), other(3)]
-    await gate.end_one()
+    gate.end_one()
     await asyncio.gather(*gate.tasks)
 
 
@@ -73,10 +74,10 @@ async def test_untrusted_sources_take_turns() -> None:
     for caller in (other(1), other(1), other(1), other(2)):
         await gate.submit(caller)
     for count in range(1, 4):
-        await gate.until(lambda count=count: len(gate.begun) == count)  # type: ignore[misc]
-        await gate.end_one()
-    await gate.until(lambda: len(gate.begun) == 4)
-    await gate.end_one()
+        await gate.has_begun(count)
+        gate.end_one()
+    await gate.has_begun(4)
+    gate.end_one()
     await asyncio.gather(*gate.tasks)
     assert gate.begun == [other(1), other(2), other(1), other(1)]
 
@@ -119,22 +120,22 @@ async def test_cancelled_reviews_free_their_slots() -> None:
     await cancel(gate)
 
 
-async def test_untrusted_reviews_pause_for_as_long_as_the_last_one_took() -> None:
-    gate, loop = Gate(), asyncio.get_running_loop()
-    await gate.submit(other(1))
-    started = loop.time()
-    await asyncio.sleep(0.1)
-    await gate.submit(other(2))
-    await gate.end_one()
-    took = loop.time() - started
-    ended = loop.time()
-    await gate.submit(API_SERVER)
-    assert gate.begun[-1] == API_SERVER, "at once"
-    await gate.end_one()
-    await gate.until(lambda: gate.begun[-1] == other(2))
-    assert loop.time() - ended >= 0.9 * took
-    await gate.end_one()
-    await asyncio.gather(*gate.tasks)
+def test_untrusted_reviews_pause_for_as_long_as_the_last_one_took() -> None:
+    async def main() -> None:
+        gate, loop = Gate(), asyncio.get_running_loop()
+        await gate.submit(other(1))
+        await asyncio.sleep(0.1)
+        await gate.submit(other(2))
+        gate.end_one()
+        await gate.submit(API_SERVER)
+        assert (gate.begun[-1], loop.time()) == (API_SERVER, pytest.approx(0.1)), "at once"
+        gate.end_one()
+        await gate.has_begun(3)
+        assert (gate.begun[-1], loop.time()) == (other(2), pytest.approx(0.2))
+        gate.end_one()
+        await asyncio.gather(*gate.tasks)
+
+    virtual_time.run(main())
 
 
 async def refused(gate: Gate, caller: Caller) -> bool:
