@@ -8,8 +8,8 @@ from random import Random
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.gossip.members import alive, endpoint, machine, packed, sent
-from support.gossip.scenarios import declared_down, name_of, views_agree
+from support.gossip.members import alive, endpoint, machine, name_of, packed, sent
+from support.gossip.scenarios import declared_down, views_agree
 from support.gossip.simulation import Impairments, Network
 
 from metallb_py.protocols.memberlist.codec.messages import Alive, Ping

@@ -18,6 +18,7 @@ from math import e
 from pathlib import Path
 
 import pytest
+from support.gossip.members import name_of
 from support.gossip.scenarios import (
     PLAIN,
     Departure,
@@ -28,7 +29,6 @@ from support.gossip.scenarios import (
     launched,
     mean,
     median,
-    name_of,
     views_agree,
     with_all_addresses,
     wrongly_dead,

@@ -39,19 +39,19 @@ def endpoint(number: int) -> Endpoint:
     return Endpoint(IPv4Address("10.0.0.1") + number, PORT)
 
 
-def name(number: int) -> str:
+def name_of(number: int) -> str:
     """Return the name of a member."""
     return f"n{number}"
 
 
 def member(number: int, state: State = State.ALIVE, incarnation: int = INCARNATION) -> Member:
     """Return a member."""
-    return Member(name(number), endpoint(number), incarnation, state)
+    return Member(name_of(number), endpoint(number), incarnation, state)
 
 
 def alive(number: int, incarnation: int = INCARNATION, meta: bytes = b"") -> Alive:
     """Return the alive message of a member."""
-    return Alive(incarnation, name(number), endpoint(number), meta)
+    return Alive(incarnation, name_of(number), endpoint(number), meta)
 
 
 def packets(effects: Iterable[Effect]) -> list[tuple[Endpoint, tuple[Message, ...]]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from support.gossip.members import name_of
 from support.gossip.simulation import Impairments, Network
 
 from metallb_py.protocols.memberlist.events import MemberDown
@@ -32,11 +33,6 @@ class Detection:
     """Time until the first survivor detected it."""
     last: float
     """Time until the last survivor detected it."""
-
-
-def name_of(number: int) -> str:
-    """Return the name of a member."""
-    return f"n{number}"
 
 
 def launched(

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 import msgspec
 import pytest
+from support.kube.assignment import written
 from support.kube.objects import config, pool, selector, service
 
 from controller.assignment import Reason
@@ -28,14 +29,6 @@ from metallb_py.kube.objects import Service, ServicePort
 from metallb_py.model.pool_access import Tenancy
 
 SMALL = config(pool("a", "192.0.2.0/31"))
-
-
-def written(effects: tuple[Effect, ...]) -> dict[str, list[str]]:
-    return {
-        e.service.metadata.name: list(map(str, e.addresses))
-        for e in effects
-        if isinstance(e, WriteStatus)
-    }
 
 
 def started(*services: object, pools: object = SMALL, **options: object) -> Controller:

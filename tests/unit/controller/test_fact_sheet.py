@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import msgspec
 import pytest
-from support.kube.assignment import converge
+from support.kube.assignment import converge, written
 from support.kube.objects import config, pool, service
 
 from controller.allocator import Allocator
@@ -21,7 +21,6 @@ from controller.effects import (
     ConfigRefused,
     Decided,
     DrainingChanged,
-    Effect,
     WriteStatus,
 )
 from controller.orphaned_addresses import OrphanPolicy
@@ -61,11 +60,6 @@ def started(*services: Service, **options: OrphanPolicy) -> Controller:
     core.config_changed(SMALL)
     core.services_synced()
     return core
-
-
-def written(effects: tuple[Effect, ...]) -> dict[str, list[str]]:
-    writes = [effect for effect in effects if isinstance(effect, WriteStatus)]
-    return {e.service.metadata.name: list(map(str, e.addresses)) for e in writes}
 
 
 def texts(outcome: Outcome) -> list[str]:

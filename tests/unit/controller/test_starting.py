@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.kube.assignment import written
 from support.kube.objects import config, pool, service
 
 from controller.core import Controller
@@ -12,7 +13,6 @@ from controller.effects import (
     DrainingChanged,
     Effect,
     Orphaned,
-    WriteStatus,
 )
 from controller.orphaned_addresses import OrphanPolicy
 from metallb_py.config.draining import drain
@@ -39,14 +39,6 @@ def start(
     for item in services:
         effects += core.service_changed(item.key, item)
     return core, (*effects, *core.services_synced())
-
-
-def written(effects: tuple[Effect, ...]) -> dict[str, list[str]]:
-    return {
-        e.service.metadata.name: list(map(str, e.addresses))
-        for e in effects
-        if isinstance(e, WriteStatus)
-    }
 
 
 def applied(effects: tuple[Effect, ...]) -> Config:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from support.gossip.members import endpoint, member, name
+from support.gossip.members import endpoint, member, name_of
 
 from metallb_py.protocols.memberlist.coalescer import MAX_REPORTERS, Coalescer
 from metallb_py.protocols.memberlist.codec.messages import State
@@ -123,5 +123,5 @@ def test_round_trips_and_different_members_stay_apart() -> None:
 
 
 def test_reporters_of_a_suspicion_are_bounded() -> None:
-    reports = [SelfSuspected(name(number)) for number in range(10 * MAX_REPORTERS)]
+    reports = [SelfSuspected(name_of(number)) for number in range(10 * MAX_REPORTERS)]
     assert merged(*reports, *reports) == tuple(reports[:MAX_REPORTERS])

@@ -11,7 +11,7 @@ from support.gossip.members import (
     endpoint,
     machine,
     member,
-    name,
+    name_of,
     of_kind,
     packed,
     packets,
@@ -59,7 +59,7 @@ from metallb_py.protocols.memberlist.suspicion import min_suspicion_timeout
 
 THEIRS = StreamId(3)
 ALL_FOUR = PushPull(
-    tuple(NodeState(name(n), endpoint(n), INCARNATION, State.ALIVE) for n in range(1, 4))
+    tuple(NodeState(name_of(n), endpoint(n), INCARNATION, State.ALIVE) for n in range(1, 4))
 )
 
 
@@ -88,7 +88,7 @@ def test_join_is_a_push_pull_with_the_join_flag() -> None:
     request = stream_message(stream)
     assert isinstance(request, PushPull)
     assert request.join
-    assert [state.node for state in request.states] == [name(ME)]
+    assert [state.node for state in request.states] == [name_of(ME)]
     effects = made.stream_received(stream.stream, ALL_FOUR, 0.01)
     assert of_kind(effects, MemberUp) == [MemberUp(member(n)) for n in range(1, 4)]
     assert effects[-1] == Joined(endpoint(1))
@@ -106,29 +106,29 @@ def test_failed_join_is_reported_once_with_its_error() -> None:
 
 def test_push_pull_of_a_joining_member_is_answered_and_merged() -> None:
     made = machine(2)
-    newcomer = NodeState(name(9), endpoint(9), INCARNATION, State.ALIVE)
+    newcomer = NodeState(name_of(9), endpoint(9), INCARNATION, State.ALIVE)
     effects = made.stream_received(THEIRS, PushPull((newcomer,), join=True), 0.0)
     (reply,) = of_kind(effects, Reply)
     answer = stream_message(reply)
     assert reply.stream == THEIRS
     assert isinstance(answer, PushPull)
-    assert {state.node for state in answer.states} == {name(n) for n in (0, 1, 2, 9)}
+    assert {state.node for state in answer.states} == {name_of(n) for n in (0, 1, 2, 9)}
     assert MemberUp(member(9)) in effects
 
 
 def test_push_pull_suspects_members_once_and_probes_them() -> None:
     made = machine(4)
-    dead = NodeState(name(1), endpoint(1), INCARNATION, State.DEAD)
-    suspect = NodeState(name(2), endpoint(2), INCARNATION, State.SUSPECT)
-    left = NodeState(name(3), endpoint(3), INCARNATION, State.LEFT)
-    unknown = NodeState(name(8), endpoint(8), INCARNATION, State.DEAD)
+    dead = NodeState(name_of(1), endpoint(1), INCARNATION, State.DEAD)
+    suspect = NodeState(name_of(2), endpoint(2), INCARNATION, State.SUSPECT)
+    left = NodeState(name_of(3), endpoint(3), INCARNATION, State.LEFT)
+    unknown = NodeState(name_of(8), endpoint(8), INCARNATION, State.DEAD)
     effects = made.stream_received(THEIRS, PushPull((dead, suspect, left, unknown)), 1.0)
     suspected = of_kind(effects, MemberSuspected)
-    assert suspected == [MemberSuspected(member(n, State.SUSPECT), name(ME)) for n in (1, 2)], (
+    assert suspected == [MemberSuspected(member(n, State.SUSPECT), name_of(ME)) for n in (1, 2)], (
         "the other's state may be outdated"
     )
-    assert of_kind(effects, MemberDown) == [MemberDown(member(3, State.LEFT), name(3))]
-    assert [m.name for m in made.members] == [name(n) for n in range(5)]
+    assert of_kind(effects, MemberDown) == [MemberDown(member(3, State.LEFT), name_of(3))]
+    assert [m.name for m in made.members] == [name_of(n) for n in range(5)]
     for number in (1, 2):
         assert any(isinstance(message, Ping) for message in sent(effects, to=number))
     assert not of_kind(made.stream_received(THEIRS, PushPull((dead,)), 2.0), MemberSuspected)
@@ -136,10 +136,10 @@ def test_push_pull_suspects_members_once_and_probes_them() -> None:
 
 def test_alive_message_about_a_tombstone_is_verified_with_the_member() -> None:
     made = machine(2)
-    receive(made, 1, Dead(INCARNATION, name(1), name(2)), now=1.0)
+    receive(made, 1, Dead(INCARNATION, name_of(1), name_of(2)), now=1.0)
     run_until(made, 60.0, answered=True)
     effects = receive(made, 2, alive(1), now=60.0)
-    assert packets(effects) == [(endpoint(1), (Suspect(INCARNATION, name(1), name(ME)),))]
+    assert packets(effects) == [(endpoint(1), (Suspect(INCARNATION, name_of(1), name_of(ME)),))]
     assert not of_kind(effects, MemberUp)
 
 
@@ -156,16 +156,16 @@ def test_new_member_is_gossiped_within_a_gossip_interval() -> None:
 
 def test_ping_is_acked_to_the_address_that_it_came_from() -> None:
     made = machine(1)
-    assert sent(receive(made, 1, Ping(5, name(ME)), now=1.0), to=1)[0] == Ack(5)
+    assert sent(receive(made, 1, Ping(5, name_of(ME)), now=1.0), to=1)[0] == Ack(5)
     assert sent(receive(made, 9, Ping(6, ""), now=1.0), to=9)[0] == Ack(6)
 
 
 def test_ping_is_acked_to_the_source_that_it_names_if_a_member() -> None:
     made = machine(2)
-    named = Ping(5, name(ME), endpoint(2), name(2))
+    named = Ping(5, name_of(ME), endpoint(2), name_of(2))
     assert sent(receive(made, 1, named, now=1.0), to=2)[0] == Ack(5)
     unknown = Endpoint(IPv4Address("192.0.2.1"), 7946)
-    effects = receive(made, 1, Ping(6, name(ME), unknown, "x"), now=1.0)
+    effects = receive(made, 1, Ping(6, name_of(ME), unknown, "x"), now=1.0)
     assert [to for to, _ in packets(effects)] == [endpoint(1)]
 
 
@@ -175,7 +175,7 @@ def test_ping_for_another_member_is_not_acked() -> None:
 
 def test_ping_over_a_stream_is_acked_on_the_stream() -> None:
     made = machine(1)
-    (reply,) = made.stream_received(THEIRS, Ping(5, name(ME)), 1.0)
+    (reply,) = made.stream_received(THEIRS, Ping(5, name_of(ME)), 1.0)
     assert isinstance(reply, Reply)
     assert stream_message(reply) == Ack(5)
     assert made.stream_received(THEIRS, User(b"?"), 1.0) == (CloseStream(THEIRS),)
@@ -199,14 +199,14 @@ def test_member_that_does_not_ack_is_suspected_and_then_declared_dead() -> None:
     made = machine(1)
     effects = run_until(made, 5.0)
     suspected, down = of_kind(effects, MemberSuspected), of_kind(effects, MemberDown)
-    assert [each.reporter for each in suspected] == [name(ME)]
-    assert down == [MemberDown(member(1, State.DEAD), name(ME))]
+    assert [each.reporter for each in suspected] == [name_of(ME)]
+    assert down == [MemberDown(member(1, State.DEAD), name_of(ME))]
     assert made.present == 1
 
 
 def test_suspect_that_acks_is_not_declared_dead() -> None:
     made = machine(1)
-    receive(made, 1, Suspect(INCARNATION, name(1), name(1)), now=0.0)
+    receive(made, 1, Suspect(INCARNATION, name_of(1), name_of(1)), now=0.0)
     effects = run_until(made, 30.0, answered=True)
     assert of_kind(effects, MemberDown) == []
     refuted = receive(made, 1, alive(1, INCARNATION + 1), now=31.0)
@@ -216,8 +216,8 @@ def test_suspect_that_acks_is_not_declared_dead() -> None:
 def test_suspect_reported_by_others_is_probed_before_it_is_dead() -> None:
     made = machine(50)
     suspect = member(7)
-    receive(made, 1, Suspect(INCARNATION, suspect.name, name(1)), now=1.0)
-    receive(made, 2, Suspect(INCARNATION, suspect.name, name(2)), now=1.0)
+    receive(made, 1, Suspect(INCARNATION, suspect.name, name_of(1)), now=1.0)
+    receive(made, 2, Suspect(INCARNATION, suspect.name, name_of(2)), now=1.0)
     until = 1.0 + min_suspicion_timeout(FAST, 51)
     before = sent(run_until(made, until - 0.01), to=7)
     after = sent(run_until(made, until + 2 * FAST.probe_interval), to=7)
@@ -231,13 +231,13 @@ def test_refused_member_is_declared_dead_without_suspicion() -> None:
     made.stream_failed(stream.stream, "refused", now, refused=True)
     effects = run_until(made, now)
     assert of_kind(effects, MemberSuspected) == []
-    assert of_kind(effects, MemberDown) == [MemberDown(member(1, State.DEAD), name(ME))]
+    assert of_kind(effects, MemberDown) == [MemberDown(member(1, State.DEAD), name_of(ME))]
 
 
 def taken_over_while_probed(*, refused: bool) -> list[Effect]:
     """Probe a host that claims n1, until the expected host has the name; return what follows."""
     made = machine(0)
-    made.expect({name(1): frozenset({endpoint(1).address})})
+    made.expect({name_of(1): frozenset({endpoint(1).address})})
     receive(made, 9, replace(alive(1, INCARNATION + 1000), endpoint=endpoint(9)), now=0.0)
     now, _, to = pinged(made)
     assert to == endpoint(9)
@@ -265,8 +265,8 @@ def test_ack_over_tcp_ends_the_probe() -> None:
 
 def test_dead_message_of_another_member_is_reported() -> None:
     made = machine(2)
-    effects = receive(made, 2, Dead(INCARNATION, name(1), name(2)), now=1.0)
-    assert effects == (MemberDown(member(1, State.DEAD), name(2)),)
+    effects = receive(made, 2, Dead(INCARNATION, name_of(1), name_of(2)), now=1.0)
+    assert effects == (MemberDown(member(1, State.DEAD), name_of(2)),)
 
 
 # Refutation
@@ -274,8 +274,8 @@ def test_dead_message_of_another_member_is_reported() -> None:
 
 def test_suspected_member_refutes_to_the_sender_at_once_and_by_gossip() -> None:
     made = machine(3)
-    effects = receive(made, 2, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
-    assert of_kind(effects, SelfSuspected) == [SelfSuspected(name(1))]
+    effects = receive(made, 2, Suspect(INCARNATION, name_of(ME), name_of(1)), now=1.0)
+    assert of_kind(effects, SelfSuspected) == [SelfSuspected(name_of(1))]
     assert made.health == 1
     refutation = alive(ME, INCARNATION + 1)
     assert sent(effects, to=2)[0] == refutation
@@ -284,9 +284,9 @@ def test_suspected_member_refutes_to_the_sender_at_once_and_by_gossip() -> None:
 
 def test_repeated_suspect_or_dead_message_is_refuted_again() -> None:
     made = machine(3)
-    suspect = Suspect(INCARNATION, name(ME), name(1))
+    suspect = Suspect(INCARNATION, name_of(ME), name_of(1))
     receive(made, 2, suspect, now=1.0)
-    for repeated in (suspect, Dead(INCARNATION, name(ME), name(1))):
+    for repeated in (suspect, Dead(INCARNATION, name_of(ME), name_of(1))):
         effects = receive(made, 2, repeated, repeated, now=2.0)
         assert of_kind(effects, SelfSuspected) == []
         assert len(of_kind(effects, SendPacket)) == 1
@@ -294,12 +294,12 @@ def test_repeated_suspect_or_dead_message_is_refuted_again() -> None:
 
 
 def test_push_pull_that_has_this_member_dead_is_refuted_at_once() -> None:
-    me = NodeState(name(ME), endpoint(ME), INCARNATION, State.DEAD)
+    me = NodeState(name_of(ME), endpoint(ME), INCARNATION, State.DEAD)
     made = machine(1)
     (reply,) = of_kind(made.stream_received(THEIRS, PushPull((me,)), 1.0), Reply)
     answer = stream_message(reply)
     assert isinstance(answer, PushPull)
-    assert [s.incarnation for s in answer.states if s.node == name(ME)] == [INCARNATION + 1]
+    assert [s.incarnation for s in answer.states if s.node == name_of(ME)] == [INCARNATION + 1]
 
     made = machine(1)
     (stream,) = streams(made.join([endpoint(1)], 1.0))
@@ -309,7 +309,7 @@ def test_push_pull_that_has_this_member_dead_is_refuted_at_once() -> None:
 
 def test_suspect_message_of_an_unknown_source_is_not_answered() -> None:
     made = machine(3)
-    effects = receive(made, 9, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
+    effects = receive(made, 9, Suspect(INCARNATION, name_of(ME), name_of(1)), now=1.0)
     assert of_kind(effects, SendPacket) == []
 
 
@@ -333,7 +333,7 @@ def test_changed_metadata_of_another_member_is_reported() -> None:
 def test_leave_is_sent_to_every_member_and_ends_all_activity() -> None:
     made = machine(4)
     effects = made.leave(1.0)
-    departure = Dead(INCARNATION, name(ME), name(ME))
+    departure = Dead(INCARNATION, name_of(ME), name_of(ME))
     informed = {to for to, messages in packets(effects) if departure in messages}
     assert informed == {endpoint(n) for n in range(1, 5)}
     assert made.leave(1.0) == ()
@@ -341,21 +341,21 @@ def test_leave_is_sent_to_every_member_and_ends_all_activity() -> None:
     later = run_until(made, 20.0)
     assert not any(isinstance(message, Ping | Alive) for message in sent(later))
     assert not of_kind(later, OpenStream)
-    receive(made, 1, departure, Suspect(INCARNATION, name(ME), name(1)), now=21.0)
+    receive(made, 1, departure, Suspect(INCARNATION, name_of(ME), name_of(1)), now=21.0)
     assert made.me == member(ME, State.LEFT)
 
 
 def test_leave_drops_pending_suspicions() -> None:
     made = machine(3)
-    receive(made, 1, Suspect(INCARNATION, name(2), name(1)), now=1.0)
+    receive(made, 1, Suspect(INCARNATION, name_of(2), name_of(1)), now=1.0)
     made.leave(1.0)
     assert of_kind(run_until(made, 60.0), MemberDown) == []
 
 
 def test_awareness_score_recovers_without_other_members() -> None:
     made = machine(1)
-    receive(made, 1, Suspect(INCARNATION, name(ME), name(1)), now=1.0)
-    receive(made, 1, Dead(INCARNATION, name(1), name(1)), now=1.0)
+    receive(made, 1, Suspect(INCARNATION, name_of(ME), name_of(1)), now=1.0)
+    receive(made, 1, Dead(INCARNATION, name_of(1), name_of(1)), now=1.0)
     assert made.health == 1
     run_until(made, 3.0)
     assert made.health == 0
@@ -366,17 +366,17 @@ def test_push_pull_is_started_at_each_push_pull_interval() -> None:
     opened = streams(run_until(made, FAST.push_pull_interval, answered=True))
     exchanges = [stream for stream in opened if isinstance(stream_message(stream), PushPull)]
     assert len(exchanges) == 1
-    more = NodeState(name(9), endpoint(9), INCARNATION, State.ALIVE)
+    more = NodeState(name_of(9), endpoint(9), INCARNATION, State.ALIVE)
     effects = made.stream_received(exchanges[0].stream, PushPull((more,)), 16.0)
     assert effects == (MemberUp(member(9)),)
 
 
 def test_dead_member_still_gets_gossip_and_is_then_reaped() -> None:
     made = machine(1)
-    receive(made, 1, Dead(INCARNATION, name(1), "x"), now=1.0)
-    assert Dead(INCARNATION, name(1), "x") in sent(run_until(made, 2.0), to=1)
+    receive(made, 1, Dead(INCARNATION, name_of(1), "x"), now=1.0)
+    assert Dead(INCARNATION, name_of(1), "x") in sent(run_until(made, 2.0), to=1)
     run_until(made, 2.0 + FAST.gossip_to_the_dead_time)
-    assert [known.name for known in made.members] == [name(ME)]
+    assert [known.name for known in made.members] == [name_of(ME)]
 
 
 # Malformed input, and time
@@ -422,7 +422,7 @@ def test_unknown_source_is_limited_in_the_work_of_its_datagrams() -> None:
     assert made.counters.dropped[Drop.LIMITED] == 1000 - read
     assert flood(made, Endpoint(IPv4Address("192.0.2.1"), 10), 10) == 0
     assert flood(made, unknown, 10, now=1.0) <= 5
-    assert receive(made, 1, Ping(1, name(ME)), now=1.0)
+    assert receive(made, 1, Ping(1, name_of(ME)), now=1.0)
 
 
 def test_many_unknown_sources_share_one_limit() -> None:
@@ -435,7 +435,7 @@ def test_many_unknown_sources_share_one_limit() -> None:
 def test_only_expected_hosts_are_known_once_any_are_expected() -> None:
     made = machine(2)
     assert [made.is_known_host(endpoint(n).address) for n in range(4)] == [True, True, True, False]
-    made.expect({name(3): frozenset({endpoint(3).address})})
+    made.expect({name_of(3): frozenset({endpoint(3).address})})
     assert [made.is_known_host(endpoint(n).address) for n in range(4)] == [
         False,
         False,
@@ -446,6 +446,6 @@ def test_only_expected_hosts_are_known_once_any_are_expected() -> None:
 
 def test_host_of_a_reaped_member_is_no_longer_known() -> None:
     made = machine(2)
-    receive(made, 1, Dead(INCARNATION, name(1), name(1)), now=0.0)
+    receive(made, 1, Dead(INCARNATION, name_of(1), name_of(1)), now=0.0)
     run_until(made, 100.0, answered=True)
     assert [made.is_known_host(endpoint(n).address) for n in range(3)] == [True, False, True]

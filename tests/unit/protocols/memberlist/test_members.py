@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from random import Random
 
-from support.gossip.members import ME, endpoint, member, name, table
+from support.gossip.members import ME, endpoint, member, name_of, table
 
 from metallb_py.protocols.memberlist.codec.messages import State
 from metallb_py.protocols.memberlist.members import TOMBSTONE_SECONDS, Members
@@ -39,12 +39,12 @@ def test_dead_and_left_members_are_known_but_not_present() -> None:
 def test_suspect_is_present() -> None:
     members = table(2)
     suspicion = suspect(members, 1, 5.0)
-    record = members.get(name(1))
+    record = members.get(name_of(1))
     assert record is not None
     assert record.member.state is State.SUSPECT
     assert members.present == 3
     assert record.suspicion is suspicion
-    assert members.suspected == {name(1): suspicion}
+    assert members.suspected == {name_of(1): suspicion}
 
 
 def test_suspicion_is_overdue_at_its_deadline() -> None:
@@ -52,16 +52,16 @@ def test_suspicion_is_overdue_at_its_deadline() -> None:
     suspicion = suspect(members, 1, 5.0)
     assert members.overdue(suspicion.deadline - 0.01) == []
     ((record, found),) = members.overdue(suspicion.deadline)
-    assert (record.member.name, found) == (name(1), suspicion)
+    assert (record.member.name, found) == (name_of(1), suspicion)
 
 
 def test_confirmation_is_added_to_the_suspicion_of_a_suspect_only() -> None:
     members = table(4)
     suspicion = suspect(members, 1, 5.0)
-    members.confirm(name(1), "y")
-    members.confirm(name(2), "y")
+    members.confirm(name_of(1), "y")
+    members.confirm(name_of(2), "y")
     assert suspicion.confirmations == 1
-    assert members.suspected.keys() == {name(1)}
+    assert members.suspected.keys() == {name_of(1)}
 
 
 def test_alive_or_dead_state_ends_the_suspicion() -> None:
@@ -87,15 +87,15 @@ def test_each_member_is_probed_once_a_round_in_a_new_order() -> None:
     for _ in range(2):
         found = [members.next_to_probe(not_probing) for _ in range(20)]
         rounds.append([record.member.name for record in found if record])
-    assert sorted(rounds[0]) == sorted(rounds[1]) == sorted(name(n) for n in range(1, 21))
+    assert sorted(rounds[0]) == sorted(rounds[1]) == sorted(name_of(n) for n in range(1, 21))
     assert rounds[0] != rounds[1]
 
 
 def test_dead_members_and_running_probes_are_skipped() -> None:
     members = table(3)
     members.put(member(1, State.DEAD), 1.0)
-    found = {members.next_to_probe(lambda n: n == name(2)) for _ in range(8)}
-    assert {record.member.name for record in found if record} == {name(3)}
+    found = {members.next_to_probe(lambda n: n == name_of(2)) for _ in range(8)}
+    assert {record.member.name for record in found if record} == {name_of(3)}
 
 
 def test_new_member_is_probed_in_the_current_round() -> None:
@@ -105,7 +105,7 @@ def test_new_member_is_probed_in_the_current_round() -> None:
         for number in range(1, 11):
             members.put(member(number), 0.0)
         found = [members.next_to_probe(not_probing) for _ in range(10)]
-        turns.append([record.member.name for record in found if record].index(name(10)))
+        turns.append([record.member.name for record in found if record].index(name_of(10)))
     assert {0, 9} <= set(turns)
 
 
@@ -113,11 +113,11 @@ def test_dead_member_is_reaped_after_a_while() -> None:
     members = table(2)
     members.put(member(1, State.DEAD), 10.0)
     members.reap(9.9, 40.0)
-    assert members.get(name(1)) is not None
+    assert members.get(name_of(1)) is not None
     members.reap(10.0, 40.0)
-    assert members.get(name(1)) is None
+    assert members.get(name_of(1)) is None
     assert members.at(endpoint(1)) is None
-    assert [record.member.name for record in members] == [name(ME), name(2)]
+    assert [record.member.name for record in members] == [name_of(ME), name_of(2)]
 
 
 def test_repeated_dead_state_does_not_postpone_the_reaping() -> None:
@@ -125,18 +125,18 @@ def test_repeated_dead_state_does_not_postpone_the_reaping() -> None:
     members.put(member(1, State.DEAD, 10), 10.0)
     members.put(member(1, State.DEAD, 11), 20.0)
     members.reap(10.0, 40.0)
-    assert members.get(name(1)) is None
+    assert members.get(name_of(1)) is None
 
 
 def test_reaped_member_leaves_a_tombstone_for_some_time() -> None:
     members = table(1)
     members.put(member(1, State.DEAD), 10.0)
     members.reap(10.0, 40.0)
-    assert members.tombstone(name(1), 40.0) == member(1, State.DEAD)
-    assert members.tombstone(name(2), 40.0) is None
-    assert members.tombstone(name(1), 40.0 + TOMBSTONE_SECONDS) is None
+    assert members.tombstone(name_of(1), 40.0) == member(1, State.DEAD)
+    assert members.tombstone(name_of(2), 40.0) is None
+    assert members.tombstone(name_of(1), 40.0 + TOMBSTONE_SECONDS) is None
     members.put(member(1), 50.0)
-    assert members.tombstone(name(1), 50.0) is None
+    assert members.tombstone(name_of(1), 50.0) is None
 
 
 def test_local_member_is_never_reaped() -> None:
@@ -150,14 +150,14 @@ def test_member_is_found_only_at_its_current_endpoint() -> None:
     members = table(2)
     members.put(member(1, State.LEFT), 1.0)
     moved = member(3)
-    members.put(type(moved)(name(1), endpoint(3), 11, State.ALIVE), 2.0)
+    members.put(type(moved)(name_of(1), endpoint(3), 11, State.ALIVE), 2.0)
     assert members.at(endpoint(1)) is None
     record = members.at(endpoint(3))
     assert record is not None
-    assert record.member.name == name(1)
+    assert record.member.name == name_of(1)
 
 
 def test_sample_has_other_members_that_match() -> None:
     members = table(5)
-    drawn = members.sample(9, lambda record: record.member.name != name(1))
-    assert {record.member.name for record in drawn} == {name(n) for n in range(2, 6)}
+    drawn = members.sample(9, lambda record: record.member.name != name_of(1))
+    assert {record.member.name for record in drawn} == {name_of(n) for n in range(2, 6)}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from support.gossip.members import INCARNATION, ME, endpoint, member, name, table
+from support.gossip.members import INCARNATION, ME, endpoint, member, name_of, table
 
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,
@@ -28,7 +28,7 @@ from metallb_py.protocols.memberlist.settings import FAST, LAN, Settings
 from metallb_py.protocols.memberlist.transmit import SendMessages
 
 TARGET = member(1)
-PING = Ping(1, name(1), endpoint(ME), name(ME))
+PING = Ping(1, name_of(1), endpoint(ME), name_of(ME))
 TCP_PING = TcpPing(endpoint(1), PING, FAST.probe_interval)
 CERTAIN = ProbeFailed(TARGET, certain=True)
 UNCERTAIN = ProbeFailed(TARGET, certain=False)
@@ -73,10 +73,10 @@ def test_probe_sends_a_ping_and_ends_with_its_ack() -> None:
     case = Case(3)
     effects = case.prober.probe(TARGET, 0.0, regular=True)
     assert effects == (SendMessages(endpoint(1), (PING,), TARGET),)
-    assert case.prober.is_probing(name(1))
-    assert case.prober.end_of_probe(name(1)) == FAST.probe_interval
-    assert case.prober.acked(1, 0.01) == (RoundTrip(name(1), 0.01), Answered(TARGET))
-    assert not case.prober.is_probing(name(1))
+    assert case.prober.is_probing(name_of(1))
+    assert case.prober.end_of_probe(name_of(1)) == FAST.probe_interval
+    assert case.prober.acked(1, 0.01) == (RoundTrip(name_of(1), 0.01), Answered(TARGET))
+    assert not case.prober.is_probing(name_of(1))
     assert case.prober.next_deadline() is None
 
 
@@ -93,7 +93,7 @@ def test_missing_ack_starts_indirect_pings_and_a_tcp_ping() -> None:
     case.prober.probe(TARGET, 0.0, regular=True)
     effects = case.run_until(FAST.probe_timeout)
     assert results(effects) == []
-    request = IndirectPing(1, endpoint(1), name(1), True, endpoint(ME), name(ME))
+    request = IndirectPing(1, endpoint(1), name_of(1), True, endpoint(ME), name_of(ME))
     assert sent(effects).count(request) == FAST.indirect_checks
     assert sent(effects, to=1) == [PING]  # the second direct ping
     assert tcp_pings(effects) == [TCP_PING]
@@ -106,7 +106,7 @@ def test_probe_without_ack_fails_after_the_probe_interval() -> None:
     case.prober.probe(TARGET, 0.0, regular=True)
     assert results(case.run_until(FAST.probe_interval - 0.001)) == []
     assert results(case.run_until(FAST.probe_interval)) == [UNCERTAIN]
-    assert not case.prober.is_probing(name(1))
+    assert not case.prober.is_probing(name_of(1))
 
 
 def test_direct_ping_is_repeated_only_with_fast_detection() -> None:
@@ -120,13 +120,13 @@ def test_one_probe_of_a_member_at_a_time() -> None:
     case = Case(3)
     case.prober.probe(TARGET, 0.0, regular=True)
     assert case.prober.probe(TARGET, 0.3, regular=False) == ()
-    assert case.prober.end_of_probe(name(1)) == FAST.probe_interval
+    assert case.prober.end_of_probe(name_of(1)) == FAST.probe_interval
 
 
 def test_ping_of_a_suspect_carries_the_suspect_message() -> None:
     case = Case(3)
     effects = case.prober.probe(member(1, State.SUSPECT), 0.0, regular=False)
-    assert sent(effects) == [PING, Suspect(INCARNATION, name(1), name(ME))]
+    assert sent(effects) == [PING, Suspect(INCARNATION, name_of(1), name_of(ME))]
 
 
 def test_failed_probe_with_missing_nacks_raises_the_awareness_score() -> None:
@@ -135,7 +135,7 @@ def test_failed_probe_with_missing_nacks_raises_the_awareness_score() -> None:
     case.run_until(10.0)
     assert case.prober.health.score == 3
     case.prober.probe(TARGET, 10.0, regular=True)
-    assert case.prober.end_of_probe(name(1)) == 10.0 + 4 * FAST.probe_interval
+    assert case.prober.end_of_probe(name_of(1)) == 10.0 + 4 * FAST.probe_interval
 
 
 def test_failed_probe_with_all_nacks_keeps_the_awareness_score() -> None:
@@ -245,14 +245,14 @@ def test_unexpected_refusal_starts_a_probe_unless_the_member_is_dead() -> None:
     effects = case.prober.refused(TARGET, 0.0)
     assert sent(effects, to=1) == [PING]
     assert len(indirect_pings(effects)) == FAST.indirect_checks
-    assert case.prober.is_probing(name(1))
+    assert case.prober.is_probing(name_of(1))
     assert case.prober.refused(member(2, State.DEAD), 0.0) == ()
-    assert not case.prober.is_probing(name(2))
+    assert not case.prober.is_probing(name_of(2))
 
 
 # Indirect pings for other members
 
-REQUEST = IndirectPing(77, endpoint(1), name(1), True)
+REQUEST = IndirectPing(77, endpoint(1), name_of(1), True)
 NACK = SendMessages(endpoint(2), (Nack(77),))
 
 
@@ -293,7 +293,7 @@ def test_old_members_get_no_tcp_ping_and_no_nack_request() -> None:
     for number in (1, 2, 3):
         versions = Versions(1, 2, 2)
         case.members.put(replace(member(number), versions=versions), 0.0)
-    target = case.members.get(name(1))
+    target = case.members.get(name_of(1))
     assert target is not None
     case.prober.probe(target.member, 0.0, regular=True)
     effects = case.run_until(LAN.probe_timeout)

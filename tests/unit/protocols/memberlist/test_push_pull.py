@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from support.gossip.members import INCARNATION, ME, alive, endpoint, member, name, table
+from support.gossip.members import INCARNATION, ME, alive, endpoint, member, name_of, table
 
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,
@@ -29,7 +29,7 @@ PUSH_PULL = PushPullRequest(endpoint(1), join=False)
 
 
 def state(number: int, of: State) -> NodeState:
-    return NodeState(name(number), endpoint(number), INCARNATION, of)
+    return NodeState(name_of(number), endpoint(number), INCARNATION, of)
 
 
 def test_push_pull_has_the_states_of_all_members() -> None:
@@ -43,17 +43,17 @@ def test_push_pull_has_the_states_of_all_members() -> None:
 
 def test_received_states_amount_to_messages_with_dead_members_only_suspected() -> None:
     states = [state(number, of) for number, of in enumerate(State, 1)]
-    assert list(messages_of(states, name(ME))) == [
+    assert list(messages_of(states, name_of(ME))) == [
         alive(1),
-        Suspect(INCARNATION, name(2), name(ME)),
-        Suspect(INCARNATION, name(3), name(ME)),
-        Dead(INCARNATION, name(4), name(4)),
+        Suspect(INCARNATION, name_of(2), name_of(ME)),
+        Suspect(INCARNATION, name_of(3), name_of(ME)),
+        Dead(INCARNATION, name_of(4), name_of(4)),
     ]
 
 
 def test_outgoing_streams_have_even_numbers_and_end_once() -> None:
     streams = Streams()
-    ping = TcpPing(endpoint(2), Ping(9, name(2)), 0.5)
+    ping = TcpPing(endpoint(2), Ping(9, name_of(2)), 0.5)
     first, second = streams.open(PUSH_PULL, b"1", 3.0), streams.open(ping, b"2", 0.5)
     assert first == OpenStream(first.stream, endpoint(1), b"1", 3.0)
     assert second == OpenStream(second.stream, endpoint(2), b"2", 0.5)

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from support.gossip.members import INCARNATION, ME, alive, endpoint, member, name, table
+from support.gossip.members import INCARNATION, ME, alive, endpoint, member, name_of, table
 
 from metallb_py.protocols.memberlist.codec.envelope import Drop
 from metallb_py.protocols.memberlist.codec.messages import (
@@ -31,9 +31,9 @@ from metallb_py.protocols.memberlist.settings import FAST, Settings
 from metallb_py.protocols.memberlist.state import INCARNATION_LIMIT, Change, StateMessage, decide
 from metallb_py.protocols.memberlist.transmit import SendMessages
 
-SUSPECT = Suspect(INCARNATION, name(1), name(2))
-DEAD = Dead(INCARNATION, name(1), name(2))
-LEAVES = Dead(INCARNATION, name(1), name(1))
+SUSPECT = Suspect(INCARNATION, name_of(1), name_of(2))
+DEAD = Dead(INCARNATION, name_of(1), name_of(2))
+LEAVES = Dead(INCARNATION, name_of(1), name_of(1))
 
 
 class Case:
@@ -71,7 +71,7 @@ class Case:
         self.refuted += change.refuted
 
     def state(self, number: int) -> State | None:
-        record = self.members.get(name(number))
+        record = self.members.get(name_of(number))
         return None if record is None else record.member.state
 
 
@@ -109,19 +109,19 @@ def test_member_without_a_port_gets_the_default_port() -> None:
 def test_suspect_message_is_reported_and_rebroadcast() -> None:
     case = Case(3)
     reported = case.receive(SUSPECT)
-    assert reported == [MemberSuspected(member(1, State.SUSPECT), name(2))]
+    assert reported == [MemberSuspected(member(1, State.SUSPECT), name_of(2))]
     assert case.broadcasts == [SUSPECT]
-    assert name(1) in case.members.suspected
+    assert name_of(1) in case.members.suspected
 
 
 def test_confirmation_is_rebroadcast_only_while_it_counts() -> None:
     case = Case(5)
     case.receive(SUSPECT)
-    confirmation = replace(SUSPECT, reporter=name(3))
+    confirmation = replace(SUSPECT, reporter=name_of(3))
     assert case.receive(confirmation, SUSPECT) == []
-    case.receive(replace(SUSPECT, reporter=name(4)))
+    case.receive(replace(SUSPECT, reporter=name_of(4)))
     assert case.broadcasts == [SUSPECT, confirmation]
-    assert case.members.suspected[name(1)].confirmations == 1
+    assert case.members.suspected[name_of(1)].confirmations == 1
 
 
 @pytest.mark.parametrize("message", [SUSPECT, DEAD])
@@ -145,7 +145,7 @@ def test_dead_overrides_suspect_and_alive() -> None:
     for before in ((), (SUSPECT,)):
         case = Case(2)
         case.receive(*before)
-        assert case.receive(DEAD) == [MemberDown(member(1, State.DEAD), name(2))]
+        assert case.receive(DEAD) == [MemberDown(member(1, State.DEAD), name_of(2))]
         assert case.broadcasts[-1] == DEAD
         assert case.members.suspected == {}
 
@@ -158,7 +158,7 @@ def test_dead_member_is_neither_suspected_nor_declared_dead_again() -> None:
 
 def test_dead_message_of_a_member_about_itself_means_left() -> None:
     case = Case(2)
-    assert case.receive(LEAVES) == [MemberDown(member(1, State.LEFT), name(1))]
+    assert case.receive(LEAVES) == [MemberDown(member(1, State.LEFT), name_of(1))]
 
 
 def test_dead_member_returns_with_a_higher_incarnation() -> None:
@@ -250,8 +250,8 @@ def test_suspected_member_refutes_with_a_higher_incarnation(
     message: Suspect | Dead, named: int
 ) -> None:
     case = Case(2)
-    about_me = replace(message, node=name(ME), incarnation=named)
-    assert case.receive(about_me) == [SelfSuspected(name(2))]
+    about_me = replace(message, node=name_of(ME), incarnation=named)
+    assert case.receive(about_me) == [SelfSuspected(name_of(2))]
     assert case.members.me.incarnation == named + 1
     assert case.broadcasts == [alive(ME, named + 1)]
     assert case.refuted == 1
@@ -272,7 +272,7 @@ def test_own_alive_message_that_comes_back_is_ignored() -> None:
 def test_member_that_left_does_not_refute() -> None:
     case = Case(2)
     case.members.put(member(ME, State.LEFT), 0.0)
-    about_me = (replace(SUSPECT, node=name(ME)), replace(DEAD, node=name(ME)))
+    about_me = (replace(SUSPECT, node=name_of(ME)), replace(DEAD, node=name_of(ME)))
     assert case.receive(*about_me, alive(ME, INCARNATION + 7)) == []
     assert case.members.me == member(ME, State.LEFT)
     assert case.broadcasts == []
@@ -318,7 +318,7 @@ def test_member_of_an_incompatible_protocol_version_is_not_added(
 ) -> None:
     case = Case(0)
     case.receive(replace(alive(1), versions=versions))
-    assert (case.members.get(name(1)) is not None) == compatible
+    assert (case.members.get(name_of(1)) is not None) == compatible
 
 
 def tombstone(state: State = State.DEAD, *, fast_detection: bool = True) -> Case:
@@ -332,7 +332,7 @@ def tombstone(state: State = State.DEAD, *, fast_detection: bool = True) -> Case
 
 def test_alive_message_about_a_tombstone_is_verified_with_the_member() -> None:
     case = tombstone()
-    suspect = Suspect(INCARNATION, name(1), name(ME))
+    suspect = Suspect(INCARNATION, name_of(1), name_of(ME))
     assert case.receive(alive(1)) == []
     assert case.verifications == [SendMessages(endpoint(1), (suspect,))]
     assert case.state(1) is None

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from support.gossip.members import ME, alive, endpoint, member, name, sent, stream_message
+from support.gossip.members import ME, alive, endpoint, member, name_of, sent, stream_message
 
 from metallb_py.protocols.memberlist.codec.envelope import Envelope
 from metallb_py.protocols.memberlist.codec.messages import Ack, Kind, Ping, Versions
@@ -84,8 +84,8 @@ def test_checksum_is_sent_only_to_members_that_support_it() -> None:
 
 def test_message_of_a_stream_is_packed_for_either_side() -> None:
     made = packer()
-    opened = OpenStream(StreamId(2), endpoint(1), made.pack_stream(Ping(1, name(1))), 1.0)
-    assert stream_message(opened) == Ping(1, name(1))
+    opened = OpenStream(StreamId(2), endpoint(1), made.pack_stream(Ping(1, name_of(1))), 1.0)
+    assert stream_message(opened) == Ping(1, name_of(1))
     assert stream_message(Reply(StreamId(3), made.pack_stream(Ack(1), reply=True))) == Ack(1)
 
 

@@ -205,19 +205,18 @@ def test_malformed_atomic_aggregate_or_aggregator_is_discarded(discarded: str) -
     )
 
 
-def many_v4(count: int) -> tuple[IPv4Network, ...]:
-    return tuple(IPv4Network(((10 << 24) + number, 32)) for number in range(count))
-
-
 @pytest.mark.parametrize(
     "update",
     [
-        Update(reach=(Reach(NEXT_HOP, many_v4(1)),)),
+        Update(reach=(Reach(NEXT_HOP, v4("10.0.0.0/32")),)),
         Update(reach=(Reach(NEXT_HOP, ()),), attributes=ATTRIBUTES),
         Update(reach=(Reach(NEXT_HOP, v6("::/0")),), attributes=ATTRIBUTES),
-        Update(reach=(Reach(NEXT_HOP_V6, (*v6("::/0"), *many_v4(1))),), attributes=ATTRIBUTES),
+        Update(
+            reach=(Reach(NEXT_HOP_V6, (*v6("::/0"), *v4("10.0.0.0/32"))),),
+            attributes=ATTRIBUTES,
+        ),
         Update(reach=2 * (Reach(NEXT_HOP_V6, v6("::/0")),), attributes=ATTRIBUTES),
-        Update(withdrawn=many_v4(20000)),
+        Update(withdrawn=20_000 * v4("10.0.0.0/32")),
     ],
 )
 def test_update_that_cannot_be_encoded_is_a_local_error(update: Update) -> None:
