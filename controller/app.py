@@ -45,7 +45,7 @@ from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.config_status import in_brief
 from metallb_py.kube.configmap import ConfigReader, ParsedConfig, Update, config_resource
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
-from metallb_py.kube.objects import ConfigMap, Namespace, Service
+from metallb_py.kube.objects import NAMESPACES, SERVICES, ConfigMap, Namespace, Service
 from metallb_py.kube.reflector import (
     Changed,
     Reachable,
@@ -55,12 +55,10 @@ from metallb_py.kube.reflector import (
     Undecodable,
     Unreachable,
 )
-from metallb_py.kube.resource import NAMESPACES, SERVICES
 from metallb_py.model.config import Config, Pool
 from metallb_py.runtime.compile_worker import ConfigQueue
 from metallb_py.runtime.daemon import ConfigReporter
-from metallb_py.runtime.health import Check
-from metallb_py.runtime.httpd import Render
+from metallb_py.runtime.httpd import Check, Render
 from metallb_py.runtime.log import Level, Logger
 from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.object_reports import ObjectReporter

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 
-from controller.drivers.config_state import StateEvent, StateNotStored, StateStored, StateWriter
-from controller.drivers.config_status import StatusAnnotation
+from controller.drivers.config_state import (
+    StateEvent,
+    StateNotStored,
+    StateStored,
+    StateWriter,
+    StatusAnnotation,
+)
 from controller.metrics import ControllerMetrics
 from metallb_py.config.draining import encode_pools
 from metallb_py.errors import ApiError

@@ -31,8 +31,7 @@ from metallb_py.errors import ApiError, StartupError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.leader_election import Durations, Follow, LeadershipLost
 from metallb_py.runtime.daemon import run_daemon
-from metallb_py.runtime.health import Check
-from metallb_py.runtime.httpd import Httpd, Render, Sources
+from metallb_py.runtime.httpd import Check, Httpd, Render, Sources
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.tasks import run_until
 

@@ -20,16 +20,21 @@ from metallb_py.kube.client import KubeClient
 from metallb_py.kube.config_state import StateNames
 from metallb_py.kube.config_status import in_brief
 from metallb_py.kube.configmap import ConfigReader, Update, config_resource
-from metallb_py.kube.discovery import has_slices
 from metallb_py.kube.endpoints import SliceIndex, from_endpoints
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
+from metallb_py.kube.listing import has_slices
 from metallb_py.kube.objects import (
+    ENDPOINTS,
+    NODES,
+    SERVICES,
+    SLICES,
     ConfigMap,
     Endpoints,
     EndpointSlice,
     KubeObject,
     Node,
     Pod,
+    Resource,
     Service,
 )
 from metallb_py.kube.reflector import (
@@ -41,11 +46,9 @@ from metallb_py.kube.reflector import (
     Undecodable,
     Unreachable,
 )
-from metallb_py.kube.resource import ENDPOINTS, NODES, SERVICES, SLICES, Resource
 from metallb_py.runtime.compile_worker import ConfigQueue
 from metallb_py.runtime.daemon import ConfigReporter, run_daemon
-from metallb_py.runtime.health import Check
-from metallb_py.runtime.httpd import Httpd, Sources
+from metallb_py.runtime.httpd import Check, Httpd, Sources
 from metallb_py.runtime.log import Logger
 from metallb_py.runtime.mailbox import Mailbox
 from metallb_py.runtime.object_reports import ObjectReporter

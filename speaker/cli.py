@@ -10,7 +10,7 @@ from metallb_py.addresses import parse_address
 from metallb_py.errors import StartupError
 from metallb_py.model.patterns import WANTED, PatternError, compile_pattern
 from metallb_py.runtime.flags import FlagParser, common_options, read_port
-from speaker.bgp.settings import ListenAt
+from speaker.bgp.peering import ListenAt
 from speaker.bgp.shutdown import DRAIN_TIME, OnStop
 from speaker.layer2.candidates import EXCLUDE_LABEL, SPEAKER_LABELS, Rules
 from speaker.membership import flags

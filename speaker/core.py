@@ -7,7 +7,7 @@ decisions stay in force.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
@@ -19,11 +19,50 @@ from metallb_py.kube.objects import Service
 from metallb_py.model.config import Config, Protocol
 from metallb_py.obstacles import Obstacles
 from metallb_py.verdict import Verdict
-from speaker.announced import Announced
-from speaker.bgp.reach import Reach
+from speaker.bgp.eligibility import Reach
 from speaker.decision import Announcement, Decision, DecisionContext, decide, why_unannounced
 from speaker.layer2.election import reporter
 from speaker.layer2.eligibility import ELECTION, UNKNOWN, Cluster, NodeState
+
+
+class Announced(MutableMapping[str, Announcement]):
+    """The announcement of each service, by service key.
+
+    An index by address makes ``at`` a single look-up: it runs for each reported address conflict,
+    and any host on the link can cause those at any rate.
+    """
+
+    __slots__ = ("_by_address", "_by_key")
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, Announcement] = {}
+        self._by_address: dict[IPAddress, set[str]] = {}
+
+    def at(self, address: IPAddress) -> tuple[str, ...]:
+        """Return the keys of the services that are announced at an address, sorted."""
+        return tuple(sorted(self._by_address.get(address, ())))
+
+    def __getitem__(self, key: str) -> Announcement:
+        return self._by_key[key]
+
+    def __setitem__(self, key: str, announcement: Announcement) -> None:
+        self.pop(key, None)
+        self._by_key[key] = announcement
+        for address in announcement.addresses:
+            self._by_address.setdefault(address, set()).add(key)
+
+    def __delitem__(self, key: str) -> None:
+        for address in self._by_key.pop(key).addresses:
+            keys = self._by_address[address]
+            keys.discard(key)
+            if not keys:
+                del self._by_address[address]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_key)
+
+    def __len__(self) -> int:
+        return len(self._by_key)
 
 
 class Source(Enum):

@@ -12,7 +12,7 @@ from metallb_py.model.config import Config, Pool, Protocol
 from metallb_py.printable import and_more, listed
 from metallb_py.verdict import Checks, Verdict
 from speaker.bgp import eligibility as bgp
-from speaker.bgp.reach import Reach
+from speaker.bgp.eligibility import Reach
 from speaker.layer2 import eligibility as layer2
 
 LOCAL = "Local"

@@ -1,11 +1,11 @@
-"""Options of the speaker, as parsed from its command line and environment."""
+"""Options of the speaker; apart from ``cli``, which parses them, as ``app`` stands below it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from metallb_py.runtime.flags import CommonOptions
-from speaker.bgp.settings import ListenAt
+from speaker.bgp.peering import ListenAt
 from speaker.bgp.shutdown import DRAIN_TIME, OnStop
 from speaker.layer2.candidates import DEFAULT, Rules
 from speaker.membership.settings import MembershipSettings

@@ -27,17 +27,13 @@ LINES = 600
 
 # Modules that only run as a part of something larger, and the test file that covers them.
 TESTED_ELSEWHERE = {
-    "controller/drivers/config_status.py": "netns/controller/test_config_record.py",
     "metallb_py/cli/cluster.py": "netns/cli/test_commands.py",
     "metallb_py/cli/explain.py": "netns/cli/test_commands.py",
     "metallb_py/cli/plan.py": "netns/cli/test_commands.py",
-    "metallb_py/kube/access.py": "unit/kube/test_kubeconfig.py",
     "metallb_py/kube/configmap.py": "unit/kube/test_config_reader.py",
     "metallb_py/kube/snapshot.py": "unit/controller/test_simulation.py",
     "metallb_py/lab/cluster.py": "e2e/test_cluster.py",
     "metallb_py/lab/collector.py": "interop/test_collector.py",
-    "metallb_py/lab/control_plane.py": "e2e/test_control_plane.py",
-    "metallb_py/lab/inside.py": "e2e/test_inside.py",
     "metallb_py/lab/keep.py": "e2e/test_keep.py",
     "metallb_py/lab/lab.py": "e2e/test_lab.py",
     "metallb_py/lab/run.py": "e2e/test_lab.py",
@@ -47,7 +43,6 @@ TESTED_ELSEWHERE = {
     "speaker/bgp/io/secrets.py": "netns/speaker/announcers/test_bgp_passwords.py",
     "speaker/bgp/io/transport.py": "netns/speaker/bgp/io/test_session_driver.py",
     "speaker/membership/interface.py": "e2e/test_members.py",
-    "speaker/responder/io/interfaces.py": "netns/speaker/linux/test_netlink.py",
 }
 
 # Each outside library is imported by these modules alone, so that it can be replaced.
@@ -58,7 +53,7 @@ IMPORTERS = {
     },
     "kubernetes": {"metallb_py/kube/kubeconfig.py"},
     "msgpack": {"metallb_py/protocols/memberlist/codec/msgpack_fields.py"},
-    "prometheus_client": {"metallb_py/runtime/metrics.py", "metallb_py/runtime/series.py"},
+    "prometheus_client": {"metallb_py/runtime/metrics.py"},
     "netaddr": {"metallb_py/addresses.py"},
     "re2": {"metallb_py/model/patterns.py"},
     "scapy": {"metallb_py/lab/resolve.py"},

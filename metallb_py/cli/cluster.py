@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from metallb_py.addresses import IPAddress
 from metallb_py.errors import ApiError
 from metallb_py.kube.listing import list_objects, take_snapshot
-from metallb_py.kube.objects import KubeObject
-from metallb_py.kube.resource import NODES, Resource
+from metallb_py.kube.objects import NODES, KubeObject, Resource
 from metallb_py.kube.snapshot import Snapshot
 from metallb_py.model.config import Config
 from metallb_py.model.node_addresses import node_address_warnings

@@ -15,7 +15,7 @@ from metallb_py.errors import ApiError
 from metallb_py.kube.annotation_names import near_misses
 from metallb_py.kube.listing import take_snapshot
 from metallb_py.printable import listed
-from speaker.where import View, Where, where
+from speaker.diagnosis import View, Where, where
 
 if TYPE_CHECKING:
     from metallb_py.kube.client import KubeClient

@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING
 from metallb_py.cli.cluster import Forbidden, list_allowed
 from metallb_py.errors import NotFoundError
 from metallb_py.kube.endpoints import ServiceEndpoints, SliceIndex, from_endpoints
-from metallb_py.kube.objects import SERVICE_NAME_LABEL, Pod
-from metallb_py.kube.resource import ENDPOINTS, NODES, SLICES, SLICES_API, Resource
+from metallb_py.kube.objects import (
+    ENDPOINTS,
+    NODES,
+    SERVICE_NAME_LABEL,
+    SLICES,
+    SLICES_API,
+    Pod,
+    Resource,
+)
 from metallb_py.kube.snapshot import Snapshot
 from metallb_py.model.config import Config
+from speaker.diagnosis import View
 from speaker.layer2.candidates import SPEAKER_LABELS, Rules, node_states
 from speaker.layer2.eligibility import Cluster
-from speaker.where import View
 
 if TYPE_CHECKING:
     from metallb_py.kube.client import KubeClient

@@ -15,8 +15,7 @@ from metallb_py.cli.terminal import print_error, show_colored, show_json
 from metallb_py.errors import ApiError, MetallbError
 from metallb_py.kube.listing import take_snapshot
 from metallb_py.printable import printable
-from speaker.diagnosis import Answer, AnswererStatus, Finding, find
-from speaker.where import View
+from speaker.diagnosis import Answer, AnswererStatus, Finding, View, find
 
 if TYPE_CHECKING:
     from metallb_py.kube.client import KubeClient

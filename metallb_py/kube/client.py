@@ -23,8 +23,7 @@ from metallb_py.errors import (
     OversizedError,
     UndecodableError,
 )
-from metallb_py.kube.access import Access
-from metallb_py.kube.credentials import in_cluster
+from metallb_py.kube.credentials import Access, in_cluster
 from metallb_py.kube.decoding import decode_leniently
 from metallb_py.kube.fence import Fence
 from metallb_py.kube.kubeconfig import load

@@ -26,8 +26,7 @@ import msgspec
 from metallb_py.config.problems import one_line
 from metallb_py.errors import MetallbError
 from metallb_py.kube.annotation_names import PREFIX
-from metallb_py.kube.objects import ConfigMap
-from metallb_py.kube.resource import Resource
+from metallb_py.kube.objects import ConfigMap, Resource
 
 LABEL = f"{PREFIX}/config-state"
 FORMAT = "1"

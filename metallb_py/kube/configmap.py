@@ -12,14 +12,12 @@ from hashlib import sha256
 from pathlib import PurePath
 from traceback import extract_tb
 
-from metallb_py.config.compile.budget import Budget
 from metallb_py.config.compile.read_config import read_config
 from metallb_py.config.draining import decode_pools, drain
-from metallb_py.config.problems import ConfigError, Problem, one_line
+from metallb_py.config.problems import Budget, ConfigError, Problem, one_line
 from metallb_py.kube.annotation_names import PREFIX
 from metallb_py.kube.config_state import StateError, StateNames, Stored, decode
-from metallb_py.kube.objects import ConfigMap
-from metallb_py.kube.resource import Resource
+from metallb_py.kube.objects import ConfigMap, Resource
 from metallb_py.model.config import Config, Pool
 from metallb_py.printable import listed
 

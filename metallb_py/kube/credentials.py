@@ -1,4 +1,4 @@
-"""In-cluster credentials: the API server's address, its authority, and a token in a file.
+"""Access to an API server: its address, and credentials such as a pod's token in a file.
 
 The kubelet replaces the token long before it expires. The file is read again every minute of the
 monotonic clock, as a wall clock that is set back would keep an old token, and when the server
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,3 +89,26 @@ def _read_token(path: Path) -> str:
     if len(data) > TOKEN_LIMIT or not _TOKEN.fullmatch(text):
         raise ValueError("want a token: letters, digits and -._~+/=")
     return text
+
+
+async def anonymous() -> str:
+    """Return no credentials."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Address, TLS settings and credentials for connections to one API server."""
+
+    server: str
+    """URL of the API server."""
+    tls: ssl.SSLContext | None = None
+    """Trusted authorities and the client certificate, if any; None for the system's authorities."""
+    server_name: str | None = None
+    """Name in the server's certificate; None where it is the host of ``server``."""
+    proxy: str | None = None
+    """URL of a proxy; None for the one that the environment names, if any."""
+    token: TokenFile | None = None
+    """Bearer token from a file; takes precedence over ``authorization``."""
+    authorization: Callable[[], Awaitable[str]] = anonymous
+    """Returns the value of the Authorization header before each request; empty for none."""

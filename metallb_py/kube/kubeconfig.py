@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from yaml import YAMLError, safe_load
 
-from metallb_py.kube.access import Access, anonymous
-from metallb_py.kube.credentials import TokenFile
+from metallb_py.kube.credentials import Access, TokenFile, anonymous
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import Configuration

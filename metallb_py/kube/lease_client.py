@@ -10,8 +10,7 @@ import msgspec
 from metallb_py.errors import NotFoundError
 from metallb_py.kube.client import KubeClient
 from metallb_py.kube.decoding import decode
-from metallb_py.kube.objects import Lease, LeaseSpec
-from metallb_py.kube.resource import Resource
+from metallb_py.kube.objects import Lease, LeaseSpec, Resource
 
 
 def leases(namespace: str, labels: Mapping[str, str] | None = None) -> Resource[Lease]:

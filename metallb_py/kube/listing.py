@@ -1,4 +1,8 @@
-"""Paginated lists of the objects of one kind, and the snapshot of the controller's inputs."""
+"""Paginated lists of the objects of one kind, and what is read with them once.
+
+That is the snapshot of the controller's inputs, and which API has a service's endpoints:
+EndpointSlices, or Endpoints without them.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,20 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
+from metallb_py.backoff import API_RETRY
 from metallb_py.errors import ApiError, NotFoundError, OversizedError
 from metallb_py.kube.config_state import StateError, StateNames, Stored
 from metallb_py.kube.config_state import decode as decode_state
 from metallb_py.kube.decoding import DECODE_ERRORS, Damaged, ObjectDecoder, decode
-from metallb_py.kube.objects import ConfigMap, KubeObject, ObjectList
-from metallb_py.kube.resource import NAMESPACES, SERVICES, Resource
+from metallb_py.kube.objects import (
+    NAMESPACES,
+    SERVICES,
+    SLICES_API,
+    ConfigMap,
+    KubeObject,
+    ObjectList,
+    Resource,
+)
 from metallb_py.kube.snapshot import Snapshot
 
 if TYPE_CHECKING:  # its import takes half a second, and only annotations name it here
@@ -109,3 +121,18 @@ async def _stored(client: KubeClient, names: StateNames) -> Stored | None:
         return decode_state(names, {item.metadata.name: item for item in found.items.values()})
     except StateError:
         return None
+
+
+async def has_slices(client: KubeClient) -> bool:
+    """Return whether the server has EndpointSlices. Retries until the server answers."""
+    failures = 0
+    while True:
+        try:
+            await client.get(SLICES_API)
+        except NotFoundError:
+            return False
+        except ApiError as error:
+            failures += 1
+            await asyncio.sleep(error.delay(API_RETRY.delay(failures)))
+        else:
+            return True

@@ -6,7 +6,9 @@ ignored, so servers of any version may add to them; null and absent are equivale
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
@@ -363,3 +365,26 @@ class Status(_View, frozen=True):
     reason: str = ""
     code: Int32 = 0
     details: StatusDetails | None = None
+
+
+T = TypeVar("T", bound=KubeObject)
+
+
+@dataclass(frozen=True)
+class Resource(Generic[T]):
+    """A collection of objects: its path, the view to decode them to, and query selectors."""
+
+    path: str
+    view: type[T]
+    selectors: Mapping[str, str] = field(default_factory=dict)
+
+
+SERVICES = Resource("/api/v1/services", Service)
+NAMESPACES = Resource("/api/v1/namespaces", Namespace)
+NODES = Resource("/api/v1/nodes", Node)
+SLICES_API = "/apis/discovery.k8s.io/v1"
+SLICES = Resource(
+    f"{SLICES_API}/endpointslices", EndpointSlice, {"labelSelector": SERVICE_NAME_LABEL}
+)
+# Used instead of slices on servers without them.
+ENDPOINTS = Resource("/api/v1/endpoints", Endpoints)

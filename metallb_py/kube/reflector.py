@@ -28,8 +28,7 @@ from metallb_py.errors import ApiError, GoneError, UndecodableError
 from metallb_py.kube.client import MESSAGE_LIMIT, KubeClient, bounded_retry_after
 from metallb_py.kube.decoding import Damaged, ObjectDecoder, decode_leniently
 from metallb_py.kube.listing import decode_object_off_loop, decode_response_off_loop, list_objects
-from metallb_py.kube.objects import Bookmark, KubeObject, ObjectMeta, Status, WatchEvent
-from metallb_py.kube.resource import Resource
+from metallb_py.kube.objects import Bookmark, KubeObject, ObjectMeta, Resource, Status, WatchEvent
 
 # Shorter than the silence after which the client considers the server dead (WATCH_TIMEOUT): where
 # nothing has changed since it started, kube-apiserver sends no bookmarks either.

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"the lab needs {library}: pip install 'metallb-py[lab]'", file=sys.stderr)
             return 1
     # Not at the top: scapy and pyroute2 cost a second, and other subcommands need neither.
-    from metallb_py.lab.folder import lab_folder
+    from metallb_py.lab.inside import lab_folder
     from metallb_py.lab.isolate import IsolationError, run_isolated
     from metallb_py.lab.run import main
 

@@ -30,7 +30,7 @@ from metallb_py.protocols.bgp.effects import (
     UpdateReceived,
 )
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 from metallb_py.runtime.tasks import run_with_signals
 

@@ -7,6 +7,7 @@ import secrets
 import socket
 import ssl
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 from urllib.error import URLError
@@ -14,8 +15,8 @@ from urllib.request import Request, urlopen
 
 from metallb_py.lab.binaries import Kubernetes
 from metallb_py.lab.network import CONTROL_PLANE
-from metallb_py.lab.pki import write_certificates
 from metallb_py.lab.processes import Program, Programs, wait_until
+from metallb_py.runtime.pki import Authority, key_pair
 
 PORT = 6443
 NAMESPACE = "metallb-system"
@@ -237,3 +238,31 @@ def _write_kubeconfig(path: Path, server: str, ca: Path | None = None, token: st
         "current-context": "lab",
     }
     path.write_text(json.dumps(config, indent=2))
+
+
+VALID = timedelta(days=1)
+WEBHOOK_CLIENT = "lab-apiserver"
+
+
+def write_certificates(folder: Path, addresses: list[str]) -> None:
+    """Write ca.crt, server.crt and server.key, and sa.key and sa.pub for service accounts.
+
+    Also write webhook-client.crt and webhook-client.key, which the API server shows to webhooks.
+    """
+    now = datetime.now(UTC)
+    authority = Authority.create("lab-ca", now, VALID)
+    server = authority.issue("kube-apiserver", addresses, now, VALID)
+    client = authority.issue(WEBHOOK_CLIENT, [WEBHOOK_CLIENT], now, VALID)
+    private, public = key_pair()
+    (folder / "ca.crt").write_bytes(authority.certificate)
+    (folder / "server.crt").write_bytes(server.certificate)
+    (folder / "sa.pub").write_bytes(public)
+    (folder / "webhook-client.crt").write_bytes(client.certificate)
+    _write_secret(folder / "webhook-client.key", client.key)
+    _write_secret(folder / "server.key", server.key)
+    _write_secret(folder / "sa.key", private)
+
+
+def _write_secret(path: Path, data: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(data)

@@ -1,22 +1,45 @@
-"""Access to a lab that is up, from another terminal: ``metallb-py lab exec`` and ``lab kill``."""
+"""The folder of a lab, and access to one that is up: ``metallb-py lab exec`` and ``lab kill``.
+
+A lab that is up is found by its folder, which is removed when the lab ends.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from metallb_py.lab.binaries import search_path
 from metallb_py.lab.control_plane import kubeconfig_of
 from metallb_py.lab.enter import command
-from metallb_py.lab.folder import PREFIX
 from metallb_py.lab.isolate import IsolationError, join_process
 from metallb_py.lab.processes import LabError, pid_file
+
+PREFIX = "metallb-py-lab-"
+
+
+@contextmanager
+def lab_folder() -> Iterator[Path]:
+    """Create a folder, and remove it at the end; remove those of runs that were killed, too."""
+    base = Path(tempfile.gettempdir())
+    for leftover in base.glob(f"{PREFIX}*"):
+        owner = leftover.name.removeprefix(PREFIX)
+        if owner.isdecimal() and not Path("/proc", owner).exists():
+            shutil.rmtree(leftover, ignore_errors=True)
+    folder = base / f"{PREFIX}{os.getpid()}"
+    folder.mkdir(mode=0o711)  # a router's daemons, with a user of their own, pass through
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
 
 PROCESS = "process"
 

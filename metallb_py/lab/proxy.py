@@ -22,9 +22,8 @@ import msgspec
 from pyroute2 import AsyncIPRoute
 
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.objects import SERVICE_NAME_LABEL, EndpointSlice, Service
+from metallb_py.kube.objects import SERVICE_NAME_LABEL, SERVICES, EndpointSlice, Resource, Service
 from metallb_py.kube.reflector import Reflector
-from metallb_py.kube.resource import SERVICES, Resource
 from metallb_py.lab.network import PODS_CIDR
 
 IP_FREEBIND = 15

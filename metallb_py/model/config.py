@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from metallb_py.addresses import IPAddress, IPNetwork
-from metallb_py.model.interfaces import matches_interface
+from metallb_py.model.patterns import matches_interface
 from metallb_py.model.peers import BfdProfile, Peer
 from metallb_py.model.pool_access import UNRESTRICTED, Tenancy
 from metallb_py.model.prefix_index import PrefixIndex

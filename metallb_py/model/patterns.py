@@ -1,13 +1,15 @@
-"""Regular expressions in the configuration, matched by RE2.
+"""Regular expressions in the configuration, matched by RE2, and matching of interface names.
 
 For any expression, RE2 needs time linear in the text and memory up to a limit. Its syntax is that
 of Go's package regexp, which MetalLB uses: no back-reference, no look-around, no ``\\Z``.
+
+Apart from ``config``, so that the responder process imports no more of the model.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, cast
@@ -97,3 +99,20 @@ def _reason(arguments: tuple[object, ...]) -> str:
 def _bytes(name: str) -> bytes:
     # Interface names of the kernel are bytes; a byte that is not UTF-8 matches as "?".
     return name.encode(errors="replace")
+
+
+def matches_interface(patterns: Iterable[str], name: str) -> bool:
+    """Whether one of the patterns matches the whole name, or the list is empty.
+
+    A pattern that is not a valid regular expression matches its own text only. Only a draining
+    pool stored by an earlier release can have one.
+    """
+    wanted = tuple(patterns)
+    return not wanted or any(_matches(pattern, name) for pattern in wanted)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return compile_pattern(pattern).matches(name)
+    except PatternError:
+        return pattern == name

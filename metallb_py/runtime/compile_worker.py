@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from metallb_py.config.compile.budget import Budget
+from metallb_py.config.problems import Budget
 from metallb_py.kube.configmap import ParsedConfig, read
 
 T = TypeVar("T")

@@ -1,4 +1,8 @@
-"""HTTP port of the daemons: ``/metrics``, and ``/healthz`` and ``/readyz`` for probes."""
+"""HTTP port of the daemons: ``/metrics``, and ``/healthz`` and ``/readyz`` for probes.
+
+The probes' text has the form of Kubernetes' own ``/readyz?verbose``. A detail never contains data
+of the configuration or of an object, as the endpoints answer every client.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,28 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from metallb_py.runtime.health import Check, render
 from metallb_py.runtime.http_server import HttpServer, Request, Response, listen
 from metallb_py.runtime.log import Logger
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition. ``detail`` names what is missing where it fails, and quotes no input."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+def render(endpoint: str, checks: Sequence[Check]) -> str:
+    """Return the checks, one per line, and the overall result."""
+    lines = [
+        f"[+]{check.name} ok" if check.ok else f"[-]{check.name} failed: {check.detail}"
+        for check in checks
+    ]
+    passed = all(check.ok for check in checks)
+    return "\n".join([*lines, f"{endpoint} check {'passed' if passed else 'failed'}"]) + "\n"
+
 
 # Share of one CPU that rendering the page takes at most, for any number and size of scrapes.
 RENDER_SHARE: Final = 0.1

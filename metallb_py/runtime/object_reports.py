@@ -1,4 +1,4 @@
-"""Reports on objects that can't be decoded: in the metrics, the log, and Events of the object.
+"""Reports on objects that can't be decoded, in metrics, log and Events. Short: one report.
 
 A user that may write an object can cause a report with every write, so reports are rate limited.
 """

@@ -13,9 +13,8 @@ from speaker.announcers.bgp_reporter import BgpReporter
 from speaker.bfd.io.client import Bfd
 from speaker.bgp.io.listener import BgpListener
 from speaker.bgp.io.sessions import BgpSpeaker
-from speaker.bgp.peering import peering_for
+from speaker.bgp.peering import ListenAt, peering_for
 from speaker.bgp.route_table import RouteTable
-from speaker.bgp.settings import ListenAt
 from speaker.bgp.shutdown import DRAIN_TIME, ShutdownMode
 from speaker.decision import Announcement
 from speaker.metrics import SpeakerMetrics

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from metallb_py.model.config import Config
-from metallb_py.runtime.health import Check
+from metallb_py.runtime.httpd import Check
 from speaker.bgp.shutdown import ShutdownMode
 from speaker.decision import Announcement
 

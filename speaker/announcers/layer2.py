@@ -11,7 +11,7 @@ from typing import Protocol, assert_never
 
 from metallb_py.addresses import IPAddress
 from metallb_py.rate_limit import Rate
-from metallb_py.runtime.health import Check
+from metallb_py.runtime.httpd import Check
 from metallb_py.runtime.log import LimitedLog, Logger
 from speaker.decision import Announcement
 from speaker.layer2.ownership import Owned

@@ -1,4 +1,4 @@
-"""Sessions that this node is to hold, by configuration and labels, and changes of them."""
+"""Sessions that this node is to hold, by configuration and labels, and where it listens."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
-from metallb_py.addresses import IPAddress
+from metallb_py.addresses import IPAddress, join_host_port
 from metallb_py.model.peers import Peer, SessionParameters
 from metallb_py.model.routes import UNNAMED, PeerGroup
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAt:
+    """Address and port to listen on; an address of None stands for all of both families."""
+
+    address: IPAddress | None = None
+    port: int = 179
+
+    def __str__(self) -> str:
+        """``10.0.0.1:179``, ``[fd00::1]:179``, ``*:179``."""
+        return join_host_port(self.address or "*", self.port)
 
 
 @dataclass(frozen=True, slots=True)

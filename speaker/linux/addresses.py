@@ -9,7 +9,7 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from metallb_py.addresses import IPAddress
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from metallb_py.protocols.rtnetlink import SCOPE_LINK, SCOPE_UNIVERSE, UNFIT_FLAGS, Address
 from speaker.linux.netlink import list_addresses
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from metallb_py.model.interfaces import matches_interface
+from metallb_py.model.patterns import matches_interface
 from metallb_py.protocols.rtnetlink import SCOPE_LINK, Address, Link, Message
 from speaker.responder.kernel_table import Change, KernelTable
 

@@ -19,7 +19,7 @@ from metallb_py.protocols.bgp.codec.capabilities import FourOctetAsn
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Open, encode
 from metallb_py.protocols.bgp.effects import Send
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 COUNT = 100_000

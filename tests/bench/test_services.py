@@ -40,9 +40,8 @@ import pytest
 from support.kube.services_admin import ServicesAdmin
 from support.net.requirements import require
 
-from metallb_py.kube.objects import Service
+from metallb_py.kube.objects import Resource, Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
-from metallb_py.kube.resource import Resource
 from metallb_py.lab.binaries import find_kubernetes
 from metallb_py.lab.isolate import IsolationError, isolate_this_process
 from metallb_py.lab.lab import Lab, LabOptions

@@ -18,9 +18,8 @@ from support.kube.rig import CONFIG, Rig
 from support.kube.services_admin import POOL, ServicesAdmin
 from support.net.waiting import poll_until
 
-from metallb_py.kube.objects import Service
+from metallb_py.kube.objects import Resource, Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
-from metallb_py.kube.resource import Resource
 
 pytestmark = pytest.mark.e2e
 

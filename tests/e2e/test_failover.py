@@ -24,9 +24,8 @@ from support.kube.rig import CONFIG, Rig
 from support.kube.services_admin import ServicesAdmin
 from support.net.waiting import poll_until
 
-from metallb_py.kube.objects import Lease, Service
+from metallb_py.kube.objects import Lease, Resource, Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
-from metallb_py.kube.resource import Resource
 from metallb_py.lab.control_plane import NAMESPACE as SYSTEM
 from metallb_py.lab.processes import Program, pid_file
 

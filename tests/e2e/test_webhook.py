@@ -16,8 +16,8 @@ from support.net.waiting import poll_until
 
 from metallb_py.kube.configmap import STATUS
 from metallb_py.lab.control_plane import NAMESPACE
+from metallb_py.lab.control_plane import WEBHOOK_CLIENT as CLIENT
 from metallb_py.lab.network import CONTROL_PLANE
-from metallb_py.lab.pki import WEBHOOK_CLIENT as CLIENT
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]

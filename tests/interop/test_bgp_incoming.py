@@ -13,7 +13,7 @@ from support.net.router_link import NODE, NODE_V6, ROUTER, ROUTER_V6, RouterLink
 from support.net.waiting import eventually
 
 from metallb_py.protocols.bgp.effects import SessionDown, SessionUp
-from speaker.bgp.settings import ListenAt
+from speaker.bgp.peering import ListenAt
 
 pytestmark = pytest.mark.interop
 

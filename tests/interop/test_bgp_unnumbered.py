@@ -12,7 +12,7 @@ from support.net.waiting import eventually
 
 from metallb_py.model.peers import DynamicAsn, SessionParameters
 from metallb_py.protocols.bgp.effects import ConnectFailed, SessionDown, SessionUp
-from speaker.bgp.settings import ListenAt
+from speaker.bgp.peering import ListenAt
 
 pytestmark = pytest.mark.interop
 

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from metallb_py.addresses import AddressFamily
 from metallb_py.model.peers import Origin, SessionParameters
-from metallb_py.protocols.bgp.codec.attributes import AsSegment, PathAttributes, SegmentKind
+from metallb_py.protocols.bgp.codec.attributes import (
+    AsSegment,
+    LinkBandwidth,
+    PathAttributes,
+    SegmentKind,
+)
 from metallb_py.protocols.bgp.codec.capabilities import (
     MAX_RESTART_TIME,
     EnhancedRouteRefresh,
@@ -26,7 +31,6 @@ from metallb_py.protocols.bgp.codec.capabilities import (
     RouteRefresh,
 )
 from metallb_py.protocols.bgp.codec.codes import BgpError, ErrorCode, MessageType
-from metallb_py.protocols.bgp.codec.communities import LinkBandwidth
 from metallb_py.protocols.bgp.codec.framing import (
     MAX_EXTENDED_LENGTH,
     MAX_LENGTH,
@@ -45,7 +49,7 @@ from metallb_py.protocols.bgp.codec.messages import (
 )
 from metallb_py.protocols.bgp.codec.update import Reach, Update
 from metallb_py.protocols.bgp.negotiation import Settings, describe, negotiate, our_open
-from metallb_py.protocols.bgp.rib.next_hops import NextHop
+from metallb_py.protocols.bgp.rib.path_attributes import NextHop
 from metallb_py.protocols.bgp.rib.update_packing import pack_announcements, pack_withdrawals
 
 u8 = st.integers(0, 0xFF)

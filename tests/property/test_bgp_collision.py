@@ -20,7 +20,7 @@ from metallb_py.protocols.bgp.connections import (
 )
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Send, SessionDown, SessionUp
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 
 LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
 ROUTE = {IPv4Network("192.0.2.1/32"): RouteAttributes()}

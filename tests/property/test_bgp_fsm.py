@@ -37,7 +37,7 @@ from metallb_py.protocols.bgp.effects import (
 )
 from metallb_py.protocols.bgp.fsm import Event, State
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 OURS, THEIRS = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")

@@ -12,7 +12,7 @@ from metallb_py.config.communities import AnyCommunity, resolve_community, resol
 from metallb_py.config.compile.fields import FieldReader
 from metallb_py.config.compile.limits import MAX_PREPEND
 from metallb_py.config.compile.peers import canonical_form
-from metallb_py.config.findings import Findings
+from metallb_py.config.problems import Findings
 from metallb_py.config.yaml.schema import Record
 from metallb_py.model.config import BgpAdvertisement
 from metallb_py.model.route_attributes import Community, LargeCommunity, RouteAttributes

@@ -1,17 +1,18 @@
-"""Typed access to the values of one record, with a report of each problem."""
+"""Typed access to the values of one record, label selectors among them; reports each problem."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
 
 from metallb_py.addresses import IPAddress, parse_address
-from metallb_py.config.compile.selectors import compile_selector
 from metallb_py.config.durations import parse_duration
-from metallb_py.config.findings import Findings
-from metallb_py.config.yaml.schema import Record
-from metallb_py.model.selectors import LabelSelector
+from metallb_py.config.problems import Findings
+from metallb_py.config.yaml.schema import Record, is_secret
+from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -80,3 +81,74 @@ class FieldReader:
         ]
         self.failed |= None in found
         return tuple(selector for selector in found if selector is not None)
+
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?", re.ASCII)
+_DOMAIN_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?", re.ASCII)
+_DOMAIN_LENGTH = 253
+_MISPLACED = "password: found where labels belong: want it beside my-asn and peer-asn"
+
+
+def compile_selector(
+    record: Record, context: str, findings: Findings, what: str = "node selector"
+) -> LabelSelector | None:
+    """Check a label selector and return it, or report its problems and return None."""
+    requirements: set[Requirement] = set()
+    faults: list[tuple[int, str, str]] = []
+    misplaced = False  # a password was found; the values after it may be parts of it
+    for key, value in record.string_maps.get("match-labels", {}).items():
+        misplaced = misplaced or is_secret(key)
+        found = [_MISPLACED if misplaced else fault for fault in _label_faults(key, [value.value])]
+        faults += [(value.line, value.path, fault) for fault in found]
+        requirements.add(Requirement(key, Operator.IN, frozenset({value.value})))
+    expressions = record.record_lists.get("match-expressions", [])
+    for expression in expressions:
+        requirement = _read_requirement(expression)
+        if isinstance(requirement, Requirement):
+            requirements.add(requirement)
+        else:
+            faults += [(expression.line, expression.path, fault) for fault in requirement]
+    for line, path, fault in faults:
+        findings.add(line, path, f"{context}parsing {what}: {fault}")
+    if faults or record.failed or any(expression.failed for expression in expressions):
+        return None
+    return LabelSelector(frozenset(requirements))
+
+
+def _read_requirement(record: Record) -> Requirement | list[str]:
+    """Return a requirement, or its problems; wrong types were reported by the decoder."""
+    if record.failed:
+        return []
+    key, text = record.string("key"), record.string("operator")
+    values = [item.value for item in record.string_lists.get("values", [])]
+    try:
+        operator = Operator(text)
+    except ValueError:
+        return [f'"{text}" is not a valid pod selector operator: want one of {", ".join(Operator)}']
+    faults = _label_faults(key, values)
+    wants_values = operator in (Operator.IN, Operator.NOT_IN)
+    if wants_values and not values:
+        faults.append(
+            f"for 'in', 'notin' operators, values set can't be empty: {operator} wants values"
+        )
+    elif values and not wants_values:
+        faults.append(f"values set must be empty for exists and does not exist: got {values}")
+    return faults or Requirement(key, operator, frozenset(values))
+
+
+def _label_faults(key: str, values: Iterable[str]) -> list[str]:
+    faults = []
+    domain, slash, name = key.rpartition("/")
+    if not _NAME.fullmatch(name) or (slash and not _is_domain(domain)):
+        faults.append(f'key: "{key}": want a label key, as in kubernetes.io/hostname')
+    faults += [
+        f'values: "{value}": want a label value: up to 63 letters, digits, "-", "_", "."'
+        for value in values
+        if value and not _NAME.fullmatch(value)
+    ]
+    return faults
+
+
+def _is_domain(text: str) -> bool:
+    labels = text.split(".") if len(text) <= _DOMAIN_LENGTH else []
+    return bool(labels) and all(map(_DOMAIN_LABEL.fullmatch, labels))

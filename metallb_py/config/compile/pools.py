@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from metallb_py.addresses import IPNetwork, parse_cidr, parse_range
 from metallb_py.config.compile.advertisements import Defined, Entry, compile_advertisements
 from metallb_py.config.compile.community_room import Spend, find_oversized
+from metallb_py.config.compile.fields import compile_selector
 from metallb_py.config.compile.limits import MAX_ADVERTISEMENTS, MAX_BLOCKS
-from metallb_py.config.compile.selectors import compile_selector
 from metallb_py.config.compile.usable import unusable_part
 from metallb_py.config.draining import configured_name, pool_name
-from metallb_py.config.findings import Findings
+from metallb_py.config.problems import Findings
 from metallb_py.config.yaml.schema import Located, Record
 from metallb_py.model.config import BgpAdvertisement, Pool, Protocol
 from metallb_py.model.patterns import WANTED, PatternError, compile_pattern

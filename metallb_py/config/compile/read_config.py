@@ -11,11 +11,9 @@ from collections.abc import Mapping
 
 from metallb_py.config.communities import AnyCommunity, parse_community
 from metallb_py.config.compile.advertisements import Defined
-from metallb_py.config.compile.bfd import compile_bfd_profiles
-from metallb_py.config.compile.budget import Budget
-from metallb_py.config.compile.peers import compile_peers, peer_names
+from metallb_py.config.compile.peers import compile_bfd_profiles, compile_peers, peer_names
 from metallb_py.config.compile.pools import compile_pools
-from metallb_py.config.findings import Findings
+from metallb_py.config.problems import Budget, Findings
 from metallb_py.config.yaml.schema import Record, decode
 from metallb_py.model.config import Config
 from metallb_py.model.route_attributes import Community

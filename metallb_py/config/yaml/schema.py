@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from metallb_py.config.compile.limits import MAX_ITEMS, MAX_PEERS, MAX_POOLS
-from metallb_py.config.findings import Findings
+from metallb_py.config.problems import Findings
 from metallb_py.config.yaml.document import Mapping, Node, Scalar, Sequence, parse_document
 from metallb_py.config.yaml.scalars import (
     WrongTypeError,

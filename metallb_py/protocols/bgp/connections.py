@@ -28,7 +28,7 @@ from metallb_py.protocols.bgp.codec.messages import encode
 from metallb_py.protocols.bgp.effects import CloseTcp, ConnectFailed, Effect, Send
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 

@@ -57,7 +57,7 @@ from metallb_py.protocols.bgp.effects import (
 )
 from metallb_py.protocols.bgp.fsm import Action, Event, State, step
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession, Settings, negotiate, our_open
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from metallb_py.protocols.bgp.rib.update_sender import NOTHING, UpdateSender
 
 SETUP_TIME = 10.0

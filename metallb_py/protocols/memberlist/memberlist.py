@@ -58,7 +58,7 @@ from metallb_py.protocols.memberlist.events import (
     SendPacket,
     StreamId,
 )
-from metallb_py.protocols.memberlist.members import PRESENT, Members, Record, Speakers
+from metallb_py.protocols.memberlist.members import PRESENT, Members, Random, Record, Speakers
 from metallb_py.protocols.memberlist.probe import (
     Answered,
     ProbeEffect,
@@ -73,7 +73,6 @@ from metallb_py.protocols.memberlist.push_pull import (
     messages_of,
     states_of,
 )
-from metallb_py.protocols.memberlist.random import Random
 from metallb_py.protocols.memberlist.settings import Settings
 from metallb_py.protocols.memberlist.source_limits import BASE_WORK, SourceLimits
 from metallb_py.protocols.memberlist.state import StateMessage, alive, decide

@@ -1,16 +1,49 @@
-"""The member table, and the order in which its members are probed (SWIM, section 4.3)."""
+"""The member table: probe order (SWIM, section 4.3), and random choice of members."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
 
 from metallb_py.addresses import IPAddress
 from metallb_py.protocols.memberlist.codec.messages import Endpoint, State
 from metallb_py.protocols.memberlist.events import Member
-from metallb_py.protocols.memberlist.random import Random, sample
 from metallb_py.protocols.memberlist.suspicion import Suspicion
+
+T = TypeVar("T")
+
+
+class Random(Protocol):
+    """A source of randomness, such as ``random.Random``."""
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+
+    def shuffle(self, x: list[T]) -> None:
+        """Shuffle a list in place."""
+
+
+def sample(rng: Random, count: int, among: Sequence[T], fits: Callable[[T], bool]) -> tuple[T, ...]:
+    """Return up to ``count`` different random elements that fit.
+
+    If few are wanted of many, only some elements are tried, so it may (rarely) return fewer than
+    exist.
+    """
+    size = len(among)
+    if size <= 3 * count:
+        found = [element for element in among if fits(element)]
+        rng.shuffle(found)
+        return tuple(found[:count])
+    drawn: dict[int, T] = {}
+    for _ in range(3 * count + 8):
+        index = int(rng.random() * size)
+        if index not in drawn and fits(among[index]):
+            drawn[index] = among[index]
+            if len(drawn) == count:
+                break
+    return tuple(drawn.values())
+
 
 LIMIT = 8192
 """Most members in the table, so that no host can make it grow without bound. Expected members are

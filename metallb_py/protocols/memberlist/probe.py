@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from metallb_py.protocols.memberlist.awareness import Awareness
 from metallb_py.protocols.memberlist.codec.messages import (
     Ack,
     Endpoint,
@@ -33,6 +32,25 @@ from metallb_py.protocols.memberlist.events import Member, RoundTrip
 from metallb_py.protocols.memberlist.members import PRESENT, Members
 from metallb_py.protocols.memberlist.settings import Settings
 from metallb_py.protocols.memberlist.transmit import SendMessages
+
+
+class Awareness:
+    """A score from 0 (healthy) to ``limit`` - 1. The higher it is, the longer timeouts become."""
+
+    __slots__ = ("_limit", "score")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.score = 0
+
+    def change(self, by: int) -> None:
+        """Add a sign of poor health (``by`` above 0) or of good health (below 0)."""
+        self.score = min(max(0, self.score + by), max(0, self._limit - 1))
+
+    def scaled(self, seconds: float) -> float:
+        """Return a timeout, multiplied by the score plus one."""
+        return seconds * (self.score + 1)
+
 
 MAX_RELAYS: Final = 256
 """Most indirect pings that are relayed at once."""

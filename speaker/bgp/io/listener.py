@@ -17,7 +17,7 @@ from metallb_py.model.peers import SessionParameters
 from metallb_py.rate_limit import Rate, RateLimiter
 from speaker.bgp.io.socket_options import family_of, send_with_highest_ttl
 from speaker.bgp.io.transport import describe_error
-from speaker.bgp.settings import ListenAt
+from speaker.bgp.peering import ListenAt
 from speaker.linux.tcp_md5 import forget_key, sign_segments
 
 BACKLOG = 128

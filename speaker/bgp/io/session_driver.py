@@ -31,7 +31,7 @@ from metallb_py.protocols.bgp.connections import (
 )
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, Report, Send, SessionUp
 from metallb_py.protocols.bgp.negotiation import RESTART_TIME, Settings
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from speaker.bgp.events import PeerEvent
 from speaker.bgp.io.router_discovery import LinkRouter
 from speaker.bgp.io.socket_options import destination, open_socket, prepare

@@ -28,8 +28,7 @@ from metallb_py.protocols.memberlist.events import (
 )
 from metallb_py.protocols.memberlist.inbound import Limits
 from metallb_py.protocols.memberlist.memberlist import Memberlist
-from metallb_py.protocols.memberlist.members import Speakers
-from metallb_py.protocols.memberlist.random import Random
+from metallb_py.protocols.memberlist.members import Random, Speakers
 from metallb_py.protocols.memberlist.settings import Settings
 from speaker.linux.datagrams import Datagrams
 from speaker.membership.io.inbound import STREAM_LIMIT, InboundStreams, Listening

@@ -14,16 +14,34 @@ from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Final, assert_never
 
+from metallb_py.protocols.rtnetlink import (
+    ADDRESS_GROUPS,
+    LINK_GROUP,
+    request_addresses,
+    request_links,
+)
 from speaker.linux.capabilities import CAP_NET_RAW, confine
 from speaker.linux.event_loop import EventLoop
+from speaker.linux.netlink import Netlink
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst, Gratuitous, Refresh
 from speaker.responder.handover import Handover
-from speaker.responder.io.interfaces import follow_links, follow_subnets
 from speaker.responder.io.messages import Disown, Own, decode_command, decode_settings, encode
 from speaker.responder.io.sockets import PendingAnnouncements, ResponderSockets
-from speaker.responder.links import excluding
+from speaker.responder.links import LinkTable, excluding
 from speaker.responder.report import InterfaceAddresses, InterfaceState, Tally
 from speaker.responder.settings import Settings
+from speaker.responder.subnets import SubnetTable
+
+
+def follow_links() -> Netlink[LinkTable]:
+    """Follow the network interfaces. Raises OSError if netlink is not available."""
+    return Netlink(LinkTable(), LINK_GROUP, request_links)
+
+
+def follow_subnets() -> Netlink[SubnetTable]:
+    """Follow the subnets of the interfaces. Raises OSError if netlink is not available."""
+    return Netlink(SubnetTable(), ADDRESS_GROUPS, request_addresses)
+
 
 RESYNC_INTERVAL: Final = 10.0
 """Seconds between complete lists from the kernel, and between attempts to open failed sockets."""

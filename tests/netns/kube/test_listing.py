@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from support.kube.scripted_api import ScriptedApi, service, text_of
 
 from metallb_py.errors import ApiError, OversizedError
 from metallb_py.kube import client, listing
-from metallb_py.kube.resource import SERVICES
+from metallb_py.kube.listing import has_slices
+from metallb_py.kube.objects import SERVICES
 
 
 async def test_list_of_more_than_one_page(tmp_path: Path) -> None:
@@ -57,3 +59,26 @@ async def test_a_list_without_an_end_is_an_error() -> None:
     async with api.running() as connection:
         with pytest.raises(ApiError, match="the list never ends"):
             await listing.list_objects(connection, SERVICES)
+
+
+async def test_current_server_has_endpoint_slices(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        assert await has_slices(client)
+
+
+async def test_old_server_has_no_endpoint_slices(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await api.stop()
+        await api.start(web.Application())
+        assert not await has_slices(client)
+
+
+@pytest.mark.parametrize("old", [True, False])
+async def test_discovery_is_retried_until_the_server_answers(tmp_path: Path, old: bool) -> None:
+    async with running_api(tmp_path) as api, connected(api) as client:
+        await api.stop()
+        pending = asyncio.create_task(has_slices(client))
+        await asyncio.wait([pending], timeout=0.3)
+        assert not pending.done()
+        await api.start(web.Application() if old else None)
+        assert await pending is not old

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from support.kube.scripted_api import ScriptedApi, event, service, text_of
 from support.net.waiting import TIMEOUT
 
-from metallb_py.kube.objects import Service
+from metallb_py.kube.objects import SERVICES, Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent, Undecodable
-from metallb_py.kube.resource import SERVICES
 
 DEEP = {"managedFields": [{"fieldsV1": "DEEP"}]}
 

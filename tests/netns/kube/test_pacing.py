@@ -15,8 +15,8 @@ from metallb_py.errors import ApiError, OversizedError
 from metallb_py.kube import client as client_module
 from metallb_py.kube.credentials import TokenFile
 from metallb_py.kube.events import Event, EventRecorder, EventType, ObjectReference
+from metallb_py.kube.objects import SERVICES
 from metallb_py.kube.reflector import Reflector
-from metallb_py.kube.resource import SERVICES
 
 TOO_LATE = event("ERROR", b'{"code": 410, "message": "too old resource version"}')
 TIMED_OUT = event("ERROR", b'{"code": 504, "message": "Timeout"}')

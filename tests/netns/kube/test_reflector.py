@@ -12,9 +12,8 @@ from aiohttp import web
 from support.kube.api import Api, connected, running_api
 from support.net.waiting import TIMEOUT
 
-from metallb_py.kube.objects import Service
+from metallb_py.kube.objects import Resource, Service
 from metallb_py.kube.reflector import Changed, Reflector, ReflectorEvent
-from metallb_py.kube.resource import Resource
 
 SERVICES = Resource("/api/v1/services", Service)
 

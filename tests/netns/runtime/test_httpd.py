@@ -12,8 +12,7 @@ import aiohttp
 from support.net.ports import free_port
 from support.net.waiting import TIMEOUT, retry
 
-from metallb_py.runtime.health import Check
-from metallb_py.runtime.httpd import Httpd, Page, Sources, Text
+from metallb_py.runtime.httpd import Check, Httpd, Page, Sources, Text
 from metallb_py.runtime.log import Logger
 from speaker.metrics import SpeakerMetrics
 

@@ -23,8 +23,7 @@ from speaker.bgp.events import (
 )
 from speaker.bgp.io.listener import BgpListener, ListenerEvent
 from speaker.bgp.io.sessions import BgpSpeaker
-from speaker.bgp.peering import Peering
-from speaker.bgp.settings import ListenAt
+from speaker.bgp.peering import ListenAt, Peering
 
 E = TypeVar("E", bound=PeerAdded | PeerRemoved | ShutdownBegun | Report)
 Route = tuple[IPNetwork, RouteAttributes]

@@ -12,9 +12,8 @@ from typing import Any
 from aiohttp import web
 from support.net.waiting import TIMEOUT
 
-from metallb_py.kube.access import Access
 from metallb_py.kube.client import KubeClient
-from metallb_py.kube.credentials import TokenFile
+from metallb_py.kube.credentials import Access, TokenFile
 
 HOST = "127.0.0.1"
 DEEP = "[" * 3000 + "]" * 3000

@@ -9,8 +9,7 @@ from typing import NotRequired, TypedDict
 
 import pytest
 
-from metallb_py.config.findings import Findings
-from metallb_py.config.problems import ConfigError
+from metallb_py.config.problems import ConfigError, Findings
 from metallb_py.config.yaml.schema import Record, decode
 
 

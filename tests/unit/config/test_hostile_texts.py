@@ -8,9 +8,8 @@ from cProfile import Profile
 import pytest
 from support.kube.expensive_configs import GROWING, TEXTS
 
-from metallb_py.config.compile.budget import MAX_STEPS, Budget
 from metallb_py.config.compile.read_config import read_config
-from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.config.problems import MAX_STEPS, Budget, ConfigError, Problem
 
 
 def read(text: str, budget: Budget | None = None) -> tuple[Problem, ...]:

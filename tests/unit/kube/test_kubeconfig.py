@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from metallb_py.kube.access import Access
+from metallb_py.kube.credentials import Access
 from metallb_py.kube.kubeconfig import KubeconfigError, load
 from metallb_py.runtime.pki import Authority
 

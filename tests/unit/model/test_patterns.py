@@ -7,8 +7,7 @@ import tracemalloc
 
 import pytest
 
-from metallb_py.model.interfaces import matches_interface
-from metallb_py.model.patterns import MAX_LENGTH, PatternError, compile_pattern
+from metallb_py.model.patterns import MAX_LENGTH, PatternError, compile_pattern, matches_interface
 
 REJECTED = [
     ("eth[", "missing ]"),
@@ -81,3 +80,21 @@ def test_memory_of_compiled_patterns_is_bounded() -> None:
 def test_pattern_rejected_since_an_earlier_release_matches_itself() -> None:
     assert matches_interface(("(?=eth", "eth0"), "(?=eth")
     assert not matches_interface(("(?=eth.)eth0",), "eth0")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "name", "matches"),
+    [
+        ((), "eth0", True),
+        (("eth0",), "eth0", True),
+        (("eth",), "eth0", False),
+        (("eth.",), "eth0", True),
+        (("eth0",), "myeth0", False),
+        (("bond.*", "ens2f[01]"), "ens2f1", True),
+        (("bond.*", "ens2f[01]"), "ens2f2", False),
+    ],
+)
+def test_interface_pattern_matches_the_whole_name(
+    patterns: tuple[str, ...], name: str, matches: bool
+) -> None:
+    assert matches_interface(patterns, name) is matches

@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from metallb_py.config.compile.budget import Budget
-from metallb_py.config.problems import ConfigError
+from metallb_py.config.problems import Budget, ConfigError
 from metallb_py.runtime.compile_worker import CompileWorker, ConfigQueue
 
 GOOD = "address-pools: [{name: a, protocol: layer2, addresses: [10.0.0.0/24]}]"

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
 from metallb_py.rate_limit import Admitted, Rate
-from metallb_py.runtime.log import Level, LimitedLog, LineLimits, Logger
+from metallb_py.runtime.log import Level, LimitedLog, LineLimits, LineWriter, Logger
 
 
 def test_a_line_is_one_json_object_with_keys_in_order() -> None:
@@ -197,3 +201,90 @@ def test_limited_log_has_tighter_rate_limits() -> None:
     last = json.loads(lines[-1])
     assert (last["op"], last["suppressed"], last["more"]) == ("listen", 1, 1)
     assert last["caller"].startswith("test_log.py:")
+
+
+ROOT = Path(__file__).parents[3]
+# A daemon's log in a process of its own, so that a test can choose its standard output.
+PROGRAM = textwrap.dedent("""
+    import sys
+    from metallb_py.runtime.log import Logger
+    log = Logger()
+    for number in range(3):
+        log.info("surrogate \\ud800", number=number)
+    sys.stderr.write("still there")
+""")
+
+
+def run(stdout: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def test_closed_pipe_does_not_end_the_process() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run(writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "still there")
+
+
+def test_full_disk_does_not_end_the_process() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    done = run(full)
+    os.close(full)
+    assert (done.returncode, done.stderr) == (0, "still there")
+
+
+def test_closed_standard_output_does_not_end_the_process() -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" >&-', sys.executable, PROGRAM],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stderr) == (0, "still there")
+
+
+def test_lines_of_any_text_reach_a_reader_of_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = run(subprocess.PIPE)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_a_full_pipe_loses_lines_and_counts_them() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    lines = LineWriter(writer)
+    written = 0
+    while lines.write("x" * 999):
+        written += 1
+    assert not lines.write("x" * 999)
+    assert lines.lost == 2
+    os.read(reader, 1 << 20)
+    assert lines.write("after")
+    os.close(writer)
+    assert os.read(reader, 100).endswith(b"after\n")
+    os.close(reader)
+    assert written
+
+
+def test_line_after_a_partial_line_begins_a_new_one() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    lines = LineWriter(writer)
+    assert not lines.write("x" * (1 << 20))
+    begun = os.read(reader, 1 << 20)
+    assert begun
+    assert set(begun) == {ord("x")}
+    assert lines.write("after")
+    assert os.read(reader, 100) == b"\nafter\n"
+    os.close(reader)
+    os.close(writer)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from types import FrameType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace as replace_struct
 from support.kube.objects import config, pool, selector, service
 
-from metallb_py.addresses import AddressFamily
+from metallb_py.addresses import AddressFamily, IPAddress
 from metallb_py.kube.endpoints import ServiceEndpoints
 from metallb_py.model.config import Config, Protocol
 from metallb_py.model.peers import Peer, SessionParameters
@@ -20,6 +22,7 @@ from speaker.core import (
     AddressRejected,
     Adjust,
     Announce,
+    Announced,
     AnnouncedOffSubnet,
     ConfigApplied,
     ConfigRefused,
@@ -31,6 +34,7 @@ from speaker.core import (
     Unannounced,
     Withdraw,
 )
+from speaker.decision import Announcement
 from speaker.layer2.eligibility import Exclusion, NodeState
 from speaker.layer2.topology import NodeInterface
 
@@ -466,3 +470,44 @@ def test_an_exception_for_one_service_does_not_affect_the_others() -> None:
     assert core.announced_at(ip_address("10.20.30.1"))
     # The service is announced once it is valid again.
     assert "+10.20.30.2" in summary(core.service_changed(poisoned.key, poisoned))
+
+
+POOL = pool("l2", "192.0.2.0/24")
+ADDRESSES = tuple(IPv4Address(f"192.0.2.{number}") for number in range(4))
+KEYS = st.sampled_from([f"default/{name}" for name in "abcde"])
+
+
+def announcement(*addresses: IPAddress) -> Announcement:
+    return Announcement(addresses, POOL)
+
+
+CHANGES = st.lists(
+    st.tuples(KEYS, st.none() | st.sets(st.sampled_from(ADDRESSES)).map(lambda a: announcement(*a)))
+)
+
+
+@given(CHANGES)
+def test_the_index_by_address_equals_a_full_search(
+    changes: list[tuple[str, Announcement | None]],
+) -> None:
+    announced = Announced()
+    plain: dict[str, Announcement] = {}
+    for key, value in changes:
+        if value is None:
+            assert announced.pop(key, None) == plain.pop(key, None)
+        else:
+            announced[key] = plain[key] = value
+        assert dict(announced) == plain
+        for address in ADDRESSES:
+            found = tuple(sorted(k for k, each in plain.items() if address in each.addresses))
+            assert announced.at(address) == found
+
+
+def test_withdrawn_addresses_are_removed_from_the_index() -> None:
+    announced = Announced()
+    announced["default/a"] = announcement(*ADDRESSES)
+    announced["default/a"] = announcement(ADDRESSES[0])
+    assert announced.at(ADDRESSES[1]) == ()
+    announced.clear()
+    assert not announced
+    assert announced.at(ADDRESSES[0]) == ()

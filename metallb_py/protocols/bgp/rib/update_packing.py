@@ -16,7 +16,7 @@ from metallb_py.protocols.bgp.codec.update import (
     encode_prefix,
     join_body,
 )
-from metallb_py.protocols.bgp.rib.next_hops import NextHop
+from metallb_py.protocols.bgp.rib.path_attributes import NextHop
 
 OVERHEAD = HEADER_LENGTH + 4
 """Bytes of an UPDATE other than prefixes and attributes: the header and two length fields."""

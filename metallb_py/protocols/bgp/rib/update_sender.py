@@ -18,8 +18,12 @@ from metallb_py.protocols.bgp.codec.messages import Refresh, RefreshKind, encode
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession
 from metallb_py.protocols.bgp.rib.adj_rib_out import AdjRibOut, Batch, PrefixCounts
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses, NextHop, next_hops
-from metallb_py.protocols.bgp.rib.path_attributes import path_attributes
+from metallb_py.protocols.bgp.rib.path_attributes import (
+    LocalAddresses,
+    NextHop,
+    next_hops,
+    path_attributes,
+)
 from metallb_py.protocols.bgp.rib.update_packing import pack_announcements, pack_withdrawals
 
 GRACEFUL_SHUTDOWN = Community(0xFFFF0000)

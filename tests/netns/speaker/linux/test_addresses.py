@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.net.router_link import NODE, NODE_V6
 
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from speaker.linux.addresses import addresses_beside
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("cable")]

@@ -11,7 +11,7 @@ from support.net.waiting import TIMEOUT
 
 from metallb_py.protocols.rtnetlink import IFF_LOWER_UP, IFF_UP
 from speaker.linux.netlink import Netlink
-from speaker.responder.io.interfaces import follow_links, follow_subnets
+from speaker.responder.io.process import follow_links, follow_subnets
 from speaker.responder.links import LinkTable, answers_arp
 
 pytestmark = pytest.mark.netns

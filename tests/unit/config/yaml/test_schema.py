@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metallb_py.config.findings import Findings
-from metallb_py.config.problems import ConfigError, Problem
+from metallb_py.config.problems import ConfigError, Findings, Problem
 from metallb_py.config.yaml import schema
 from metallb_py.config.yaml.schema import SCHEMA, Record
 

@@ -19,7 +19,7 @@ from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.effects import CloseTcp, Effect, Send, UpdateReceived
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 LOCAL = IPv4Address("10.0.0.1")

@@ -26,7 +26,7 @@ from metallb_py.protocols.bgp.connections import (
 from metallb_py.protocols.bgp.effects import CloseTcp, Connect, SessionDown, SessionUp
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.negotiation import Settings
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 
 LOW, HIGH = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.9")
 LOST = Notification(6, 7)

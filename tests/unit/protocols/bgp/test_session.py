@@ -38,7 +38,7 @@ from metallb_py.protocols.bgp.effects import (
 from metallb_py.protocols.bgp.fsm import State
 from metallb_py.protocols.bgp.negotiation import Settings
 from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from metallb_py.protocols.bgp.session import Session
 
 LOCAL = IPv4Address("10.0.0.1")

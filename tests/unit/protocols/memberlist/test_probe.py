@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from support.gossip.members import INCARNATION, ME, endpoint, member, name_of, table
 
 from metallb_py.protocols.memberlist.codec.messages import (
@@ -19,6 +20,7 @@ from metallb_py.protocols.memberlist.events import RoundTrip
 from metallb_py.protocols.memberlist.probe import (
     MAX_RELAYS,
     Answered,
+    Awareness,
     ProbeEffect,
     ProbeFailed,
     Prober,
@@ -307,3 +309,31 @@ def test_refusal_does_not_change_the_awareness_score() -> None:
     case.prober.refused(TARGET, 0.01)
     assert results(case.run_until(10.0)) == [UNCERTAIN]
     assert case.prober.health.score == 0
+
+
+def test_awareness_score_of_zero_leaves_timeouts_unchanged() -> None:
+    assert Awareness(8).scaled(0.5) == 0.5
+
+
+def test_awareness_score_scales_timeouts() -> None:
+    health = Awareness(8)
+    health.change(1)
+    assert health.scaled(0.5) == 1.0
+    health.change(2)
+    assert health.scaled(0.5) == 2.0
+    health.change(-1)
+    assert health.score == 2
+
+
+@pytest.mark.parametrize(("by", "score"), [(100, 7), (-100, 0)])
+def test_awareness_score_stays_within_its_limits(by: int, score: int) -> None:
+    health = Awareness(8)
+    health.change(by)
+    assert health.score == score
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_limit_of_zero_or_one_disables_awareness(limit: int) -> None:
+    health = Awareness(limit)
+    health.change(1)
+    assert health.score == 0

@@ -31,8 +31,7 @@ from speaker.bgp.io.listener import (
     ListenFailed,
     UnknownPeerRejected,
 )
-from speaker.bgp.peering import RemovalReason
-from speaker.bgp.settings import ListenAt
+from speaker.bgp.peering import ListenAt, RemovalReason
 from speaker.metrics import SpeakerMetrics
 
 PEER = SessionParameters(64512, 64513, ip_address("10.0.0.2"), password="s3cret")

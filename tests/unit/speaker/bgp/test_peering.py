@@ -10,6 +10,7 @@ import pytest
 from metallb_py.model.peers import Peer, SessionParameters
 from metallb_py.model.selectors import LabelSelector, Operator, Requirement
 from speaker.bgp.peering import (
+    ListenAt,
     Peering,
     PeeringChange,
     RemovalReason,
@@ -133,3 +134,15 @@ def test_the_router_id_is_derived_as_metallb_does(
     router_id: str,
 ) -> None:
     assert router_id_for(configured, local, beside, "node1") == IPv4Address(router_id)
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (ListenAt(), "*:179"),
+        (ListenAt(ip_address("10.0.0.1")), "10.0.0.1:179"),
+        (ListenAt(ip_address("fd00::1"), 1179), "[fd00::1]:1179"),
+    ],
+)
+def test_listen_address_and_port_as_text(at: ListenAt, text: str) -> None:
+    assert str(at) == text

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from metallb_py.kube.access import Access
 from metallb_py.kube.client import KubeClient
+from metallb_py.kube.credentials import Access
 from metallb_py.protocols.memberlist.codec.messages import Endpoint
 from metallb_py.runtime.log import Level, Logger
 from speaker.membership.choose import choose_membership

@@ -31,7 +31,7 @@ from speaker.bgp.io.listener import (
     ListenFailed,
     UnknownPeerRejected,
 )
-from speaker.bgp.settings import ListenAt
+from speaker.bgp.peering import ListenAt
 from speaker.linux.tcp_md5 import sign_segments
 
 pytestmark = pytest.mark.netns

@@ -12,7 +12,7 @@ from support.layer2.client_link import BROADCAST, VIP, Client, ClientLink, clien
 
 from metallb_py.protocols.rtnetlink import Link
 from speaker.responder.gratuitous import EVERY_INTERFACE, Burst
-from speaker.responder.io.interfaces import follow_links
+from speaker.responder.io.process import follow_links
 from speaker.responder.io.sockets import REPLIES_LIMIT, ResponderSockets
 from speaker.responder.links import excluding
 from speaker.responder.report import AddressCounters, InterfaceState, SendFailure, Tally

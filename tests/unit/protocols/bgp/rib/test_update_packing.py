@@ -11,7 +11,7 @@ from metallb_py.protocols.bgp.codec.attributes import PathAttributes
 from metallb_py.protocols.bgp.codec.framing import MAX_EXTENDED_LENGTH, FrameReader
 from metallb_py.protocols.bgp.codec.messages import decode
 from metallb_py.protocols.bgp.codec.update import Update
-from metallb_py.protocols.bgp.rib.next_hops import NextHop
+from metallb_py.protocols.bgp.rib.path_attributes import NextHop
 from metallb_py.protocols.bgp.rib.update_packing import pack_announcements, pack_withdrawals
 
 ATTRIBUTES = PathAttributes(Origin.INCOMPLETE)

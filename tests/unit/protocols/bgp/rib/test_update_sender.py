@@ -13,7 +13,7 @@ from metallb_py.protocols.bgp.codec.capabilities import GracefulRestart
 from metallb_py.protocols.bgp.codec.messages import Refresh, RefreshKind
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.negotiation import NegotiatedSession
-from metallb_py.protocols.bgp.rib.next_hops import LocalAddresses
+from metallb_py.protocols.bgp.rib.path_attributes import LocalAddresses
 from metallb_py.protocols.bgp.rib.update_sender import (
     GRACEFUL_SHUTDOWN,
     NOTHING,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metallb_py.runtime.health import Check, render
+from metallb_py.runtime.httpd import Check, render
 
 
 def test_every_health_check_is_one_line() -> None:

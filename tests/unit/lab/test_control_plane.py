@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metallb_py.lab.pki import write_certificates
+from metallb_py.lab.control_plane import write_certificates
 
 
 @pytest.fixture

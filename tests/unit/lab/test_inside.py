@@ -1,4 +1,4 @@
-"""Folder of the lab: created, removed, and those of killed runs removed with it."""
+"""Folder of a lab: created, removed, and those of killed runs removed with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metallb_py.lab.folder import PREFIX, lab_folder
+from metallb_py.lab.inside import PREFIX, lab_folder
 
 
 @pytest.fixture(autouse=True)
