@@ -1,4 +1,4 @@
-"""Rate-limited warnings about misspelled annotations, which have no effect."""
+"""Warnings about misspelled annotations; short: it adds rate limits to ``near_misses``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exchanges of addresses between services that request each other's (A holds B's, B holds A's).
+"""Exchanges of addresses between services that request each other's; short: one search.
 
 A service keeps its addresses until it can have the requested ones, so none of these could move
 alone; all of them can at once.

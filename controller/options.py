@@ -1,4 +1,4 @@
-"""The controller's options, as parsed from its command line."""
+"""The controller's options; apart from ``cli``, which parses them, as ``app`` stands below it."""
 
 from __future__ import annotations
 

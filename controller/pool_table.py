@@ -1,4 +1,4 @@
-"""Ordered table of pools, with lookups of the pool that owns given addresses.
+"""Ordered table of pools, with lookups of the owner of addresses; short: two modules share it.
 
 The cost of a lookup does not depend on the number of pools and of their blocks of addresses.
 """

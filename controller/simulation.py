@@ -1,4 +1,4 @@
-"""Simulation of a controller: its core, started from a snapshot of the API server.
+"""Simulation of a controller: its core, started from a snapshot. Short: it adds only the order.
 
 The webhook and the diagnostic commands use it, so that they answer as the controller does.
 """

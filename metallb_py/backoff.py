@@ -1,4 +1,4 @@
-"""Backoff delays between attempts, as values.
+"""Backoff delays between attempts, as values. Short: a leaf for every retry.
 
 No clock, no sleep, and no state except the number of failures, which the caller keeps.
 """

@@ -1,4 +1,4 @@
-"""Exception containment: the one place that catches any exception of the work for one object.
+"""Exception containment; apart, as the one place that catches any exception of an object's work.
 
 Text written by tenants reaches the code that decides about a service. A fault in that code must
 affect only that service's verdict. Uncaught, it would end the daemon, again after each restart,

@@ -1,4 +1,7 @@
-"""Cache of the objects that block a pending change, so that not every event searches for them."""
+"""Cache of the objects that block a pending change; short: a leaf for both cores.
+
+It saves a search for them at every event.
+"""
 
 from __future__ import annotations
 

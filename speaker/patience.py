@@ -1,6 +1,6 @@
-"""Delay of reports, so that a service without announcing node for a short time is not reported.
+"""Delay of reports that no node announces a service. Short: one machine.
 
-Short gaps are normal, for instance during a rollout.
+A gap of a short time is normal, for instance during a rollout.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ReportDelay:
         self._pending: dict[str, tuple[float, str]] = {}
 
     def report(self, key: str, detail: str, now: float) -> None:
-        """Schedule a report for GRACE after its first cause; an empty ``detail`` cancels it."""
+        """Schedule a report REPORT_DELAY after its first cause; an empty ``detail`` cancels it."""
         if not detail:
             self._pending.pop(key, None)
         else:

@@ -1,4 +1,4 @@
-"""Creation of the Secret with the key of the speakers' memberlist, as by MetalLB's controller."""
+"""Creation of the Secret with the speakers' memberlist key, as by MetalLB. Short: one request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durations in the syntax of Go: ``90s``, ``1m30s``, ``1.5h``."""
+"""Durations in the syntax of Go: ``90s``, ``1m30s``, ``1.5h``. Short: one syntax."""
 
 from __future__ import annotations
 

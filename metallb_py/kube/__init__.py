@@ -1,8 +1,8 @@
 """Kubernetes API: a plain asyncio client, and frozen views of the object fields in use.
 
 Entry points: ``client.KubeClient`` sends requests, ``reflector.Reflector`` follows a collection by
-list and watch, ``objects`` has the views, ``workqueue.WorkQueue`` retries writes,
-``events.EventRecorder`` writes Events, and ``configmap.ConfigReader`` follows the daemons'
+list and watch, ``objects`` has the views and the collections, ``workqueue.WorkQueue`` retries
+writes, ``events.EventRecorder`` writes Events, and ``configmap.ConfigReader`` follows the daemons'
 configuration. ``leader_election`` has no I/O.
 
 May do I/O and import ``metallb_py.config``, ``model``, ``protocols`` and what is below them;

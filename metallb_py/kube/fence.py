@@ -1,4 +1,4 @@
-"""Fence that keeps a process from writing once it is no longer the leader."""
+"""Fence against writes of a process that leads no more; apart, as client and elector share it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command that runs a program on one of the lab's machines: ``enter NAMESPACE PROGRAM ...``.
+"""Program that runs another on a machine of the lab, hence apart: ``enter NAMESPACE PROGRAM ...``.
 
 The program finds the links of that network namespace in /sys, as on a machine of its own, and it
 is killed when the lab is. ``-`` stands for the control plane's machine, where the lab itself runs.

@@ -1,4 +1,4 @@
-"""Web server of a pod: ``page NAME PORT`` answers every request with the pod's name."""
+"""Web server of a pod, apart, as it is a program: ``page NAME PORT`` answers with the name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that do kube-proxy's job on the lab's nodes."""
+"""Programs that do kube-proxy's job on the lab's nodes; apart, as ``proxy`` is one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Node addresses that are in pools, and which therefore no speaker announces."""
+"""Node addresses in pools, which no speaker announces; short: one check and its warnings."""
 
 from __future__ import annotations
 

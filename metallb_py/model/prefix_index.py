@@ -1,4 +1,4 @@
-"""Index of prefixes, to find the sets of prefixes that contain an address without a scan."""
+"""Index of prefixes, to find those that contain an address without a scan; short: one structure."""
 
 from __future__ import annotations
 

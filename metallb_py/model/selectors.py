@@ -1,4 +1,4 @@
-"""Label selectors of Kubernetes, as values, for nodes, namespaces and services."""
+"""Label selectors of Kubernetes, as values; short: a leaf for nodes, namespaces and services."""
 
 from __future__ import annotations
 

@@ -7,5 +7,6 @@ HTTP/1.1 (RFC 9112), and ``byte_reader``, the bounds-checked reader that decoder
 Bytes and times go in, effects come out: nothing here imports asyncio, socket, time, random or os,
 and callers pass the current time and random numbers as arguments. A decoder of untrusted bytes
 raises its one documented error and nothing else. Of ``metallb_py`` only leaf modules are imported
-(``addresses``, ``backoff``, ``rate_limit`` and ``errors``), and by BGP ``model.route_attributes``.
+(``addresses``, ``backoff``, ``rate_limit`` and ``errors``), and by BGP ``model.peers`` and
+``model.route_attributes``.
 """

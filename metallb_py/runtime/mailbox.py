@@ -1,4 +1,4 @@
-"""Mailbox of the task that owns a daemon's state: a bounded queue of calls, run one by one.
+"""Mailbox of the task that owns a daemon's state: a bounded queue of calls. Short: one class.
 
 Posting waits while the queue is full, so a flood from the API server waits in the API server's
 connection, not in memory.

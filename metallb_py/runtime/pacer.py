@@ -1,4 +1,4 @@
-"""Pacing of recurring work: requests are merged, and the work's share of the loop is bounded."""
+"""Pacing of recurring work, whose share of the loop is bounded. Short: one class."""
 
 from __future__ import annotations
 

@@ -6,5 +6,5 @@
 the feature's events into log lines and metrics.
 
 The package imports ``metallb_py``, the features' packages with their ``io``, and asyncio; it does
-no I/O of its own. A new protocol gets a module here and is registered in ``speaker.app``.
+no I/O of its own. A new protocol gets a module here and is registered in ``registry``.
 """

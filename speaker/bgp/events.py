@@ -1,4 +1,4 @@
-"""Events of the speaker's BGP sessions, for the log, the metrics and the status."""
+"""Events of the speaker's BGP sessions, for log, metrics and status. Short: types alone."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ Entry point: ``choose.choose_membership`` returns an ``interface.Membership`` fo
 
 Pure modules: ``join_scheduler``, ``lease_detector``, ``interface`` and ``settings``. The
 implementations run on asyncio, and use sockets and the Kubernetes API through ``io``. The package
-imports metallb_py and, of the speaker, ``layer2.topology`` and ``linux.datagrams``.
+imports metallb_py and, of the speaker, ``layer2.topology``, ``linux.datagrams``
+and ``metrics``.
 Documents: hashicorp/memberlist for gossip, coordination.k8s.io/v1 for Leases, MetalLB's flags.
 """

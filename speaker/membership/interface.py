@@ -1,4 +1,4 @@
-"""Interfaces of speaker membership: which nodes have a usable speaker."""
+"""Interfaces of speaker membership: which nodes have a usable speaker. Short: types alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--membership=none``: a speaker is usable while the API server reports its pod as Ready.
+"""``--membership=none``: a speaker is usable while its pod is Ready. Short: one Membership.
 
 A failed node counts as usable until Kubernetes detects it, after some 40 seconds. MetalLB up to
 0.14 considered every node usable without memberlist, also those without a speaker.

@@ -1,4 +1,4 @@
-"""Settings of speaker membership, as chosen by the flags."""
+"""Settings of speaker membership. Apart, as ``speaker.cli`` needs them without the drivers."""
 
 from __future__ import annotations
 

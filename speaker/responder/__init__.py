@@ -6,7 +6,8 @@ have in common), ``gratuitous``, ``handover``, ``placement``, ``socket_plan``, `
 ``report`` and the BPF programs of ``bpf``; and ``events``, which the speaker makes of the reports.
 ``io`` holds the process, its sockets and the speaker's client of it.
 
-The package imports ``metallb_py`` and ``speaker.layer2``; outside of ``io`` neither asyncio,
-socket, time, random nor os (contracts in setup.cfg). Documents: docs/layer2.md, RFC 826 and
-RFC 5227 (ARP), RFC 4861 (neighbor discovery), RFC 9131 (advertisements to routers).
+The package imports ``metallb_py``, in ``events`` ``speaker.layer2``, and in ``io``
+``speaker.linux``; outside of ``io`` neither asyncio, socket, time, random nor os (contracts in
+setup.cfg). Documents: docs/layer2.md, RFC 826 and RFC 5227 (ARP), RFC 4861 (neighbor discovery),
+RFC 9131 (advertisements to routers).
 """

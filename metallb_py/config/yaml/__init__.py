@@ -5,5 +5,5 @@
 ``schema`` applies both to MetalLB 0.12's schema and its extensions. Nothing is interpreted here:
 ``metallb_py.config.compile`` checks the values and their relations.
 
-Pure: imports PyYAML, and of ``metallb_py.config`` only ``problems``, ``findings`` and the limits.
+Pure: imports PyYAML, and of ``metallb_py.config`` only ``problems`` and the limits.
 """

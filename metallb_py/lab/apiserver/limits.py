@@ -1,4 +1,4 @@
-"""Limits of kube-apiserver in bytes: of annotations, of a ConfigMap's data, of a request."""
+"""Limits of kube-apiserver in bytes, of annotations, data and requests; short: three checks."""
 
 from __future__ import annotations
 

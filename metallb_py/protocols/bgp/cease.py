@@ -1,4 +1,7 @@
-"""Administrative shutdown of a session, and its Cease NOTIFICATION (RFC 4486, 8538, 9003)."""
+"""Administrative shutdown of a session, and its Cease NOTIFICATION (RFC 4486, 8538, 9003).
+
+Short: it is apart because the session, its connections and their driver share it.
+"""
 
 from __future__ import annotations
 

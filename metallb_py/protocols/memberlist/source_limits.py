@@ -1,4 +1,4 @@
-"""Rate limits for each source, on connections and work; tight ones for unknown sources.
+"""Rate limits of connections and work by source. Short: the machine and its codec share them.
 
 Without a secret, whatever reaches the port is read, decompressed and decoded; with one, it is
 received and held until it proves not to be encrypted. Work is counted in bytes: those received,

@@ -1,4 +1,4 @@
-"""Compound messages: a type byte, the number of parts, their lengths, and the parts."""
+"""Compound messages: type, number of parts, lengths, parts; short: one layer of the format."""
 
 from __future__ import annotations
 
