@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from ipaddress import IPv4Address, ip_address, summarize_address_range
+from ipaddress import IPv4Address, ip_address, ip_network, summarize_address_range
 from itertools import chain
 from pathlib import Path
 
@@ -232,7 +232,10 @@ async def _advertise_forever(count: int, addresses: list[str]) -> None:
         for source, router in zip(addresses[::2], addresses[1::2], strict=True)
     ]
     async with running_node() as node:
-        node.advertise(*(route(f"{FIRST + number}/32") for number in range(count)))
+        # All have the same attributes object, as the routes of one advertisement do.
+        _, attributes = route(f"{FIRST}/32")
+        prefixes = (ip_network(f"{FIRST + number}/32") for number in range(count))
+        node.advertise(*((prefix, attributes) for prefix in prefixes))
         node.peer_with(*sessions)
         print("loaded", flush=True)
         while True:
