@@ -105,11 +105,14 @@ class Leadership:
         try:
             await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            work.cancel()
-            await asyncio.wait({work})
-            in_order = work.cancelled() and not self._term.fence.has_unconfirmed_write
-            thread.call_soon(elector.finish, in_order)
-            await thread.join()
+            in_order = False
+            try:
+                work.cancel()
+                await asyncio.wait({work})
+                in_order = work.cancelled() and not self._term.fence.has_unconfirmed_write
+            finally:  # also if cancelled again: the thread would renew the Lease without end
+                thread.call_soon(elector.finish, in_order)
+                await thread.join()
         if not work.cancelled():
             work.result()
         ended.result()

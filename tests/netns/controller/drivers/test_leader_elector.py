@@ -156,6 +156,30 @@ async def test_failed_work_is_raised_and_leaves_the_lease_to_expire(tmp_path: Pa
         assert stored(api).holder == "a"
 
 
+async def test_second_cancellation_ends_the_election_too(tmp_path: Path) -> None:
+    """As by a TaskGroup in which another task fails during the shutdown."""
+    leading, ending, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def lead(_: Term) -> None:
+        leading.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await ended.wait()
+
+    async with running_api(tmp_path) as api:
+        candidacy = Candidacy(str(api.kubeconfig), NAMESPACE, LEASE, "a", D)
+        task = asyncio.create_task(Leadership(candidacy, lambda _: None).run(lead))
+        for event in (leading, ending):
+            await asyncio.wait_for(event.wait(), TIMEOUT)
+            task.cancel()
+        async with running_candidates(api, "b") as (other,):
+            await other.until_leading()
+        assert task.cancelled()
+        ended.set()
+
+
 async def test_leader_that_lost_its_term_is_elected_again(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api, running_candidates(api, "a") as (leader,):
         first = await leader.until_leading()
