@@ -58,18 +58,24 @@ class GossipThread:
 
     def __init__(self, on_events: Callable[[tuple[GossipEvent, ...]], None]) -> None:
         self._on_events = on_events
-        self._member: tuple[LoopThread, GossipTransport, _Outbox] | None = None
+        self._member: tuple[LoopThread, GossipTransport] | None = None
 
     async def run(self, config: Callable[[], MemberConfig]) -> None:
-        """Run a member until cancelled; ``config`` is called when it is about to start."""
+        """Run a member until cancelled; ``config`` is called when it is about to start.
+
+        An exception of ``on_events`` is passed on: its later calls would miss a change.
+        """
         main, thread = asyncio.get_running_loop(), LoopThread()
-        outbox = _Outbox(lambda events: main.call_soon_threadsafe(self._deliver, events))
+        batches: asyncio.Queue[tuple[GossipEvent, ...]] = asyncio.Queue()  # one, at most
+        outbox = _Outbox(lambda events: main.call_soon_threadsafe(batches.put_nowait, events))
         try:
             transport = await self._bind(thread.loop, config, outbox)
             ended = thread.start(transport.run(), name="gossip")
-            self._member = (thread, transport, outbox)
+            self._member = (thread, transport)
             self._on_events((Started(),))
-            await asyncio.shield(ended)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._deliver(batches, thread, outbox), name="gossip-events")
+                await asyncio.shield(ended)
         finally:
             self._member = None
             thread.cancel()
@@ -93,14 +99,19 @@ class GossipThread:
 
     def _call(self, work: Callable[[GossipTransport], None]) -> None:
         if self._member is not None:
-            thread, transport, _ = self._member
+            thread, transport = self._member
             thread.call_soon(work, transport)
 
-    def _deliver(self, events: tuple[GossipEvent, ...]) -> None:
-        began = time.monotonic()
-        self._on_events(events)
-        if self._member is not None:
-            thread, _, outbox = self._member
+    async def _deliver(
+        self,
+        batches: asyncio.Queue[tuple[GossipEvent, ...]],
+        thread: LoopThread,
+        outbox: _Outbox,
+    ) -> None:
+        while True:
+            events = await batches.get()
+            began = time.monotonic()
+            self._on_events(events)
             thread.call_soon(outbox.delivered, time.monotonic() - began)
 
     async def _bind(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -18,7 +19,7 @@ from metallb_py.protocols.memberlist.codec.messages import (
 )
 from metallb_py.protocols.memberlist.events import MemberUp
 from speaker.membership.io.gossip_thread import GossipEvent, GossipThread, NotStarted, Started
-from speaker.membership.io.gossip_transport import Traffic
+from speaker.membership.io.gossip_transport import MemberConfig, Traffic
 
 pytestmark = pytest.mark.netns
 PORT = 17947
@@ -67,6 +68,50 @@ async def test_gossip_thread_waits_for_its_port() -> None:
         await until(lambda: has(events, NotStarted))
         assert not has(events, Started)
     async with gossiping("third", 1) as (_, events):
+        await until(lambda: has(events, Started))
+
+
+async def test_gossip_thread_starts_once_its_port_is_free_as_then_configured() -> None:
+    events: list[GossipEvent] = []
+    metas: list[bytes] = []
+
+    def config() -> MemberConfig:
+        metas.append(f"attempt {len(metas)}".encode())
+        return membership("one", endpoint(place(1), PORT), meta=metas[-1])
+
+    gossip = GossipThread(events.extend)
+    async with (
+        running(membership("two", endpoint(place(2), PORT))) as two,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        async with running(membership("first", endpoint(place(1), PORT))):
+            await stack.enter_async_context(while_running(gossip.run(config)))
+            await until(lambda: len(metas) >= 3)
+            assert events == [NotStarted("Address already in use")], "reported once"
+        await until(lambda: has(events, Started))
+        gossip.join((two.endpoint,))
+        await until(lambda: any(m.meta == metas[-1] for m in two.node.machine.members))
+    assert not has(events[2:], NotStarted)
+
+
+async def test_gossip_thread_stops_while_it_waits_for_its_port() -> None:
+    async with running(membership("first", endpoint(place(1), PORT))):
+        async with gossiping("second", 1) as (_, events):
+            await until(lambda: has(events, NotStarted))
+        assert not has(events, Started)
+
+
+async def test_error_in_handling_events_ends_the_gossip_thread() -> None:
+    def on_events(events: tuple[GossipEvent, ...]) -> None:
+        if any(isinstance(event, Traffic) for event in events):
+            raise ValueError("broken")
+
+    made = membership("one", endpoint(place(1), PORT))
+    with pytest.raises(ExceptionGroup) as raised:
+        async with asyncio.timeout(TIMEOUT):
+            await GossipThread(on_events).run(lambda: made)
+    assert [str(error) for error in raised.value.exceptions] == ["broken"]
+    async with gossiping("two", 1) as (_, events):  # by the same port
         await until(lambda: has(events, Started))
 
 
