@@ -542,9 +542,9 @@ class Controller:
         shown = _status_matches(service, outcome.addresses, pool)
         wanted = (outcome.addresses, pool)
         contested = self._contests.observe(key, wanted, self._now, shown=shown)
-        if not service.is_load_balancer and not service.ingress:
-            del self._services[key]
         if shown:
+            if not service.is_load_balancer:
+                del self._services[key]  # nothing is left to clear
             return ()
         effects: list[Effect] = []
         if contested:

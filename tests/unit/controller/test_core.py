@@ -172,6 +172,16 @@ def test_retry_empties_the_status_of_a_service_that_is_no_load_balancer() -> Non
     assert core.retry("default/web") == ()
 
 
+def test_retry_removes_the_pool_of_a_service_that_is_no_load_balancer() -> None:
+    """Some API servers empty the status when the type changes, and leave the annotation."""
+    core = started(service(ips=("192.0.2.0",), pool="a"))
+    stopped = service(pool="a", kind="ClusterIP", version="2")
+    assert written(core.service_changed("default/web", stopped)) == {"web": []}
+    assert written(core.retry("default/web")) == {"web": []}, "the write failed"
+    assert core.service_changed("default/web", service(kind="ClusterIP", version="3")) == ()
+    assert core.retry("default/web") == ()
+
+
 def test_services_that_never_were_load_balancers_are_ignored() -> None:
     core = started()
     assert core.service_changed("default/x", service("x", kind="ClusterIP")) == ()
