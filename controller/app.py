@@ -259,7 +259,10 @@ class App:
                 else:
                     log.error("failed to update service status")
             case RetryDue(key):
-                self._perform(self._core.retry(key, time.monotonic()))
+                effects = self._core.retry(key, time.monotonic())
+                if not effects:
+                    self._statuses.forget(key)  # nothing is left to write, or it was deleted
+                self._perform(effects)
 
     # Effects of the core
 
@@ -315,7 +318,10 @@ class App:
                 pool=outcome.pool,
             )
             self._record(service, EventType.NORMAL, "IPAllocated", f"Assigned IP {addresses}")
-        elif outcome.verdict.reason and service.is_load_balancer:
+            return
+        if not outcome.addresses:
+            self._unwritten.pop(service.key, None)  # it lost them before they were written
+        if outcome.verdict.reason and service.is_load_balancer:
             self._report_refusal(service, outcome, log)
 
     def _report_refusal(self, service: Service, outcome: Outcome, log: Logger) -> None:
