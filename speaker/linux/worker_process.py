@@ -44,7 +44,14 @@ _ENVIRONMENT: Final = (
 # Seconds in which the process has to end after its channel was closed.
 _GRACE: Final = 1.0
 # A process that sends what can't be decoded is replaced, like one that closes the channel.
-_BROKEN: Final = (ConnectionError, ChannelBrokenError, msgspec.DecodeError, ValueError)
+# RecursionError: values nested too deep.
+_BROKEN: Final = (
+    ConnectionError,
+    ChannelBrokenError,
+    msgspec.DecodeError,
+    RecursionError,
+    ValueError,
+)
 
 
 E = TypeVar("E")

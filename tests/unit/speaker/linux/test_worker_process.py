@@ -1,0 +1,88 @@
+"""Exchange of messages with a worker process, and its replacement."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from speaker.linux import worker_process
+from speaker.linux.channel import split
+from speaker.linux.worker_process import WorkerEvent, WorkerProcess, WorkerRestarted
+
+
+class Processes:
+    """Processes of which only the channels exist; ``started`` has the process' end of each."""
+
+    def __init__(self) -> None:
+        self.started: asyncio.Queue[socket.socket] = asyncio.Queue()
+
+    @contextlib.asynccontextmanager
+    async def start(self, *_line: str) -> AsyncIterator[tuple[SimpleNamespace, socket.socket]]:
+        speaker, process = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with speaker, process:
+            for end in (speaker, process):
+                end.setblocking(False)
+            self.started.put_nowait(process)
+            yield SimpleNamespace(returncode=0), speaker
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
+    made = Processes()
+    monkeypatch.setattr(worker_process, "worker_process", made.start)
+    return made
+
+
+class Message(msgspec.Struct):
+    """A message of the process."""
+
+    number: int
+
+
+DECODER = msgspec.msgpack.Decoder(Message)
+
+
+def decode(message: bytes) -> tuple[int]:
+    number = DECODER.decode(message).number
+    if number < 0:
+        raise ValueError("negative")
+    return (number,)
+
+
+def send(process: socket.socket, message: bytes) -> None:
+    for part in split(message):
+        process.send(part)
+
+
+# A field that the speaker does not know, 100,000 arrays deep.
+NESTED = b"\x81\xa1x" + b"\x91" * 100_000 + b"\xc0"
+
+
+@pytest.mark.parametrize(
+    "invalid",
+    [b"", b"\xc1", msgspec.msgpack.encode(Message(-1)), NESTED],
+    ids=["empty", "no MessagePack", "refused by the decoder", "nested"],
+)
+async def test_a_process_that_sends_an_invalid_message_is_replaced(
+    processes: Processes, invalid: bytes
+) -> None:
+    events: asyncio.Queue[int | WorkerEvent] = asyncio.Queue()
+    worker: WorkerProcess[int] = WorkerProcess("worker", commands=lambda _: (), decode=decode)
+    running = asyncio.create_task(worker.run(events.put_nowait))
+    waiting = asyncio.create_task(events.get())
+
+    send(await processes.started.get(), invalid)
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    assert not running.done()
+    assert await waiting == WorkerRestarted(0)
+    send(await processes.started.get(), msgspec.msgpack.encode(Message(7)))
+    assert await events.get() == 7
+
+    running.cancel()
+    await asyncio.wait({running})
