@@ -182,6 +182,8 @@ class WorkerProcess(Generic[E]):
             while (message := await receive(control, assembly)) is not None:
                 for event in self._decode(message):
                     on_event(event)
+                # Receiving does not suspend the task while messages are queued.
+                await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

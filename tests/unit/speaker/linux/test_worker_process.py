@@ -86,3 +86,23 @@ async def test_a_process_that_sends_an_invalid_message_is_replaced(
 
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_a_process_that_sends_without_a_pause_does_not_block_the_event_loop(
+    processes: Processes,
+) -> None:
+    order: list[object] = []
+    worker: WorkerProcess[int] = WorkerProcess("worker", commands=lambda _: (), decode=decode)
+    running = asyncio.create_task(worker.run(order.append))
+    process = await processes.started.get()
+    for number in range(20):
+        send(process, msgspec.msgpack.encode(Message(number)))
+    while len(order) < 2 or order[-1] != 19:
+        order.append("other task")
+        await asyncio.sleep(0)
+
+    assert [event for event in order if event != "other task"] == list(range(20))
+    assert "other task" in order[order.index(0) : order.index(19)]
+
+    running.cancel()
+    await asyncio.wait({running})
