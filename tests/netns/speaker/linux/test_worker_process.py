@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from support.layer2.client_link import client_link_fixture
 from support.net.background import while_running
 from support.net.requirements import require
 from support.net.waiting import eventually
@@ -33,6 +34,8 @@ from speaker.responder.settings import Settings
 
 pytestmark = pytest.mark.netns
 MODULE = "speaker.bfd.io.process"
+
+cables = client_link_fixture()
 
 
 def is_there(process: int) -> bool:
@@ -66,6 +69,7 @@ async def test_worker_process_is_killed_although_the_wait_is_cancelled() -> None
     assert not is_there(pid)
 
 
+@pytest.mark.usefixtures("cables")  # without an interface the responder has nothing to report
 @pytest.mark.parametrize(
     ("module", "arguments", "capabilities"),
     [
