@@ -1,6 +1,6 @@
 """Handover of addresses: the old owner answers until the new owner announces them.
 
-Without this a client that asks between the two nodes' decisions gets no reply. The old owner sends
+Without this a request between the two nodes' decisions gets no reply. The old owner sends
 no announcements for these addresses; the new owner does.
 """
 

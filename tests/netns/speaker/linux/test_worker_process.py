@@ -82,7 +82,7 @@ async def test_worker_process_has_no_secrets_and_minimal_privileges(
 ) -> None:
     require(os.geteuid() == 0, "root, to have privileges to drop")
     monkeypatch.setenv("METALLB_ML_SECRET_KEY", "a secret")
-    monkeypatch.setenv("SOMETHING_ELSE", "that is nobody's business")
+    monkeypatch.setenv("SOMETHING_ELSE", "not for worker processes")
     before = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(before, True)
     try:
