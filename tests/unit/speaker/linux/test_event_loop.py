@@ -159,3 +159,25 @@ def test_every_report_is_sent_whole_and_in_order_however_slow_the_reader(ends: E
     program = SlowReader(ends)
     program.loop.run(program)
     assert program.log == reports
+
+
+def test_an_unread_report_is_retried_at_intervals(ends: Ends) -> None:
+    class Unread(Program):
+        """A worker with a report that is longer than the channel's buffer."""
+
+        def next_deadline(self) -> float | None:
+            rounds.append(time.monotonic())
+            if rounds[-1] > rounds[0] + 0.1:
+                self.ends.speaker.close()
+            return None
+
+        def next_report(self) -> float | None:
+            return PAST
+
+        def report(self, _now: float) -> bytes | None:
+            return bytes(1 << 20)
+
+    rounds: list[float] = []
+    program = Unread(ends)
+    program.loop.run(program)
+    assert len(rounds) < 20  # a busy loop has thousands
