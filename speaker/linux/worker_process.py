@@ -130,8 +130,7 @@ class WorkerProcess(Generic[E]):
                 async with worker_process(*self._line) as (process, control):
                     if status is not None:
                         on_event(WorkerRestarted(status))
-                    await self._run_channel(control, on_event)
-                    ended = not self._needed
+                    ended = await self._run_channel(control, on_event)
             except NotStartedError as error:
                 on_event(WorkerNotStarted(str(error)))
                 failures += 1
@@ -151,8 +150,11 @@ class WorkerProcess(Generic[E]):
 
     async def _run_channel(
         self, control: socket.socket, on_event: Callable[[E | WorkerEvent], None]
-    ) -> None:
-        """Send commands and receive messages until the process ends, or is no longer needed."""
+    ) -> bool:
+        """Send commands and receive messages until the process ends, or is no longer needed.
+
+        Return whether it was not needed, even if it is needed again by now.
+        """
         self._running = True
         async with asyncio.TaskGroup() as group:
             name = self._line[0]
@@ -162,9 +164,10 @@ class WorkerProcess(Generic[E]):
             self._running = False
             receiving.cancel()
             sending.cancel()
+        return not self._needed or (not sending.cancelled() and sending.result())
 
-    async def _send_loop(self, control: socket.socket) -> None:
-        """Send commands until the channel is closed, or the process is no longer needed."""
+    async def _send_loop(self, control: socket.socket) -> bool:
+        """Send commands until the process is no longer needed; return False if it ended before."""
         fresh = True
         with contextlib.suppress(ConnectionError):
             while self._needed:
@@ -173,6 +176,8 @@ class WorkerProcess(Generic[E]):
                     await send(control, command)
                 fresh = False
                 await self._updated.wait()
+            return True
+        return False
 
     async def _receive_loop(
         self, control: socket.socket, on_event: Callable[[E | WorkerEvent], None]

@@ -106,3 +106,26 @@ async def test_a_process_that_sends_without_a_pause_does_not_block_the_event_loo
 
     running.cancel()
     await asyncio.wait({running})
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_process_ended_as_not_needed_has_not_died_although_it_is_needed_again(
+    processes: Processes, turns: int
+) -> None:
+    events: list[int | WorkerEvent] = []
+    worker: WorkerProcess[int] = WorkerProcess("worker", commands=lambda _: (), decode=decode)
+    running = asyncio.create_task(worker.run(events.append))
+    await processes.started.get()
+    await asyncio.sleep(0)
+
+    worker.update(needed=False)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    worker.update(needed=True)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert events == []
+    assert worker.is_running
+
+    running.cancel()
+    await asyncio.wait({running})
