@@ -223,8 +223,10 @@ def test_flags_commands_and_links_of_the_documentation_exist() -> None:
     known = set(re.findall(r"--[a-z][-a-z0-9]+", help_of(PROGRAMS)))
     named = set(re.findall(r"--[a-z][-a-z0-9]+", "".join(pages)))
     assert named - known == OF_OTHERS
-    commands = set(re.findall(r"metallb-py ([a-z]+[-a-z]*)", readme))
-    assert commands <= {program[-1] for program in PROGRAMS} | {"does"}
+    code = re.findall(r"^```sh\n.*?^```|`[^`\n]+`", "\n".join(pages), re.DOTALL | re.MULTILINE)
+    commands = set(re.findall(r"\bmetallb(?:-py)? ([a-z][-a-z]*)", "\n".join(code)))
+    assert {"validate", "plan", "explain", "who-has", "lab"} <= commands
+    assert commands <= {program[-1] for program in PROGRAMS}
     links = re.findall(r"\]\(([^)]+)\)", readme)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []

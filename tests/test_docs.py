@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import controller.cli
+import speaker.cli
 from controller.assignment import Reason
 from controller.metrics import ControllerMetrics
 from metallb_py.config.communities import WELL_KNOWN
@@ -97,15 +99,41 @@ def test_every_flag_is_documented(daemon: str) -> None:
     assert {flag for flag, where in documented if where in (daemon, "both")} == flags
 
 
-def test_every_metric_is_documented() -> None:
+# Flags without which a daemon does not start, or another flag has no effect.
+SPEAKER = ("--node-name=node", "--namespace=system")
+GOSSIP = ("--membership=memberlist", "--ml-bindaddr=192.0.2.1", "--ml-secret-key=secret")
+STARTS = {
+    "controller": (controller.cli.parse, (("--namespace=system", "--leader-elect"),)),
+    "speaker": (speaker.cli.parse, ((*SPEAKER, *GOSSIP), (*SPEAKER, "--membership=lease"))),
+}
+
+
+@pytest.mark.parametrize("daemon", STARTS)
+def test_documented_default_of_a_flag_is_its_default(daemon: str) -> None:
+    parse, starts = STARTS[daemon]
+    found = re.findall(
+        rf"^\| `(--[-a-z0-9]+)` \| (?:both|{daemon}) \| (?:`([^`A-Z]+)`|(\d+|none)) \|",
+        OPERATIONS,
+        re.MULTILINE,
+    )
+    assert len(found) > 10
+    for flag, quoted, plain in found:
+        default = quoted or plain.removeprefix("none")
+        for given in starts:
+            if flag not in {each.partition("=")[0] for each in given}:
+                assert parse([*given, f"{flag}={default}"]) == parse([*given]), flag
+
+
+def test_every_metric_is_documented_with_its_type() -> None:
     speaker, controller = SpeakerMetrics(), ControllerMetrics()
     PasswordMetrics(speaker)
     BfdMetrics(speaker)
     MemberMetrics(speaker)
     pages = "".join(metrics.render()[0].decode() for metrics in (speaker, controller))
-    names = set(re.findall(r"^# TYPE (\S+)", pages, re.MULTILINE))
-    names = {name for name in names if not name.startswith("process_")}
-    assert {row for row in rows(METRICS_AND_EVENTS) if "_" in row} == names
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)", pages, re.MULTILINE))
+    types = {name: kind for name, kind in types.items() if not name.startswith("process_")}
+    documented = re.findall(r"^\| `(\w+_\w+)` \| (\w+) \|", METRICS_AND_EVENTS, re.MULTILINE)
+    assert dict(documented) == types
 
 
 def test_every_event_is_documented() -> None:
