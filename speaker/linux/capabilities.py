@@ -39,7 +39,7 @@ def confine(*capabilities: int) -> None:
 
 
 def become_nobody() -> bool:
-    """Change to the user NOBODY, which owns nothing, and keep capabilities; return whether it did.
+    """Change to the user nobody, which owns nothing, and keep capabilities; return whether it did.
 
     A container's root may lack the capabilities for it. Without CAP_KILL the user is not changed,
     because the speaker could not kill a worker process of another user.

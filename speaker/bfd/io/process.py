@@ -197,7 +197,7 @@ class BfdProcess:
         return encode(Report(changes, tuple(totals.values()), errors))
 
     def _new_totals(self) -> dict[Path, Totals]:
-        """Return the totals of the next batch of sessions, as far as they changed.
+        """Return those totals of the next batch of sessions that changed.
 
         Every session is in a batch once before one is in a second.
         """
