@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from cProfile import Profile
-
 import pytest
+from support.kube.config_text import calls
 from support.kube.expensive_configs import GROWING, TEXTS
 
 from metallb_py.config.compile.read_config import read_config
@@ -29,13 +27,6 @@ def test_hostile_text_is_read_or_rejected_within_the_step_budget(name: str) -> N
         assert len(str(problem)) < 2000
         assert str(problem).isprintable()
     assert budget.spent <= MAX_STEPS
-
-
-def calls(work: Callable[[], object]) -> int:
-    """Return the number of function calls that ``work`` makes, those of C functions included."""
-    profile = Profile()
-    profile.runcall(work)
-    return sum(entry.callcount for entry in profile.getstats())
 
 
 @pytest.mark.parametrize("name", GROWING)
