@@ -445,7 +445,8 @@ class Speaker:
             effects.append(AddressRejected(key, verdict))
         earlier = self._announced.pop(key, None)
         if earlier is not None:
-            lost = verdict.checks[-1].name == ELECTION
+            # Another protocol's announcement is not what the elected node takes over.
+            lost = verdict.checks[-1].name == ELECTION and earlier.protocol is decision.protocol
             effects.append(Withdraw(key, earlier, verdict.reason, verdict.detail, lost))
         return tuple(effects)
 

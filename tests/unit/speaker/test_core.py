@@ -151,6 +151,14 @@ def test_a_pool_that_changes_its_protocol() -> None:
     ]
 
 
+def test_routes_are_not_handed_over_to_the_owner_of_a_pool_that_becomes_layer2() -> None:
+    core = running("node2", settings=ROUTED)
+    moved = config(pool("routed", "10.20.30.0/24"))
+    (withdrawn,) = (each for each in core.config_changed(moved) if isinstance(each, Withdraw))
+    assert (withdrawn.announcement.protocol, withdrawn.reason) == (Protocol.BGP, "notOwner")
+    assert not withdrawn.handed_over  # else the BGP announcer would advertise them for good
+
+
 def test_a_configuration_that_drops_an_address_in_use_waits_on_every_node() -> None:
     elsewhere = config(pool("b", "203.0.113.0/24"))
     for node in ("node1", "node2"):
