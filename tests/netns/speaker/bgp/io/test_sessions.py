@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import pytest
 from support.bgp.node import Node, effect_of, peer, route
-from support.bgp.peers import listening, running_collector
+from support.bgp.peers import PeerConnection, listening, running_collector
 from support.net.waiting import TIMEOUT
 
 from metallb_py.addresses import IPNetwork
+from metallb_py.model.routes import UNNAMED
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Notification, Open
 from metallb_py.protocols.bgp.codec.update import Update
 from metallb_py.protocols.bgp.effects import SessionUp, UpdatesSent
 from metallb_py.protocols.bgp.rib.adj_rib_out import PrefixCounts
 from speaker.bgp.events import PeerAdded, PeerRemoved
-from speaker.bgp.io.sessions import BgpSpeaker
+from speaker.bgp.io.sessions import COALESCING, BgpSpeaker
 from speaker.bgp.peering import Peering, RemovalReason
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("cable")]
 
 ONE, TWO = "127.0.0.1", "127.0.0.2"
+NAMED = frozenset({"tor"})
 
 
 async def test_every_route_is_advertised_to_every_peer(node: Node) -> None:
@@ -156,6 +159,72 @@ async def test_router_that_stops_reading_delays_no_other_and_skips_updates(
         # Each set was announced and all but the last withdrawn: 150,000 prefixes for a peer
         # that reads. Buffers hold some 30,000, then comes the difference to the last set.
         assert sent < 75_000
+
+
+def nothing_else(_: Node) -> None:
+    pass
+
+
+def another_route(node: Node) -> None:
+    node.speaker.change_routes(dict([route("192.0.2.2/32")]))
+
+
+def another_group(node: Node) -> None:
+    session = peer(ONE, 64512, 64513)
+    node.speaker.change_routes(dict([route("192.0.2.2/32"), route("192.0.2.3/32")]), NAMED)
+    node.speaker.set_peers(Peering((session,), peer_groups={session: NAMED}))
+
+
+@pytest.mark.parametrize(
+    ("change", "sent"),
+    [
+        (nothing_else, ["End-of-RIB"]),
+        (another_route, ["192.0.2.2/32", "End-of-RIB"]),
+        (another_group, ["192.0.2.2/32", "192.0.2.3/32", "-192.0.2.1/32", "End-of-RIB"]),
+    ],
+)
+async def test_end_of_rib_follows_the_routes_of_the_initial_sync(
+    node: Node, change: Callable[[Node], None], sent: list[str]
+) -> None:
+    async with listening(ONE) as accepted:
+        node.speaker.change_routes(dict([route("192.0.2.1/32")]))
+        node.peer_with(peer(ONE, 64512, 64513))
+        established = await accepted.get()
+        established.accept_open(await established.receive())
+        assert await received(established, 1) == ["192.0.2.1/32"]
+
+        change(node)
+        node.speaker.initial_sync_done()
+        assert await received(established, len(sent)) == sent
+        another = route("192.0.2.9/32")
+        node.speaker.change_routes(dict([another]), NAMED if change is another_group else UNNAMED)
+        assert await received(established, 1) == [str(another[0])], "End-of-RIB is sent once"
+
+
+async def test_a_session_that_is_added_after_the_initial_sync_gets_end_of_rib(node: Node) -> None:
+    async with listening(ONE) as accepted:
+        node.speaker.change_routes(dict([route("192.0.2.1/32")]))
+        node.speaker.initial_sync_done()
+        await asyncio.sleep(2 * COALESCING)
+        node.peer_with(peer(ONE, 64512, 64513))
+        added = await accepted.get()
+        added.accept_open(await added.receive())
+
+        assert await received(added, 2) == ["192.0.2.1/32", "End-of-RIB"]
+
+
+async def received(connection: PeerConnection, number: int) -> list[str]:
+    """Return the prefixes and End-of-RIBs of the next UPDATEs, this many in all."""
+    found: list[str] = []
+    async with asyncio.timeout(TIMEOUT):
+        while len(found) < number:
+            message = await connection.receive()
+            assert message is not None, found
+            if isinstance(message, Update):
+                found += sorted(str(prefix) for reach in message.reach for prefix in reach.prefixes)
+                found += [f"-{prefix}" for prefix in message.withdrawn]
+                found += ["End-of-RIB"] if message.end_of_rib is not None else []
+    return found
 
 
 async def test_stop_sends_cease_administrative_shutdown_to_every_peer() -> None:
