@@ -50,7 +50,8 @@ class BgpSpeaker:
         # Prefixes that changed since the sessions were updated.
         self._changed: dict[PeerGroup, dict[IPNetwork, None]] = {}
         self._running: dict[SessionParameters, _Running] = {}
-        self._ending: set[tuple[str, asyncio.Task[None]]] = set()
+        # The tasks of sessions that end, by the label of their peers.
+        self._ending: dict[str, list[asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
         self._complete = False
@@ -132,15 +133,19 @@ class BgpSpeaker:
             running = self._running.pop(peer)
             running.session.deconfigure()
             running.task.cancel()
-            self._ending.add((str(peer), running.task))
+            self._ending.setdefault(str(peer), []).append(running.task)
             self._on_event(PeerRemoved(peer, reason))
-        self._ending = {(name, task) for name, task in self._ending if not task.done()}
+        self._ending = {
+            name: left
+            for name, every in self._ending.items()
+            if (left := [task for task in every if not task.done()])
+        }
         for peer in change.added:
             self._on_event(PeerAdded(peer))
             session = BgpSession(peer, self._node_name, self._on_event, self._on_found)
             group = self._peering.peer_groups.get(peer, UNNAMED)
             session.change_routes(self._routes.get(group, {}), complete=self._complete)
-            before = [task for name, task in self._ending if name == str(peer)]
+            before = self._ending.get(str(peer), [])
             task = tasks.create_task(_hold(session, before), name=f"bgp {peer}")
             self._running[peer] = _Running(session, task, group)
         if self._listener is not None and (change.removed or change.added or self._found):

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from support.bgp.node import Node, effect_of, peer, route
@@ -13,6 +14,7 @@ from support.bgp.peers import PeerConnection, listening, running_collector
 from support.net.waiting import TIMEOUT
 
 from metallb_py.addresses import IPNetwork
+from metallb_py.model.peers import SessionParameters
 from metallb_py.model.routes import UNNAMED
 from metallb_py.protocols.bgp.codec.messages import Keepalive, Notification, Open
 from metallb_py.protocols.bgp.codec.update import Update
@@ -113,6 +115,27 @@ async def test_changed_peer_is_closed_before_its_successor_connects(node: Node) 
             PeerAdded,
             PrefixCounts,
         ]
+
+
+async def test_a_change_of_all_peers_costs_the_same_for_each(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = [peer(ONE, 64512, 64513, port=port, passive=True) for port in range(1000, 1200)]
+    node.peer_with(*peers)
+    async with asyncio.timeout(TIMEOUT):
+        while len(node.pending(PeerAdded)) < len(peers):
+            await asyncio.sleep(COALESCING)
+    labels: list[None] = []
+    label_of = SessionParameters.__str__
+    monkeypatch.setattr(
+        SessionParameters, "__str__", lambda each: labels.append(None) or label_of(each)
+    )
+    node.peer_with(*(replace(each, hold_time=30) for each in peers))
+    async with asyncio.timeout(TIMEOUT):
+        while len(node.pending(PeerAdded)) < 2 * len(peers):
+            await asyncio.sleep(COALESCING)
+
+    assert len(labels) < 10 * len(peers)
 
 
 async def test_unresponsive_or_missing_router_delays_no_other(node: Node) -> None:
